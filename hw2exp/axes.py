@@ -1,0 +1,40 @@
+"""The legend of axes, and the types that carry them.
+
+====== ===================== ==================================================
+ axis   length                what runs along it
+====== ===================== ==================================================
+ R      replicas              independent runs; nothing is ever reduced over R
+ B      batch                 sequences of one step
+ T      time                  positions of a sequence, padding first
+ I      input symbols (8)     the one-hot vector of a symbol; padding is zero
+ H      hidden                units of the recurrent state
+ C      classes (4)           Q, R, S, U
+ K      lags                  past states that an attention cell looks back to
+ P      parameters            all of a replica's numbers in one row
+====== ===================== ==================================================
+
+Shapes stand at the end of a line that makes or changes one, as ``# (R, B, H)``.
+"""
+
+from torch import Tensor
+
+Params = dict[str, Tensor]
+"""Parameters by name, each ``(R, ...)``."""
+
+State = dict[str, Tensor]
+"""What a transformation carries from step to step, each ``(R, ...)``."""
+
+Shape = tuple[int, ...]
+
+
+def columns(per_replica: Tensor, like: Tensor) -> Tensor:
+    """Spread one number a replica over everything that the replica owns.
+
+    Args:
+        per_replica: one number a replica, shape ``(R,)``; rounded once, to the dtype of ``like``.
+        like: a tensor of shape ``(R, ...)``.
+
+    Returns:
+        ``(R, 1, ...)``, with as many axes as ``like``.
+    """
+    return per_replica.to(like.dtype).reshape(-1, *[1] * (like.dim() - 1))

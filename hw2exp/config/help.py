@@ -1,0 +1,98 @@
+"""What ``--help`` and ``--dry-run`` print; made from the schema and the config files."""
+
+from collections.abc import Iterator
+from importlib.resources import files
+from textwrap import indent
+from typing import TYPE_CHECKING
+
+import yaml
+from pydantic import BaseModel
+
+from hw2exp.config.schema import ADDED_CHOICES, CHOICES, TrainConfig
+from hw2exp.config.validation import allowed_values
+
+if TYPE_CHECKING:
+    from hw2exp.config.command_line import Command
+
+HEAD = """\
+usage: python -m hw2exp.train [group=choice] [key=value] [-m] [--dry-run]
+
+Train a recurrent network on temporal order, and see it blow up.
+
+  python -m hw2exp.train model=attn_rnn                      one run
+  python -m hw2exp.train experiment=explosion clip=norm      an experiment, with a cure
+  python -m hw2exp.train -m model=rnn,lstm 'seed=range(0,8)' a sweep: every combination
+  python -m hw2exp.train --dry-run optimizer.lr=0.01         show the config, run nothing
+"""
+
+
+def help_text() -> str:
+    """The groups with their choices, and every key with its meaning and range."""
+    groups = "\n".join(f"  {group:<11} {', '.join(_choices(group))}" for group in group_names())
+    keys = "\n".join(_key_lines(TrainConfig))
+    sections = "\n".join(_section_lines())
+    return (
+        f"{HEAD}\nGroups (group=choice)\n{groups}\n\nKeys (key=value)\n{keys}\n\n"
+        f"Keys of a choice\n{sections}\n\nHydra's own flags: --hydra-help"
+    )
+
+
+def group_names() -> list[str]:
+    """The groups, in the order of the schema, and the experiments."""
+    return [*CHOICES, "experiment"]
+
+
+def _choices(group: str) -> list[str]:
+    """The choices in a group's folder and those that a user's code added."""
+    folder = files("hw2exp.configs") / group
+    shipped = [entry.name.removesuffix(".yaml") for entry in folder.iterdir()]
+    added = [name for of_group, name in ADDED_CHOICES if of_group == group]
+    known = list(CHOICES.get(group, ()))  # easy before hard, not by the alphabet
+    names = [name for name in shipped + added if not name.startswith("_")]
+    return sorted(set(names), key=lambda name: (known.index(name) if name in known else 0, name))
+
+
+def _key_lines(schema: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, field in schema.model_fields.items():
+        nested = field.annotation
+        if name in CHOICES or name == "name":
+            continue
+        if isinstance(nested, type) and issubclass(nested, BaseModel):
+            yield from _key_lines(nested, f"{name}.")
+        else:
+            key = f"{prefix}{name}"
+            yield f"  {key:<24} {field.description} ({allowed_values(schema, name)})"
+
+
+def _section_lines() -> Iterator[str]:
+    for group, choices in CHOICES.items():
+        seen: set[type[BaseModel]] = set()
+        for schema in choices.values():
+            if schema in seen:
+                continue
+            seen.add(schema)
+            names = [name for name, own in choices.items() if own is schema]
+            if lines := list(_key_lines(schema, f"{group}.")):
+                yield f"  {group}={'|'.join(names)}"
+                yield from (f"  {line}" for line in lines)
+
+
+def plan_text(command: "Command") -> str:
+    """The resolved config, and what would run.
+
+    Args:
+        command: the checked command line.
+    """
+    config = command.jobs[0].config
+    text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, default_flow_style=None)
+    jobs = len(command.jobs)
+    what = (
+        f"{config.model.name} (H {config.model.hidden_size}) on {config.task.name}: "
+        f"{config.steps} steps of {config.batch_size} sequences, a test of "
+        f"{config.eval_batches * config.batch_size} every {config.eval_every} steps"
+    )
+    if command.multirun:
+        lines = [f"would run {jobs} jobs; the config of the first is shown above"]
+        lines += [f"  {number}: {' '.join(job.overrides)}" for number, job in enumerate(command.jobs)]
+        return text + "\n".join(lines[:21] + ([f"  … {jobs - 20} more"] if jobs > 20 else []))
+    return text + "\n".join(["would run", indent(what, "  "), f"  into {command.run_dir}"])

@@ -1,0 +1,79 @@
+"""What is wrong with an input, as lines for people: key, value, what is allowed, nearest match."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+
+class ConfigError(Exception):
+    """An input that can't be run, with all of its problems.
+
+    Args:
+        problems: one line each.
+    """
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = list(problems)
+        super().__init__("; ".join(self.problems))
+
+
+def nearest(word: str, allowed: Iterable[str]) -> str:
+    """Suggest the allowed word that is meant, or list those that are allowed.
+
+    Args:
+        word: what was written.
+        allowed: what could have been meant.
+    """
+    candidates = sorted(allowed)
+    matches = get_close_matches(word, candidates, n=1, cutoff=0.75)
+    if not matches:  # a leaf of a dotted key may be right though its path isn't
+        leaf = word.rpartition(".")[2]
+        matches = [key for key in candidates if key.rpartition(".")[2] == leaf][:1]
+    if matches:
+        return f"did you mean {matches[0]}?"
+    return f"allowed: {', '.join(candidates)}"
+
+
+def unknown_key(key: str, value: object, allowed: Iterable[str]) -> str:
+    """Say that there is no such key.
+
+    Args:
+        key: the dotted key.
+        value: what was given for it.
+        allowed: the dotted keys there are.
+    """
+    return f"{key}={show(value)}: no such key; {nearest(key, allowed)}"
+
+
+def unknown_choice(group: str, value: object, allowed: Iterable[str]) -> str:
+    """Say that a group has no such choice.
+
+    Args:
+        group: the group.
+        value: the choice that was given.
+        allowed: the choices there are.
+    """
+    names = sorted(allowed)
+    close = get_close_matches(str(value), names, n=1)
+    meant = f"did you mean {close[0]}? " if close else ""
+    return f"{group}={show(value)}: no such choice; {meant}allowed: {', '.join(names)}"
+
+
+def show(value: Any) -> str:
+    """Write a value as it would be typed in an override.
+
+    Args:
+        value: a plain value.
+    """
+    match value:
+        case None:
+            text = "null"
+        case bool():
+            text = str(value).lower()
+        case list() | tuple():
+            text = "[" + ",".join(show(item) for item in value) + "]"
+        case dict():
+            text = "{" + ",".join(f"{key}:{show(item)}" for key, item in value.items()) + "}"
+        case _:
+            text = str(value)
+    return " ".join(text.split())

@@ -1,0 +1,255 @@
+"""Every knob: its type, range and meaning, and whether it is shared in a fleet or per replica.
+
+The values themselves stand in ``hw2exp/configs``; this file knows what is allowed.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, SerializeAsAny
+
+from hw2exp.config.knob import Choice, Section, per_replica, shared
+
+MAX_SEED = 2**63 - 1
+
+
+def _pair(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+Range = Annotated[tuple[int, int], BeforeValidator(_pair)]
+"""A half-open range of integers, ``[from, to)``, written as a list of two."""
+
+# ---------------------------------------------------------------- model
+
+
+class Model(Choice):
+    """What every recurrent model has; enough for a cell without knobs of its own."""
+
+    hidden_size: int = shared("units of the recurrent state, H", ge=1, le=4096)
+
+
+class AttnRNN(Model):
+    """AttentionRNN(k)."""
+
+    lags: int = shared("how many past states the cell looks back to, k", ge=1, le=512)
+
+
+class ElmanRNN(Model):
+    """Elman's RNN, as ``torch.nn.RNN``."""
+
+    nonlinearity: Literal["tanh", "relu"] = shared("the activation")
+
+
+# ---------------------------------------------------------------- task
+
+
+class Task(Choice):
+    """Temporal order (Hochreiter & Schmidhuber 1997, experiment 6a)."""
+
+    length: Range = shared("length of a sequence, half-open range")
+    t1: Range = shared("position of the first mark, half-open range")
+    t2: Range = shared("position of the second mark, half-open range")
+    stream: Literal["counter", "notebook"] = shared(
+        "counter: a pure function of seed and step; notebook: replays the published draws"
+    )
+    notebook_seed: int = shared("seed of the notebook stream", ge=0, le=2**32 - 1)
+
+
+# ---------------------------------------------------------------- init
+
+
+class Init(Section):
+    """Where the parameters start."""
+
+    input: Literal["torch", "orthogonal"] = shared("how input weights are drawn")
+    recurrent: Literal["torch", "orthogonal"] = shared("how recurrent weights are drawn")
+    readout: Literal["torch", "orthogonal", "zeros"] = shared("how the readout is drawn")
+    input_scale: float = per_replica("factor on the input weights", ge=0)
+    scale: float = per_replica("factor on the recurrent weights", ge=0)
+    readout_scale: float = per_replica("factor on the readout's weights and bias", ge=0)
+
+
+# ---------------------------------------------------------------- optimizer
+
+
+class Optimizer(Choice):
+    """What every optimizer has."""
+
+    lr: float = per_replica("learning rate, before the schedule's factor", gt=0)
+    weight_decay: float = per_replica("L2 penalty (AdamW: decoupled decay)", ge=0)
+
+
+class SGD(Optimizer):
+    """As ``torch.optim.SGD``."""
+
+    momentum: float = per_replica("momentum", ge=0, lt=1)
+    nesterov: bool = shared("Nesterov's momentum")
+
+
+class RMSprop(Optimizer):
+    """As ``torch.optim.RMSprop``."""
+
+    alpha: float = per_replica("decay of the running mean of squared gradients", ge=0, lt=1)
+    eps: float = per_replica("added to the root of that mean", gt=0)
+    momentum: float = per_replica("momentum", ge=0, lt=1)
+    centered: bool = shared("divide by the running deviation instead of the running norm")
+
+
+class Adam(Optimizer):
+    """As ``torch.optim.Adam``, or ``AdamW`` with ``decoupled``."""
+
+    beta1: float = per_replica("decay of the running mean of gradients", ge=0, lt=1)
+    beta2: float = per_replica("decay of the running mean of squared gradients", ge=0, lt=1)
+    eps: float = per_replica("added to the root of the second mean", gt=0)
+    decoupled: bool = shared("decay weights apart from the gradient: AdamW")
+
+
+# ---------------------------------------------------------------- cures
+
+
+class Clip(Choice):
+    """No clipping, and what every clipping has."""
+
+
+class ClipNorm(Clip):
+    """By norm."""
+
+    max_norm: float = per_replica("largest allowed norm of a replica's whole gradient", gt=0)
+
+
+class ClipValue(Clip):
+    """By value."""
+
+    max_value: float = per_replica("largest allowed size of one entry of the gradient", gt=0)
+
+
+class ClipZ(Clip):
+    """ZClip (Kumar et al. 2025)."""
+
+    alpha: float = per_replica("decay of the running mean and variance of the norm", ge=0, lt=1)
+    z_threshold: float = per_replica("z-score above which a norm is clipped", gt=0)
+    warmup_steps: int = per_replica("steps that are only measured, not clipped", ge=2)
+
+
+class Norm(Choice):
+    """No normalization, and what every normalization has."""
+
+
+class BatchNorm(Norm):
+    """Recurrent batch normalization (Cooijmans et al. 2016)."""
+
+    gamma: float = per_replica("gain at the start", gt=0)
+    momentum: float = per_replica("weight of a new batch in the running statistics", gt=0, le=1)
+    eps: float = per_replica("added to the variance", gt=0)
+
+
+class LayerNorm(Norm):
+    """Layer normalization (Ba, Kiros & Hinton 2016)."""
+
+    gamma: float = per_replica("gain at the start", gt=0)
+    eps: float = per_replica("added to the variance", gt=0)
+
+
+class QKNorm(Norm):
+    """Normalized queries and keys (Dehghani et al. 2023)."""
+
+    eps: float = per_replica("added to the variance", gt=0)
+
+
+class Schedule(Choice):
+    """A constant learning rate, and what every schedule has."""
+
+
+class StepSchedule(Schedule):
+    """Falls by a factor at fixed intervals."""
+
+    every: int = per_replica("steps between two falls", ge=1)
+    gamma: float = per_replica("factor of one fall", gt=0, le=1)
+
+
+class Cosine(Schedule):
+    """Falls along half a cosine over the whole run (Loshchilov & Hutter 2017)."""
+
+    min_factor: float = per_replica("share of the learning rate that is left at the end", ge=0, le=1)
+
+
+class WarmupCosine(Cosine):
+    """Rises linearly, then falls along half a cosine."""
+
+    warmup_steps: int = per_replica("steps of the rise", ge=0)
+
+
+class Plateau(Schedule):
+    """Falls when the test loss stops improving."""
+
+    factor: float = per_replica("factor of one fall", gt=0, lt=1)
+    patience: int = per_replica("test passes without improvement that are tolerated", ge=0)
+    threshold: float = per_replica("relative improvement that counts", ge=0, lt=1)
+    min_factor: float = per_replica("share of the learning rate below which it won't fall", ge=0, le=1)
+
+
+# ---------------------------------------------------------------- the run
+
+
+class Spikes(Section):
+    """What counts as a spike of the training loss."""
+
+    window: int = shared("steps of the running median", ge=5, le=10_001)
+    margin: float = per_replica("least height above the running median", gt=0)
+    deviations: float = per_replica("least height in robust standard deviations of the window", ge=0)
+
+
+class TrainConfig(Section):
+    """A whole run."""
+
+    model: SerializeAsAny[Model] = shared("the recurrent model")
+    task: SerializeAsAny[Task] = shared("the task")
+    optimizer: SerializeAsAny[Optimizer] = shared("the optimizer")
+    clip: SerializeAsAny[Clip] = shared("gradient clipping")
+    norm: SerializeAsAny[Norm] = shared("normalization inside the cell")
+    schedule: SerializeAsAny[Schedule] = shared("the learning rate's schedule")
+    init: Init = shared("initialization")
+    spikes: Spikes = shared("the definition of a spike")
+    seed: int = per_replica("seed of the parameters and of the data", ge=0, le=MAX_SEED)
+    steps: int = shared("training steps", ge=1, le=2**31)
+    batch_size: int = shared("sequences in a training step, B", ge=1, le=65_536)
+    log_every: int = shared("steps between two rows of the metrics", ge=1)
+    eval_every: int = shared("steps between two test passes", ge=1)
+    eval_batches: int = shared("batches in a test pass", ge=1, le=4096)
+    stop_when_solved: bool = shared("stop once the task is solved")
+    solved_accuracy: float = shared("test accuracy that counts as solved", gt=0.25, le=1)
+    solved_passes: int = shared("test passes in a row that must reach it", ge=1)
+    check_initial_loss: Literal["error", "warn", "off"] = shared(
+        "what to do if training would not start at loss ln 4 and accuracy 0.25"
+    )
+    fail_on_divergence: bool = shared("exit with status 3 if a run diverges")
+    device: Literal["auto", "cpu", "cuda"] = shared("auto: cpu, which is faster at these sizes")
+    threads: int = shared("threads of one process on the CPU", ge=1, le=1024)
+    plot: bool = shared("draw curve.png and curve.svg at the end")
+    dry_run: bool = shared("print the resolved config and what would run, then stop")
+
+
+CHOICES: dict[str, dict[str, type[Choice]]] = {
+    "model": {
+        "gated_rnn": Model,
+        "attn_rnn": AttnRNN,
+        "attn_rnn_inf": Model,
+        "rnn": ElmanRNN,
+        "lstm": Model,
+    },
+    "task": dict.fromkeys(("easy", "normal", "moderate", "hard", "nightmare"), Task),
+    "optimizer": {"sgd": SGD, "rmsprop": RMSprop, "adam": Adam},
+    "clip": {"none": Clip, "norm": ClipNorm, "value": ClipValue, "zclip": ClipZ},
+    "norm": {"none": Norm, "batch": BatchNorm, "layer": LayerNorm, "qk": QKNorm},
+    "schedule": {
+        "constant": Schedule,
+        "step": StepSchedule,
+        "cosine": Cosine,
+        "warmup_cosine": WarmupCosine,
+        "plateau": Plateau,
+    },
+}
+"""The choices of each group and the knobs of each choice; the registry, open to new models."""
+
+ADDED_CHOICES: dict[tuple[str, str], dict[str, Any]] = {}
+"""Choices that a user's code added, with their default values, by group and name."""

@@ -1,0 +1,177 @@
+"""From a plain nested dict to a checked ``TrainConfig``, with every problem reported at once."""
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from hw2exp.config.problems import ConfigError, show, unknown_choice, unknown_key
+from hw2exp.config.schema import (
+    CHOICES,
+    BatchNorm,
+    QKNorm,
+    SGD,
+    Task,
+    TrainConfig,
+    WarmupCosine,
+)
+
+LIMITS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+
+
+def validate(raw: Mapping[str, Any]) -> TrainConfig:
+    """Check a config.
+
+    Args:
+        raw: the composed config, plain values, nested by group.
+
+    Raises:
+        ConfigError: with a line for every problem.
+    """
+    problems: list[str] = []
+    values = dict(raw)
+    for group, choices in CHOICES.items():
+        section = raw.get(group)
+        if not isinstance(section, Mapping) or section.get("name") not in choices:
+            name = section.get("name") if isinstance(section, Mapping) else section
+            problems.append(unknown_choice(group, name, choices))
+            continue
+        schema = choices[section["name"]]
+        try:
+            values[group] = schema.model_validate(dict(section))
+        except ValidationError as error:
+            problems += [_line(detail, schema, group) for detail in error.errors()]
+    try:
+        config = TrainConfig.model_validate(values)
+    except ValidationError as error:
+        problems += [
+            _line(detail, TrainConfig)
+            for detail in error.errors()
+            if detail["loc"][0] not in CHOICES  # reported above, in more detail
+        ]
+    if isinstance(values["task"], Task):
+        problems += _task_contradictions(values["task"])
+    if not problems:
+        problems = _contradictions(config)
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def _line(detail: ErrorDetails, schema: type[BaseModel], prefix: str = "") -> str:
+    location = [part for part in detail["loc"] if isinstance(part, str)]
+    key = ".".join([prefix, *location] if prefix else location)
+    if detail["type"] == "extra_forbidden":
+        others = [] if prefix else CHOICES
+        return unknown_key(key, detail["input"], [*keys_of(schema, prefix), *others])
+    if detail["type"] == "missing":
+        return f"{key}: is missing; {_allowed(schema, location)}"
+    return f"{key}={show(detail['input'])}: must be {_allowed(schema, location)}"
+
+
+def keys_of(schema: type[BaseModel], prefix: str = "") -> list[str]:
+    """List the dotted keys of a section and of the sections in it.
+
+    Args:
+        schema: the section.
+        prefix: where it stands.
+    """
+    keys = []
+    for name, field in schema.model_fields.items():
+        if name == "name":  # the choice itself, which is typed as group=choice
+            continue
+        key = f"{prefix}.{name}" if prefix else name
+        nested = field.annotation
+        if isinstance(nested, type) and issubclass(nested, BaseModel):
+            keys += keys_of(nested, key)
+        else:
+            keys.append(key)
+    return keys
+
+
+def _allowed(schema: type[BaseModel], location: list[str]) -> str:
+    nested = schema.model_fields[location[0]].annotation
+    if len(location) > 1 and isinstance(nested, type) and issubclass(nested, BaseModel):
+        return _allowed(nested, location[1:])
+    return allowed_values(schema, location[0])
+
+
+def allowed_values(schema: type[BaseModel], name: str) -> str:
+    """Say in words which values a knob takes.
+
+    Args:
+        schema: the section.
+        name: the knob.
+    """
+    field = schema.model_fields[name]
+    kind: Any = field.annotation
+    if choices := [value for value in get_args(kind) if isinstance(value, str)]:
+        return "one of " + ", ".join(choices)
+    names = {int: "an integer", float: "a finite number", bool: "true or false", str: "a text"}
+    words = names.get(kind, "a mapping" if isinstance(kind, type) else "two integers [from, to)")
+    limits = [
+        f"{sign} {getattr(constraint, limit)}"
+        for constraint in field.metadata
+        for limit, sign in LIMITS.items()
+        if getattr(constraint, limit, None) is not None
+    ]
+    return " ".join([words, " and ".join(limits)]).strip()
+
+
+def _contradictions(config: TrainConfig) -> list[str]:
+    """Problems that only several keys together have."""
+    problems = []
+    if isinstance(config.optimizer, SGD) and config.optimizer.nesterov:
+        if config.optimizer.momentum == 0:
+            problems.append("optimizer.nesterov=true: needs optimizer.momentum > 0, which is 0")
+    if isinstance(config.norm, QKNorm) and not config.model.name.startswith("attn"):
+        problems.append(
+            f"norm=qk: needs a model with queries and keys (attn_rnn, attn_rnn_inf), "
+            f"not model={config.model.name}"
+        )
+    if isinstance(config.norm, BatchNorm) and config.batch_size < 2:
+        problems.append("batch_size=1: norm=batch needs at least 2 sequences")
+    if isinstance(config.schedule, WarmupCosine) and config.schedule.warmup_steps >= config.steps:
+        problems.append(
+            f"schedule.warmup_steps={config.schedule.warmup_steps}: must be below "
+            f"steps={config.steps}"
+        )
+    return problems + _notebook_contradictions(config)
+
+
+def _task_contradictions(task: Task) -> list[str]:
+    problems = [
+        f"task.{name}={show(bounds)}: must be [from, to) with from < to"
+        for name in ("length", "t1", "t2")
+        if (bounds := getattr(task, name))[0] >= bounds[1]
+    ]
+    if problems:
+        return problems
+    if task.t1[0] < 1:
+        problems.append(f"task.t1={show(task.t1)}: must start at 1 or later, after the B")
+    if task.t1[1] > task.t2[0]:
+        problems.append(f"task.t2={show(task.t2)}: must start at {task.t1[1]} or later, after t1")
+    if task.t2[1] > task.length[0] - 1:
+        problems.append(
+            f"task.length={show(task.length)}: must start at {task.t2[1] + 1} or later, "
+            "so that t2 comes before the E"
+        )
+    if task.length[1] > 10_001:
+        problems.append(f"task.length={show(task.length)}: must end at 10001 or earlier")
+    return problems
+
+
+def _notebook_contradictions(config: TrainConfig) -> list[str]:
+    if config.task.stream != "notebook":
+        return []
+    epoch = 1000 // config.batch_size
+    needs = f"task.stream=notebook needs epochs of {epoch} batches of {config.batch_size}"
+    if epoch == 0:
+        return [f"batch_size={config.batch_size}: must be <= 1000 with task.stream=notebook"]
+    problems = []
+    if config.eval_every % epoch:
+        problems.append(f"eval_every={config.eval_every}: must be a multiple of {epoch}; {needs}")
+    if config.eval_batches > epoch:
+        problems.append(f"eval_batches={config.eval_batches}: must be <= {epoch}; {needs}")
+    return problems

@@ -1,0 +1,286 @@
+"""A fleet: R runs that train together as one tensor program, and their state."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hw2exp import optimizer
+from hw2exp.axes import Params, Shape, State
+from hw2exp.config.schema import TrainConfig
+from hw2exp.models import CELLS
+from hw2exp.models.classifier import Classifier
+from hw2exp.notebook_stream import NotebookStream
+from hw2exp.stabilizers import clip, norm, schedule
+from hw2exp.task import CHECK, PAD, TEST, TemporalOrder
+
+CHECK_SEQUENCES = 1024
+"""How many fresh sequences the initial loss is measured on, at least."""
+
+
+class Layout:
+    """How a replica's parameters lie in one row.
+
+    Args:
+        params: any parameters of the model, each ``(R, ...)``.
+    """
+
+    def __init__(self, params: Params) -> None:
+        self.shapes: dict[str, Shape] = {name: value.shape[1:] for name, value in params.items()}
+        self.sizes = [shape.numel() for shape in (v.shape[1:] for v in params.values())]
+
+    def flatten(self, tensors: Sequence[Tensor]) -> Tensor:
+        """Join tensors ``(R, ...)``, in the order of the names, into rows ``(R, P)``."""
+        return torch.cat([tensor.flatten(1) for tensor in tensors], 1)
+
+    def unflatten(self, rows: Tensor) -> Params:
+        """Cut rows ``(R, P)`` into parameters ``(R, ...)``, as views."""
+        parts = rows.split(self.sizes, 1)
+        return {
+            name: part.unflatten(1, shape)
+            for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
+        }
+
+
+@dataclass(frozen=True)
+class FleetState:
+    """Everything that a step changes; every tensor has the axis R in front.
+
+    Args:
+        params: the parameters in rows, ``(R, P)``.
+        buffers: running statistics of the normalization.
+        optimizer: the optimizer's state.
+        clip: the clipping's state.
+        schedule: the schedule's state.
+        active: which replicas still train, ``(R,)``.
+        step: the last step that each replica took part in, ``(R,)``.
+        diverged_at: the step at which a replica turned non-finite, or 0, ``(R,)``.
+        solved_at: the step of the test pass that made the task count as solved, or 0, ``(R,)``.
+        passes: test passes in a row that reached the accuracy wanted, ``(R,)``.
+    """
+
+    params: Tensor
+    buffers: State
+    optimizer: State
+    clip: State
+    schedule: State
+    active: Tensor
+    step: Tensor
+    diverged_at: Tensor
+    solved_at: Tensor
+    passes: Tensor
+
+    def finite(self) -> Tensor:
+        """Whether everything that a replica owns is finite, ``(R,)``."""
+        tensors = [
+            self.params,
+            *self.buffers.values(),
+            *self.optimizer.values(),
+            *self.clip.values(),
+        ]
+        flags = [tensor.flatten(1).isfinite().all(1) for tensor in tensors]
+        return torch.stack(flags).all(0)
+
+    def where(self, keep: Tensor, other: "FleetState") -> "FleetState":
+        """Take this state's replicas where ``keep``, the other's elsewhere.
+
+        Args:
+            keep: ``(R,)``.
+            other: a state of the same fleet.
+        """
+        pairs = {f.name: (getattr(self, f.name), getattr(other, f.name)) for f in fields(self)}
+        return FleetState(**{name: _select(keep, *pair) for name, pair in pairs.items()})
+
+
+def _select(keep: Tensor, mine: Any, other: Any) -> Any:
+    if isinstance(mine, dict):
+        return {name: _select(keep, mine[name], other[name]) for name in mine}
+    return torch.where(keep.reshape(-1, *[1] * (mine.dim() - 1)), mine, other)
+
+
+class Fleet:
+    """The batched program of R configs that agree in all that fixes its shape.
+
+    Args:
+        configs: one config a replica.
+        device: where the tensors live.
+
+    Raises:
+        ValueError: the configs differ in a shared knob.
+    """
+
+    def __init__(self, configs: Sequence[TrainConfig], device: torch.device | str = "cpu") -> None:
+        self.configs = list(configs)
+        self.config = first = configs[0]  # for shared knobs
+        self.device = device
+        task = TemporalOrder(first.task.length, first.task.t1, first.task.t2)
+        self.task = task
+        self.notebook = (
+            NotebookStream(task, first.batch_size, first.task.notebook_seed)
+            if first.task.stream == "notebook"
+            else None
+        )
+        self.seeds = np.array([config.seed for config in configs], dtype=np.uint64)
+        self.model = Classifier(
+            CELLS[first.model.name](first.model, PAD),
+            norm.build([config.norm for config in configs], device),
+            task.padded_length,
+            device,
+        )
+        self.clip = clip.build([config.clip for config in configs], device)
+        self.schedule = schedule.build([c.schedule for c in configs], first.steps, device)
+        self.optimizer = optimizer.build([config.optimizer for config in configs], device)
+        params = self.model.initialize([c.init for c in configs], [c.seed for c in configs])
+        self.layout = Layout(params)
+        self.state = self._initial_state(self.layout.flatten(list(params.values())))
+
+    def _initial_state(self, params: Tensor) -> FleetState:
+        replicas = len(self.configs)
+        never = torch.zeros(replicas, dtype=torch.int64, device=self.device)
+        return FleetState(
+            params=params,
+            buffers=self.model.buffers(),
+            optimizer=self.optimizer.init(params),
+            clip=self.clip.init(replicas, self.device),
+            schedule=self.schedule.init(replicas, self.device),
+            active=torch.ones(replicas, dtype=torch.bool, device=self.device),
+            step=never,
+            diverged_at=never,
+            solved_at=never,
+            passes=never,
+        )
+
+    @property
+    def params(self) -> Params:
+        """The parameters by name, each ``(R, ...)``."""
+        return self.layout.unflatten(self.state.params)
+
+    def batch(self, step: int, stream: int, size: int) -> tuple[Tensor, Tensor]:
+        """Draw a step's symbols ``(R, B, T)`` and labels ``(R, B)``.
+
+        Args:
+            step: the training step.
+            stream: which of the task's streams.
+            size: sequences a replica.
+        """
+        replayed = self.notebook is not None and stream != CHECK
+        source = self.notebook if replayed and self.notebook else self.task
+        symbols, labels = source.batch(self.seeds, step, size, stream)
+        return tuple(torch.from_numpy(a).to(self.device).long() for a in (symbols, labels))  # type: ignore[return-value]
+
+    def loss_and_gradient(
+        self, symbols: Tensor, labels: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, State]:
+        """Run forward and backward through time.
+
+        Args:
+            symbols: ``(R, B, T)``.
+            labels: ``(R, B)``.
+
+        Returns:
+            Loss ``(R,)``, accuracy ``(R,)``, gradient in rows ``(R, P)``, running statistics.
+        """
+        params = {name: p.detach().requires_grad_() for name, p in self.params.items()}
+        logits, buffers = self.model.forward(params, self.state.buffers, symbols, training=True)
+        loss = cross_entropy(logits, labels).mean(1)  # (R,)
+        # The sum over R only starts the backward pass: replicas share no parameter.
+        grads = torch.autograd.grad(loss.sum(), list(params.values()))
+        return loss.detach(), accuracy(logits, labels), self.layout.flatten(grads), buffers
+
+    @torch.no_grad()
+    def initial(self) -> tuple[Tensor, Tensor]:
+        """Measure loss and accuracy of a large fresh batch before training, each ``(R,)``.
+
+        It is read in batches of the training's size, since batch statistics depend on it.
+        """
+        size = self.config.batch_size
+        batches = -(-CHECK_SEQUENCES // size)
+        symbols, labels = self.batch(0, CHECK, batches * size)
+        logits = torch.cat(
+            [
+                self.model.forward(self.params, self.state.buffers, part, training=True)[0]
+                for part in symbols.split(size, 1)
+            ],
+            1,
+        )
+        return cross_entropy(logits, labels).mean(1), accuracy(logits, labels)
+
+    @torch.no_grad()
+    def test(self, step: int) -> tuple[Tensor, Tensor]:
+        """Make a test pass: each test batch's loss, and the pass's accuracy.
+
+        Args:
+            step: the training step after which it comes.
+
+        Returns:
+            Losses ``(R, batches)`` and accuracy ``(R,)``.
+        """
+        size, batches = self.config.batch_size, self.config.eval_batches
+        symbols, labels = self.batch(step, TEST, batches * size)
+        logits, _ = self.model.forward(self.params, self.state.buffers, symbols, training=False)
+        losses = cross_entropy(logits, labels).unflatten(1, (batches, size)).mean(2)
+        return losses, accuracy(logits, labels)
+
+    def advance(self, step: int, loss: Tensor, proposed: FleetState) -> None:
+        """Accept a step, except for replicas that it would turn non-finite: these are frozen.
+
+        Args:
+            step: the step.
+            loss: its loss, ``(R,)``.
+            proposed: the state after it.
+        """
+        before = self.state
+        sound = loss.isfinite() & proposed.finite()
+        after = proposed if bool(sound.all()) else proposed.where(sound, before)
+        if not bool(before.active.all()):
+            after = after.where(before.active, before)
+        took_part = torch.where(before.active, step, before.step)
+        diverged = torch.where(before.active & ~sound, step, before.diverged_at)
+        self.state = replace(
+            after, active=before.active & sound, step=took_part, diverged_at=diverged
+        )
+
+    def judge(self, step: int, test_loss: Tensor, test_accuracy: Tensor) -> None:
+        """Note what a test pass says: is the task solved, has the loss reached a plateau.
+
+        Args:
+            step: the training step after which the pass came.
+            test_loss: ``(R,)``.
+            test_accuracy: ``(R,)``.
+        """
+        config, state = self.config, self.state
+        reached = test_accuracy >= config.solved_accuracy
+        passes = torch.where(reached, state.passes + 1, 0)
+        newly = (passes >= config.solved_passes) & (state.solved_at == 0)
+        after = replace(
+            state,
+            schedule=self.schedule.observe(test_loss, state.schedule),
+            passes=passes,
+            solved_at=torch.where(newly, step, state.solved_at),
+        )
+        self.state = after.where(state.active, state)
+        if config.stop_when_solved:
+            self.state = replace(self.state, active=state.active & (self.state.solved_at == 0))
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """The loss of each sequence, ``(R, B)``.
+
+    Args:
+        logits: ``(R, B, C)``.
+        labels: ``(R, B)``.
+    """
+    return -logits.log_softmax(-1).gather(-1, labels[..., None]).squeeze(-1)
+
+
+def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
+    """The share of sequences classified right, ``(R,)`` in float64.
+
+    Args:
+        logits: ``(R, B, C)``.
+        labels: ``(R, B)``.
+    """
+    return (logits.detach().argmax(-1) == labels).double().mean(1)

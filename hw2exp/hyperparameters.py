@@ -1,0 +1,37 @@
+"""From R configs to one fleet: knobs that are data become ``(R,)`` tensors."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from hw2exp.config.knob import Section, is_per_replica
+
+
+def stack(sections: Sequence[Section], device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Stack the same section of R configs into the arguments of one batched object.
+
+    Args:
+        sections: the section of each replica, length R; all of one class.
+        device: where the tensors go.
+
+    Returns:
+        By knob name: a float64 tensor ``(R,)`` where the schema says per replica (an int64 one
+        where the knob is an integer), and the common value where it says shared. ``name`` and
+        nested sections are left out.
+
+    Raises:
+        ValueError: replicas differ in a shared knob.
+    """
+    first = sections[0]
+    stacked: dict[str, Any] = {}
+    for name, field in type(first).model_fields.items():
+        values = [getattr(section, name) for section in sections]
+        if is_per_replica(field):
+            dtype = torch.int64 if field.annotation is int else torch.float64
+            stacked[name] = torch.tensor(values, dtype=dtype, device=device)  # (R,)
+        elif any(value != values[0] for value in values):
+            raise ValueError(f"{name} is shared in a fleet, but replicas differ in it: {values}")
+        elif name != "name" and not isinstance(values[0], Section):
+            stacked[name] = values[0]
+    return stacked

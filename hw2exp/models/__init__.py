@@ -1,0 +1,46 @@
+"""Recurrent models: the protocol, one file a cell, and the classifier around a cell."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from hw2exp.config.schema import ADDED_CHOICES, CHOICES, Model
+from hw2exp.models.attn_rnn import AttnRNN
+from hw2exp.models.attn_rnn_inf import AttnRNNInf
+from hw2exp.models.cell import Cell
+from hw2exp.models.gated_rnn import GatedRNN
+from hw2exp.models.lstm import LSTM
+from hw2exp.models.rnn import ElmanRNN
+
+C = TypeVar("C", bound=type[Cell])
+
+CELLS: dict[str, type[Cell]] = {
+    "gated_rnn": GatedRNN,
+    "attn_rnn": AttnRNN,
+    "attn_rnn_inf": AttnRNNInf,
+    "rnn": ElmanRNN,
+    "lstm": LSTM,
+}
+"""The cells by the name of their choice in the group ``model``."""
+
+
+def register_cell(name: str, options: type[Model] = Model, **defaults: Any) -> Callable[[C], C]:
+    """Make a cell of your own a choice of the group ``model``.
+
+    Args:
+        name: the choice, as in ``model=name``.
+        options: the cell's knobs; those of ``Model`` will do for a cell without its own.
+        defaults: values of the knobs; ``hidden_size`` is 16 unless given.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+    if name in CELLS:
+        raise ValueError(f"model={name} exists already: {CELLS[name].__name__}")
+
+    def register(cell: C) -> C:
+        CELLS[name] = cell
+        CHOICES["model"][name] = options
+        ADDED_CHOICES["model", name] = {"name": name, "hidden_size": 16, **defaults}
+        return cell
+
+    return register

@@ -1,0 +1,75 @@
+"""AttentionRNN(k): attention over the input and the last k states (write-up, part 1.2.2 a-c)."""
+
+import torch
+from torch import Tensor
+
+from hw2exp.axes import Params
+from hw2exp.models.cell import Carry, Cell, Inputs, Weight, linear, product
+from hw2exp.stabilizers.norm import Features, NormPass, Terms
+
+
+class AttnRNN(Cell):
+    """Attention over the input and the last k states; every lag has its own Q, K, V.
+
+    q_i, k_i, v_i = Q_i h[t-i], K_i h[t-i], V_i h[t-i] for i = 1…k, and of x[t] for i = 0;
+    w_i = q_iᵀ k_i,  a = softargmax(w),  h[t] = Σ a_i v_i.
+
+    States before the first are zero and take part with w = 0, v = 0.
+    """
+
+    def weights(self) -> dict[str, Weight]:
+        """Q_0, K_0, V_0: (H, I); Q_i, K_i, V_i: (H, H); no biases."""
+        hidden, lags = self.hidden_size, range(1, self.options.lags + 1)
+        of_input = {f"{name}_0": linear(hidden, self.input_size, "input") for name in "QKV"}
+        of_states = {f"{name}_{i}": linear(hidden, hidden, "recurrent") for i in lags for name in "QKV"}
+        return of_input | of_states
+
+    def terms(self) -> Terms:
+        """Queries, keys and values of the input, and of a state for all lags."""
+        hidden, lags = self.hidden_size, self.options.lags
+        return {
+            "x": Features((3, hidden), attention=True),
+            "h": Features((3, lags, hidden), attention=True),
+        }
+
+    def prepare(self, params: Params) -> Params:
+        """Stack the matrices, so that an input or a state needs one product."""
+        lags = range(1, self.options.lags + 1)
+        of_input = torch.cat([params[f"{name}_0"] for name in "QKV"], 1)  # (R, 3H, I)
+        of_states = torch.cat([params[f"{name}_{i}"] for name in "QKV" for i in lags], 1)
+        return params | {"QKV_0": of_input, "QKV_lags": of_states}  # (R, 3KH, H)
+
+    def project(self, params: Params, x: Tensor, norm: NormPass) -> Inputs:
+        """w_0 and v_0 for all t."""
+        qkv = product(params["QKV_0"], x).unflatten(-1, (3, self.hidden_size))
+        q, k, v = norm("x", qkv).unbind(-2)  # (R, T, B, H)
+        return score(q, k), v
+
+    def start(self, params: Params, zeros: Tensor) -> Carry:
+        """The k states before the first, newest first: scores (R, B, K) and values (R, B, K, H)."""
+        lags = self.options.lags
+        values = zeros[:, :, None].expand(-1, -1, lags, -1)  # (R, B, K, H)
+        return (values[..., 0], values) * lags
+
+    def step(
+        self, params: Params, inputs: Inputs, carry: Carry, norm: NormPass
+    ) -> tuple[Tensor, Carry]:
+        """The equations; a state's scores and values are computed once, when it is made."""
+        (w_0, v_0), scores, values = inputs, carry[::2], carry[1::2]
+        w = torch.stack([w_0, *(s[..., i] for i, s in enumerate(scores))], -1)  # (R, B, 1+K)
+        v = torch.stack([v_0, *(s[:, :, i] for i, s in enumerate(values))], -2)  # (R, B, 1+K, H)
+        a = torch.softmax(w, -1)  # (R, B, 1+K)
+        h = (a[..., None] * v).sum(-2)  # (R, B, H)
+        qkv = product(params["QKV_lags"], h).unflatten(-1, (3, -1, self.hidden_size))
+        q, k, v = norm("h", qkv).unbind(-3)  # (R, B, K, H)
+        return h, (score(q, k), v, *carry[:-2])
+
+
+def score(q: Tensor, k: Tensor) -> Tensor:
+    """w = qᵀ k.
+
+    Args:
+        q: queries, ``(..., H)``.
+        k: keys, ``(..., H)``.
+    """
+    return (q * k).sum(-1)

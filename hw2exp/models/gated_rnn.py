@@ -1,0 +1,46 @@
+"""The gated RNN (write-up, part 1.2.1)."""
+
+from torch import Tensor
+
+from hw2exp.axes import Params
+from hw2exp.models.cell import Carry, Cell, Inputs, Weight, linear, product, sigmoid
+from hw2exp.stabilizers.norm import Features, NormPass, Terms
+
+
+class GatedRNN(Cell):
+    """A recurrent cell whose gate decides how much of the state stays.
+
+    c[t] = σ(W_c x[t] + W_h h[t-1]),  h[t] = c[t] ⊙ h[t-1] + (1 - c[t]) ⊙ W_x x[t].
+    """
+
+    def weights(self) -> dict[str, Weight]:
+        """W_x, W_c: (H, I); W_h: (H, H); no biases."""
+        hidden = self.hidden_size
+        return {
+            "W_x": linear(hidden, self.input_size, "input"),
+            "W_c": linear(hidden, self.input_size, "input"),
+            "W_h": linear(hidden, hidden, "recurrent"),
+        }
+
+    def terms(self) -> Terms:
+        """The three products."""
+        return {name: Features((self.hidden_size,)) for name in self.weights()}
+
+    def project(self, params: Params, x: Tensor, norm: NormPass) -> Inputs:
+        """W_x x[t] and W_c x[t] for all t."""
+        candidate = norm("W_x", product(params["W_x"], x))  # (R, T, B, H)
+        gate = norm("W_c", product(params["W_c"], x))  # (R, T, B, H)
+        return candidate, gate
+
+    def start(self, params: Params, zeros: Tensor) -> Carry:
+        """h[0] = 0."""
+        return (zeros,)
+
+    def step(
+        self, params: Params, inputs: Inputs, carry: Carry, norm: NormPass
+    ) -> tuple[Tensor, Carry]:
+        """The two equations."""
+        (candidate, gate), (h,) = inputs, carry
+        c = sigmoid(gate + norm("W_h", product(params["W_h"], h)))  # (R, B, H)
+        h = c * h + (1 - c) * candidate  # (R, B, H)
+        return h, (h,)

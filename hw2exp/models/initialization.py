@@ -1,0 +1,62 @@
+"""Where parameters start: a pure function of the seed."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from hw2exp.axes import Params
+from hw2exp.config.schema import Init
+from hw2exp.models.cell import Weight
+
+
+def initialize(weights: dict[str, Weight], init: Sequence[Init], seeds: Sequence[int]) -> Params:
+    """Draw the parameters of every replica.
+
+    A replica's parameters depend on its own seed and ``init`` section alone. With torch's
+    defaults they are, bit for bit, those of torch's modules built after
+    ``torch.manual_seed(seed)``: the same generator draws in the same order.
+
+    Args:
+        weights: the model's parameters by name, in the order in which they are drawn.
+        init: the ``init`` section of each replica, length R.
+        seeds: one seed a replica, length R.
+
+    Returns:
+        By name, ``(R, *shape)`` in float32, on the CPU.
+    """
+    replicas = [_draw_all(weights, own, seed) for own, seed in zip(init, seeds, strict=True)]
+    return {name: torch.stack([drawn[name] for drawn in replicas]) for name in weights}
+
+
+def _draw_all(weights: dict[str, Weight], init: Init, seed: int) -> Params:
+    generator = torch.Generator().manual_seed(seed)
+    drawn = {}
+    for name, weight in weights.items():
+        kind, scale = _kind_and_scale(weight, init)
+        drawn[name] = _draw(weight, kind, generator) * scale
+    return drawn
+
+
+def _kind_and_scale(weight: Weight, init: Init) -> tuple[str, float]:
+    match weight.role:
+        case "input":
+            return init.input, init.input_scale
+        case "recurrent":
+            return init.recurrent, init.scale
+        case "readout":
+            return init.readout, init.readout_scale
+        case "readout_bias":  # a vector can't be orthogonal
+            return "zeros" if init.readout == "zeros" else "torch", init.readout_scale
+        case "bias":
+            return "torch", 1.0
+
+
+def _draw(weight: Weight, kind: str, generator: torch.Generator) -> Tensor:
+    value = torch.zeros(weight.shape)
+    if kind == "torch":
+        torch.nn.init.uniform_(value, -weight.bound, weight.bound, generator=generator)
+    elif kind == "orthogonal":
+        for block in value.chunk(weight.blocks):
+            torch.nn.init.orthogonal_(block, generator=generator)
+    return value

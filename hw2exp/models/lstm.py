@@ -1,0 +1,52 @@
+"""The LSTM, equal to ``torch.nn.LSTM`` (Hochreiter & Schmidhuber 1997; forget gate: Gers 2000)."""
+
+import torch
+from torch import Tensor
+
+from hw2exp.axes import Params
+from hw2exp.models.cell import Carry, Cell, Inputs, Weight, product, sigmoid
+from hw2exp.stabilizers.norm import Features, NormPass, Terms
+
+
+class LSTM(Cell):
+    """i, f, g, o = σ, σ, tanh, σ (W_ih x[t] + b_ih + W_hh h[t-1] + b_hh);
+
+    c[t] = f ⊙ c[t-1] + i ⊙ g,  h[t] = o ⊙ tanh(c[t]).
+    """
+
+    def weights(self) -> dict[str, Weight]:
+        """Names, shapes, order and distribution as in ``torch.nn.LSTM``."""
+        hidden, gates = self.hidden_size, 4 * self.hidden_size
+        return {
+            "weight_ih": Weight((gates, self.input_size), "input", fan=hidden, blocks=4),
+            "weight_hh": Weight((gates, hidden), "recurrent", fan=hidden, blocks=4),
+            "bias_ih": Weight((gates,), "bias", fan=hidden),
+            "bias_hh": Weight((gates,), "bias", fan=hidden),
+        }
+
+    def terms(self) -> Terms:
+        """The input's and the state's product, and the cell state (Cooijmans et al. 2016, eq. 6-8)."""
+        gates = Features((4 * self.hidden_size,))
+        cell = Features((self.hidden_size,), shift=True)
+        return {"weight_ih": gates, "weight_hh": gates, "c": cell}
+
+    def project(self, params: Params, x: Tensor, norm: NormPass) -> Inputs:
+        """W_ih x[t] + b for all t."""
+        bias = params["bias_ih"] + params["bias_hh"]  # (R, 4H)
+        return (norm("weight_ih", product(params["weight_ih"], x)) + bias[:, None, None],)
+
+    def start(self, params: Params, zeros: Tensor) -> Carry:
+        """h[0] = c[0] = 0."""
+        return zeros, zeros
+
+    def step(
+        self, params: Params, inputs: Inputs, carry: Carry, norm: NormPass
+    ) -> tuple[Tensor, Carry]:
+        """The equations."""
+        (drive,), (h, c) = inputs, carry
+        z = drive + norm("weight_hh", product(params["weight_hh"], h))  # (R, B, 4H)
+        in_forget, g, o = z.split([2 * self.hidden_size, self.hidden_size, self.hidden_size], -1)
+        i, f = sigmoid(in_forget).chunk(2, -1)
+        c = f * c + i * torch.tanh(g)  # (R, B, H)
+        h = sigmoid(o) * torch.tanh(norm("c", c))  # (R, B, H)
+        return h, (h, c)

@@ -1,0 +1,44 @@
+"""Elman's RNN, equal to ``torch.nn.RNN``."""
+
+import torch
+from torch import Tensor
+
+from hw2exp.axes import Params
+from hw2exp.models.cell import Carry, Cell, Inputs, Weight, product
+from hw2exp.stabilizers.norm import Features, NormPass, Terms
+
+
+class ElmanRNN(Cell):
+    """h[t] = φ(W_ih x[t] + b_ih + W_hh h[t-1] + b_hh), with φ = tanh or ReLU."""
+
+    def weights(self) -> dict[str, Weight]:
+        """Names, shapes, order and distribution as in ``torch.nn.RNN``."""
+        hidden = self.hidden_size
+        return {
+            "weight_ih": Weight((hidden, self.input_size), "input", fan=hidden),
+            "weight_hh": Weight((hidden, hidden), "recurrent", fan=hidden),
+            "bias_ih": Weight((hidden,), "bias", fan=hidden),
+            "bias_hh": Weight((hidden,), "bias", fan=hidden),
+        }
+
+    def terms(self) -> Terms:
+        """The input's and the state's product."""
+        return {name: Features((self.hidden_size,)) for name in ("weight_ih", "weight_hh")}
+
+    def project(self, params: Params, x: Tensor, norm: NormPass) -> Inputs:
+        """W_ih x[t] + b for all t."""
+        bias = params["bias_ih"] + params["bias_hh"]  # (R, H)
+        return (norm("weight_ih", product(params["weight_ih"], x)) + bias[:, None, None],)
+
+    def start(self, params: Params, zeros: Tensor) -> Carry:
+        """h[0] = 0."""
+        return (zeros,)
+
+    def step(
+        self, params: Params, inputs: Inputs, carry: Carry, norm: NormPass
+    ) -> tuple[Tensor, Carry]:
+        """The equation."""
+        (drive,), (h,) = inputs, carry
+        z = drive + norm("weight_hh", product(params["weight_hh"], h))  # (R, B, H)
+        h = torch.relu(z) if self.options.nonlinearity == "relu" else torch.tanh(z)
+        return h, (h,)

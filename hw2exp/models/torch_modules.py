@@ -1,0 +1,57 @@
+"""Weights to and from ``torch.nn.RNN`` and ``torch.nn.LSTM``."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from hw2exp.axes import Params
+from hw2exp.models.cell import Cell
+from hw2exp.models.lstm import LSTM
+from hw2exp.models.rnn import ElmanRNN
+
+NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+
+
+def from_torch(module: nn.RNNBase, readout: nn.Linear) -> Params:
+    """Take the weights of a one-layer module and of the linear layer behind it.
+
+    Args:
+        module: ``nn.RNN`` or ``nn.LSTM`` with one layer and one direction.
+        readout: from the hidden state to the classes.
+
+    Returns:
+        Copies, each ``(1, ...)``: a fleet of one.
+    """
+    tensors: dict[str, Any] = {name: getattr(module, f"{name}_l0") for name in NAMES}
+    tensors |= {"readout_weight": readout.weight, "readout_bias": readout.bias}
+    return {name: tensor.detach().clone()[None] for name, tensor in tensors.items()}
+
+
+def to_torch(cell: Cell, params: Params, replica: int = 0) -> tuple[nn.RNNBase, nn.Linear]:
+    """Make torch's modules with the weights of one replica.
+
+    Args:
+        cell: an ``ElmanRNN`` or ``LSTM``.
+        params: each ``(R, ...)``.
+        replica: which one.
+
+    Raises:
+        TypeError: torch has no module for the cell.
+    """
+    module: nn.RNNBase
+    if isinstance(cell, ElmanRNN):
+        module = nn.RNN(cell.input_size, cell.hidden_size, nonlinearity=cell.options.nonlinearity)
+    elif isinstance(cell, LSTM):
+        module = nn.LSTM(cell.input_size, cell.hidden_size)
+    else:
+        raise TypeError(f"torch has no module for {type(cell).__name__}")
+    classes = params["readout_bias"].shape[1]
+    readout = nn.Linear(cell.hidden_size, classes)
+    with torch.no_grad():
+        for name in NAMES:
+            getattr(module, f"{name}_l0").copy_(params[name][replica])
+        readout.weight.copy_(params["readout_weight"][replica])
+        readout.bias.copy_(params["readout_bias"][replica])
+    dtype = params["readout_weight"].dtype
+    return module.to(dtype), readout.to(dtype)

@@ -1,0 +1,189 @@
+"""SGD, RMSprop and Adam on rows: every replica with its own hyperparameters.
+
+Each is ``init`` and ``update``, pure, and equal to the class of ``torch.optim`` of its name.
+Factors are computed in float64 and rounded once, to the dtype of the parameters.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from hw2exp.axes import State, columns
+from hw2exp.config.schema import Optimizer as OptimizerOptions
+from hw2exp.hyperparameters import stack
+
+
+class Optimizer(Protocol):
+    """Turns gradients into new parameters."""
+
+    @property
+    def lr(self) -> Tensor:
+        """Learning rate before the schedule's factor, ``(R,)``."""
+
+    def init(self, params: Tensor) -> State:
+        """Make the state before the first update, for parameters ``(R, P)``."""
+
+    def update(
+        self, params: Tensor, grads: Tensor, state: State, lr: Tensor
+    ) -> tuple[Tensor, State]:
+        """Make one update.
+
+        Args:
+            params: ``(R, P)``.
+            grads: ``(R, P)``.
+            state: from ``init`` or the update before.
+            lr: the scheduled learning rate, ``(R,)`` in float64.
+
+        Returns:
+            The new parameters and the new state.
+        """
+
+
+@dataclass(frozen=True)
+class SGD:
+    """Stochastic gradient descent (Sutskever et al. 2013 for both kinds of momentum).
+
+    Args:
+        lr: learning rate, ``(R,)``.
+        weight_decay: L2 penalty, ``(R,)``.
+        momentum: ``(R,)``.
+        nesterov: look ahead along the momentum.
+    """
+
+    lr: Tensor
+    weight_decay: Tensor
+    momentum: Tensor
+    nesterov: bool
+
+    def init(self, params: Tensor) -> State:
+        """The velocity is zero."""
+        return {"velocity": torch.zeros_like(params)}
+
+    def update(
+        self, params: Tensor, grads: Tensor, state: State, lr: Tensor
+    ) -> tuple[Tensor, State]:
+        """v = μ v + g;  θ = θ - lr v, or θ - lr (g + μ v) after Nesterov."""
+        g = with_decay(grads, params, self.weight_decay)  # (R, P)
+        mu = columns(self.momentum, params)  # (R, 1)
+        v = mu * state["velocity"] + g
+        direction = g + mu * v if self.nesterov else v
+        return params - columns(lr, params) * direction, {"velocity": v}
+
+
+@dataclass(frozen=True)
+class RMSprop:
+    """RMSprop (Tieleman & Hinton 2012, lecture 6.5), centered after Graves 2013, eq. 38-45.
+
+    Args:
+        lr: learning rate, ``(R,)``.
+        weight_decay: L2 penalty, ``(R,)``.
+        alpha: decay of the mean of squared gradients, ``(R,)``.
+        eps: added to its root, ``(R,)``.
+        momentum: ``(R,)``.
+        centered: divide by the deviation instead of the norm.
+    """
+
+    lr: Tensor
+    weight_decay: Tensor
+    alpha: Tensor
+    eps: Tensor
+    momentum: Tensor
+    centered: bool
+
+    def init(self, params: Tensor) -> State:
+        """All means are zero."""
+        names = ["mean_square", "velocity"] + ["mean"] * self.centered
+        return {name: torch.zeros_like(params) for name in names}
+
+    def update(
+        self, params: Tensor, grads: Tensor, state: State, lr: Tensor
+    ) -> tuple[Tensor, State]:
+        """s = α s + (1-α) g²;  v = μ v + g / (√s + ε);  θ = θ - lr v."""
+        g = with_decay(grads, params, self.weight_decay)  # (R, P)
+        alpha, rest = columns(self.alpha, params), columns(1 - self.alpha, params)  # (R, 1)
+        after = {"mean_square": alpha * state["mean_square"] + rest * g * g}
+        spread = after["mean_square"]
+        if self.centered:
+            after["mean"] = alpha * state["mean"] + rest * g
+            spread = spread - after["mean"] ** 2
+        step = g / (spread.sqrt() + columns(self.eps, params))
+        after["velocity"] = columns(self.momentum, params) * state["velocity"] + step
+        return params - columns(lr, params) * after["velocity"], after
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Adam (Kingma & Ba 2015, algorithm 1), AdamW (Loshchilov & Hutter 2019) if decoupled.
+
+    Args:
+        lr: learning rate, ``(R,)``.
+        weight_decay: L2 penalty, or decoupled decay, ``(R,)``.
+        beta1: decay of the mean of gradients, ``(R,)``.
+        beta2: decay of the mean of squared gradients, ``(R,)``.
+        eps: added to its root, ``(R,)``.
+        decoupled: shrink the parameters themselves instead of adding to the gradient.
+    """
+
+    lr: Tensor
+    weight_decay: Tensor
+    beta1: Tensor
+    beta2: Tensor
+    eps: Tensor
+    decoupled: bool
+
+    def init(self, params: Tensor) -> State:
+        """Both moments are zero, and so is the count of updates."""
+        return {
+            "mean": torch.zeros_like(params),
+            "mean_square": torch.zeros_like(params),
+            "updates": torch.zeros_like(self.lr),
+        }
+
+    def update(
+        self, params: Tensor, grads: Tensor, state: State, lr: Tensor
+    ) -> tuple[Tensor, State]:
+        """m = β₁ m + (1-β₁) g;  s = β₂ s + (1-β₂) g²;  θ = θ - lr m̂ / (√ŝ + ε)."""
+        if self.decoupled:
+            g = grads
+            params = params * columns(1 - lr * self.weight_decay, params)
+        else:
+            g = with_decay(grads, params, self.weight_decay)  # (R, P)
+        t = state["updates"] + 1  # (R,)
+        beta1, rest1 = columns(self.beta1, params), columns(1 - self.beta1, params)  # (R, 1)
+        beta2, rest2 = columns(self.beta2, params), columns(1 - self.beta2, params)
+        m = beta1 * state["mean"] + rest1 * g
+        s = beta2 * state["mean_square"] + rest2 * g * g
+        root = s.sqrt() / columns((1 - self.beta2**t).sqrt(), params)
+        step = columns(lr / (1 - self.beta1**t), params) * m / (root + columns(self.eps, params))
+        return params - step, {"mean": m, "mean_square": s, "updates": t}
+
+
+def with_decay(grads: Tensor, params: Tensor, weight_decay: Tensor) -> Tensor:
+    """Add the gradient of the L2 penalty, where there is one.
+
+    Args:
+        grads: ``(R, P)``.
+        params: ``(R, P)``.
+        weight_decay: ``(R,)``.
+    """
+    # A replica without decay must not see its parameters here: 0 · ∞ would be NaN.
+    return torch.where(
+        columns(weight_decay, params) > 0, grads + columns(weight_decay, params) * params, grads
+    )
+
+
+OPTIMIZERS: dict[str, type[Any]] = {"sgd": SGD, "rmsprop": RMSprop, "adam": Adam}
+
+
+def build(options: Sequence[OptimizerOptions], device: torch.device | str = "cpu") -> Optimizer:
+    """Make the optimizer of a fleet.
+
+    Args:
+        options: the ``optimizer`` section of each replica, length R.
+        device: where its tensors go.
+    """
+    optimizer: Optimizer = OPTIMIZERS[options[0].name](**stack(options, device))
+    return optimizer

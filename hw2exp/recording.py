@@ -1,0 +1,190 @@
+"""From what the loop measures to what lies in each replica's run folder."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hw2exp.diagnostics.spikes import Spike, SpikeDetector
+from hw2exp.fleet import Fleet
+from hw2exp.records.curve import draw_curve
+from hw2exp.records.metrics import MetricsTable
+from hw2exp.records.run_dir import RunResult, Status, parameters_sha256, versions
+from hw2exp.records.tensorboard import EventWriter, flatten
+from hw2exp.training import Measured, Tested
+
+Floats = NDArray[np.float64]
+
+SPIKE_BLOCK = 32
+"""Steps that are searched for spikes at once: a block costs little more than a step."""
+
+
+class Recording:
+    """Watches the loop and keeps the records of every replica.
+
+    Args:
+        fleet: the runs.
+        folders: the run folder of each replica, length R; each must exist.
+        initial: loss and accuracy before training, each ``(R,)``.
+    """
+
+    def __init__(
+        self, fleet: Fleet, folders: Sequence[Path], initial: tuple[Floats, Floats]
+    ) -> None:
+        self.fleet = fleet
+        self.folders = folders
+        self.initial_loss, self.initial_accuracy = initial
+        self.began = time.monotonic()
+        self.tables = [MetricsTable() for _ in folders]
+        self.events = [EventWriter(folder) for folder in folders]
+        for config, events in zip(fleet.configs, self.events, strict=True):
+            events.hparams(flatten(config.model_dump()))
+        spikes = [config.spikes for config in fleet.configs]
+        self.detector = SpikeDetector(
+            fleet.config.spikes.window,
+            np.array([own.margin for own in spikes]),
+            np.array([own.deviations for own in spikes]),
+            self.initial_loss,
+        )
+        self._since_row: list[Floats] = []  # (3, R) a step since the last row
+        self._unsearched: list[Floats] = []  # (R,) a step not yet searched for spikes
+
+    def observe(self, step: int, measured: Measured, tested: Tested | None) -> None:
+        """Take a step's values; make a row of them where one is due."""
+        config = self.fleet.config
+        active = measured.active.cpu().numpy()
+        loss, accuracy, norm = values = _host(
+            measured.loss, measured.accuracy, measured.grad_norm_raw
+        )
+        self._since_row.append(values)
+        self._unsearched.append(np.where(active, loss, np.nan))
+        if len(self._unsearched) >= SPIKE_BLOCK:
+            self._search()
+        ended = active & ~self.fleet.state.active.cpu().numpy()
+        due = step % config.log_every == 0 or step == config.steps or tested is not None
+        if due or ended.any():
+            rows = self._columns(step, measured, tested)
+            for replica in np.flatnonzero(active if due else ended):
+                self._write_row(int(replica), {name: column[replica] for name, column in rows.items()})
+        if due:
+            self._since_row.clear()
+
+    def _columns(self, step: int, measured: Measured, tested: Tested | None) -> dict[str, Floats]:
+        since = np.stack(self._since_row)  # (steps, 3, R)
+        losses, accuracies, norms = since.transpose(1, 0, 2)  # (steps, R) each
+        clipped, lr = _host(measured.grad_norm_clipped, measured.lr)
+        columns = {
+            "step": np.full(len(lr), step, dtype=np.float64),
+            "loss_train": losses[-1],
+            "loss_train_max": losses.max(0),
+            "accuracy_train": accuracies.mean(0),
+            "grad_norm_raw": norms[-1],
+            "grad_norm_raw_max": norms.max(0),
+            "grad_norm_clipped": clipped,
+            "lr": lr,
+        }
+        if tested is not None:
+            test_loss, last, accuracy = _host(
+                tested.losses.mean(1), tested.losses[:, -1], tested.accuracy
+            )
+            columns |= {"loss_test": test_loss, "loss_test_last": last, "accuracy_test": accuracy}
+        return columns
+
+    def _write_row(self, replica: int, row: dict[str, float]) -> None:
+        self.tables[replica].append(row)
+        self.events[replica].row(row)
+
+    def _search(self) -> None:
+        if self._unsearched:
+            self.detector.update(np.stack(self._unsearched))
+            self._unsearched.clear()
+
+    def spikes_so_far(self) -> int:
+        """Spikes of all replicas together, in the steps searched."""
+        return int(self.detector.counts().sum())
+
+    def finish(self, interrupted: bool = False) -> list[RunResult]:
+        """Write every replica's files.
+
+        Args:
+            interrupted: the loop was ended from outside.
+
+        Returns:
+            The result of each replica, length R.
+        """
+        self._search()
+        return [self._finish(replica, interrupted) for replica in range(len(self.folders))]
+
+    def _finish(self, replica: int, interrupted: bool) -> RunResult:
+        folder, table = self.folders[replica], self.tables[replica]
+        spikes = self.detector.spikes(replica)
+        result = self._result(replica, spikes, interrupted)
+        table.write(folder / "metrics.parquet")
+        self.events[replica].text("spikes", spike_table(spikes))
+        self.events[replica].close(result.status)
+        config = self.fleet.configs[replica]
+        if config.plot:
+            title = f"{config.model.name} on {config.task.name}, {config.optimizer.name}, seed {config.seed}"
+            draw_curve(table, spikes, float(self.initial_loss[replica]), title, folder)
+        result.write(folder / "result.json")
+        return result
+
+    def _result(self, replica: int, spikes: Sequence[Spike], interrupted: bool) -> RunResult:
+        state, table = self.fleet.state, self.tables[replica]
+        diverged_at, solved_at = int(state.diverged_at[replica]), int(state.solved_at[replica])
+        stopped = self.fleet.config.stop_when_solved and solved_at > 0
+        status: Status = (
+            "diverged"
+            if diverged_at
+            else "solved"
+            if stopped
+            else "interrupted"
+            if interrupted
+            else "finished"
+        )
+        params = {
+            name: value[replica].cpu().numpy() for name, value in self.fleet.params.items()
+        }
+        return RunResult(
+            status=status,
+            step=int(state.step[replica]),
+            diverged_at=diverged_at or None,
+            solved_at=solved_at or None,
+            initial={
+                "loss": float(self.initial_loss[replica]),
+                "accuracy": float(self.initial_accuracy[replica]),
+            },
+            final={
+                "train_loss": table.last("loss_train"),
+                "test_loss": table.last("loss_test"),
+                "test_accuracy": table.last("accuracy_test"),
+            },
+            spikes=[asdict(spike) for spike in spikes],
+            parameters_sha256=parameters_sha256(params),
+            metrics_sha256=table.digest(),
+            seconds=time.monotonic() - self.began,
+            versions=versions(),
+        )
+
+
+def spike_table(spikes: Sequence[Spike]) -> str:
+    """Write a list of spikes as a Markdown table.
+
+    Args:
+        spikes: in order.
+    """
+    head = "| step | loss | median before | above the initial loss |\n| --- | --- | --- | --- |\n"
+    return head + "\n".join(
+        f"| {s.step} | {s.loss:.4g} | {s.median:.4g} | {'yes' if s.above_initial else 'no'} |"
+        for s in spikes
+    )
+
+
+def _host(*tensors: torch.Tensor) -> Floats:
+    """Bring tensors ``(R,)`` to the CPU in one transfer, as ``(n, R)`` in float64."""
+    stacked: Floats = torch.stack([tensor.double() for tensor in tensors]).cpu().numpy()
+    return stacked

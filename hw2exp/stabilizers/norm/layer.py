@@ -1,0 +1,111 @@
+"""Layer normalization of a cell's terms, and of an attention cell's queries and keys alone."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hw2exp.axes import Params, State, columns
+from hw2exp.stabilizers.norm.protocol import (
+    Gain,
+    NormPass,
+    Terms,
+    gains_of,
+    over,
+    rescale,
+)
+
+
+def standardize(value: Tensor, eps: Tensor) -> Tensor:
+    """Subtract the mean and divide by the deviation, along the last axis.
+
+    Args:
+        value: ``(R, ...)``.
+        eps: added to the variance, ``(R,)``.
+
+    Source: Ba, Kiros & Hinton 2016, eq. 3.
+    """
+    variance, mean = torch.var_mean(value, -1, correction=0, keepdim=True)
+    return (value - mean) * (variance + columns(eps, value)).rsqrt()
+
+
+@dataclass(frozen=True)
+class LayerNorm:
+    """Layer normalization of each term by itself (Ba, Kiros & Hinton 2016, eq. 4).
+
+    Args:
+        gamma: the gain at the start, ``(R,)``.
+        eps: added to the variance, ``(R,)``.
+    """
+
+    gamma: Tensor
+    eps: Tensor
+
+    def gains(self, terms: Terms) -> dict[str, Gain]:
+        """One gain a feature of every term."""
+        return gains_of(terms, self.gamma)
+
+    def buffers(self, terms: Terms, time_steps: int) -> State:
+        """No statistics."""
+        return {}
+
+    def forward(self, params: Params, buffers: State, terms: Terms, training: bool) -> NormPass:
+        """Begin a pass."""
+        return _LayerPass(self.eps, params, terms)
+
+
+@dataclass(frozen=True)
+class _LayerPass(NormPass):
+    eps: Tensor
+    params: Params
+    terms: Terms
+
+    def __call__(self, term: str, value: Tensor) -> Tensor:
+        axes = len(self.terms[term].shape)
+        return rescale(self.params, term, standardize(value, self.eps), axes)
+
+
+@dataclass(frozen=True)
+class QKNorm:
+    """Layer normalization of queries and keys alone (Dehghani et al. 2023, "ViT-22B", §2).
+
+    The paper's 1/√H before the softargmax is the gains' starting value, H^(-1/4) each.
+
+    Args:
+        eps: added to the variance, ``(R,)``.
+    """
+
+    eps: Tensor
+
+    def gains(self, terms: Terms) -> dict[str, Gain]:
+        """One gain a feature of every query and key."""
+        return {
+            f"gamma_{name}": Gain(
+                (2, *term.shape[1:]), torch.full_like(self.eps, term.shape[-1] ** -0.25)
+            )
+            for name, term in terms.items()
+            if term.attention
+        }
+
+    def buffers(self, terms: Terms, time_steps: int) -> State:
+        """No statistics."""
+        return {}
+
+    def forward(self, params: Params, buffers: State, terms: Terms, training: bool) -> NormPass:
+        """Begin a pass."""
+        return _QKPass(self.eps, params, terms)
+
+
+@dataclass(frozen=True)
+class _QKPass(NormPass):
+    eps: Tensor
+    params: Params
+    terms: Terms
+
+    def __call__(self, term: str, value: Tensor) -> Tensor:
+        if not self.terms[term].attention:
+            return value
+        axes = len(self.terms[term].shape)
+        queries_keys, values = value.split([2, 1], dim=-axes)
+        gamma = over(self.params[f"gamma_{term}"], queries_keys, axes)
+        return torch.cat((gamma * standardize(queries_keys, self.eps), values), dim=-axes)

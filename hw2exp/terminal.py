@@ -1,0 +1,102 @@
+"""What a person sees in the terminal while a run trains, and at its end."""
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from hw2exp.records.run_dir import RunResult
+from hw2exp.training import Measured, Tested
+
+REFRESH_SECONDS = 0.2
+PLAIN_SECONDS = 5.0
+
+
+class LiveLine:
+    """One line that follows a run; plain lines, further apart, when not on a terminal.
+
+    Args:
+        steps: steps of the whole run.
+        spikes: asked for the spikes so far of every replica.
+        console: where to write.
+    """
+
+    def __init__(self, steps: int, spikes: "SpikeCounter", console: Console | None = None) -> None:
+        self.steps = steps
+        self.spikes = spikes
+        self.console = console or Console(highlight=False)
+        self.interval = REFRESH_SECONDS if self.console.is_terminal else PLAIN_SECONDS
+        self.test_accuracy: float | None = None
+        self._live: Live | None = None
+
+    def __enter__(self) -> Self:
+        self._began = self._shown = time.monotonic()
+        self._first_step: int | None = None
+        if self.console.is_terminal:
+            self._live = Live(console=self.console, auto_refresh=False, transient=True)
+            self._live.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._live is not None:
+            self._live.__exit__(kind, error, traceback)
+
+    def observe(self, step: int, measured: Measured, tested: Tested | None) -> None:
+        """Refresh the line, if it is time."""
+        if tested is not None:
+            self.test_accuracy = float(tested.accuracy.mean())
+        if self._first_step is None:
+            self._first_step = step - 1
+        now = time.monotonic()
+        if now - self._shown < self.interval and step < self.steps:
+            return
+        self._shown = now
+        line = self._line(step, measured, now - self._began)
+        if self._live is None:
+            self.console.print(line, soft_wrap=True)
+        else:
+            self._live.update(Text(line, no_wrap=True, overflow="ellipsis"), refresh=True)
+
+    def _line(self, step: int, measured: Measured, seconds: float) -> str:
+        speed = (step - (self._first_step or 0)) / max(seconds, 1e-9)
+        left = (self.steps - step) / speed
+        test = "" if self.test_accuracy is None else f"  test acc {self.test_accuracy:.3f}"
+        active = measured.active
+        loss, accuracy, norm = (
+            float(values.double()[active].mean())
+            for values in (measured.loss, measured.accuracy, measured.grad_norm_raw)
+        )
+        return (
+            f"step {step}/{self.steps}  loss {loss:.4f}  acc {accuracy:.3f}{test}  "
+            f"|grad| {norm:.3g}  spikes {self.spikes()}  {speed:.0f} steps/s  left {clock(left)}"
+        )
+
+
+class SpikeCounter:
+    """Counts the spikes so far; bound to a recording when there is one."""
+
+    def __call__(self) -> int:
+        """Spikes of all replicas together."""
+        return 0
+
+
+def clock(seconds: float) -> str:
+    """Write a duration as minutes and seconds.
+
+    Args:
+        seconds: the duration.
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,0 +1,148 @@
+"""The training loop, for a fleet of any size; a single run is a fleet of one."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from hw2exp.fleet import Fleet
+from hw2exp.task import CLASSES, TRAIN
+
+INITIAL_LOSS = math.log(len(CLASSES))
+"""ln 4: the cross-entropy of a uniform guess among four classes (write-up, part 1.3 d)."""
+
+INITIAL_ACCURACY = 1 / len(CLASSES)
+LOSS_TOLERANCE = 0.1
+ACCURACY_TOLERANCE = 0.15
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one training step measured; each ``(R,)``.
+
+    Args:
+        active: which replicas took part in the step.
+        loss: mean loss of the batch, before the update.
+        accuracy: share of the batch classified right.
+        grad_norm_raw: norm of a replica's whole gradient.
+        grad_norm_clipped: the same after clipping.
+        lr: the scheduled learning rate.
+    """
+
+    active: Tensor
+    loss: Tensor
+    accuracy: Tensor
+    grad_norm_raw: Tensor
+    grad_norm_clipped: Tensor
+    lr: Tensor
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What one test pass measured.
+
+    Args:
+        losses: each test batch's loss, ``(R, batches)``.
+        accuracy: over the whole pass, ``(R,)``.
+    """
+
+    losses: Tensor
+    accuracy: Tensor
+
+
+class Observer(Protocol):
+    """Whoever watches the loop; it takes values and gives none back."""
+
+    def observe(self, step: int, measured: Measured, tested: Tested | None) -> None:
+        """Take note of a step, and of the test pass after it if there was one."""
+
+
+class InitialLossError(Exception):
+    """Training would not start at loss ln 4 and accuracy 0.25."""
+
+
+def train(
+    fleet: Fleet, observers: Sequence[Observer], interrupted: Callable[[], bool] = lambda: False
+) -> None:
+    """Train until the last step, or until no replica is left, or until interrupted.
+
+    Args:
+        fleet: the runs.
+        observers: whom to tell of every step.
+        interrupted: asked after every step.
+    """
+    config = fleet.config
+    for step in range(1, config.steps + 1):
+        measured = train_step(fleet, step)
+        last = step == config.steps or interrupted()
+        tested = test_step(fleet, step) if last or step % config.eval_every == 0 else None
+        for observer in observers:
+            observer.observe(step, measured, tested)
+        if last or not bool(fleet.state.active.any()):
+            break
+
+
+def train_step(fleet: Fleet, step: int) -> Measured:
+    """Make one step with every replica.
+
+    Args:
+        fleet: the runs.
+        step: counted from 1.
+    """
+    state = fleet.state
+    symbols, labels = fleet.batch(step, TRAIN, fleet.config.batch_size)  # (R, B, T), (R, B)
+    loss, accuracy, grads, buffers = fleet.loss_and_gradient(symbols, labels)  # grads (R, P)
+    norm = torch.linalg.vector_norm(grads, dim=1)  # (R,)
+    grads, clip_state = fleet.clip.update(grads, norm, state.clip)
+    lr = fleet.optimizer.lr * fleet.schedule.factor(step - 1, state.schedule)  # (R,)
+    params, optimizer_state = fleet.optimizer.update(state.params, grads, state.optimizer, lr)
+    proposed = replace(
+        state, params=params, buffers=buffers, optimizer=optimizer_state, clip=clip_state
+    )
+    fleet.advance(step, loss, proposed)
+    clipped_norm = torch.linalg.vector_norm(grads, dim=1)
+    return Measured(state.active, loss, accuracy, norm, clipped_norm, lr)
+
+
+def test_step(fleet: Fleet, step: int) -> Tested:
+    """Make a test pass, and let schedule and stopping rule see it.
+
+    Args:
+        fleet: the runs.
+        step: the training step after which the pass comes.
+    """
+    losses, accuracy = fleet.test(step)
+    fleet.judge(step, losses.mean(1), accuracy)
+    return Tested(losses, accuracy)
+
+
+def check_initial(loss: float, accuracy: float) -> str | None:
+    """Say what is wrong if training would not start at loss ln 4 and accuracy 0.25.
+
+    Args:
+        loss: mean loss of a large fresh batch before the first step.
+        accuracy: its accuracy.
+
+    Returns:
+        One line that says what was found and what it usually means, or nothing.
+    """
+    off_loss = not abs(loss - INITIAL_LOSS) <= LOSS_TOLERANCE
+    off_accuracy = not abs(accuracy - INITIAL_ACCURACY) <= ACCURACY_TOLERANCE
+    if not (off_loss or off_accuracy):
+        return None
+    found = (
+        f"initial loss {loss:.4f}, accuracy {accuracy:.3f}: expected "
+        f"{INITIAL_LOSS:.4f} ± {LOSS_TOLERANCE} and {INITIAL_ACCURACY} ± {ACCURACY_TOLERANCE}"
+    )
+    if loss > INITIAL_LOSS + LOSS_TOLERANCE:
+        meaning = "the logits start too large; lower init.readout_scale"
+    elif off_loss and math.isfinite(loss):
+        meaning = "the model knows the labels before training; is the check reading trained weights?"
+    elif off_loss:
+        meaning = "the forward pass overflows; lower init.scale"
+    else:
+        meaning = "the classes are unbalanced, or the labels leak into the input"
+    return f"{found}; this usually means: {meaning} (check_initial_loss=warn goes on anyway)"

@@ -1,0 +1,72 @@
+"""Bad input: one line on stderr naming key, value and what is allowed; exit 2; nothing created."""
+
+import pytest
+
+from hw2exp.train import main
+
+BAD = {
+    "unknown key": (["seeed=3"], ["seeed=3", "did you mean seed?"]),
+    "unknown key of a group": (["lr=3"], ["lr=3", "did you mean optimizer.lr?"]),
+    "unknown key below a section": (["init.scales=3"], ["init.scales", "did you mean init.scale?"]),
+    "key of another choice": (["model=lstm", "model.lags=2"], ["model.lags=2", "hidden_size"]),
+    "key added with a plus": (["+foo=1"], ["foo=1", "no such key"]),
+    "deleted key": (["~seed"], ["seed: is missing"]),
+    "unknown choice": (["model=lstn"], ["model=lstn", "did you mean lstm?", "gated_rnn"]),
+    "choice of nothing": (["model=null"], ["model=null", "allowed"]),
+    "two choices": (["model=[lstm,rnn]"], ["model=[lstm,rnn]", "no such choice"]),
+    "unknown experiment": (["experiment=explode"], ["did you mean explosion?"]),
+    "misspelled group": (["modle=lstm"], ["modle=lstm", "did you mean model?"]),
+    "fragment as a choice": (["task=_stream"], ["task=_stream", "no such choice"]),
+    "negative rate": (["optimizer.lr=-1"], ["optimizer.lr=-1", "> 0"]),
+    "text for a number": (["optimizer.lr=fast"], ["optimizer.lr=fast", "number"]),
+    "not a number": (["optimizer.lr=nan"], ["optimizer.lr=nan", "finite"]),
+    "infinite": (["clip=norm", "clip.max_norm=inf"], ["clip.max_norm=inf", "finite"]),
+    "fraction for an integer": (["steps=1.5"], ["steps=1.5", "integer"]),
+    "bool for an integer": (["seed=true"], ["seed=true", "integer"]),
+    "text for a bool": (["stop_when_solved=maybe"], ["stop_when_solved=maybe", "true or false"]),
+    "nothing for a number": (["steps=null"], ["steps=null", "integer >= 1"]),
+    "too large": (["seed=99999999999999999999"], ["seed=99999999999999999999", "<= 92233"]),
+    "momentum of one": (["optimizer=sgd", "optimizer.momentum=1"], ["momentum=1", "< 1"]),
+    "word out of a list": (["check_initial_loss=maybe"], ["error, warn, off"]),
+    "range of three": (["task.length=[1,2,3]"], ["task.length=[1,2,3]", "two integers"]),
+    "empty range": (["task.t1=[5,5]"], ["task.t1=[5,5]", "from < to"]),
+    "mark before the start": (["task.t1=[0,5]"], ["task.t1=[0,5]", "after the B"]),
+    "marks that cross": (["task.t1=[2,25]"], ["task.t2=[20,28]", "after t1"]),
+    "mark after the end": (["task.length=[20,41]"], ["task.length=[20,41]", "before the E"]),
+    "Nesterov without momentum": (
+        ["optimizer=sgd", "optimizer.momentum=0", "optimizer.nesterov=true"],
+        ["optimizer.nesterov=true", "optimizer.momentum > 0"],
+    ),
+    "QK-norm without queries": (["model=lstm", "norm=qk"], ["norm=qk", "attn_rnn"]),
+    "batch norm of one": (["norm=batch", "batch_size=1"], ["batch_size=1", "at least 2"]),
+    "warm-up longer than the run": (
+        ["schedule=warmup_cosine", "steps=50"],
+        ["schedule.warmup_steps=100", "below steps=50"],
+    ),
+    "notebook with another rhythm": (
+        ["task.stream=notebook", "eval_every=100"],
+        ["eval_every=100", "multiple of 31"],
+    ),
+    "unfinished list": (["task.length=[1"], ["task.length=[1", "not an override"]),
+    "no value": (["seed"], ["seed", "not an override"]),
+    "no key": (["=3"], ["=3", "no such key"]),
+    "unknown flag": (["--fast"], ["--fast", "--help"]),
+    "sweep without -m": (["seed=1,2"], ["seed=1,2", "--multirun"]),
+    "bad job in a sweep": (["-m", "optimizer.lr=0.1,-1"], ["optimizer.lr=-1", "> 0"]),
+    "bad choice in a sweep": (["-m", "clip=none,normm"], ["clip=normm", "did you mean norm?"]),
+    "Hydra's unknown key": (["hydra.foo=1"], ["hydra.foo"]),
+    "unresolvable": (["seed=${nowhere}"], ["nowhere"]),
+    "two problems": (["optimizer.lr=-1", "seeed=3"], ["optimizer.lr=-1", "seeed=3"]),
+}
+
+
+@pytest.mark.parametrize(("arguments", "expected"), BAD.values(), ids=BAD.keys())
+def test_bad_input(arguments, expected, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    for part in expected:
+        assert part in captured.err
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,73 @@
+import subprocess
+import sys
+
+import pytest
+import yaml
+from hydra import compose as hydra_compose
+from hydra import initialize_config_module
+from omegaconf import OmegaConf
+
+from hw2exp.config.command_line import CONFIG_MODULE, CONFIG_NAME, VERSION_BASE, read
+from hw2exp.config.schema import CHOICES
+from hw2exp.config.validation import validate
+from hw2exp.train import main
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["model=lstm", "seed=7"],
+        ["clip=norm", "clip.max_norm=0.5", "optimizer=sgd", "optimizer.nesterov=true"],
+        ["experiment=notebook_lstm_moderate", "model.hidden_size=4"],
+        ["model.hidden_size=4", "model=rnn"],
+        ["task.length=[40,50]", "seed=${steps}"],
+        ["++steps=7"],
+    ],
+)
+def test_a_command_reads_as_hydra_would(arguments):
+    mine = read(arguments).jobs[0].config
+    with initialize_config_module(CONFIG_MODULE, version_base=VERSION_BASE):
+        theirs = hydra_compose(CONFIG_NAME, overrides=arguments)
+    assert mine == validate(OmegaConf.to_container(theirs, resolve=True))
+
+
+def test_a_sweep_is_every_combination_in_hydras_order():
+    command = read(["-m", "model=lstm,rnn", "seed=range(0,3)", "optimizer.lr=1e-3,3e-3"])
+    jobs = [(j.config.model.name, j.config.seed, j.config.optimizer.lr) for j in command.jobs]
+    assert command.multirun
+    assert jobs == [
+        (name, seed, lr) for name in ("lstm", "rnn") for seed in range(3) for lr in (1e-3, 3e-3)
+    ]
+
+
+def test_help_lists_every_group_choice_and_key(capsys):
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    for group, choices in CHOICES.items():
+        line = next(line for line in text.splitlines() if line.split()[:1] == [group])
+        assert line.split(maxsplit=1)[1] == ", ".join(choices)
+    for key in ("seed", "init.scale", "clip.max_norm", "schedule.warmup_steps", "explosion_sgd"):
+        assert key in text
+
+
+def test_help_and_bad_input_load_no_heavy_library():
+    """What makes help feel instant: not torch, not matplotlib, not tensorboard, not polars."""
+    code = (
+        "import sys; from hw2exp.train import main; main(['--help']); main(['lr=1']);"
+        "print([m for m in ('torch', 'matplotlib', 'tensorboard', 'polars') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("flag", ["--dry-run", "dry_run=true"])
+def test_dry_run_prints_the_config_and_creates_nothing(flag, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main([flag, "model=rnn", "optimizer.lr=0.01"]) == 0
+    config, _, plan = capsys.readouterr().out.partition("would run")
+    shown = yaml.safe_load(config)
+    assert shown["optimizer"]["lr"] == 0.01
+    assert shown["model"] == {"name": "rnn", "hidden_size": 16, "nonlinearity": "tanh"}
+    assert "3000 steps of 32 sequences" in plan
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,25 @@
+import os
+
+# One thread: on tensors this small more threads only wait for each other, in workers above all.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import pytest
+import torch
+
+from hw2exp.config.schema import TrainConfig
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def compose():
+    """Make a checked config from overrides, as the command line does."""
+    from hw2exp.config.command_line import read
+
+    def compose(*overrides: str) -> TrainConfig:
+        return read(overrides).jobs[0].config
+
+    return compose

@@ -1,0 +1,71 @@
+"""rnn and lstm are torch's; all cells start as torch's modules would."""
+
+import pytest
+import torch
+
+from hw2exp.config.schema import ElmanRNN as RNNOptions
+from hw2exp.config.schema import Init, Model
+from hw2exp.models.cell import unroll
+from hw2exp.models.classifier import Classifier
+from hw2exp.models.lstm import LSTM
+from hw2exp.models.rnn import ElmanRNN
+from hw2exp.models.torch_modules import from_torch, to_torch
+from hw2exp.stabilizers.norm.protocol import NoNorm, NormPass
+
+TORCH = Init(
+    input="torch", recurrent="torch", readout="torch", input_scale=1.0, scale=1.0, readout_scale=1.0
+)
+
+
+def cell_and_module(name, hidden):
+    if name == "lstm":
+        return LSTM(Model(name="lstm", hidden_size=hidden), 8), torch.nn.LSTM(8, hidden)
+    options = RNNOptions(name="rnn", hidden_size=hidden, nonlinearity=name)
+    return ElmanRNN(options, 8), torch.nn.RNN(8, hidden, nonlinearity=name)
+
+
+@pytest.mark.parametrize("name", ["tanh", "relu", "lstm"])
+def test_states_and_gradients_equal_torchs(name):
+    torch.manual_seed(0)
+    replicas = []
+    for _ in range(3):
+        cell, module = cell_and_module(name, 5)
+        replicas.append((module.double(), torch.nn.Linear(5, 4).double()))
+    params = [from_torch(module, readout) for module, readout in replicas]
+    fleet = {key: torch.cat([own[key] for own in params]).requires_grad_() for key in params[0]}
+    x = torch.randn(3, 11, 7, 8, dtype=torch.float64)  # (R, T, B, I)
+    states = torch.stack(unroll(cell, fleet, x, NormPass()), 1)  # (R, T, B, H)
+    weight = torch.randn_like(states)
+    grads = torch.autograd.grad((states * weight).sum(), [fleet[k] for k in cell.weights()])
+    for replica, (module, _) in enumerate(replicas):
+        expected, _ = module(x[replica])  # (T, B, H)
+        torch.testing.assert_close(states[replica], expected, rtol=1e-12, atol=1e-12)
+        (expected * weight[replica]).sum().backward()
+        for key, grad in zip(cell.weights(), grads, strict=True):
+            theirs = getattr(module, f"{key}_l0").grad
+            torch.testing.assert_close(grad[replica], theirs, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["relu", "lstm"])
+def test_weights_go_to_torch_and_back(name):
+    cell, _ = cell_and_module(name, 6)
+    model = Classifier(cell, NoNorm(), 9)
+    params = model.initialize([TORCH] * 2, [3, 4])
+    module, readout = to_torch(cell, params, replica=1)
+    again = from_torch(module, readout)
+    assert again.keys() == params.keys()
+    assert all(torch.equal(again[key][0], params[key][1]) for key in params)
+    x = torch.randn(2, 9, 5, 8)
+    mine = unroll(cell, params, x, NormPass())[-1][1]
+    torch.testing.assert_close(mine, module(x[1])[0][-1], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["relu", "tanh", "lstm"])
+@pytest.mark.parametrize("hidden", [4, 12, 16, 7])
+def test_a_seed_draws_what_torch_draws(name, hidden):
+    cell, _ = cell_and_module(name, hidden)
+    params = Classifier(cell, NoNorm(), 9).initialize([TORCH], [1])
+    torch.manual_seed(1)
+    _, module = cell_and_module(name, hidden)
+    theirs = from_torch(module, torch.nn.Linear(hidden, 4))
+    assert all(torch.equal(params[key], theirs[key]) for key in theirs)

@@ -1,0 +1,155 @@
+"""The cells against the write-up's equations, written out one vector at a time."""
+
+import math
+
+import pytest
+import torch
+
+from hw2exp.config.schema import AttnRNN as AttnOptions
+from hw2exp.config.schema import ElmanRNN as RNNOptions
+from hw2exp.config.schema import Model
+from hw2exp.models import CELLS
+from hw2exp.models.attn_rnn_inf import quadratic_states
+from hw2exp.models.cell import product, sigmoid, unroll
+from hw2exp.stabilizers.norm.protocol import NormPass
+
+HIDDEN, INPUTS, TIME = 5, 8, 9
+
+
+def make(name, lags=2):
+    options = {
+        "attn_rnn": AttnOptions(name=name, hidden_size=HIDDEN, lags=lags)
+        if name == "attn_rnn"
+        else None,
+        "rnn": RNNOptions(name=name, hidden_size=HIDDEN, nonlinearity="tanh")
+        if name == "rnn"
+        else None,
+    }.get(name) or Model(name=name, hidden_size=HIDDEN)
+    return CELLS[name](options, INPUTS)
+
+
+def draw(cell, replicas=2, batch=3):
+    generator = torch.Generator().manual_seed(0)
+    params = {
+        name: torch.randn(replicas, *w.shape, generator=generator, dtype=torch.float64)
+        for name, w in cell.weights().items()
+    }
+    x = torch.randn(replicas, TIME, batch, INPUTS, generator=generator, dtype=torch.float64)
+    return params, x
+
+
+def each_sequence(params, x):
+    """One replica and one sequence at a time: its parameters and its vectors (T, I)."""
+    for r in range(x.shape[0]):
+        for b in range(x.shape[2]):
+            yield r, b, {name: value[r] for name, value in params.items()}, x[r, :, b]
+
+
+def softargmax(w):
+    e = [math.exp(float(one)) for one in w]
+    return [one / sum(e) for one in e]
+
+
+def gated_rnn(p, x):
+    h = torch.zeros(HIDDEN, dtype=x.dtype)
+    for x_t in x:
+        c = 1 / (1 + torch.exp(-(p["W_c"] @ x_t + p["W_h"] @ h)))
+        h = c * h + (1 - c) * (p["W_x"] @ x_t)
+        yield h
+
+
+def attn_rnn(p, x, lags):
+    past = [torch.zeros(HIDDEN, dtype=x.dtype)] * lags  # h[t-1], h[t-2], …
+    for x_t in x:
+        sources = [x_t, *past]
+        w = [(p[f"Q_{i}"] @ s) @ (p[f"K_{i}"] @ s) for i, s in enumerate(sources)]
+        a = softargmax(w)
+        h = sum(a_i * (p[f"V_{i}"] @ s) for i, (a_i, s) in enumerate(zip(a, sources, strict=True)))
+        past = [h, *past[:-1]]
+        yield h
+
+
+def attn_rnn_inf(p, x):
+    past = []
+    for x_t in x:
+        sources = [p["E"] @ x_t, *past]
+        a = softargmax([(p["Q"] @ s) @ (p["K"] @ s) for s in sources])
+        h = sum(a_i * (p["V"] @ s) for a_i, s in zip(a, sources, strict=True))
+        past = [h, *past]
+        yield h
+
+
+def check(cell, equations):
+    params, x = draw(cell)
+    params = {name: value / 2 for name, value in params.items()}
+    states = unroll(cell, params, x, NormPass())
+    for r, b, own, sequence in each_sequence(params, x):
+        for t, expected in enumerate(equations(own, sequence)):
+            torch.testing.assert_close(states[t][r, b], expected, rtol=1e-12, atol=1e-12)
+
+
+def test_gated_rnn_is_its_equations():
+    check(make("gated_rnn"), gated_rnn)
+
+
+@pytest.mark.parametrize("lags", [1, 2, 3, TIME + 2])
+def test_attn_rnn_is_its_equations(lags):
+    check(make("attn_rnn", lags), lambda p, x: attn_rnn(p, x, lags))
+
+
+def test_attn_rnn_inf_is_its_equations():
+    check(make("attn_rnn_inf"), attn_rnn_inf)
+
+
+def test_running_softargmax_equals_the_quadratic_form():
+    cell = make("attn_rnn_inf")
+    params, x = draw(cell)
+    params = {name: value.requires_grad_() for name, value in params.items()}
+    weights = torch.randn(TIME, 2, 3, HIDDEN, dtype=torch.float64)
+    results = []
+    for states in (unroll(cell, params, x, NormPass()), quadratic_states(cell, params, x)):
+        h = torch.stack(states)
+        results.append((h, torch.autograd.grad((h * weights).sum(), list(params.values()))))
+    (running, running_grads), (plain, plain_grads) = results
+    torch.testing.assert_close(running, plain, rtol=1e-10, atol=1e-10)
+    for mine, theirs in zip(running_grads, plain_grads, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-8, atol=1e-8)
+
+
+def test_running_softargmax_survives_scores_that_overflow_exp():
+    cell = make("attn_rnn_inf")
+    params, x = draw(cell)
+    params = {name: value.float() * 30 for name, value in params.items()}
+    states = torch.stack(unroll(cell, params, x.float(), NormPass()))
+    assert states[:3].isfinite().all()
+
+
+def test_attn_rnn_inf_is_attn_rnn_with_shared_weights_once_states_exist():
+    """With as many lags as steps, and states before the first left out, (k) is (∞)."""
+    cell = make("attn_rnn_inf")
+    params, x = draw(cell, batch=1)
+    one = {name: value[:1] for name, value in params.items()}
+    first = unroll(cell, one, x[:1, :1], NormPass())[0]
+    embedded = product(one["V"], product(one["E"], x[:1, 0]))
+    torch.testing.assert_close(first, embedded)  # only x[1] exists, so a = 1
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_no_biases_where_the_equations_have_none(name):
+    biases = [key for key, weight in make(name).weights().items() if weight.role == "bias"]
+    assert bool(biases) == (name in ("rnn", "lstm"))
+
+
+def test_sigmoid_is_torchs():
+    x = torch.linspace(-50, 50, 1001, dtype=torch.float64, requires_grad=True)
+    y = sigmoid(x)
+    torch.testing.assert_close(y, torch.sigmoid(x), rtol=1e-14, atol=0)
+    assert torch.autograd.gradcheck(sigmoid, x[400:600:20].detach().requires_grad_())
+
+
+def test_sigmoid_and_its_gradient_stay_finite_at_the_ends():
+    x = torch.tensor([-1e4, -100.0, 100.0, 1e4], requires_grad=True)
+    y = sigmoid(x)
+    y.sum().backward()
+    assert y.tolist() == [0.0, 0.0, 1.0, 1.0]
+    assert x.grad.tolist() == [0.0, 0.0, 0.0, 0.0]

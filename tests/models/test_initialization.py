@@ -1,0 +1,71 @@
+import pytest
+import torch
+
+from hw2exp.config.schema import Init, Model
+from hw2exp.models.classifier import Classifier
+from hw2exp.models.gated_rnn import GatedRNN
+from hw2exp.models.lstm import LSTM
+from hw2exp.stabilizers.norm.protocol import NoNorm
+
+START = Init(
+    input="torch", recurrent="torch", readout="torch", input_scale=1.0, scale=1.0, readout_scale=1.0
+)
+
+
+def start(cell, seeds, inits):
+    return Classifier(cell, NoNorm(), 9).initialize(inits, seeds)
+
+
+def gated(hidden=6):
+    return GatedRNN(Model(name="gated_rnn", hidden_size=hidden), 8)
+
+
+def lstm(hidden=6):
+    return LSTM(Model(name="lstm", hidden_size=hidden), 8)
+
+
+def test_a_replica_depends_on_its_own_seed_alone():
+    fleet = start(gated(), [5, 6, 7], [START] * 3)
+    for replica, seed in enumerate([5, 6, 7]):
+        alone = start(gated(), [seed], [START])
+        assert all(torch.equal(fleet[name][replica], alone[name][0]) for name in fleet)
+    assert not torch.equal(fleet["W_x"][0], fleet["W_x"][1])
+
+
+def test_linear_layers_start_as_torchs():
+    params = start(gated(), [3], [START])
+    torch.manual_seed(3)
+    for name, inputs in (("W_x", 8), ("W_c", 8), ("W_h", 6)):
+        assert torch.equal(params[name][0], torch.nn.Linear(inputs, 6, bias=False).weight)
+
+
+@pytest.mark.parametrize(
+    ("cell", "blocks"), [(gated(16), 1), (lstm(16), 4), (gated(3), 1)], ids=["W", "gates", "wide"]
+)
+def test_orthogonal_matrices_are_orthogonal_block_by_block(cell, blocks):
+    init = START.model_copy(update={"input": "orthogonal", "recurrent": "orthogonal"})
+    params = start(cell, [1, 2], [init] * 2)
+    for name, weight in cell.weights().items():
+        if weight.role not in ("input", "recurrent"):
+            continue
+        for block in params[name].chunk(blocks, 1):  # (R, out, in)
+            small = block if block.shape[1] <= block.shape[2] else block.mT
+            product = small @ small.mT
+            eye = torch.eye(len(product[0])).expand_as(product)
+            torch.testing.assert_close(product, eye, rtol=0, atol=1e-5)
+
+
+def test_scales_are_per_replica_and_per_layer():
+    scaled = START.model_copy(update={"scale": 2.0, "input_scale": 3.0, "readout_scale": 0.5})
+    params = start(lstm(), [1, 1], [START, scaled])
+    factors = {"weight_ih": 3.0, "weight_hh": 2.0, "readout_weight": 0.5, "readout_bias": 0.5}
+    for name, value in params.items():
+        assert torch.equal(value[1], value[0] * factors.get(name, 1.0))
+
+
+def test_a_zero_readout_is_zero():
+    zeros = START.model_copy(update={"readout": "zeros"})
+    params = start(gated(), [1], [zeros])
+    assert not params["readout_weight"].any()
+    assert not params["readout_bias"].any()
+    assert params["W_h"].any()
