@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hw2exp.diagnostics.spikes import Spike, SpikeDetector
 from hw2exp.fleet import Fleet
 from hw2exp.records.curve import draw_curve
-from hw2exp.records.metrics import MetricsTable
+from hw2exp.records.metrics import CATALOG, MetricsTable
 from hw2exp.records.run_dir import RunResult, Status, parameters_sha256, versions
 from hw2exp.records.tensorboard import EventWriter, flatten
 from hw2exp.training import Measured, Tested
@@ -57,28 +57,28 @@ class Recording:
         """Take a step's values; make a row of them where one is due."""
         config = self.fleet.config
         active = measured.active.cpu().numpy()
-        loss, accuracy, norm = values = _host(
-            measured.loss, measured.accuracy, measured.grad_norm_raw
-        )
+        values = _host(measured.loss, measured.accuracy, measured.grad_norm_raw)  # (3, R)
         self._since_row.append(values)
-        self._unsearched.append(np.where(active, loss, np.nan))
+        self._unsearched.append(np.where(active, values[0], np.nan))
         if len(self._unsearched) >= SPIKE_BLOCK:
             self._search()
         ended = active & ~self.fleet.state.active.cpu().numpy()
         due = step % config.log_every == 0 or step == config.steps or tested is not None
         if due or ended.any():
-            rows = self._columns(step, measured, tested)
+            columns = self._columns(measured, tested)
             for replica in np.flatnonzero(active if due else ended):
-                self._write_row(int(replica), {name: column[replica] for name, column in rows.items()})
+                row = {name: float(column[replica]) for name, column in columns.items()}
+                self.tables[replica].append(step, row)
+                tags = {CATALOG[name][0]: value for name, value in row.items()}
+                self.events[replica].scalars(step, tags)
         if due:
             self._since_row.clear()
 
-    def _columns(self, step: int, measured: Measured, tested: Tested | None) -> dict[str, Floats]:
+    def _columns(self, measured: Measured, tested: Tested | None) -> dict[str, Floats]:
         since = np.stack(self._since_row)  # (steps, 3, R)
         losses, accuracies, norms = since.transpose(1, 0, 2)  # (steps, R) each
         clipped, lr = _host(measured.grad_norm_clipped, measured.lr)
         columns = {
-            "step": np.full(len(lr), step, dtype=np.float64),
             "loss_train": losses[-1],
             "loss_train_max": losses.max(0),
             "accuracy_train": accuracies.mean(0),
@@ -93,10 +93,6 @@ class Recording:
             )
             columns |= {"loss_test": test_loss, "loss_test_last": last, "accuracy_test": accuracy}
         return columns
-
-    def _write_row(self, replica: int, row: dict[str, float]) -> None:
-        self.tables[replica].append(row)
-        self.events[replica].row(row)
 
     def _search(self) -> None:
         if self._unsearched:
@@ -125,27 +121,22 @@ class Recording:
         result = self._result(replica, spikes, interrupted)
         table.write(folder / "metrics.parquet")
         self.events[replica].text("spikes", spike_table(spikes))
-        self.events[replica].close(result.status)
+        self.events[replica].close(success=result.status in ("finished", "solved"))
+        result.write(folder)
         config = self.fleet.configs[replica]
         if config.plot:
             title = f"{config.model.name} on {config.task.name}, {config.optimizer.name}, seed {config.seed}"
-            draw_curve(table, spikes, float(self.initial_loss[replica]), title, folder)
-        result.write(folder / "result.json")
+            draw_curve(table, spikes, title, folder)
         return result
 
     def _result(self, replica: int, spikes: Sequence[Spike], interrupted: bool) -> RunResult:
         state, table = self.fleet.state, self.tables[replica]
         diverged_at, solved_at = int(state.diverged_at[replica]), int(state.solved_at[replica])
-        stopped = self.fleet.config.stop_when_solved and solved_at > 0
-        status: Status = (
-            "diverged"
-            if diverged_at
-            else "solved"
-            if stopped
-            else "interrupted"
-            if interrupted
-            else "finished"
-        )
+        status: Status = "interrupted" if interrupted else "finished"
+        if diverged_at:
+            status = "diverged"
+        elif solved_at and self.fleet.config.stop_when_solved:
+            status = "solved"
         params = {
             name: value[replica].cpu().numpy() for name, value in self.fleet.params.items()
         }

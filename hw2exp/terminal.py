@@ -1,8 +1,7 @@
 """What a person sees in the terminal while a run trains, and at its end."""
 
-import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -27,7 +26,7 @@ class LiveLine:
         console: where to write.
     """
 
-    def __init__(self, steps: int, spikes: "SpikeCounter", console: Console | None = None) -> None:
+    def __init__(self, steps: int, spikes: Callable[[], int], console: Console | None = None) -> None:
         self.steps = steps
         self.spikes = spikes
         self.console = console or Console(highlight=False)
@@ -83,14 +82,6 @@ class LiveLine:
         )
 
 
-class SpikeCounter:
-    """Counts the spikes so far; bound to a recording when there is one."""
-
-    def __call__(self) -> int:
-        """Spikes of all replicas together."""
-        return 0
-
-
 def clock(seconds: float) -> str:
     """Write a duration as minutes and seconds.
 
@@ -100,3 +91,44 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def print_summary(result: RunResult, folder: Path) -> None:
+    """Say in a few lines how a run ended and where to look.
+
+    Args:
+        result: its result.
+        folder: its run folder.
+    """
+    initial, final, spikes = result.initial, result.final, result.spikes
+    where = f" at step {result.diverged_at}" if result.diverged_at else ""
+    above = sum(spike["above_initial"] for spike in spikes)
+    largest = f", the largest {max(spike['loss'] for spike in spikes):.4g}" if spikes else ""
+    lines = [
+        f"{result.status}{where} after {result.step} steps in {clock(result.seconds)}",
+        f"  started   loss {initial['loss']:.4f} (ln 4 = 1.3863)  accuracy {initial['accuracy']:.3f}",
+        f"  ended     train loss {number(final['train_loss'])}  test loss "
+        f"{number(final['test_loss'])}  test accuracy {number(final['test_accuracy'])}",
+        f"  spikes    {len(spikes)}, of which {above} above the initial loss{largest}",
+        f"  look at   {relative(folder)}/curve.png, result.json, metrics.parquet",
+        f"  or run    tensorboard --logdir {relative(folder)}",
+    ]
+    print("\n".join(lines))
+
+
+def number(value: float | None) -> str:
+    """Write a number that may be missing.
+
+    Args:
+        value: the number, or nothing.
+    """
+    return "–" if value is None else f"{value:.4g}"
+
+
+def relative(path: Path) -> Path:
+    """Write a path from where the user stands, if it lies below.
+
+    Args:
+        path: any path.
+    """
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

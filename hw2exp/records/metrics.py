@@ -1,0 +1,153 @@
+"""What is measured: the catalog of metrics, and the table that one run fills with them."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import polars
+
+Column = NDArray[np.float64]
+
+STEP = "step"
+
+CATALOG: dict[str, tuple[str, str]] = {
+    "loss_train": ("loss/train", "loss of this step's batch"),
+    "loss_train_max": ("loss/train_max", "largest such loss since the row before"),
+    "accuracy_train": ("accuracy/train", "accuracy, mean over the steps since the row before"),
+    "grad_norm_raw": ("grad_norm/raw", "norm of this step's whole gradient"),
+    "grad_norm_raw_max": ("grad_norm/raw_max", "largest such norm since the row before"),
+    "grad_norm_clipped": ("grad_norm/clipped", "norm of this step's gradient after clipping"),
+    "lr": ("lr", "learning rate of this step"),
+    "loss_test": ("loss/test", "loss, mean over a test pass"),
+    "loss_test_last": ("loss/test_last", "loss of a test pass's last batch"),
+    "accuracy_test": ("accuracy/test", "accuracy, mean over a test pass"),
+}
+"""By column: the TensorBoard tag and the meaning. The test's are missing where none was made."""
+
+MISSING = np.float64("nan")
+
+
+class MetricsTable:
+    """The metrics of one run, a row a logged step."""
+
+    def __init__(self) -> None:
+        self._steps: list[int] = []
+        self._columns: dict[str, list[float | None]] = {name: [] for name in CATALOG}
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def append(self, step: int, row: Mapping[str, float]) -> None:
+        """Add a row.
+
+        Args:
+            step: the training step, larger than the row's before.
+            row: values by column; what was not measured is left out.
+
+        Raises:
+            ValueError: a column that the catalog doesn't know, or a step out of order.
+        """
+        if unknown := row.keys() - CATALOG.keys():
+            raise ValueError(f"not in the catalog: {sorted(unknown)}")
+        if self._steps and step <= self._steps[-1]:
+            raise ValueError(f"step {step} after step {self._steps[-1]}")
+        self._steps.append(step)
+        for name, column in self._columns.items():
+            column.append(float(row[name]) if name in row else None)
+
+    @property
+    def steps(self) -> NDArray[np.int64]:
+        """The logged steps."""
+        return np.array(self._steps, dtype=np.int64)
+
+    def column(self, name: str) -> Column:
+        """One column, with NaN where nothing was measured.
+
+        Args:
+            name: a name of the catalog.
+        """
+        return np.array(
+            [MISSING if value is None else value for value in self._columns[name]], dtype=np.float64
+        )
+
+    def last(self, name: str) -> float | None:
+        """The last value that was measured, or nothing.
+
+        Args:
+            name: a name of the catalog.
+        """
+        measured = [value for value in self._columns[name] if value is not None]
+        return measured[-1] if measured else None
+
+    def write(self, path: Path) -> None:
+        """Write the table as Parquet; what was not measured is null, a measured NaN is NaN.
+
+        Args:
+            path: the file.
+        """
+        import polars
+
+        columns = [polars.Series(STEP, self._steps, dtype=polars.Int64)]
+        columns += [
+            polars.Series(name, values, dtype=polars.Float64)
+            for name, values in self._columns.items()
+        ]
+        polars.DataFrame(columns).write_parquet(path)
+
+    def digest(self) -> str:
+        """``metrics_sha256``, see :func:`digest_of_columns`."""
+        return digest_of_columns(self.steps, {name: self.column(name) for name in CATALOG})
+
+
+def digest_of_columns(steps: NDArray[np.int64], columns: Mapping[str, Column]) -> str:
+    """The digest by which two runs are compared.
+
+    Columns in the order of their names, ``step`` among them; each as its name in UTF-8, then its
+    values in step order, little-endian, 64 bits each. A missing value and a NaN are both written
+    as the same quiet NaN. Times are not among the metrics.
+
+    Args:
+        steps: the logged steps.
+        columns: the others by name, NaN where nothing was measured.
+    """
+    digest = hashlib.sha256()
+    for name in sorted([STEP, *columns]):
+        digest.update(name.encode())
+        if name == STEP:
+            digest.update(steps.astype("<i8").tobytes())
+        else:
+            values = columns[name].astype("<f8")
+            values[np.isnan(values)] = MISSING
+            digest.update(values.tobytes())
+    return digest.hexdigest()
+
+
+def read_metrics(path: Path) -> "polars.DataFrame":
+    """Read a run's metrics.
+
+    Args:
+        path: its ``metrics.parquet``.
+    """
+    import polars
+
+    return polars.read_parquet(path)
+
+
+def digest_of_parquet(path: Path) -> str:
+    """``metrics_sha256`` from the file.
+
+    Args:
+        path: a run's ``metrics.parquet``.
+    """
+    frame = read_metrics(path)
+    columns = {
+        name: frame[name].fill_null(MISSING).to_numpy().copy()
+        for name in frame.columns
+        if name != STEP
+    }
+    return digest_of_columns(frame[STEP].to_numpy(), columns)

@@ -1,0 +1,127 @@
+"""The result of a run, and the digest of its parameters."""
+
+import hashlib
+import json
+import math
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+import hw2exp
+
+Status = Literal["finished", "solved", "diverged", "interrupted"]
+
+RESULT = "result.json"
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What ``result.json`` holds.
+
+    Args:
+        status: how the run ended.
+        step: the last step that it took part in.
+        diverged_at: the step at which it turned non-finite, if it did.
+        solved_at: the step of the test pass that made the task count as solved, if one did.
+        initial: ``loss`` and ``accuracy`` before training.
+        final: the last ``train_loss``, ``test_loss`` and ``test_accuracy``.
+        spikes: each spike of the training loss.
+        parameters_sha256: digest of the final parameters.
+        metrics_sha256: digest of the metrics.
+        seconds: how long it took.
+        versions: of what it ran on.
+    """
+
+    status: Status
+    step: int
+    diverged_at: int | None
+    solved_at: int | None
+    initial: Mapping[str, float]
+    final: Mapping[str, float | None]
+    spikes: Sequence[Mapping[str, Any]]
+    parameters_sha256: str
+    metrics_sha256: str
+    seconds: float
+    versions: Mapping[str, str]
+
+    def write(self, folder: Path) -> None:
+        """Write ``result.json``: whole, or not at all.
+
+        JSON has no word for what is not finite; it is written as ``"nan"``, ``"inf"``, ``"-inf"``.
+
+        Args:
+            folder: the run folder.
+        """
+        text = json.dumps(_plain(asdict(self)), indent=2, allow_nan=False) + "\n"
+        temporary = folder / f".{RESULT}.{os.getpid()}"
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(folder / RESULT)
+
+
+def read_result(folder: Path) -> RunResult:
+    """Read a run's result.
+
+    Args:
+        folder: the run folder.
+
+    Raises:
+        OSError: there is none.
+        ValueError: it is damaged.
+    """
+    try:
+        return RunResult(**_values(json.loads((folder / RESULT).read_text(encoding="utf-8"))))
+    except TypeError as error:
+        raise ValueError(f"{folder / RESULT}: {error}") from error
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
+
+
+def _values(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _values(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_values(item) for item in value]
+    if value in ("nan", "inf", "-inf"):
+        return float(value)
+    return value
+
+
+def parameters_sha256(params: Mapping[str, NDArray[np.float32]]) -> str:
+    """The digest of a replica's parameters.
+
+    Names in order; each as its UTF-8 bytes, then its values as little-endian float32, C order.
+
+    Args:
+        params: by name, without the replica axis.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(params):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(params[name], dtype="<f4").tobytes())
+    return digest.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """The versions that a result depends on."""
+    packages = {name: version(name) for name in ("torch", "numpy", "hydra-core", "tensorboard")}
+    return {
+        "hw2exp": hw2exp.__version__,
+        "python": platform.python_version(),
+        **packages,
+        "platform": platform.platform(),
+    }

@@ -1,0 +1,125 @@
+"""TensorBoard's event file of one run: scalars, text, and one row in the HParams dashboard."""
+
+import os
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+from tensorboard.compat.proto.tensor_pb2 import TensorProto
+from tensorboard.compat.proto.types_pb2 import DT_STRING
+from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
+from tensorboard.plugins.text import metadata as text_metadata
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+FLUSH_SECONDS = 1.0
+"""How far a TensorBoard that watches may lag behind."""
+
+Plain = bool | int | float | str
+
+
+class EventWriter:
+    """Writes one event file.
+
+    Args:
+        folder: the run folder, which is the run in TensorBoard.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}"
+        self._file = open(folder / name, "xb", buffering=1 << 16)  # noqa: SIM115
+        self._records = RecordWriter(self._file)
+        self._flushed = time.time()
+        self._write(Event(file_version="brain.Event:2"))
+        self._file.flush()
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Write many values of one step as a single event.
+
+        Args:
+            step: the training step.
+            values: by tag.
+        """
+        entries = [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
+        self._write(Event(step=step, summary=Summary(value=entries)))
+
+    def text(self, tag: str, markdown: str) -> None:
+        """Write a text for the Text dashboard.
+
+        Args:
+            tag: its tag.
+            markdown: the text.
+        """
+        about = text_metadata.create_summary_metadata(display_name="", description="")
+        tensor = TensorProto(dtype=DT_STRING, string_val=[markdown.encode()])
+        tensor.tensor_shape.SetInParent()  # a scalar
+        value = Summary.Value(tag=f"{tag}/text_summary", metadata=about, tensor=tensor)
+        self._write(Event(step=0, summary=Summary(value=[value])))
+
+    def hparams(self, values: Mapping[str, Plain]) -> None:
+        """Begin the run's row in the HParams dashboard.
+
+        Only the session's start and end are written, into the run's own file: the dashboard
+        gathers the columns itself, so that runs with different knobs stand side by side.
+
+        Args:
+            values: the config, flat.
+        """
+        start = plugin_data_pb2.SessionStartInfo(start_time_secs=time.time())
+        for name, value in values.items():
+            if isinstance(value, bool):
+                start.hparams[name].bool_value = value
+            elif isinstance(value, int | float):
+                start.hparams[name].number_value = value
+            else:
+                start.hparams[name].string_value = value
+        self._session(
+            metadata.SESSION_START_INFO_TAG,
+            plugin_data_pb2.HParamsPluginData(session_start_info=start),
+        )
+
+    def close(self, success: bool = True) -> None:
+        """End the run's row in the HParams dashboard, and close the file.
+
+        Args:
+            success: whether the run ended as a success.
+        """
+        status = api_pb2.STATUS_SUCCESS if success else api_pb2.STATUS_FAILURE
+        end = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=time.time())
+        self._session(
+            metadata.SESSION_END_INFO_TAG, plugin_data_pb2.HParamsPluginData(session_end_info=end)
+        )
+        self._file.close()
+
+    def _session(self, tag: str, data: Any) -> None:
+        about: SummaryMetadata = metadata.create_summary_metadata(data)
+        value = Summary.Value(tag=tag, metadata=about, tensor=metadata.NULL_TENSOR)
+        self._write(Event(summary=Summary(value=[value])))
+
+    def _write(self, event: Event) -> None:
+        now = time.time()
+        event.wall_time = now
+        self._records.write(event.SerializeToString())
+        if now - self._flushed > FLUSH_SECONDS:
+            self._file.flush()
+            self._flushed = now
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Plain]:
+    """Flatten a nested config to dotted names; lists become texts.
+
+    Args:
+        config: plain values, nested.
+        prefix: where it stands.
+    """
+    flat: dict[str, Plain] = {}
+    for key, value in config.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{name}.")
+        else:
+            flat[name] = value if isinstance(value, Plain) else str(value)
+    return flat
