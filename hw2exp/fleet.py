@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,8 @@ class Layout:
 
     def __init__(self, params: Params) -> None:
         self.shapes: dict[str, Shape] = {name: value.shape[1:] for name, value in params.items()}
-        self.sizes = [shape.numel() for shape in (v.shape[1:] for v in params.values())]
+        sizes = [value[0].numel() for value in params.values()]
+        self.ends = tuple(accumulate(sizes))[:-1]
 
     def flatten(self, tensors: Sequence[Tensor]) -> Tensor:
         """Join tensors ``(R, ...)``, in the order of the names, into rows ``(R, P)``."""
@@ -38,9 +40,9 @@ class Layout:
 
     def unflatten(self, rows: Tensor) -> Params:
         """Cut rows ``(R, P)`` into parameters ``(R, ...)``, as views."""
-        parts = rows.split(self.sizes, 1)
+        parts = torch.tensor_split(rows, self.ends, 1)
         return {
-            name: part.unflatten(1, shape)
+            name: part.reshape(-1, *shape)
             for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
         }
 
@@ -202,7 +204,7 @@ class Fleet:
         logits = torch.cat(
             [
                 self.model.forward(self.params, self.state.buffers, part, training=True)[0]
-                for part in symbols.split(size, 1)
+                for part in symbols.chunk(batches, 1)
             ],
             1,
         )
@@ -221,7 +223,7 @@ class Fleet:
         size, batches = self.config.batch_size, self.config.eval_batches
         symbols, labels = self.batch(step, TEST, batches * size)
         logits, _ = self.model.forward(self.params, self.state.buffers, symbols, training=False)
-        losses = cross_entropy(logits, labels).unflatten(1, (batches, size)).mean(2)
+        losses = cross_entropy(logits, labels).view(-1, batches, size).mean(2)
         return losses, accuracy(logits, labels)
 
     def advance(self, step: int, loss: Tensor, proposed: FleetState) -> None:

@@ -156,9 +156,23 @@ class Adam:
         beta2, rest2 = columns(self.beta2, params), columns(1 - self.beta2, params)
         m = beta1 * state["mean"] + rest1 * g
         s = beta2 * state["mean_square"] + rest2 * g * g
-        root = s.sqrt() / columns((1 - self.beta2**t).sqrt(), params)
-        step = columns(lr / (1 - self.beta1**t), params) * m / (root + columns(self.eps, params))
+        root = s.sqrt() / columns(bias_correction(self.beta2, t).sqrt(), params)
+        rate = columns(lr / bias_correction(self.beta1, t), params)
+        step = rate * m / (root + columns(self.eps, params))
         return params - step, {"mean": m, "mean_square": s, "updates": t}
+
+
+def bias_correction(beta: Tensor, updates: Tensor) -> Tensor:
+    """The share 1 - βᵗ of a running mean that is not its start at zero.
+
+    Args:
+        beta: decay of the mean, ``(R,)``.
+        updates: t, ``(R,)``.
+
+    Source: Kingma & Ba 2015, §3.
+    """
+    # Not beta**t: the last bit of torch's pow depends on how many replicas stand beside.
+    return -torch.expm1(updates * beta.log())
 
 
 def with_decay(grads: Tensor, params: Tensor, weight_decay: Tensor) -> Tensor:

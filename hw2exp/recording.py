@@ -125,7 +125,8 @@ class Recording:
         result.write(folder)
         config = self.fleet.configs[replica]
         if config.plot:
-            title = f"{config.model.name} on {config.task.name}, {config.optimizer.name}, seed {config.seed}"
+            names = config.model.name, config.task.name, config.optimizer.name
+            title = "{} on {}, {}, seed {}".format(*names, config.seed)
             draw_curve(table, spikes, title, folder)
         return result
 
@@ -137,9 +138,7 @@ class Recording:
             status = "diverged"
         elif solved_at and self.fleet.config.stop_when_solved:
             status = "solved"
-        params = {
-            name: value[replica].cpu().numpy() for name, value in self.fleet.params.items()
-        }
+        params = {name: value[replica].cpu().numpy() for name, value in self.fleet.params.items()}
         return RunResult(
             status=status,
             step=int(state.step[replica]),

@@ -12,7 +12,7 @@ from hw2exp.fleet import Fleet
 from hw2exp.recording import Recording
 from hw2exp.records.run_dir import RunResult
 from hw2exp.terminal import LiveLine
-from hw2exp.training import InitialLossError, check_initial, train
+from hw2exp.training import InitialLossError, Observer, check_initial, train
 
 
 def choose_device(name: str) -> torch.device:
@@ -61,7 +61,7 @@ def run_fleet(
         folder.mkdir(parents=True, exist_ok=True)
     recording = Recording(fleet, folders, (loss, accuracy))
     line = LiveLine(configs[0].steps, recording.spikes_so_far) if show else None
-    observers = [recording] if line is None else [recording, line]
+    observers: list[Observer] = [recording] if line is None else [recording, line]
     with line or nullcontext():
         train(fleet, observers, interrupted)
     return recording.finish(interrupted())

@@ -65,8 +65,8 @@ class TemporalOrder:
         counter = (
             np.arange(blocks, dtype=np.uint64)[None, None, :],
             np.arange(size, dtype=np.uint64)[None, :, None],
-            np.uint64(step)[None, None, None],
-            np.uint64(stream)[None, None, None],
+            np.array(step, dtype=np.uint64),
+            np.array(stream, dtype=np.uint64),
         )
         words = philox((low, high), counter)  # (4, R, B, blocks)
         lengths, t1, t2, labels = (

@@ -26,7 +26,9 @@ class LiveLine:
         console: where to write.
     """
 
-    def __init__(self, steps: int, spikes: Callable[[], int], console: Console | None = None) -> None:
+    def __init__(
+        self, steps: int, spikes: Callable[[], int], console: Console | None = None
+    ) -> None:
         self.steps = steps
         self.spikes = spikes
         self.console = console or Console(highlight=False)
@@ -106,7 +108,8 @@ def print_summary(result: RunResult, folder: Path) -> None:
     largest = f", the largest {max(spike['loss'] for spike in spikes):.4g}" if spikes else ""
     lines = [
         f"{result.status}{where} after {result.step} steps in {clock(result.seconds)}",
-        f"  started   loss {initial['loss']:.4f} (ln 4 = 1.3863)  accuracy {initial['accuracy']:.3f}",
+        f"  started   loss {initial['loss']:.4f} (ln 4 = 1.3863)  "
+        f"accuracy {initial['accuracy']:.3f}",
         f"  ended     train loss {number(final['train_loss'])}  test loss "
         f"{number(final['test_loss'])}  test accuracy {number(final['test_accuracy'])}",
         f"  spikes    {len(spikes)}, of which {above} above the initial loss{largest}",

@@ -140,7 +140,9 @@ def check_initial(loss: float, accuracy: float) -> str | None:
     if loss > INITIAL_LOSS + LOSS_TOLERANCE:
         meaning = "the logits start too large; lower init.readout_scale"
     elif off_loss and math.isfinite(loss):
-        meaning = "the model knows the labels before training; is the check reading trained weights?"
+        meaning = (
+            "the model knows the labels before training; is the check reading trained weights?"
+        )
     elif off_loss:
         meaning = "the forward pass overflows; lower init.scale"
     else:

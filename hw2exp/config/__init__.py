@@ -1,0 +1,1 @@
+"""Configs: the schema, their validation, the command line."""

@@ -76,7 +76,7 @@ def read(argv: Sequence[str]) -> Command:
         if sweeps and not arguments.multirun:
             raise ConfigError(f"{line}: several values need --multirun (-m)" for line in sweeps)
         jobs = list(_jobs(overrides)) if arguments.multirun else [_job(overrides)]
-        fixed = [o.input_line for o in overrides if not o.is_sweep_override()]
+        fixed = [str(o.input_line) for o in overrides if not o.is_sweep_override()]
         return Command(jobs, bool(arguments.multirun), _run_dir(fixed))
 
 
@@ -212,9 +212,7 @@ def _container(config: Any) -> Plain:
 
 
 def _run_dir(lines: Sequence[str]) -> Path:
-    config = _one_error(
-        compose, CONFIG_NAME, overrides=list(lines), return_hydra_config=True
-    )
+    config = _one_error(compose, CONFIG_NAME, overrides=list(lines), return_hydra_config=True)
     return Path(str(_one_error(lambda: config.hydra.run.dir)))
 
 

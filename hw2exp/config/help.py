@@ -93,6 +93,8 @@ def plan_text(command: "Command") -> str:
     )
     if command.multirun:
         lines = [f"would run {jobs} jobs; the config of the first is shown above"]
-        lines += [f"  {number}: {' '.join(job.overrides)}" for number, job in enumerate(command.jobs)]
+        lines += [
+            f"  {number}: {' '.join(job.overrides)}" for number, job in enumerate(command.jobs)
+        ]
         return text + "\n".join(lines[:21] + ([f"  … {jobs - 20} more"] if jobs > 20 else []))
     return text + "\n".join(["would run", indent(what, "  "), f"  into {command.run_dir}"])

@@ -170,7 +170,9 @@ class StepSchedule(Schedule):
 class Cosine(Schedule):
     """Falls along half a cosine over the whole run (Loshchilov & Hutter 2017)."""
 
-    min_factor: float = per_replica("share of the learning rate that is left at the end", ge=0, le=1)
+    min_factor: float = per_replica(
+        "share of the learning rate that is left at the end", ge=0, le=1
+    )
 
 
 class WarmupCosine(Cosine):
@@ -185,7 +187,9 @@ class Plateau(Schedule):
     factor: float = per_replica("factor of one fall", gt=0, lt=1)
     patience: int = per_replica("test passes without improvement that are tolerated", ge=0)
     threshold: float = per_replica("relative improvement that counts", ge=0, lt=1)
-    min_factor: float = per_replica("share of the learning rate below which it won't fall", ge=0, le=1)
+    min_factor: float = per_replica(
+        "share of the learning rate below which it won't fall", ge=0, le=1
+    )
 
 
 # ---------------------------------------------------------------- the run
@@ -196,7 +200,9 @@ class Spikes(Section):
 
     window: int = shared("steps of the running median", ge=5, le=10_001)
     margin: float = per_replica("least height above the running median", gt=0)
-    deviations: float = per_replica("least height in robust standard deviations of the window", ge=0)
+    deviations: float = per_replica(
+        "least height in robust standard deviations of the window", ge=0
+    )
 
 
 class TrainConfig(Section):

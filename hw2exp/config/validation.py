@@ -9,9 +9,9 @@ from pydantic_core import ErrorDetails
 from hw2exp.config.problems import ConfigError, show, unknown_choice, unknown_key
 from hw2exp.config.schema import (
     CHOICES,
+    SGD,
     BatchNorm,
     QKNorm,
-    SGD,
     Task,
     TrainConfig,
     WarmupCosine,
@@ -122,9 +122,9 @@ def allowed_values(schema: type[BaseModel], name: str) -> str:
 def _contradictions(config: TrainConfig) -> list[str]:
     """Problems that only several keys together have."""
     problems = []
-    if isinstance(config.optimizer, SGD) and config.optimizer.nesterov:
-        if config.optimizer.momentum == 0:
-            problems.append("optimizer.nesterov=true: needs optimizer.momentum > 0, which is 0")
+    optimizer = config.optimizer
+    if isinstance(optimizer, SGD) and optimizer.nesterov and optimizer.momentum == 0:
+        problems.append("optimizer.nesterov=true: needs optimizer.momentum > 0, which is 0")
     if isinstance(config.norm, QKNorm) and not config.model.name.startswith("attn"):
         problems.append(
             f"norm=qk: needs a model with queries and keys (attn_rnn, attn_rnn_inf), "

@@ -1,0 +1,1 @@
+"""The values: Hydra's groups, one file a choice."""

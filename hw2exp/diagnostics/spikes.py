@@ -70,8 +70,10 @@ class SpikeDetector:
         """Search a block of steps.
 
         Args:
-            losses: ``(n, R)``.
+            losses: ``(n, R)``; n may be 0.
         """
+        if not len(losses):
+            return
         ended = np.logical_or.accumulate(~np.isfinite(losses) | self._ended, axis=0)  # (n, R)
         losses = np.where(ended, np.nan, losses)
         series = np.concatenate([self._recent, losses])  # (window + n, R)
@@ -80,7 +82,7 @@ class SpikeDetector:
             step = self._steps + int(offset) + 1
             self._extend(replica, step, float(losses[offset, replica]), baseline[offset, replica])
         self._recent = series[-self.window :]
-        self._ended = ended[-1] if len(ended) else self._ended
+        self._ended = ended[-1]
         self._steps += len(losses)
 
     def _baseline_and_margin(self, series: Floats) -> tuple[Floats, Floats]:

@@ -21,7 +21,9 @@ class AttnRNN(Cell):
         """Q_0, K_0, V_0: (H, I); Q_i, K_i, V_i: (H, H); no biases."""
         hidden, lags = self.hidden_size, range(1, self.options.lags + 1)
         of_input = {f"{name}_0": linear(hidden, self.input_size, "input") for name in "QKV"}
-        of_states = {f"{name}_{i}": linear(hidden, hidden, "recurrent") for i in lags for name in "QKV"}
+        of_states = {
+            f"{name}_{i}": linear(hidden, hidden, "recurrent") for i in lags for name in "QKV"
+        }
         return of_input | of_states
 
     def terms(self) -> Terms:
@@ -41,7 +43,7 @@ class AttnRNN(Cell):
 
     def project(self, params: Params, x: Tensor, norm: NormPass) -> Inputs:
         """w_0 and v_0 for all t."""
-        qkv = product(params["QKV_0"], x).unflatten(-1, (3, self.hidden_size))
+        qkv = product(params["QKV_0"], x).view(*x.shape[:-1], 3, self.hidden_size)
         q, k, v = norm("x", qkv).unbind(-2)  # (R, T, B, H)
         return score(q, k), v
 
@@ -49,7 +51,8 @@ class AttnRNN(Cell):
         """The k states before the first, newest first: scores (R, B, K) and values (R, B, K, H)."""
         lags = self.options.lags
         values = zeros[:, :, None].expand(-1, -1, lags, -1)  # (R, B, K, H)
-        return (values[..., 0], values) * lags
+        carry: Carry = (values[..., 0], values) * lags
+        return carry
 
     def step(
         self, params: Params, inputs: Inputs, carry: Carry, norm: NormPass
@@ -60,7 +63,7 @@ class AttnRNN(Cell):
         v = torch.stack([v_0, *(s[:, :, i] for i, s in enumerate(values))], -2)  # (R, B, 1+K, H)
         a = torch.softmax(w, -1)  # (R, B, 1+K)
         h = (a[..., None] * v).sum(-2)  # (R, B, H)
-        qkv = product(params["QKV_lags"], h).unflatten(-1, (3, -1, self.hidden_size))
+        qkv = product(params["QKV_lags"], h).view(*h.shape[:-1], 3, -1, self.hidden_size)
         q, k, v = norm("h", qkv).unbind(-3)  # (R, B, K, H)
         return h, (score(q, k), v, *carry[:-2])
 

@@ -39,7 +39,7 @@ class AttnRNNInf(Cell):
     def _attend(
         self, params: Params, source: Tensor, term: str, norm: NormPass
     ) -> tuple[Tensor, Tensor]:
-        qkv = product(params["QKV"], source).unflatten(-1, (3, self.hidden_size))
+        qkv = product(params["QKV"], source).view(*source.shape[:-1], 3, self.hidden_size)
         q, k, v = norm(term, qkv).unbind(-2)  # (..., H)
         return score(q, k), v
 

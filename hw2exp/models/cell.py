@@ -159,7 +159,7 @@ def product(weight: Tensor, x: Tensor, bias: Tensor | None = None) -> Tensor:
         result = torch.bmm(vectors, weight.mT)  # (R, N, out)
     else:
         result = torch.baddbmm(bias[:, None], vectors, weight.mT)  # (R, N, out)
-    return result.unflatten(1, x.shape[1:-1]) if x.dim() > 3 else result
+    return result.view(*x.shape[:-1], -1) if x.dim() > 3 else result
 
 
 class _Sigmoid(torch.autograd.Function):
@@ -179,7 +179,8 @@ class _Sigmoid(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         (y,) = ctx.saved_tensors
-        return grads[0] * y * (1 - y)
+        slope: Tensor = y * (1 - y)
+        return grads[0] * slope
 
 
 def sigmoid(x: Tensor) -> Tensor:

@@ -9,8 +9,9 @@ from hw2exp.stabilizers.norm import Features, NormPass, Terms
 
 
 class LSTM(Cell):
-    """i, f, g, o = σ, σ, tanh, σ (W_ih x[t] + b_ih + W_hh h[t-1] + b_hh);
+    """A recurrent cell with a memory behind gates.
 
+    i, f, g, o = σ, σ, tanh, σ (W_ih x[t] + b_ih + W_hh h[t-1] + b_hh),
     c[t] = f ⊙ c[t-1] + i ⊙ g,  h[t] = o ⊙ tanh(c[t]).
     """
 
@@ -25,7 +26,7 @@ class LSTM(Cell):
         }
 
     def terms(self) -> Terms:
-        """The input's and the state's product, and the cell state (Cooijmans et al. 2016, eq. 6-8)."""
+        """The two products and the cell state (Cooijmans et al. 2016, eq. 6-8)."""
         gates = Features((4 * self.hidden_size,))
         cell = Features((self.hidden_size,), shift=True)
         return {"weight_ih": gates, "weight_hh": gates, "c": cell}
@@ -45,8 +46,8 @@ class LSTM(Cell):
         """The equations."""
         (drive,), (h, c) = inputs, carry
         z = drive + norm("weight_hh", product(params["weight_hh"], h))  # (R, B, 4H)
-        in_forget, g, o = z.split([2 * self.hidden_size, self.hidden_size, self.hidden_size], -1)
-        i, f = sigmoid(in_forget).chunk(2, -1)
+        i_f, g, o = torch.tensor_split(z, (2 * self.hidden_size, 3 * self.hidden_size), -1)
+        i, f = sigmoid(i_f).chunk(2, -1)
         c = f * c + i * torch.tanh(g)  # (R, B, H)
         h = sigmoid(o) * torch.tanh(norm("c", c))  # (R, B, H)
         return h, (h, c)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,13 +17,21 @@ if TYPE_CHECKING:
 # Okabe & Ito's colors, which color-blind readers can tell apart.
 TRAIN, TEST, SPIKE, QUIET = "#0072B2", "#D55E00", "#CC3311", "#888888"
 
+TEST_LINE: dict[str, Any] = {"color": TEST, "linewidth": 1.2, "marker": ".", "markersize": 4}
+
 LINEAR_UP_TO = 2.0
-"""Losses above are drawn on a logarithmic scale, so that a spike of 1,000 leaves the rest legible."""
+"""Losses above are drawn on a logarithmic scale, so that a spike of 1,000 hides nothing else."""
 
-LABELED_SPIKES = 8
+LABELED_SPIKES = 12
 
 
-def draw_curve(table: MetricsTable, spikes: Sequence[Spike], title: str, folder: Path) -> None:
+def draw_curve(
+    table: MetricsTable,
+    spikes: Sequence[Spike],
+    title: str,
+    folder: Path,
+    initial_loss: float | None = None,
+) -> None:
     """Draw ``curve.png`` and ``curve.svg``.
 
     Args:
@@ -31,22 +39,27 @@ def draw_curve(table: MetricsTable, spikes: Sequence[Spike], title: str, folder:
         spikes: the spikes of its training loss.
         title: what to write above.
         folder: the run folder.
+        initial_loss: the loss before training, drawn as a point at step 0.
     """
     import matplotlib
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
-    style = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False,
-             "svg.hashsalt": "hw2exp", "svg.fonttype": "none"}  # fmt: skip
+    style: dict[Any, Any] = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False,
+             "svg.hashsalt": "hw2exp", "svg.fonttype": "none",
+             # A line of one row would be invisible.
+             "lines.marker": "." if len(table) == 1 else "None"}  # fmt: skip
     with matplotlib.rc_context(style):
         figure = Figure(figsize=(8, 8), layout="constrained")
         heights = [3, 1.4, 1.6, 0.8]
         loss, accuracy, norm, lr = figure.subplots(4, 1, sharex=True, height_ratios=heights)
         figure.suptitle(title, fontsize=11)
-        _draw_loss(loss, table, spikes)
+        _draw_loss(loss, table, spikes, initial_loss)
         _draw_accuracy(accuracy, table)
         _draw_norm(norm, table)
         _draw_lr(lr, table)
         lr.set_xlabel("training step")
+        lr.xaxis.set_major_locator(MaxNLocator(integer=True))
         figure.align_ylabels()
         _save(figure, folder)
 
@@ -56,55 +69,68 @@ def _save(figure: "Figure", folder: Path) -> None:
     figure.savefig(folder / "curve.svg", metadata={"Date": None})
 
 
-def _draw_loss(axes: "Axes", table: MetricsTable, spikes: Sequence[Spike]) -> None:
-    steps, largest = table.steps, table.column("loss_train_max")
-    axes.plot(steps, largest, color=TRAIN, linewidth=0.7, label="train")
-    tested = np.isfinite(table.column("loss_test"))
-    axes.plot(
-        steps[tested],
-        table.column("loss_test")[tested],
-        color=TEST,
-        linewidth=1.2,
-        marker=".",
-        markersize=4,
-        label="test",
-    )
-    axes.axhline(math.log(4), color=QUIET, linewidth=0.8, linestyle="--", label="ln 4, where it starts")
-    top = np.nanmax(np.where(np.isfinite(largest), largest, np.nan), initial=math.log(4))
-    if top > 2 * LINEAR_UP_TO:
+def _draw_loss(
+    axes: "Axes", table: MetricsTable, spikes: Sequence[Spike], initial_loss: float | None
+) -> None:
+    largest = table.column("loss_train_max")
+    _draw_with_envelope(axes, table, "loss_train", "train")
+    test = table.column("loss_test")
+    tested = np.isfinite(test)
+    if tested.any():
+        axes.plot(table.steps[tested], test[tested], label="test", **TEST_LINE)
+    if initial_loss is not None:
+        axes.plot([0], [initial_loss], "o", color=TRAIN, markersize=3, label="before training")
+    axes.axhline(math.log(4), color=QUIET, linewidth=0.8, linestyle="--", marker="", label="ln 4")
+    seen = np.concatenate([largest, test, [spike.loss for spike in spikes]])
+    top = float(np.max(seen[np.isfinite(seen)], initial=math.log(4)))
+    logarithmic = top > 2 * LINEAR_UP_TO
+    if logarithmic:
         axes.set_yscale("symlog", linthresh=LINEAR_UP_TO, linscale=2.0)
         decades = range(1, math.ceil(math.log10(top)) + 1)
-        every = max(1, len(decades) // 4)
+        every = math.ceil(len(decades) / 5)
         axes.set_yticks([0, 0.5, 1, 1.5, 2, *(10.0**d for d in decades[::every])], minor=False)
         axes.set_yticks([], minor=True)
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.set_ylim(0, 4 * top)
+        axes.yaxis.set_major_formatter(lambda value, _: _short(value))
+        # Room for the labels and the legend, in equal parts of the height for any number of decades.
+        axes.set_ylim(0, top * (top / LINEAR_UP_TO) ** 0.3 * 3)
     else:
-        axes.set_ylim(0, 1.15 * max(top, 1.5))
-    _mark_spikes(axes, spikes, top)
+        axes.set_ylim(0, 1.25 * max(top, 1.5))
+    _mark_spikes(axes, spikes)
     _mark_divergence(axes, table)
-    axes.set_ylabel("loss")
-    axes.legend(loc="upper left", frameon=False, ncols=4, fontsize=8)
+    axes.set_ylabel("loss, logarithmic above 2" if logarithmic else "loss")
+    axes.legend(loc="upper left", frameon=False, ncols=6, fontsize=8)
 
 
-def _mark_spikes(axes: "Axes", spikes: Sequence[Spike], top: float) -> None:
+def _draw_with_envelope(axes: "Axes", table: MetricsTable, name: str, label: str) -> None:
+    """Draw a column, and behind it the largest values between its rows where those differ."""
+    values, largest = table.column(name), table.column(f"{name}_max")
+    if not np.array_equal(values, largest, equal_nan=True):
+        about = f"{label}, largest since the last row"
+        axes.plot(table.steps, largest, color=TRAIN, alpha=0.4, linewidth=0.7, label=about)
+    axes.plot(table.steps, values, color=TRAIN, linewidth=0.7, label=label)
+
+
+def _mark_spikes(axes: "Axes", spikes: Sequence[Spike]) -> None:
     if not spikes:
         return
-    lift = 1.25 if top > 2 * LINEAR_UP_TO else 1.04
+    from matplotlib.transforms import ScaledTranslation
+
+    above = axes.transData + ScaledTranslation(0, 4 / 72, axes.figure.dpi_scale_trans)
     axes.plot(
         [spike.step for spike in spikes],
-        [spike.loss * lift for spike in spikes],
+        [spike.loss for spike in spikes],
         linestyle="none",
         marker="v",
         markersize=4,
         color=SPIKE,
         label=f"{len(spikes)} spike{'s' * (len(spikes) > 1)}",
+        transform=above,
     )
-    for spike in sorted(spikes, key=lambda s: -s.loss)[:LABELED_SPIKES]:
+    for spike in _labeled(spikes, *axes.get_xlim()):
         axes.annotate(
-            f"{spike.loss:.3g}",
-            (spike.step, spike.loss * lift),
-            xytext=(0, 4),
+            _short(spike.loss),
+            (spike.step, spike.loss),
+            xytext=(0, 8),
             textcoords="offset points",
             ha="center",
             fontsize=7,
@@ -112,19 +138,34 @@ def _mark_spikes(axes: "Axes", spikes: Sequence[Spike], top: float) -> None:
         )
 
 
+def _labeled(spikes: Sequence[Spike], left: float, right: float) -> list[Spike]:
+    """The highest spikes whose labels have room side by side."""
+    chosen: list[Spike] = []
+    for spike in sorted(spikes, key=lambda spike: -spike.loss):
+        room = all(abs(spike.step - other.step) > 0.045 * (right - left) for other in chosen)
+        if room and len(chosen) < LABELED_SPIKES:
+            chosen.append(spike)
+    return chosen
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if 100 <= value < 1e6 else f"{value:.3g}"
+
+
 def _mark_divergence(axes: "Axes", table: MetricsTable) -> None:
     broken = ~np.isfinite(table.column("loss_train")) | ~np.isfinite(table.column("grad_norm_raw"))
     if broken.any():
         step = int(table.steps[broken][0])
-        axes.axvline(step, color=SPIKE, linewidth=1.0, linestyle=":")
+        axes.axvline(step, color=SPIKE, linewidth=1.0, linestyle=":", marker="")
         axes.annotate(
-            f"diverged at step {step}",
-            (step, 0.02),
+            f"diverged at step {step:,}",
+            (step, 0.12),
             xycoords=("data", "axes fraction"),
             xytext=(-4, 0),
             textcoords="offset points",
             ha="right",
             color=SPIKE,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5},
         )
 
 
@@ -132,25 +173,28 @@ def _draw_accuracy(axes: "Axes", table: MetricsTable) -> None:
     steps, test = table.steps, table.column("accuracy_test")
     tested = np.isfinite(test)
     axes.plot(steps, table.column("accuracy_train"), color=TRAIN, linewidth=0.4, alpha=0.6)
-    axes.plot(steps[tested], test[tested], color=TEST, linewidth=1.2, marker=".", markersize=4)
-    axes.axhline(0.25, color=QUIET, linewidth=0.8, linestyle="--")
+    axes.plot(steps[tested], test[tested], **TEST_LINE)
+    axes.axhline(0.25, color=QUIET, linewidth=0.8, linestyle="--", marker="")
     axes.set_ylim(0, 1.02)
     axes.set_ylabel("accuracy")
 
 
 def _draw_norm(axes: "Axes", table: MetricsTable) -> None:
-    raw, clipped = table.column("grad_norm_raw_max"), table.column("grad_norm_clipped")
-    axes.plot(table.steps, raw, color=TRAIN, linewidth=0.7, label="raw")
-    if not np.array_equal(table.column("grad_norm_raw"), clipped, equal_nan=True):
+    raw, clipped = table.column("grad_norm_raw"), table.column("grad_norm_clipped")
+    _draw_with_envelope(axes, table, "grad_norm_raw", "raw")
+    if not np.array_equal(raw, clipped, equal_nan=True):
         axes.plot(table.steps, clipped, color=TEST, linewidth=0.7, label="clipped")
-        axes.legend(loc="upper left", frameon=False, ncols=2, fontsize=8)
     if (raw[np.isfinite(raw)] > 0).any():
         axes.set_yscale("log")
+        bottom, top = axes.get_ylim()
+        axes.set_ylim(bottom, top * (top / bottom) ** 0.2)  # room for the legend
+    if len(axes.lines) > 1:
+        axes.legend(loc="upper left", frameon=False, ncols=3, fontsize=8)
     axes.set_ylabel("gradient norm")
 
 
 def _draw_lr(axes: "Axes", table: MetricsTable) -> None:
     lr = table.column("lr")
     axes.plot(table.steps, lr, color=TRAIN, linewidth=1.0)
-    axes.set_ylim(0, 1.15 * float(lr.max(initial=1e-12)))
+    axes.set_ylim(0, 1.15 * float(np.max(lr[np.isfinite(lr)], initial=1e-12)))
     axes.set_ylabel("learning rate")

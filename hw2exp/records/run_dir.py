@@ -59,10 +59,32 @@ class RunResult:
         Args:
             folder: the run folder.
         """
-        text = json.dumps(_plain(asdict(self)), indent=2, allow_nan=False) + "\n"
-        temporary = folder / f".{RESULT}.{os.getpid()}"
+        write_json(folder / RESULT, asdict(self))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole, or not at all: aside first, then renamed.
+
+    Args:
+        path: the file; its folder must exist.
+        text: its content.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
         temporary.write_text(text, encoding="utf-8")
-        temporary.replace(folder / RESULT)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write strict JSON, whole or not at all; a non-finite float becomes its name as a string.
+
+    Args:
+        path: the file; its folder must exist.
+        value: of mappings, sequences and plain values.
+    """
+    write_text(path, json.dumps(_plain(value), indent=2, allow_nan=False) + "\n")
 
 
 def read_result(folder: Path) -> RunResult:

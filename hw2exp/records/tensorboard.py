@@ -1,24 +1,22 @@
 """TensorBoard's event file of one run: scalars, text, and one row in the HParams dashboard."""
 
+import itertools
 import os
 import socket
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tensorboard.compat.proto.event_pb2 import Event
-from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
-from tensorboard.compat.proto.tensor_pb2 import TensorProto
-from tensorboard.compat.proto.types_pb2 import DT_STRING
-from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
-from tensorboard.plugins.text import metadata as text_metadata
-from tensorboard.summary.writer.record_writer import RecordWriter
+if TYPE_CHECKING:
+    from tensorboard.compat.proto.event_pb2 import Event
 
 FLUSH_SECONDS = 1.0
 """How far a TensorBoard that watches may lag behind."""
 
 Plain = bool | int | float | str
+
+_count = itertools.count()
 
 
 class EventWriter:
@@ -29,35 +27,54 @@ class EventWriter:
     """
 
     def __init__(self, folder: Path) -> None:
-        name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}"
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        # TensorBoard reads a folder's files in the order of their names, which begin with the
+        # second; the count tells apart those that one process opens within it.
+        writer = f"{socket.gethostname()}.{os.getpid()}.{next(_count)}"
+        name = f"events.out.tfevents.{int(time.time()):010d}.{writer}"
         self._file = open(folder / name, "xb", buffering=1 << 16)  # noqa: SIM115
         self._records = RecordWriter(self._file)
         self._flushed = time.time()
         self._write(Event(file_version="brain.Event:2"))
         self._file.flush()
 
-    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+    def scalars(
+        self, step: int, values: Mapping[str, float], wall_time: float | None = None
+    ) -> None:
         """Write many values of one step as a single event.
 
         Args:
             step: the training step.
             values: by tag.
+            wall_time: seconds since the epoch; now, if left out.
         """
-        entries = [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
-        self._write(Event(step=step, summary=Summary(value=entries)))
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
 
-    def text(self, tag: str, markdown: str) -> None:
+        entries = [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
+        self._write(Event(step=step, summary=Summary(value=entries)), wall_time)
+
+    def text(self, tag: str, markdown: str, step: int = 0) -> None:
         """Write a text for the Text dashboard.
 
         Args:
             tag: its tag.
             markdown: the text.
+            step: the training step that it is about.
         """
-        about = text_metadata.create_summary_metadata(display_name="", description="")
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.compat.proto.tensor_pb2 import TensorProto
+        from tensorboard.compat.proto.types_pb2 import DT_STRING
+        from tensorboard.plugins.text import metadata
+
+        about = metadata.create_summary_metadata(display_name="", description="")
         tensor = TensorProto(dtype=DT_STRING, string_val=[markdown.encode()])
         tensor.tensor_shape.SetInParent()  # a scalar
         value = Summary.Value(tag=f"{tag}/text_summary", metadata=about, tensor=tensor)
-        self._write(Event(step=0, summary=Summary(value=[value])))
+        self._write(Event(step=step, summary=Summary(value=[value])))
 
     def hparams(self, values: Mapping[str, Plain]) -> None:
         """Begin the run's row in the HParams dashboard.
@@ -68,6 +85,8 @@ class EventWriter:
         Args:
             values: the config, flat.
         """
+        from tensorboard.plugins.hparams import metadata, plugin_data_pb2
+
         start = plugin_data_pb2.SessionStartInfo(start_time_secs=time.time())
         for name, value in values.items():
             if isinstance(value, bool):
@@ -87,6 +106,8 @@ class EventWriter:
         Args:
             success: whether the run ended as a success.
         """
+        from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
+
         status = api_pb2.STATUS_SUCCESS if success else api_pb2.STATUS_FAILURE
         end = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=time.time())
         self._session(
@@ -95,13 +116,17 @@ class EventWriter:
         self._file.close()
 
     def _session(self, tag: str, data: Any) -> None:
-        about: SummaryMetadata = metadata.create_summary_metadata(data)
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.plugins.hparams import metadata
+
+        about = metadata.create_summary_metadata(data)
         value = Summary.Value(tag=tag, metadata=about, tensor=metadata.NULL_TENSOR)
         self._write(Event(summary=Summary(value=[value])))
 
-    def _write(self, event: Event) -> None:
+    def _write(self, event: "Event", wall_time: float | None = None) -> None:
         now = time.time()
-        event.wall_time = now
+        event.wall_time = now if wall_time is None else wall_time
         self._records.write(event.SerializeToString())
         if now - self._flushed > FLUSH_SECONDS:
             self._file.flush()

@@ -1,0 +1,1 @@
+"""The cures: clipping, normalization, schedules."""

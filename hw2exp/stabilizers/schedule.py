@@ -72,7 +72,8 @@ class StepDecay(Constant):
 
     def factor(self, updates: int, state: State) -> Tensor:
         """γ^⌊t / every⌋."""
-        return self.gamma ** (updates // self.every)
+        # Not gamma**falls: the last bit of torch's pow depends on how many replicas stand beside.
+        return torch.exp((updates // self.every) * self.gamma.log())
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class Cosine(Constant):
     min_factor: Tensor
 
     def factor(self, updates: int, state: State) -> Tensor:
-        """min + (1 - min) (1 + cos(π t / steps)) / 2."""
+        """Min + (1 - min) (1 + cos(π t / steps)) / 2."""
         return self.anneal(torch.full_like(self.min_factor, updates / self.steps))
 
     def anneal(self, progress: Tensor) -> Tensor:
@@ -147,7 +148,8 @@ class Plateau(Constant):
     def observe(self, test_loss: Tensor, state: State) -> State:
         """Count passes without improvement; fall when there are more than tolerated."""
         test_loss = test_loss.double()
-        better = test_loss < state["best"] * (1 - self.threshold)  # (R,); never for NaN
+        better = test_loss < state["best"] * (1 - self.threshold)  # (R,); never for NaN or ∞
+        better &= test_loss.isfinite()  # nor for -∞
         bad_passes = torch.where(better, 0.0, state["bad_passes"] + 1)
         falls = bad_passes > self.patience
         lower = torch.maximum(state["factor"] * self.factor_of_fall, self.min_factor)

@@ -58,10 +58,9 @@ def test_batch_norm_is_torchs_apart_for_every_time_step(whole):
     for draw in range(3):
         z = values(2, 4, 7, 6) * (draw + 1)  # (R, T, B, F)
         now = norm.forward(params, buffers, terms, training=True)
-        if whole:
-            mine = now("x", z)
-        else:
-            mine = torch.stack([now.at(t)("x", z[:, t]) for t in range(4)], 1)
+        steps = () if whole else range(4)
+        apart = [now.at(t)("x", z[:, t]) for t in steps]
+        mine = torch.stack(apart, 1) if apart else now("x", z)
         buffers = now.statistics()
         for r in range(2):
             for t in range(4):

@@ -106,6 +106,6 @@ class _QKPass(NormPass):
         if not self.terms[term].attention:
             return value
         axes = len(self.terms[term].shape)
-        queries_keys, values = value.split([2, 1], dim=-axes)
+        queries_keys, values = torch.tensor_split(value, (2,), dim=-axes)
         gamma = over(self.params[f"gamma_{term}"], queries_keys, axes)
         return torch.cat((gamma * standardize(queries_keys, self.eps), values), dim=-axes)
