@@ -83,7 +83,7 @@ class FleetState:
             *self.optimizer.values(),
             *self.clip.values(),
         ]
-        flags = [tensor.flatten(1).isfinite().all(1) for tensor in tensors]
+        flags = [t.isfinite().reshape(len(t), -1).all(1) for t in tensors]
         return torch.stack(flags).all(0)
 
     def where(self, keep: Tensor, other: "FleetState") -> "FleetState":

@@ -59,7 +59,7 @@ def draw_curve(
         _draw_norm(norm, table)
         _draw_lr(lr, table)
         lr.set_xlabel("training step")
-        lr.xaxis.set_major_locator(MaxNLocator(integer=True))
+        lr.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
         figure.align_ylabels()
         _save(figure, folder)
 
@@ -91,7 +91,7 @@ def _draw_loss(
         axes.set_yticks([0, 0.5, 1, 1.5, 2, *(10.0**d for d in decades[::every])], minor=False)
         axes.set_yticks([], minor=True)
         axes.yaxis.set_major_formatter(lambda value, _: _short(value))
-        # Room for the labels and the legend, in equal parts of the height for any number of decades.
+        # Room for the labels and the legend, whatever the number of decades.
         axes.set_ylim(0, top * (top / LINEAR_UP_TO) ** 0.3 * 3)
     else:
         axes.set_ylim(0, 1.25 * max(top, 1.5))

@@ -97,6 +97,18 @@ def test_no_spike_before_half_a_window_was_seen():
     curve[24], curve[25] = 1.0, 9.0
     assert [spike.step for spike in spikes(curve)] == [26]
     assert spikes(curve[:3]) == []
+    assert spikes(curve[:0]) == []
+
+
+def test_an_empty_block_changes_nothing():
+    one = np.array([0.3]), np.array([6.0]), np.array([LN4])
+    detector = SpikeDetector(51, *one)
+    curve = noisy(0.2)
+    curve[100] = 4.0
+    for block in (curve[:0], curve[:101], curve[:0], curve[101:]):
+        detector.update(block[:, None])
+    assert detector.spikes(0) == spikes(curve)
+    assert detector.counts().tolist() == [1]
 
 
 @given(st.data())

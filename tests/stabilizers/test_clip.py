@@ -189,6 +189,14 @@ def test_what_is_not_a_number_is_not_hidden(name):
     assert clipped[40, 1].isnan().all()
 
 
+@pytest.mark.parametrize("name", ["none", "norm", "zclip"])  # by value ∞ is the limit, as in torch
+def test_an_infinite_entry_is_not_hidden(name):
+    grads = draw(60, 4, torch.float32)
+    grads[40, 2, 5] = torch.inf
+    clipped, _ = run(build(name, 4), grads)
+    assert not clipped[40, 2, 5].isfinite()
+
+
 @each_clip
 def test_update_is_out_of_place(name):
     grads = draw(60, 4)

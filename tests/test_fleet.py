@@ -1,0 +1,144 @@
+"""Alone or in company, the same bits; and a replica that breaks breaks nobody else."""
+
+import numpy as np
+import pytest
+import torch
+
+from hw2exp.fleet import Fleet
+from hw2exp.training import train
+
+STEPS = 12
+
+
+class Watch:
+    def __init__(self):
+        self.rows = []
+
+    def observe(self, step, measured, tested):
+        values = [measured.loss, measured.grad_norm_raw, measured.grad_norm_clipped, measured.lr]
+        if tested is not None:
+            values += [tested.losses.mean(1), tested.accuracy]
+        self.rows.append(torch.stack([value.double() for value in values]).numpy())
+
+
+def run(configs):
+    fleet, watch = Fleet(configs), Watch()
+    train(fleet, [watch])
+    return fleet, watch.rows
+
+
+def assert_same_bits(fleet, rows, replica, alone, alone_rows):
+    for name, value in alone.params.items():
+        assert torch.equal(fleet.params[name][replica], value[0]), name
+    for name, value in alone.state.buffers.items():
+        assert torch.equal(fleet.state.buffers[name][replica], value[0]), name
+    for mine, theirs in zip(rows, alone_rows, strict=True):
+        assert np.array_equal(mine[:, replica], theirs[:, 0], equal_nan=True)
+
+
+SHORT = (
+    f"steps={STEPS}",
+    "eval_every=5",
+    "eval_batches=2",
+    "task=easy",
+    # odd sizes, so that rows do not fill whole vector registers
+    "batch_size=5",
+    "model.hidden_size=7",
+)
+COMBINATIONS = [
+    ("model=gated_rnn", "optimizer=sgd", "clip=norm", "schedule=step"),
+    ("model=attn_rnn", "optimizer=rmsprop", "clip=zclip", "schedule=cosine"),
+    ("model=attn_rnn", "optimizer=adam", "norm=qk", "clip=value"),
+    ("model=attn_rnn_inf", "optimizer=adam", "clip=value", "schedule=warmup_cosine"),
+    ("model=rnn", "optimizer=rmsprop", "clip=norm", "schedule=plateau", "norm=batch"),
+    ("model=lstm", "optimizer=sgd", "clip=none", "norm=layer"),
+]
+
+
+@pytest.mark.parametrize("overrides", COMBINATIONS, ids=" ".join)
+def test_a_replica_has_the_same_bits_alone_and_in_a_fleet(compose, overrides):
+    extra = ["schedule.warmup_steps=3"] if "schedule=warmup_cosine" in overrides else []
+    configs = [
+        compose(*SHORT, *overrides, *extra, f"seed={seed}", f"optimizer.lr={lr}")
+        for seed, lr in [(0, 0.01), (1, 0.003), (2, 0.1)]
+    ]
+    fleet, rows = run(configs)
+    for replica, config in enumerate(configs):
+        assert_same_bits(fleet, rows, replica, *run([config]))
+
+
+def test_the_order_of_a_fleet_does_not_matter(compose):
+    configs = [compose(*SHORT, "model=attn_rnn", f"seed={seed}") for seed in range(3)]
+    fleet, rows = run(configs)
+    backward, backward_rows = run(configs[::-1])
+    for replica in range(3):
+        assert torch.equal(fleet.state.params[replica], backward.state.params[2 - replica])
+        for mine, theirs in zip(rows, backward_rows, strict=True):
+            assert np.array_equal(mine[:, replica], theirs[:, 2 - replica])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_replica_that_breaks_is_frozen_and_its_neighbours_do_not_notice(compose, value):
+    configs = [compose(*SHORT, "model=gated_rnn", f"seed={seed}") for seed in range(3)]
+    broken = Fleet(configs)
+    broken.state.params[1, 3] = value  # from the first step on
+    before = broken.state.params[1].clone()
+    watch = Watch()
+    train(broken, [watch])
+    assert broken.state.diverged_at.tolist() == [0, 1, 0]
+    assert broken.state.step.tolist() == [STEPS, 1, STEPS]
+    assert broken.state.active.tolist() == [True, False, True]
+    assert torch.equal(broken.state.params[1], before) or value != value
+    for replica in (0, 2):
+        assert_same_bits(broken, watch.rows, replica, *run([configs[replica]]))
+
+
+def test_a_replica_diverges_in_training_and_keeps_its_last_finite_parameters(compose):
+    config = compose(*SHORT, "model=rnn", "model.nonlinearity=relu", "optimizer=sgd", "steps=60")
+    wild = config.model_copy(
+        update={"optimizer": config.optimizer.model_copy(update={"lr": 1e6}), "seed": 5}
+    )
+    fleet, rows = run([config, wild])
+    at = int(fleet.state.diverged_at[1])
+    assert 1 < at < 60
+    assert fleet.state.params.isfinite().all()
+    assert fleet.state.diverged_at[0] == 0
+    alone, alone_rows = run([wild])
+    assert int(alone.state.diverged_at[0]) == at
+    assert len(alone_rows) == at  # a fleet of one stops there
+    assert torch.equal(fleet.state.params[1], alone.state.params[0])
+
+
+def test_solved_replicas_stop_and_the_others_go_on(compose):
+    base = compose(
+        *SHORT, "model=lstm", "optimizer=adam", "optimizer.lr=0.03", "batch_size=32", "steps=200",
+        "stop_when_solved=true", "eval_every=10", "solved_passes=2",
+    )  # fmt: skip
+    slow = base.model_copy(
+        update={"optimizer": base.optimizer.model_copy(update={"lr": 1e-6})}
+    )
+    fleet, _ = run([base, slow])
+    solved = fleet.state.solved_at.tolist()
+    assert 0 < solved[0] < 200
+    assert solved[1] == 0
+    assert fleet.state.step.tolist() == [solved[0], 200]
+    alone, _ = run([base])
+    assert torch.equal(alone.state.params[0], fleet.state.params[0])
+
+
+def test_a_fleet_refuses_configs_that_differ_in_shape(compose):
+    with pytest.raises(ValueError, match="alpha|nesterov|shared"):
+        Fleet(
+            [
+                compose("optimizer=sgd", "optimizer.nesterov=false"),
+                compose("optimizer=sgd", "optimizer.nesterov=true"),
+            ]
+        )
+
+
+def test_threads_change_nothing(compose):
+    configs = [compose(*SHORT, "model=attn_rnn", f"seed={seed}") for seed in range(3)]
+    one, _ = run(configs)
+    torch.set_num_threads(4)
+    four, _ = run(configs)
+    assert torch.equal(one.state.params, four.state.params)
