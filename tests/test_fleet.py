@@ -114,9 +114,7 @@ def test_solved_replicas_stop_and_the_others_go_on(compose):
         *SHORT, "model=lstm", "optimizer=adam", "optimizer.lr=0.03", "batch_size=32", "steps=200",
         "stop_when_solved=true", "eval_every=10", "solved_passes=2",
     )  # fmt: skip
-    slow = base.model_copy(
-        update={"optimizer": base.optimizer.model_copy(update={"lr": 1e-6})}
-    )
+    slow = base.model_copy(update={"optimizer": base.optimizer.model_copy(update={"lr": 1e-6})})
     fleet, _ = run([base, slow])
     solved = fleet.state.solved_at.tolist()
     assert 0 < solved[0] < 200

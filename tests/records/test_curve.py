@@ -69,6 +69,7 @@ def test_of_many_spikes_the_highest_are_labeled(tmp_path):
     assert "40 spikes" in said
     assert 8 <= len(labeled) <= 12
     assert max(labeled) == 2.4
+    assert np.diff(labeled).min() > 0.015  # never two neighbors, whose labels would overlap
 
 
 def test_rows_further_apart_show_the_largest_between_them(tmp_path):

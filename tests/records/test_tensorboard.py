@@ -83,6 +83,7 @@ def test_a_run_is_one_row_of_the_hparams_dashboard(tmp_path):
     write_run(tmp_path / "0")
     (group,) = session_groups(tmp_path)
     assert group["hparams"] == CONFIG
+    assert group["hparams"]["stop"] is False
     (session,) = group["sessions"]
     assert session["status"] == "STATUS_SUCCESS"
     values = {m["name"]["tag"]: (m["trainingStep"], m["value"]) for m in group["metricValues"]}
