@@ -127,7 +127,8 @@ class Recording:
         if config.plot:
             names = config.model.name, config.task.name, config.optimizer.name
             title = "{} on {}, {}, seed {}".format(*names, config.seed)
-            draw_curve(table, spikes, title, folder)
+            initial = float(self.initial_loss[replica])
+            draw_curve(table, spikes, title, folder, initial, result.diverged_at)
         return result
 
     def _result(self, replica: int, spikes: Sequence[Spike], interrupted: bool) -> RunResult:

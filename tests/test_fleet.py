@@ -98,7 +98,7 @@ def test_a_replica_diverges_in_training_and_keeps_its_last_finite_parameters(com
     wild = config.model_copy(
         update={"optimizer": config.optimizer.model_copy(update={"lr": 1e6}), "seed": 5}
     )
-    fleet, rows = run([config, wild])
+    fleet, _ = run([config, wild])
     at = int(fleet.state.diverged_at[1])
     assert 1 < at < 60
     assert fleet.state.params.isfinite().all()
@@ -125,7 +125,7 @@ def test_solved_replicas_stop_and_the_others_go_on(compose):
 
 
 def test_a_fleet_refuses_configs_that_differ_in_shape(compose):
-    with pytest.raises(ValueError, match="alpha|nesterov|shared"):
+    with pytest.raises(ValueError, match="nesterov is shared"):
         Fleet(
             [
                 compose("optimizer=sgd", "optimizer.nesterov=false"),

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hw2exp.diagnostics.spikes import Spike
 from hw2exp.records.metrics import MetricsTable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from hw2exp.diagnostics.spikes import Spike
 
 # Okabe & Ito's colors, which color-blind readers can tell apart.
 TRAIN, TEST, SPIKE, QUIET = "#0072B2", "#D55E00", "#CC3311", "#888888"
@@ -27,10 +28,11 @@ LABELED_SPIKES = 12
 
 def draw_curve(
     table: MetricsTable,
-    spikes: Sequence[Spike],
+    spikes: Sequence["Spike"],
     title: str,
     folder: Path,
     initial_loss: float | None = None,
+    diverged_at: int | None = None,
 ) -> None:
     """Draw ``curve.png`` and ``curve.svg``.
 
@@ -40,6 +42,7 @@ def draw_curve(
         title: what to write above.
         folder: the run folder.
         initial_loss: the loss before training, drawn as a point at step 0.
+        diverged_at: the step at which the run turned non-finite, if it did.
     """
     import matplotlib
     from matplotlib.figure import Figure
@@ -55,6 +58,7 @@ def draw_curve(
         loss, accuracy, norm, lr = figure.subplots(4, 1, sharex=True, height_ratios=heights)
         figure.suptitle(title, fontsize=11)
         _draw_loss(loss, table, spikes, initial_loss)
+        _mark_divergence(loss, diverged_at)
         _draw_accuracy(accuracy, table)
         _draw_norm(norm, table)
         _draw_lr(lr, table)
@@ -70,7 +74,7 @@ def _save(figure: "Figure", folder: Path) -> None:
 
 
 def _draw_loss(
-    axes: "Axes", table: MetricsTable, spikes: Sequence[Spike], initial_loss: float | None
+    axes: "Axes", table: MetricsTable, spikes: Sequence["Spike"], initial_loss: float | None
 ) -> None:
     largest = table.column("loss_train_max")
     _draw_with_envelope(axes, table, "loss_train", "train")
@@ -96,7 +100,6 @@ def _draw_loss(
     else:
         axes.set_ylim(0, 1.25 * max(top, 1.5))
     _mark_spikes(axes, spikes)
-    _mark_divergence(axes, table)
     axes.set_ylabel("loss, logarithmic above 2" if logarithmic else "loss")
     axes.legend(loc="upper left", frameon=False, ncols=6, fontsize=8)
 
@@ -110,7 +113,7 @@ def _draw_with_envelope(axes: "Axes", table: MetricsTable, name: str, label: str
     axes.plot(table.steps, values, color=TRAIN, linewidth=0.7, label=label)
 
 
-def _mark_spikes(axes: "Axes", spikes: Sequence[Spike]) -> None:
+def _mark_spikes(axes: "Axes", spikes: Sequence["Spike"]) -> None:
     if not spikes:
         return
     from matplotlib.transforms import ScaledTranslation
@@ -138,7 +141,7 @@ def _mark_spikes(axes: "Axes", spikes: Sequence[Spike]) -> None:
         )
 
 
-def _labeled(spikes: Sequence[Spike], left: float, right: float) -> list[Spike]:
+def _labeled(spikes: Sequence["Spike"], left: float, right: float) -> list["Spike"]:
     """The highest spikes whose labels have room side by side."""
     chosen: list[Spike] = []
     for spike in sorted(spikes, key=lambda spike: -spike.loss):
@@ -152,10 +155,8 @@ def _short(value: float) -> str:
     return f"{value:,.0f}" if 100 <= value < 1e6 else f"{value:.3g}"
 
 
-def _mark_divergence(axes: "Axes", table: MetricsTable) -> None:
-    broken = ~np.isfinite(table.column("loss_train")) | ~np.isfinite(table.column("grad_norm_raw"))
-    if broken.any():
-        step = int(table.steps[broken][0])
+def _mark_divergence(axes: "Axes", step: int | None) -> None:
+    if step is not None:
         axes.axvline(step, color=SPIKE, linewidth=1.0, linestyle=":", marker="")
         axes.annotate(
             f"diverged at step {step:,}",

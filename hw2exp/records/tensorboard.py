@@ -51,10 +51,11 @@ class EventWriter:
             wall_time: seconds since the epoch; now, if left out.
         """
         from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.compat.proto.summary_pb2 import Summary
 
-        entries = [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
-        self._write(Event(step=step, summary=Summary(value=entries)), wall_time)
+        event = Event(step=step)
+        for tag, value in values.items():
+            event.summary.value.add(tag=tag, simple_value=value)
+        self._write(event, wall_time)
 
     def text(self, tag: str, markdown: str, step: int = 0) -> None:
         """Write a text for the Text dashboard.

@@ -134,7 +134,7 @@ def test_attn_rnn_inf_is_attn_rnn_with_shared_weights_once_states_exist():
     torch.testing.assert_close(first, embedded)  # only x[1] exists, so a = 1
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", list(CELLS))
 def test_no_biases_where_the_equations_have_none(name):
     biases = [key for key, weight in make(name).weights().items() if weight.role == "bias"]
     assert bool(biases) == (name in ("rnn", "lstm"))

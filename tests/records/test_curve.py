@@ -87,7 +87,7 @@ def test_without_clipping_and_tests_neither_is_in_a_legend(tmp_path):
 
 @pytest.mark.parametrize("end", [NAN, math.inf])
 def test_divergence_is_marked(tmp_path, end):
-    draw_curve(table([1.3] * 29 + [end]), [], "t", tmp_path)
+    draw_curve(table([1.3] * 29 + [end]), [], "t", tmp_path, diverged_at=30)
     assert "diverged at step 30" in texts(tmp_path)
 
 

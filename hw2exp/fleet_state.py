@@ -1,0 +1,92 @@
+"""What a fleet carries from step to step, and how a replica's parameters lie in one row."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from itertools import accumulate
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hw2exp.axes import Params, Shape, State
+
+
+class Layout:
+    """How a replica's parameters lie in one row.
+
+    Args:
+        params: any parameters of the model, each ``(R, ...)``.
+    """
+
+    def __init__(self, params: Params) -> None:
+        self.shapes: dict[str, Shape] = {name: value.shape[1:] for name, value in params.items()}
+        sizes = [value[0].numel() for value in params.values()]
+        self.ends = tuple(accumulate(sizes))[:-1]
+
+    def flatten(self, tensors: Sequence[Tensor]) -> Tensor:
+        """Join tensors ``(R, ...)``, in the order of the names, into rows ``(R, P)``."""
+        return torch.cat([tensor.flatten(1) for tensor in tensors], 1)
+
+    def unflatten(self, rows: Tensor) -> Params:
+        """Cut rows ``(R, P)`` into parameters ``(R, ...)``, as views."""
+        parts = torch.tensor_split(rows, self.ends, 1)
+        return {
+            name: part.reshape(-1, *shape)
+            for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
+        }
+
+
+@dataclass(frozen=True)
+class FleetState:
+    """Everything that a step changes; every tensor has the axis R in front.
+
+    Args:
+        params: the parameters in rows, ``(R, P)``.
+        buffers: running statistics of the normalization.
+        optimizer: the optimizer's state.
+        clip: the clipping's state.
+        schedule: the schedule's state.
+        active: which replicas still train, ``(R,)``.
+        step: the last step that each replica took part in, ``(R,)``.
+        diverged_at: the step at which a replica turned non-finite, or 0, ``(R,)``.
+        solved_at: the step of the test pass that made the task count as solved, or 0, ``(R,)``.
+        passes: test passes in a row that reached the accuracy wanted, ``(R,)``.
+    """
+
+    params: Tensor
+    buffers: State
+    optimizer: State
+    clip: State
+    schedule: State
+    active: Tensor
+    step: Tensor
+    diverged_at: Tensor
+    solved_at: Tensor
+    passes: Tensor
+
+    def finite(self) -> Tensor:
+        """Whether everything that a replica owns is finite, ``(R,)``."""
+        tensors = [
+            self.params,
+            *self.buffers.values(),
+            *self.optimizer.values(),
+            *self.clip.values(),
+        ]
+        flags = [t.isfinite().reshape(len(t), -1).all(1) for t in tensors]
+        return torch.stack(flags).all(0)
+
+    def where(self, keep: Tensor, other: "FleetState") -> "FleetState":
+        """Take this state's replicas where ``keep``, the other's elsewhere.
+
+        Args:
+            keep: ``(R,)``.
+            other: a state of the same fleet.
+        """
+        pairs = {f.name: (getattr(self, f.name), getattr(other, f.name)) for f in fields(self)}
+        return FleetState(**{name: _select(keep, *pair) for name, pair in pairs.items()})
+
+
+def _select(keep: Tensor, mine: Any, other: Any) -> Any:
+    if isinstance(mine, dict):
+        return {name: _select(keep, mine[name], other[name]) for name in mine}
+    return torch.where(keep.reshape(-1, *[1] * (mine.dim() - 1)), mine, other)

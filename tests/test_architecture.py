@@ -1,0 +1,78 @@
+"""Imports point down the floors of the house."""
+
+import ast
+from pathlib import Path
+
+import hw2exp
+
+ROOT = Path(hw2exp.__file__).parent
+
+FLOORS = [
+    {"axes", "philox", "config", "hyperparameters", "interrupt"},
+    {"task", "notebook_stream", "models", "stabilizers", "optimizer", "records"},
+    {"diagnostics", "fleet", "fleet_state"},
+    {"training"},
+    {"recording", "terminal"},
+    {"run"},
+    {"train"},
+]
+HYDRA_MAY_BE_KNOWN_TO = {"config.command_line", "train"}
+ONLY_FROM_HYDRA = {"hydra", "omegaconf"}
+
+
+def modules():
+    for path in sorted(ROOT.rglob("*.py")):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix("__init__")
+        if name.rstrip("."):
+            yield name.rstrip("."), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def floor(module):
+    """The floor that a module stands on, by its own name or its folder's."""
+    top = module.split(".")[0]
+    return next((number for number, names in enumerate(FLOORS) if top in names), None)
+
+
+def imports(tree):
+    """What a module imports when it runs, its lazy imports included, types left out."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            node.body = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield from ([f"{node.module}.{alias.name}" for alias in node.names])
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def test_imports_point_down():
+    wrong = []
+    for module, tree in modules():
+        own = floor(module)
+        if module == "configs":  # no code
+            continue
+        assert own is not None, f"{module} stands on no floor"
+        for imported in imports(tree):
+            if not imported.startswith("hw2exp."):
+                continue
+            other = floor(imported.removeprefix("hw2exp."))
+            if other is not None and other > own:
+                wrong.append(f"{module} (floor {own}) imports {imported} (floor {other})")
+    assert wrong == []
+
+
+def test_hydra_is_known_to_few():
+    knowing = {
+        module
+        for module, tree in modules()
+        for imported in imports(tree)
+        if imported.split(".")[0] in ONLY_FROM_HYDRA
+    }
+    assert knowing == HYDRA_MAY_BE_KNOWN_TO
+
+
+def test_records_never_see_torch_or_the_trainer():
+    for module, tree in modules():
+        if module.startswith(("records", "config")):
+            names = {imported.split(".")[0] for imported in imports(tree)}
+            assert "torch" not in names, module

@@ -1,0 +1,70 @@
+"""Every shipped config composes, starts at ln 4 and runs for a few steps."""
+
+import itertools
+import math
+
+import pytest
+
+from hw2exp.config.help import group_names
+from hw2exp.config.schema import CHOICES
+from hw2exp.fleet import Fleet
+from hw2exp.training import check_initial, train
+
+SHORT = ("steps=3", "eval_every=31", "eval_batches=1")
+EXPERIMENTS = ["notebook_rnn_easy", "notebook_lstm_moderate", "explosion", "explosion_sgd"]
+
+
+def shipped():
+    """Each choice of each group once, on the defaults; and each experiment."""
+    for group, choices in CHOICES.items():
+        for name in choices:
+            yield f"{group}={name}"
+    for name in EXPERIMENTS:
+        yield f"experiment={name}"
+
+
+def first_steps(config):
+    fleet = Fleet([config])
+    loss, accuracy = fleet.initial()
+    assert check_initial(float(loss), float(accuracy)) is None
+    train(fleet, [])
+    assert fleet.state.step.tolist() == [3]
+    assert fleet.state.diverged_at.tolist() == [0]
+
+
+@pytest.mark.parametrize("choice", list(shipped()))
+def test_a_shipped_choice_starts_at_ln_4_and_runs(compose, choice):
+    extra = ["schedule.warmup_steps=1"] if choice == "schedule=warmup_cosine" else []
+    first_steps(compose(choice, *SHORT, *extra))
+
+
+@pytest.mark.parametrize(
+    ("model", "norm"),
+    [
+        (model, norm)
+        for model, norm in itertools.product(CHOICES["model"], CHOICES["norm"])
+        if norm != "qk" or model.startswith("attn")
+    ],
+)
+def test_every_model_with_every_norm_starts_at_ln_4_and_runs(compose, model, norm):
+    first_steps(compose(f"model={model}", f"norm={norm}", "task=easy", *SHORT))
+
+
+@pytest.mark.parametrize("model", list(CHOICES["model"]))
+def test_the_initial_loss_is_near_ln_4_for_any_seed(compose, model):
+    config = compose(f"model={model}")
+    fleet = Fleet([config.model_copy(update={"seed": seed}) for seed in range(24)])
+    loss, accuracy = fleet.initial()
+    assert (loss - math.log(4)).abs().max() < 0.1
+    assert abs(float(loss.median()) - math.log(4)) < 0.02
+    assert abs(float(accuracy.mean()) - 0.25) < 0.02
+
+
+def test_the_groups_on_disk_are_those_of_the_schema():
+    from importlib.resources import files
+
+    folders = {entry.name for entry in files("hw2exp.configs").iterdir() if entry.is_dir()}
+    assert folders - {"__pycache__"} == set(group_names())
+    for group, choices in CHOICES.items():
+        names = {entry.name for entry in (files("hw2exp.configs") / group).iterdir()}
+        assert {n for n in names if not n.startswith("_")} == {f"{name}.yaml" for name in choices}

@@ -1,0 +1,86 @@
+import math
+
+import pytest
+import torch
+
+from hw2exp.fleet import Fleet, cross_entropy
+from hw2exp.training import check_initial, train, train_step
+
+
+@pytest.mark.parametrize(
+    ("loss", "accuracy", "meaning"),
+    [
+        (math.log(4), 0.25, None),
+        (1.44, 0.21, None),
+        (1.6, 0.25, "init.readout_scale"),
+        (0.7, 0.25, "trained weights"),
+        (math.log(4), 0.9, "labels leak"),
+        (float("nan"), 0.25, "overflows"),
+        (float("inf"), 0.25, "readout_scale"),
+    ],
+)
+def test_the_initial_check_says_what_was_found_and_what_it_means(loss, accuracy, meaning):
+    line = check_initial(loss, accuracy)
+    if meaning is None:
+        assert line is None
+    else:
+        assert meaning in line
+        assert f"{loss:.4f}" in line
+        assert "\n" not in line
+
+
+def test_a_zero_readout_starts_at_exactly_ln_4(compose):
+    fleet = Fleet([compose("init.readout=zeros", "task=easy")])
+    loss, accuracy = fleet.initial()
+    assert float(loss) == pytest.approx(math.log(4), abs=1e-6)
+    assert 0.2 < float(accuracy) < 0.3
+
+
+def test_cross_entropy_is_torchs():
+    logits, labels = torch.randn(3, 7, 4, dtype=torch.float64), torch.randint(4, (3, 7))
+    theirs = torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1), labels.flatten(), reduction="none"
+    )
+    torch.testing.assert_close(cross_entropy(logits, labels).flatten(), theirs)
+
+
+def test_the_loop_is_what_torch_would_do(compose):
+    """Clipping, RMSprop and a schedule in one run, against torch's own parts step by step."""
+    config = compose(
+        "model=lstm", "task=easy", "clip=norm", "clip.max_norm=0.05", "schedule=cosine",
+        "optimizer.lr=0.001", "steps=20",
+    )  # fmt: skip
+    fleet = Fleet([config])
+    mine = {name: value[0].clone().requires_grad_() for name, value in fleet.params.items()}
+    optimizer = torch.optim.RMSprop(mine.values(), lr=0.001)
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=20)
+    for step in range(1, 21):
+        symbols, labels = fleet.batch(step, 0, 32)
+        lifted = {name: value[None] for name, value in mine.items()}
+        logits, _ = fleet.model.forward(lifted, {}, symbols, training=True)
+        optimizer.zero_grad()
+        cross_entropy(logits, labels).mean().backward()
+        for value in mine.values():  # two biases share one gradient tensor, clipped in place
+            value.grad = value.grad.clone()
+        raw = torch.nn.utils.clip_grad_norm_(mine.values(), 0.05)
+        measured = train_step(fleet, step)
+        assert float(measured.grad_norm_raw) == pytest.approx(float(raw), rel=1e-5)
+        assert float(measured.grad_norm_clipped) <= 0.05 * (1 + 1e-5)
+        assert float(measured.lr) == pytest.approx(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        cosine.step()
+    for name, value in fleet.params.items():
+        torch.testing.assert_close(value[0], mine[name].detach(), rtol=1e-5, atol=1e-6)
+
+
+def test_interrupted_training_finishes_its_step_and_its_test_pass(compose):
+    fleet = Fleet([compose("task=easy", "steps=50")])
+    steps = []
+
+    class Watch:
+        def observe(self, step, measured, tested):
+            steps.append((step, tested is not None))
+
+    train(fleet, [Watch()], interrupted=lambda: len(steps) == 6)
+    assert [step for step, _ in steps] == list(range(1, 8))
+    assert [tested for _, tested in steps] == [False] * 6 + [True]
