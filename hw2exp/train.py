@@ -38,7 +38,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(plan_text(command))
         return 0
+    if any(job.config.device == "cuda" for job in command.jobs) and not _has_cuda():
+        print("hw2exp: device=cuda: there is no CUDA device; use device=cpu", file=sys.stderr)
+        return 2
     return _launch(arguments)
+
+
+def _has_cuda() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def _launch(arguments: Sequence[str]) -> int:
@@ -80,7 +89,7 @@ def _job(config: Any) -> int:
     with Interrupt() as interrupt:
         try:
             (result,) = run_fleet([checked], [folder], interrupt)
-        except (InitialLossError, RuntimeError) as error:
+        except InitialLossError as error:
             print(f"hw2exp: {error}", file=sys.stderr)
             return 1
     print_summary(result, folder)

@@ -26,6 +26,7 @@ from hw2exp.config.validation import validate
 
 CONFIG_MODULE = "hw2exp.configs"
 CONFIG_NAME = "train"
+RESULT = "result.json"
 VERSION_BASE = "1.3"
 
 Plain = dict[str, Any]
@@ -77,7 +78,10 @@ def read(argv: Sequence[str]) -> Command:
             raise ConfigError(f"{line}: several values need --multirun (-m)" for line in sweeps)
         jobs = list(_jobs(overrides)) if arguments.multirun else [_job(overrides)]
         fixed = [str(o.input_line) for o in overrides if not o.is_sweep_override()]
-        return Command(jobs, bool(arguments.multirun), _run_dir(fixed))
+        run_dir = _run_dir(fixed)
+        if not arguments.multirun and (run_dir / RESULT).exists():
+            raise ConfigError([f"hydra.run.dir={run_dir}: holds a run already; take another folder"])
+        return Command(jobs, bool(arguments.multirun), run_dir)
 
 
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:

@@ -1,0 +1,31 @@
+"""A golden loss trace a model, which a refactor may not move."""
+
+import pytest
+
+from hw2exp.fleet import Fleet
+from hw2exp.training import train
+
+STEPS = 60
+EVERY = 10
+
+GOLDEN: dict[str, list[float]] = {
+    "gated_rnn": [1.37332, 1.36214, 1.36606, 1.34519, 1.3225, 1.28931],
+    "attn_rnn": [1.41244, 1.33281, 1.24127, 1.05988, 0.86389, 0.47772],
+    "attn_rnn_inf": [1.32487, 1.32527, 1.10969, 0.75837, 0.6708, 0.54227],
+    "rnn": [1.35009, 1.30639, 1.151, 0.89792, 0.68606, 0.54322],
+    "lstm": [1.36943, 1.33883, 1.19975, 1.01994, 0.78227, 0.84356],
+}
+
+
+class Losses(list):
+    def observe(self, step, measured, tested):
+        if step % EVERY == 0:
+            self.append(float(measured.loss))
+
+
+@pytest.mark.parametrize("model", ["gated_rnn", "attn_rnn", "attn_rnn_inf", "rnn", "lstm"])
+def test_the_first_losses_are_what_they_were(compose, model):
+    """Loose enough for another machine's rounding, which grows from 1e-7 over the steps."""
+    losses = Losses()
+    train(Fleet([compose(f"model={model}", "task=easy", f"steps={STEPS}", "seed=3")]), [losses])
+    assert losses == pytest.approx(GOLDEN[model], abs=2e-3)

@@ -1,0 +1,196 @@
+"""The command from outside: the run folder of the contract, and the exit statuses."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import polars
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from hw2exp.records.metrics import CATALOG, digest_of_parquet
+from hw2exp.records.run_dir import read_result
+from hw2exp.train import main
+
+SHORT = ["task=easy", "steps=40", "eval_every=20", "eval_batches=2"]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def command(*arguments, cwd, **options):
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "hw2exp.train", *arguments],
+        cwd=cwd, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        **options,
+    )  # fmt: skip
+
+
+def test_a_run_leaves_what_the_contract_says(here, capsys):
+    assert main(["model=lstm", *SHORT]) == 0
+    (folder,) = here.glob("outputs/*/*")
+    assert re.fullmatch(r"outputs/\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d", str(folder.relative_to(here)))
+    names = {path.name for path in folder.iterdir()}
+    (events,) = (name for name in names if name.startswith("events.out.tfevents."))
+    assert names == {".hydra", "result.json", "metrics.parquet", "curve.png", "curve.svg", events}
+
+    result = json.loads((folder / "result.json").read_text())
+    assert result["status"] == "finished"
+    assert result["step"] == 40
+    assert result["initial"]["loss"] == pytest.approx(np.log(4), abs=0.1)
+    assert re.fullmatch("[0-9a-f]{64}", result["parameters_sha256"])
+    assert result["metrics_sha256"] == digest_of_parquet(folder / "metrics.parquet")
+
+    frame = polars.read_parquet(folder / "metrics.parquet")
+    assert frame.columns == ["step", *CATALOG]
+    assert frame["step"].to_list() == list(range(1, 41))
+    assert frame.filter(polars.col("loss_test").is_not_null())["step"].to_list() == [20, 40]
+    assert result["final"]["test_loss"] == frame["loss_test"][-1]
+
+    accumulator = EventAccumulator(str(folder))
+    accumulator.Reload()
+    for name, (tag, _) in CATALOG.items():
+        shown = [(event.step, event.value) for event in accumulator.Scalars(tag)]
+        kept = frame.select("step", name).drop_nulls().rows()
+        assert [step for step, _ in shown] == [step for step, _ in kept]
+        np.testing.assert_allclose([v for _, v in shown], [v for _, v in kept], rtol=1e-6)
+
+    said = capsys.readouterr().out
+    assert "step 40/40" in said
+    for part in ("ln 4 = 1.3863", "curve.png", f"tensorboard --logdir {folder.relative_to(here)}"):
+        assert part in said
+
+
+def test_the_same_command_gives_the_same_run(here):
+    digests = set()
+    for name in ("a", "b"):
+        assert main([*SHORT, "model=attn_rnn", "plot=false", f"hydra.run.dir={name}"]) == 0
+        result = read_result(here / name)
+        digests.add((result.parameters_sha256, result.metrics_sha256))
+    assert len(digests) == 1
+    assert main([*SHORT, "model=attn_rnn", "plot=false", "hydra.run.dir=c", "seed=1"]) == 0
+    other = read_result(here / "c")
+    assert (other.parameters_sha256, other.metrics_sha256) not in digests
+
+
+def test_how_often_it_logs_changes_neither_training_nor_spikes(here):
+    for name, every in (("often", 1), ("seldom", 7)):
+        arguments = [*SHORT, "plot=false", f"log_every={every}", f"hydra.run.dir={name}"]
+        assert main(arguments) == 0
+    often, seldom = read_result(here / "often"), read_result(here / "seldom")
+    assert often.parameters_sha256 == seldom.parameters_sha256
+    assert often.spikes == seldom.spikes
+    all_rows = polars.read_parquet(here / "often/metrics.parquet")
+    rows = polars.read_parquet(here / "seldom/metrics.parquet")
+    assert rows["step"].to_list() == [7, 14, 20, 21, 28, 35, 40]
+    between = all_rows.filter(polars.col("step").is_between(22, 28))
+    row = rows.filter(polars.col("step") == 28)
+    assert row["loss_train"][0] == between["loss_train"][-1]
+    assert row["loss_train_max"][0] == between["loss_train"].max()
+    assert row["grad_norm_raw_max"][0] == between["grad_norm_raw"].max()
+    assert row["accuracy_train"][0] == pytest.approx(between["accuracy_train"].mean())
+
+
+WILD = ["model=rnn", "model.nonlinearity=relu", "optimizer=sgd", "optimizer.lr=1e6", "plot=true"]
+
+
+def test_divergence_is_an_observation(here, capsys):
+    assert main([*WILD, *SHORT, "hydra.run.dir=run"]) == 0
+    result = read_result(here / "run")
+    assert result.status == "diverged"
+    assert result.diverged_at == result.step
+    frame = polars.read_parquet(here / "run/metrics.parquet")
+    assert frame["step"][-1] == result.step
+    assert f"diverged at step {result.step}" in capsys.readouterr().out
+    assert (here / "run/curve.png").stat().st_size > 0
+
+
+def test_divergence_can_be_made_a_failure(here):
+    assert main([*WILD, *SHORT, "fail_on_divergence=true", "plot=false"]) == 3
+
+
+def test_a_run_stops_when_solved(here):
+    arguments = [
+        "model=lstm", "optimizer=adam", "optimizer.lr=0.03", "task=easy", "steps=400",
+        "eval_every=10", "eval_batches=8", "stop_when_solved=true", "hydra.run.dir=run",
+    ]  # fmt: skip
+    assert main(arguments) == 0
+    result = read_result(here / "run")
+    assert result.status == "solved"
+    assert result.step == result.solved_at < 400
+    assert result.final["test_accuracy"] >= 0.99
+
+
+def test_a_wrong_start_stops_the_run_with_one_line(here, capsys):
+    assert main([*SHORT, "init.readout_scale=20", "hydra.run.dir=run"]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "initial loss" in error
+    assert "lower init.readout_scale" in error
+    assert not (here / "run/result.json").exists()
+
+
+@pytest.mark.parametrize(("mode", "said"), [("warn", True), ("off", False)])
+def test_a_wrong_start_can_be_allowed(here, capsys, mode, said):
+    assert main([*SHORT, "init.readout_scale=20", f"check_initial_loss={mode}"]) == 0
+    assert ("lower init.readout_scale" in capsys.readouterr().err) == said
+
+
+def test_a_sweep_makes_a_folder_a_job(here):
+    arguments = ["-m", *SHORT, "model=rnn,lstm", "seed=0,1", "plot=false"]
+    assert main(arguments) == 0
+    (sweep,) = here.glob("outputs/sweeps/*")
+    jobs = [read_result(sweep / str(number)) for number in range(4)]
+    assert len({job.parameters_sha256 for job in jobs}) == 4
+    assert main([*SHORT, "model=lstm", "seed=1", "plot=false", "hydra.run.dir=alone"]) == 0
+    alone = read_result(here / "alone")
+    assert alone.parameters_sha256 == jobs[3].parameters_sha256
+    assert alone.metrics_sha256 == jobs[3].metrics_sha256
+
+
+def test_an_occupied_folder_is_not_written_over(here, capsys):
+    assert main([*SHORT, "plot=false", "hydra.run.dir=run"]) == 0
+    before = {path: path.read_bytes() for path in (here / "run").rglob("*") if path.is_file()}
+    capsys.readouterr()
+    assert main([*SHORT, "plot=false", "hydra.run.dir=run", "seed=3"]) == 2
+    assert "hydra.run.dir=run" in capsys.readouterr().err
+    after = {path: path.read_bytes() for path in (here / "run").rglob("*") if path.is_file()}
+    assert after == before
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_ends_the_run_in_order(here, number, status):
+    process = command("steps=100000", "plot=false", "hydra.run.dir=run", cwd=here)
+    for line in process.stdout:  # the first progress line: it trains
+        if line.startswith("step "):
+            break
+    process.send_signal(number)
+    began = time.monotonic()
+    out, error = process.communicate(timeout=60)
+    assert process.returncode == status, error
+    assert time.monotonic() - began < 10
+    assert "interrupted" in out
+    result = read_result(here / "run")
+    assert result.status == "interrupted"
+    assert 0 < result.step < 100000
+    frame = polars.read_parquet(here / "run/metrics.parquet")
+    assert frame["step"][-1] == result.step
+
+
+def test_the_device_must_be_there(here, capsys):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    assert main([*SHORT, "device=cuda"]) == 2
+    assert "device=cuda" in capsys.readouterr().err
+    assert list(here.iterdir()) == []
