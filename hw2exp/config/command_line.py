@@ -80,7 +80,9 @@ def read(argv: Sequence[str]) -> Command:
         fixed = [str(o.input_line) for o in overrides if not o.is_sweep_override()]
         run_dir = _run_dir(fixed)
         if not arguments.multirun and (run_dir / RESULT).exists():
-            raise ConfigError([f"hydra.run.dir={run_dir}: holds a run already; take another folder"])
+            raise ConfigError(
+                [f"hydra.run.dir={run_dir}: holds a run already; take another folder"]
+            )
         return Command(jobs, bool(arguments.multirun), run_dir)
 
 

@@ -162,32 +162,15 @@ def product(weight: Tensor, x: Tensor, bias: Tensor | None = None) -> Tensor:
     return result.view(*x.shape[:-1], -1) if x.dim() > 3 else result
 
 
-class _Sigmoid(torch.autograd.Function):
-    """The logistic function in operations that round alike wherever an element lies.
+def sigmoid(x: Tensor) -> Tensor:
+    """The logistic function, with the same bits alone and in a fleet: σ(x) = (1 + tanh(x/2)) / 2.
 
     ``torch.sigmoid`` computes the last few elements of a tensor by a scalar routine that rounds
     differently from its vectorized one. Which elements are last depends on how many replicas
     there are, so a replica alone would differ in its last bits from the same one in a fleet.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        y = x.neg().exp_().add_(1).reciprocal_()
-        ctx.save_for_backward(y)
-        return y
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        (y,) = ctx.saved_tensors
-        slope: Tensor = y * (1 - y)
-        return grads[0] * slope
-
-
-def sigmoid(x: Tensor) -> Tensor:
-    """The logistic function, with the same bits alone and in a fleet.
+    ``torch.tanh`` has one routine for all.
 
     Args:
         x: any shape.
     """
-    result: Tensor = _Sigmoid.apply(x)  # type: ignore[no-untyped-call]
-    return result
+    return torch.add(torch.tanh(x * 0.5) * 0.5, 0.5)

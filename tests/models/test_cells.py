@@ -142,9 +142,18 @@ def test_no_biases_where_the_equations_have_none(name):
 
 def test_sigmoid_is_torchs():
     x = torch.linspace(-50, 50, 1001, dtype=torch.float64, requires_grad=True)
-    y = sigmoid(x)
-    torch.testing.assert_close(y, torch.sigmoid(x), rtol=1e-14, atol=0)
+    torch.testing.assert_close(sigmoid(x), torch.sigmoid(x), rtol=0, atol=3e-16)
     assert torch.autograd.gradcheck(sigmoid, x[400:600:20].detach().requires_grad_())
+
+
+@pytest.mark.parametrize("size", [1, 15, 31, 97])
+def test_sigmoid_has_the_same_bits_alone_and_among_others(size):
+    """What torch.sigmoid has not, and why there is one of our own."""
+    x = torch.randn(64, size, generator=torch.Generator().manual_seed(0)) * 3
+    together = sigmoid(x)
+    assert all(
+        torch.equal(sigmoid(row.clone()), mine) for row, mine in zip(x, together, strict=True)
+    )
 
 
 def test_sigmoid_and_its_gradient_stay_finite_at_the_ends():

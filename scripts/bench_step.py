@@ -1,0 +1,123 @@
+"""Steps per second of one run: against a plain torch.nn loop, and against itself without logging.
+
+    python scripts/bench_step.py [--rounds N]
+
+All contenders run in this process on one thread, in turn, block by block, so that a machine whose
+speed drifts slows all of them alike. Ratios are of the same round; their median and range are
+printed. Time is the process's own CPU time.
+"""
+
+import argparse
+import io
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from torch import nn
+
+from hw2exp.config.command_line import read
+from hw2exp.config.schema import TrainConfig
+from hw2exp.fleet import Fleet
+from hw2exp.notebook_stream import NotebookStream
+from hw2exp.recording import Recording
+from hw2exp.task import PAD, TRAIN, TemporalOrder
+from hw2exp.terminal import LiveLine
+from hw2exp.training import train_step
+
+BLOCK = 50
+"""Steps of one contender before the next has its turn."""
+
+Block = Callable[[int], None]
+"""Makes the steps of a block, given how many were made before."""
+
+
+def plain(config: TrainConfig) -> Block:
+    """A loop as the notebook has it: torch.nn, torch.optim, one sequence drawn after another."""
+    torch.manual_seed(1)
+    kinds = {"lstm": nn.LSTM, "rnn": nn.RNN}
+    rnn = kinds[config.model.name](PAD, config.model.hidden_size)
+    readout = nn.Linear(config.model.hidden_size, 4)
+    optimizer = torch.optim.RMSprop([*rnn.parameters(), *readout.parameters()], lr=0.001)
+    task = TemporalOrder(config.task.length, config.task.t1, config.task.t2)
+    stream, one_hot = NotebookStream(task, config.batch_size, 8382), torch.eye(PAD + 1, PAD)
+
+    def block(done: int) -> None:
+        for step in range(done + 1, done + BLOCK + 1):
+            batch = stream.batch(np.zeros(1), step, config.batch_size, TRAIN)
+            symbols, labels = (torch.from_numpy(array[0]).long() for array in batch)
+            logits = readout(rnn(one_hot[symbols.T])[0][-1])
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(logits, labels).backward()
+            optimizer.step()
+
+    return block
+
+
+def ours(config: TrainConfig, folder: Path | None) -> Block:
+    """Our step, with everything that is recorded and shown at the default cadence, or without."""
+    fleet = Fleet([config])
+    observers: list[Recording | LiveLine] = []
+    if folder is not None:
+        folder.mkdir()
+        ones = np.ones(1)
+        recording = Recording(fleet, [folder], (ones, ones))
+        unseen = Console(file=io.StringIO())
+        line = LiveLine(10**9, recording.spikes_so_far, unseen)
+        line.__enter__()
+        observers = [recording, line]
+
+    def block(done: int) -> None:
+        for step in range(done + 1, done + BLOCK + 1):
+            measured = train_step(fleet, step)
+            for observer in observers:
+                observer.observe(step, measured, None)
+
+    return block
+
+
+def seconds(block: Block, done: int) -> float:
+    began = time.process_time()
+    block(done)
+    return time.process_time() - began
+
+
+def compare(title: str, a: Block, b: Block, rounds: int) -> None:
+    """Print steps/s of both and the ratio a/b, pair by pair."""
+    seconds(a, 0), seconds(b, 0)
+    times = [(seconds(a, n * BLOCK), seconds(b, n * BLOCK)) for n in range(1, rounds + 1)]
+    speed_a, speed_b = (BLOCK / statistics.median(column) for column in zip(*times, strict=True))
+    ratios = sorted(time_b / time_a for time_a, time_b in times)
+    quarter = len(ratios) // 4
+    print(
+        f"| {title} | {speed_a:.0f} | {speed_b:.0f} | {statistics.median(ratios):.3f} "
+        f"({ratios[quarter]:.3f}–{ratios[-1 - quarter]:.3f}) |",
+        flush=True,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=20, help="blocks of 50 steps a contender")
+    rounds = parser.parse_args().rounds
+    torch.set_num_threads(1)
+    print("| A against B, steps/s | A | B | A/B, median (quartiles) |\n| --- | --- | --- | --- |")
+    with tempfile.TemporaryDirectory() as name:
+        for model, size in (("lstm", 12), ("rnn", 12)):
+            choices = f"model={model}", f"model.hidden_size={size}", "task=moderate"
+            config = read([*choices, "task.stream=notebook", "eval_every=31"]).jobs[0].config
+            title = f"{model}, MODERATE: recorded run, plain torch.nn loop"
+            compare(title, ours(config, Path(name) / model), plain(config), rounds)
+        for model in ("attn_rnn", "gated_rnn", "rnn"):
+            config = read([f"model={model}"]).jobs[0].config
+            title = f"{model}, NORMAL: logging on, off"
+            with_logging = ours(config, Path(name) / f"{model}-logged")
+            compare(title, with_logging, ours(config, None), rounds)
+
+
+if __name__ == "__main__":
+    main()
