@@ -50,20 +50,19 @@ class Recording:
             np.array([own.deviations for own in spikes]),
             self.initial_loss,
         )
-        self._since_row: list[Floats] = []  # (3, R) a step since the last row
-        self._unsearched: list[Floats] = []  # (R,) a step not yet searched for spikes
+        self._since_row: list[Measured] = []
+        self._unsearched: list[Measured] = []  # steps not yet searched for spikes
 
     def observe(self, step: int, measured: Measured, tested: Tested | None) -> None:
         """Take a step's values; make a row of them where one is due."""
         config = self.fleet.config
-        active = measured.active.cpu().numpy()
-        values = _host(measured.loss, measured.accuracy, measured.grad_norm_raw)  # (3, R)
-        self._since_row.append(values)
-        self._unsearched.append(np.where(active, values[0], np.nan))
+        self._since_row.append(measured)
+        self._unsearched.append(measured)
         if len(self._unsearched) >= SPIKE_BLOCK:
             self._search()
-        ended = active & ~self.fleet.state.active.cpu().numpy()
         due = step % config.log_every == 0 or step == config.steps or tested is not None
+        active = measured.active.cpu().numpy()
+        ended = active & ~self.fleet.state.active.cpu().numpy()
         if due or ended.any():
             columns = self._columns(measured, tested)
             for replica in np.flatnonzero(active if due else ended):
@@ -75,9 +74,10 @@ class Recording:
             self._since_row.clear()
 
     def _columns(self, measured: Measured, tested: Tested | None) -> dict[str, Floats]:
-        since = np.stack(self._since_row)  # (steps, 3, R)
-        losses, accuracies, norms = since.transpose(1, 0, 2)  # (steps, R) each
-        clipped, lr = _host(measured.grad_norm_clipped, measured.lr)
+        losses = _host([past.loss for past in self._since_row])  # (steps, R)
+        accuracies = _host([past.accuracy for past in self._since_row])
+        norms = _host([past.grad_norm_raw for past in self._since_row])
+        (clipped,), (lr,) = _host([measured.grad_norm_clipped]), _host([measured.lr])
         columns = {
             "loss_train": losses[-1],
             "loss_train_max": losses.max(0),
@@ -88,15 +88,16 @@ class Recording:
             "lr": lr,
         }
         if tested is not None:
-            test_loss, last, accuracy = _host(
-                tested.losses.mean(1), tested.losses[:, -1], tested.accuracy
-            )
+            test_loss, last = _host([tested.losses.mean(1), tested.losses[:, -1]])
+            (accuracy,) = _host([tested.accuracy])
             columns |= {"loss_test": test_loss, "loss_test_last": last, "accuracy_test": accuracy}
         return columns
 
     def _search(self) -> None:
         if self._unsearched:
-            self.detector.update(np.stack(self._unsearched))
+            losses = _host([past.loss for past in self._unsearched])  # (steps, R)
+            active = torch.stack([past.active for past in self._unsearched]).cpu().numpy()
+            self.detector.update(np.where(active, losses, np.nan))
             self._unsearched.clear()
 
     def spikes_so_far(self) -> int:
@@ -175,7 +176,7 @@ def spike_table(spikes: Sequence[Spike]) -> str:
     )
 
 
-def _host(*tensors: torch.Tensor) -> Floats:
-    """Bring tensors ``(R,)`` to the CPU in one transfer, as ``(n, R)`` in float64."""
-    stacked: Floats = torch.stack([tensor.double() for tensor in tensors]).cpu().numpy()
+def _host(tensors: Sequence[torch.Tensor]) -> Floats:
+    """Bring tensors ``(R,)`` of one dtype to the CPU in one transfer: ``(n, R)`` in float64."""
+    stacked: Floats = torch.stack(list(tensors)).cpu().double().numpy()
     return stacked
