@@ -15,6 +15,7 @@ from hw2exp.training import Measured, Tested
 
 REFRESH_SECONDS = 0.2
 PLAIN_SECONDS = 5.0
+FILES = ("curve.png", "result.json", "metrics.parquet")
 
 
 class LiveLine:
@@ -106,6 +107,7 @@ def print_summary(result: RunResult, folder: Path) -> None:
     where = f" at step {result.diverged_at}" if result.diverged_at else ""
     above = sum(spike["above_initial"] for spike in spikes)
     largest = f", the largest {max(spike['loss'] for spike in spikes):.4g}" if spikes else ""
+    written = [name for name in FILES if (folder / name).exists()]
     lines = [
         f"{result.status}{where} after {result.step} steps in {clock(result.seconds)}",
         f"  started   loss {initial['loss']:.4f} (ln 4 = 1.3863)  "
@@ -113,7 +115,7 @@ def print_summary(result: RunResult, folder: Path) -> None:
         f"  ended     train loss {number(final['train_loss'])}  test loss "
         f"{number(final['test_loss'])}  test accuracy {number(final['test_accuracy'])}",
         f"  spikes    {len(spikes)}, of which {above} above the initial loss{largest}",
-        f"  look at   {relative(folder)}/curve.png, result.json, metrics.parquet",
+        f"  look at   {', '.join(str(relative(folder) / name) for name in written)}",
         f"  or run    tensorboard --logdir {relative(folder)}",
     ]
     print("\n".join(lines))

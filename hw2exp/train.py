@@ -79,6 +79,7 @@ def _job(config: Any) -> int:
 
     from hw2exp.config.validation import validate
     from hw2exp.interrupt import Interrupt
+    from hw2exp.models.classifier import NothingToNormalizeError
     from hw2exp.run import run_fleet
     from hw2exp.terminal import print_summary
     from hw2exp.training import InitialLossError
@@ -89,7 +90,7 @@ def _job(config: Any) -> int:
     with Interrupt() as interrupt:
         try:
             (result,) = run_fleet([checked], [folder], interrupt)
-        except InitialLossError as error:
+        except (InitialLossError, NothingToNormalizeError) as error:
             print(f"hw2exp: {error}", file=sys.stderr)
             return 1
     print_summary(result, folder)

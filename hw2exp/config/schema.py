@@ -3,7 +3,7 @@
 The values themselves stand in ``hw2exp/configs``; this file knows what is allowed.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, SerializeAsAny
 
@@ -27,8 +27,17 @@ class Model(Choice):
 
     hidden_size: int = shared("units of the recurrent state, H", ge=1, le=4096)
 
+    attention: ClassVar[bool] = False
+    """Whether the cell has queries and keys, which ``norm=qk`` needs."""
 
-class AttnRNN(Model):
+
+class Attention(Model):
+    """A cell with queries and keys."""
+
+    attention: ClassVar[bool] = True
+
+
+class AttnRNN(Attention):
     """AttentionRNN(k)."""
 
     lags: int = shared("how many past states the cell looks back to, k", ge=1, le=512)
@@ -239,7 +248,7 @@ CHOICES: dict[str, dict[str, type[Choice]]] = {
     "model": {
         "gated_rnn": Model,
         "attn_rnn": AttnRNN,
-        "attn_rnn_inf": Model,
+        "attn_rnn_inf": Attention,
         "rnn": ElmanRNN,
         "lstm": Model,
     },

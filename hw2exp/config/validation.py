@@ -125,7 +125,7 @@ def _contradictions(config: TrainConfig) -> list[str]:
     optimizer = config.optimizer
     if isinstance(optimizer, SGD) and optimizer.nesterov and optimizer.momentum == 0:
         problems.append("optimizer.nesterov=true: needs optimizer.momentum > 0, which is 0")
-    if isinstance(config.norm, QKNorm) and not config.model.name.startswith("attn"):
+    if isinstance(config.norm, QKNorm) and not config.model.attention:
         problems.append(
             f"norm=qk: needs a model with queries and keys (attn_rnn, attn_rnn_inf), "
             f"not model={config.model.name}"

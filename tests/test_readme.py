@@ -1,0 +1,71 @@
+"""What the README shows is what happens."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hw2exp.config.help import _choices, group_names
+from hw2exp.records.run_dir import read_result
+from hw2exp.task import decode, encode
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def block(language, containing):
+    blocks = re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+    (found,) = (text for text in blocks if containing in text)
+    return found
+
+
+def run(*arguments, cwd):
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=cwd, env=environment, capture_output=True, text=True
+    )
+
+
+def test_a_cell_of_ones_own_in_30_lines(tmp_path):
+    source = block("python", "@register_cell")
+    assert len(source.splitlines()) <= 30
+    (tmp_path / "leaky_rnn.py").write_text(source, encoding="utf-8")
+    short = ["task=easy", "steps=60", "eval_every=20", "eval_batches=2", "plot=false"]
+    done = run("leaky_rnn.py", "model=leaky_rnn", *short, "hydra.run.dir=run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    result = read_result(tmp_path / "run")
+    assert result.initial["loss"] == pytest.approx(1.386, abs=0.05)
+    assert result.final["train_loss"] < result.initial["loss"]
+    shown = run("leaky_rnn.py", "--help", cwd=tmp_path)
+    assert "leaky_rnn" in shown.stdout
+    refused = run("leaky_rnn.py", "model=leaky_rnn", "model.lags=2", cwd=tmp_path)
+    assert refused.returncode == 2
+    nothing = run("leaky_rnn.py", "model=leaky_rnn", "norm=batch", *short, cwd=tmp_path)
+    assert nothing.returncode == 1
+    assert "no terms" in nothing.stderr
+
+
+def test_the_table_of_groups_is_the_schemas():
+    for group in group_names():
+        (line,) = (line for line in README.splitlines() if line.startswith(f"| `{group}` |"))
+        named = re.findall(r"`([a-z_]+)`", line.split("|")[2])
+        assert named == list(_choices(group)), group
+
+
+def test_the_sequence_shown_is_read_and_written_so():
+    assert "BXaYbE → R" in README
+    assert decode(*encode("BXaYbE")) == "BXaYbE → R"
+
+
+def test_every_command_shown_is_accepted(compose):
+    from hw2exp.config.command_line import read
+
+    lines = re.findall(r"python -m hw2exp\.train ([^`\n#]+)", README)
+    assert len(lines) >= 5
+    import shlex
+
+    for line in lines:
+        arguments = [word for word in shlex.split(line) if word not in ("--help", "--dry-run")]
+        assert read(arguments).jobs
