@@ -197,10 +197,11 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
-    """The share of sequences classified right, ``(R,)`` in float64.
+    """The share of sequences classified right, ``(R,)`` in float64; what is NaN is wrong.
 
     Args:
         logits: ``(R, B, C)``.
         labels: ``(R, B)``.
     """
-    return (logits.detach().argmax(-1) == labels).double().mean(1)
+    best, choice = logits.detach().max(-1)  # NaN counts as the largest
+    return ((choice == labels) & ~best.isnan()).double().mean(1)

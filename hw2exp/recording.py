@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hw2exp.config.schema import OPERATIONAL
 from hw2exp.diagnostics.spikes import Spike, SpikeDetector
 from hw2exp.fleet import Fleet
 from hw2exp.records.curve import draw_curve
@@ -42,7 +43,7 @@ class Recording:
         self.tables = [MetricsTable() for _ in folders]
         self.events = [EventWriter(folder) for folder in folders]
         for config, events in zip(fleet.configs, self.events, strict=True):
-            events.hparams(flatten(config.model_dump()))
+            events.hparams(flatten(config.model_dump(exclude=OPERATIONAL)))
         spikes = [config.spikes for config in fleet.configs]
         self.detector = SpikeDetector(
             fleet.config.spikes.window,
@@ -80,10 +81,10 @@ class Recording:
         (clipped,), (lr,) = _host([measured.grad_norm_clipped]), _host([measured.lr])
         columns = {
             "loss_train": losses[-1],
-            "loss_train_max": losses.max(0),
+            "loss_train_max": np.fmax.reduce(losses),
             "accuracy_train": accuracies.mean(0),
             "grad_norm_raw": norms[-1],
-            "grad_norm_raw_max": norms.max(0),
+            "grad_norm_raw_max": np.fmax.reduce(norms),
             "grad_norm_clipped": clipped,
             "lr": lr,
         }

@@ -11,7 +11,7 @@ from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet import Fleet
 from hw2exp.recording import Recording
 from hw2exp.records.run_dir import RunResult
-from hw2exp.terminal import LiveLine
+from hw2exp.terminal import LiveLine, print_start
 from hw2exp.training import InitialLossError, Observer, check_initial, train
 
 
@@ -54,6 +54,8 @@ def run_fleet(
     for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
     recording = Recording(fleet, folders, (loss, accuracy))
+    if show:
+        print_start(configs[0], folders[0], float(loss[0]), float(accuracy[0]))
     line = LiveLine(configs[0].steps, recording.spikes_so_far) if show else None
     observers: list[Observer] = [recording] if line is None else [recording, line]
     with line or nullcontext():

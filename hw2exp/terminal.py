@@ -10,11 +10,13 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from hw2exp.config.schema import TrainConfig
 from hw2exp.records.run_dir import RunResult
 from hw2exp.training import Measured, Tested
 
 REFRESH_SECONDS = 0.2
 PLAIN_SECONDS = 5.0
+WIDE = 100
 FILES = ("curve.png", "result.json", "metrics.parquet")
 
 
@@ -73,16 +75,23 @@ class LiveLine:
     def _line(self, step: int, measured: Measured, seconds: float) -> str:
         speed = (step - (self._first_step or 0)) / max(seconds, 1e-9)
         left = (self.steps - step) / speed
-        test = "" if self.test_accuracy is None else f"  test acc {self.test_accuracy:.3f}"
+        test = "–" if self.test_accuracy is None else f"{self.test_accuracy:.3f}"
         active = measured.active
         loss, accuracy, norm = (
             float(values.double()[active].mean())
             for values in (measured.loss, measured.accuracy, measured.grad_norm_raw)
         )
-        return (
-            f"step {step}/{self.steps}  loss {loss:.4f}  acc {accuracy:.3f}{test}  "
-            f"|grad| {norm:.3g}  spikes {self.spikes()}  {speed:.0f} steps/s  left {clock(left)}"
+        parts = (
+            f"step {step}/{self.steps}",
+            f"loss {loss:.4f}",
+            f"acc {accuracy:.3f}",
+            f"test {test}",
+            f"|grad| {norm:.2e}",
+            f"spikes {self.spikes()}",
+            f"{speed:.0f} steps/s",
+            f"left {clock(left)}",
         )
+        return ("  " if self.console.width >= WIDE else " ").join(parts)
 
 
 def clock(seconds: float) -> str:
@@ -94,6 +103,24 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def print_start(config: TrainConfig, folder: Path, loss: float, accuracy: float) -> None:
+    """Say what begins to train, where it goes, and that it starts where it should.
+
+    Args:
+        config: the run's config.
+        folder: its run folder.
+        loss: of a large fresh batch, before the first step.
+        accuracy: likewise.
+    """
+    print(
+        f"{config.model.name} (H {config.model.hidden_size}) on {config.task.name}, "
+        f"{config.optimizer.name} lr {config.optimizer.lr:g}, clip {config.clip.name}, "
+        f"norm {config.norm.name}, seed {config.seed} → {relative(folder)}\n"
+        f"starts at loss {loss:.4f} (ln 4 = 1.3863), accuracy {accuracy:.3f}",
+        flush=True,
+    )
 
 
 def print_summary(result: RunResult, folder: Path) -> None:

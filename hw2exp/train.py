@@ -1,5 +1,6 @@
 """The command ``python -m hw2exp.train``: one run, or a sweep with ``-m``."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,8 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if HELP_FLAGS & set(arguments):
         from hw2exp.config.help import help_text
 
-        print(help_text())
-        return 0
+        return _print(help_text())
     from hw2exp.config.command_line import read
     from hw2exp.config.problems import ConfigError
 
@@ -36,12 +36,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     if command.jobs[0].config.dry_run:
         from hw2exp.config.help import plan_text
 
-        print(plan_text(command))
-        return 0
+        return _print(plan_text(command))
     if any(job.config.device == "cuda" for job in command.jobs) and not _has_cuda():
         print("hw2exp: device=cuda: there is no CUDA device; use device=cpu", file=sys.stderr)
         return 2
     return _launch(arguments)
+
+
+def _print(text: str) -> int:
+    """Print a long text, which a pager or ``head`` may leave off reading."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    return 0
 
 
 def _has_cuda() -> bool:

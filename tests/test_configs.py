@@ -5,8 +5,8 @@ import math
 
 import pytest
 
+from hw2exp.config.choices import CHOICES
 from hw2exp.config.help import group_names
-from hw2exp.config.schema import CHOICES
 from hw2exp.fleet import Fleet
 from hw2exp.training import check_initial, train
 

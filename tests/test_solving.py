@@ -2,7 +2,7 @@
 
 import pytest
 
-from hw2exp.config.schema import CHOICES
+from hw2exp.config.choices import CHOICES
 from hw2exp.fleet import Fleet
 from hw2exp.training import train
 

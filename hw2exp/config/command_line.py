@@ -20,8 +20,9 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from hw2exp.config.choices import ADDED_CHOICES
 from hw2exp.config.problems import ConfigError, unknown_choice
-from hw2exp.config.schema import ADDED_CHOICES, TrainConfig
+from hw2exp.config.schema import TrainConfig
 from hw2exp.config.validation import validate
 
 CONFIG_MODULE = "hw2exp.configs"

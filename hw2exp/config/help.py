@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import yaml
 from pydantic import BaseModel
 
-from hw2exp.config.schema import ADDED_CHOICES, CHOICES, TrainConfig
+from hw2exp.config.choices import ADDED_CHOICES, CHOICES
+from hw2exp.config.schema import TrainConfig
 from hw2exp.config.validation import allowed_values
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 The values themselves stand in ``hw2exp/configs``; this file knows what is allowed.
 """
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, SerializeAsAny
 
@@ -244,27 +244,13 @@ class TrainConfig(Section):
     dry_run: bool = shared("print the resolved config and what would run, then stop")
 
 
-CHOICES: dict[str, dict[str, type[Choice]]] = {
-    "model": {
-        "gated_rnn": Model,
-        "attn_rnn": AttnRNN,
-        "attn_rnn_inf": Attention,
-        "rnn": ElmanRNN,
-        "lstm": Model,
-    },
-    "task": dict.fromkeys(("easy", "normal", "moderate", "hard", "nightmare"), Task),
-    "optimizer": {"sgd": SGD, "rmsprop": RMSprop, "adam": Adam},
-    "clip": {"none": Clip, "norm": ClipNorm, "value": ClipValue, "zclip": ClipZ},
-    "norm": {"none": Norm, "batch": BatchNorm, "layer": LayerNorm, "qk": QKNorm},
-    "schedule": {
-        "constant": Schedule,
-        "step": StepSchedule,
-        "cosine": Cosine,
-        "warmup_cosine": WarmupCosine,
-        "plateau": Plateau,
-    },
+OPERATIONAL = {
+    "check_initial_loss",
+    "device",
+    "dry_run",
+    "fail_on_divergence",
+    "log_every",
+    "plot",
+    "threads",
 }
-"""The choices of each group and the knobs of each choice; the registry, open to new models."""
-
-ADDED_CHOICES: dict[tuple[str, str], dict[str, Any]] = {}
-"""Choices that a user's code added, with their default values, by group and name."""
+"""Knobs of how a run is made and shown; what it computes does not depend on them."""

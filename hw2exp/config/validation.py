@@ -6,16 +6,9 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from hw2exp.config.choices import CHOICES
 from hw2exp.config.problems import ConfigError, show, unknown_choice, unknown_key
-from hw2exp.config.schema import (
-    CHOICES,
-    SGD,
-    BatchNorm,
-    QKNorm,
-    Task,
-    TrainConfig,
-    WarmupCosine,
-)
+from hw2exp.config.schema import SGD, BatchNorm, QKNorm, Task, TrainConfig, WarmupCosine
 
 LIMITS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 

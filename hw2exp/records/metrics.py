@@ -17,10 +17,13 @@ STEP = "step"
 
 CATALOG: dict[str, tuple[str, str]] = {
     "loss_train": ("loss/train", "loss of this step's batch"),
-    "loss_train_max": ("loss/train_max", "largest such loss since the row before"),
+    "loss_train_max": ("loss/train_max", "largest such loss since the row before, NaN left out"),
     "accuracy_train": ("accuracy/train", "accuracy, mean over the steps since the row before"),
     "grad_norm_raw": ("grad_norm/raw", "norm of this step's whole gradient"),
-    "grad_norm_raw_max": ("grad_norm/raw_max", "largest such norm since the row before"),
+    "grad_norm_raw_max": (
+        "grad_norm/raw_max",
+        "largest such norm since the row before, NaN left out",
+    ),
     "grad_norm_clipped": ("grad_norm/clipped", "norm of this step's gradient after clipping"),
     "lr": ("lr", "learning rate of this step"),
     "loss_test": ("loss/test", "loss, mean over a test pass"),

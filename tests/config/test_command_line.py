@@ -7,8 +7,8 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_module
 from omegaconf import OmegaConf
 
+from hw2exp.config.choices import CHOICES
 from hw2exp.config.command_line import CONFIG_MODULE, CONFIG_NAME, VERSION_BASE, read
-from hw2exp.config.schema import CHOICES
 from hw2exp.config.validation import validate
 from hw2exp.train import main
 

@@ -1,0 +1,53 @@
+"""The registry: the choices of each group, open to models that a user adds."""
+
+from typing import Any
+
+from hw2exp.config.knob import Choice
+from hw2exp.config.schema import (
+    SGD,
+    Adam,
+    Attention,
+    AttnRNN,
+    BatchNorm,
+    Clip,
+    ClipNorm,
+    ClipValue,
+    ClipZ,
+    Cosine,
+    ElmanRNN,
+    LayerNorm,
+    Model,
+    Norm,
+    Plateau,
+    QKNorm,
+    RMSprop,
+    Schedule,
+    StepSchedule,
+    Task,
+    WarmupCosine,
+)
+
+CHOICES: dict[str, dict[str, type[Choice]]] = {
+    "model": {
+        "gated_rnn": Model,
+        "attn_rnn": AttnRNN,
+        "attn_rnn_inf": Attention,
+        "rnn": ElmanRNN,
+        "lstm": Model,
+    },
+    "task": dict.fromkeys(("easy", "normal", "moderate", "hard", "nightmare"), Task),
+    "optimizer": {"sgd": SGD, "rmsprop": RMSprop, "adam": Adam},
+    "clip": {"none": Clip, "norm": ClipNorm, "value": ClipValue, "zclip": ClipZ},
+    "norm": {"none": Norm, "batch": BatchNorm, "layer": LayerNorm, "qk": QKNorm},
+    "schedule": {
+        "constant": Schedule,
+        "step": StepSchedule,
+        "cosine": Cosine,
+        "warmup_cosine": WarmupCosine,
+        "plateau": Plateau,
+    },
+}
+"""The choices of each group and the knobs of each choice; the registry, open to new models."""
+
+ADDED_CHOICES: dict[tuple[str, str], dict[str, Any]] = {}
+"""Choices that a user's code added, with their default values, by group and name."""
