@@ -155,6 +155,9 @@ def test_a_sweep_makes_a_folder_a_job(here):
     alone = read_result(here / "alone")
     assert alone.parameters_sha256 == jobs[3].parameters_sha256
     assert alone.metrics_sha256 == jobs[3].metrics_sha256
+    before = (sweep / "0/result.json").read_bytes()
+    assert main([*arguments, f"hydra.sweep.dir={sweep}"]) == 2
+    assert (sweep / "0/result.json").read_bytes() == before
 
 
 def test_an_occupied_folder_is_not_written_over(here, capsys):

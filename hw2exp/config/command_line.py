@@ -54,12 +54,12 @@ class Command:
     Args:
         jobs: the runs it asks for.
         multirun: whether it is a sweep.
-        run_dir: the folder that a single run would go to.
+        folder: where a single run, or all jobs of a sweep, would go.
     """
 
     jobs: list[Job]
     multirun: bool
-    run_dir: Path
+    folder: Path
 
 
 def read(argv: Sequence[str]) -> Command:
@@ -79,12 +79,7 @@ def read(argv: Sequence[str]) -> Command:
             raise ConfigError(f"{line}: several values need --multirun (-m)" for line in sweeps)
         jobs = list(_jobs(overrides)) if arguments.multirun else [_job(overrides)]
         fixed = [str(o.input_line) for o in overrides if not o.is_sweep_override()]
-        run_dir = _run_dir(fixed)
-        if not arguments.multirun and (run_dir / RESULT).exists():
-            raise ConfigError(
-                [f"hydra.run.dir={run_dir}: holds a run already; take another folder"]
-            )
-        return Command(jobs, bool(arguments.multirun), run_dir)
+        return Command(jobs, bool(arguments.multirun), _folder(fixed, arguments.multirun))
 
 
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:
@@ -218,9 +213,17 @@ def _container(config: Any) -> Plain:
     return {str(key): value for key, value in plain.items()}
 
 
-def _run_dir(lines: Sequence[str]) -> Path:
+def _folder(lines: Sequence[str], multirun: bool) -> Path:
+    """Where the results will go; refused if results are there already."""
     config = _one_error(compose, CONFIG_NAME, overrides=list(lines), return_hydra_config=True)
-    return Path(str(_one_error(lambda: config.hydra.run.dir)))
+    kind = "sweep" if multirun else "run"
+    folder = Path(str(_one_error(lambda: config.hydra[kind].dir)))
+    pattern = f"*/{RESULT}" if multirun else RESULT
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError([f"hydra.{kind}.dir={folder}: is a file; must be a folder"])
+    if any(folder.glob(pattern)):
+        raise ConfigError([f"hydra.{kind}.dir={folder}: holds results; must be a new folder"])
+    return folder
 
 
 def _one_error(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:

@@ -227,7 +227,7 @@ class TrainConfig(Section):
     spikes: Spikes = shared("the definition of a spike")
     seed: int = per_replica("seed of the parameters and of the data", ge=0, le=MAX_SEED)
     steps: int = shared("training steps", ge=1, le=2**31)
-    batch_size: int = shared("sequences in a training step, B", ge=1, le=65_536)
+    batch_size: int = shared("sequences in a training step, B", ge=1, le=16_384)
     log_every: int = shared("steps between two rows of the metrics", ge=1)
     eval_every: int = shared("steps between two test passes", ge=1)
     eval_batches: int = shared("batches in a test pass", ge=1, le=4096)
