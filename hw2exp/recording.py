@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hw2exp.config.schema import OPERATIONAL
+from hw2exp.config.choices import OPERATIONAL
 from hw2exp.diagnostics.spikes import Spike, SpikeDetector
 from hw2exp.fleet import Fleet
 from hw2exp.records.curve import draw_curve
@@ -127,8 +127,7 @@ class Recording:
         result.write(folder)
         config = self.fleet.configs[replica]
         if config.plot:
-            names = config.model.name, config.task.name, config.optimizer.name
-            title = "{} on {}, {}, seed {}".format(*names, config.seed)
+            title = f"{config.describe()}\n{result.status} after {result.step} steps"
             initial = float(self.initial_loss[replica])
             draw_curve(table, spikes, title, folder, initial, result.diverged_at)
         return result

@@ -7,10 +7,14 @@ from pathlib import Path
 
 import torch
 
+from hw2exp.config.problems import ConfigError
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet import Fleet
+from hw2exp.models import CELLS
 from hw2exp.recording import Recording
 from hw2exp.records.run_dir import RunResult
+from hw2exp.stabilizers import norm
+from hw2exp.task import PAD
 from hw2exp.terminal import LiveLine, print_start
 from hw2exp.training import InitialLossError, Observer, check_initial, train
 
@@ -23,6 +27,28 @@ def choose_device(name: str) -> torch.device:
             on starting kernels.
     """
     return torch.device("cuda" if name == "cuda" else "cpu")
+
+
+def check_machine(configs: Sequence[TrainConfig]) -> None:
+    """Refuse what only torch can tell: a device that isn't there, a norm that would do nothing.
+
+    Args:
+        configs: of all jobs.
+
+    Raises:
+        ConfigError: with a line for every problem.
+    """
+    problems: dict[str, None] = {}
+    if any(config.device == "cuda" for config in configs) and not torch.cuda.is_available():
+        problems["device=cuda: there is no CUDA device; use device=cpu"] = None
+    for config in configs:
+        terms = CELLS[config.model.name](config.model, PAD).terms()
+        own = norm.build([config.norm])
+        if config.norm.name != "none" and not own.gains(terms):
+            model = f"model={config.model.name} names no terms for it"
+            problems[f"norm={config.norm.name}: {model}; use norm=none"] = None
+    if problems:
+        raise ConfigError(problems)
 
 
 def run_fleet(
@@ -44,7 +70,24 @@ def run_fleet(
 
     Raises:
         InitialLossError: training would not start at ln 4, and the config says that is an error.
+        MemoryError: the fleet doesn't fit into memory.
     """
+    try:
+        return _run_fleet(configs, folders, interrupted, show)
+    except RuntimeError as error:
+        if "allocate memory" not in str(error) and "out of memory" not in str(error):
+            raise
+        raise MemoryError(
+            "out of memory; lower batch_size, model.hidden_size, task.length or eval_batches"
+        ) from error
+
+
+def _run_fleet(
+    configs: Sequence[TrainConfig],
+    folders: Sequence[Path],
+    interrupted: Callable[[], bool],
+    show: bool,
+) -> list[RunResult]:
     torch.set_num_threads(configs[0].threads)
     fleet = Fleet(configs, choose_device(configs[0].device))
     initial = fleet.initial()

@@ -1,5 +1,7 @@
 """What a person sees in the terminal while a run trains, and at its end."""
 
+import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -68,7 +70,7 @@ class LiveLine:
         self._shown = now
         line = self._line(step, measured, now - self._began)
         if self._live is None:
-            self.console.print(line, soft_wrap=True)
+            say(line)
         else:
             self._live.update(Text(line, no_wrap=True, overflow="ellipsis"), refresh=True)
 
@@ -105,6 +107,18 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
+def say(text: str) -> None:
+    """Print, also where nobody reads any more: the run is worth more than its echo.
+
+    Args:
+        text: one or more lines.
+    """
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+
+
 def print_start(config: TrainConfig, folder: Path, loss: float, accuracy: float) -> None:
     """Say what begins to train, where it goes, and that it starts where it should.
 
@@ -114,12 +128,9 @@ def print_start(config: TrainConfig, folder: Path, loss: float, accuracy: float)
         loss: of a large fresh batch, before the first step.
         accuracy: likewise.
     """
-    print(
-        f"{config.model.name} (H {config.model.hidden_size}) on {config.task.name}, "
-        f"{config.optimizer.name} lr {config.optimizer.lr:g}, clip {config.clip.name}, "
-        f"norm {config.norm.name}, seed {config.seed} → {relative(folder)}\n"
-        f"starts at loss {loss:.4f} (ln 4 = 1.3863), accuracy {accuracy:.3f}",
-        flush=True,
+    say(
+        f"{config.describe()} → {relative(folder)}\n"
+        f"starts at loss {loss:.4f} (ln 4 = 1.3863), accuracy {accuracy:.3f}"
     )
 
 
@@ -133,19 +144,23 @@ def print_summary(result: RunResult, folder: Path) -> None:
     initial, final, spikes = result.initial, result.final, result.spikes
     where = f" at step {result.diverged_at}" if result.diverged_at else ""
     above = sum(spike["above_initial"] for spike in spikes)
-    largest = f", the largest {max(spike['loss'] for spike in spikes):.4g}" if spikes else ""
+    steps = f"{result.step} step{'s' * (result.step > 1)}"
+    more = ""
+    if spikes:
+        largest = max(spike["loss"] for spike in spikes)
+        more = f", of which {above} above the initial loss, the largest {largest:.4g}"
     written = [name for name in FILES if (folder / name).exists()]
     lines = [
-        f"{result.status}{where} after {result.step} steps in {clock(result.seconds)}",
+        f"{result.status}{where} after {steps} in {clock(result.seconds)}",
         f"  started   loss {initial['loss']:.4f} (ln 4 = 1.3863)  "
         f"accuracy {initial['accuracy']:.3f}",
         f"  ended     train loss {number(final['train_loss'])}  test loss "
         f"{number(final['test_loss'])}  test accuracy {number(final['test_accuracy'])}",
-        f"  spikes    {len(spikes)}, of which {above} above the initial loss{largest}",
-        f"  look at   {', '.join(str(relative(folder) / name) for name in written)}",
+        f"  spikes    {len(spikes)}{more}",
+        f"  look at   {relative(folder)}/ with {', '.join(written)}",
         f"  or run    tensorboard --logdir {relative(folder)}",
     ]
-    print("\n".join(lines))
+    say("\n".join(lines))
 
 
 def number(value: float | None) -> str:

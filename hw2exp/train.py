@@ -4,7 +4,10 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hw2exp.interrupt import Interrupt
 
 HELP_FLAGS = {"--help", "-h"}
 
@@ -19,28 +22,46 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0 done, 1 failed, 2 bad input (nothing was created), 3 diverged where
         ``fail_on_divergence`` is set, 130 or 143 interrupted.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    arguments = ["dry_run=true" if word == "--dry-run" else word for word in arguments]
-    if HELP_FLAGS & set(arguments):
+    from hw2exp.interrupt import Interrupt
+
+    words = list(sys.argv[1:] if argv is None else argv)
+    if HELP_FLAGS & set(words):
         from hw2exp.config.help import help_text
 
         return _print(help_text())
-    from hw2exp.config.command_line import read
-    from hw2exp.config.problems import ConfigError
+    with Interrupt() as interrupt:
+        from hw2exp.config.problems import ConfigError
 
-    try:
-        command = read(arguments)
-    except ConfigError as error:
-        print("hw2exp: " + " | ".join(error.problems), file=sys.stderr)
-        return 2
+        try:
+            return _run(words, interrupt)
+        except ConfigError as error:
+            print("hw2exp: " + " | ".join(error.problems), file=sys.stderr)
+            return 2
+
+
+def _run(words: Sequence[str], interrupt: "Interrupt") -> int:
+    """Check the command, then show, or launch."""
+    from hw2exp.config.arguments import in_order
+    from hw2exp.config.command_line import read
+    from hw2exp.config.folder import reserve
+
+    arguments = in_order(words)
+    command = read(arguments)
+    if command.inspects:
+        return _launch(arguments, interrupt)
     if command.jobs[0].config.dry_run:
         from hw2exp.config.help import plan_text
 
         return _print(plan_text(command))
-    if any(job.config.device == "cuda" for job in command.jobs) and not _has_cuda():
-        print("hw2exp: device=cuda: there is no CUDA device; use device=cpu", file=sys.stderr)
-        return 2
-    return _launch(arguments)
+    from hw2exp.run import check_machine
+
+    check_machine([job.config for job in command.jobs])
+    if interrupt():
+        return interrupt.status
+    folder = reserve(command.folder, command.folder_key, command.explicit_folder)
+    if not command.explicit_folder:
+        arguments.append(f"{command.folder_key}='{folder}'")
+    return _launch(arguments, interrupt)
 
 
 def _print(text: str) -> int:
@@ -52,14 +73,8 @@ def _print(text: str) -> int:
     return 0
 
 
-def _has_cuda() -> bool:
-    import torch
-
-    return torch.cuda.is_available()
-
-
-def _launch(arguments: Sequence[str]) -> int:
-    """Hand over to Hydra, which makes the run folders and calls back once a job."""
+def _launch(arguments: Sequence[str], interrupt: "Interrupt") -> int:
+    """Hand over to Hydra, which writes its records and calls back once a job."""
     import hydra
 
     from hw2exp.config.command_line import CONFIG_MODULE, CONFIG_NAME, VERSION_BASE
@@ -68,10 +83,9 @@ def _launch(arguments: Sequence[str]) -> int:
 
     @hydra.main(f"pkg://{CONFIG_MODULE}", CONFIG_NAME, VERSION_BASE)
     def job(config: Any) -> None:
-        status = _job(config)
-        statuses.append(status)
-        if status > 128:  # an interrupt ends a sweep too
-            raise SystemExit(status)
+        statuses.append(_job(config, interrupt))
+        if interrupt():  # ends a sweep too
+            raise SystemExit(interrupt.status)
 
     before, sys.argv = sys.argv, [sys.argv[0], *arguments]
     try:
@@ -81,13 +95,11 @@ def _launch(arguments: Sequence[str]) -> int:
     return max(statuses)
 
 
-def _job(config: Any) -> int:
+def _job(config: Any, interrupt: "Interrupt") -> int:
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import OmegaConf
 
     from hw2exp.config.validation import validate
-    from hw2exp.interrupt import Interrupt
-    from hw2exp.models.classifier import NothingToNormalizeError
     from hw2exp.run import run_fleet
     from hw2exp.terminal import print_summary
     from hw2exp.training import InitialLossError
@@ -95,12 +107,11 @@ def _job(config: Any) -> int:
     folder = Path(HydraConfig.get().runtime.output_dir)
     plain: Any = OmegaConf.to_container(config, resolve=True)
     checked = validate(plain)
-    with Interrupt() as interrupt:
-        try:
-            (result,) = run_fleet([checked], [folder], interrupt)
-        except (InitialLossError, NothingToNormalizeError) as error:
-            print(f"hw2exp: {error}", file=sys.stderr)
-            return 1
+    try:
+        (result,) = run_fleet([checked], [folder], interrupt)
+    except (InitialLossError, MemoryError) as error:
+        print(f"hw2exp: {error}", file=sys.stderr)
+        return 1
     print_summary(result, folder)
     if result.status == "interrupted":
         return interrupt.status

@@ -16,7 +16,7 @@ FLOORS = [
     {"run"},
     {"train"},
 ]
-HYDRA_MAY_BE_KNOWN_TO = {"config.command_line", "train"}
+HYDRA_MAY_BE_KNOWN_TO = {"config.arguments", "config.command_line", "train"}
 ONLY_FROM_HYDRA = {"hydra", "omegaconf"}
 
 

@@ -43,8 +43,8 @@ def test_a_cell_of_ones_own_in_30_lines(tmp_path):
     refused = run("leaky_rnn.py", "model=leaky_rnn", "model.lags=2", cwd=tmp_path)
     assert refused.returncode == 2
     nothing = run("leaky_rnn.py", "model=leaky_rnn", "norm=batch", *short, cwd=tmp_path)
-    assert nothing.returncode == 1
-    assert "no terms" in nothing.stderr
+    assert nothing.returncode == 2
+    assert "norm=batch: model=leaky_rnn names no terms" in nothing.stderr
 
 
 def test_the_table_of_groups_is_the_schemas():

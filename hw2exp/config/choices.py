@@ -1,4 +1,4 @@
-"""The registry: the choices of each group, open to models that a user adds."""
+"""The registry: the choices of each group, open to models that a user adds; and kinds of keys."""
 
 from typing import Any
 
@@ -51,3 +51,14 @@ CHOICES: dict[str, dict[str, type[Choice]]] = {
 
 ADDED_CHOICES: dict[tuple[str, str], dict[str, Any]] = {}
 """Choices that a user's code added, with their default values, by group and name."""
+
+OPERATIONAL = {
+    "check_initial_loss",
+    "device",
+    "dry_run",
+    "fail_on_divergence",
+    "log_every",
+    "plot",
+    "threads",
+}
+"""Knobs of how a run is made and shown; what it computes does not depend on them."""

@@ -1,16 +1,14 @@
 """From a command line to checked configs, before any folder exists. The part that knows Hydra."""
 
-import argparse
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from hydra import compose, initialize_config_module
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra._internal.utils import get_args_parser
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
@@ -20,14 +18,15 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from hw2exp.config.choices import ADDED_CHOICES
-from hw2exp.config.problems import ConfigError, unknown_choice
+from hw2exp.config.arguments import inspects, parse_arguments
+from hw2exp.config.choices import ADDED_CHOICES, CHOICES
+from hw2exp.config.folder import check_folder
+from hw2exp.config.problems import ConfigError, show, unknown_choice
 from hw2exp.config.schema import TrainConfig
 from hw2exp.config.validation import validate
 
 CONFIG_MODULE = "hw2exp.configs"
 CONFIG_NAME = "train"
-RESULT = "result.json"
 VERSION_BASE = "1.3"
 
 Plain = dict[str, Any]
@@ -54,12 +53,21 @@ class Command:
     Args:
         jobs: the runs it asks for.
         multirun: whether it is a sweep.
+        inspects: it only asks Hydra to show something.
         folder: where a single run, or all jobs of a sweep, would go.
+        explicit_folder: the folder was typed, and is not the default.
     """
 
     jobs: list[Job]
     multirun: bool
+    inspects: bool
     folder: Path
+    explicit_folder: bool
+
+    @property
+    def folder_key(self) -> str:
+        """The key that says where results go."""
+        return f"hydra.{'sweep' if self.multirun else 'run'}.dir"
 
 
 def read(argv: Sequence[str]) -> Command:
@@ -71,25 +79,24 @@ def read(argv: Sequence[str]) -> Command:
     Raises:
         ConfigError: with a line for every problem.
     """
-    arguments = _arguments(argv)
+    arguments = parse_arguments(argv)
     with _hydra(arguments.config_dir):
-        overrides = _parse(arguments.overrides)
+        overrides, problems = _parse(arguments.overrides)
         sweeps = [o.input_line for o in overrides if o.is_sweep_override()]
         if sweeps and not arguments.multirun:
-            raise ConfigError(f"{line}: several values need --multirun (-m)" for line in sweeps)
-        jobs = list(_jobs(overrides)) if arguments.multirun else [_job(overrides)]
+            problems += [f"{line}: several values need --multirun (-m)" for line in sweeps]
+            overrides = [o for o in overrides if not o.is_sweep_override()]
+        try:
+            jobs = list(_jobs(overrides)) if arguments.multirun else [_job(overrides)]
+        except ConfigError as error:
+            problems += error.problems
+        if problems:
+            raise ConfigError(problems)
         fixed = [str(o.input_line) for o in overrides if not o.is_sweep_override()]
-        return Command(jobs, bool(arguments.multirun), _folder(fixed, arguments.multirun))
-
-
-def _arguments(argv: Sequence[str]) -> argparse.Namespace:
-    parser = get_args_parser()
-
-    def refuse(message: str) -> NoReturn:
-        raise ConfigError([f"{message}; see --help"])
-
-    parser.error = refuse  # type: ignore[method-assign]
-    return parser.parse_args(list(argv))
+        folder = _folder(fixed, "sweep" if arguments.multirun else "run")
+    command = Command(jobs, bool(arguments.multirun), inspects(arguments), *folder)
+    check_folder(command.folder, command.folder_key, command.explicit_folder)
+    return command
 
 
 @contextmanager
@@ -122,25 +129,35 @@ def _parser() -> OverridesParser:
     return OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
 
 
-def _parse(lines: Sequence[str]) -> list[Override]:
-    """Parse overrides, and check those that choose from a group."""
+def _parse(lines: Sequence[str]) -> tuple[list[Override], list[str]]:
+    """Parse overrides, and check those that choose from a group.
+
+    Returns:
+        What can be composed, and the problems; keys of a choice that is wrong are left out, since
+        nobody knows what they would mean.
+    """
     parser = _parser()
-    overrides, problems = [], []
+    overrides, problems, unknown = [], [], set()
     for line in lines:
         try:
             override = parser.parse_override(line)
         except HydraException as error:
             problems.append(f"{line}: not an override; {_one_line(error)}")
             continue
+        wrong = _wrong_choices(override)
+        if wrong:
+            unknown.add(override.key_or_group.lstrip("/"))
+        problems += wrong
         overrides.append(override)
-        problems += _wrong_choices(override)
-    if problems:
-        raise ConfigError(problems)
-    return overrides
+    kept = [o for o in overrides if o.key_or_group.lstrip("/").split(".")[0] not in unknown]
+    return kept, problems
 
 
 def _wrong_choices(override: Override) -> list[str]:
     group = override.key_or_group.lstrip("/")
+    owner, _, leaf = group.partition(".")
+    if leaf == "name" and owner in CHOICES:
+        return [f"{group}={show(override.value())}: is set by the choice; type {owner}=…"]
     if not _is_choice(override) or override.is_delete():
         return []
     sweep = override.is_sweep_override()
@@ -167,7 +184,11 @@ def _jobs(overrides: list[Override]) -> Iterator[Job]:
         return
     parser = _parser()
     problems: dict[str, None] = {}
-    for lines in _one_error(BasicSweeper.split_arguments, overrides, max_batch_size=None)[0]:
+    batches = _one_error(BasicSweeper.split_arguments, overrides, max_batch_size=None)
+    if not batches or not batches[0]:
+        empty = [o.input_line for o in overrides if o.is_sweep_override()]
+        raise ConfigError(f"{line}: is empty; a sweep needs at least one value" for line in empty)
+    for lines in batches[0]:
         try:
             yield _job(parser.parse_overrides(list(lines)))
         except ConfigError as error:
@@ -213,17 +234,11 @@ def _container(config: Any) -> Plain:
     return {str(key): value for key, value in plain.items()}
 
 
-def _folder(lines: Sequence[str], multirun: bool) -> Path:
-    """Where the results will go; refused if results are there already."""
+def _folder(lines: Sequence[str], kind: str) -> tuple[Path, bool]:
+    """Where the results would go, and whether that was typed."""
     config = _one_error(compose, CONFIG_NAME, overrides=list(lines), return_hydra_config=True)
-    kind = "sweep" if multirun else "run"
     folder = Path(str(_one_error(lambda: config.hydra[kind].dir)))
-    pattern = f"*/{RESULT}" if multirun else RESULT
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError([f"hydra.{kind}.dir={folder}: is a file; must be a folder"])
-    if any(folder.glob(pattern)):
-        raise ConfigError([f"hydra.{kind}.dir={folder}: holds results; must be a new folder"])
-    return folder
+    return folder, any(line.lstrip("+").startswith(f"hydra.{kind}.dir=") for line in lines)
 
 
 def _one_error(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:

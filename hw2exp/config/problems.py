@@ -31,7 +31,7 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
         matches = [key for key in candidates if key.rpartition(".")[2] == leaf][:1]
     if matches:
         return f"did you mean {matches[0]}?"
-    return f"allowed: {', '.join(candidates)}"
+    return f"allowed: {', '.join(candidates) or 'none'}"
 
 
 def unknown_key(key: str, value: object, allowed: Iterable[str]) -> str:

@@ -243,14 +243,14 @@ class TrainConfig(Section):
     plot: bool = shared("draw curve.png and curve.svg at the end")
     dry_run: bool = shared("print the resolved config and what would run, then stop")
 
-
-OPERATIONAL = {
-    "check_initial_loss",
-    "device",
-    "dry_run",
-    "fail_on_divergence",
-    "log_every",
-    "plot",
-    "threads",
-}
-"""Knobs of how a run is made and shown; what it computes does not depend on them."""
+    def describe(self) -> str:
+        """What the run is made of, in a line."""
+        cures = {"clip": self.clip.name, "norm": self.norm.name, "schedule": self.schedule.name}
+        on = [
+            f"{group} {name}" for group, name in cures.items() if name not in ("none", "constant")
+        ]
+        return (
+            f"{self.model.name} (H {self.model.hidden_size}) on {self.task.name}, "
+            f"{self.optimizer.name} lr {self.optimizer.lr:g}, {', '.join(on) or 'no cure'}, "
+            f"seed {self.seed}"
+        )

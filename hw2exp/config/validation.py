@@ -34,12 +34,12 @@ def validate(raw: Mapping[str, Any]) -> TrainConfig:
         try:
             values[group] = schema.model_validate(dict(section))
         except ValidationError as error:
-            problems += [_line(detail, schema, group) for detail in error.errors()]
+            problems += [_line(detail, schema, section, group) for detail in error.errors()]
     try:
         config = TrainConfig.model_validate(values)
     except ValidationError as error:
         problems += [
-            _line(detail, TrainConfig)
+            _line(detail, TrainConfig, raw)
             for detail in error.errors()
             if detail["loc"][0] not in CHOICES  # reported above, in more detail
         ]
@@ -48,19 +48,35 @@ def validate(raw: Mapping[str, Any]) -> TrainConfig:
     if not problems:
         problems = _contradictions(config)
     if problems:
-        raise ConfigError(problems)
+        raise ConfigError(dict.fromkeys(problems))
     return config
 
 
-def _line(detail: ErrorDetails, schema: type[BaseModel], prefix: str = "") -> str:
+def _line(
+    detail: ErrorDetails, schema: type[BaseModel], raw: Mapping[str, Any], prefix: str = ""
+) -> str:
     location = [part for part in detail["loc"] if isinstance(part, str)]
     key = ".".join([prefix, *location] if prefix else location)
     if detail["type"] == "extra_forbidden":
+        if owners := _owners(prefix, location[-1]):
+            return (
+                f"{key}={show(detail['input'])}: {prefix}={raw['name']} has no such key; "
+                f"it belongs to {' or '.join(f'{prefix}={name}' for name in owners)}"
+            )
         others = [] if prefix else CHOICES
         return unknown_key(key, detail["input"], [*keys_of(schema, prefix), *others])
-    if detail["type"] == "missing":
+    if detail["type"] == "missing" and len(location) == len(detail["loc"]):
         return f"{key}: is missing; {_allowed(schema, location)}"
-    return f"{key}={show(detail['input'])}: must be {_allowed(schema, location)}"
+    value: Any = raw
+    for part in location:  # the whole value, also where only an item of it is wrong
+        value = value[part]
+    return f"{key}={show(value)}: must be {_allowed(schema, location)}"
+
+
+def _owners(group: str, leaf: str) -> list[str]:
+    """The choices of a group that have a key."""
+    choices = CHOICES.get(group, {})
+    return [name for name, schema in choices.items() if leaf in schema.model_fields]
 
 
 def keys_of(schema: type[BaseModel], prefix: str = "") -> list[str]:

@@ -9,12 +9,8 @@ from hw2exp.axes import Params, State
 from hw2exp.config.schema import Init
 from hw2exp.models.cell import Cell, Weight, linear, product, unroll
 from hw2exp.models.initialization import initialize
-from hw2exp.stabilizers.norm import NoNorm, Norm
+from hw2exp.stabilizers.norm import Norm
 from hw2exp.task import CLASSES, PAD
-
-
-class NothingToNormalizeError(ValueError):
-    """A normalization was asked for that would do nothing."""
 
 
 class Classifier:
@@ -25,18 +21,11 @@ class Classifier:
         norm: the normalization inside the cell.
         time_steps: padded length of a sequence, T.
         device: where the tensors go.
-
-    Raises:
-        NothingToNormalizeError: the normalization finds no term of the cell to act on.
     """
 
     def __init__(
         self, cell: Cell, norm: Norm, time_steps: int, device: torch.device | str = "cpu"
     ) -> None:
-        if not isinstance(norm, NoNorm) and not norm.gains(cell.terms()):
-            raise NothingToNormalizeError(
-                f"norm: {type(cell).__name__} names no terms for {type(norm).__name__} to act on"
-            )
         self.cell = cell
         self.norm = norm
         self.time_steps = time_steps

@@ -1,0 +1,63 @@
+"""Where results go: a folder that can be made, that holds none yet, and that nobody else takes."""
+
+from collections.abc import Iterator
+from itertools import chain, count
+from pathlib import Path
+
+from hw2exp.config.problems import ConfigError
+
+RESULT = "result.json"
+
+
+def check_folder(folder: Path, key: str, explicit: bool) -> None:
+    """Refuse a folder that can't be made or that holds results.
+
+    Args:
+        folder: the folder.
+        key: which key says so, ``hydra.run.dir`` or ``hydra.sweep.dir``.
+        explicit: it was typed; else it is the default, named after the time.
+
+    Raises:
+        ConfigError: with what is wrong.
+    """
+    what = f"{key}={folder}"
+    parent = next(path for path in chain([folder], folder.absolute().parents) if path.exists())
+    if not parent.is_dir():
+        raise ConfigError([f"{what}: {parent} is a file; must be a folder"])
+    results = chain(folder.glob(RESULT), folder.glob(f"*/{RESULT}"))
+    if explicit and any(results):
+        raise ConfigError([f"{what}: holds results; must be a new folder"])
+    if explicit and folder.absolute() == Path.cwd():
+        raise ConfigError([f"{key}=: is the current folder; must be one for the results alone"])
+
+
+def reserve(folder: Path, key: str, explicit: bool) -> Path:
+    """Make the folder, so that no other process takes it.
+
+    Args:
+        folder: the folder.
+        key: which key says so.
+        explicit: it was typed, and is taken as it is; else a number is added while it is taken.
+
+    Raises:
+        ConfigError: it can't be made.
+    """
+    try:
+        if explicit:
+            folder.mkdir(parents=True, exist_ok=True)
+            return folder
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        for candidate in _candidates(folder):
+            try:
+                candidate.mkdir()
+            except FileExistsError:
+                continue
+            return candidate
+    except OSError as error:
+        raise ConfigError([f"{key}={folder}: can't be made: {error.strerror}"]) from error
+    raise AssertionError("count never ends")
+
+
+def _candidates(folder: Path) -> Iterator[Path]:
+    yield folder
+    yield from (folder.with_name(f"{folder.name}_{number}") for number in count(2))
