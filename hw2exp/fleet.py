@@ -49,6 +49,7 @@ class Fleet:
             norm.build([config.norm for config in configs], device),
             task.padded_length,
             device,
+            first.closed_form,
         )
         self.clip = clip.build([config.clip for config in configs], device)
         self.schedule = schedule.build([c.schedule for c in configs], first.steps, device)

@@ -238,6 +238,9 @@ class TrainConfig(Section):
         "what to do if training would not start at loss ln 4 and accuracy 0.25"
     )
     fail_on_divergence: bool = shared("exit with status 3 if a run diverges")
+    closed_form: bool = shared(
+        "gradients by the cell's closed form, compiled; false: by autograd, which is far slower"
+    )
     device: Literal["auto", "cpu", "cuda"] = shared("auto: cpu, which is faster at these sizes")
     threads: int = shared("threads of one process on the CPU", ge=1, le=1024)
     plot: bool = shared("draw curve.png and curve.svg at the end")

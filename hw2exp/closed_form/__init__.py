@@ -1,0 +1,1 @@
+"""Cells and their gradients through time in closed form, compiled: one file a cell."""

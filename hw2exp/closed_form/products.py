@@ -1,0 +1,132 @@
+"""Matrix products of the kernels, in blocks of 4 so that sums stay in registers.
+
+A vector of the model (a state, an input) is a run of rows, each row one component for 16
+sequences. Where a run begins is said by the flat number of its first row.
+"""
+
+from typing import Any
+
+from hw2exp.closed_form.kernel import kernel
+from hw2exp.closed_form.lanes import load, store, total, zeros
+
+
+@kernel
+def add_product(W: Any, v: Any, v_row: Any, out: Any, out_row: Any) -> None:
+    """out[j] += Σ_k W[j, k] v[k].
+
+    Args:
+        W: a matrix ``(J, K)``.
+        v: the array that holds the vector of K rows.
+        v_row: its first row.
+        out: the array that holds the result of J rows; not the rows of v.
+        out_row: its first row.
+    """
+    J, K = W.shape
+    whole = J // 4 * 4
+    for j in range(0, whole, 4):
+        n = out_row + j
+        s0, s1, s2, s3 = load(out, n), load(out, n + 1), load(out, n + 2), load(out, n + 3)
+        for k in range(K):
+            x = load(v, v_row + k)
+            s0 = s0 + x * W[j, k]
+            s1 = s1 + x * W[j + 1, k]
+            s2 = s2 + x * W[j + 2, k]
+            s3 = s3 + x * W[j + 3, k]
+        store(out, n, s0)
+        store(out, n + 1, s1)
+        store(out, n + 2, s2)
+        store(out, n + 3, s3)
+    for j in range(whole, J):
+        s = load(out, out_row + j)
+        for k in range(K):
+            s = s + load(v, v_row + k) * W[j, k]
+        store(out, out_row + j, s)
+
+
+@kernel
+def product(W: Any, v: Any, v_row: Any, out: Any, out_row: Any) -> None:
+    """out[j] = Σ_k W[j, k] v[k].
+
+    Args:
+        W: a matrix ``(J, K)``.
+        v: the array that holds the vector of K rows.
+        v_row: its first row.
+        out: the array that gets the result of J rows; not the rows of v.
+        out_row: its first row.
+    """
+    for j in range(W.shape[0]):
+        store(out, out_row + j, zeros(out))
+    add_product(W, v, v_row, out, out_row)
+
+
+@kernel
+def dot(a: Any, a_row: Any, b: Any, b_row: Any, rows: Any) -> Any:
+    """Σ_k a[k] b[k], for each sequence.
+
+    Args:
+        a: the array that holds a vector.
+        a_row: its first row.
+        b: likewise.
+        b_row: its first row.
+        rows: how many rows they have.
+    """
+    s = zeros(a)
+    for k in range(rows):
+        s = s + load(a, a_row + k) * load(b, b_row + k)
+    return s
+
+
+@kernel
+def add_outer(a: Any, a_row: Any, b: Any, b_row: Any, steps: Any, out: Any) -> None:
+    """out[j, k] += Σ_t Σ_sequences a[t, j] b[t, k]: a weight's gradient.
+
+    Args:
+        a: the array that holds ``steps`` vectors of J rows, one behind the other.
+        a_row: its first row.
+        b: likewise, of K rows.
+        b_row: its first row.
+        steps: how many.
+        out: ``(J, K)``.
+    """
+    J, K = out.shape
+    for j in range(0, J, 4):
+        for k in range(0, K, 4):
+            if j + 4 <= J and k + 4 <= K:
+                _add_block(a, a_row + j, b, b_row + k, steps, out, j, k)
+            else:
+                for jj in range(j, min(j + 4, J)):
+                    for kk in range(k, min(k + 4, K)):
+                        s = zeros(a)
+                        for t in range(steps):
+                            s = s + load(a, a_row + t * J + jj) * load(b, b_row + t * K + kk)
+                        out[jj, kk] += total(s)
+
+
+@kernel
+def _add_block(
+    a: Any, a_row: Any, b: Any, b_row: Any, steps: Any, out: Any, j: Any, k: Any
+) -> None:
+    """The 4 x 4 block of ``add_outer`` at (j, k), written out: 16 sums in 16 registers."""
+    J, K = out.shape
+    s00 = s01 = s02 = s03 = s10 = s11 = s12 = s13 = zeros(a)
+    s20 = s21 = s22 = s23 = s30 = s31 = s32 = s33 = zeros(a)
+    for t in range(steps):
+        n, m = a_row + t * J, b_row + t * K
+        x0, x1, x2, x3 = load(a, n), load(a, n + 1), load(a, n + 2), load(a, n + 3)
+        y = load(b, m)
+        s00, s10, s20, s30 = s00 + x0 * y, s10 + x1 * y, s20 + x2 * y, s30 + x3 * y
+        y = load(b, m + 1)
+        s01, s11, s21, s31 = s01 + x0 * y, s11 + x1 * y, s21 + x2 * y, s31 + x3 * y
+        y = load(b, m + 2)
+        s02, s12, s22, s32 = s02 + x0 * y, s12 + x1 * y, s22 + x2 * y, s32 + x3 * y
+        y = load(b, m + 3)
+        s03, s13, s23, s33 = s03 + x0 * y, s13 + x1 * y, s23 + x2 * y, s33 + x3 * y
+    rows = (
+        (s00, s01, s02, s03),
+        (s10, s11, s12, s13),
+        (s20, s21, s22, s23),
+        (s30, s31, s32, s33),
+    )
+    for row in range(4):
+        for column in range(4):
+            out[j + row, k + column] += total(rows[row][column])
