@@ -90,7 +90,7 @@ class Fleet:
         replayed = self.notebook is not None and stream != CHECK
         source = self.notebook if replayed and self.notebook else self.task
         symbols, labels = source.batch(self.seeds, step, size, stream)
-        return tuple(torch.from_numpy(a).to(self.device).long() for a in (symbols, labels))  # type: ignore[return-value]
+        return torch.from_numpy(symbols).to(self.device), torch.from_numpy(labels).to(self.device)
 
     def loss_and_gradient(
         self, symbols: Tensor, labels: Tensor
@@ -105,11 +105,14 @@ class Fleet:
             Loss ``(R,)``, accuracy ``(R,)``, gradient in rows ``(R, P)``, running statistics.
         """
         params = {name: p.detach().requires_grad_() for name, p in self.params.items()}
-        logits, buffers = self.model.forward(params, self.state.buffers, symbols, training=True)
-        loss = cross_entropy(logits, labels).mean(1)  # (R,)
+        losses, correct, buffers = self.model.loss(
+            params, self.state.buffers, symbols, labels, training=True
+        )
+        loss = losses.mean(1)  # (R,)
         # The sum over R only starts the backward pass: replicas share no parameter.
         grads = torch.autograd.grad(loss.sum(), list(params.values()))
-        return loss.detach(), accuracy(logits, labels), self.layout.flatten(grads), buffers
+        accuracy = correct.double().mean(1)
+        return loss.detach(), accuracy, self.layout.flatten(grads), buffers
 
     @torch.no_grad()
     def initial(self) -> tuple[Tensor, Tensor]:
@@ -120,14 +123,12 @@ class Fleet:
         size = self.config.batch_size
         batches = -(-CHECK_SEQUENCES // size)
         symbols, labels = self.batch(0, CHECK, batches * size)
-        logits = torch.cat(
-            [
-                self.model.forward(self.params, self.state.buffers, part, training=True)[0]
-                for part in symbols.chunk(batches, 1)
-            ],
-            1,
-        )
-        return cross_entropy(logits, labels).mean(1), accuracy(logits, labels)
+        parts = [
+            self.model.loss(self.params, self.state.buffers, *part, training=True)[:2]
+            for part in zip(symbols.chunk(batches, 1), labels.chunk(batches, 1), strict=True)
+        ]
+        losses, correct = (torch.cat(column, 1) for column in zip(*parts, strict=True))
+        return losses.mean(1), correct.double().mean(1)
 
     @torch.no_grad()
     def test(self, step: int) -> tuple[Tensor, Tensor]:
@@ -141,9 +142,10 @@ class Fleet:
         """
         size, batches = self.config.batch_size, self.config.eval_batches
         symbols, labels = self.batch(step, TEST, batches * size)
-        logits, _ = self.model.forward(self.params, self.state.buffers, symbols, training=False)
-        losses = cross_entropy(logits, labels).view(-1, batches, size).mean(2)
-        return losses, accuracy(logits, labels)
+        losses, correct, _ = self.model.loss(
+            self.params, self.state.buffers, symbols, labels, training=False
+        )
+        return losses.view(-1, batches, size).mean(2), correct.double().mean(1)
 
     def advance(self, step: int, loss: Tensor, proposed: FleetState) -> None:
         """Accept a step, except for replicas that it would turn non-finite: these are frozen.
@@ -185,24 +187,3 @@ class Fleet:
         self.state = after.where(state.active, state)
         if config.stop_when_solved:
             self.state = replace(self.state, active=state.active & (self.state.solved_at == 0))
-
-
-def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """The loss of each sequence, ``(R, B)``.
-
-    Args:
-        logits: ``(R, B, C)``.
-        labels: ``(R, B)``.
-    """
-    return -logits.log_softmax(-1).gather(-1, labels[..., None]).squeeze(-1)
-
-
-def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
-    """The share of sequences classified right, ``(R,)`` in float64; what is NaN is wrong.
-
-    Args:
-        logits: ``(R, B, C)``.
-        labels: ``(R, B)``.
-    """
-    best, choice = logits.detach().max(-1)  # NaN counts as the largest
-    return ((choice == labels) & ~best.isnan()).double().mean(1)

@@ -72,8 +72,9 @@ class FleetState:
             *self.optimizer.values(),
             *self.clip.values(),
         ]
-        flags = [t.isfinite().reshape(len(t), -1).all(1) for t in tensors]
-        return torch.stack(flags).all(0)
+        # The largest size of a row is NaN or infinite if any number in it is.
+        largest = [t.reshape(len(t), -1).abs().amax(1).double() for t in tensors if t[0].numel()]
+        return torch.stack(largest).isfinite().all(0)
 
     def where(self, keep: Tensor, other: "FleetState") -> "FleetState":
         """Take this state's replicas where ``keep``, the other's elsewhere.

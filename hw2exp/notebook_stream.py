@@ -8,7 +8,7 @@ batches, from the same stream.
 import numpy as np
 from numpy.typing import NDArray
 
-from hw2exp.task import CLASSES, PAD, TEST, A, B, Batch, E, TemporalOrder, X
+from hw2exp.task import CLASSES, END, PAD, START, TEST, A, Batch, TemporalOrder, X
 
 EPOCH_SEQUENCES = 1000
 """Sequences of an epoch, before whole batches are cut from them."""
@@ -76,7 +76,7 @@ class NotebookStream:
         t2 = draw.randint(*self.task.t2)
         sequence = A + draw.choice(4, length)
         label = int(draw.choice(len(CLASSES)))
-        sequence[0], sequence[-1] = B, E
+        sequence[0], sequence[-1] = START, END
         sequence[t1], sequence[t2] = X + label // 2, X + label % 2
         symbols = np.full(self.task.padded_length, PAD, dtype=np.uint8)
         symbols[-length:] = sequence

@@ -7,23 +7,26 @@ XX → Q, XY → R, YX → S, YY → U. Source: Hochreiter & Schmidhuber 1997, e
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hw2exp.philox import integers, philox, words_of
+from hw2exp.kernel import kernel
+from hw2exp.philox import integer, philox
 
 SYMBOLS = "XYabcdBE"
 CLASSES = "QRSU"
 PAD = len(SYMBOLS)
 """Index of padding, which is fed to the model as a zero vector."""
 
-X, A, B, E = (SYMBOLS.index(symbol) for symbol in "XaBE")
+X, A, START, END = (SYMBOLS.index(symbol) for symbol in "XaBE")
 TRAIN, TEST, CHECK = range(3)
 """Streams: words of the counter, so that no two streams share a draw."""
 
 LETTERS_PER_WORD = 16  # a letter takes two of a word's 32 bits
 LETTERS_PER_BLOCK = 4 * LETTERS_PER_WORD
+TWO, THREE = np.uint64(2), np.uint64(3)
 
 Batch = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 """Symbols ``(R, B, T)`` and labels ``(R, B)``."""
@@ -60,44 +63,46 @@ class TemporalOrder:
         Returns:
             Symbols ``(R, B, T)``, indices into ``SYMBOLS`` or ``PAD``, and labels ``(R, B)``.
         """
-        blocks = 1 + -(-self.padded_length // LETTERS_PER_BLOCK)
-        low, high = words_of(seeds[:, None, None])
-        counter = (
-            np.arange(blocks, dtype=np.uint64)[None, None, :],
-            np.arange(size, dtype=np.uint64)[None, :, None],
-            np.array(step, dtype=np.uint64),
-            np.array(stream, dtype=np.uint64),
-        )
-        words = philox((low, high), counter)  # (4, R, B, blocks)
-        lengths, t1, t2, labels = (
-            integers(word, bounds)[..., None]  # (R, B, 1)
-            for word, bounds in zip(
-                words[..., 0], (self.length, self.t1, self.t2, (0, len(CLASSES))), strict=True
-            )
-        )
-        symbols = letters(np.moveaxis(words[..., 1:], 0, -1), self.padded_length)  # (R, B, T)
-        start = self.padded_length - lengths  # (R, B, 1)
-        symbols[np.arange(self.padded_length) < start] = PAD
-        symbols[..., -1] = E
-        np.put_along_axis(symbols, start, B, axis=-1)
-        np.put_along_axis(symbols, start + t1, X + labels // 2, axis=-1)
-        np.put_along_axis(symbols, start + t2, X + labels % 2, axis=-1)
-        return symbols, labels[..., 0].astype(np.uint8)
+        symbols = np.empty((len(seeds), size, self.padded_length), np.uint8)
+        labels = np.empty((len(seeds), size), np.uint8)
+        ranges = self.length, self.t1, self.t2
+        draw(seeds, np.uint64(step), np.uint64(stream), ranges, symbols, labels)
+        return symbols, labels
 
 
-def letters(words: NDArray[np.uint64], count: int) -> NDArray[np.uint8]:
-    """Cut words into distractor letters, two bits each.
+@kernel
+def draw(seeds: Any, step: Any, stream: Any, ranges: Any, symbols: Any, labels: Any) -> None:
+    """Draw the sequences of a step: the counter's first block says their shape, others the letters.
 
     Args:
-        words: shape ``(R, B, blocks, 4)``.
-        count: letters wanted a sequence, T.
-
-    Returns:
-        Symbols among ``a b c d``, shape ``(R, B, T)``.
+        seeds: ``(R,)``.
+        step: the training step.
+        stream: the stream.
+        ranges: of length, t1 and t2.
+        symbols: ``(R, B, T)``, to be filled.
+        labels: ``(R, B)``, to be filled.
     """
-    octets = words.astype("<u4")[..., None].view(np.uint8)  # (R, B, blocks, 4, 4)
-    bits = (octets[..., None] >> np.arange(0, 8, 2, dtype=np.uint8)) & np.uint8(3)
-    return np.uint8(A) + bits.reshape(*words.shape[:2], -1)[..., :count]  # (R, B, T)
+    R, B, T = symbols.shape
+    for r in range(R):
+        for b in range(B):
+            row, sequence = symbols[r, b], np.uint64(b)
+            words = philox(seeds[r], np.uint64(0), sequence, step, stream)
+            start = T - integer(words[0], ranges[0])
+            label = integer(words[3], (0, len(CLASSES)))
+            row[:start] = PAD
+            for t in range(T):
+                if t % LETTERS_PER_BLOCK == 0:
+                    block = np.uint64(1 + t // LETTERS_PER_BLOCK)
+                    w0, w1, w2, w3 = philox(seeds[r], block, sequence, step, stream)
+                elif t % LETTERS_PER_WORD == 0:
+                    w0, w1, w2 = w1, w2, w3
+                if t >= start:
+                    row[t] = A + (w0 & THREE)
+                w0 = w0 >> TWO
+            row[start], row[T - 1] = START, END
+            row[start + integer(words[1], ranges[1])] = X + label // 2
+            row[start + integer(words[2], ranges[2])] = X + label % 2
+            labels[r, b] = label
 
 
 def decode(symbols: Sequence[int] | NDArray[np.uint8], label: int) -> str:

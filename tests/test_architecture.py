@@ -8,8 +8,8 @@ import hw2exp
 ROOT = Path(hw2exp.__file__).parent
 
 FLOORS = [
-    {"axes", "philox", "config", "hyperparameters", "interrupt"},
-    {"task", "notebook_stream", "models", "stabilizers", "optimizer", "records"},
+    {"axes", "config", "hyperparameters", "interrupt", "kernel", "philox"},
+    {"task", "notebook_stream", "closed_form", "models", "stabilizers", "optimizer", "records"},
     {"diagnostics", "fleet", "fleet_state"},
     {"training"},
     {"recording", "terminal"},

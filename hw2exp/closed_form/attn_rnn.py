@@ -16,9 +16,9 @@ Backward, with δ[t] = ∂ℓ/∂h[t] the total derivative, which step t hands o
 from typing import Any
 
 from hw2exp.closed_form.functions import exp
-from hw2exp.closed_form.kernel import kernel
 from hw2exp.closed_form.lanes import load, maximum, store, zeros
 from hw2exp.closed_form.products import add_outer, add_product, dot, product
+from hw2exp.kernel import kernel
 
 
 @kernel
@@ -107,10 +107,10 @@ def backward(
         gradients: zeros, shaped as the weights.
         scratch: ∂ℓ/∂w ``(T, 1 + K, 16)``, two weighted vectors ``(T, H, 16)`` and ``(T, I, 16)``.
     """
-    S_0, V_0, S, V = weights
+    V = weights[3]
     R, N, T, I, _ = x.shape
-    H = S.shape[2]
-    K = S.shape[1] // H
+    H = V.shape[2]
+    K = V.shape[1] // H
     dw, weighted, weighted_x = scratch
     for r in range(R):
         for n in range(N):

@@ -16,9 +16,9 @@ running sums gather on the way back, with μ[s] the least top so far (so that no
 from typing import Any
 
 from hw2exp.closed_form.functions import exp
-from hw2exp.closed_form.kernel import kernel
 from hw2exp.closed_form.lanes import load, maximum, minimum, store, zeros
 from hw2exp.closed_form.products import add_outer, dot, product
+from hw2exp.kernel import kernel
 
 
 @kernel
@@ -83,9 +83,9 @@ def backward(
         scratch: ∂ℓ/∂v, ∂ℓ/∂v_0 and ½ ∂ℓ/∂w h, each ``(T, H, 16)``, and ½ ∂ℓ/∂w_0 x
             ``(T, I, 16)``; G ``(H, 16)``.
     """
-    S_0, V_0, S, V = weights
+    V = weights[3]
     R, N, T, I, _ = x.shape
-    H = S.shape[2]
+    H = V.shape[2]
     dv, dv_0, dwh, dwx, G = scratch
     for r in range(R):
         V_T = V[r].T

@@ -6,8 +6,8 @@ from typing import Any
 from numba import types
 from numba.extending import overload
 
-from hw2exp.closed_form.kernel import kernel
 from hw2exp.closed_form.lanes import BITS, maximum, minimum, power_of_two
+from hw2exp.kernel import kernel
 
 TERMS = {types.float32: 7, types.float64: 13}
 """Terms of the series of (eʳ - 1) / r that matter for |r| <= ln 2 / 2."""

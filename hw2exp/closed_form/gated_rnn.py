@@ -12,9 +12,9 @@ Backward, with δ[t] = ∂ℓ/∂h[t] the total derivative and d[t] = h[t-1] - W
 from typing import Any
 
 from hw2exp.closed_form.functions import sigmoid
-from hw2exp.closed_form.kernel import kernel
 from hw2exp.closed_form.lanes import load, store
 from hw2exp.closed_form.products import add_outer, add_product, product
+from hw2exp.kernel import kernel
 
 
 @kernel
@@ -61,8 +61,8 @@ def backward(
         gradients: zeros, shaped as the weights.
         scratch: two arrays ``(T, H, 16)``.
     """
-    W_x, W_c, W_h = weights
-    R, N, T, I, _ = x.shape
+    W_h = weights[2]
+    R, N, T = x.shape[:3]
     H = W_h.shape[1]
     dz, du = scratch
     for r in range(R):

@@ -12,9 +12,9 @@ Backward, with δ[t] = ∂ℓ/∂h[t] and ε[t] = ∂ℓ/∂c[t] the total deriv
 from typing import Any
 
 from hw2exp.closed_form.functions import sigmoid, tanh
-from hw2exp.closed_form.kernel import kernel
 from hw2exp.closed_form.lanes import load, store, zeros
 from hw2exp.closed_form.products import add_outer, add_product, product
+from hw2exp.kernel import kernel
 
 
 @kernel
@@ -71,7 +71,7 @@ def backward(
         scratch: ∂ℓ/∂z ``(T, 4H, 16)`` and ∂ℓ/∂c ``(H, 16)``.
     """
     _, U = weights
-    R, N, T, I, _ = x.shape
+    R, N, T = x.shape[:3]
     H = U.shape[2]
     dz, dc = scratch
     for r in range(R):

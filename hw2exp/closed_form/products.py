@@ -6,41 +6,8 @@ sequences. Where a run begins is said by the flat number of its first row.
 
 from typing import Any
 
-from hw2exp.closed_form.kernel import kernel
 from hw2exp.closed_form.lanes import load, store, total, zeros
-
-
-@kernel
-def add_product(W: Any, v: Any, v_row: Any, out: Any, out_row: Any) -> None:
-    """out[j] += Σ_k W[j, k] v[k].
-
-    Args:
-        W: a matrix ``(J, K)``.
-        v: the array that holds the vector of K rows.
-        v_row: its first row.
-        out: the array that holds the result of J rows; not the rows of v.
-        out_row: its first row.
-    """
-    J, K = W.shape
-    whole = J // 4 * 4
-    for j in range(0, whole, 4):
-        n = out_row + j
-        s0, s1, s2, s3 = load(out, n), load(out, n + 1), load(out, n + 2), load(out, n + 3)
-        for k in range(K):
-            x = load(v, v_row + k)
-            s0 = s0 + x * W[j, k]
-            s1 = s1 + x * W[j + 1, k]
-            s2 = s2 + x * W[j + 2, k]
-            s3 = s3 + x * W[j + 3, k]
-        store(out, n, s0)
-        store(out, n + 1, s1)
-        store(out, n + 2, s2)
-        store(out, n + 3, s3)
-    for j in range(whole, J):
-        s = load(out, out_row + j)
-        for k in range(K):
-            s = s + load(v, v_row + k) * W[j, k]
-        store(out, out_row + j, s)
+from hw2exp.kernel import kernel
 
 
 @kernel
@@ -54,9 +21,39 @@ def product(W: Any, v: Any, v_row: Any, out: Any, out_row: Any) -> None:
         out: the array that gets the result of J rows; not the rows of v.
         out_row: its first row.
     """
-    for j in range(W.shape[0]):
-        store(out, out_row + j, zeros(out))
-    add_product(W, v, v_row, out, out_row)
+    _multiply(W, v, v_row, out, out_row, False)
+
+
+@kernel
+def add_product(W: Any, v: Any, v_row: Any, out: Any, out_row: Any) -> None:
+    """out[j] += Σ_k W[j, k] v[k]; arguments as of ``product``."""
+    _multiply(W, v, v_row, out, out_row, True)
+
+
+@kernel
+def _multiply(W: Any, v: Any, v_row: Any, out: Any, out_row: Any, add: Any) -> None:
+    J, K = W.shape
+    whole = J // 4 * 4
+    for j in range(0, whole, 4):
+        n = out_row + j
+        s0 = s1 = s2 = s3 = zeros(out)
+        if add:
+            s0, s1, s2, s3 = load(out, n), load(out, n + 1), load(out, n + 2), load(out, n + 3)
+        for k in range(K):
+            x = load(v, v_row + k)
+            s0 = s0 + x * W[j, k]
+            s1 = s1 + x * W[j + 1, k]
+            s2 = s2 + x * W[j + 2, k]
+            s3 = s3 + x * W[j + 3, k]
+        store(out, n, s0)
+        store(out, n + 1, s1)
+        store(out, n + 2, s2)
+        store(out, n + 3, s3)
+    for j in range(whole, J):
+        s = load(out, out_row + j) if add else zeros(out)
+        for k in range(K):
+            s = s + load(v, v_row + k) * W[j, k]
+        store(out, out_row + j, s)
 
 
 @kernel

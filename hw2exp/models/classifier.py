@@ -14,7 +14,7 @@ from hw2exp.stabilizers.norm import NoNorm, Norm
 from hw2exp.task import CLASSES, PAD
 
 if TYPE_CHECKING:
-    from hw2exp.closed_form.scan import Scan
+    from hw2exp.closed_form.loss import SequenceLoss
 
 
 class Classifier:
@@ -41,9 +41,9 @@ class Classifier:
         self.time_steps = time_steps
         self.device = device
         self.one_hot = torch.eye(PAD + 1, PAD, device=device)  # padding's row is zero
-        self.scan: Scan | None = None
+        self.closed_form: SequenceLoss | None = None
         if closed_form and isinstance(norm, NoNorm) and torch.device(device).type == "cpu":
-            self.scan = _scan(cell)
+            self.closed_form = _closed_form(cell)
 
     def weights(self) -> dict[str, Weight]:
         """The cell's parameters, then the readout's."""
@@ -74,7 +74,7 @@ class Classifier:
     def forward(
         self, params: Params, buffers: State, symbols: Tensor, training: bool
     ) -> tuple[Tensor, State]:
-        """Score the classes.
+        """Score the classes, by the equations.
 
         Args:
             params: the parameters, each ``(R, ...)``.
@@ -85,23 +85,62 @@ class Classifier:
         Returns:
             Logits ``(R, B, C)`` and the running statistics after this pass.
         """
-        if self.scan is not None:
-            last, after = self.scan(params, symbols), buffers  # (R, B, H)
-        else:
-            one_hot = self.one_hot.to(params["readout_weight"].dtype)
-            x = one_hot[symbols.mT]  # (R, T, B, I)
-            norm_pass = self.norm.forward(params, buffers, self.cell.terms(), training)
-            last = unroll(self.cell, params, x, norm_pass)[-1]  # (R, B, H)
-            after = norm_pass.statistics() if training else buffers
+        one_hot = self.one_hot.to(params["readout_weight"].dtype)
+        x = one_hot[symbols.mT.long()]  # (R, T, B, I)
+        norm_pass = self.norm.forward(params, buffers, self.cell.terms(), training)
+        last = unroll(self.cell, params, x, norm_pass)[-1]  # (R, B, H)
         logits = product(params["readout_weight"], last, params["readout_bias"])  # (R, B, C)
-        return logits, after
+        return logits, norm_pass.statistics() if training else buffers
+
+    def loss(
+        self, params: Params, buffers: State, symbols: Tensor, labels: Tensor, training: bool
+    ) -> tuple[Tensor, Tensor, State]:
+        """Judge the scores, by the closed form where there is one.
+
+        Args:
+            params: the parameters, each ``(R, ...)``.
+            buffers: the normalization's running statistics.
+            symbols: indices, ``(R, B, T)``.
+            labels: ``(R, B)``.
+            training: normalize by the batch's statistics instead of the running ones.
+
+        Returns:
+            Each sequence's cross-entropy and whether it was classified right, ``(R, B)``; the
+            running statistics after this pass.
+        """
+        if self.closed_form is not None:
+            return *self.closed_form(params, symbols, labels), buffers
+        logits, after = self.forward(params, buffers, symbols, training)
+        return cross_entropy(logits, labels), correct(logits, labels), after
 
 
-def _scan(cell: Cell) -> "Scan | None":
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """The loss of each sequence, ``(R, B)``.
+
+    Args:
+        logits: ``(R, B, C)``.
+        labels: ``(R, B)``.
+    """
+    return -logits.log_softmax(-1).gather(-1, labels[..., None].long()).squeeze(-1)
+
+
+def correct(logits: Tensor, labels: Tensor) -> Tensor:
+    """Whether a sequence is classified right, ``(R, B)``; what is NaN is wrong.
+
+    Args:
+        logits: ``(R, B, C)``.
+        labels: ``(R, B)``.
+    """
+    best, choice = logits.detach().max(-1)  # NaN counts as the largest
+    return (choice == labels) & ~best.isnan()
+
+
+def _closed_form(cell: Cell) -> "SequenceLoss | None":
     from hw2exp.closed_form.forms import form_of  # compiles kernels, so not before it is needed
-    from hw2exp.closed_form.scan import Scan
+    from hw2exp.closed_form.loss import SequenceLoss
 
     form = form_of(cell.options)
     if form is None:
         return None
-    return Scan(form, cell.hidden_size, cell.input_size, getattr(cell.options, "lags", 1))
+    lags = getattr(cell.options, "lags", 1)
+    return SequenceLoss(form, cell.hidden_size, cell.input_size, lags)

@@ -11,7 +11,7 @@ from hw2exp.stabilizers.norm.batch import BatchNorm
 from hw2exp.stabilizers.norm.layer import LayerNorm, QKNorm
 from hw2exp.stabilizers.norm.protocol import Features, NoNorm, Norm, NormPass, Terms
 
-__all__ = ["NORMS", "Features", "Norm", "NormPass", "Terms", "build"]
+__all__ = ["NORMS", "Features", "NoNorm", "Norm", "NormPass", "Terms", "build"]
 
 NORMS: dict[str, type[Any]] = {
     "none": NoNorm,
