@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hw2exp import optimizer
 from hw2exp.axes import Params, State
 from hw2exp.config.schema import TrainConfig
-from hw2exp.fleet_state import FleetState, Layout
+from hw2exp.fleet_state import FleetState, Layout, concatenate
 from hw2exp.models import CELLS
 from hw2exp.models.classifier import Classifier
 from hw2exp.notebook_stream import NotebookStream
@@ -28,12 +29,15 @@ class Fleet:
         configs: one config a replica.
         device: where the tensors live.
 
+    Attributes:
+        members: which replica of the configs each row of the state belongs to, ``(R,)``; R falls
+            as replicas leave.
+
     Raises:
         ValueError: the configs differ in a shared knob.
     """
 
     def __init__(self, configs: Sequence[TrainConfig], device: torch.device | str = "cpu") -> None:
-        self.configs = list(configs)
         self.config = first = configs[0]  # for shared knobs
         self.device = device
         task = TemporalOrder(first.task.length, first.task.t1, first.task.t2)
@@ -43,20 +47,46 @@ class Fleet:
             if first.task.stream == "notebook"
             else None
         )
+        self.members = np.arange(len(configs))
+        self._left: list[tuple[NDArray[np.int64], FleetState]] = []
+        self._enlist(configs)
+        params = self.model.initialize([c.init for c in configs], [c.seed for c in configs])
+        self.layout = Layout(params)
+        self.state = self._initial_state(self.layout.flatten(list(params.values())))
+
+    def _enlist(self, configs: Sequence[TrainConfig]) -> None:
+        """Set up all that depends on who takes part."""
+        first, device = self.config, self.device
+        self.configs = list(configs)
         self.seeds = np.array([config.seed for config in configs], dtype=np.uint64)
         self.model = Classifier(
             CELLS[first.model.name](first.model, PAD),
             norm.build([config.norm for config in configs], device),
-            task.padded_length,
+            self.task.padded_length,
             device,
             first.closed_form,
         )
         self.clip = clip.build([config.clip for config in configs], device)
         self.schedule = schedule.build([c.schedule for c in configs], first.steps, device)
         self.optimizer = optimizer.build([config.optimizer for config in configs], device)
-        params = self.model.initialize([c.init for c in configs], [c.seed for c in configs])
-        self.layout = Layout(params)
-        self.state = self._initial_state(self.layout.flatten(list(params.values())))
+
+    def leave(self, rows: Tensor) -> None:
+        """Take replicas out, so that no work is done for them; the others keep their bits.
+
+        Args:
+            rows: which of those that still take part, a mask ``(R,)``; not all.
+        """
+        gone = rows.cpu().numpy()
+        self._left.append((self.members[gone], self.state.take(rows)))
+        self.state, self.members = self.state.take(~rows), self.members[~gone]
+        self._enlist([c for c, out in zip(self.configs, gone, strict=True) if not out])
+
+    @property
+    def outcome(self) -> FleetState:
+        """The last state of all replicas that ever took part, in the order of their configs."""
+        groups = [*self._left, (self.members, self.state)]
+        order = np.argsort(np.concatenate([members for members, _ in groups]))
+        return concatenate([state for _, state in groups]).take(torch.from_numpy(order))
 
     def _initial_state(self, params: Tensor) -> FleetState:
         replicas = len(self.configs)
@@ -158,12 +188,11 @@ class Fleet:
         before = self.state
         sound = loss.isfinite() & proposed.finite()
         after = proposed if bool(sound.all()) else proposed.where(sound, before)
-        if not bool(before.active.all()):
-            after = after.where(before.active, before)
-        took_part = torch.where(before.active, step, before.step)
-        diverged = torch.where(before.active & ~sound, step, before.diverged_at)
         self.state = replace(
-            after, active=before.active & sound, step=took_part, diverged_at=diverged
+            after,
+            active=sound,
+            step=torch.full_like(before.step, step),
+            diverged_at=torch.where(sound, before.diverged_at, step),
         )
 
     def judge(self, step: int, test_loss: Tensor, test_accuracy: Tensor) -> None:

@@ -86,8 +86,38 @@ class FleetState:
         pairs = {f.name: (getattr(self, f.name), getattr(other, f.name)) for f in fields(self)}
         return FleetState(**{name: _select(keep, *pair) for name, pair in pairs.items()})
 
+    def take(self, rows: Tensor) -> "FleetState":
+        """Take some replicas out, as a state of their own.
+
+        Args:
+            rows: their indices, or a mask ``(R,)``.
+        """
+        return FleetState(**{f.name: _take(getattr(self, f.name), rows) for f in fields(self)})
+
+
+def concatenate(states: "Sequence[FleetState]") -> "FleetState":
+    """Join states along R.
+
+    Args:
+        states: of fleets of the same shape.
+    """
+    columns = {f.name: [getattr(state, f.name) for state in states] for f in fields(FleetState)}
+    return FleetState(**{name: _concatenate(column) for name, column in columns.items()})
+
 
 def _select(keep: Tensor, mine: Any, other: Any) -> Any:
     if isinstance(mine, dict):
         return {name: _select(keep, mine[name], other[name]) for name in mine}
     return torch.where(keep.reshape(-1, *[1] * (mine.dim() - 1)), mine, other)
+
+
+def _take(value: Any, rows: Tensor) -> Any:
+    if isinstance(value, dict):
+        return {name: tensor[rows] for name, tensor in value.items()}
+    return value[rows]
+
+
+def _concatenate(values: Sequence[Any]) -> Any:
+    if isinstance(values[0], dict):
+        return {name: torch.cat([value[name] for value in values]) for name in values[0]}
+    return torch.cat(list(values))

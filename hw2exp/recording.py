@@ -51,28 +51,39 @@ class Recording:
             np.array([own.deviations for own in spikes]),
             self.initial_loss,
         )
+        self.results: list[RunResult | None] = [None] * len(folders)
+        # Both of the replicas that still take part.
         self._since_row: list[Measured] = []
-        self._unsearched: list[Measured] = []  # steps not yet searched for spikes
+        self._unsearched: list[torch.Tensor] = []  # losses not yet searched for spikes
 
     def observe(self, step: int, measured: Measured, tested: Tested | None) -> None:
         """Take a step's values; make a row of them where one is due."""
-        config = self.fleet.config
+        config, members = self.fleet.config, self.fleet.members
         self._since_row.append(measured)
-        self._unsearched.append(measured)
+        self._unsearched.append(measured.loss)
         if len(self._unsearched) >= SPIKE_BLOCK:
             self._search()
         due = step % config.log_every == 0 or step == config.steps or tested is not None
-        active = measured.active.cpu().numpy()
-        ended = active & ~self.fleet.state.active.cpu().numpy()
+        ended = ~self.fleet.state.active.cpu().numpy()
         if due or ended.any():
             columns = self._columns(measured, tested)
-            for replica in np.flatnonzero(active if due else ended):
-                row = {name: float(column[replica]) for name, column in columns.items()}
-                self.tables[replica].append(step, row)
-                tags = {CATALOG[name][0]: value for name, value in row.items()}
-                self.events[replica].scalars(step, tags)
+            for row in range(len(members)) if due else np.flatnonzero(ended):
+                values = {name: float(column[row]) for name, column in columns.items()}
+                self.tables[members[row]].append(step, values)
+                tags = {CATALOG[name][0]: value for name, value in values.items()}
+                self.events[members[row]].scalars(step, tags)
         if due:
             self._since_row.clear()
+        if ended.any():
+            self._let_go(ended)
+
+    def _let_go(self, ended: NDArray[np.bool_]) -> None:
+        """Write the files of replicas that leave, and go on with the others."""
+        self._search()
+        for row in np.flatnonzero(ended):
+            self._finish(int(row), interrupted=False)
+        stay = torch.from_numpy(~ended)
+        self._since_row = [past.take(stay.to(past.loss.device)) for past in self._since_row]
 
     def _columns(self, measured: Measured, tested: Tested | None) -> dict[str, Floats]:
         losses = _host([past.loss for past in self._since_row])  # (steps, R)
@@ -96,9 +107,9 @@ class Recording:
 
     def _search(self) -> None:
         if self._unsearched:
-            losses = _host([past.loss for past in self._unsearched])  # (steps, R)
-            active = torch.stack([past.active for past in self._unsearched]).cpu().numpy()
-            self.detector.update(np.where(active, losses, np.nan))
+            losses = np.full((len(self._unsearched), len(self.folders)), np.nan)  # (steps, R)
+            losses[:, self.fleet.members] = _host(self._unsearched)
+            self.detector.update(losses)
             self._unsearched.clear()
 
     def spikes_so_far(self) -> int:
@@ -115,35 +126,41 @@ class Recording:
             The result of each replica, length R.
         """
         self._search()
-        return [self._finish(replica, interrupted) for replica in range(len(self.folders))]
+        for row, member in enumerate(self.fleet.members):
+            if self.results[member] is None:
+                self._finish(row, interrupted)
+        return [result for result in self.results if result is not None]
 
-    def _finish(self, replica: int, interrupted: bool) -> RunResult:
+    def _finish(self, row: int, interrupted: bool) -> None:
+        """Write the files of the replica in a row of the fleet."""
+        replica = int(self.fleet.members[row])
         folder, table = self.folders[replica], self.tables[replica]
         spikes = self.detector.spikes(replica)
-        result = self._result(replica, spikes, interrupted)
+        result = self._result(row, spikes, interrupted)
         table.write(folder / "metrics.parquet")
         self.events[replica].text("spikes", spike_table(spikes))
         self.events[replica].close(success=result.status in ("finished", "solved"))
-        result.write(folder)
-        config = self.fleet.configs[replica]
+        config = self.fleet.configs[row]
         if config.plot:
             title = f"{config.describe()}\n{result.status} after {result.step} steps"
             initial = float(self.initial_loss[replica])
             draw_curve(table, spikes, title, folder, initial, result.diverged_at)
-        return result
+        result.write(folder)
+        self.results[replica] = result
 
-    def _result(self, replica: int, spikes: Sequence[Spike], interrupted: bool) -> RunResult:
-        state, table = self.fleet.state, self.tables[replica]
-        diverged_at, solved_at = int(state.diverged_at[replica]), int(state.solved_at[replica])
+    def _result(self, row: int, spikes: Sequence[Spike], interrupted: bool) -> RunResult:
+        state, replica = self.fleet.state, int(self.fleet.members[row])
+        table = self.tables[replica]
+        diverged_at, solved_at = int(state.diverged_at[row]), int(state.solved_at[row])
         status: Status = "interrupted" if interrupted else "finished"
         if diverged_at:
             status = "diverged"
         elif solved_at and self.fleet.config.stop_when_solved:
             status = "solved"
-        params = {name: value[replica].cpu().numpy() for name, value in self.fleet.params.items()}
+        params = {name: value[row].cpu().numpy() for name, value in self.fleet.params.items()}
         return RunResult(
             status=status,
-            step=int(state.step[replica]),
+            step=int(state.step[row]),
             diverged_at=diverged_at or None,
             solved_at=solved_at or None,
             initial={

@@ -78,9 +78,8 @@ class LiveLine:
         speed = (step - (self._first_step or 0)) / max(seconds, 1e-9)
         left = (self.steps - step) / speed
         test = "–" if self.test_accuracy is None else f"{self.test_accuracy:.3f}"
-        active = measured.active
         loss, accuracy, norm = (
-            float(values.double()[active].mean())
+            float(values.double().mean())
             for values in (measured.loss, measured.accuracy, measured.grad_norm_raw)
         )
         parts = (

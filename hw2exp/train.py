@@ -53,7 +53,7 @@ def _run(words: Sequence[str], interrupt: "Interrupt") -> int:
         from hw2exp.config.help import plan_text
 
         return _print(plan_text(command))
-    from hw2exp.run import check_machine
+    from hw2exp.fleet_run import check_machine
 
     check_machine([job.config for job in command.jobs])
     if interrupt():
@@ -100,7 +100,7 @@ def _job(config: Any, interrupt: "Interrupt") -> int:
     from omegaconf import OmegaConf
 
     from hw2exp.config.validation import validate
-    from hw2exp.run import run_fleet
+    from hw2exp.fleet_run import run_fleet
     from hw2exp.terminal import print_summary
     from hw2exp.training import InitialLossError
 

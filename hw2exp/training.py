@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Protocol
 
 import torch
@@ -21,10 +21,9 @@ ACCURACY_TOLERANCE = 0.15
 
 @dataclass(frozen=True)
 class Measured:
-    """What one training step measured; each ``(R,)``.
+    """What one training step measured of the replicas that took part, each ``(R,)``.
 
     Args:
-        active: which replicas took part in the step.
         loss: mean loss of the batch, before the update.
         accuracy: share of the batch classified right.
         grad_norm_raw: norm of a replica's whole gradient.
@@ -32,12 +31,19 @@ class Measured:
         lr: the scheduled learning rate.
     """
 
-    active: Tensor
     loss: Tensor
     accuracy: Tensor
     grad_norm_raw: Tensor
     grad_norm_clipped: Tensor
     lr: Tensor
+
+    def take(self, rows: Tensor) -> "Measured":
+        """What was measured of some of the replicas.
+
+        Args:
+            rows: a mask ``(R,)``.
+        """
+        return Measured(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,8 @@ def train(
 ) -> None:
     """Train until the last step, or until no replica is left, or until interrupted.
 
+    A replica that has diverged, or solved the task where that is the end, leaves the fleet.
+
     Args:
         fleet: the runs.
         observers: whom to tell of every step.
@@ -81,8 +89,11 @@ def train(
         tested = test_step(fleet, step) if last or step % config.eval_every == 0 else None
         for observer in observers:
             observer.observe(step, measured, tested)
-        if last or not bool(fleet.state.active.any()):
+        over = ~fleet.state.active
+        if last or bool(over.all()):
             break
+        if bool(over.any()):
+            fleet.leave(over)
 
 
 def train_step(fleet: Fleet, step: int) -> Measured:
@@ -104,7 +115,7 @@ def train_step(fleet: Fleet, step: int) -> Measured:
     )
     fleet.advance(step, loss, proposed)
     clipped_norm = torch.linalg.vector_norm(grads, dim=1)
-    return Measured(state.active, loss, accuracy, norm, clipped_norm, lr)
+    return Measured(loss, accuracy, norm, clipped_norm, lr)
 
 
 def test_step(fleet: Fleet, step: int) -> Tested:

@@ -11,29 +11,39 @@ STEPS = 12
 
 
 class Watch:
-    def __init__(self):
+    """Keeps what was measured, NaN for replicas that have left."""
+
+    def __init__(self, fleet):
+        self.fleet = fleet
         self.rows = []
 
     def observe(self, step, measured, tested):
         values = [measured.loss, measured.grad_norm_raw, measured.grad_norm_clipped, measured.lr]
         if tested is not None:
             values += [tested.losses.mean(1), tested.accuracy]
-        self.rows.append(torch.stack([value.double() for value in values]).numpy())
+        row = np.full((len(values), len(self.fleet.outcome.step)), np.nan)
+        row[:, self.fleet.members] = torch.stack([value.double() for value in values]).numpy()
+        self.rows.append(row)
 
 
 def run(configs):
-    fleet, watch = Fleet(configs), Watch()
+    fleet = Fleet(configs)
+    watch = Watch(fleet)
     train(fleet, [watch])
     return fleet, watch.rows
 
 
 def assert_same_bits(fleet, rows, replica, alone, alone_rows):
-    for name, value in alone.params.items():
-        assert torch.equal(fleet.params[name][replica], value[0]), name
-    for name, value in alone.state.buffers.items():
-        assert torch.equal(fleet.state.buffers[name][replica], value[0]), name
-    for mine, theirs in zip(rows, alone_rows, strict=True):
+    mine, theirs = fleet.outcome, alone.outcome
+    assert torch.equal(mine.params[replica], theirs.params[0])
+    for name, value in theirs.buffers.items():
+        assert torch.equal(mine.buffers[name][replica], value[0]), name
+    for name, value in theirs.optimizer.items():
+        assert torch.equal(mine.optimizer[name][replica], value[0]), name
+    for mine, theirs in zip(rows, alone_rows, strict=False):
         assert np.array_equal(mine[:, replica], theirs[:, 0], equal_nan=True)
+    # Whoever is left over trains on without it.
+    assert all(np.isnan(row[:, replica]).all() for row in rows[len(alone_rows) :])
 
 
 SHORT = (
@@ -83,12 +93,14 @@ def test_a_replica_that_breaks_is_frozen_and_its_neighbours_do_not_notice(compos
     broken = Fleet(configs)
     broken.state.params[1, 3] = value  # from the first step on
     before = broken.state.params[1].clone()
-    watch = Watch()
+    watch = Watch(broken)
     train(broken, [watch])
-    assert broken.state.diverged_at.tolist() == [0, 1, 0]
-    assert broken.state.step.tolist() == [STEPS, 1, STEPS]
-    assert broken.state.active.tolist() == [True, False, True]
-    assert torch.equal(broken.state.params[1], before) or value != value
+    end = broken.outcome
+    assert end.diverged_at.tolist() == [0, 1, 0]
+    assert end.step.tolist() == [STEPS, 1, STEPS]
+    assert end.active.tolist() == [True, False, True]
+    assert torch.equal(end.params[1], before) or value != value
+    assert broken.members.tolist() == [0, 2]  # no work is done for what has left
     for replica in (0, 2):
         assert_same_bits(broken, watch.rows, replica, *run([configs[replica]]))
 
@@ -99,14 +111,14 @@ def test_a_replica_diverges_in_training_and_keeps_its_last_finite_parameters(com
         update={"optimizer": config.optimizer.model_copy(update={"lr": 1e6}), "seed": 5}
     )
     fleet, _ = run([config, wild])
-    at = int(fleet.state.diverged_at[1])
+    at = int(fleet.outcome.diverged_at[1])
     assert 1 < at < 60
-    assert fleet.state.params.isfinite().all()
-    assert fleet.state.diverged_at[0] == 0
+    assert fleet.outcome.params.isfinite().all()
+    assert fleet.outcome.diverged_at[0] == 0
     alone, alone_rows = run([wild])
-    assert int(alone.state.diverged_at[0]) == at
+    assert int(alone.outcome.diverged_at[0]) == at
     assert len(alone_rows) == at  # a fleet of one stops there
-    assert torch.equal(fleet.state.params[1], alone.state.params[0])
+    assert torch.equal(fleet.outcome.params[1], alone.outcome.params[0])
 
 
 def test_solved_replicas_stop_and_the_others_go_on(compose):
@@ -116,12 +128,12 @@ def test_solved_replicas_stop_and_the_others_go_on(compose):
     )  # fmt: skip
     slow = base.model_copy(update={"optimizer": base.optimizer.model_copy(update={"lr": 1e-6})})
     fleet, _ = run([base, slow])
-    solved = fleet.state.solved_at.tolist()
+    solved = fleet.outcome.solved_at.tolist()
     assert 0 < solved[0] < 200
     assert solved[1] == 0
-    assert fleet.state.step.tolist() == [solved[0], 200]
+    assert fleet.outcome.step.tolist() == [solved[0], 200]
     alone, _ = run([base])
-    assert torch.equal(alone.state.params[0], fleet.state.params[0])
+    assert torch.equal(alone.outcome.params[0], fleet.outcome.params[0])
 
 
 def test_a_fleet_refuses_configs_that_differ_in_shape(compose):
