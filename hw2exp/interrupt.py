@@ -1,6 +1,7 @@
 """Signals that ask a run to stop: the step is finished, the records are written."""
 
 import signal
+from collections.abc import Sequence
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -8,9 +9,14 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupt:
-    """While entered, notes the first SIGINT or SIGTERM; a second one ends the process at once."""
+    """While entered, notes the first of some signals; a second one ends the process at once.
 
-    def __init__(self) -> None:
+    Args:
+        signals: which; by default SIGINT and SIGTERM.
+    """
+
+    def __init__(self, signals: Sequence[int] = SIGNALS) -> None:
+        self.signals = signals
         self.signal: int | None = None
         self._before: dict[int, Any] = {}
 
@@ -24,7 +30,7 @@ class Interrupt:
         return 0 if self.signal is None else 128 + self.signal
 
     def __enter__(self) -> Self:
-        self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+        self._before = {number: signal.signal(number, self._note) for number in self.signals}
         return self
 
     def __exit__(
@@ -38,5 +44,5 @@ class Interrupt:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.signal = number
-        for each in SIGNALS:
+        for each in self.signals:
             signal.signal(each, signal.SIG_DFL)

@@ -29,8 +29,8 @@ class Recording:
 
     Args:
         fleet: the runs.
-        folders: the run folder of each replica, length R; each must exist.
-        initial: loss and accuracy before training, each ``(R,)``.
+        folders: the run folder of each of the fleet's configs; those of its members must exist.
+        initial: loss and accuracy of each of them before training.
     """
 
     def __init__(
@@ -40,18 +40,16 @@ class Recording:
         self.folders = folders
         self.initial_loss, self.initial_accuracy = initial
         self.began = time.monotonic()
-        self.tables = [MetricsTable() for _ in folders]
-        self.events = [EventWriter(folder) for folder in folders]
-        for config, events in zip(fleet.configs, self.events, strict=True):
-            events.hparams(flatten(config.model_dump(exclude=OPERATIONAL)))
-        spikes = [config.spikes for config in fleet.configs]
+        self.tables = {int(member): MetricsTable() for member in fleet.members}
+        self.events = {member: EventWriter(folders[member]) for member in self.tables}
+        margin, deviations = np.ones((2, len(folders)))
+        for member, config in zip(self.tables, fleet.configs, strict=True):
+            self.events[member].hparams(flatten(config.model_dump(exclude=OPERATIONAL)))
+            margin[member], deviations[member] = config.spikes.margin, config.spikes.deviations
         self.detector = SpikeDetector(
-            fleet.config.spikes.window,
-            np.array([own.margin for own in spikes]),
-            np.array([own.deviations for own in spikes]),
-            self.initial_loss,
+            fleet.config.spikes.window, margin, deviations, self.initial_loss
         )
-        self.results: list[RunResult | None] = [None] * len(folders)
+        self.results: dict[int, RunResult] = {}
         # Both of the replicas that still take part.
         self._since_row: list[Measured] = []
         self._unsearched: list[torch.Tensor] = []  # losses not yet searched for spikes
@@ -69,9 +67,9 @@ class Recording:
             columns = self._columns(measured, tested)
             for row in range(len(members)) if due else np.flatnonzero(ended):
                 values = {name: float(column[row]) for name, column in columns.items()}
-                self.tables[members[row]].append(step, values)
+                self.tables[int(members[row])].append(step, values)
                 tags = {CATALOG[name][0]: value for name, value in values.items()}
-                self.events[members[row]].scalars(step, tags)
+                self.events[int(members[row])].scalars(step, tags)
         if due:
             self._since_row.clear()
         if ended.any():
@@ -116,20 +114,20 @@ class Recording:
         """Spikes of all replicas together, in the steps searched."""
         return int(self.detector.counts().sum())
 
-    def finish(self, interrupted: bool = False) -> list[RunResult]:
-        """Write every replica's files.
+    def finish(self, interrupted: bool = False) -> dict[int, RunResult]:
+        """Write the files of all replicas that are left.
 
         Args:
             interrupted: the loop was ended from outside.
 
         Returns:
-            The result of each replica, length R.
+            The result of each replica that took part, by its place among the configs.
         """
         self._search()
         for row, member in enumerate(self.fleet.members):
-            if self.results[member] is None:
+            if int(member) not in self.results:
                 self._finish(row, interrupted)
-        return [result for result in self.results if result is not None]
+        return self.results
 
     def _finish(self, row: int, interrupted: bool) -> None:
         """Write the files of the replica in a row of the fleet."""

@@ -57,8 +57,10 @@ OPERATIONAL = {
     "device",
     "dry_run",
     "fail_on_divergence",
+    "fleet_size",
     "log_every",
     "plot",
     "threads",
+    "workers",
 }
 """Knobs of how a run is made and shown; what it computes does not depend on them."""

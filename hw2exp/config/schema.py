@@ -243,17 +243,22 @@ class TrainConfig(Section):
     )
     device: Literal["auto", "cpu", "cuda"] = shared("auto: cpu, which is faster at these sizes")
     threads: int = shared("threads of one process on the CPU", ge=1, le=1024)
+    workers: int = shared("processes of a sweep; 0: one for each core", ge=0, le=1024)
+    fleet_size: int = shared("most runs in one tensor program; 0: what suits the cache", ge=0)
     plot: bool = shared("draw curve.png and curve.svg at the end")
     dry_run: bool = shared("print the resolved config and what would run, then stop")
 
     def describe(self) -> str:
         """What the run is made of, in a line."""
+        return f"{self.describe_shape()}, lr {self.optimizer.lr:g}, seed {self.seed}"
+
+    def describe_shape(self) -> str:
+        """What the run shares with others of its fleet, in a line."""
         cures = {"clip": self.clip.name, "norm": self.norm.name, "schedule": self.schedule.name}
         on = [
             f"{group} {name}" for group, name in cures.items() if name not in ("none", "constant")
         ]
         return (
             f"{self.model.name} (H {self.model.hidden_size}) on {self.task.name}, "
-            f"{self.optimizer.name} lr {self.optimizer.lr:g}, {', '.join(on) or 'no cure'}, "
-            f"seed {self.seed}"
+            f"{', '.join(on) or 'no cure'}, {self.optimizer.name}"
         )

@@ -62,6 +62,17 @@ class RunResult:
         write_json(folder / RESULT, asdict(self))
 
 
+def clear(folder: Path) -> None:
+    """Remove what a run left that did not come to its end.
+
+    Args:
+        folder: the run folder.
+    """
+    for pattern in (RESULT, "metrics.parquet", "curve.*", "events.out.tfevents.*"):
+        for path in folder.glob(pattern):
+            path.unlink()
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a file whole, or not at all: aside first, then renamed.
 
@@ -101,6 +112,19 @@ def read_result(folder: Path) -> RunResult:
         return RunResult(**_values(json.loads((folder / RESULT).read_text(encoding="utf-8"))))
     except TypeError as error:
         raise ValueError(f"{folder / RESULT}: {error}") from error
+
+
+def read_finished(folder: Path) -> RunResult | None:
+    """Read a run's result if the run came to its end.
+
+    Args:
+        folder: the run folder.
+    """
+    try:
+        result = read_result(folder)
+    except (OSError, ValueError):
+        return None
+    return None if result.status == "interrupted" else result
 
 
 def _plain(value: Any) -> Any:
