@@ -53,9 +53,12 @@ def draw_curve(
              # A line of one row would be invisible.
              "lines.marker": "." if len(table) == 1 else "None"}  # fmt: skip
     with matplotlib.rc_context(style):
-        figure = Figure(figsize=(8, 8), layout="constrained")
-        heights = [3, 1.4, 1.6, 0.8]
-        loss, accuracy, norm, lr = figure.subplots(4, 1, sharex=True, height_ratios=heights)
+        figure = Figure(figsize=(8, 8))
+        # Fixed places: a layout engine would draw everything twice, and a sweep draws many.
+        places = {"left": 0.1, "right": 0.98, "bottom": 0.06, "top": 0.93, "hspace": 0.09}
+        loss, accuracy, norm, lr = figure.subplots(
+            4, 1, sharex=True, height_ratios=[3, 1.4, 1.6, 0.8], gridspec_kw=places
+        )
         figure.suptitle(title, fontsize=11)
         _draw_loss(loss, table, spikes, initial_loss)
         _mark_divergence(loss, diverged_at)
@@ -64,7 +67,8 @@ def draw_curve(
         _draw_lr(lr, table)
         lr.set_xlabel("training step")
         lr.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
-        figure.align_ylabels()
+        for axes in (loss, accuracy, norm, lr):
+            axes.yaxis.set_label_coords(-0.085, 0.5)
         _save(figure, folder)
 
 
@@ -187,6 +191,7 @@ def _draw_norm(axes: "Axes", table: MetricsTable) -> None:
         axes.plot(table.steps, clipped, color=TEST, linewidth=0.7, label="clipped")
     if (raw[np.isfinite(raw)] > 0).any():
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(lambda value, _: _short(value))
         bottom, top = axes.get_ylim()
         axes.set_ylim(bottom, top * (top / bottom) ** 0.2)  # room for the legend
     if len(axes.lines) > 1:
