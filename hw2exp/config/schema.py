@@ -245,7 +245,9 @@ class TrainConfig(Section):
     threads: int = shared("threads of one process on the CPU", ge=1, le=1024)
     workers: int = shared("processes of a sweep; 0: one for each core", ge=0, le=1024)
     fleet_size: int = shared("most runs in one tensor program; 0: what suits the cache", ge=0)
-    plot: bool = shared("draw curve.png and curve.svg at the end")
+    plot: bool | Literal["auto"] = shared(
+        "draw curve.png and curve.svg at the end; auto: not in a sweep of more than 32 jobs"
+    )
     dry_run: bool = shared("print the resolved config and what would run, then stop")
 
     def describe(self) -> str:

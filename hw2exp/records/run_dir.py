@@ -7,6 +7,7 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -162,6 +163,7 @@ def parameters_sha256(params: Mapping[str, NDArray[np.float32]]) -> str:
     return digest.hexdigest()
 
 
+@cache
 def versions() -> dict[str, str]:
     """The versions that a result depends on."""
     packages = {name: version(name) for name in ("torch", "numpy", "hydra-core", "tensorboard")}

@@ -11,6 +11,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, ParamSpec, TypeVar
@@ -20,6 +21,16 @@ T = TypeVar("T")
 
 PRELOADED = ("hw2exp.fleet_run", "hw2exp.records.tensorboard", "polars")
 """What workers have imported before they are started, where the system can fork."""
+
+
+METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+
+
+def prepare() -> None:
+    """Begin to import what workers need, in the background, where the system can fork."""
+    if METHOD == "forkserver":
+        multiprocessing.get_context(METHOD).set_forkserver_preload([*PRELOADED, "__main__"])
+        forkserver.ensure_running()
 
 
 class WorkerDied(Exception):  # noqa: N818
@@ -34,13 +45,8 @@ class WorkerExecutor(Executor):
     """
 
     def __init__(self, workers: int) -> None:
-        methods = multiprocessing.get_all_start_methods()
-        self._context: Any = multiprocessing.get_context(
-            "forkserver" if "forkserver" in methods else "spawn"
-        )
-        if "forkserver" in methods:
-            # A worker of an interactive session has no main module to import.
-            self._context.set_forkserver_preload([*PRELOADED, "__main__"])
+        prepare()
+        self._context: Any = multiprocessing.get_context(METHOD)
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="worker")
         self._own = threading.local()
         self._processes: set[BaseProcess] = set()

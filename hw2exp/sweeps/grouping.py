@@ -46,23 +46,21 @@ def group(configs: Sequence[TrainConfig], workers: int) -> Fleets:
     shapes: dict[str, list[int]] = {}
     for place, config in enumerate(configs):
         shapes.setdefault(json.dumps(shape_key(config), sort_keys=True), []).append(place)
-    fleets = [
-        fleet
-        for places in shapes.values()
-        for fleet in _cut(places, _size(configs[places[0]], len(configs), workers))
-    ]
+    fleets = []
+    for places in shapes.values():
+        config = configs[places[0]]
+        # Neither beyond the cache, nor beyond a worker's share of all jobs.
+        size = min(config.fleet_size or default_size(config), -(-len(configs) // workers))
+        fleets += _cut(places, size, workers)
     return sorted(fleets, key=lambda fleet: -len(fleet) * _cost(configs[fleet[0]]))
 
 
-def _cut(places: list[int], size: int) -> Fleets:
-    """Cut into as few parts as possible, as equal as possible."""
+def _cut(places: list[int], size: int, workers: int) -> Fleets:
+    """Cut into equal parts, as few as the size allows; if not few, then equally many a worker."""
     parts = -(-len(places) // size)
+    if parts > workers:
+        parts = min(-(-parts // workers) * workers, len(places))
     return [places[i * len(places) // parts : (i + 1) * len(places) // parts] for i in range(parts)]
-
-
-def _size(config: TrainConfig, jobs: int, workers: int) -> int:
-    """The largest fleet: not beyond the cache, nor beyond a worker's share of all jobs."""
-    return min(config.fleet_size or default_size(config), -(-jobs // workers))
 
 
 def default_size(config: TrainConfig) -> int:

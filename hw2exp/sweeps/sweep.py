@@ -22,6 +22,10 @@ LOOK = 0.25
 """Seconds between two looks at the workers."""
 
 
+DRAWN = 32
+"""Jobs of a sweep whose curves are drawn unless the config says otherwise: a curve takes 0.2 s."""
+
+
 class NotRun(Exception):  # noqa: N818
     """A job that was not begun before the sweep was interrupted."""
 
@@ -49,6 +53,8 @@ def run_sweep(
     if not configs:
         return []
     workers = configs[0].workers or available_cores()
+    if len(configs) > DRAWN:
+        configs = [_without_plot(config) for config in configs]
     fleets = group(configs, workers)
     if executor is None:
         with WorkerExecutor(min(workers, len(fleets))) as own:
@@ -68,6 +74,10 @@ def run_sweep(
                 outcomes |= zip(fleets[number], own_outcomes, strict=True)
                 table.ended(number, own_outcomes)
     return [outcomes[job] for job in range(len(configs))]
+
+
+def _without_plot(config: TrainConfig) -> TrainConfig:
+    return config.model_copy(update={"plot": False}) if config.plot == "auto" else config
 
 
 def _of(fleet: list[int], *columns: Sequence[Any]) -> list[list[Any]]:

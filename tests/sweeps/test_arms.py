@@ -1,0 +1,48 @@
+import io
+
+from rich.console import Console
+
+from hw2exp.records.run_dir import RunResult
+from hw2exp.sweeps.arms import arms_of, arms_table
+
+
+def result(loss, diverged_at=None, solved_at=None, spikes=0):
+    return RunResult(
+        status="diverged" if diverged_at else "finished",
+        step=10,
+        diverged_at=diverged_at,
+        solved_at=solved_at,
+        initial={"loss": 1.39, "accuracy": 0.25},
+        final={"train_loss": loss, "test_loss": loss, "test_accuracy": 0.5},
+        spikes=[{}] * spikes,
+        parameters_sha256="",
+        metrics_sha256="",
+        seconds=1.0,
+        versions={},
+    )
+
+
+def test_an_arm_is_everything_but_the_seed():
+    jobs = [("task=easy", clip, f"seed={s}") for clip in ("clip=none", "clip=norm") for s in (0, 1)]
+    assert arms_of(jobs) == {"clip=none": [0, 1], "clip=norm": [2, 3]}
+    assert arms_of([("seed=0",), ("seed=1",)]) == {"all": [0, 1]}
+
+
+def test_counts_medians_and_quartiles():
+    jobs = [("clip=none", f"seed={s}") for s in range(4)] + [("clip=norm", "seed=0")]
+    outcomes = [
+        result(0.1, solved_at=5, spikes=3),
+        result(0.2, spikes=4),
+        result(0.3, spikes=5),
+        result(None, diverged_at=1),
+        ValueError("lost"),
+    ]
+    text = io.StringIO()
+    Console(file=text, width=120).print(arms_table(jobs, outcomes))
+    none, norm = (line.split("  ") for line in text.getvalue().splitlines()[1:])
+    assert [cell.strip() for cell in none if cell.strip()] == [
+        "clip=none", "4", "1", "1", "0", "0.2 [0.1, 0.3]", "0.5", "3 [0, 4]",
+    ]  # fmt: skip
+    assert [cell.strip() for cell in norm if cell.strip()] == [
+        "clip=norm", "1", "0", "0", "1", "–", "–", "–",
+    ]  # fmt: skip

@@ -1,0 +1,72 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hw2exp.fleet import Fleet
+from hw2exp.sweeps.grouping import LARGEST, bytes_of_states, default_size, group, shape_key
+
+
+@pytest.fixture(scope="module")
+def gated(compose):
+    return compose("model=gated_rnn")
+
+
+@pytest.fixture(scope="module")
+def jobs(compose):
+    base = {
+        "gated": compose("model=gated_rnn"),
+        "attention": compose("model=attn_rnn"),
+        "clipped": compose("model=gated_rnn", "clip=norm"),
+    }
+    return [
+        config.model_copy(update={"seed": seed}) for seed in range(10) for config in base.values()
+    ]
+
+
+def test_what_is_data_may_differ_and_what_is_shape_may_not(compose):
+    base = compose("optimizer=sgd", "clip=norm", "schedule=cosine")
+    same = compose(
+        "optimizer=sgd", "clip=norm", "schedule=cosine", "seed=3", "optimizer.lr=0.5",
+        "optimizer.momentum=0.3", "clip.max_norm=9", "schedule.min_factor=0.1", "init.scale=2",
+    )  # fmt: skip
+    assert shape_key(base) == shape_key(same)
+    Fleet([base, same])
+    for other in ("model=lstm", "model.hidden_size=7", "steps=7", "optimizer.nesterov=true"):
+        config = compose(
+            "optimizer=sgd", "optimizer.momentum=0.9", "clip=norm", "schedule=cosine", other
+        )
+        assert shape_key(config) != shape_key(base)
+
+
+def test_every_fleet_can_be_built_and_every_job_is_in_one(jobs):
+    fleets = group(jobs, workers=2)
+    assert sorted(job for fleet in fleets for job in fleet) == list(range(len(jobs)))
+    for fleet in fleets:
+        assert len({jobs[job].model.name for job in fleet}) == 1
+        assert len({jobs[job].clip.name for job in fleet}) == 1
+
+
+def test_work_is_spread_and_the_costliest_comes_first(jobs):
+    one_shape = [job for job in jobs if job.model.name == "gated_rnn" and job.clip.name == "none"]
+    assert [len(fleet) for fleet in group(one_shape, workers=4)] == [3, 3, 2, 2]
+    first = group(jobs, workers=2)[0]
+    assert jobs[first[0]].model.name == "attn_rnn"
+
+
+@given(jobs_count=st.integers(1, 300), workers=st.integers(1, 9), size=st.integers(0, 70))
+@settings(max_examples=50, deadline=None)
+def test_sizes_are_even_and_below_the_limit(gated, jobs_count, workers, size):
+    config = gated.model_copy(update={"fleet_size": size})
+    fleets = group([config] * jobs_count, workers)
+    sizes = [len(fleet) for fleet in fleets]
+    assert sum(sizes) == jobs_count
+    assert max(sizes) <= (size or default_size(config))
+    assert max(sizes) - min(sizes) <= 1
+    assert max(sizes) <= -(-jobs_count // workers)
+
+
+def test_a_default_fleet_suits_the_cache(compose):
+    assert 8 <= default_size(compose("model=gated_rnn")) <= LARGEST
+    large = compose("model=attn_rnn", "model.hidden_size=1024", "model.lags=8")
+    assert default_size(large) == 1
+    assert bytes_of_states(large) > bytes_of_states(compose("model=attn_rnn"))
