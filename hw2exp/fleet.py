@@ -135,10 +135,7 @@ class Fleet:
             Loss ``(R,)``, accuracy ``(R,)``, gradient in rows ``(R, P)``, running statistics.
         """
         params = {name: p.detach().requires_grad_() for name, p in self.params.items()}
-        losses, correct, buffers = self.model.loss(
-            params, self.state.buffers, symbols, labels, training=True
-        )
-        loss = losses.mean(1)  # (R,)
+        loss, correct, buffers = self.model.mean_loss(params, self.state.buffers, symbols, labels)
         # The sum over R only starts the backward pass: replicas share no parameter.
         grads = torch.autograd.grad(loss.sum(), list(params.values()))
         accuracy = correct.double().mean(1)
@@ -154,7 +151,7 @@ class Fleet:
         batches = -(-CHECK_SEQUENCES // size)
         symbols, labels = self.batch(0, CHECK, batches * size)
         parts = [
-            self.model.loss(self.params, self.state.buffers, *part, training=True)[:2]
+            self.model.losses(self.params, self.state.buffers, *part, training=True)[:2]
             for part in zip(symbols.chunk(batches, 1), labels.chunk(batches, 1), strict=True)
         ]
         losses, correct = (torch.cat(column, 1) for column in zip(*parts, strict=True))
@@ -172,7 +169,7 @@ class Fleet:
         """
         size, batches = self.config.batch_size, self.config.eval_batches
         symbols, labels = self.batch(step, TEST, batches * size)
-        losses, correct, _ = self.model.loss(
+        losses, correct, _ = self.model.losses(
             self.params, self.state.buffers, symbols, labels, training=False
         )
         return losses.view(-1, batches, size).mean(2), correct.double().mean(1)

@@ -22,45 +22,35 @@ from hw2exp.kernel import kernel
 
 
 @kernel
-def forward(x: Any, weights: Any, h: Any, kept: Any) -> None:
-    """Compute all states.
+def forward(x: Any, weights: Any, r: Any, h: Any, kept: Any) -> None:
+    """Compute the states of 16 sequences of a replica.
 
     Args:
-        x: inputs, ``(R, N, T, I, 16)``.
+        x: inputs, ``(T, I, 16)``.
         weights: S_0 ``(R, I, I)``, V_0 ``(R, H, I)``, and S, V of all lags ``(R, KH, H)``.
-        h: ``(R, N, T+1, H, 16)``; state t comes to place t + 1, zeros stand at place 0.
-        kept: for the way back, each ``(R, N, T, ·, 16)``: attention a (1 + K rows), scores w (K),
+        r: the replica.
+        h: ``(T+1, H, 16)``; state t comes to place t + 1, zeros stand at place 0.
+        kept: for the way back, each ``(T, ·, 16)``: attention a (1 + K rows), scores w (K),
             score gradients S_i h (KH), values v (KH), the input's value v_0 (H) and S_0 x (I).
     """
-    S_0, V_0, S, V = weights
-    R, N, T, I, _ = x.shape
-    H = S.shape[2]
-    K = S.shape[1] // H
-    for r in range(R):
-        for n in range(N):
-            xs, hs = x[r, n], h[r, n]
-            a, w, Sh, v, v_0, Sx = (
-                kept[0][r, n],
-                kept[1][r, n],
-                kept[2][r, n],
-                kept[3][r, n],
-                kept[4][r, n],
-                kept[5][r, n],
-            )
-            for t in range(T):
-                product(S_0[r], xs, t * I, Sx, t * I)
-                product(V_0[r], xs, t * I, v_0, t * H)
-                store(a, t * (K + 1), dot(xs, t * I, Sx, t * I, I) * 0.5)
-                for i in range(1, K + 1):
-                    score = load(w, (t - i) * K + i - 1) if i <= t else zeros(w)
-                    store(a, t * (K + 1) + i, score)
-                _softargmax(a, t * (K + 1), K + 1)
-                _mix(a, v_0, v, hs, t, K, H)
-                now = (t + 1) * H
-                product(S[r], hs, now, Sh, t * K * H)
-                product(V[r], hs, now, v, t * K * H)
-                for i in range(K):
-                    store(w, t * K + i, dot(hs, now, Sh, (t * K + i) * H, H) * 0.5)
+    S_0, V_0, S, V = weights[0][r], weights[1][r], weights[2][r], weights[3][r]
+    (T, I, _), (KH, H) = x.shape, S.shape
+    K = KH // H
+    a, w, Sh, v, v_0, Sx = kept
+    for t in range(T):
+        product(S_0, x, t * I, Sx, t * I)
+        product(V_0, x, t * I, v_0, t * H)
+        store(a, t * (K + 1), dot(x, t * I, Sx, t * I, I) * 0.5)
+        for i in range(1, K + 1):
+            score = load(w, (t - i) * K + i - 1) if i <= t else zeros(w)
+            store(a, t * (K + 1) + i, score)
+        _softargmax(a, t * (K + 1), K + 1)
+        _mix(a, v_0, v, h, t, K, H)
+        now = (t + 1) * H
+        product(S, h, now, Sh, t * K * H)
+        product(V, h, now, v, t * K * H)
+        for i in range(K):
+            store(w, t * K + i, dot(h, now, Sh, (t * K + i) * H, H) * 0.5)
 
 
 @kernel
@@ -79,71 +69,75 @@ def _softargmax(a: Any, row: Any, count: Any) -> None:
 
 
 @kernel
-def _mix(a: Any, v_0: Any, v: Any, hs: Any, t: Any, K: Any, H: Any) -> None:
+def _mix(a: Any, v_0: Any, v: Any, h: Any, t: Any, K: Any, H: Any) -> None:
     """h[t] = Σ a_i v_i."""
     attention = t * (K + 1)
     share = load(a, attention)
     for j in range(H):
-        store(hs, (t + 1) * H + j, share * load(v_0, t * H + j))
+        store(h, (t + 1) * H + j, share * load(v_0, t * H + j))
     for i in range(1, min(K, t) + 1):
         share, source = load(a, attention + i), ((t - i) * K + i - 1) * H
         for j in range(H):
             row = (t + 1) * H + j
-            store(hs, row, load(hs, row) + share * load(v, source + j))
+            store(h, row, load(h, row) + share * load(v, source + j))
 
 
 @kernel
 def backward(
-    x: Any, weights: Any, h: Any, kept: Any, delta: Any, gradients: Any, scratch: Any
+    x: Any,
+    weights: Any,
+    r: Any,
+    h: Any,
+    kept: Any,
+    delta: Any,
+    gradients: Any,
+    scratch: Any,
 ) -> None:
-    """Compute ∂ℓ/∂h[t] for all t, and the weights' gradients.
+    """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients.
 
     Args:
-        x: inputs, ``(R, N, T, I, 16)``.
+        x: inputs, ``(T, I, 16)``.
         weights: as in ``forward``.
+        r: the replica.
         h: from ``forward``.
         kept: from ``forward``.
-        delta: ``(R, N, T+1, H, 16)``; the last place holds ∂ℓ/∂h[T], the others are filled.
-        gradients: zeros, shaped as the weights.
+        delta: ``(T+1, H, 16)``; the last place holds ∂ℓ/∂h[T], the others are filled.
+        gradients: shaped as the weights.
         scratch: ∂ℓ/∂w ``(T, 1 + K, 16)``, two weighted vectors ``(T, H, 16)`` and ``(T, I, 16)``.
     """
-    V = weights[3]
-    R, N, T, I, _ = x.shape
-    H = V.shape[2]
-    K = V.shape[1] // H
+    V = weights[3][r]
+    (T, I, _), (KH, H) = x.shape, V.shape
+    K = KH // H
+    a, _, Sh, v, v_0, _ = kept
     dw, weighted, weighted_x = scratch
-    for r in range(R):
-        for n in range(N):
-            xs, hs, dh = x[r, n], h[r, n], delta[r, n]
-            a, Sh, v, v_0 = kept[0][r, n], kept[2][r, n], kept[3][r, n], kept[4][r, n]
-            for row in range(T * H):
-                store(dh, row, zeros(dh))
-            for t in range(T - 1, -1, -1):
-                now, attention = (t + 1) * H, t * (K + 1)
-                mean = dot(hs, now, dh, now, H)
-                away = dot(v_0, t * H, dh, now, H) - mean
-                store(dw, attention, load(a, attention) * away)
-                for i in range(1, min(K, t) + 1):
-                    source, state = ((t - i) * K + i - 1) * H, (t - i + 1) * H
-                    share = load(a, attention + i)
-                    of_score = share * (dot(v, source, dh, now, H) - mean)
-                    store(dw, attention + i, of_score)
-                    for j in range(H):
-                        store(weighted, j, share * load(dh, now + j))
-                        grown = load(dh, state + j) + of_score * load(Sh, source + j)
-                        store(dh, state + j, grown)
-                    add_product(V[r, (i - 1) * H : i * H].T, weighted, 0, dh, state)
-            _scale(dw, 0, K + 1, xs, 0, I, T, 0.5, weighted_x)
-            add_outer(weighted_x, 0, xs, 0, T, gradients[0][r])
-            _scale(a, 0, K + 1, dh, H, H, T, 1.0, weighted)
-            add_outer(weighted, 0, xs, 0, T, gradients[1][r])
-            for i in range(1, min(K, T - 1) + 1):
-                own, seen = slice((i - 1) * H, i * H), T - i
-                first = i * (K + 1) + i
-                _scale(dw, first, K + 1, hs, H, H, seen, 0.5, weighted)
-                add_outer(weighted, 0, hs, H, seen, gradients[2][r, own])
-                _scale(a, first, K + 1, dh, (i + 1) * H, H, seen, 1.0, weighted)
-                add_outer(weighted, 0, hs, H, seen, gradients[3][r, own])
+    for row in range(T * H):
+        store(delta, row, zeros(delta))
+    for t in range(T - 1, -1, -1):
+        now, attention = (t + 1) * H, t * (K + 1)
+        mean = dot(h, now, delta, now, H)
+        away = dot(v_0, t * H, delta, now, H) - mean
+        store(dw, attention, load(a, attention) * away)
+        for i in range(1, min(K, t) + 1):
+            source, state = ((t - i) * K + i - 1) * H, (t - i + 1) * H
+            share = load(a, attention + i)
+            of_score = share * (dot(v, source, delta, now, H) - mean)
+            store(dw, attention + i, of_score)
+            for j in range(H):
+                store(weighted, j, share * load(delta, now + j))
+                grown = load(delta, state + j) + of_score * load(Sh, source + j)
+                store(delta, state + j, grown)
+            add_product(V[(i - 1) * H : i * H].T, weighted, 0, delta, state)
+    _scale(dw, 0, K + 1, x, 0, I, T, 0.5, weighted_x)
+    add_outer(weighted_x, 0, x, 0, T, gradients[0][r])
+    _scale(a, 0, K + 1, delta, H, H, T, 1.0, weighted)
+    add_outer(weighted, 0, x, 0, T, gradients[1][r])
+    for i in range(1, min(K, T - 1) + 1):
+        own, seen = slice((i - 1) * H, i * H), T - i
+        first = i * (K + 1) + i
+        _scale(dw, first, K + 1, h, H, H, seen, 0.5, weighted)
+        add_outer(weighted, 0, h, H, seen, gradients[2][r, own])
+        _scale(a, first, K + 1, delta, (i + 1) * H, H, seen, 1.0, weighted)
+        add_outer(weighted, 0, h, H, seen, gradients[3][r, own])
 
 
 @kernel

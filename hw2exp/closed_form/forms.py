@@ -20,11 +20,11 @@ class ClosedForm:
     """A cell's kernels, and what they are called with.
 
     Args:
-        forward: computes the states.
-        backward: computes ∂ℓ/∂h[t] for all t, and the weights' gradients.
+        forward: computes the states of 16 sequences.
+        backward: computes ∂ℓ/∂h[t] for all t, and adds to the weights' gradients.
         weights: the kernels' weights from the cell's parameters, each ``(R, ·, ·)``; autograd
             takes a gradient from the former to the latter.
-        kept: shapes ``(T, rows)`` of what forward keeps for backward, for each 16 sequences.
+        kept: shapes ``(T, rows)`` of what forward keeps for backward.
         scratch: shapes ``(·, rows)`` of what backward needs besides.
         ones: a one stands below the input, which makes a bias a column of the weights.
     """
@@ -77,17 +77,12 @@ def biased_weights(params: Params) -> tuple[Tensor, ...]:
 
 
 def _elman(relu: bool) -> ClosedForm:
-    def forward(x: Any, weights: Any, h: Any, kept: Any) -> None:
-        rnn.forward(x, weights, h, relu)
-
-    def backward(x: Any, weights: Any, h: Any, kept: Any, *rest: Any) -> None:
-        rnn.backward(x, weights, h, relu, *rest)
-
+    forward, backward = rnn.make(relu)
     return ClosedForm(
         forward,
         backward,
         biased_weights,
-        kept=lambda T, I, H, K: [],
+        kept=lambda T, I, H, K: [(1, 1)],
         scratch=lambda T, I, H, K: [(T, H)],
         ones=True,
     )

@@ -18,66 +18,68 @@ from hw2exp.kernel import kernel
 
 
 @kernel
-def forward(x: Any, weights: Any, h: Any, kept: Any) -> None:
-    """Compute all states.
+def forward(x: Any, weights: Any, r: Any, h: Any, kept: Any) -> None:
+    """Compute the states of 16 sequences of a replica.
 
     Args:
-        x: inputs, ``(R, N, T, I, 16)``.
-        weights: W_x, W_c, W_h.
-        h: ``(R, N, T+1, H, 16)``; state t comes to place t + 1, zeros stand at place 0.
-        kept: c and d for the way back, each ``(R, N, T, H, 16)``.
+        x: inputs, ``(T, I, 16)``.
+        weights: W_x and W_c ``(R, H, I)``, W_h ``(R, H, H)``.
+        r: the replica.
+        h: ``(T+1, H, 16)``; state t comes to place t + 1, zeros stand at place 0.
+        kept: c and d for the way back, each ``(T, H, 16)``.
     """
-    W_x, W_c, W_h = weights
-    R, N, T, I, _ = x.shape
-    H = W_h.shape[1]
-    for r in range(R):
-        for n in range(N):
-            xs, hs, c, d = x[r, n], h[r, n], kept[0][r, n], kept[1][r, n]
-            for t in range(T):
-                now, after = t * H, (t + 1) * H
-                product(W_x[r], xs, t * I, d, now)
-                product(W_c[r], xs, t * I, c, now)
-                add_product(W_h[r], hs, now, c, now)
-                for j in range(H):
-                    gate, u = sigmoid(load(c, now + j)), load(d, now + j)
-                    difference = load(hs, now + j) - u
-                    store(c, now + j, gate)
-                    store(d, now + j, difference)
-                    store(hs, after + j, u + gate * difference)
+    W_x, W_c, W_h = weights[0][r], weights[1][r], weights[2][r]
+    (T, I, _), H = x.shape, len(W_h)
+    c, d = kept
+    for t in range(T):
+        now, after = t * H, (t + 1) * H
+        product(W_x, x, t * I, d, now)
+        product(W_c, x, t * I, c, now)
+        add_product(W_h, h, now, c, now)
+        for j in range(H):
+            gate, u = sigmoid(load(c, now + j)), load(d, now + j)
+            difference = load(h, now + j) - u
+            store(c, now + j, gate)
+            store(d, now + j, difference)
+            store(h, after + j, u + gate * difference)
 
 
 @kernel
 def backward(
-    x: Any, weights: Any, h: Any, kept: Any, delta: Any, gradients: Any, scratch: Any
+    x: Any,
+    weights: Any,
+    r: Any,
+    h: Any,
+    kept: Any,
+    delta: Any,
+    gradients: Any,
+    scratch: Any,
 ) -> None:
-    """Compute ∂ℓ/∂h[t] for all t, and the weights' gradients.
+    """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients.
 
     Args:
-        x: inputs, ``(R, N, T, I, 16)``.
-        weights: W_x, W_c, W_h.
+        x: inputs, ``(T, I, 16)``.
+        weights: W_x and W_c ``(R, H, I)``, W_h ``(R, H, H)``.
+        r: the replica.
         h: from ``forward``.
         kept: from ``forward``.
-        delta: ``(R, N, T+1, H, 16)``; the last place holds ∂ℓ/∂h[T], the others are filled.
-        gradients: zeros, shaped as the weights.
+        delta: ``(T+1, H, 16)``; the last place holds ∂ℓ/∂h[T], the others are filled.
+        gradients: shaped as the weights.
         scratch: two arrays ``(T, H, 16)``.
     """
-    W_h = weights[2]
-    R, N, T = x.shape[:3]
-    H = W_h.shape[1]
+    W_hT = weights[2][r].T
+    T, H = len(x), len(W_hT)
+    c, d = kept
     dz, du = scratch
-    for r in range(R):
-        W_hT = W_h[r].T
-        for n in range(N):
-            xs, hs, c, d, dh = x[r, n], h[r, n], kept[0][r, n], kept[1][r, n], delta[r, n]
-            for t in range(T - 1, -1, -1):
-                before, now = t * H, (t + 1) * H
-                for j in range(H):
-                    gate, out = load(c, before + j), load(dh, now + j)
-                    rest = out * (1.0 - gate)
-                    store(du, before + j, rest)
-                    store(dz, before + j, rest * gate * load(d, before + j))
-                    store(dh, before + j, out * gate)
-                add_product(W_hT, dz, before, dh, before)
-            add_outer(du, 0, xs, 0, T, gradients[0][r])
-            add_outer(dz, 0, xs, 0, T, gradients[1][r])
-            add_outer(dz, 0, hs, 0, T, gradients[2][r])
+    for t in range(T - 1, -1, -1):
+        before, now = t * H, (t + 1) * H
+        for j in range(H):
+            gate, out = load(c, before + j), load(delta, now + j)
+            rest = out * (1.0 - gate)
+            store(du, before + j, rest)
+            store(dz, before + j, rest * gate * load(d, before + j))
+            store(delta, before + j, out * gate)
+        add_product(W_hT, dz, before, delta, before)
+    add_outer(du, 0, x, 0, T, gradients[0][r])
+    add_outer(dz, 0, x, 0, T, gradients[1][r])
+    add_outer(dz, 0, h, 0, T, gradients[2][r])

@@ -18,81 +18,81 @@ from hw2exp.kernel import kernel
 
 
 @kernel
-def forward(x: Any, weights: Any, h: Any, kept: Any) -> None:
-    """Compute all states.
+def forward(x: Any, weights: Any, r: Any, h: Any, kept: Any) -> None:
+    """Compute the states of 16 sequences of a replica.
 
     Args:
-        x: inputs with a one below them, ``(R, N, T, I+1, 16)``.
+        x: inputs with a one below them, ``(T, I+1, 16)``.
         weights: W ``(R, 4H, I+1)`` and U ``(R, 4H, H)``.
-        h: ``(R, N, T+1, H, 16)``; state t comes to place t + 1, zeros stand at place 0.
-        kept: for the way back: the gates ``(R, N, T, 4H, 16)``, c with zeros at place 0
-            ``(R, N, T+1, H, 16)``, and tanh(c) ``(R, N, T, H, 16)``.
+        r: the replica.
+        h: ``(T+1, H, 16)``; state t comes to place t + 1, zeros stand at place 0.
+        kept: for the way back: the gates ``(T, 4H, 16)``, c with zeros at place 0
+            ``(T+1, H, 16)``, and tanh(c) ``(T, H, 16)``.
     """
-    W, U = weights
-    R, N, T, I, _ = x.shape
-    H = U.shape[2]
-    for r in range(R):
-        for n in range(N):
-            xs, hs = x[r, n], h[r, n]
-            gates, cell, squashed = kept[0][r, n], kept[1][r, n], kept[2][r, n]
-            for j in range(H):
-                store(cell, j, zeros(x))
-            for t in range(T):
-                z, before, after = t * 4 * H, t * H, (t + 1) * H
-                product(W[r], xs, t * I, gates, z)
-                add_product(U[r], hs, before, gates, z)
-                for j in range(H):
-                    i, f = sigmoid(load(gates, z + j)), sigmoid(load(gates, z + H + j))
-                    g, o = tanh(load(gates, z + 2 * H + j)), sigmoid(load(gates, z + 3 * H + j))
-                    c = f * load(cell, before + j) + i * g
-                    flat = tanh(c)
-                    store(gates, z + j, i)
-                    store(gates, z + H + j, f)
-                    store(gates, z + 2 * H + j, g)
-                    store(gates, z + 3 * H + j, o)
-                    store(cell, after + j, c)
-                    store(squashed, before + j, flat)
-                    store(hs, after + j, o * flat)
+    W, U = weights[0][r], weights[1][r]
+    (T, I, _), H = x.shape, U.shape[1]
+    gates, cell, squashed = kept
+    for j in range(H):
+        store(cell, j, zeros(x))
+    for t in range(T):
+        z, before, after = t * 4 * H, t * H, (t + 1) * H
+        product(W, x, t * I, gates, z)
+        add_product(U, h, before, gates, z)
+        for j in range(H):
+            i, f = sigmoid(load(gates, z + j)), sigmoid(load(gates, z + H + j))
+            g, o = tanh(load(gates, z + 2 * H + j)), sigmoid(load(gates, z + 3 * H + j))
+            c = f * load(cell, before + j) + i * g
+            flat = tanh(c)
+            store(gates, z + j, i)
+            store(gates, z + H + j, f)
+            store(gates, z + 2 * H + j, g)
+            store(gates, z + 3 * H + j, o)
+            store(cell, after + j, c)
+            store(squashed, before + j, flat)
+            store(h, after + j, o * flat)
 
 
 @kernel
 def backward(
-    x: Any, weights: Any, h: Any, kept: Any, delta: Any, gradients: Any, scratch: Any
+    x: Any,
+    weights: Any,
+    r: Any,
+    h: Any,
+    kept: Any,
+    delta: Any,
+    gradients: Any,
+    scratch: Any,
 ) -> None:
-    """Compute ∂ℓ/∂h[t] for all t, and the weights' gradients.
+    """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients.
 
     Args:
         x: as in ``forward``.
         weights: as in ``forward``.
+        r: the replica.
         h: from ``forward``.
         kept: from ``forward``.
-        delta: ``(R, N, T+1, H, 16)``; the last place holds ∂ℓ/∂h[T], the others are filled.
-        gradients: zeros, shaped as the weights.
+        delta: ``(T+1, H, 16)``; the last place holds ∂ℓ/∂h[T], the others are filled.
+        gradients: shaped as the weights.
         scratch: ∂ℓ/∂z ``(T, 4H, 16)`` and ∂ℓ/∂c ``(H, 16)``.
     """
-    _, U = weights
-    R, N, T = x.shape[:3]
-    H = U.shape[2]
+    U_T = weights[1][r].T
+    T, H = len(x), len(U_T)
+    gates, cell, squashed = kept
     dz, dc = scratch
-    for r in range(R):
-        U_T = U[r].T
-        for n in range(N):
-            xs, hs, dh = x[r, n], h[r, n], delta[r, n]
-            gates, cell, squashed = kept[0][r, n], kept[1][r, n], kept[2][r, n]
-            for j in range(H):
-                store(dc, j, zeros(x))
-            for t in range(T - 1, -1, -1):
-                z, before, now = t * 4 * H, t * H, (t + 1) * H
-                for j in range(H):
-                    i, f = load(gates, z + j), load(gates, z + H + j)
-                    g, o = load(gates, z + 2 * H + j), load(gates, z + 3 * H + j)
-                    out, flat = load(dh, now + j), load(squashed, before + j)
-                    e = load(dc, j) + out * o * (1.0 - flat * flat)
-                    store(dz, z + j, e * g * i * (1.0 - i))
-                    store(dz, z + H + j, e * load(cell, before + j) * f * (1.0 - f))
-                    store(dz, z + 2 * H + j, e * i * (1.0 - g * g))
-                    store(dz, z + 3 * H + j, out * flat * o * (1.0 - o))
-                    store(dc, j, e * f)
-                product(U_T, dz, z, dh, before)
-            add_outer(dz, 0, xs, 0, T, gradients[0][r])
-            add_outer(dz, 0, hs, 0, T, gradients[1][r])
+    for j in range(H):
+        store(dc, j, zeros(x))
+    for t in range(T - 1, -1, -1):
+        z, before, now = t * 4 * H, t * H, (t + 1) * H
+        for j in range(H):
+            i, f = load(gates, z + j), load(gates, z + H + j)
+            g, o = load(gates, z + 2 * H + j), load(gates, z + 3 * H + j)
+            out, flat = load(delta, now + j), load(squashed, before + j)
+            e = load(dc, j) + out * o * (1.0 - flat * flat)
+            store(dz, z + j, e * g * i * (1.0 - i))
+            store(dz, z + H + j, e * load(cell, before + j) * f * (1.0 - f))
+            store(dz, z + 2 * H + j, e * i * (1.0 - g * g))
+            store(dz, z + 3 * H + j, out * flat * o * (1.0 - o))
+            store(dc, j, e * f)
+        product(U_T, dz, z, delta, before)
+    add_outer(dz, 0, x, 0, T, gradients[0][r])
+    add_outer(dz, 0, h, 0, T, gradients[1][r])

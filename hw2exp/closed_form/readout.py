@@ -15,71 +15,58 @@ from hw2exp.kernel import kernel
 
 @kernel
 def forward(h: Any, W: Any, b: Any, labels: Any, p: Any, losses: Any, correct: Any) -> None:
-    """Compute every sequence's loss.
+    """Compute the loss of each of up to 16 sequences.
 
     Args:
-        h: states, ``(R, N, T+1, H, 16)``.
-        W: ``(R, C, H)``.
-        b: ``(R, C)``.
-        labels: ``(R, B)``.
-        p: ``(R, N, C, 16)``, to be filled with the probabilities.
-        losses: ``(R, B)``, to be filled.
-        correct: ``(R, B)``, to be filled: is the likeliest class the label? Not where y is NaN.
+        h: states, ``(T+1, H, 16)``.
+        W: ``(C, H)``.
+        b: ``(C,)``.
+        labels: as many as there are sequences.
+        p: ``(C, 16)``, to be filled with the probabilities.
+        losses: to be filled.
+        correct: to be filled: is the likeliest class the label? Not where y is NaN.
     """
-    R, C, H = W.shape
-    N, last, B = h.shape[1], (h.shape[2] - 1) * H, labels.shape[1]
-    for r in range(R):
-        for n in range(N):
-            y = p[r, n]
-            product(W[r], h[r, n], last, y, 0)
-            for lane in range(min(WIDTH, B - n * WIDTH)):
-                label = labels[r, n * WIDTH + lane]
-                top, best, broken = -math.inf, 0, False
-                for c in range(C):
-                    y[c, lane] += b[r, c]
-                    broken |= math.isnan(y[c, lane])
-                    if y[c, lane] > top:
-                        top, best = float(y[c, lane]), c
-                of_label = y[label, lane] - top
-                whole = 0.0
-                for c in range(C):
-                    y[c, lane] = math.exp(y[c, lane] - top)
-                    whole += y[c, lane]
-                for c in range(C):
-                    y[c, lane] /= whole
-                losses[r, n * WIDTH + lane] = math.log(whole) - of_label
-                correct[r, n * WIDTH + lane] = best == label and not broken
+    C, H = W.shape
+    product(W, h, (len(h) - 1) * H, p, 0)
+    for lane in range(len(labels)):
+        top, best, broken = -math.inf, 0, False
+        for c in range(C):
+            p[c, lane] += b[c]
+            broken |= math.isnan(p[c, lane])
+            if p[c, lane] > top:
+                top, best = float(p[c, lane]), c
+        of_label, whole = p[labels[lane], lane] - top, 0.0
+        for c in range(C):
+            p[c, lane] = math.exp(p[c, lane] - top)
+            whole += p[c, lane]
+        for c in range(C):
+            p[c, lane] /= whole
+        losses[lane] = math.log(whole) - of_label
+        correct[lane] = best == labels[lane] and not broken
 
 
 @kernel
-def backward(
-    h: Any, W: Any, labels: Any, p: Any, upstream: Any, delta: Any, dW: Any, db: Any, dy: Any
-) -> None:
-    """Compute the gradients.
+def backward(h: Any, W: Any, labels: Any, p: Any, share: Any, delta: Any, dW: Any, db: Any) -> None:
+    """Add to the gradients; ``p`` becomes that of the logits.
 
     Args:
-        h: states, ``(R, N, T+1, H, 16)``.
-        W: ``(R, C, H)``.
-        labels: ``(R, B)``.
+        h: states, ``(T+1, H, 16)``.
+        W: ``(C, H)``.
+        labels: as many as there are sequences.
         p: from ``forward``.
-        upstream: the gradient of what is minimized by each sequence's loss, ``(R, B)``.
-        delta: ``(R, N, T+1, H, 16)``, whose last place is filled.
-        dW: zeros ``(R, C, H)``.
-        db: zeros ``(R, C)``.
-        dy: scratch, ``(C, 16)``.
+        share: of a sequence in what is minimized, 1/B.
+        delta: ``(T+1, H, 16)``, whose last place is filled.
+        dW: ``(C, H)``.
+        db: ``(C,)``.
     """
-    R, C, H = W.shape
-    N, last, B = h.shape[1], (h.shape[2] - 1) * H, labels.shape[1]
-    for r in range(R):
-        W_T = W[r].T
-        for n in range(N):
-            for lane in range(WIDTH):
-                b = n * WIDTH + lane
-                for c in range(C):
-                    if b < B:
-                        dy[c, lane] = (p[r, n, c, lane] - (c == labels[r, b])) * upstream[r, b]
-                        db[r, c] += dy[c, lane]
-                    else:
-                        dy[c, lane] = 0.0
-            add_outer(dy, 0, h[r, n], last, 1, dW[r])
-            product(W_T, dy, 0, delta[r, n], last)
+    C, H = W.shape
+    last = (len(h) - 1) * H
+    for c in range(C):
+        for lane in range(WIDTH):
+            if lane < len(labels):
+                p[c, lane] = (p[c, lane] - (c == labels[lane])) * share
+                db[c] += p[c, lane]
+            else:
+                p[c, lane] = 0.0
+    add_outer(p, 0, h, last, 1, dW)
+    product(W.T, p, 0, delta, last)

@@ -92,10 +92,10 @@ class Classifier:
         logits = product(params["readout_weight"], last, params["readout_bias"])  # (R, B, C)
         return logits, norm_pass.statistics() if training else buffers
 
-    def loss(
+    def losses(
         self, params: Params, buffers: State, symbols: Tensor, labels: Tensor, training: bool
     ) -> tuple[Tensor, Tensor, State]:
-        """Judge the scores, by the closed form where there is one.
+        """Judge each sequence, by the closed form where there is one.
 
         Args:
             params: the parameters, each ``(R, ...)``.
@@ -109,9 +109,25 @@ class Classifier:
             running statistics after this pass.
         """
         if self.closed_form is not None:
-            return *self.closed_form(params, symbols, labels), buffers
+            return *self.closed_form.each(params, symbols, labels), buffers
         logits, after = self.forward(params, buffers, symbols, training)
         return cross_entropy(logits, labels), correct(logits, labels), after
+
+    def mean_loss(
+        self, params: Params, buffers: State, symbols: Tensor, labels: Tensor
+    ) -> tuple[Tensor, Tensor, State]:
+        """Judge a training batch: as ``losses``, but the mean ``(R,)``, which is differentiable.
+
+        Args:
+            params: the parameters, each ``(R, ...)``.
+            buffers: the normalization's running statistics.
+            symbols: indices, ``(R, B, T)``.
+            labels: ``(R, B)``.
+        """
+        if self.closed_form is not None:
+            return *self.closed_form.mean(params, symbols, labels), buffers
+        losses, right, after = self.losses(params, buffers, symbols, labels, training=True)
+        return losses.mean(1), right, after
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

@@ -43,12 +43,15 @@ def problem(model, R, B, T, scale, seed, padding=0):
 
 
 def losses_and_gradients(model, params, symbols, labels):
-    losses, correct, _ = model.loss(params, {}, symbols, labels, training=True)
-    weights = torch.linspace(0.5, 2, losses.numel(), dtype=losses.dtype).view_as(losses)
+    losses, right, _ = model.losses(params, {}, symbols, labels, training=True)
+    mean, also_right, _ = model.mean_loss(params, {}, symbols, labels)
+    assert torch.equal(right, also_right)
+    torch.testing.assert_close(mean, losses.mean(1), equal_nan=True)
+    weights = torch.linspace(0.5, 2, len(mean), dtype=mean.dtype)
     grads = torch.autograd.grad(
-        (losses * weights).sum(), list(params.values()), materialize_grads=True
+        (mean * weights).sum(), list(params.values()), materialize_grads=True
     )
-    return losses.detach(), correct, grads
+    return losses.detach(), right, grads
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -78,11 +81,11 @@ def test_closed_form_equals_autograd(name, H, K, R, B, T, scale, seed, data):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_closed_form_against_finite_differences(name):
-    params, symbols, labels = problem(make(name, H=3), 2, 3, 4, 0.5, 0)
+    model = make(name, H=3, T=4)
+    params, symbols, labels = problem(model, 2, 3, 4, 0.5, 0)
 
     def loss(*values):
-        model = make(name, H=3, T=4)  # a pass of its own for every call
-        return model.loss(dict(zip(params, values, strict=True)), {}, symbols, labels, True)[0]
+        return model.mean_loss(dict(zip(params, values, strict=True)), {}, symbols, labels)[0]
 
     assert torch.autograd.gradcheck(loss, tuple(params.values()))
 
@@ -102,11 +105,14 @@ def test_the_gradient_of_every_state_is_kept(name):
         return state, tuple(state if c is state else c for c in carry)
 
     plain.cell.step = watch
-    plain.loss(params, {}, symbols, labels, True)[0].sum().backward()
-    fast.loss(params, {}, symbols, labels, True)[0].sum().backward()
-    expected = torch.stack([state.grad for state in states], 1)  # (R, T, B, H)
+    plain.mean_loss(params, {}, symbols, labels)[0].sum().backward()
+    expected = torch.stack([state.grad for state in states], 2)  # (R, B, T, H)
+    fast.mean_loss(params, {}, symbols, labels)
+    assert fast.closed_form.state_gradients is None
+    fast.closed_form.keeps_state_gradients = True
+    fast.mean_loss(params, {}, symbols, labels)
     torch.testing.assert_close(
-        fast.closed_form.state_gradients(), expected, rtol=TOLERANCE, atol=TOLERANCE
+        fast.closed_form.state_gradients, expected, rtol=TOLERANCE, atol=TOLERANCE
     )
 
 
@@ -159,21 +165,21 @@ def test_scores_far_apart_stay_finite():
             )
 
 
-def test_a_pass_can_be_gone_back_before_the_next_only():
+def test_two_passes_do_not_disturb_each_other():
     model = make("gated_rnn")
     params, symbols, labels = problem(model, 1, 4, 7, 0.5, 0)
-    first = model.loss(params, {}, symbols, labels, True)[0].sum()
-    first.backward(retain_graph=True)
-    model.loss(params, {}, symbols, labels, True)
-    with pytest.raises(RuntimeError, match="another pass"):
-        first.backward()
+    _, _, expected = losses_and_gradients(model, params, symbols, labels)
+    first = model.mean_loss(params, {}, symbols, labels)[0].sum()
+    model.mean_loss(params, {}, symbols.flip(1), labels)
+    grads = torch.autograd.grad(first * 0.5, list(params.values()))
+    assert all(torch.equal(own, reference) for own, reference in zip(grads, expected, strict=True))
 
 
-def test_many_sequences_are_judged_in_parts():
+def test_many_sequences_are_judged_at_once():
     fast, plain = make("lstm"), make("lstm", closed_form=False)
     params, symbols, labels = problem(plain, 2, 100, 7, 0.5, 0)
     with torch.no_grad():
-        mine, right, _ = fast.loss(params, {}, symbols, labels, False)
-        theirs, also_right, _ = plain.loss(params, {}, symbols, labels, False)
+        mine, right, _ = fast.losses(params, {}, symbols, labels, False)
+        theirs, also_right, _ = plain.losses(params, {}, symbols, labels, False)
     torch.testing.assert_close(mine, theirs)
     assert torch.equal(right, also_right)

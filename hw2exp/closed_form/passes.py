@@ -1,0 +1,120 @@
+"""One compiled pass over all replicas and sequences, 16 sequences at a time.
+
+All 16 go forward and back before the next begin, so that their states stay in the nearest cache,
+and memory doesn't grow with the fleet.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from hw2exp.closed_form import readout
+from hw2exp.closed_form.lanes import WIDTH
+from hw2exp.kernel import kernel
+
+
+@cache
+def make_passes(
+    forward: Callable[..., None], backward: Callable[..., None]
+) -> tuple[Callable[..., None], Callable[..., None]]:
+    """Make a cell's two passes.
+
+    Args:
+        forward: the cell's.
+        backward: the cell's.
+
+    Returns:
+        ``judge``, forward only, and ``learn``, forward and back.
+    """
+
+    @kernel
+    def judge(symbols: Any, labels: Any, weights: Any, W: Any, b: Any, work: Any, out: Any) -> None:
+        """Compute every sequence's loss.
+
+        Args:
+            symbols: ``(R, B, T)``.
+            labels: ``(R, B)``.
+            weights: the cell's, each ``(R, ·, ·)``.
+            W: of the readout, ``(R, C, H)``.
+            b: of the readout, ``(R, C)``.
+            work: x ``(T, I, 16)``, h ``(T+1, H, 16)``, p ``(C, 16)``, what the cell keeps, and
+                whether a one stands below the input.
+            out: losses and whether each is correct, ``(R, B)``, to be filled.
+        """
+        x, h, p, kept, ones = work
+        losses, correct = out
+        R, B, _ = symbols.shape
+        for r in range(R):
+            for i in range(0, B, WIDTH):
+                own = slice(i, min(i + WIDTH, B))
+                one_hot(symbols[r, own], x, ones)
+                forward(x, weights, r, h, kept)
+                readout.forward(h, W[r], b[r], labels[r, own], p, losses[r, own], correct[r, own])
+
+    @kernel
+    def learn(
+        symbols: Any,
+        labels: Any,
+        weights: Any,
+        W: Any,
+        b: Any,
+        work: Any,
+        out: Any,
+        way_back: Any,
+        gradients: Any,
+        into_readout: Any,
+        state_gradients: Any,
+    ) -> None:
+        """Compute every sequence's loss and the gradient of their mean.
+
+        Args:
+            symbols: as in ``judge``.
+            labels: as in ``judge``.
+            weights: as in ``judge``.
+            W: as in ``judge``.
+            b: as in ``judge``.
+            work: as in ``judge``.
+            out: as in ``judge``.
+            way_back: ∂ℓ/∂h[t] ``(T+1, H, 16)``, and the cell's scratch.
+            gradients: of the cell's weights, zeros.
+            into_readout: of W and b, zeros.
+            state_gradients: ``(R, B, T, H)``, to be filled with ∂ℓ/∂h[t]; or of length 0.
+        """
+        x, h, p, kept, ones = work
+        losses, correct = out
+        delta, scratch = way_back
+        dW, db = into_readout
+        R, B, _ = symbols.shape
+        for r in range(R):
+            for i in range(0, B, WIDTH):
+                own = slice(i, min(i + WIDTH, B))
+                one_hot(symbols[r, own], x, ones)
+                forward(x, weights, r, h, kept)
+                readout.forward(h, W[r], b[r], labels[r, own], p, losses[r, own], correct[r, own])
+                readout.backward(h, W[r], labels[r, own], p, 1 / B, delta, dW[r], db[r])
+                backward(x, weights, r, h, kept, delta, gradients, scratch)
+                if len(state_gradients):
+                    for lane in range(own.stop - i):
+                        state_gradients[r, i + lane] = delta[1:, :, lane]
+
+    return judge, learn
+
+
+@kernel
+def one_hot(symbols: Any, x: Any, ones: Any) -> None:
+    """Write symbols as input vectors; padding, and sequences that are not there, as zeros.
+
+    Args:
+        symbols: of up to 16 sequences, ``(·, T)``.
+        x: ``(T, I, 16)``, to be filled.
+        ones: the last of the I rows is one.
+    """
+    I = x.shape[1] - ones
+    x[:] = 0.0
+    for lane in range(len(symbols)):
+        for t in range(len(x)):
+            symbol = symbols[lane, t]
+            if symbol < I:
+                x[t, symbol, lane] = 1.0
+    if ones:
+        x[:, I] = 1.0
