@@ -7,11 +7,9 @@ from typing import Any
 from hw2exp.config.knob import Section, is_per_replica
 from hw2exp.config.schema import AttnRNN, TrainConfig
 
-WORKING_SET = 16 * 2**20
-"""Bytes that a fleet's states may take by default: more would fall out of a core's cache."""
-
-LARGEST = 64
-"""Runs in a fleet by default, at most: beyond, nothing is gained by company."""
+CLOSED_FORM, AUTOGRAD = 64, 32
+"""Runs in a fleet by default, at most, as measured: more gain little (by the closed form, the cost
+that a step has for a fleet of any size is by then a tenth of it), or take memory (autograd)."""
 
 Fleets = list[list[int]]
 
@@ -49,7 +47,7 @@ def group(configs: Sequence[TrainConfig], workers: int) -> Fleets:
     fleets = []
     for places in shapes.values():
         config = configs[places[0]]
-        # Neither beyond the cache, nor beyond a worker's share of all jobs.
+        # Not beyond a worker's share of all jobs.
         size = min(config.fleet_size or default_size(config), -(-len(configs) // workers))
         fleets += _cut(places, size, workers)
     return sorted(fleets, key=lambda fleet: -len(fleet) * _cost(configs[fleet[0]]))
@@ -64,27 +62,18 @@ def _cut(places: list[int], size: int, workers: int) -> Fleets:
 
 
 def default_size(config: TrainConfig) -> int:
-    """How many runs of a config suit the cache.
+    """How many runs of a config are best put together.
 
     Args:
         config: the run.
     """
-    return max(1, min(LARGEST, WORKING_SET // bytes_of_states(config)))
+    return CLOSED_FORM if config.closed_form and config.norm.name == "none" else AUTOGRAD
 
 
-def bytes_of_states(config: TrainConfig) -> int:
-    """Roughly what a run's states take during a step.
-
-    Args:
-        config: the run.
-    """
-    model, per_state = config.model, 5
-    if isinstance(model, AttnRNN):
-        per_state = 4 + 2 * model.lags
-    elif model.name in ("lstm", "attn_rnn_inf"):
-        per_state = 9
-    return 4 * per_state * config.batch_size * config.task.length[1] * model.hidden_size
-
-
-def _cost(config: TrainConfig) -> int:
-    return config.steps * bytes_of_states(config) * config.model.hidden_size
+def _cost(config: TrainConfig) -> float:
+    """Roughly, in proportion, what a run takes: its products, or autograd's many small steps."""
+    model = config.model
+    products = 1 + 2 * model.lags if isinstance(model, AttnRNN) else 4
+    slower = 1 if config.closed_form and config.norm.name == "none" else 30
+    sequence = config.batch_size * config.task.length[1]
+    return float(config.steps * sequence * model.hidden_size**2 * products * slower)

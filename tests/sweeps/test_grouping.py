@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw2exp.fleet import Fleet
-from hw2exp.sweeps.grouping import LARGEST, bytes_of_states, default_size, group, shape_key
+from hw2exp.sweeps.grouping import default_size, group, shape_key
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +63,3 @@ def test_sizes_are_even_and_below_the_limit(gated, jobs_count, workers, size):
     assert max(sizes) <= (size or default_size(config))
     assert max(sizes) - min(sizes) <= 1
     assert max(sizes) <= -(-jobs_count // workers)
-
-
-def test_a_default_fleet_suits_the_cache(compose):
-    assert 8 <= default_size(compose("model=gated_rnn")) <= LARGEST
-    large = compose("model=attn_rnn", "model.hidden_size=1024", "model.lags=8")
-    assert default_size(large) == 1
-    assert bytes_of_states(large) > bytes_of_states(compose("model=attn_rnn"))
