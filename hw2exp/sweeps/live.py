@@ -27,6 +27,7 @@ class SweepTable:
     Args:
         fleets: the configs of each fleet.
         paths: the file in which each fleet says how far it is.
+        show: whether to write anything.
         console: where to write.
     """
 
@@ -34,10 +35,12 @@ class SweepTable:
         self,
         fleets: Sequence[Sequence[TrainConfig]],
         paths: Sequence[Path],
+        show: bool = True,
         console: Console | None = None,
     ) -> None:
         self.fleets = fleets
         self.paths = paths
+        self.show = show
         self.console = console or Console(highlight=False)
         self.total = sum(len(fleet) * fleet[0].steps for fleet in fleets)
         self._done: dict[int, Sequence[Outcome]] = {}
@@ -45,7 +48,7 @@ class SweepTable:
 
     def __enter__(self) -> Self:
         self._began = self._shown = time.monotonic()
-        if self.console.is_terminal:
+        if self.show and self.console.is_terminal:
             self._live = Live(console=self.console, auto_refresh=False, transient=True)
             self._live.__enter__()
         return self
@@ -73,7 +76,7 @@ class SweepTable:
         now = time.monotonic()
         if self._live is not None:
             self._live.update(self._table(now - self._began), refresh=True)
-        elif now - self._shown > PLAIN_SECONDS:
+        elif self.show and now - self._shown > PLAIN_SECONDS:
             self._shown = now
             say(self._summary(self._all(), now - self._began))
 

@@ -5,7 +5,6 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +65,8 @@ def run_sweep(
         for number, fleet in enumerate(fleets):
             own_configs, own_folders = _of(fleet, configs, folders)
             futures[executor.submit(train_fleet, own_configs, own_folders, paths[number])] = number
-        table = SweepTable([[configs[job] for job in fleet] for fleet in fleets], paths)
-        with table if show else nullcontext():
+        table = SweepTable([[configs[job] for job in fleet] for fleet in fleets], paths, show)
+        with table:
             for future in _ended(futures, table, interrupted, executor):
                 number = futures[future]
                 own_outcomes = _outcomes(future, _of(fleets[number], folders)[0])

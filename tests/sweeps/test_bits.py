@@ -1,0 +1,131 @@
+"""What a run gives alone it gives in any fleet: the digests by which two runs are compared."""
+
+from itertools import product
+
+import pytest
+
+from hw2exp.fleet_run import run_fleet
+from hw2exp.sweeps.executor import WorkerExecutor
+from hw2exp.sweeps.sweep import run_sweep
+
+SHORT = (
+    "steps=12",
+    "eval_every=5",
+    "eval_batches=2",
+    "log_every=4",
+    "task=easy",
+    "plot=false",
+    "check_initial_loss=off",
+    # odd sizes, so that rows do not fill whole vector registers
+    "batch_size=5",
+    "model.hidden_size=7",
+)
+MODELS = (
+    ["model=gated_rnn"],
+    ["model=attn_rnn"],
+    ["model=attn_rnn_inf"],
+    ["model=rnn"],
+    ["model=rnn", "model.nonlinearity=relu"],
+    ["model=lstm"],
+)
+OPTIMIZERS = ("sgd", "rmsprop", "adam")
+CLIPS = ("none", "norm", "value", "zclip")
+SCHEDULES = ("constant", "step", "cosine", "warmup_cosine", "plateau")
+
+
+@pytest.fixture
+def run(tmp_path_factory):
+    """Run a fleet and give the digests of each replica."""
+
+    def run(configs):
+        folder = tmp_path_factory.mktemp("fleet")
+        folders = [folder / str(place) for place in range(len(configs))]
+        return digests(run_fleet(configs, folders, show=False))
+
+    return run
+
+
+def digests(results):
+    return [(r.status, r.step, r.parameters_sha256, r.metrics_sha256) for r in results]
+
+
+def three(base):
+    """Two seeds, and one that diverges within some steps where the optimizer lets it."""
+    wild = base.optimizer.model_copy(update={"lr": 1e30})
+    return [
+        base,
+        base.model_copy(update={"seed": 1, "optimizer": wild}),
+        base.model_copy(update={"seed": 2}),
+    ]
+
+
+def many(base):
+    """Sixty-four, in which the three stand apart and in another order."""
+    others = [base.model_copy(update={"seed": seed}) for seed in range(10, 71)]
+    first, second, third = three(base)
+    return [*others[:20], third, *others[20:50], second, first, *others[50:]], [52, 51, 20]
+
+
+def compose_one(compose, model, optimizer, clip, schedule):
+    extra = ["schedule.warmup_steps=3"] if schedule == "warmup_cosine" else []
+    choices = [f"optimizer={optimizer}", f"clip={clip}", f"schedule={schedule}", *extra]
+    return compose(*SHORT, *model, *choices)
+
+
+def assert_the_same_in_company(base, run):
+    alone = [run([config])[0] for config in three(base)]
+    assert run(three(base)) == alone
+    fleet, places = many(base)
+    together = run(fleet)
+    assert [together[place] for place in places] == alone
+    return alone
+
+
+SAMPLE = [
+    (MODELS[0], "sgd", "norm", "step"),
+    (MODELS[1], "rmsprop", "zclip", "cosine"),
+    (MODELS[2], "adam", "value", "warmup_cosine"),
+    (MODELS[3], "rmsprop", "none", "plateau"),
+    (MODELS[4], "sgd", "none", "constant"),
+    (MODELS[5], "adam", "norm", "constant"),
+]
+
+
+@pytest.mark.parametrize("choices", SAMPLE, ids=str)
+def test_a_sample(compose, run, choices):
+    assert_the_same_in_company(compose_one(compose, *choices), run)
+
+
+def test_a_neighbour_does_diverge_and_leave(compose, run):
+    base = compose_one(compose, MODELS[4], "sgd", "none", "constant")
+    statuses = [status for status, *_ in assert_the_same_in_company(base, run)]
+    assert statuses == ["finished", "diverged", "finished"]
+
+
+def test_autograd_and_norms_too(compose, run):
+    for extra in (["closed_form=false"], ["norm=batch"], ["norm=layer"]):
+        assert_the_same_in_company(compose(*SHORT, "model=attn_rnn", *extra), run)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", MODELS, ids=" ".join)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_the_product(compose, run, model, optimizer):
+    for clip, schedule in product(CLIPS, SCHEDULES):
+        assert_the_same_in_company(compose_one(compose, model, optimizer, clip, schedule), run)
+
+
+def test_one_worker_or_four_and_any_size_of_fleet(compose, run, tmp_path):
+    base = compose(*SHORT, "model=attn_rnn")
+    configs = [
+        config.model_copy(update={"seed": config.seed + 3 * i})
+        for i in range(3)
+        for config in three(base)
+    ]
+    alone = [run([config])[0] for config in configs]
+    for workers, size in ((1, 0), (4, 0), (2, 2)):
+        chosen = [c.model_copy(update={"workers": workers, "fleet_size": size}) for c in configs]
+        folders = [tmp_path / f"{workers}-{size}" / str(i) for i in range(len(configs))]
+        with WorkerExecutor(workers) as executor:
+            results = run_sweep(chosen, folders, executor=executor, show=False)
+        assert digests(results) == alone
