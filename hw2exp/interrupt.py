@@ -1,6 +1,7 @@
 """Signals that ask a run to stop: the step is finished, the records are written."""
 
 import signal
+import threading
 from collections.abc import Sequence
 from types import FrameType, TracebackType
 from typing import Any, Self
@@ -10,6 +11,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 class Interrupt:
     """While entered, notes the first of some signals; a second one ends the process at once.
+
+    Outside the main thread, where Python knows no signals, it notes none.
 
     Args:
         signals: which; by default SIGINT and SIGTERM.
@@ -30,7 +33,8 @@ class Interrupt:
         return 0 if self.signal is None else 128 + self.signal
 
     def __enter__(self) -> Self:
-        self._before = {number: signal.signal(number, self._note) for number in self.signals}
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._note) for number in self.signals}
         return self
 
     def __exit__(

@@ -1,0 +1,148 @@
+"""From Python: the same overrides as the command, and what it gives as frames."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hw2exp.config.choices import OPERATIONAL
+from hw2exp.records.run_dir import RunResult
+from hw2exp.records.tensorboard import flatten
+
+if TYPE_CHECKING:
+    import polars
+
+    from hw2exp.train import Ended
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that has ended.
+
+    Args:
+        folder: its run folder.
+        config: its config, flat: by dotted key.
+        result: what ``result.json`` holds.
+    """
+
+    folder: Path
+    config: dict[str, Any]
+    result: RunResult
+
+    @cached_property
+    def metrics(self) -> "polars.DataFrame":
+        """A row a logged step; the columns are those of ``metrics.parquet``."""
+        from hw2exp.records.metrics import read_metrics
+
+        return read_metrics(self.folder / "metrics.parquet")
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep that has ended.
+
+    Args:
+        folder: the folder of its jobs' run folders.
+        jobs: each job that has ended well, by its number.
+        failed: why others have no result, by their numbers.
+    """
+
+    folder: Path
+    jobs: dict[int, Run]
+    failed: dict[int, Exception]
+
+    @cached_property
+    def results(self) -> "polars.DataFrame":
+        """A row a job: what distinguishes its config, and its result."""
+        import polars
+
+        configs = [job.config for job in self.jobs.values()]
+        keys = dict.fromkeys(key for config in configs for key in config)
+        varying = [key for key in keys if len({repr(own.get(key)) for own in configs}) > 1]
+        rows = [
+            {"job": number, **{key: job.config.get(key) for key in varying}, **_row(job.result)}
+            for number, job in self.jobs.items()
+        ]
+        return polars.DataFrame(rows, infer_schema_length=None)
+
+    @cached_property
+    def metrics(self) -> "polars.DataFrame":
+        """The metrics of all jobs below each other, with the number of each in ``job``."""
+        import polars
+
+        frames = [
+            job.metrics.select(polars.lit(number).alias("job"), polars.all())
+            for number, job in self.jobs.items()
+        ]
+        return polars.concat(frames) if frames else polars.DataFrame()
+
+
+def run(*overrides: str) -> Run:
+    """Train one run, as ``python -m hw2exp.train OVERRIDE…`` does.
+
+    Args:
+        overrides: as on the command line, ``"model=attn_rnn"``.
+
+    Raises:
+        ConfigError: an input that can't be run.
+        InitialLossError: training would not start at ln 4.
+        MemoryError: it doesn't fit into memory.
+    """
+    (ended,) = _execute(overrides)
+    if isinstance(ended.outcome, Exception):
+        raise ended.outcome
+    return Run(ended.folder, _flat(ended), ended.outcome)
+
+
+def sweep(*overrides: str) -> Sweep:
+    """Train every combination, as ``python -m hw2exp.train -m OVERRIDE…`` does.
+
+    In a script, call it below ``if __name__ == "__main__":``, since its workers import the script.
+
+    Args:
+        overrides: as on the command line, ``"clip=none,norm"``, ``"seed=range(0,64)"``.
+
+    Raises:
+        ConfigError: an input that can't be run.
+    """
+    jobs = _execute(["-m", *overrides])
+    return Sweep(
+        jobs[0].folder.parent,
+        {
+            job.number: Run(job.folder, _flat(job), job.outcome)
+            for job in jobs
+            if isinstance(job.outcome, RunResult)
+        },
+        {job.number: job.outcome for job in jobs if isinstance(job.outcome, Exception)},
+    )
+
+
+def _execute(words: Sequence[str]) -> "list[Ended]":
+    from hw2exp.interrupt import Interrupt
+    from hw2exp.train import execute
+
+    with Interrupt() as interrupt:
+        return execute(words, interrupt)
+
+
+def _flat(ended: "Ended") -> dict[str, Any]:
+    return flatten(ended.config.model_dump(exclude=OPERATIONAL))
+
+
+def _row(result: RunResult) -> dict[str, Any]:
+    spikes = result.spikes
+    return {
+        "status": result.status,
+        "step": result.step,
+        "diverged_at": result.diverged_at,
+        "solved_at": result.solved_at,
+        "initial_loss": result.initial["loss"],
+        "initial_accuracy": result.initial["accuracy"],
+        **result.final,
+        "spikes": len(spikes),
+        "largest_spike": max((spike["loss"] for spike in spikes), default=None),
+        "seconds": result.seconds,
+        "parameters_sha256": result.parameters_sha256,
+        "metrics_sha256": result.metrics_sha256,
+    }
