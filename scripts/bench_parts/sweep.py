@@ -14,9 +14,9 @@ CORES = len(os.sched_getaffinity(0))
 JOBLIB = "hydra/launcher=joblib", f"hydra.launcher.n_jobs={CORES}", "threads=1"
 
 PEERS = {
-    "basic launcher, torch's default threads": (1, 3, ()),
-    "basic launcher, one thread": (1, 3, ("threads=1",)),
-    f"joblib launcher, n_jobs={CORES}, one thread each": (CORES, 3 * CORES, JOBLIB),
+    "basic launcher, torch's default threads": (1, 5, ()),
+    "basic launcher, one thread": (1, 5, ("threads=1",)),
+    f"joblib launcher, n_jobs={CORES}, one thread each": (CORES, 4 * CORES, JOBLIB),
 }
 """Each peer's name, jobs of the shorter and of the longer sample, and overrides."""
 
@@ -26,8 +26,8 @@ def main(quick: bool) -> None:
     print(
         f"{jobs} jobs: gated RNN (H 16), NORMAL, batch 32, {steps} steps; seconds from start to "
         f"exit on {CORES} cores. The peers' come from two samples: the shorter's time, and for all "
-        "other jobs the time that the longer's additional jobs took each. Median and range of "
-        f"{rounds} rounds.\n"
+        "other jobs the time that the longer's additional jobs took each. Median and range; "
+        f"rounds: {rounds}.\n"
     )
     sweeps = {"hw2exp, all files": (), "hw2exp, plot=false": ("plot=false",)}
     seconds: dict[str, list[float]] = {name: [] for name in [*sweeps, *PEERS]}
