@@ -1,0 +1,109 @@
+"""How near our training step comes to the time of its arithmetic alone."""
+
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from bench_parts.measure import Contender, alone, contest, one_core, row, spread, table
+from bench_parts.programs import our_steps
+
+B, H, K, T = 32, 16, 2, 41
+"""Batch, hidden units, lags, time steps: the defaults on NORMAL."""
+
+WIDTHS = {"gated_rnn": H, "attn_rnn": 3 * K * H}
+"""Rows of the matrix that a state is multiplied by."""
+
+FUNCTIONS = {"gated_rnn": ("sigmoids", H), "attn_rnn": ("exponentials", 1 + K)}
+"""Which transcendental function, and how many of it, a sequence needs at a time step."""
+
+
+def main(quick: bool) -> None:
+    sizes = (1, 16) if quick else (1, 8, 16, 32, 64)
+    print(
+        "The floor of a replica's step: T = 41 time steps, each with a forward product (W h) and "
+        "two backward ones (Wᵀ g, and g hᵀ for the gradient of W), 2·B·H·W operations each for a "
+        "matrix of W rows; and the sigmoids or exponentials. The input's products count as free "
+        "(look-ups), and so does everything else.\n"
+    )
+    with one_core():
+        for model in WIDTHS:
+            compare(model, sizes, 3 if quick else 15)
+            print()
+
+
+def compare(model: str, sizes: tuple[int, ...], rounds: int) -> None:
+    """Measure the rates, then our step at every R."""
+    width, (function, count) = WIDTHS[model], FUNCTIONS[model]
+    products, functions = alone(product_rate, width), alone(function_rate, function)
+    seconds = T * (3 * 2 * B * H * width / products + B * count / functions)
+    print(
+        f"{model}: {3 * T} products at {products / 1e9:.1f} GFLOP/s and {T * B * count} {function} "
+        f"at {functions / 1e6:.0f} million/s are {seconds * 1e6:.1f} µs, so at most "
+        f"{1 / seconds:.0f} replica-steps/s.\n"
+    )
+    mine = [Contender(our_steps, model, size) for size in sizes]
+    contest(mine, rounds)
+    table("R", "replica-steps/s", "share of the floor's speed, median (quartiles)")
+    for size, contender in zip(sizes, mine, strict=True):
+        speeds = sorted(contender.speeds)
+        share = [speed * seconds for speed in speeds]
+        row(size, f"{speeds[len(speeds) // 2]:.0f}", spread(share, 3))
+
+
+def product_rate(width: int) -> float:
+    """Operations per second of batched products: the three kinds, each in its best form."""
+    torch.set_num_threads(1)
+    at_once = product_seconds(width, T * B, H, repeats=20) / T  # the gradient of W for all t
+    times = (
+        product_seconds(B, H, width),
+        product_seconds(B, width, H),
+        min(product_seconds(width, B, H), at_once),
+    )
+    return 3 * 2 * B * H * width / sum(times)
+
+
+def product_seconds(m: int, k: int, n: int, repeats: int = 200) -> float:
+    """A replica's share of a batched product (m, k) × (k, n), of the best layout and R."""
+    return min(
+        fastest(lambda a=a, b=b, out=out: torch.bmm(a, b, out=out), repeats) / replicas
+        for replicas in (8, 16, 32, 64)
+        for a, b, out in layouts(replicas, m, k, n)
+    )
+
+
+def layouts(replicas: int, m: int, k: int, n: int) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """Operands and result of (m, k) × (k, n), each factor stored either way, and all transposed."""
+    shapes = [(m, k, n), (n, k, m)]
+    return [
+        (left, right, torch.empty(replicas, rows, columns))
+        for rows, inner, columns in shapes
+        for left in (torch.randn(replicas, rows, inner), torch.randn(replicas, inner, rows).mT)
+        for right in (
+            torch.randn(replicas, inner, columns),
+            torch.randn(replicas, columns, inner).mT,
+        )
+    ]
+
+
+def function_rate(name: str) -> float:
+    """Values per second, on tensors that fit into the cache."""
+    torch.set_num_threads(1)
+    function = {"sigmoids": torch.sigmoid, "exponentials": torch.exp}[name]
+    rates = []
+    for size in (4096, 16384, 65536):
+        x, out = torch.randn(size), torch.empty(size)
+        rates.append(size / fastest(lambda x=x, out=out: function(x, out=out)))
+    return max(rates)
+
+
+def fastest(work: Callable[[], object], repeats: int = 200, tries: int = 5) -> float:
+    """Seconds of one call, the best of several tries."""
+    times = []
+    for _ in range(tries):
+        began = time.process_time()
+        for _ in range(repeats):
+            work()
+        times.append((time.process_time() - began) / repeats)
+    return min(times)
