@@ -31,16 +31,16 @@ def forward(x: Any, weights: Any, r: Any, h: Any, kept: Any) -> None:
         r: the replica.
         h: ``(T+1, H, 16)``; state t comes to place t + 1, zeros stand at place 0.
         kept: for the way back, each ``(T, ·, 16)``: attention a (1 + K rows), scores w (K),
-            score gradients S_i h (KH), values v (KH), the input's value v_0 (H) and S_0 x (I).
+            score gradients S_i h (KH), values v (KH), the input's value v_0 (H); and scratch (I).
     """
     S_0, V_0, S, V = weights[0][r], weights[1][r], weights[2][r], weights[3][r]
     (T, I, _), (KH, H) = x.shape, S.shape
     K = KH // H
     a, w, Sh, v, v_0, Sx = kept
     for t in range(T):
-        product(S_0, x, t * I, Sx, t * I)
+        product(S_0, x, t * I, Sx, 0)
         product(V_0, x, t * I, v_0, t * H)
-        store(a, t * (K + 1), dot(x, t * I, Sx, t * I, I) * 0.5)
+        store(a, t * (K + 1), dot(x, t * I, Sx, 0, I) * 0.5)
         for i in range(1, K + 1):
             score = load(w, (t - i) * K + i - 1) if i <= t else zeros(w)
             store(a, t * (K + 1) + i, score)

@@ -30,8 +30,8 @@ def forward(x: Any, weights: Any, r: Any, h: Any, kept: Any) -> None:
         weights: S_0 ``(R, I, I)``, V_0 ``(R, H, I)``, S and V ``(R, H, H)``.
         r: the replica.
         h: ``(T+1, H, 16)``; state t comes to place t + 1, zeros stand at place 0.
-        kept: for the way back, each ``(T, ·, 16)``: the input's share a_0, top, z and the
-            score w (4 rows), S h (H), the values v (H) and v_0 (H), S_0 x (I), and the sum n (H).
+        kept: for the way back, each ``(T, ·, 16)``: the input's share a_0, top, z and the score w
+            (4 rows), S h (H), the values v (H) and v_0 (H); and scratch: S_0 x (I), the sum n (H).
     """
     S_0, V_0, S, V = weights[0][r], weights[1][r], weights[2][r], weights[3][r]
     (T, I, _), H = x.shape, len(S)
@@ -41,9 +41,9 @@ def forward(x: Any, weights: Any, r: Any, h: Any, kept: Any) -> None:
         store(sums, j, zeros(x))
     for t in range(T):
         before, now = t * H, (t + 1) * H
-        product(S_0, x, t * I, Sx, t * I)
+        product(S_0, x, t * I, Sx, 0)
         product(V_0, x, t * I, v_0, before)
-        w_0 = dot(x, t * I, Sx, t * I, I) * 0.5
+        w_0 = dot(x, t * I, Sx, 0, I) * 0.5
         top = maximum(m, w_0) if t > 0 else w_0
         past, e_0 = exp(m - top), exp(w_0 - top)
         z = past * d + e_0
@@ -82,16 +82,16 @@ def backward(
         weights: as in ``forward``.
         r: the replica.
         h: from ``forward``.
-        kept: from ``forward``.
+        kept: from ``forward``; used up.
         delta: ``(T+1, H, 16)``; the last place holds ∂ℓ/∂h[T], the others are filled.
         gradients: shaped as the weights.
-        scratch: ∂ℓ/∂v, ∂ℓ/∂v_0 and ½ ∂ℓ/∂w h, each ``(T, H, 16)``, and ½ ∂ℓ/∂w_0 x
-            ``(T, I, 16)``; G ``(H, 16)``.
+        scratch: ½ ∂ℓ/∂w_0 x ``(T, I, 16)``; G ``(H, 16)``.
     """
     V_T = weights[3][r].T
     (T, I, _), H = x.shape, len(V_T)
     own, Sh, v, v_0, _, _ = kept
-    dv, dv_0, dwh, dwx, G = scratch
+    dwx, G = scratch
+    dwh, dv, dv_0 = Sh, v, v_0  # each takes the place of what is needed no more
     F = mu = zeros(x)
     for t in range(T - 1, -1, -1):
         before, now = t * H, (t + 1) * H
@@ -100,10 +100,10 @@ def backward(
             dw = e * (dot(v, before, G, 0, H) - F)
             for j in range(H):
                 store(dv, before + j, e * load(G, j))
-                store(dwh, before + j, dw * load(h, now + j) * 0.5)
             product(V_T, dv, before, delta, now)
             for j in range(H):
                 store(delta, now + j, load(delta, now + j) + dw * load(Sh, before + j))
+                store(dwh, before + j, dw * load(h, now + j) * 0.5)
         mean = dot(h, now, delta, now, H)
         a_0, top = load(own, 4 * t), load(own, 4 * t + 1)
         dw_0 = a_0 * (dot(v_0, before, delta, now, H) - mean)

@@ -24,8 +24,8 @@ class ClosedForm:
         backward: computes ∂ℓ/∂h[t] for all t, and adds to the weights' gradients.
         weights: the kernels' weights from the cell's parameters, each ``(R, ·, ·)``; autograd
             takes a gradient from the former to the latter.
-        kept: shapes ``(T, rows)`` of what forward keeps for backward.
-        scratch: shapes ``(·, rows)`` of what backward needs besides.
+        kept: shapes ``(T, rows)`` of what forward keeps for backward; one at least.
+        scratch: shapes ``(·, rows)`` of what backward needs besides; one at least.
         ones: a one stands below the input, which makes a bias a column of the weights.
     """
 
@@ -94,7 +94,7 @@ FORMS: dict[str, ClosedForm] = {
         gated_rnn.backward,
         gated_weights,
         kept=lambda T, I, H, K: [(T, H), (T, H)],
-        scratch=lambda T, I, H, K: [(T, H), (T, H)],
+        scratch=lambda T, I, H, K: [(1, 1)],
     ),
     "attn_rnn": ClosedForm(
         attn_rnn.forward,
@@ -106,7 +106,7 @@ FORMS: dict[str, ClosedForm] = {
             (T, K * H),
             (T, K * H),
             (T, H),
-            (T, I),
+            (1, I),
         ],
         scratch=lambda T, I, H, K: [(T, 1 + K), (T, H), (T, I)],
     ),
@@ -114,8 +114,8 @@ FORMS: dict[str, ClosedForm] = {
         attn_rnn_inf.forward,
         attn_rnn_inf.backward,
         endless_attention_weights,
-        kept=lambda T, I, H, K: [(T, 4), (T, H), (T, H), (T, H), (T, I), (1, H)],
-        scratch=lambda T, I, H, K: [(T, H), (T, H), (T, H), (T, I), (1, H)],
+        kept=lambda T, I, H, K: [(T, 4), (T, H), (T, H), (T, H), (1, I), (1, H)],
+        scratch=lambda T, I, H, K: [(T, I), (1, H)],
     ),
     "rnn": _elman(relu=False),
     "rnn_relu": _elman(relu=True),
@@ -124,7 +124,7 @@ FORMS: dict[str, ClosedForm] = {
         lstm.backward,
         biased_weights,
         kept=lambda T, I, H, K: [(T, 4 * H), (T + 1, H), (T, H)],
-        scratch=lambda T, I, H, K: [(T, 4 * H), (1, H)],
+        scratch=lambda T, I, H, K: [(1, H)],
         ones=True,
     ),
 }

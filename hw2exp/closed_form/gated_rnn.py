@@ -62,22 +62,22 @@ def backward(
         weights: W_x and W_c ``(R, H, I)``, W_h ``(R, H, H)``.
         r: the replica.
         h: from ``forward``.
-        kept: from ``forward``.
+        kept: from ``forward``; used up.
         delta: ``(T+1, H, 16)``; the last place holds ∂ℓ/∂h[T], the others are filled.
         gradients: shaped as the weights.
-        scratch: two arrays ``(T, H, 16)``.
+        scratch: none is needed.
     """
     W_hT = weights[2][r].T
     T, H = len(x), len(W_hT)
     c, d = kept
-    dz, du = scratch
+    dz, du = kept  # each takes the place of what is needed no more
     for t in range(T - 1, -1, -1):
         before, now = t * H, (t + 1) * H
         for j in range(H):
             gate, out = load(c, before + j), load(delta, now + j)
             rest = out * (1.0 - gate)
-            store(du, before + j, rest)
             store(dz, before + j, rest * gate * load(d, before + j))
+            store(du, before + j, rest)
             store(delta, before + j, out * gate)
         add_product(W_hT, dz, before, delta, before)
     add_outer(du, 0, x, 0, T, gradients[0][r])

@@ -70,15 +70,15 @@ def backward(
         weights: as in ``forward``.
         r: the replica.
         h: from ``forward``.
-        kept: from ``forward``.
+        kept: from ``forward``; used up.
         delta: ``(T+1, H, 16)``; the last place holds ∂ℓ/∂h[T], the others are filled.
         gradients: shaped as the weights.
-        scratch: ∂ℓ/∂z ``(T, 4H, 16)`` and ∂ℓ/∂c ``(H, 16)``.
+        scratch: ∂ℓ/∂c ``(H, 16)``.
     """
     U_T = weights[1][r].T
     T, H = len(x), len(U_T)
     gates, cell, squashed = kept
-    dz, dc = scratch
+    dz, dc = gates, scratch[0]  # each gradient takes its gate's place
     for j in range(H):
         store(dc, j, zeros(x))
     for t in range(T - 1, -1, -1):

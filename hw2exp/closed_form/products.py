@@ -9,6 +9,9 @@ from typing import Any
 from hw2exp.closed_form.lanes import load, store, total, zeros
 from hw2exp.kernel import kernel
 
+STRETCH = 128
+"""Time steps that a gradient is summed over at once: longer ones would leave the nearer cache."""
+
 
 @kernel
 def product(W: Any, v: Any, v_row: Any, out: Any, out_row: Any) -> None:
@@ -86,17 +89,26 @@ def add_outer(a: Any, a_row: Any, b: Any, b_row: Any, steps: Any, out: Any) -> N
         out: ``(J, K)``.
     """
     J, K = out.shape
-    for j in range(0, J, 4):
-        for k in range(0, K, 4):
-            if j + 4 <= J and k + 4 <= K:
-                _add_block(a, a_row + j, b, b_row + k, steps, out, j, k)
-            else:
-                for jj in range(j, min(j + 4, J)):
-                    for kk in range(k, min(k + 4, K)):
-                        s = zeros(a)
-                        for t in range(steps):
-                            s = s + load(a, a_row + t * J + jj) * load(b, b_row + t * K + kk)
-                        out[jj, kk] += total(s)
+    for first in range(0, steps, STRETCH):
+        n, m, count = a_row + first * J, b_row + first * K, min(STRETCH, steps - first)
+        for j in range(0, J, 4):
+            for k in range(0, K, 4):
+                if j + 4 <= J and k + 4 <= K:
+                    _add_block(a, n + j, b, m + k, count, out, j, k)
+                else:
+                    _add_rest(a, n, b, m, count, out, j, k)
+
+
+@kernel
+def _add_rest(a: Any, a_row: Any, b: Any, b_row: Any, steps: Any, out: Any, j: Any, k: Any) -> None:
+    """What is left of ``add_outer`` at the edges, where less than 4 x 4 stand."""
+    J, K = out.shape
+    for row in range(j, min(j + 4, J)):
+        for column in range(k, min(k + 4, K)):
+            s = zeros(a)
+            for t in range(steps):
+                s = s + load(a, a_row + t * J + row) * load(b, b_row + t * K + column)
+            out[row, column] += total(s)
 
 
 @kernel

@@ -1,5 +1,6 @@
 """AttentionRNN(∞): how time and memory of a training step grow with the length."""
 
+import ctypes
 import re
 import statistics
 import time
@@ -42,6 +43,7 @@ def step(length: int) -> tuple[float, int]:
     tiny = fleet_of(1, "model=attn_rnn_inf", "task=easy")
     for n in range(1, 4):
         train_step(tiny, n)
+    ctypes.CDLL(None).malloc_trim(0)  # freed memory would be used again, unseen
     Path("/proc/self/clear_refs").write_text("5")  # from here on VmHWM is the peak
     before = memory("VmRSS")
     fleet = fleet_of(REPLICAS, "model=attn_rnn_inf", *task(length))
