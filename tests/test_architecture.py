@@ -14,9 +14,20 @@ FLOORS = [
     {"training"},
     {"recording", "terminal"},
     {"run"},
+    {"sweep"},
     {"train"},
 ]
-HYDRA_MAY_BE_KNOWN_TO = {"config.arguments", "config.command_line", "train"}
+HYDRA_MAY_BE_KNOWN_TO = {
+    "config.arguments",
+    "config.command_line",
+    "config.composition",
+    "config.jobs",
+    "config.overrides",
+    "config.resume",
+    "sweep.hydra_records",
+    "sweep.launcher",
+    "train",
+}
 ONLY_FROM_HYDRA = {"hydra", "omegaconf"}
 
 

@@ -59,6 +59,7 @@ OPERATIONAL = {
     "fail_on_divergence",
     "log_every",
     "plot",
+    "resume",
     "threads",
 }
 """Knobs of how a run is made and shown; what it computes does not depend on them."""

@@ -241,6 +241,7 @@ class TrainConfig(Section):
     device: Literal["auto", "cpu", "cuda"] = shared("auto: cpu, which is faster at these sizes")
     threads: int = shared("threads of one process on the CPU", ge=1, le=1024)
     plot: bool = shared("draw curve.png and curve.svg at the end")
+    resume: str | None = shared("a sweep's folder: only the jobs that are missing run")
     dry_run: bool = shared("print the resolved config and what would run, then stop")
 
     def describe(self) -> str:
