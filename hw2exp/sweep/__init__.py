@@ -1,0 +1,1 @@
+"""A sweep as a few tensor programs: the launcher that Hydra calls."""

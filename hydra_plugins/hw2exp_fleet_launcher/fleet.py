@@ -1,0 +1,55 @@
+"""Hydra takes launchers and sweepers from ``hydra_plugins`` only; theirs is in ``hw2exp.sweep``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
+from hydra.core.config_store import ConfigStore
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+class FleetLauncher(Launcher):
+    """Gives all jobs of a batch to the task function at once."""
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Take what Hydra gives."""
+        self._given = (hydra_context, task_function, config)
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        """Run a batch."""
+        from hw2exp.sweep.launcher import launch  # not in every program that looks for plugins
+
+        return launch(*self._given, job_overrides, initial_job_idx)
+
+
+class FleetSweeper(BasicSweeper):
+    """Hydra's basic sweeper, without composing every job once more before it is launched."""
+
+    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
+        """Leave it to the launcher, which composes all jobs before it starts one."""
+
+
+@dataclass
+class FleetLauncherConf:
+    """``hydra/launcher=fleet``."""
+
+    _target_: str = f"{__name__}.FleetLauncher"
+
+
+@dataclass
+class FleetSweeperConf(BasicSweeperConf):
+    """``hydra/sweeper=fleet``."""
+
+    _target_: str = f"{__name__}.FleetSweeper"
+
+
+STORE = ConfigStore.instance()
+STORE.store(group="hydra/launcher", name="fleet", node=FleetLauncherConf, provider="hw2exp")
+STORE.store(group="hydra/sweeper", name="fleet", node=FleetSweeperConf, provider="hw2exp")
