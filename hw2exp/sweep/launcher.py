@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import (
     JobReturn,
     JobRuntime,
@@ -164,13 +163,13 @@ class FleetJobReturn(JobReturn):
     @cached_property
     def hydra_cfg(self) -> DictConfig:  # type: ignore[override]
         """Hydra's node of it."""
-        with current(self.full):
-            config: Any = deepcopy(HydraConfig.instance().cfg)
-        assert isinstance(config, DictConfig)
+        config = OmegaConf.masked_copy(self.full, "hydra")
+        config.hydra._set_parent(self.full)  # as HydraConfig does: for what depends on the job's
         return config
 
 
 def _with_output(config: DictConfig, folder: Path) -> DictConfig:
     with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
         config.hydra.runtime.output_dir = os.path.abspath(folder)
+    OmegaConf.set_readonly(config.hydra, True)
     return config

@@ -42,12 +42,17 @@ def records(folder):
 @pytest.mark.parametrize("arguments", SWEEPS.values(), ids=SWEEPS)
 def test_it_leaves_and_returns_what_hydras_own_does(sweep, tmp_path, monkeypatch, arguments):
     where = [] if any("sweep.dir" in word for word in arguments) else ["hydra.sweep.dir=sweep"]
-    got = {}
+    got, given = {}, []
+
+    def fleet(jobs):
+        given.extend(job.config for job in jobs)
+        return [None] * len(jobs)
+
     for kind in ("fleet", "basic"):
         (tmp_path / kind).mkdir()
         monkeypatch.chdir(tmp_path / kind)
         flags = [f"hydra/launcher={kind}", f"hydra/sweeper={kind}", *where]
-        got[kind] = sweep(*arguments, *flags, fleet=lambda jobs: [None] * len(jobs))
+        got[kind] = sweep(*arguments, *flags, fleet=fleet)
     mine, theirs = records(tmp_path / "fleet"), records(tmp_path / "basic")
     for each in (mine, theirs):
         for content in each.values():
@@ -55,7 +60,8 @@ def test_it_leaves_and_returns_what_hydras_own_does(sweep, tmp_path, monkeypatch
                 del content["hydra"]["launcher"], content["hydra"]["sweeper"]
     assert mine == theirs
     assert len(got["fleet"]) == len(got["basic"]) > 0
-    for ours, other in zip(got["fleet"], got["basic"], strict=True):
+    for config, ours, other in zip(given, got["fleet"], got["basic"], strict=True):
+        assert config == OmegaConf.to_container(other.cfg, resolve=True)
         assert ours.overrides == other.overrides
         assert ours.cfg == other.cfg
         assert ours.task_name == other.task_name
