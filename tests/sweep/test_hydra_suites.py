@@ -6,9 +6,15 @@ from hydra.test_utils.launcher_common_tests import (
     IntegrationTestSuite,
     LauncherTestSuite,
 )
+from hydra.version import VersionBase, __compat_version__
 
-# The suites run as of Hydra 1.1, where a job's folder is its working directory.
 hydra_1_1 = pytest.mark.filterwarnings("ignore:Future Hydra versions will no longer change working")
+
+
+@pytest.fixture(autouse=True)
+def as_of_hydra_1_1(hydra_restore_singletons):
+    """The suites expect a job's folder to be its working directory, as it was in Hydra 1.1."""
+    VersionBase.instance().setbase(__compat_version__)
 
 
 @hydra_1_1
