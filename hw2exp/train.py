@@ -47,6 +47,7 @@ def _run(words: Sequence[str], interrupt: "Interrupt") -> int:
     from hw2exp.config.arguments import in_order
     from hw2exp.config.command_line import read
     from hw2exp.config.folder import reserve
+    from hw2exp.config.overrides import assignment
 
     arguments = in_order(words)
     command = read(arguments)
@@ -65,7 +66,7 @@ def _run(words: Sequence[str], interrupt: "Interrupt") -> int:
     if not command.resumes:
         folder = reserve(command.folder, command.folder_key, command.explicit_folder)
     if not command.explicit_folder:
-        arguments.append(f"{command.folder_key}='{folder}'")
+        arguments.append(assignment(command.folder_key, str(folder)))
     return _launch(arguments, interrupt)
 
 

@@ -4,8 +4,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_module
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
@@ -112,10 +114,12 @@ def _hydra(config_dir: str | None) -> Iterator[Composition]:
     store_added_choices()
     GlobalHydra.instance().clear()
     with initialize_config_module(CONFIG_MODULE, JOB_NAME, VERSION_BASE):
-        loader = GlobalHydra.instance().config_loader()
-        if config_dir is not None:
-            path = f"file://{Path(config_dir).absolute()}"
-            loader.get_search_path().append("command-line", path)
+        loader: Any = GlobalHydra.instance().config_loader()
+        if config_dir is not None:  # as hydra.main does, before any source is asked
+            path = loader.get_search_path()
+            folder = f"file://{Path(config_dir).absolute()}"
+            path.prepend("command-line", folder, anchor=SearchPathQuery(provider="schema"))
+            loader.repository.initialize_sources(path)
         yield Composition(
             loader,
             lambda lines: compose(CONFIG_NAME, overrides=list(lines), return_hydra_config=True),

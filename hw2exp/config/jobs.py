@@ -61,9 +61,21 @@ def sweep_jobs(
         lines = chain.from_iterable(extremes(space) for space in spaces)
         trials = [[*of_hydra, *fixed.overrides, line] for line in lines]
         validated([one_error(composition.job, trial, 0) for trial in trials])
-    return [
+    composed = [
         one_error(composition.job, [*of_hydra, *lines], number) for number, lines in enumerate(jobs)
     ]
+    _check_folders(composed)
+    return composed
+
+
+def _check_folders(jobs: Sequence[ComposedJob]) -> None:
+    taken: dict[str, int | None] = {}
+    for job in jobs:
+        name = one_error(job.select, "hydra.sweep.subdir")
+        if name in taken:
+            both = f"jobs {taken[name]} and {job.number} would share it"
+            raise ConfigError([f"hydra.sweep.subdir={name}: must differ from job to job; {both}"])
+        taken[name] = job.number
 
 
 def validated(jobs: Sequence[ComposedJob]) -> list[TrainConfig]:

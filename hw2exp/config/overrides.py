@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.override_parser.types import IntervalSweep, Override
+from hydra.core.override_parser.types import IntervalSweep, Override, Quote, QuotedString
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
@@ -14,6 +14,9 @@ from hw2exp.config.composition import Composition, parse
 from hw2exp.config.problems import ConfigError, show, unknown_choice
 
 T = TypeVar("T")
+
+REFUSALS = (HydraException, OmegaConfBaseException, ValueError, AssertionError, AttributeError)
+"""What Hydra and OmegaConf raise on bad input."""
 
 
 def parse_lines(lines: Sequence[str], composition: Composition) -> tuple[list[Override], list[str]]:
@@ -91,6 +94,16 @@ def extremes(override: Override) -> list[str]:
     return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
 
 
+def assignment(key: str, text: str) -> str:
+    """Write an override that sets a text, whatever is in it.
+
+    Args:
+        key: the dotted key.
+        text: the value.
+    """
+    return f"{key}={QuotedString(text, Quote.single).with_quotes()}"
+
+
 def one_error(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     """Call into Hydra, with what it refuses as one line.
 
@@ -104,7 +117,7 @@ def one_error(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     """
     try:
         return function(*args, **kwargs)
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
+    except REFUSALS as error:
         raise ConfigError([one_line(error)]) from error
 
 

@@ -43,7 +43,7 @@ def validate(raw: Mapping[str, Any]) -> TrainConfig:
             for detail in error.errors()
             if detail["loc"][0] not in CHOICES  # reported above, in more detail
         ]
-    if isinstance(values["task"], Task):
+    if isinstance(values.get("task"), Task):
         problems += _task_contradictions(values["task"])
     if not problems:
         problems = _contradictions(config)
