@@ -58,6 +58,8 @@ def _wrong_choices(override: Override, composition: Composition) -> list[str]:
         return []
     sweep = override.is_sweep_override()
     values: list[Any] = list(override.sweep_iterator()) if sweep else [override.value()]
+    if group == "hydra/sweeper" and "optuna" in values and "optuna" not in choices:
+        return [f"{override.input_line}: is not installed; pip install 'hw2exp[optuna]'"]
     optional = group == "experiment" or group.startswith("hydra")
     return [
         unknown_choice(group, value, choices)
@@ -75,6 +77,11 @@ def combinations(overrides: Sequence[Override]) -> list[list[str]]:
     Raises:
         ConfigError: a sweep without values, or one that can't be enumerated.
     """
+    endless = [o.input_line for o in overrides if o.is_interval_sweep()]
+    if endless:
+        raise ConfigError(
+            f"{line}: lists no values; needs hydra/sweeper=optuna" for line in endless
+        )
     (jobs,) = one_error(BasicSweeper.split_arguments, list(overrides), max_batch_size=None)
     if not jobs:
         empty = [o.input_line for o in overrides if o.is_sweep_override()]

@@ -73,14 +73,14 @@ BAD = {
         ["-m", "seed=1,2", "hydra.job.chdir=true"],
         ["hydra.job.chdir=true", "share a process"],
     ),
-    "wrong sweep in a config": (
-        ["-m", "hydra.sweeper.params={seeed:'1,2'}"],
-        ["seeed=", "did you mean seed?"],
-    ),
     "resumed run": (["resume=here"], ["resume=here", "only a sweep"]),
     "resumed nothing": (["-m", "seed=1,2", "resume=here"], ["resume=here", "folder that exists"]),
     "glob of nothing": (["-m", "model=glob(x*)"], ["model=glob(x*)", "at least one"]),
     "a key below nothing": (["+hydra.sweeper.params={seed:1}"], ["sweeper.params"]),
+    "an interval to enumerate": (
+        ["-m", "optimizer.lr=interval(0.1,1)"],
+        ["optimizer.lr=interval(0.1,1)", "hydra/sweeper=optuna"],
+    ),
     "Hydra's unknown key": (["hydra.foo=1"], ["hydra.foo"]),
     "unresolvable": (["seed=${nowhere}"], ["nowhere"]),
     "another config": (["--config-name=foo"], ["--config-name=foo"]),

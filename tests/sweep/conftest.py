@@ -21,7 +21,7 @@ def sweep(monkeypatch, tmp_path):
         original = Hydra.multirun
 
         def multirun(*args, **kwargs):
-            caught.extend(original(*args, **kwargs))
+            caught.extend(original(*args, **kwargs) or [])
 
         def task(config):
             return job(config)
