@@ -87,3 +87,8 @@ def test_records_never_see_torch_or_the_trainer():
         if module.startswith(("records", "config")):
             names = {imported.split(".")[0] for imported in imports(tree)}
             assert "torch" not in names, module
+
+
+def test_the_folder_of_hydras_plugins_is_shared_with_others():
+    """An ``__init__.py`` at its top would hide every other plugin that is installed."""
+    assert not (ROOT.parent / "hydra_plugins/__init__.py").exists()

@@ -75,3 +75,20 @@ def test_the_command_minimizes_the_final_test_loss(tmp_path, monkeypatch, capsys
     found = yaml.safe_load((tmp_path / "sweep/optimization_results.yaml").read_text())
     losses = [read_result(tmp_path / f"sweep/{n}").final["test_loss"] for n in range(5)]
     assert found["best_value"] == min(losses)
+
+
+def test_a_study_in_a_file_goes_on(sweep, tmp_path):
+    def fleet(jobs):
+        return [job.config["optimizer"]["lr"] for job in jobs]
+
+    storage = ["hydra.sweeper.storage=sqlite:///study.db", "hydra.sweeper.study_name=mine"]
+    best = []
+    for name in ("first", "second"):
+        sweep(*OPTUNA, *storage, SPACE[0], f"hydra.sweep.dir={name}", fleet=fleet)
+        found = yaml.safe_load((tmp_path / name / "optimization_results.yaml").read_text())
+        best.append(found["best_value"])
+    assert best[1] <= best[0]
+    import sqlite3
+
+    with sqlite3.connect(tmp_path / "study.db") as database:
+        assert database.execute("select count(*) from trials").fetchone() == (10,)
