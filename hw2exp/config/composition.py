@@ -141,7 +141,7 @@ class ComposedJob:
         written: Any = {"hydra": self.base.hydra}
         for name in key.split("."):
             written = written[name]
-        if written == "${hydra.job.num}":  # the default folder of a job
+        if written == "${hydra.job.num}" and self.number is not None:  # a job's default folder
             return str(self.number)
         if "${" not in str(written):
             return str(written)

@@ -52,53 +52,75 @@ FleetFunction = Callable[[Sequence[FleetJob]], Sequence[Any]]
 """Runs jobs; returns for each, in order, its return value, or the exception that it failed with."""
 
 
-def launch(
-    context: HydraContext,
-    task: TaskFunction,
-    sweep: DictConfig,
-    overrides: Sequence[Sequence[str]],
-    first: int,
-) -> Sequence[JobReturn]:
-    """Run a batch of jobs.
+class Batches:
+    """Runs batches of jobs; a sweeper may ask for several, one after the other.
 
     Args:
         context: of Hydra.
         task: the task function.
         sweep: the config of the sweep.
-        overrides: those of each job.
-        first: number of the first job.
-
-    Returns:
-        What became of each job, in order.
-
-    Raises:
-        HydraException: the jobs can't be composed, or each wants a working directory of its own.
     """
-    fleet: FleetFunction | None = getattr(task, "fleet", None)
-    if fleet is None:
+
+    def __init__(self, context: HydraContext, task: TaskFunction, sweep: DictConfig) -> None:
+        self._context = context
+        self._task = task
+        self._sweep = sweep
+        loader = context.config_loader
+        self._composition = Composition(
+            loader, lambda lines: loader.load_sweep_config(sweep, list(lines))
+        )
+
+    def launch(self, overrides: Sequence[Sequence[str]], first: int) -> Sequence[JobReturn]:
+        """Run a batch.
+
+        Args:
+            overrides: those of each job.
+            first: number of the first job.
+
+        Returns:
+            What became of each job, in order.
+
+        Raises:
+            HydraException: jobs that can't be composed, or want a working directory each.
+        """
+        fleet: FleetFunction | None = getattr(self._task, "fleet", None)
+        if fleet is None:
+            return self._one_by_one(overrides, first)
+        if self._sweep.hydra.job.chdir:
+            raise HydraException("hydra.job.chdir=true: the jobs of a fleet share a process")
+        setup_globals()
+        configure_log(self._sweep.hydra.hydra_logging, self._sweep.hydra.verbose)
+        composed = [self._composition.job(list(o), first + n) for n, o in enumerate(overrides)]
+        Path(str(self._sweep.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
+        jobs = [_prepare(job) for job in composed]
+        returns = [FleetJobReturn(job, own.folder) for job, own in zip(composed, jobs, strict=True)]
+        callbacks = self._context.callbacks
+        told = returns if callbacks.callbacks else []
+        for each in told:
+            with current(each.full):
+                callbacks.on_job_start(config=each.full, task_function=self._task)
+        for each, value in zip(returns, self._call(fleet, jobs), strict=True):
+            each.set(value)
+        for each in told:
+            with current(each.full):
+                callbacks.on_job_end(config=each.full, job_return=each)
+        return returns
+
+    def _one_by_one(self, overrides: Sequence[Sequence[str]], first: int) -> Sequence[JobReturn]:
         launcher = BasicLauncher()
-        launcher.setup(hydra_context=context, task_function=task, config=sweep)
+        launcher.setup(hydra_context=self._context, task_function=self._task, config=self._sweep)
         return launcher.launch(overrides, first)
-    if sweep.hydra.job.chdir:
-        raise HydraException("hydra.job.chdir=true: the jobs of a fleet share a process")
-    setup_globals()
-    configure_log(sweep.hydra.hydra_logging, sweep.hydra.verbose)
-    loader = context.config_loader
-    composition = Composition(loader, lambda lines: loader.load_sweep_config(sweep, list(lines)))
-    composed = [composition.job(list(lines), first + n) for n, lines in enumerate(overrides)]
-    Path(str(sweep.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
-    jobs = [_prepare(job) for job in composed]
-    returns = [FleetJobReturn(job, own.folder) for job, own in zip(composed, jobs, strict=True)]
-    told = returns if context.callbacks.callbacks else []
-    for each in told:
-        with current(each.full):
-            context.callbacks.on_job_start(config=each.full, task_function=task)
-    for each, value in zip(returns, _call(fleet, jobs, sweep), strict=True):
-        each.set(value)
-    for each in told:
-        with current(each.full):
-            context.callbacks.on_job_end(config=each.full, job_return=each)
-    return returns
+
+    def _call(self, fleet: FleetFunction, jobs: Sequence[FleetJob]) -> list[Any]:
+        """Run the jobs; what the function raises is the failure of all, as in Hydra's launchers."""
+        hydra = self._sweep.hydra
+        environment: Any = OmegaConf.to_container(hydra.job.env_set, resolve=True)
+        config = _with_output(deepcopy(self._sweep), Path(str(hydra.sweep.dir)))
+        with current(config), env_override(environment):
+            try:
+                return list(fleet(jobs))
+            except Exception as error:
+                return [error] * len(jobs)
 
 
 def _prepare(job: ComposedJob) -> FleetJob:
@@ -109,17 +131,6 @@ def _prepare(job: ComposedJob) -> FleetJob:
         write_records(job, folder)
     assert job.number is not None
     return FleetJob(job.number, job.overrides, job.config, folder)
-
-
-def _call(fleet: FleetFunction, jobs: Sequence[FleetJob], sweep: DictConfig) -> list[Any]:
-    """Run the jobs; what isn't caught in there is the failure of all, as in Hydra's launchers."""
-    environment: Any = OmegaConf.to_container(sweep.hydra.job.env_set, resolve=True)
-    config = _with_output(deepcopy(sweep), Path(str(sweep.hydra.sweep.dir)))
-    with current(config), env_override(environment):
-        try:
-            return list(fleet(jobs))
-        except Exception as error:
-            return [error] * len(jobs)
 
 
 class FleetJobReturn(JobReturn):

@@ -18,15 +18,15 @@ class FleetLauncher(Launcher):
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
         """Take what Hydra gives."""
-        self._given = (hydra_context, task_function, config)
+        from hw2exp.sweep.launcher import Batches  # not in every program that looks for plugins
+
+        self._batches = Batches(hydra_context, task_function, config)
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
         """Run a batch."""
-        from hw2exp.sweep.launcher import launch  # not in every program that looks for plugins
-
-        return launch(*self._given, job_overrides, initial_job_idx)
+        return self._batches.launch(job_overrides, initial_job_idx)
 
 
 class FleetSweeper(BasicSweeper):
