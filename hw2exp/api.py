@@ -13,7 +13,7 @@ from hw2exp.records.tensorboard import flatten
 if TYPE_CHECKING:
     import polars
 
-    from hw2exp.train import Ended
+    from hw2exp.execution import Ended
 
 
 @dataclass(frozen=True)
@@ -119,11 +119,12 @@ def sweep(*overrides: str) -> Sweep:
 
 
 def _execute(words: Sequence[str]) -> "list[Ended]":
+    from hw2exp.config.command_line import read
     from hw2exp.interrupt import Interrupt
-    from hw2exp.train import execute
+    from hw2exp.train import launch
 
     with Interrupt() as interrupt:
-        return execute(words, interrupt)
+        return launch(read(words), words, interrupt)
 
 
 def _flat(ended: "Ended") -> dict[str, Any]:

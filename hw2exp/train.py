@@ -3,10 +3,11 @@
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from hw2exp.config.command_line import Command
+    from hw2exp.execution import Ended
     from hw2exp.interrupt import Interrupt
 
 HELP_FLAGS = {"--help", "-h"}
@@ -40,28 +41,48 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: Sequence[str], interrupt: "Interrupt") -> int:
-    """Check the command, then show, or launch."""
+    """Check the command, then show, or execute."""
     from hw2exp.config.arguments import in_order
     from hw2exp.config.command_line import read
-    from hw2exp.config.folder import reserve
 
     arguments = in_order(words)
     command = read(arguments)
     if command.inspects:
-        return _launch(arguments, interrupt)
+        from hw2exp.execution import hand_to_hydra
+
+        hand_to_hydra(arguments, [], interrupt)
+        return 0
     if command.jobs[0].config.dry_run:
         from hw2exp.config.help import plan_text
 
         return _print(plan_text(command))
+    ended = launch(command, arguments, interrupt)
+    return max([interrupt.status, *(each.status(interrupt) for each in ended)])
+
+
+def launch(
+    command: "Command", arguments: Sequence[str], interrupt: "Interrupt", show: bool = True
+) -> "list[Ended]":
+    """Execute a command, once the machine was found to be able to.
+
+    Args:
+        command: the command.
+        arguments: the words that it was read from.
+        interrupt: what may come in between.
+        show: write to the terminal.
+
+    Raises:
+        ConfigError: what this machine can't do; nothing was created.
+    """
+    if command.multirun:
+        from hw2exp.sweeps.executor import prepare
+
+        prepare()  # while this process imports what it needs itself
+    from hw2exp.execution import execute
     from hw2exp.fleet_run import check_machine
 
     check_machine([job.config for job in command.jobs])
-    if interrupt():
-        return interrupt.status
-    folder = reserve(command.folder, command.folder_key, command.explicit_folder)
-    if not command.explicit_folder:
-        arguments.append(f"{command.folder_key}='{folder}'")
-    return _launch(arguments, interrupt)
+    return [] if interrupt() else execute(command, arguments, interrupt, show)
 
 
 def _print(text: str) -> int:
@@ -71,51 +92,6 @@ def _print(text: str) -> int:
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     return 0
-
-
-def _launch(arguments: Sequence[str], interrupt: "Interrupt") -> int:
-    """Hand over to Hydra, which writes its records and calls back once a job."""
-    import hydra
-
-    from hw2exp.config.command_line import CONFIG_MODULE, CONFIG_NAME, VERSION_BASE
-
-    statuses = [0]
-
-    @hydra.main(f"pkg://{CONFIG_MODULE}", CONFIG_NAME, VERSION_BASE)
-    def job(config: Any) -> None:
-        statuses.append(_job(config, interrupt))
-        if interrupt():  # ends a sweep too
-            raise SystemExit(interrupt.status)
-
-    before, sys.argv = sys.argv, [sys.argv[0], *arguments]
-    try:
-        job()
-    finally:
-        sys.argv = before
-    return max(statuses)
-
-
-def _job(config: Any, interrupt: "Interrupt") -> int:
-    from hydra.core.hydra_config import HydraConfig
-    from omegaconf import OmegaConf
-
-    from hw2exp.config.validation import validate
-    from hw2exp.fleet_run import run_fleet
-    from hw2exp.terminal import print_summary
-    from hw2exp.training import InitialLossError
-
-    folder = Path(HydraConfig.get().runtime.output_dir)
-    plain: Any = OmegaConf.to_container(config, resolve=True)
-    checked = validate(plain)
-    try:
-        (result,) = run_fleet([checked], [folder], interrupt)
-    except (InitialLossError, MemoryError) as error:
-        print(f"hw2exp: {error}", file=sys.stderr)
-        return 1
-    print_summary(result, folder)
-    if result.status == "interrupted":
-        return interrupt.status
-    return 3 if result.status == "diverged" and checked.fail_on_divergence else 0
 
 
 if __name__ == "__main__":

@@ -13,10 +13,23 @@ FLOORS = [
     {"diagnostics", "fleet", "fleet_state"},
     {"training"},
     {"recording", "terminal"},
-    {"run"},
+    {"fleet_run"},
+    {"sweeps"},
+    {"execution"},
     {"train"},
+    {"api"},
 ]
-HYDRA_MAY_BE_KNOWN_TO = {"config.arguments", "config.command_line", "train"}
+HYDRA_MAY_BE_KNOWN_TO = {
+    "config.arguments",
+    "config.command_line",
+    "config.composition",
+    "config.jobs",
+    "config.overrides",
+    "config.resume",
+    "execution",
+    "sweeps.hydra_records",
+    "sweeps.launcher",
+}
 ONLY_FROM_HYDRA = {"hydra", "omegaconf"}
 
 
@@ -76,3 +89,8 @@ def test_records_never_see_torch_or_the_trainer():
         if module.startswith(("records", "config")):
             names = {imported.split(".")[0] for imported in imports(tree)}
             assert "torch" not in names, module
+
+
+def test_the_folder_of_hydras_plugins_is_shared_with_others():
+    """An ``__init__.py`` at its top would hide every other plugin that is installed."""
+    assert not (ROOT.parent / "hydra_plugins/__init__.py").exists()

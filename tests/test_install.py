@@ -26,3 +26,10 @@ def test_an_installed_copy_runs_from_anywhere(tmp_path):
     )  # fmt: skip
     assert done.stdout.startswith(str(site))
     assert (tmp_path / "run/result.json").exists()
+    sweep = ["-m", *short[:-1], "seed=0,1", "hydra.sweep.dir=sweep"]
+    subprocess.run(
+        [sys.executable, "-m", "hw2exp.train", *sweep],
+        cwd=tmp_path, env=environment, capture_output=True, check=True,
+    )  # fmt: skip
+    records = (tmp_path / "sweep/1/.hydra/hydra.yaml").read_text()
+    assert "hw2exp_fleet_launcher" in records

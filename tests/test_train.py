@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -158,6 +159,60 @@ def test_a_sweep_makes_a_folder_a_job(here):
     before = (sweep / "0/result.json").read_bytes()
     assert main([*arguments, f"hydra.sweep.dir={sweep}"]) == 2
     assert (sweep / "0/result.json").read_bytes() == before
+
+
+def test_a_resumed_sweep_runs_what_is_missing(here, capsys):
+    arguments = ["-m", *SHORT, "model=rnn,lstm", "seed=0,1", "plot=false"]
+    assert main([*arguments, "hydra.sweep.dir='it\\'s a sweep'"]) == 0
+    sweep = here / "it's a sweep"
+    before = {path: path.read_bytes() for path in sweep.rglob("*") if path.is_file()}
+    shutil.rmtree(sweep / "2")
+    capsys.readouterr()
+    assert main([*arguments, 'resume="it\'s a sweep"', "log_every=40"]) == 0
+    assert capsys.readouterr().out.count("finished after") == 1
+    after = {path: path.read_bytes() for path in sweep.rglob("*") if path.is_file()}
+    kept = {path for path in before if path.parent != sweep and sweep / "2" not in path.parents}
+    assert kept
+    assert {path: after[path] for path in kept} == {path: before[path] for path in kept}
+    rerun = read_result(sweep / "2")
+    parameters = json.loads(before[sweep / "2/result.json"])["parameters_sha256"]
+    assert rerun.parameters_sha256 == parameters
+    assert not (here / "outputs").exists()
+
+
+def test_a_failed_job_leaves_the_others_alone(here, capsys):
+    arguments = ["-m", *SHORT, "init.readout_scale=20,1", "plot=false", "hydra.sweep.dir=sweep"]
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "job 0 (" in error
+    assert "init.readout_scale=20" in error
+    assert "initial loss" in error
+    assert not (here / "sweep/0/result.json").exists()
+    assert read_result(here / "sweep/1").status == "finished"
+
+
+@pytest.mark.parametrize("launcher", ["fleet", "basic"])
+def test_a_sweep_exits_with_the_worst_of_its_jobs(here, launcher):
+    wild = [word for word in WILD if not word.startswith("optimizer.lr=")]
+    arguments = ["-m", *wild, "optimizer.lr=1e6,1e-3", *SHORT, "fail_on_divergence=true"]
+    assert main([*arguments, f"hydra/launcher={launcher}", "plot=false"]) == 3
+    (sweep,) = here.glob("outputs/sweeps/*")
+    assert [read_result(sweep / str(n)).status for n in (0, 1)] == ["diverged", "finished"]
+
+
+def test_an_interrupt_ends_a_sweep_in_order(here):
+    arguments = ["-m", "steps=100000", "seed=0,1", "plot=false", "hydra.sweep.dir=sweep"]
+    process = command(*arguments, cwd=here)
+    for line in process.stdout:
+        if line.startswith("step "):
+            break
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130, error
+    assert "Traceback" not in error
+    assert read_result(here / "sweep/0").status == "interrupted"
+    assert not (here / "sweep/1/result.json").exists()
 
 
 def test_an_occupied_folder_is_not_written_over(here, capsys):

@@ -60,6 +60,7 @@ OPERATIONAL = {
     "fleet_size",
     "log_every",
     "plot",
+    "resume",
     "threads",
     "workers",
 }

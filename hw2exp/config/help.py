@@ -93,9 +93,8 @@ def plan_text(command: "Command") -> str:
         f"{config.eval_batches * config.batch_size} every {config.eval_every} steps"
     )
     if command.multirun:
-        lines = [f"would run {jobs} jobs into {command.folder}; the first's config is shown above"]
-        lines += [
-            f"  {number}: {' '.join(job.overrides)}" for number, job in enumerate(command.jobs)
-        ]
+        number = f"what is missing of {jobs}" if command.resumes else jobs
+        lines = [f"would run {number} jobs into {command.folder}; the first's config is above"]
+        lines += [f"  {n}: {' '.join(job.overrides)}" for n, job in enumerate(command.jobs)]
         return text + "\n".join(lines[:21] + ([f"  … {jobs - 20} more"] if jobs > 20 else []))
     return text + "\n".join(["would run", indent(what, "  "), f"  into {command.folder}"])

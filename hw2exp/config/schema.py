@@ -248,6 +248,7 @@ class TrainConfig(Section):
     plot: bool | Literal["auto"] = shared(
         "draw curve.png and curve.svg at the end; auto: not in a sweep of more than 32 jobs"
     )
+    resume: str | None = shared("a sweep's folder: only the jobs that are missing run")
     dry_run: bool = shared("print the resolved config and what would run, then stop")
 
     def describe(self) -> str:

@@ -43,7 +43,7 @@ def validate(raw: Mapping[str, Any]) -> TrainConfig:
             for detail in error.errors()
             if detail["loc"][0] not in CHOICES  # reported above, in more detail
         ]
-    if isinstance(values["task"], Task):
+    if isinstance(values.get("task"), Task):
         problems += _task_contradictions(values["task"])
     if not problems:
         problems = _contradictions(config)
@@ -117,7 +117,13 @@ def allowed_values(schema: type[BaseModel], name: str) -> str:
     kind: Any = field.annotation
     if choices := [value for value in get_args(kind) if isinstance(value, str)]:
         return "one of " + ", ".join(choices)
-    names = {int: "an integer", float: "a finite number", bool: "true or false", str: "a text"}
+    names = {
+        int: "an integer",
+        float: "a finite number",
+        bool: "true or false",
+        str: "a text",
+        str | None: "a text or null",
+    }
     words = names.get(kind, "a mapping" if isinstance(kind, type) else "two integers [from, to)")
     limits = [
         f"{sign} {getattr(constraint, limit)}"

@@ -1,12 +1,16 @@
 """The table at a sweep's end: an arm is all jobs that differ in nothing but the seed."""
 
+import sys
 from collections.abc import Sequence
+from io import StringIO
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hw2exp.fleet_run import Outcome
 from hw2exp.records.run_dir import RunResult
+from hw2exp.terminal import relative, say
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -59,6 +63,25 @@ def arms_table(jobs: Sequence[Overrides], outcomes: Sequence[Outcome]) -> "Table
             _median([float(len(result.spikes)) for result in results]),
         )
     return table
+
+
+def print_sweep(jobs: Sequence[Overrides], outcomes: Sequence[Outcome], folder: Path) -> None:
+    """Say how a sweep ended, and where to look.
+
+    Args:
+        jobs: each job's overrides, as typed.
+        outcomes: what became of each.
+        folder: the sweep's folder.
+    """
+    from rich.console import Console
+
+    text = StringIO()
+    width = Console().width if sys.stdout.isatty() else 120
+    Console(file=text, width=width).print(arms_table(jobs, outcomes))
+    say(
+        f"{text.getvalue()}  look at   {relative(folder)}/\n"
+        f"  or run    tensorboard --logdir {relative(folder)}"
+    )
 
 
 def _median(values: Sequence[float | None]) -> str:

@@ -71,3 +71,13 @@ def test_dry_run_prints_the_config_and_creates_nothing(flag, tmp_path, monkeypat
     assert shown["model"] == {"name": "rnn", "hidden_size": 16, "nonlinearity": "tanh"}
     assert "3000 steps of 32 sequences" in plan
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sweep_may_stand_in_a_config(tmp_path):
+    (tmp_path / "experiment").mkdir()
+    text = "# @package _global_\nsteps: 7\nhydra: {sweeper: {params: {seed: '1,2'}}}\n"
+    (tmp_path / "experiment/mine.yaml").write_text(text)
+    command = read(["-m", f"--config-dir={tmp_path}", "experiment=mine", "model=glob(*nn)"])
+    seen = [(job.config.seed, job.config.model.name, job.config.steps) for job in command.jobs]
+    models = ("attn_rnn", "gated_rnn", "rnn")
+    assert seen == [(seed, model, 7) for seed in (1, 2) for model in models]

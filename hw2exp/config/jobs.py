@@ -1,0 +1,103 @@
+"""The jobs that overrides ask for: composed and checked."""
+
+from collections.abc import Sequence
+from itertools import chain
+
+from hydra.core.override_parser.types import Override
+
+from hw2exp.config.composition import ComposedJob, Composition
+from hw2exp.config.overrides import combinations, extremes, one_error, parse_lines
+from hw2exp.config.problems import ConfigError
+from hw2exp.config.schema import TrainConfig
+from hw2exp.config.validation import validate
+
+ENUMERATING = ("fleet", "basic")
+"""The sweepers whose jobs are known beforehand: every combination of the values."""
+
+
+def fixed_job(
+    overrides: Sequence[Override], composition: Composition, multirun: bool
+) -> ComposedJob:
+    """Compose what all jobs have in common; that is all there is of a single run.
+
+    Args:
+        overrides: of the whole command.
+        composition: composes.
+        multirun: whether it is a sweep.
+
+    Raises:
+        ConfigError: Hydra refuses the overrides.
+    """
+    lines = _lines([o for o in overrides if not o.is_sweep_override()])
+    return one_error(composition.job, lines, 0 if multirun else None)
+
+
+def sweep_jobs(
+    overrides: Sequence[Override], fixed: ComposedJob, composition: Composition
+) -> list[ComposedJob]:
+    """Compose the jobs of a sweep.
+
+    Args:
+        overrides: of the whole command.
+        fixed: what the jobs have in common.
+        composition: composes.
+
+    Raises:
+        ConfigError: a sweep that can't be made.
+    """
+    if fixed.base.hydra["job"]["chdir"] and fixed.choice("hydra/launcher") == "fleet":
+        raise ConfigError(["hydra.job.chdir=true: not in a sweep, whose jobs share a process"])
+    of_hydra = _lines([o for o in overrides if o.is_hydra_override()])
+    mine = [o for o in overrides if not o.is_hydra_override()]
+    params = fixed.base.hydra["sweeper"].get("params") or {}  # a sweep that a config describes
+    described, problems = parse_lines([f"{k}={v}" for k, v in params.items()], composition)
+    if problems:
+        raise ConfigError(problems)
+    if fixed.choice("hydra/sweeper") in ENUMERATING:
+        jobs = combinations([*described, *mine])
+    else:
+        jobs = [list(fixed.overrides)]
+        spaces = [o for o in [*described, *mine] if o.is_sweep_override()]
+        lines = chain.from_iterable(extremes(space) for space in spaces)
+        trials = [[*of_hydra, *fixed.overrides, line] for line in lines]
+        validated([one_error(composition.job, trial, 0) for trial in trials])
+    composed = [
+        one_error(composition.job, [*of_hydra, *lines], number) for number, lines in enumerate(jobs)
+    ]
+    _check_folders(composed)
+    return composed
+
+
+def _check_folders(jobs: Sequence[ComposedJob]) -> None:
+    taken: dict[str, int | None] = {}
+    for job in jobs:
+        name = one_error(job.select, "hydra.sweep.subdir")
+        if name in taken:
+            both = f"jobs {taken[name]} and {job.number} would share it"
+            raise ConfigError([f"hydra.sweep.subdir={name}: must differ from job to job; {both}"])
+        taken[name] = job.number
+
+
+def validated(jobs: Sequence[ComposedJob]) -> list[TrainConfig]:
+    """Check the jobs' configs.
+
+    Args:
+        jobs: the jobs.
+
+    Raises:
+        ConfigError: with each problem once, however many jobs have it.
+    """
+    configs: list[TrainConfig] = []
+    problems: dict[str, None] = {}
+    for job in jobs:
+        try:
+            configs.append(validate(one_error(getattr, job, "config")))
+        except ConfigError as error:
+            problems |= dict.fromkeys(error.problems)
+    if problems:
+        raise ConfigError(problems)
+    return configs
+
+
+def _lines(overrides: Sequence[Override]) -> list[str]:
+    return [str(override.input_line) for override in overrides]

@@ -1,0 +1,137 @@
+"""Overrides as typed: parsed, their choices checked, expanded into the jobs of a sweep."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.types import IntervalSweep, Override, Quote, QuotedString
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from hw2exp.config.choices import CHOICES
+from hw2exp.config.composition import Composition, parse
+from hw2exp.config.problems import ConfigError, show, unknown_choice
+
+T = TypeVar("T")
+
+REFUSALS = (HydraException, OmegaConfBaseException, ValueError, AssertionError, AttributeError)
+"""What Hydra and OmegaConf raise on bad input."""
+
+
+def parse_lines(lines: Sequence[str], composition: Composition) -> tuple[list[Override], list[str]]:
+    """Parse overrides, and check those that choose from a group.
+
+    Args:
+        lines: the overrides.
+        composition: knows the groups.
+
+    Returns:
+        What can be composed, and the problems; keys of a choice that is wrong are left out, since
+        nobody knows what they would mean.
+    """
+    overrides, problems, unknown = [], [], set()
+    for line in lines:
+        try:
+            override = replace(parse(line), config_loader=composition.loader)
+        except HydraException as error:
+            problems.append(f"{line}: not an override; {one_line(error)}")
+            continue
+        wrong = _wrong_choices(override, composition)
+        if wrong:
+            unknown.add(override.key_or_group.lstrip("/"))
+        problems += wrong
+        overrides.append(override)
+    kept = [o for o in overrides if o.key_or_group.lstrip("/").split(".")[0] not in unknown]
+    return kept, problems
+
+
+def _wrong_choices(override: Override, composition: Composition) -> list[str]:
+    group = override.key_or_group.lstrip("/")
+    owner, _, leaf = group.partition(".")
+    if leaf == "name" and owner in CHOICES:
+        return [f"{group}={show(override.value())}: is set by the choice; type {owner}=…"]
+    if group == "hydra.mode":
+        return [f"{override.input_line}: not here; -m says that it is a sweep"]
+    choices = composition.choices(group)
+    if not choices or override.is_delete():
+        return []
+    sweep = override.is_sweep_override()
+    values: list[Any] = list(override.sweep_iterator()) if sweep else [override.value()]
+    if group == "hydra/sweeper" and "optuna" in values and "optuna" not in choices:
+        return [f"{override.input_line}: is not installed; pip install 'hw2exp[optuna]'"]
+    optional = group == "experiment" or group.startswith("hydra")
+    return [
+        unknown_choice(group, value, choices)
+        for value in values
+        if str(value) not in choices and not (value is None and optional)
+    ]
+
+
+def combinations(overrides: Sequence[Override]) -> list[list[str]]:
+    """Expand a sweep as Hydra's basic sweeper does: every combination.
+
+    Args:
+        overrides: those of the jobs, Hydra's own left out.
+
+    Raises:
+        ConfigError: a sweep without values, or one that can't be enumerated.
+    """
+    endless = [o.input_line for o in overrides if o.is_interval_sweep()]
+    if endless:
+        raise ConfigError(
+            f"{line}: lists no values; needs hydra/sweeper=optuna" for line in endless
+        )
+    (jobs,) = one_error(BasicSweeper.split_arguments, list(overrides), max_batch_size=None)
+    if not jobs:
+        empty = [o.input_line for o in overrides if o.is_sweep_override()]
+        raise ConfigError(f"{line}: is empty; a sweep needs at least one value" for line in empty)
+    return jobs
+
+
+def extremes(override: Override) -> list[str]:
+    """Overrides that stand for a search space: the ends of an interval, else every value.
+
+    Args:
+        override: one of several values.
+    """
+    space = override.value()
+    if isinstance(space, IntervalSweep):
+        return [f"{override.get_key_element()}={end}" for end in (space.start, space.end)]
+    return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+
+
+def assignment(key: str, text: str) -> str:
+    """Write an override that sets a text, whatever is in it.
+
+    Args:
+        key: the dotted key.
+        text: the value.
+    """
+    return f"{key}={QuotedString(text, Quote.single).with_quotes()}"
+
+
+def one_error(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    """Call into Hydra, with what it refuses as one line.
+
+    Args:
+        function: what to call.
+        args: its arguments.
+        kwargs: its named arguments.
+
+    Raises:
+        ConfigError: Hydra refused.
+    """
+    try:
+        return function(*args, **kwargs)
+    except REFUSALS as error:
+        raise ConfigError([one_line(error)]) from error
+
+
+def one_line(error: Exception) -> str:
+    """An error's message without its line ends.
+
+    Args:
+        error: the error.
+    """
+    return " ".join(str(error).split())

@@ -1,0 +1,103 @@
+"""Whether a sweep can go on in its folder: the jobs that are there must be those asked for."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+
+from hw2exp.config.choices import OPERATIONAL
+from hw2exp.config.composition import ComposedJob
+from hw2exp.config.jobs import ENUMERATING
+from hw2exp.config.overrides import one_error
+from hw2exp.config.problems import ConfigError, show
+from hw2exp.config.schema import TrainConfig
+from hw2exp.config.validation import validate
+
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def check_resumed(
+    folder: Path,
+    jobs: Sequence[ComposedJob],
+    configs: Sequence[TrainConfig],
+    explicit: Path | None,
+) -> None:
+    """Refuse a folder in which these jobs can't go on.
+
+    Args:
+        folder: the sweep's folder, which ``resume`` names.
+        jobs: the jobs that are asked for.
+        configs: their checked configs.
+        explicit: the folder that ``hydra.sweep.dir`` names, if it was typed.
+
+    Raises:
+        ConfigError: it is no sweep's folder, or its jobs differ in what they compute.
+    """
+    what = f"resume={folder}"
+    if jobs[0].number is None:
+        raise ConfigError([f"{what}: only a sweep can be resumed so far; add -m and its overrides"])
+    if jobs[0].choice("hydra/sweeper") not in ENUMERATING:
+        raise ConfigError([f"{what}: only a sweep over given values can be resumed"])
+    if any(config.resume != configs[0].resume for config in configs):
+        raise ConfigError([f"{what}: one folder for all jobs; resume can't be swept"])
+    if explicit is not None and explicit.absolute() != folder.absolute():
+        raise ConfigError([f"hydra.sweep.dir={explicit}: must be left out, or agree with {what}"])
+    if not folder.is_dir():
+        raise ConfigError([f"{what}: must be a folder that exists"])
+    there = False
+    problems: dict[str, str] = {}  # by key, as the first job has it
+    for job, config in zip(jobs, configs, strict=True):
+        path = _config_path(folder, job)
+        if not path.is_file():
+            continue
+        there = True
+        for key, text in _differences(path, config):
+            problems.setdefault(key, f"{what}: job {job.number} has {text}")
+    if not there:
+        raise ConfigError([f"{what}: holds none of the sweep's jobs"])
+    if problems:
+        raise ConfigError(problems.values())
+
+
+def _config_path(folder: Path, job: ComposedJob) -> Path:
+    name = one_error(job.select, "hydra.sweep.subdir")
+    return folder / name / (job.base.hydra["output_subdir"] or "") / "config.yaml"
+
+
+def _differences(path: Path, new: TrainConfig) -> Iterator[tuple[str, str]]:
+    """The keys in which a job that is there differs from the one asked for, and how."""
+    wanted = new.model_dump()
+    try:
+        old = validate({**_read(path), **{key: wanted[key] for key in OPERATIONAL}})
+    except ConfigError as error:
+        yield from ((problem, f"an unusable config: {problem}") for problem in error.problems)
+        return
+    if old != new:
+        before, now = dict(_leaves(old.model_dump())), dict(_leaves(wanted))
+        for key in before | now:
+            if before.get(key) != now.get(key):
+                key_typed = key.removesuffix(".name")
+                yield key, f"{key_typed}={show(before.get(key))}, not {show(now.get(key))}"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = yaml.load(text, LOADER)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ConfigError([f"{path} can't be read"]) from error
+    if "${" in text:
+        values = one_error(lambda: OmegaConf.to_container(OmegaConf.create(values), resolve=True))
+    if not isinstance(values, dict):
+        raise ConfigError([f"{path} is not a config"])
+    return values
+
+
+def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -1,0 +1,190 @@
+"""The fleet launcher: gives all jobs of a sweep to the task function at once.
+
+A task function that knows fleets has an attribute ``fleet``, a :data:`FleetFunction`. Any other one
+is called job by job, as Hydra's basic launcher does. The jobs of a fleet share a process: so
+``hydra.job.chdir`` is refused, ``hydra.job.env_set`` and the logging are those of the sweep.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra.core.utils import (
+    JobReturn,
+    JobRuntime,
+    JobStatus,
+    configure_log,
+    env_override,
+    setup_globals,
+)
+from hydra.errors import HydraException
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from hw2exp.config.composition import ComposedJob, Composition, Plain, current
+from hw2exp.config.folder import RESULT
+from hw2exp.sweeps.hydra_records import write_records
+
+
+@dataclass(frozen=True)
+class FleetJob:
+    """A job as the task function gets it.
+
+    Args:
+        number: of the job in its sweep.
+        overrides: what distinguishes it.
+        config: its composed config, plain values; to be read only, since jobs share its parts.
+        folder: its output folder, absolute; it exists.
+    """
+
+    number: int
+    overrides: tuple[str, ...]
+    config: Plain
+    folder: Path
+
+
+class JobFailed(Exception):  # noqa: N818
+    """A job has failed, and the user was told why."""
+
+
+FleetFunction = Callable[[Sequence[FleetJob]], Sequence[Any]]
+"""Runs jobs; returns for each, in order, its return value, or the exception that it failed with."""
+
+
+class Batches:
+    """Runs batches of jobs; a sweeper may ask for several, one after the other.
+
+    Args:
+        context: of Hydra.
+        task: the task function.
+        sweep: the config of the sweep.
+    """
+
+    def __init__(self, context: HydraContext, task: TaskFunction, sweep: DictConfig) -> None:
+        self._context = context
+        self._task = task
+        self._sweep = sweep
+        loader = context.config_loader
+        self._composition = Composition(
+            loader, lambda lines: loader.load_sweep_config(sweep, list(lines))
+        )
+
+    def launch(self, overrides: Sequence[Sequence[str]], first: int) -> Sequence[JobReturn]:
+        """Run a batch.
+
+        Args:
+            overrides: those of each job.
+            first: number of the first job.
+
+        Returns:
+            What became of each job, in order.
+
+        Raises:
+            HydraException: jobs that can't be composed, or want a working directory each.
+        """
+        fleet: FleetFunction | None = getattr(self._task, "fleet", None)
+        if fleet is None:
+            return self._one_by_one(overrides, first)
+        if self._sweep.hydra.job.chdir:
+            raise HydraException("hydra.job.chdir=true: the jobs of a fleet share a process")
+        setup_globals()
+        configure_log(self._sweep.hydra.hydra_logging, self._sweep.hydra.verbose)
+        composed = [self._composition.job(list(o), first + n) for n, o in enumerate(overrides)]
+        Path(str(self._sweep.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
+        jobs = [_prepare(job) for job in composed]
+        returns = [FleetJobReturn(job, own.folder) for job, own in zip(composed, jobs, strict=True)]
+        callbacks = self._context.callbacks
+        told = returns if callbacks.callbacks else []
+        for each in told:
+            with current(each.full):
+                callbacks.on_job_start(config=each.full, task_function=self._task)
+        for each, value in zip(returns, self._call(fleet, jobs), strict=True):
+            each.set(value)
+        for each in told:
+            with current(each.full):
+                callbacks.on_job_end(config=each.full, job_return=each)
+        return returns
+
+    def _one_by_one(self, overrides: Sequence[Sequence[str]], first: int) -> Sequence[JobReturn]:
+        launcher = BasicLauncher()
+        launcher.setup(hydra_context=self._context, task_function=self._task, config=self._sweep)
+        return launcher.launch(overrides, first)
+
+    def _call(self, fleet: FleetFunction, jobs: Sequence[FleetJob]) -> list[Any]:
+        """Run the jobs; what the function raises is the failure of all, as in Hydra's launchers."""
+        hydra = self._sweep.hydra
+        environment: Any = OmegaConf.to_container(hydra.job.env_set, resolve=True)
+        config = _with_output(deepcopy(self._sweep), Path(str(hydra.sweep.dir)))
+        with current(config), env_override(environment):
+            try:
+                return list(fleet(jobs))
+            except Exception as error:
+                return [error] * len(jobs)
+
+
+def _prepare(job: ComposedJob) -> FleetJob:
+    """Make a job's folder; what is recorded of a job that has its result stays."""
+    folder = Path(os.path.abspath(job.folder))
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / RESULT).exists():
+        write_records(job, folder)
+    assert job.number is not None
+    return FleetJob(job.number, job.overrides, job.config, folder)
+
+
+class FleetJobReturn(JobReturn):
+    """What became of a job; its configs are built once somebody looks: that takes long.
+
+    Args:
+        job: the job.
+        folder: its output folder.
+    """
+
+    def __init__(self, job: ComposedJob, folder: Path) -> None:
+        super().__init__(overrides=list(job.overrides), working_dir=os.getcwd())
+        del self.cfg, self.hydra_cfg  # the fields, which would hide the properties
+        self.task_name = JobRuntime.instance().get("name")
+        self._job = job
+        self._folder = folder
+
+    def set(self, value: Any) -> None:
+        """Note how the job ended.
+
+        Args:
+            value: what it returned, or the exception that it failed with.
+        """
+        failed = isinstance(value, BaseException)
+        self.return_value = value
+        self.status = JobStatus.FAILED if failed else JobStatus.COMPLETED
+
+    @cached_property
+    def full(self) -> DictConfig:
+        """The config, Hydra's node included."""
+        return _with_output(self._job.full(), self._folder)
+
+    @cached_property
+    def cfg(self) -> DictConfig:  # type: ignore[override]
+        """The config, as the job sees it."""
+        config = deepcopy(self.full)
+        with read_write(config), open_dict(config):
+            del config["hydra"]
+        return config
+
+    @cached_property
+    def hydra_cfg(self) -> DictConfig:  # type: ignore[override]
+        """Hydra's node of it."""
+        config = OmegaConf.masked_copy(self.full, "hydra")
+        config.hydra._set_parent(self.full)  # as HydraConfig does: for what depends on the job's
+        return config
+
+
+def _with_output(config: DictConfig, folder: Path) -> DictConfig:
+    with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
+        config.hydra.runtime.output_dir = os.path.abspath(folder)
+    OmegaConf.set_readonly(config.hydra, True)
+    return config

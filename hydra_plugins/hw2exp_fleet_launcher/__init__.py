@@ -1,0 +1,1 @@
+"""Hydra's plugins ``hydra/launcher=fleet`` and ``hydra/sweeper=fleet``."""

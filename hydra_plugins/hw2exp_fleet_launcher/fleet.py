@@ -1,0 +1,65 @@
+"""Hydra takes launchers and sweepers from ``hydra_plugins`` only; for theirs see ``hw2exp.sweeps``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
+from hydra.core.config_store import ConfigStore
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+class FleetLauncher(Launcher):
+    """Gives all jobs of a batch to the task function at once."""
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Take what Hydra gives."""
+        from hw2exp.sweeps.launcher import Batches  # not in every program that looks for plugins
+
+        self._batches = Batches(hydra_context, task_function, config)
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        """Run a batch."""
+        return self._batches.launch(job_overrides, initial_job_idx)
+
+
+class FleetSweeper(BasicSweeper):
+    """Hydra's basic sweeper, without composing every job once more before it is launched."""
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Run the sweep; of a job that failed the user was told."""
+        from hw2exp.sweeps.launcher import JobFailed
+
+        try:
+            return super().sweep(arguments)
+        except JobFailed:
+            return None
+
+    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
+        """Leave it to the launcher, which composes all jobs before it starts one."""
+
+
+@dataclass
+class FleetLauncherConf:
+    """``hydra/launcher=fleet``."""
+
+    _target_: str = f"{__name__}.FleetLauncher"
+
+
+@dataclass
+class FleetSweeperConf(BasicSweeperConf):
+    """``hydra/sweeper=fleet``."""
+
+    _target_: str = f"{__name__}.FleetSweeper"
+
+
+STORE = ConfigStore.instance()
+STORE.store(group="hydra/launcher", name="fleet", node=FleetLauncherConf, provider="hw2exp")
+STORE.store(group="hydra/sweeper", name="fleet", node=FleetSweeperConf, provider="hw2exp")

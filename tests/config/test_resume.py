@@ -1,0 +1,145 @@
+"""A sweep goes on in its folder only if its jobs are those that are there."""
+
+import shutil
+
+import pytest
+import yaml
+
+from hw2exp.config.command_line import read
+from hw2exp.train import main
+
+SWEEP = ["task=easy", "model=lstm,rnn", "optimizer.lr=1e-3,1e-05"]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The folder of a sweep of four jobs, of which the second is missing."""
+    monkeypatch.chdir(tmp_path)
+    for number, job in enumerate(read(["-m", *SWEEP]).jobs):
+        records = tmp_path / f"sweep/{number}/.hydra"
+        records.mkdir(parents=True)
+        text = yaml.safe_dump(job.config.model_dump(mode="json"))
+        (records / "config.yaml").write_text(text)
+    shutil.rmtree(tmp_path / "sweep/1")
+    return tmp_path / "sweep"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        [],
+        ["log_every=3", "plot=false", "threads=2"],
+        ["hydra.sweep.dir=sweep"],
+        ["seed=0"],
+    ],
+    ids=str,
+)
+def test_the_same_sweep_goes_on(folder, more):
+    command = read(["-m", "resume=sweep", *SWEEP, *more])
+    assert command.resumes
+    assert str(command.folder) == "sweep"
+    assert not command.explicit_folder
+    assert {job.config.resume for job in command.jobs} == {"sweep"}
+
+
+def test_more_jobs_may_follow(folder):
+    more = [*SWEEP[:1], "model=lstm,rnn,gated_rnn", SWEEP[2]]
+    assert len(read(["-m", "resume=sweep", *more]).jobs) == 6
+
+
+def test_a_command_without_it_does_not_resume(folder):
+    assert not read(["-m", *SWEEP]).resumes
+
+
+def test_values_that_depend_on_others_are_compared_by_what_they_are(folder):
+    path = folder / "0/.hydra/config.yaml"
+    written = path.read_text()
+    path.write_text(written.replace("solved_passes: 3", "solved_passes: ${task.t1.1}"))
+    assert path.read_text() != written
+    assert read(["-m", "resume=sweep", *SWEEP]).resumes
+
+
+BAD = {
+    "another value": (
+        [*SWEEP, "steps=7"],
+        ["resume=sweep: job 0 has steps=3000, not 7"],
+    ),
+    "another value of some jobs": (
+        [*SWEEP[:2], "optimizer.lr=1e-3,0.5"],
+        ["job 3 has optimizer.lr=1e-05, not 0.5"],
+    ),
+    "another choice": (
+        ["task=easy", "model=rnn", "optimizer.lr=1e-3"],
+        ["job 0 has model=lstm, not rnn", "job 0 has model.nonlinearity=null, not tanh"],
+    ),
+    "another order": (
+        [SWEEP[0], SWEEP[2], SWEEP[1]],
+        ["job 2 has model=rnn, not lstm"],
+    ),
+    "another list": (
+        [*SWEEP, "task.length=[8,9]"],
+        ["job 0 has task.length=[7,9], not [8,9]"],
+    ),
+    "another folder": (
+        [*SWEEP, "hydra.sweep.dir=other"],
+        ["hydra.sweep.dir=other: must be left out, or agree with resume=sweep"],
+    ),
+    "other names of the jobs": (
+        [*SWEEP, "hydra.sweep.subdir=job${hydra.job.num}"],
+        ["resume=sweep: holds none of the sweep's jobs"],
+    ),
+    "no records": (
+        [*SWEEP, "hydra.output_subdir=null"],
+        ["resume=sweep: holds none of the sweep's jobs"],
+    ),
+    "no such folder": ([*SWEEP, "resume=nowhere"], ["resume=nowhere: must be a folder"]),
+    "a job's folder": ([*SWEEP, "resume=sweep/0"], ["resume=sweep/0: holds none"]),
+    "a file": ([*SWEEP, "resume=sweep/0/.hydra/config.yaml"], ["must be a folder"]),
+    "a number": ([*SWEEP, "resume=3"], ["resume=3: must be a text or null"]),
+    "two folders": ([*SWEEP, "resume=sweep,other"], ["resume can't be swept"]),
+}
+
+
+def everything(folder):
+    return {path: path.is_file() and path.read_bytes() for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize(("arguments", "expected"), BAD.values(), ids=BAD)
+def test_what_does_not_fit_is_refused(folder, capsys, arguments, expected):
+    before = everything(folder.parent)
+    resume = [] if any(word.startswith("resume=") for word in arguments) else ["resume=sweep"]
+    assert main(["-m", *resume, *arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    for part in expected:
+        assert part in captured.err
+    assert everything(folder.parent) == before
+
+
+@pytest.mark.parametrize("text", ["- 1", "steps: [", "steps: 3000", "\xff", "a: ${b}", ""])
+def test_a_job_that_cannot_be_read_is_named(folder, capsys, text):
+    (folder / "2/.hydra/config.yaml").write_bytes(text.encode("latin-1"))
+    assert main(["-m", "resume=sweep", *SWEEP]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "resume=sweep: job 2 has an unusable config: " in error
+
+
+def test_only_a_sweep_can_be_resumed_so_far(folder, capsys):
+    assert main(["resume=sweep", "task=easy", "model=lstm"]) == 2
+    assert "resume=sweep: only a sweep can be resumed so far" in capsys.readouterr().err
+
+
+def test_a_thousand_jobs_are_compared_in_seconds(folder):
+    import time
+
+    text = (folder / "0/.hydra/config.yaml").read_text()
+    for number in range(200):
+        records = folder / f"{number}/.hydra"
+        records.mkdir(parents=True, exist_ok=True)
+        (records / "config.yaml").write_text(text.replace("seed: 0", f"seed: {number}"))
+    began = time.process_time()
+    seeds = ["task=easy", "model=lstm", "seed=range(0,200)"]
+    assert read(["-m", "resume=sweep", *seeds]).resumes
+    assert time.process_time() - began < 2

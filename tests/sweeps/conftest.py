@@ -1,0 +1,41 @@
+"""Sweeps of a task function that knows fleets, and of one that doesn't."""
+
+import sys
+
+import hydra
+import pytest
+
+from hw2exp.config.command_line import CONFIG_MODULE, CONFIG_NAME, VERSION_BASE
+
+
+@pytest.fixture
+def sweep(monkeypatch, tmp_path):
+    """Run a sweep as the command does; returns what Hydra returns, job by job."""
+    from hydra._internal.hydra import Hydra
+    from hydra.core.global_hydra import GlobalHydra
+
+    monkeypatch.chdir(tmp_path)
+
+    def sweep(*arguments, fleet=None, job=lambda config: None):
+        caught = []
+        original = Hydra.multirun
+
+        def multirun(*args, **kwargs):
+            caught.extend(original(*args, **kwargs) or [])
+
+        def task(config):
+            return job(config)
+
+        if fleet is not None:
+            task.fleet = fleet
+        with monkeypatch.context() as patched:
+            patched.setattr(Hydra, "multirun", multirun)
+            patched.setattr(sys, "argv", ["train", "-m", *arguments])
+            patched.setenv("HYDRA_FULL_ERROR", "1")
+            try:
+                hydra.main(f"pkg://{CONFIG_MODULE}", CONFIG_NAME, VERSION_BASE)(task)()
+            finally:
+                GlobalHydra.instance().clear()
+        return [each for batch in caught for each in batch]
+
+    return sweep

@@ -1,0 +1,38 @@
+"""What Hydra itself asks of a launcher."""
+
+import pytest
+from hydra.test_utils.launcher_common_tests import (
+    BatchedSweeperTestSuite,
+    IntegrationTestSuite,
+    LauncherTestSuite,
+)
+from hydra.version import VersionBase, __compat_version__
+
+hydra_1_1 = pytest.mark.filterwarnings("ignore:Future Hydra versions will no longer change working")
+
+
+@pytest.fixture(autouse=True)
+def as_of_hydra_1_1(hydra_restore_singletons):
+    """The suites expect a job's folder to be its working directory, as it was in Hydra 1.1."""
+    VersionBase.instance().setbase(__compat_version__)
+
+
+@hydra_1_1
+@pytest.mark.parametrize(("launcher_name", "overrides"), [("fleet", [])])
+class TestFleetLauncher(LauncherTestSuite):
+    pass
+
+
+@hydra_1_1
+@pytest.mark.parametrize(
+    ("launcher_name", "overrides"), [("fleet", ["hydra.sweeper.max_batch_size=2"])]
+)
+class TestBatches(BatchedSweeperTestSuite):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("task_launcher_cfg", "extra_flags"), [({}, ["-m", "hydra/launcher=fleet"])]
+)
+class TestIntegration(IntegrationTestSuite):
+    pass
