@@ -3,13 +3,13 @@
 import math
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hw2exp.interrupt import Interrupt
+    from hw2exp.records.run_dir import RunResult
     from hw2exp.sweep.launcher import FleetJob
 
 HELP_FLAGS = {"--help", "-h"}
@@ -82,28 +82,23 @@ def _print(text: str) -> int:
 def _launch(arguments: Sequence[str], interrupt: "Interrupt") -> int:
     """Hand over to Hydra, which writes its records and calls back: once a run, or once a fleet."""
     import hydra
-    from hydra.core.hydra_config import HydraConfig
-    from omegaconf import OmegaConf
 
     from hw2exp.config.command_line import CONFIG_MODULE, CONFIG_NAME, VERSION_BASE
 
     statuses = [0]
 
-    def job(config: Any) -> float | None:
-        plain: Any = OmegaConf.to_container(config, resolve=True)
-        outcome = _run_job(plain, Path(HydraConfig.get().runtime.output_dir), "", interrupt)
-        return finish([outcome])[0]
-
     def fleet(jobs: "Sequence[FleetJob]") -> list[float | None]:
-        return finish(_fleet(jobs, interrupt))
-
-    def finish(outcomes: "Sequence[Outcome]") -> list[float | None]:
-        statuses.extend(outcome.status for outcome in outcomes)
+        outcomes = _fleet(jobs, interrupt)
+        statuses.extend(_status(job, end) for job, end in zip(jobs, outcomes, strict=False))
         if interrupt():  # ends a sweep too
             raise SystemExit(interrupt.status)
-        return [outcome.objective for outcome in outcomes]
+        return [_objective(outcome) for outcome in outcomes]
 
-    job.fleet = fleet  # type: ignore[attr-defined]  # for the launcher: a function of several jobs
+    def job(config: Any) -> float | None:
+        (objective,) = fleet([_only_job(config)])
+        return objective
+
+    job.fleet = fleet  # type: ignore[attr-defined]  # the fleet launcher calls it instead
     before, sys.argv = sys.argv, [sys.argv[0], *arguments]
     try:
         hydra.main(f"pkg://{CONFIG_MODULE}", CONFIG_NAME, VERSION_BASE)(job)()
@@ -112,31 +107,39 @@ def _launch(arguments: Sequence[str], interrupt: "Interrupt") -> int:
     return max(statuses)
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a job.
+def _only_job(config: Any) -> "FleetJob":
+    """A single run, or the job that a launcher without fleets has come to."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+    from omegaconf import OmegaConf
+
+    from hw2exp.sweep.launcher import FleetJob
+
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    hydra = HydraConfig.get()
+    sweep = hydra.mode == RunMode.MULTIRUN
+    number, overrides = (hydra.job.num, tuple(hydra.overrides.task)) if sweep else (0, ())
+    return FleetJob(number, overrides, plain, Path(hydra.runtime.output_dir))
+
+
+def _fleet(jobs: "Sequence[FleetJob]", interrupt: "Interrupt") -> "list[RunResult | Exception]":
+    """Run jobs, those left out that an interrupt comes before.
 
     Args:
-        status: its share in the exit status.
-        objective: the final test loss, for a sweeper that minimizes it; none if it failed.
+        jobs: the jobs.
+        interrupt: says whether to stop.
+
+    Returns:
+        The result of each that was begun, or what it failed with.
     """
-
-    status: int
-    objective: float | None
-
-
-def _fleet(jobs: "Sequence[FleetJob]", interrupt: "Interrupt") -> list[Outcome]:
-    """Run the jobs of a sweep, those left out that an interrupt comes before."""
     outcomes = []
     for job in jobs:
         if not interrupt():
-            name = f"job {job.number} ({' '.join(job.overrides)}): "
-            outcomes.append(_run_job(job.config, job.folder, name, interrupt))
+            outcomes.append(_run_job(job, interrupt))
     return outcomes
 
 
-def _run_job(plain: Mapping[str, Any], folder: Path, name: str, interrupt: "Interrupt") -> Outcome:
-    """Run one job, and say how it ended; a resumed sweep's is not run again."""
+def _run_job(job: "FleetJob", interrupt: "Interrupt") -> "RunResult | Exception":
     from hw2exp.config.problems import ConfigError
     from hw2exp.config.validation import validate
     from hw2exp.records.run_dir import RESULT, read_result
@@ -145,20 +148,32 @@ def _run_job(plain: Mapping[str, Any], folder: Path, name: str, interrupt: "Inte
     from hw2exp.training import InitialLossError
 
     try:
-        config = validate(plain)
-        done = config.resume is not None and (folder / RESULT).exists()
-        result = read_result(folder) if done else None
-        if result is None or result.status == "interrupted":
-            (result,) = run_fleet([config], [folder], interrupt)
-            print_summary(result, folder)
+        config = validate(job.config)  # a sweeper may have made up what the command didn't say
+        if config.resume is not None and (job.folder / RESULT).exists():
+            before = read_result(job.folder)
+            if before.status != "interrupted":
+                return before
+        (result,) = run_fleet([config], [job.folder], interrupt)
     except (ConfigError, InitialLossError, MemoryError) as error:
-        print(f"hw2exp: {name}{error}", file=sys.stderr)
-        return Outcome(1, None)
-    if result.status == "interrupted":
-        return Outcome(interrupt.status, None)
-    if result.status == "diverged":
-        return Outcome(3 if config.fail_on_divergence else 0, math.inf)
-    return Outcome(0, result.final["test_loss"])
+        return error
+    print_summary(result, job.folder)
+    return result
+
+
+def _status(job: "FleetJob", outcome: "RunResult | Exception") -> int:
+    """A job's share in the exit status; says why it failed."""
+    if isinstance(outcome, Exception):
+        name = f"job {job.number} ({' '.join(job.overrides)}): " if job.overrides else ""
+        print(f"hw2exp: {name}{outcome}", file=sys.stderr)
+        return 1
+    return 3 if outcome.status == "diverged" and job.config["fail_on_divergence"] else 0
+
+
+def _objective(outcome: "RunResult | Exception") -> float | None:
+    """The final test loss, for a sweeper that minimizes it; none if the job failed."""
+    if isinstance(outcome, Exception):
+        return None
+    return math.inf if outcome.status == "diverged" else outcome.final["test_loss"]
 
 
 if __name__ == "__main__":

@@ -26,7 +26,8 @@ from hydra.errors import HydraException
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from hw2exp.config.composition import ComposedJob, Composition, Plain, current
+from hw2exp.config.composed_job import ComposedJob, Plain, current
+from hw2exp.config.composition import Composition
 from hw2exp.config.folder import RESULT
 from hw2exp.sweep.hydra_records import write_records
 
