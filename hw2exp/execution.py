@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from hw2exp.config.command_line import CONFIG_MODULE, CONFIG_NAME, VERSION_BASE, Command
 from hw2exp.config.folder import reserve
 from hw2exp.config.overrides import assignment
+from hw2exp.config.problems import ConfigError
 from hw2exp.config.schema import TrainConfig
 from hw2exp.config.validation import validate
 from hw2exp.interrupt import Interrupt
-from hw2exp.records.run_dir import read_finished
+from hw2exp.records.run_dir import RunResult, read_finished
 from hw2exp.terminal import print_summary, say
 from hw2exp.training import InitialLossError
 
@@ -107,27 +108,25 @@ def hand_to_hydra(
         show: write to the terminal.
     """
     import hydra
-    from hydra.core.hydra_config import HydraConfig
-    from omegaconf import OmegaConf
 
     from hw2exp.sweeps.launcher import JobFailed
 
-    def job(config: Any) -> float | None:
-        plain: Any = OmegaConf.to_container(config, resolve=True)
-        folder = Path(HydraConfig.get().runtime.output_dir)
-        ended.append(_single(validate(plain), folder, interrupt, show))
-        return ended[-1].objective
-
-    def fleet(jobs: "Sequence[FleetJob]") -> list[float | Exception | None]:
-        batch = _batch(jobs, interrupt, show)
+    def give(batch: list[Ended]) -> list[float | Exception | None]:
         ended.extend(batch)
+        _report(batch, interrupt)
         if interrupt():  # ends a sweep too
             raise SystemExit(interrupt.status)
-        failed = [isinstance(each.outcome, Exception) for each in batch]
         return [
-            JobFailed(str(each.outcome)) if no else each.objective
-            for each, no in zip(batch, failed, strict=True)
+            JobFailed(str(each.outcome)) if isinstance(each.outcome, Exception) else each.objective
+            for each in batch
         ]
+
+    def job(config: Any) -> float | None:
+        (value,) = give([_single(_only_job(config), interrupt, show)])
+        return None if isinstance(value, Exception) else value
+
+    def fleet(jobs: "Sequence[FleetJob]") -> list[float | Exception | None]:
+        return give(_batch(jobs, interrupt, show))
 
     job.fleet = fleet  # type: ignore[attr-defined]  # for the launcher: a function of several jobs
     before, sys.argv = sys.argv, [sys.argv[0], *words]
@@ -137,15 +136,39 @@ def hand_to_hydra(
         sys.argv = before
 
 
-def _single(config: TrainConfig, folder: Path, interrupt: Interrupt, show: bool) -> Ended:
+def _only_job(config: Any) -> "FleetJob":
+    """A single run, or the job that a launcher without fleets has come to."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+    from omegaconf import OmegaConf
+
+    from hw2exp.sweeps.launcher import FleetJob
+
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    hydra = HydraConfig.get()
+    sweep = hydra.mode == RunMode.MULTIRUN
+    number, overrides = (hydra.job.num, tuple(hydra.overrides.task)) if sweep else (0, ())
+    return FleetJob(number, overrides, plain, Path(hydra.runtime.output_dir))
+
+
+def _single(job: "FleetJob", interrupt: Interrupt, show: bool) -> Ended:
     from hw2exp.fleet_run import run_fleet
 
-    (outcome,) = run_fleet([config], [folder], interrupt, show)
-    if isinstance(outcome, Exception):
-        print(f"hw2exp: {outcome}", file=sys.stderr)
-    elif show:
-        print_summary(outcome, folder)
-    return Ended(0, (), folder, config, outcome)
+    config, outcome = _known(job)
+    if outcome is None:
+        (outcome,) = run_fleet([config], [job.folder], interrupt, show)
+        if show and isinstance(outcome, RunResult):
+            print_summary(outcome, job.folder)
+    return Ended(job.number, job.overrides, job.folder, config, outcome)
+
+
+def _known(job: "FleetJob") -> "tuple[TrainConfig, Outcome | None]":
+    """A job's config, and its outcome where it need not run: it is done, or can't be."""
+    try:
+        config = validate(job.config)
+    except ConfigError as error:  # a sweeper made up what the command didn't say
+        return TrainConfig.model_construct(**job.config), error
+    return config, read_finished(job.folder) if config.resume is not None else None
 
 
 def _batch(jobs: "Sequence[FleetJob]", interrupt: Interrupt, show: bool) -> list[Ended]:
@@ -153,40 +176,38 @@ def _batch(jobs: "Sequence[FleetJob]", interrupt: Interrupt, show: bool) -> list
     from hw2exp.sweeps.arms import print_sweep
     from hw2exp.sweeps.sweep import run_sweep
 
-    configs = [validate(job.config) for job in jobs]
-    outcomes: dict[int, Outcome] = {}
-    for place, (job, config) in enumerate(zip(jobs, configs, strict=True)):
-        done = read_finished(job.folder) if config.resume is not None else None
-        if done is not None:
-            outcomes[place] = done
-    missing = [place for place in range(len(jobs)) if place not in outcomes]
-    if outcomes and show:
-        say(f"{len(outcomes)} of {len(jobs)} jobs have their result; {len(missing)} run")
+    configs, known = zip(*map(_known, jobs), strict=True)
+    missing = [place for place, outcome in enumerate(known) if outcome is None]
+    if show and len(missing) < len(jobs):
+        say(f"{len(jobs) - len(missing)} of {len(jobs)} jobs have their result")
     found = run_sweep(
         [configs[place] for place in missing],
         [jobs[place].folder for place in missing],
         interrupt,
         show=show,
     )
-    outcomes |= zip(missing, found, strict=True)
-    ended = [
+    outcomes = dict(enumerate(known)) | dict(zip(missing, found, strict=True))
+    if show:
+        names = [job.overrides for job in jobs]
+        print_sweep(names, list(outcomes.values()), jobs[0].folder.parent)
+    return [
         Ended(job.number, job.overrides, job.folder, configs[place], outcomes[place])
         for place, job in enumerate(jobs)
     ]
-    for each in ended:
+
+
+def _report(batch: Sequence[Ended], interrupt: Interrupt) -> None:
+    """Say why jobs have failed; what an interrupt has kept from running has not."""
+    for each in batch:
         if isinstance(each.outcome, Exception) and not interrupt():
-            print(f"hw2exp: job {each.number} ({' '.join(each.overrides)}): {_why(each.outcome)}",
-                  file=sys.stderr)  # fmt: skip
-    if show:
-        print_sweep([each.overrides for each in ended], [each.outcome for each in ended],
-                    jobs[0].folder.parent)  # fmt: skip
-    return ended
+            name = f"job {each.number} ({' '.join(each.overrides)}): " if each.overrides else ""
+            print(f"hw2exp: {name}{_why(each.outcome)}", file=sys.stderr)
 
 
 def _why(error: Exception) -> str:
     """What a person needs to know of an error; of one that should not be, all there is."""
     from hw2exp.sweeps.executor import WorkerDied
 
-    if isinstance(error, InitialLossError | MemoryError | WorkerDied | OSError):
+    if isinstance(error, InitialLossError | MemoryError | WorkerDied | OSError | ConfigError):
         return str(error)
     return "\n".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", [])])

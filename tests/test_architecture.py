@@ -22,6 +22,7 @@ FLOORS = [
 HYDRA_MAY_BE_KNOWN_TO = {
     "config.arguments",
     "config.command_line",
+    "config.composed_job",
     "config.composition",
     "config.jobs",
     "config.overrides",

@@ -5,7 +5,8 @@ from itertools import chain
 
 from hydra.core.override_parser.types import Override
 
-from hw2exp.config.composition import ComposedJob, Composition
+from hw2exp.config.composed_job import ComposedJob
+from hw2exp.config.composition import Composition
 from hw2exp.config.overrides import combinations, extremes, one_error, parse_lines
 from hw2exp.config.problems import ConfigError
 from hw2exp.config.schema import TrainConfig

@@ -10,7 +10,8 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from hw2exp.config.choices import CHOICES
-from hw2exp.config.composition import Composition, parse
+from hw2exp.config.composed_job import parse
+from hw2exp.config.composition import Composition
 from hw2exp.config.problems import ConfigError, show, unknown_choice
 
 T = TypeVar("T")

@@ -8,7 +8,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from hw2exp.config.choices import OPERATIONAL
-from hw2exp.config.composition import ComposedJob
+from hw2exp.config.composed_job import ComposedJob
 from hw2exp.config.jobs import ENUMERATING
 from hw2exp.config.overrides import one_error
 from hw2exp.config.problems import ConfigError, show

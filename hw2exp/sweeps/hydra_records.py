@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from omegaconf import OmegaConf
 
-from hw2exp.config.composition import Base, ComposedJob, Plain, put
+from hw2exp.config.composed_job import Base, ComposedJob, Plain, put
 
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 GAP = re.compile(r"GAP_(\d+)_GAP")

@@ -26,7 +26,8 @@ from hydra.errors import HydraException
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from hw2exp.config.composition import ComposedJob, Composition, Plain, current
+from hw2exp.config.composed_job import ComposedJob, Plain, current
+from hw2exp.config.composition import Composition
 from hw2exp.config.folder import RESULT
 from hw2exp.sweeps.hydra_records import write_records
 
@@ -151,6 +152,17 @@ class FleetJobReturn(JobReturn):
         self.task_name = JobRuntime.instance().get("name")
         self._job = job
         self._folder = folder
+
+    @property
+    def return_value(self) -> Any:
+        """What the job returned; of a failed one that was reported, nothing is said again."""
+        if isinstance(self._return_value, JobFailed):
+            raise self._return_value
+        return super().return_value
+
+    @return_value.setter
+    def return_value(self, value: Any) -> None:
+        self._return_value = value
 
     def set(self, value: Any) -> None:
         """Note how the job ended.

@@ -101,7 +101,7 @@ class SweepTable:
         speed = made / max(seconds, 1e-9)
         left = clock((self.total - over - made) / speed) if made else "–"
         return (
-            f"{len(self._done)}/{len(self.fleets)} fleets  {alive} runs training  "
+            f"{len(self._done)}/{len(self.fleets)} fleets  {alive} training  "
             f"{solved} solved  {diverged} diverged  {speed:,.0f} steps/s  left {left}"
         )
 

@@ -1,4 +1,4 @@
-"""Hydra takes launchers and sweepers from ``hydra_plugins`` only; for theirs see ``hw2exp.sweeps``."""
+"""Hydra takes launchers and sweepers from ``hydra_plugins`` only; see ``hw2exp.sweeps``."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

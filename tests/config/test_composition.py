@@ -11,7 +11,8 @@ from omegaconf import OmegaConf, open_dict
 
 from hw2exp.config.choices import CHOICES
 from hw2exp.config.command_line import CONFIG_MODULE, CONFIG_NAME, VERSION_BASE, read
-from hw2exp.config.composition import Composition, put
+from hw2exp.config.composed_job import put
+from hw2exp.config.composition import Composition
 from hw2exp.config.schema import TrainConfig
 from hw2exp.config.validation import keys_of
 
