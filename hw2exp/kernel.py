@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import numba
@@ -39,3 +40,20 @@ def kernel(function: Callable[..., Any]) -> Any:
         return numba.njit(cache=True, error_model="numpy", nogil=True)(function)
     finally:
         numba.config.CACHE_DIR = before
+
+
+def kernel_with(function: Callable[..., Any], name: str, **kernels: Any) -> Any:
+    """Compile a function that calls kernels which are given by name.
+
+    They become globals of a copy of the function: numba keeps no closures between processes.
+
+    Args:
+        function: as for ``kernel``; of its free names, ``kernels`` says what they are.
+        name: tells this copy from others.
+        kernels: by name.
+    """
+    namespace = {**function.__globals__, **kernels}
+    own = FunctionType(function.__code__, namespace, f"{function.__name__}_{name}")
+    own.__module__ = function.__module__
+    own.__qualname__ = own.__name__
+    return kernel(own)

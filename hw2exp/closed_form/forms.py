@@ -76,8 +76,7 @@ def biased_weights(params: Params) -> tuple[Tensor, ...]:
     return torch.cat([params["weight_ih"], bias[..., None]], -1), params["weight_hh"]
 
 
-def _elman(relu: bool) -> ClosedForm:
-    forward, backward = rnn.make(relu)
+def _elman(forward: Callable[..., None], backward: Callable[..., None]) -> ClosedForm:
     return ClosedForm(
         forward,
         backward,
@@ -117,8 +116,8 @@ FORMS: dict[str, ClosedForm] = {
         kept=lambda T, I, H, K: [(T, 4), (T, H), (T, H), (T, H), (1, I), (1, H)],
         scratch=lambda T, I, H, K: [(T, I), (1, H)],
     ),
-    "rnn": _elman(relu=False),
-    "rnn_relu": _elman(relu=True),
+    "rnn": _elman(rnn.forward_tanh, rnn.backward_tanh),
+    "rnn_relu": _elman(rnn.forward_relu, rnn.backward_relu),
     "lstm": ClosedForm(
         lstm.forward,
         lstm.backward,

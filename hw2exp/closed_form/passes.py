@@ -10,94 +10,97 @@ from typing import Any
 
 from hw2exp.closed_form import readout
 from hw2exp.closed_form.lanes import WIDTH
-from hw2exp.kernel import kernel
+from hw2exp.kernel import kernel, kernel_with
 
 
 @cache
-def make_passes(
-    forward: Callable[..., None], backward: Callable[..., None]
-) -> tuple[Callable[..., None], Callable[..., None]]:
+def make_passes(forward: Any, backward: Any) -> tuple[Callable[..., None], Callable[..., None]]:
     """Make a cell's two passes.
 
     Args:
-        forward: the cell's.
-        backward: the cell's.
+        forward: the cell's kernel.
+        backward: the cell's kernel.
 
     Returns:
         ``judge``, forward only, and ``learn``, forward and back.
     """
+    name = f"{forward.__module__}.{forward.__name__}"
+    cell = {"cell_forward": forward, "cell_backward": backward}
+    return kernel_with(judge, name, **cell), kernel_with(learn, name, **cell)
 
-    @kernel
-    def judge(symbols: Any, labels: Any, weights: Any, W: Any, b: Any, work: Any, out: Any) -> None:
-        """Compute every sequence's loss.
 
-        Args:
-            symbols: ``(R, B, T)``.
-            labels: ``(R, B)``.
-            weights: the cell's, each ``(R, ·, ·)``.
-            W: of the readout, ``(R, C, H)``.
-            b: of the readout, ``(R, C)``.
-            work: x ``(T, I, 16)``, h ``(T+1, H, 16)``, p ``(C, 16)``, what the cell keeps, and
-                whether a one stands below the input.
-            out: losses and whether each is correct, ``(R, B)``, to be filled.
-        """
-        x, h, p, kept, ones = work
-        losses, correct = out
-        R, B, _ = symbols.shape
-        for r in range(R):
-            for i in range(0, B, WIDTH):
-                own = slice(i, min(i + WIDTH, B))
-                one_hot(symbols[r, own], x, ones)
-                forward(x, weights, r, h, kept)
-                readout.forward(h, W[r], b[r], labels[r, own], p, losses[r, own], correct[r, own])
+cell_forward: Any = None  # of each copy of the passes its own
+cell_backward: Any = None
 
-    @kernel
-    def learn(
-        symbols: Any,
-        labels: Any,
-        weights: Any,
-        W: Any,
-        b: Any,
-        work: Any,
-        out: Any,
-        way_back: Any,
-        gradients: Any,
-        into_readout: Any,
-        state_gradients: Any,
-    ) -> None:
-        """Compute every sequence's loss and the gradient of their mean.
 
-        Args:
-            symbols: as in ``judge``.
-            labels: as in ``judge``.
-            weights: as in ``judge``.
-            W: as in ``judge``.
-            b: as in ``judge``.
-            work: as in ``judge``.
-            out: as in ``judge``.
-            way_back: ∂ℓ/∂h[t] ``(T+1, H, 16)``, and the cell's scratch.
-            gradients: of the cell's weights, zeros.
-            into_readout: of W and b, zeros.
-            state_gradients: ``(R, B, T, H)``, to be filled with ∂ℓ/∂h[t]; or of length 0.
-        """
-        x, h, p, kept, ones = work
-        losses, correct = out
-        delta, scratch = way_back
-        dW, db = into_readout
-        R, B, _ = symbols.shape
-        for r in range(R):
-            for i in range(0, B, WIDTH):
-                own = slice(i, min(i + WIDTH, B))
-                one_hot(symbols[r, own], x, ones)
-                forward(x, weights, r, h, kept)
-                readout.forward(h, W[r], b[r], labels[r, own], p, losses[r, own], correct[r, own])
-                readout.backward(h, W[r], labels[r, own], p, 1 / B, delta, dW[r], db[r])
-                backward(x, weights, r, h, kept, delta, gradients, scratch)
-                if len(state_gradients):
-                    for lane in range(own.stop - i):
-                        state_gradients[r, i + lane] = delta[1:, :, lane]
+def judge(symbols: Any, labels: Any, weights: Any, W: Any, b: Any, work: Any, out: Any) -> None:
+    """Compute every sequence's loss.
 
-    return judge, learn
+    Args:
+        symbols: ``(R, B, T)``.
+        labels: ``(R, B)``.
+        weights: the cell's, each ``(R, ·, ·)``.
+        W: of the readout, ``(R, C, H)``.
+        b: of the readout, ``(R, C)``.
+        work: x ``(T, I, 16)``, h ``(T+1, H, 16)``, p ``(C, 16)``, what the cell keeps, and
+            whether a one stands below the input.
+        out: losses and whether each is correct, ``(R, B)``, to be filled.
+    """
+    x, h, p, kept, ones = work
+    losses, correct = out
+    R, B, _ = symbols.shape
+    for r in range(R):
+        for i in range(0, B, WIDTH):
+            own = slice(i, min(i + WIDTH, B))
+            one_hot(symbols[r, own], x, ones)
+            cell_forward(x, weights, r, h, kept)
+            readout.forward(h, W[r], b[r], labels[r, own], p, losses[r, own], correct[r, own])
+
+
+def learn(
+    symbols: Any,
+    labels: Any,
+    weights: Any,
+    W: Any,
+    b: Any,
+    work: Any,
+    out: Any,
+    way_back: Any,
+    gradients: Any,
+    into_readout: Any,
+    state_gradients: Any,
+) -> None:
+    """Compute every sequence's loss and the gradient of their mean.
+
+    Args:
+        symbols: as in ``judge``.
+        labels: as in ``judge``.
+        weights: as in ``judge``.
+        W: as in ``judge``.
+        b: as in ``judge``.
+        work: as in ``judge``.
+        out: as in ``judge``.
+        way_back: ∂ℓ/∂h[t] ``(T+1, H, 16)``, and the cell's scratch.
+        gradients: of the cell's weights, zeros.
+        into_readout: of W and b, zeros.
+        state_gradients: ``(R, B, T, H)``, to be filled with ∂ℓ/∂h[t]; or of length 0.
+    """
+    x, h, p, kept, ones = work
+    losses, correct = out
+    delta, scratch = way_back
+    dW, db = into_readout
+    R, B, _ = symbols.shape
+    for r in range(R):
+        for i in range(0, B, WIDTH):
+            own = slice(i, min(i + WIDTH, B))
+            one_hot(symbols[r, own], x, ones)
+            cell_forward(x, weights, r, h, kept)
+            readout.forward(h, W[r], b[r], labels[r, own], p, losses[r, own], correct[r, own])
+            readout.backward(h, W[r], labels[r, own], p, 1 / B, delta, dW[r], db[r])
+            cell_backward(x, weights, r, h, kept, delta, gradients, scratch)
+            if len(state_gradients):
+                for lane in range(own.stop - i):
+                    state_gradients[r, i + lane] = delta[1:, :, lane]
 
 
 @kernel

@@ -7,7 +7,6 @@ Backward, with δ[t] = ∂ℓ/∂h[t] the total derivative:
     ∂ℓ/∂W = Σ_t ∂ℓ/∂z[t] [x[t]; 1]ᵀ,  ∂ℓ/∂U = Σ_t ∂ℓ/∂z[t] h[t-1]ᵀ.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from hw2exp.closed_form.functions import tanh
@@ -16,71 +15,80 @@ from hw2exp.closed_form.products import add_outer, add_product, product
 from hw2exp.kernel import kernel
 
 
-def make(relu: bool) -> tuple[Callable[..., None], Callable[..., None]]:
-    """Make the kernels for one φ.
+@kernel
+def forward_tanh(x: Any, weights: Any, r: Any, h: Any, kept: Any) -> None:
+    """``forward`` with φ = tanh."""
+    forward(x, weights, r, h, False)
+
+
+@kernel
+def forward_relu(x: Any, weights: Any, r: Any, h: Any, kept: Any) -> None:
+    """``forward`` with φ = ReLU."""
+    forward(x, weights, r, h, True)
+
+
+@kernel
+def backward_tanh(
+    x: Any, weights: Any, r: Any, h: Any, kept: Any, delta: Any, gradients: Any, scratch: Any
+) -> None:
+    """``backward`` with φ = tanh."""
+    backward(x, weights, r, h, delta, gradients, scratch[0], False)
+
+
+@kernel
+def backward_relu(
+    x: Any, weights: Any, r: Any, h: Any, kept: Any, delta: Any, gradients: Any, scratch: Any
+) -> None:
+    """``backward`` with φ = ReLU."""
+    backward(x, weights, r, h, delta, gradients, scratch[0], True)
+
+
+@kernel
+def forward(x: Any, weights: Any, r: Any, h: Any, relu: Any) -> None:
+    """Compute the states of 16 sequences of a replica.
 
     Args:
+        x: inputs with a one below them, ``(T, I+1, 16)``.
+        weights: W ``(R, H, I+1)`` and U ``(R, H, H)``.
+        r: the replica.
+        h: ``(T+1, H, 16)``; state t comes to place t + 1, zeros stand at place 0.
         relu: φ is ReLU, not tanh.
-
-    Returns:
-        ``forward`` and ``backward``.
     """
+    W, U = weights[0][r], weights[1][r]
+    (T, I, _), H = x.shape, len(U)
+    for t in range(T):
+        after = (t + 1) * H
+        product(W, x, t * I, h, after)
+        add_product(U, h, t * H, h, after)
+        for j in range(H):
+            z = load(h, after + j)
+            store(h, after + j, maximum(z, 0.0) if relu else tanh(z))
 
-    @kernel
-    def forward(x: Any, weights: Any, r: Any, h: Any, kept: Any) -> None:
-        """Compute the states of 16 sequences of a replica.
 
-        Args:
-            x: inputs with a one below them, ``(T, I+1, 16)``.
-            weights: W ``(R, H, I+1)`` and U ``(R, H, H)``.
-            r: the replica.
-            h: ``(T+1, H, 16)``; state t comes to place t + 1, zeros stand at place 0.
-            kept: nothing is.
-        """
-        W, U = weights[0][r], weights[1][r]
-        (T, I, _), H = x.shape, len(U)
-        for t in range(T):
-            after = (t + 1) * H
-            product(W, x, t * I, h, after)
-            add_product(U, h, t * H, h, after)
-            for j in range(H):
-                z = load(h, after + j)
-                store(h, after + j, maximum(z, 0.0) if relu else tanh(z))
+@kernel
+def backward(
+    x: Any, weights: Any, r: Any, h: Any, delta: Any, gradients: Any, dz: Any, relu: Any
+) -> None:
+    """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients.
 
-    @kernel
-    def backward(
-        x: Any,
-        weights: Any,
-        r: Any,
-        h: Any,
-        kept: Any,
-        delta: Any,
-        gradients: Any,
-        scratch: Any,
-    ) -> None:
-        """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients.
-
-        Args:
-            x: as in ``forward``.
-            weights: as in ``forward``.
-            r: the replica.
-            h: from ``forward``.
-            kept: nothing.
-            delta: ``(T+1, H, 16)``; the last place holds ∂ℓ/∂h[T], the others are filled.
-            gradients: shaped as the weights.
-            scratch: ∂ℓ/∂z ``(T, H, 16)``.
-        """
-        U_T = weights[1][r].T
-        T, H = len(x), len(U_T)
-        dz = scratch[0]
-        for t in range(T - 1, -1, -1):
-            before, now = t * H, (t + 1) * H
-            for j in range(H):
-                state = load(h, now + j)
-                slope = positive(state) if relu else 1.0 - state * state
-                store(dz, before + j, slope * load(delta, now + j))
-            product(U_T, dz, before, delta, before)
-        add_outer(dz, 0, x, 0, T, gradients[0][r])
-        add_outer(dz, 0, h, 0, T, gradients[1][r])
-
-    return forward, backward
+    Args:
+        x: as in ``forward``.
+        weights: as in ``forward``.
+        r: the replica.
+        h: from ``forward``.
+        delta: ``(T+1, H, 16)``; the last place holds ∂ℓ/∂h[T], the others are filled.
+        gradients: shaped as the weights.
+        dz: scratch for ∂ℓ/∂z, ``(T, H, 16)``.
+        relu: φ is ReLU, not tanh.
+    """
+    U_T = weights[1][r].T
+    T, H = len(x), len(U_T)
+    for t in range(T - 1, -1, -1):
+        before, now = t * H, (t + 1) * H
+        for j in range(H):
+            state = load(h, now + j)
+            slope = positive(state) if relu else 1.0 - state * state
+            store(dz, before + j, slope * load(delta, now + j))
+        product(U_T, dz, before, delta, before)
+    add_outer(dz, 0, x, 0, T, gradients[0][r])
+    add_outer(dz, 0, h, 0, T, gradients[1][r])
