@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from hw2exp.sweeps.launcher import FleetJob
 
 
+TOLD = 20
+"""Jobs of which it is said one by one why they failed."""
+
+
 @dataclass(frozen=True)
 class Ended:
     """A job that was executed.
@@ -198,10 +202,14 @@ def _batch(jobs: "Sequence[FleetJob]", interrupt: Interrupt, show: bool) -> list
 
 def _report(batch: Sequence[Ended], interrupt: Interrupt) -> None:
     """Say why jobs have failed; what an interrupt has kept from running has not."""
-    for each in batch:
-        if isinstance(each.outcome, Exception) and not interrupt():
-            name = f"job {each.number} ({' '.join(each.overrides)}): " if each.overrides else ""
-            print(f"hw2exp: {name}{_why(each.outcome)}", file=sys.stderr)
+    failed = [(each, each.outcome) for each in batch if isinstance(each.outcome, Exception)]
+    if interrupt():
+        return
+    for each, error in failed[:TOLD]:
+        name = f"job {each.number} ({' '.join(each.overrides)}): " if each.overrides else ""
+        print(f"hw2exp: {name}{_why(error)}", file=sys.stderr)
+    if len(failed) > TOLD:
+        print(f"hw2exp: and {len(failed) - TOLD} more jobs failed", file=sys.stderr)
 
 
 def _why(error: Exception) -> str:

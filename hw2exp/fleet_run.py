@@ -10,12 +10,13 @@ import torch
 from hw2exp.config.problems import ConfigError
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet import Fleet
+from hw2exp.kernel import compiled_before
 from hw2exp.models import CELLS
 from hw2exp.recording import Recording
 from hw2exp.records.run_dir import RunResult, clear
 from hw2exp.stabilizers import norm
 from hw2exp.task import PAD
-from hw2exp.terminal import LiveLine, print_start
+from hw2exp.terminal import LiveLine, print_start, say
 from hw2exp.training import InitialLossError, Observer, check_initial, train
 
 Outcome = RunResult | Exception
@@ -94,6 +95,8 @@ def _run_fleet(
     observe: Callable[[Fleet], Observer] | None,
 ) -> list[Outcome]:
     torch.set_num_threads(configs[0].threads)
+    if show and not compiled_before():
+        say("compiling kernels, once for this machine: some ten seconds")
     fleet = Fleet(configs, choose_device(configs[0].device))
     loss, accuracy = (values.double().cpu().numpy() for values in fleet.initial())
     wrong = [

@@ -25,7 +25,12 @@ def cache_folder() -> Path:
     return of_user / "hw2exp" / f"kernels-{digest[:16]}"
 
 
-_CACHE = str(cache_folder())
+_CACHE = cache_folder()
+
+
+def compiled_before() -> bool:
+    """Whether kernels of this version were ever compiled on this machine."""
+    return _CACHE.exists()
 
 
 def kernel(function: Callable[..., Any]) -> Any:
@@ -35,7 +40,7 @@ def kernel(function: Callable[..., Any]) -> Any:
         function: loops and arithmetic that numba understands.
     """
     before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = _CACHE
+    numba.config.CACHE_DIR = str(_CACHE)
     try:
         return numba.njit(cache=True, error_model="numpy", nogil=True)(function)
     finally:

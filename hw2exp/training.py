@@ -16,7 +16,9 @@ INITIAL_LOSS = math.log(len(CLASSES))
 
 INITIAL_ACCURACY = 1 / len(CLASSES)
 LOSS_TOLERANCE = 0.1
-ACCURACY_TOLERANCE = 0.15
+ACCURACY_TOLERANCE = 0.25
+"""Wide: an untrained network may favor a class that comes with what it sees; over 1,024 seeds the
+five models began on EASY with 0.05 to 0.43, while their losses stayed near ln 4."""
 
 
 @dataclass(frozen=True)

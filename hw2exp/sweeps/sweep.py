@@ -11,11 +11,13 @@ from typing import Any
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet_run import Outcome, run_fleet
 from hw2exp.interrupt import Interrupt
+from hw2exp.kernel import compiled_before
 from hw2exp.records.run_dir import read_finished
 from hw2exp.sweeps.executor import WorkerExecutor
 from hw2exp.sweeps.grouping import group
 from hw2exp.sweeps.live import SweepTable
 from hw2exp.sweeps.progress import ProgressWriter
+from hw2exp.terminal import say
 
 LOOK = 0.25
 """Seconds between two looks at the workers."""
@@ -58,6 +60,8 @@ def run_sweep(
     if executor is None:
         with WorkerExecutor(min(workers, len(fleets))) as own:
             return run_sweep(configs, folders, interrupted, own, show)
+    if show and not compiled_before():
+        say("compiling kernels, once for this machine: some ten seconds")
     outcomes: dict[int, Outcome] = {}
     with tempfile.TemporaryDirectory(prefix="hw2exp-") as name:
         paths = [Path(name) / f"{number}.json" for number in range(len(fleets))]

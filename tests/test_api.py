@@ -1,0 +1,60 @@
+"""From Python: the same as the commands, with the results as frames."""
+
+import polars
+import pytest
+
+import hw2exp
+from hw2exp.config.problems import ConfigError
+from hw2exp.records.run_dir import read_result
+from hw2exp.train import main
+
+SHORT = ("task=easy", "steps=30", "eval_every=10", "eval_batches=2", "log_every=5", "plot=false")
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_run_is_what_the_command_makes(here):
+    run = hw2exp.run("model=rnn", *SHORT, "hydra.run.dir=a")
+    assert main(["model=rnn", *SHORT, "hydra.run.dir=b"]) == 0
+    command = read_result(here / "b")
+    assert run.folder == here / "a"
+    assert run.result.parameters_sha256 == command.parameters_sha256
+    assert run.result.metrics_sha256 == command.metrics_sha256
+    assert run.config["model.name"] == "rnn"
+    assert run.metrics.equals(polars.read_parquet("b/metrics.parquet"))
+    assert {path.name for path in (here / "a").rglob("*.yaml")} == {
+        path.name for path in (here / "b").rglob("*.yaml")
+    }
+
+
+def test_a_sweep_gives_frames(here):
+    sweep = hw2exp.sweep("model=rnn,lstm", "seed=0,1", "init.readout_scale=1,50", *SHORT)
+    assert sorted([*sweep.jobs, *sweep.failed]) == list(range(8))
+    assert len(sweep.failed) == 4  # those whose logits start too large
+    assert all("initial loss" in str(error) for error in sweep.failed.values())
+    results = sweep.results
+    assert results["job"].to_list() == sorted(sweep.jobs)
+    # What all that ended have in common is left out.
+    assert {"model.name", "seed", "status", "test_loss"} <= {*results.columns}
+    assert "init.readout_scale" not in results.columns
+    assert set(results["status"]) == {"finished"}
+    joined = sweep.metrics.join(results, on="job")
+    assert joined.height == 4 * 6
+    assert sweep.folder.parent.parent == here / "outputs"
+    alone = hw2exp.run("model=lstm", "seed=1", *SHORT)
+    (same,) = (
+        job
+        for job in sweep.jobs.values()
+        if job.config["model.name"] == "lstm" and job.config["seed"] == 1
+    )
+    assert same.result.parameters_sha256 == alone.result.parameters_sha256
+
+
+def test_bad_input_is_an_error_of_python(here):
+    with pytest.raises(ConfigError, match="did you mean"):
+        hw2exp.run("optimizer.lrr=1")
+    assert list(here.iterdir()) == []
