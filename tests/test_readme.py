@@ -47,6 +47,24 @@ def test_a_cell_of_ones_own_in_30_lines(tmp_path):
     assert "norm=batch: model=leaky_rnn names no terms" in nothing.stderr
 
 
+def test_a_cell_of_ones_own_in_a_sweep(tmp_path):
+    (tmp_path / "leaky_rnn.py").write_text(block("python", "@register_cell"), encoding="utf-8")
+    short = ["task=easy", "steps=20", "eval_every=20", "eval_batches=2", "plot=false"]
+    sweep = ["-m", "model=leaky_rnn", "seed=0,1", "hydra.sweep.dir=sweep", *short]
+    done = run("leaky_rnn.py", *sweep, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert {read_result(tmp_path / "sweep" / job).status for job in "01"} == {"finished"}
+
+
+def test_the_example_of_use_from_python(tmp_path):
+    (tmp_path / "example.py").write_text(block("python", "hw2exp.sweep("), encoding="utf-8")
+    done = run("example.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "finished" in done.stdout
+    assert "parameters_sha256" in done.stdout
+    assert len(list(tmp_path.rglob("result.json"))) == 1 + 16
+
+
 def test_the_table_of_groups_is_the_schemas():
     for group in group_names():
         (line,) = (line for line in README.splitlines() if line.startswith(f"| `{group}` |"))

@@ -48,7 +48,8 @@ def arms_table(jobs: Sequence[Overrides], outcomes: Sequence[Outcome]) -> "Table
     table = Table(box=None, pad_edge=False, title_justify="left")
     headings = ("arm", "runs", "solved", "diverged", "failed", "test loss", "accuracy", "spikes")
     for heading in headings:
-        table.add_column(heading, justify="left" if heading == "arm" else "right")
+        first = heading == "arm"
+        table.add_column(heading, justify="left" if first else "right", no_wrap=not first)
     for name, places in arms_of(jobs).items():
         own = [outcomes[place] for place in places]
         results = [outcome for outcome in own if isinstance(outcome, RunResult)]
