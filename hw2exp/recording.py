@@ -91,7 +91,8 @@ class Recording:
         columns = {
             "loss_train": losses[-1],
             "loss_train_max": np.fmax.reduce(losses),
-            "accuracy_train": accuracies.mean(0),
+            # One step after another: a sum's order would go by how many replicas lie side by side.
+            "accuracy_train": np.add.accumulate(accuracies)[-1] / len(accuracies),
             "grad_norm_raw": norms[-1],
             "grad_norm_raw_max": np.fmax.reduce(norms),
             "grad_norm_clipped": clipped,

@@ -102,6 +102,11 @@ def test_a_neighbour_does_diverge_and_leave(compose, run):
     assert statuses == ["finished", "diverged", "finished"]
 
 
+def test_rows_that_cover_many_steps(compose, run):
+    sizes = ["batch_size=7", "steps=30", "log_every=15", "eval_every=30"]
+    assert_the_same_in_company(compose(*SHORT, "model=gated_rnn", *sizes), run)
+
+
 def test_autograd_and_norms_too(compose, run):
     for extra in (["closed_form=false"], ["norm=batch"], ["norm=layer"]):
         assert_the_same_in_company(compose(*SHORT, "model=attn_rnn", *extra), run)
