@@ -103,7 +103,7 @@ def test_a_neighbour_does_diverge_and_leave(compose, run):
 
 
 def test_rows_that_cover_many_steps(compose, run):
-    sizes = ["batch_size=7", "steps=30", "log_every=15", "eval_every=30"]
+    sizes = ["batch_size=33", "steps=60", "log_every=20", "eval_every=60"]
     assert_the_same_in_company(compose(*SHORT, "model=gated_rnn", *sizes), run)
 
 
