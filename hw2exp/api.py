@@ -105,8 +105,12 @@ def sweep(*overrides: str) -> Sweep:
 
     Raises:
         ConfigError: an input that can't be run.
+        RuntimeError: no job has a result.
     """
     jobs = _execute(["-m", *overrides])
+    if all(isinstance(job.outcome, Exception) for job in jobs):
+        first = jobs[0].outcome
+        raise RuntimeError(f"none of {len(jobs)} jobs has a result; the first: {first}")
     return Sweep(
         jobs[0].folder.parent,
         {

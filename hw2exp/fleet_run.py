@@ -1,8 +1,8 @@
 """One fleet from its configs to its results: check, train, record."""
 
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -31,6 +31,17 @@ def choose_device(name: str) -> torch.device:
             on starting kernels.
     """
     return torch.device("cuda" if name == "cuda" else "cpu")
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread: several add up in another order, and only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def check_machine(configs: Sequence[TrainConfig]) -> None:
@@ -77,7 +88,8 @@ def run_fleet(
         config says that this is one, or of one that doesn't fit into memory.
     """
     try:
-        return _run_fleet(configs, folders, interrupted, show, observe)
+        with one_thread():
+            return _run_fleet(configs, folders, interrupted, show, observe)
     except (RuntimeError, MemoryError) as error:
         about = str(error)
         told = "allocate memory" in about or "out of memory" in about
@@ -94,7 +106,6 @@ def _run_fleet(
     show: bool,
     observe: Callable[[Fleet], Observer] | None,
 ) -> list[Outcome]:
-    torch.set_num_threads(configs[0].threads)
     if show and not compiled_before():
         say("compiling kernels, once for this machine: some ten seconds")
     fleet = Fleet(configs, choose_device(configs[0].device))

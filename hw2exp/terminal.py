@@ -42,8 +42,9 @@ class LiveLine:
         self._live: Live | None = None
 
     def __enter__(self) -> Self:
-        self._began = self._shown = time.monotonic()
-        self._first_step: int | None = None
+        self._shown = time.monotonic()
+        self._began: float | None = None
+        self._first_step = 0
         if self.console.is_terminal:
             self._live = Live(console=self.console, auto_refresh=False, transient=True)
             self._live.__enter__()
@@ -62,9 +63,9 @@ class LiveLine:
         """Refresh the line, if it is time."""
         if tested is not None:
             self.test_accuracy = float(tested.accuracy.mean())
-        if self._first_step is None:
-            self._first_step = step - 1
         now = time.monotonic()
+        if self._began is None:  # the first step may have waited for the compiler
+            self._began, self._first_step = now, step
         if now - self._shown < self.interval and step < self.steps:
             return
         self._shown = now
@@ -75,8 +76,8 @@ class LiveLine:
             self._live.update(Text(line, no_wrap=True, overflow="ellipsis"), refresh=True)
 
     def _line(self, step: int, measured: Measured, seconds: float) -> str:
-        speed = (step - (self._first_step or 0)) / max(seconds, 1e-9)
-        left = (self.steps - step) / speed
+        speed = (step - self._first_step) / max(seconds, 1e-9)
+        left = clock((self.steps - step) / speed) if speed else "–"
         test = "–" if self.test_accuracy is None else f"{self.test_accuracy:.3f}"
         loss, accuracy, norm = (
             float(values.double().mean())
@@ -90,7 +91,7 @@ class LiveLine:
             f"|grad| {norm:.2e}",
             f"spikes {self.spikes()}",
             f"{speed:.0f} steps/s",
-            f"left {clock(left)}",
+            f"left {left}",
         )
         return ("  " if self.console.width >= WIDE else " ").join(parts)
 

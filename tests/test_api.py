@@ -1,5 +1,8 @@
 """From Python: the same as the commands, with the results as frames."""
 
+import subprocess
+import sys
+
 import polars
 import pytest
 
@@ -52,6 +55,25 @@ def test_a_sweep_gives_frames(here):
         if job.config["model.name"] == "lstm" and job.config["seed"] == 1
     )
     assert same.result.parameters_sha256 == alone.result.parameters_sha256
+
+
+def test_a_sweep_without_any_result_is_an_error(here):
+    with pytest.raises(RuntimeError, match=r"none of 2 jobs has a result; .* loss"):
+        hw2exp.sweep("model=rnn", "seed=0,1", "init.readout_scale=50", *SHORT)
+
+
+def test_a_script_that_is_piped_can_sweep(here):
+    sizes = ", ".join(map(repr, SHORT))
+    script = f"""import hw2exp
+if __name__ == "__main__":
+    sweep = hw2exp.sweep("model=rnn", "seed=0,1", "workers=2", {sizes})
+    print(sorted(sweep.jobs), sweep.failed)
+"""
+    done = subprocess.run(
+        [sys.executable, "-"], input=script, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "[0, 1] {}" in done.stdout
 
 
 def test_bad_input_is_an_error_of_python(here):

@@ -38,10 +38,11 @@ def forward(x: Any, weights: Any, r: Any, h: Any, kept: Any) -> None:
         add_product(W_h, h, now, c, now)
         for j in range(H):
             gate, u = sigmoid(load(c, now + j)), load(d, now + j)
-            difference = load(h, now + j) - u
+            before = load(h, now + j)
             store(c, now + j, gate)
-            store(d, now + j, difference)
-            store(h, after + j, u + gate * difference)
+            store(d, now + j, before - u)
+            # Not u + c (h - u), whose h would be lost beside a large u.
+            store(h, after + j, gate * before + (1.0 - gate) * u)
 
 
 @kernel

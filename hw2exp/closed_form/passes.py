@@ -105,7 +105,10 @@ def learn(
 
 @kernel
 def one_hot(symbols: Any, x: Any, ones: Any) -> None:
-    """Write symbols as input vectors; padding, and sequences that are not there, as zeros.
+    """Write symbols as input vectors, padding as zeros.
+
+    The last sequence stands also in lanes that have none, where it can't overflow unless it does
+    so in its own: their share of the gradient is zero times finite numbers.
 
     Args:
         symbols: of up to 16 sequences, ``(·, T)``.
@@ -114,9 +117,10 @@ def one_hot(symbols: Any, x: Any, ones: Any) -> None:
     """
     I = x.shape[1] - ones
     x[:] = 0.0
-    for lane in range(len(symbols)):
+    for lane in range(WIDTH):
+        sequence = min(lane, len(symbols) - 1)
         for t in range(len(x)):
-            symbol = symbols[lane, t]
+            symbol = symbols[sequence, t]
             if symbol < I:
                 x[t, symbol, lane] = 1.0
     if ones:

@@ -61,7 +61,6 @@ OPERATIONAL = {
     "log_every",
     "plot",
     "resume",
-    "threads",
     "workers",
 }
 """Knobs of how a run is made and shown; what it computes does not depend on them."""

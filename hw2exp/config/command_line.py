@@ -136,7 +136,10 @@ def _wrong_sweeps(overrides: Sequence[Override], multirun: bool) -> dict[str, st
     """The overrides that can't have several values, and why."""
     sweeps = [override for override in overrides if override.is_sweep_override()]
     if not multirun:
-        return {str(o.input_line): "several values need --multirun (-m)" for o in sweeps}
+        return {
+            str(o.input_line): "several values need a sweep: -m, or hw2exp.sweep from Python"
+            for o in sweeps
+        }
     return {
         str(override.input_line): f"one value for all jobs; {override.key_or_group} can't be swept"
         for override in sweeps

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from hw2exp.config.choices import OPERATIONAL
 from hw2exp.config.composed_job import ComposedJob
+from hw2exp.config.folder import RESULT
 from hw2exp.config.jobs import ENUMERATING
 from hw2exp.config.overrides import one_error
 from hw2exp.config.problems import ConfigError, show
@@ -49,11 +50,21 @@ def check_resumed(
     there = False
     problems: dict[str, str] = {}  # by key, as the first job has it
     for job, config in zip(jobs, configs, strict=True):
-        path = _config_path(folder, job)
-        if not path.is_file():
+        own = folder / one_error(job.select, "hydra.sweep.subdir")
+        path = own / (job.base.hydra["output_subdir"] or "") / "config.yaml"
+        ended, known = (own / RESULT).exists(), path.is_file()
+        if ended and not known:
+            problems.setdefault("", f"{what}: job {job.number} has a result, but {path} is gone")
+        if not known:
             continue
+        try:
+            different = _differences(path, config)
+        except ConfigError as error:
+            if not ended:  # a kill may have cut it off; it is written anew
+                continue
+            different = {text: f"an unusable config: {text}" for text in error.problems}
         there = True
-        for key, text in _differences(path, config):
+        for key, text in different.items():
             problems.setdefault(key, f"{what}: job {job.number} has {text}")
     if not there:
         raise ConfigError([f"{what}: holds none of the sweep's jobs"])
@@ -61,25 +72,18 @@ def check_resumed(
         raise ConfigError(problems.values())
 
 
-def _config_path(folder: Path, job: ComposedJob) -> Path:
-    name = one_error(job.select, "hydra.sweep.subdir")
-    return folder / name / (job.base.hydra["output_subdir"] or "") / "config.yaml"
-
-
-def _differences(path: Path, new: TrainConfig) -> Iterator[tuple[str, str]]:
+def _differences(path: Path, new: TrainConfig) -> dict[str, str]:
     """The keys in which a job that is there differs from the one asked for, and how."""
     wanted = new.model_dump()
-    try:
-        old = validate({**_read(path), **{key: wanted[key] for key in OPERATIONAL}})
-    except ConfigError as error:
-        yield from ((problem, f"an unusable config: {problem}") for problem in error.problems)
-        return
-    if old != new:
-        before, now = dict(_leaves(old.model_dump())), dict(_leaves(wanted))
-        for key in before | now:
-            if before.get(key) != now.get(key):
-                key_typed = key.removesuffix(".name")
-                yield key, f"{key_typed}={show(before.get(key))}, not {show(now.get(key))}"
+    old = validate({**_read(path), **{key: wanted[key] for key in OPERATIONAL}})
+    if old == new:
+        return {}
+    before, now = dict(_leaves(old.model_dump())), dict(_leaves(wanted))
+    return {
+        key: f"{key.removesuffix('.name')}={show(before.get(key))}, not {show(now.get(key))}"
+        for key in before | now
+        if before.get(key) != now.get(key)
+    }
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -242,7 +242,6 @@ class TrainConfig(Section):
         "gradients by the cell's closed form, compiled; false: by autograd, which is far slower"
     )
     device: Literal["auto", "cpu", "cuda"] = shared("auto: cpu, which is faster at these sizes")
-    threads: int = shared("threads of one process on the CPU", ge=1, le=1024)
     workers: int = shared("processes of a sweep; 0: one for each core", ge=0, le=1024)
     fleet_size: int = shared("most runs in one tensor program; 0: 64, or 32 under autograd", ge=0)
     plot: bool | Literal["auto"] = shared(

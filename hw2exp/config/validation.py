@@ -1,7 +1,7 @@
 """From a plain nested dict to a checked ``TrainConfig``, with every problem reported at once."""
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any, TypeGuard, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -55,7 +55,7 @@ def validate(raw: Mapping[str, Any]) -> TrainConfig:
 def _line(
     detail: ErrorDetails, schema: type[BaseModel], raw: Mapping[str, Any], prefix: str = ""
 ) -> str:
-    location = [part for part in detail["loc"] if isinstance(part, str)]
+    location, value = _locate(detail, schema, raw)
     key = ".".join([prefix, *location] if prefix else location)
     if detail["type"] == "extra_forbidden":
         if owners := _owners(prefix, location[-1]):
@@ -64,13 +64,35 @@ def _line(
                 f"it belongs to {' or '.join(f'{prefix}={name}' for name in owners)}"
             )
         others = [] if prefix else CHOICES
-        return unknown_key(key, detail["input"], [*keys_of(schema, prefix), *others])
+        while isinstance(value, Mapping) and len(value) == 1:
+            ((leaf, value),) = value.items()
+            key = f"{key}.{leaf}"
+        return unknown_key(key, value, [*keys_of(schema, prefix), *others])
     if detail["type"] == "missing" and len(location) == len(detail["loc"]):
         return f"{key}: is missing; {_allowed(schema, location)}"
-    value: Any = raw
-    for part in location:  # the whole value, also where only an item of it is wrong
-        value = value[part]
     return f"{key}={show(value)}: must be {_allowed(schema, location)}"
+
+
+def _locate(
+    detail: ErrorDetails, schema: type[BaseModel], raw: Mapping[str, Any]
+) -> tuple[list[str], Any]:
+    """The key, and its whole value also where only an item of it, or one of its types, is wrong."""
+    location: list[str] = []
+    kind: type[BaseModel] = schema
+    value: Any = raw
+    for part in detail["loc"]:
+        location.append(str(part))
+        value = value.get(location[-1], {})
+        field = kind.model_fields.get(location[-1])
+        nested = field.annotation if field else None
+        if not _is_section(nested) or not isinstance(value, Mapping):
+            break
+        kind = nested
+    return location, value
+
+
+def _is_section(kind: Any) -> TypeGuard[type[BaseModel]]:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
 def _owners(group: str, leaf: str) -> list[str]:
@@ -92,7 +114,7 @@ def keys_of(schema: type[BaseModel], prefix: str = "") -> list[str]:
             continue
         key = f"{prefix}.{name}" if prefix else name
         nested = field.annotation
-        if isinstance(nested, type) and issubclass(nested, BaseModel):
+        if _is_section(nested):
             keys += keys_of(nested, key)
         else:
             keys.append(key)
@@ -101,7 +123,7 @@ def keys_of(schema: type[BaseModel], prefix: str = "") -> list[str]:
 
 def _allowed(schema: type[BaseModel], location: list[str]) -> str:
     nested = schema.model_fields[location[0]].annotation
-    if len(location) > 1 and isinstance(nested, type) and issubclass(nested, BaseModel):
+    if len(location) > 1 and _is_section(nested):
         return _allowed(nested, location[1:])
     return allowed_values(schema, location[0])
 
@@ -115,6 +137,9 @@ def allowed_values(schema: type[BaseModel], name: str) -> str:
     """
     field = schema.model_fields[name]
     kind: Any = field.annotation
+    if bool in get_args(kind):
+        texts = (value for part in get_args(kind) for value in get_args(part))
+        return "one of " + ", ".join(["true", "false", *texts])
     if choices := [value for value in get_args(kind) if isinstance(value, str)]:
         return "one of " + ", ".join(choices)
     names = {

@@ -20,6 +20,11 @@ import hw2exp
 Status = Literal["finished", "solved", "diverged", "interrupted"]
 
 RESULT = "result.json"
+METRICS = "metrics.parquet"
+MEASURED = {
+    "initial": {"loss", "accuracy"},
+    "final": {"train_loss", "test_loss", "test_accuracy"},
+}
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ def clear(folder: Path) -> None:
     Args:
         folder: the run folder.
     """
-    for pattern in (RESULT, "metrics.parquet", "curve.*", "events.out.tfevents.*"):
+    for pattern in (RESULT, METRICS, "curve.*", "events.out.tfevents.*"):
         for path in folder.glob(pattern):
             path.unlink()
 
@@ -110,13 +115,16 @@ def read_result(folder: Path) -> RunResult:
         ValueError: it is damaged.
     """
     try:
-        return RunResult(**_values(json.loads((folder / RESULT).read_text(encoding="utf-8"))))
+        result = RunResult(**_values(json.loads((folder / RESULT).read_text(encoding="utf-8"))))
     except TypeError as error:
         raise ValueError(f"{folder / RESULT}: {error}") from error
+    if not (MEASURED["initial"] <= set(result.initial) and MEASURED["final"] <= set(result.final)):
+        raise ValueError(f"{folder / RESULT}: initial or final values are missing")
+    return result
 
 
 def read_finished(folder: Path) -> RunResult | None:
-    """Read a run's result if the run came to its end.
+    """Read a run's result if the run came to its end and its metrics are there.
 
     Args:
         folder: the run folder.
@@ -125,7 +133,8 @@ def read_finished(folder: Path) -> RunResult | None:
         result = read_result(folder)
     except (OSError, ValueError):
         return None
-    return None if result.status == "interrupted" else result
+    whole = result.status != "interrupted" and (folder / METRICS).is_file()
+    return result if whole else None
 
 
 def _plain(value: Any) -> Any:

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 Overrides = Sequence[str]
 
+ROOMY = 100
+
 
 def arms_of(jobs: Sequence[Overrides]) -> dict[str, list[int]]:
     """Gather jobs into arms.
@@ -27,7 +30,9 @@ def arms_of(jobs: Sequence[Overrides]) -> dict[str, list[int]]:
     Returns:
         The jobs of each arm by their places; by what tells the arm from others.
     """
-    unlike_seed = [[line for line in job if line.split("=")[0] != "seed"] for job in jobs]
+    unlike_seed = [
+        [line for line in job if line.lstrip("+").split("=")[0] != "seed"] for job in jobs
+    ]
     common = set.intersection(*map(set, unlike_seed)) if unlike_seed else set()
     arms: dict[str, list[int]] = {}
     for place, lines in enumerate(unlike_seed):
@@ -36,34 +41,56 @@ def arms_of(jobs: Sequence[Overrides]) -> dict[str, list[int]]:
     return arms
 
 
-def arms_table(jobs: Sequence[Overrides], outcomes: Sequence[Outcome]) -> "Table":
+def arms_table(jobs: Sequence[Overrides], outcomes: Sequence[Outcome], width: int) -> "Table":
     """Sum up a sweep: counts, and median with quartiles, of each arm.
 
     Args:
         jobs: each job's overrides, as typed.
         outcomes: what became of each.
+        width: how many characters there are; below ``ROOMY`` quartiles are left out.
     """
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, title_justify="left")
-    headings = ("arm", "runs", "solved", "diverged", "failed", "test loss", "accuracy", "spikes")
-    for heading in headings:
-        first = heading == "arm"
-        table.add_column(heading, justify="left" if first else "right", no_wrap=not first)
-    for name, places in arms_of(jobs).items():
-        own = [outcomes[place] for place in places]
-        results = [outcome for outcome in own if isinstance(outcome, RunResult)]
-        table.add_row(
-            name,
-            str(len(own)),
-            str(sum(result.solved_at is not None for result in results)),
-            str(sum(result.diverged_at is not None for result in results)),
-            str(len(own) - len(results)),
-            _median([result.final["test_loss"] for result in results]),
-            _median([result.final["test_accuracy"] for result in results]),
-            _median([float(len(result.spikes)) for result in results]),
-        )
+    rows = {
+        name: _row([outcomes[place] for place in places], quartiles=width >= ROOMY)
+        for name, places in arms_of(jobs).items()
+    }
+    table = Table(box=None, pad_edge=False)
+    table.add_column("arm", min_width=14, overflow="fold")
+    columns = [
+        heading
+        for heading in next(iter(rows.values()))
+        if heading not in ("diverged", "missing")
+        or any(row[heading] != "0" for row in rows.values())
+    ]
+    for heading in columns:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, row in rows.items():
+        table.add_row(name, *(row[heading] for heading in columns))
     return table
+
+
+def _row(outcomes: Sequence[Outcome], quartiles: bool) -> dict[str, str]:
+    """An arm's cells by their headings."""
+    results = [outcome for outcome in outcomes if isinstance(outcome, RunResult)]
+    return {
+        "runs": str(len(outcomes)),
+        "solved": str(sum(result.solved_at is not None for result in results)),
+        "diverged": str(sum(result.diverged_at is not None for result in results)),
+        "missing": str(len(outcomes) - len(results)),
+        "test loss": _median(
+            [_final(result, "test_loss", np.inf) for result in results], quartiles
+        ),
+        "accuracy": _median([_final(result, "test_accuracy", 0) for result in results], quartiles),
+        "spikes": _median([float(len(result.spikes)) for result in results], quartiles),
+    }
+
+
+def _final(result: RunResult, name: str, worst: float) -> float:
+    """A final value; the worst there is for a run that diverged."""
+    value = result.final[name]
+    unknown = value is None or np.isnan(value) or result.diverged_at is not None
+    return worst if unknown or value is None else value
 
 
 def print_sweep(jobs: Sequence[Overrides], outcomes: Sequence[Outcome], folder: Path) -> None:
@@ -78,17 +105,20 @@ def print_sweep(jobs: Sequence[Overrides], outcomes: Sequence[Outcome], folder: 
 
     text = StringIO()
     width = Console().width if sys.stdout.isatty() else 120
-    Console(file=text, width=width).print(arms_table(jobs, outcomes))
-    say(
-        f"{text.getvalue()}  look at   {relative(folder)}/\n"
-        f"  or run    tensorboard --logdir {relative(folder)}"
-    )
+    Console(file=text, width=width, force_jupyter=False).print(arms_table(jobs, outcomes, width))
+    lines = [
+        f"{text.getvalue()}  look at   {relative(folder)}/",
+        f"  or run    tensorboard --logdir {relative(folder)}",
+    ]
+    if any(isinstance(each, Exception) or each.status == "interrupted" for each in outcomes):
+        lines.append(f"  go on     the same command with resume={relative(folder)}")
+    say("\n".join(lines))
 
 
-def _median(values: Sequence[float | None]) -> str:
-    """The median, and the quartiles where they differ from it; what diverged counts as infinite."""
-    known = [np.inf if value is None or np.isnan(value) else value for value in values]
-    if not known:
+def _median(values: Sequence[float], quartiles: bool) -> str:
+    """The median, and the quartiles where they differ from it."""
+    if not values:
         return "–"
-    low, middle, high = np.quantile(known, [0.25, 0.5, 0.75], method="inverted_cdf")
-    return f"{middle:.3g}" if low == high else f"{middle:.3g} [{low:.3g}, {high:.3g}]"
+    low, high = np.quantile(values, [0.25, 0.75], method="inverted_cdf")  # may be infinite
+    middle = f"{median(values):.3g}"
+    return f"{middle} [{low:.3g}, {high:.3g}]" if quartiles and low < high else middle

@@ -7,10 +7,12 @@ next task gets a new process.
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -30,7 +32,23 @@ def prepare() -> None:
     """Begin to import what workers need, in the background, where the system can fork."""
     if METHOD == "forkserver":
         multiprocessing.get_context(METHOD).set_forkserver_preload([*PRELOADED, "__main__"])
-        forkserver.ensure_running()
+        with _importable_main():
+            forkserver.ensure_running()
+
+
+@contextmanager
+def _importable_main() -> Iterator[None]:
+    """Keep workers from importing a main program that is no file: one that is typed, or piped."""
+    main = vars(sys.modules["__main__"])
+    path = main.get("__file__")
+    gone = path is not None and not os.path.isfile(path)
+    if gone:
+        del main["__file__"]
+    try:
+        yield
+    finally:
+        if gone:
+            main["__file__"] = path
 
 
 class WorkerDied(Exception):  # noqa: N818
@@ -85,7 +103,8 @@ class WorkerExecutor(Executor):
         with self._lock:
             mine, theirs = self._context.Pipe()
             process = self._context.Process(target=_work, args=(theirs,), daemon=True)
-            process.start()
+            with _importable_main():
+                process.start()
             theirs.close()
             self._processes.add(process)
             if self._interrupted:

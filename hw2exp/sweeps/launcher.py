@@ -29,6 +29,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from hw2exp.config.composed_job import ComposedJob, Plain, current
 from hw2exp.config.composition import Composition
 from hw2exp.config.folder import RESULT
+from hw2exp.records.run_dir import read_finished
 from hw2exp.sweeps.hydra_records import write_records
 
 
@@ -129,10 +130,10 @@ class Batches:
 
 
 def _prepare(job: ComposedJob) -> FleetJob:
-    """Make a job's folder; what is recorded of a job that has its result stays."""
+    """Make a job's folder; what is recorded of a job that came to its end stays."""
     folder = Path(os.path.abspath(job.folder))
     folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / RESULT).exists():
+    if not (folder / RESULT).exists() or read_finished(folder) is None:
         write_records(job, folder)
     assert job.number is not None
     return FleetJob(job.number, job.overrides, job.config, folder)

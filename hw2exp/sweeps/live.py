@@ -61,6 +61,8 @@ class SweepTable:
     ) -> None:
         if self._live is not None:
             self._live.__exit__(kind, error, traceback)
+        elif self.show and error is None:
+            say(self._summary(self._all(), time.monotonic() - self._began))
 
     def ended(self, number: int, outcomes: Sequence[Outcome]) -> None:
         """Take note that a fleet has ended.

@@ -55,6 +55,38 @@ def losses_and_gradients(model, params, symbols, labels):
 
 
 @pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("T", [3, 150])
+def test_lanes_without_a_sequence_add_nothing_even_where_an_empty_input_would_overflow(name, T):
+    fast, plain = make(name, T=T), make(name, T=T, closed_form=False)
+    params, symbols, labels = problem(plain, 1, 5, T, 0.4, 0)
+    with torch.no_grad():
+        for bias in (value for key, value in params.items() if key.startswith("bias")):
+            bias.fill_(3.0)
+        if name == "rnn_relu":  # a bias alone doubles the state at every step; symbols stop it
+            params["weight_ih"].fill_(-1e4)
+            params["weight_hh"].copy_(2e3 * torch.eye(5, dtype=torch.float64)[None])
+    _, _, grads = losses_and_gradients(fast, params, symbols, labels)
+    _, _, expected = losses_and_gradients(plain, params, symbols, labels)
+    for own, reference in zip(grads, expected, strict=True):
+        assert reference.isfinite().all()
+        torch.testing.assert_close(own, reference, rtol=TOLERANCE, atol=TOLERANCE)
+
+
+def test_a_state_is_not_lost_beside_a_large_candidate():
+    fast, plain = make("gated_rnn", T=20), make("gated_rnn", T=20, closed_form=False)
+    params, symbols, labels = problem(plain, 2, 5, 20, 0.4, 0)
+    with torch.no_grad():  # the symbol 0 is written; of the others, which are large, nothing is
+        symbols[..., 0], symbols[..., 1:] = 0, symbols[..., 1:].clamp(min=1)
+        params["W_x"][..., 1:] = 1e8
+        params["W_c"][..., 0], params["W_c"][..., 1:] = -40, 40
+    mine, _, grads = losses_and_gradients(fast, params, symbols, labels)
+    theirs, _, expected = losses_and_gradients(plain, params, symbols, labels)
+    torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=0)
+    for own, reference in zip(grads, expected, strict=True):
+        torch.testing.assert_close(own, reference, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", MODELS)
 @given(
     H=st.integers(1, 9),
     K=st.integers(1, 6),

@@ -59,7 +59,7 @@ BAD = {
     "no value": (["seed"], ["seed", "not an override"]),
     "no key": (["=3"], ["=3", "no such key"]),
     "unknown flag": (["--fast"], ["--fast", "--help"]),
-    "sweep without -m": (["seed=1,2"], ["seed=1,2", "--multirun"]),
+    "sweep without -m": (["seed=1,2"], ["seed=1,2", "several values need a sweep: -m"]),
     "bad job in a sweep": (["-m", "optimizer.lr=0.1,-1"], ["optimizer.lr=-1", "> 0"]),
     "sweep of nothing": (["-m", "seed=range(0,0)"], ["seed=range(0,0)", "at least one"]),
     "bad choice in a sweep": (["-m", "clip=none,normm"], ["clip=normm", "did you mean norm?"]),

@@ -28,7 +28,7 @@ def folder(tmp_path, monkeypatch):
     "more",
     [
         [],
-        ["log_every=3", "plot=false", "threads=2"],
+        ["log_every=3", "plot=false", "workers=2"],
         ["hydra.sweep.dir=sweep"],
         ["seed=0"],
     ],
@@ -120,10 +120,25 @@ def test_what_does_not_fit_is_refused(folder, capsys, arguments, expected):
 @pytest.mark.parametrize("text", ["- 1", "steps: [", "steps: 3000", "\xff", "a: ${b}", ""])
 def test_a_job_that_cannot_be_read_is_named(folder, capsys, text):
     (folder / "2/.hydra/config.yaml").write_bytes(text.encode("latin-1"))
+    (folder / "2/result.json").write_text("{}")
     assert main(["-m", "resume=sweep", *SWEEP]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "resume=sweep: job 2 has an unusable config: " in error
+
+
+@pytest.mark.parametrize("size", [0, 10, 300])
+def test_a_config_that_a_kill_cut_off_is_no_obstacle(folder, size):
+    path = folder / "2/.hydra/config.yaml"
+    path.write_bytes(path.read_bytes()[:size])
+    assert read(["-m", "resume=sweep", *SWEEP]).resumes
+
+
+def test_a_result_without_its_config_is_not_taken_for_another(folder, capsys):
+    (folder / "2/result.json").write_text("{}")
+    (folder / "2/.hydra/config.yaml").unlink()
+    assert main(["-m", "resume=sweep", *SWEEP]) == 2
+    assert "job 2 has a result, but sweep/2/.hydra/config.yaml is gone" in capsys.readouterr().err
 
 
 def test_only_a_sweep_can_be_resumed_so_far(folder, capsys):

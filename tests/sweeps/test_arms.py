@@ -1,5 +1,6 @@
 import io
 
+import pytest
 from rich.console import Console
 
 from hw2exp.records.run_dir import RunResult
@@ -25,6 +26,7 @@ def result(loss, diverged_at=None, solved_at=None, spikes=0):
 def test_an_arm_is_everything_but_the_seed():
     jobs = [("task=easy", clip, f"seed={s}") for clip in ("clip=none", "clip=norm") for s in (0, 1)]
     assert arms_of(jobs) == {"clip=none": [0, 1], "clip=norm": [2, 3]}
+    assert arms_of([("++seed=0",), ("seed=1",)]) == {"all": [0, 1]}
     assert arms_of([("seed=0",), ("seed=1",)]) == {"all": [0, 1]}
 
 
@@ -38,11 +40,36 @@ def test_counts_medians_and_quartiles():
         ValueError("lost"),
     ]
     text = io.StringIO()
-    Console(file=text, width=120).print(arms_table(jobs, outcomes))
+    Console(file=text, width=120).print(arms_table(jobs, outcomes, 120))
     none, norm = (line.split("  ") for line in text.getvalue().splitlines()[1:])
     assert [cell.strip() for cell in none if cell.strip()] == [
-        "clip=none", "4", "1", "1", "0", "0.2 [0.1, 0.3]", "0.5", "3 [0, 4]",
+        "clip=none", "4", "1", "1", "0", "0.25 [0.1, 0.3]", "0.5 [0, 0.5]", "3.5 [0, 4]",
     ]  # fmt: skip
     assert [cell.strip() for cell in norm if cell.strip()] == [
         "clip=norm", "1", "0", "0", "1", "–", "–", "–",
     ]  # fmt: skip
+
+
+def test_what_diverged_counts_as_the_worst():
+    jobs = [("clip=none", "seed=0"), ("clip=none", "seed=1")]
+    text = io.StringIO()
+    table = arms_table(jobs, [result(1.3, diverged_at=7), result(None, diverged_at=1)], 120)
+    Console(file=text, width=120).print(table)
+    assert text.getvalue().splitlines()[1].split() == ["all", "2", "0", "2", "inf", "0", "0"]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_no_arm_loses_its_name_in_a_narrow_terminal(width):
+    jobs = [
+        (f"clip={clip}", f"optimizer={optimizer}", f"seed={seed}")
+        for clip in ("none", "norm")
+        for optimizer in ("rmsprop", "sgd")
+        for seed in range(3)
+    ]
+    outcomes = [result(0.123 * n, spikes=10 * n) for n in range(len(jobs))]
+    text = io.StringIO()
+    Console(file=text, width=width).print(arms_table(jobs, outcomes, width))
+    lines = text.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    for word in ("clip=norm", "optimizer=", "rmsprop", "test loss", "accuracy", "spikes"):
+        assert word in text.getvalue()

@@ -3,6 +3,7 @@
 from itertools import product
 
 import pytest
+import torch
 
 from hw2exp.fleet_run import run_fleet
 from hw2exp.sweeps.executor import WorkerExecutor
@@ -105,6 +106,19 @@ def test_a_neighbour_does_diverge_and_leave(compose, run):
 def test_rows_that_cover_many_steps(compose, run):
     sizes = ["batch_size=33", "steps=60", "log_every=20", "eval_every=60"]
     assert_the_same_in_company(compose(*SHORT, "model=gated_rnn", *sizes), run)
+
+
+@pytest.mark.parametrize("extra", ["norm=layer", "norm=batch", "closed_form=false"])
+def test_the_processes_threads_change_nothing(compose, run, extra):
+    sizes = ["steps=3", "eval_every=3", "eval_batches=2", "task=normal", "plot=false"]
+    config = compose(*sizes, "model=gated_rnn", extra, "check_initial_loss=off")
+    one = run([config])
+    torch.set_num_threads(4)
+    try:
+        assert run([config]) == one
+        assert torch.get_num_threads() == 4
+    finally:
+        torch.set_num_threads(1)
 
 
 def test_autograd_and_norms_too(compose, run):

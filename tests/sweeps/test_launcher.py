@@ -1,6 +1,7 @@
 """The fleet launcher against Hydra's basic one, and what only it does."""
 
 import os
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from hydra.core.utils import JobStatus
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import OmegaConf
+
+from hw2exp.records.run_dir import RunResult, write_json
 
 SWEEPS = {
     "defaults": ["seed=0"],
@@ -136,7 +139,14 @@ def test_the_environment_is_set_while_the_fleet_runs(sweep):
 
 def test_records_of_a_finished_job_stay(sweep, tmp_path):
     (tmp_path / "sweep/0/.hydra").mkdir(parents=True)
-    (tmp_path / "sweep/0/result.json").touch()
+    for name in ("result.json", "metrics.parquet"):
+        (tmp_path / "sweep/0" / name).touch()
+    whole = {
+        "initial": {"loss": 1.39, "accuracy": 0.25},
+        "final": {"train_loss": 1.0, "test_loss": 1.0, "test_accuracy": 0.5},
+    }
+    others = [field.name for field in fields(RunResult) if field.name not in whole]
+    write_json(tmp_path / "sweep/0/result.json", whole | dict.fromkeys(others))
     (tmp_path / "sweep/0/.hydra/config.yaml").write_text("before")
     sweep("seed=0,1", "hydra.sweep.dir=sweep", fleet=lambda jobs: [None, None])
     assert (tmp_path / "sweep/0/.hydra/config.yaml").read_text() == "before"
