@@ -1,5 +1,6 @@
 """From Python: the same overrides as the command, and what it gives as frames."""
 
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -87,6 +88,7 @@ def run(*overrides: str) -> Run:
     Raises:
         ConfigError: an input that can't be run.
         InitialLossError: training would not start at ln 4.
+        KeyboardInterrupt: it was interrupted, and recorded as such.
         MemoryError: it doesn't fit into memory.
     """
     (ended,) = _execute(overrides)
@@ -105,6 +107,7 @@ def sweep(*overrides: str) -> Sweep:
 
     Raises:
         ConfigError: an input that can't be run.
+        KeyboardInterrupt: it was interrupted, and what had begun was recorded.
         RuntimeError: no job has a result.
     """
     jobs = _execute(["-m", *overrides])
@@ -127,8 +130,12 @@ def _execute(words: Sequence[str]) -> "list[Ended]":
     from hw2exp.interrupt import Interrupt
     from hw2exp.train import launch
 
-    with Interrupt() as interrupt:
-        return launch(read(words), words, interrupt)
+    try:
+        with Interrupt() as interrupt:
+            return launch(read(words), words, interrupt)
+    finally:
+        if interrupt.signal is not None:  # what has ended is on disk; now it is the caller's turn
+            signal.raise_signal(interrupt.signal)
 
 
 def _flat(ended: "Ended") -> dict[str, Any]:

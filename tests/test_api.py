@@ -1,5 +1,6 @@
 """From Python: the same as the commands, with the results as frames."""
 
+import signal
 import subprocess
 import sys
 
@@ -74,6 +75,26 @@ if __name__ == "__main__":
     )
     assert done.returncode == 0, done.stderr
     assert "[0, 1] {}" in done.stdout
+
+
+def test_an_interrupt_reaches_the_caller_once_all_is_recorded(here):
+    script = """import hw2exp
+if __name__ == "__main__":
+    try:
+        hw2exp.run("task=easy", "steps=1000000", "plot=false", "hydra.run.dir=run")
+    except KeyboardInterrupt:
+        print("so it was")
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-uc", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    while "starts at loss" not in process.stdout.readline():
+        pass
+    process.send_signal(signal.SIGINT)
+    output, error = process.communicate(timeout=60)
+    assert "so it was" in output, error
+    assert read_result(here / "run").status == "interrupted"
 
 
 def test_bad_input_is_an_error_of_python(here):

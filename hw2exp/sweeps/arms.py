@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
 
@@ -71,8 +71,8 @@ def arms_table(jobs: Sequence[Overrides], outcomes: Sequence[Outcome], width: in
 
 
 def _row(outcomes: Sequence[Outcome], quartiles: bool) -> dict[str, str]:
-    """An arm's cells by their headings."""
-    results = [outcome for outcome in outcomes if isinstance(outcome, RunResult)]
+    """An arm's cells by their headings; an interrupted run is as good as missing."""
+    results = [outcome for outcome in outcomes if ended(outcome)]
     return {
         "runs": str(len(outcomes)),
         "solved": str(sum(result.solved_at is not None for result in results)),
@@ -84,6 +84,15 @@ def _row(outcomes: Sequence[Outcome], quartiles: bool) -> dict[str, str]:
         "accuracy": _median([_final(result, "test_accuracy", 0) for result in results], quartiles),
         "spikes": _median([float(len(result.spikes)) for result in results], quartiles),
     }
+
+
+def ended(outcome: Outcome) -> TypeGuard[RunResult]:
+    """Whether a run came to its end.
+
+    Args:
+        outcome: what became of it.
+    """
+    return isinstance(outcome, RunResult) and outcome.status != "interrupted"
 
 
 def _final(result: RunResult, name: str, worst: float) -> float:
@@ -110,7 +119,7 @@ def print_sweep(jobs: Sequence[Overrides], outcomes: Sequence[Outcome], folder: 
         f"{text.getvalue()}  look at   {relative(folder)}/",
         f"  or run    tensorboard --logdir {relative(folder)}",
     ]
-    if any(isinstance(each, Exception) or each.status == "interrupted" for each in outcomes):
+    if not all(map(ended, outcomes)):
         lines.append(f"  go on     the same command with resume={relative(folder)}")
     say("\n".join(lines))
 

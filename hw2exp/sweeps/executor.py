@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, ParamSpec, TypeVar
@@ -32,7 +32,7 @@ def prepare() -> None:
     """Begin to import what workers need, in the background, where the system can fork."""
     if METHOD == "forkserver":
         multiprocessing.get_context(METHOD).set_forkserver_preload([*PRELOADED, "__main__"])
-        with _importable_main():
+        with _importable_main(), _without_interrupt():
             forkserver.ensure_running()
 
 
@@ -49,6 +49,17 @@ def _importable_main() -> Iterator[None]:
     finally:
         if gone:
             main["__file__"] = path
+
+
+@contextmanager
+def _without_interrupt() -> Iterator[None]:
+    """Hand down that SIGINT is blocked: it is for the one who started the sweep."""
+    resource_tracker.ensure_running()  # now, since it unblocks the signal
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class WorkerDied(Exception):  # noqa: N818
