@@ -14,7 +14,8 @@ from hw2exp.diagnostics.spikes import Spike, SpikeDetector
 from hw2exp.fleet import Fleet
 from hw2exp.records.curve import draw_curve
 from hw2exp.records.metrics import CATALOG, MetricsTable
-from hw2exp.records.run_dir import RunResult, Status, parameters_sha256, versions
+from hw2exp.records.parameters import Parameters, parameters_sha256, write_parameters
+from hw2exp.records.run_dir import METRICS, RunResult, Status, versions
 from hw2exp.records.tensorboard import EventWriter, flatten
 from hw2exp.training import Measured, Tested
 
@@ -135,8 +136,10 @@ class Recording:
         replica = int(self.fleet.members[row])
         folder, table = self.folders[replica], self.tables[replica]
         spikes = self.detector.spikes(replica)
-        result = self._result(row, spikes, interrupted)
-        table.write(folder / "metrics.parquet")
+        params = {name: value[row].cpu().numpy() for name, value in self.fleet.params.items()}
+        result = self._result(row, params, spikes, interrupted)
+        table.write(folder / METRICS)
+        write_parameters(folder, params)
         self.events[replica].text("spikes", spike_table(spikes))
         self.events[replica].close(success=result.status in ("finished", "solved"))
         config = self.fleet.configs[row]
@@ -147,7 +150,9 @@ class Recording:
         result.write(folder)
         self.results[replica] = result
 
-    def _result(self, row: int, spikes: Sequence[Spike], interrupted: bool) -> RunResult:
+    def _result(
+        self, row: int, params: Parameters, spikes: Sequence[Spike], interrupted: bool
+    ) -> RunResult:
         state, replica = self.fleet.state, int(self.fleet.members[row])
         table = self.tables[replica]
         diverged_at, solved_at = int(state.diverged_at[row]), int(state.solved_at[row])
@@ -156,7 +161,6 @@ class Recording:
             status = "diverged"
         elif solved_at and self.fleet.config.stop_when_solved:
             status = "solved"
-        params = {name: value[row].cpu().numpy() for name, value in self.fleet.params.items()}
         return RunResult(
             status=status,
             step=int(state.step[row]),

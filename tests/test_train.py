@@ -42,7 +42,15 @@ def test_a_run_leaves_what_the_contract_says(here, capsys):
     assert re.fullmatch(r"outputs/\d{4}-\d\d-\d\d/\d\d-\d\d-\d\d", str(folder.relative_to(here)))
     names = {path.name for path in folder.iterdir()}
     (events,) = (name for name in names if name.startswith("events.out.tfevents."))
-    assert names == {".hydra", "result.json", "metrics.parquet", "curve.png", "curve.svg", events}
+    assert names == {
+        ".hydra",
+        "result.json",
+        "metrics.parquet",
+        "parameters.safetensors",
+        "curve.png",
+        "curve.svg",
+        events,
+    }
 
     result = json.loads((folder / "result.json").read_text())
     assert result["status"] == "finished"

@@ -4,19 +4,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-from omegaconf import OmegaConf
-
 from hw2exp.config.choices import OPERATIONAL
 from hw2exp.config.composed_job import ComposedJob
 from hw2exp.config.folder import RESULT
 from hw2exp.config.jobs import ENUMERATING
 from hw2exp.config.overrides import one_error
 from hw2exp.config.problems import ConfigError, show
+from hw2exp.config.recorded import read_values
 from hw2exp.config.schema import TrainConfig
 from hw2exp.config.validation import validate
-
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def check_resumed(
@@ -75,7 +71,7 @@ def check_resumed(
 def _differences(path: Path, new: TrainConfig) -> dict[str, str]:
     """The keys in which a job that is there differs from the one asked for, and how."""
     wanted = new.model_dump()
-    old = validate({**_read(path), **{key: wanted[key] for key in OPERATIONAL}})
+    old = validate({**read_values(path), **{key: wanted[key] for key in OPERATIONAL}})
     if old == new:
         return {}
     before, now = dict(_leaves(old.model_dump())), dict(_leaves(wanted))
@@ -84,19 +80,6 @@ def _differences(path: Path, new: TrainConfig) -> dict[str, str]:
         for key in before | now
         if before.get(key) != now.get(key)
     }
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-        values = yaml.load(text, LOADER)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ConfigError([f"{path} can't be read"]) from error
-    if "${" in text:
-        values = one_error(lambda: OmegaConf.to_container(OmegaConf.create(values), resolve=True))
-    if not isinstance(values, dict):
-        raise ConfigError([f"{path} is not a config"])
-    return values
 
 
 def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

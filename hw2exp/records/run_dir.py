@@ -1,6 +1,5 @@
-"""The result of a run, and the digest of its parameters."""
+"""The files of a run folder, and its result."""
 
-import hashlib
 import json
 import math
 import os
@@ -12,15 +11,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 import hw2exp
 
 Status = Literal["finished", "solved", "diverged", "interrupted"]
 
 RESULT = "result.json"
 METRICS = "metrics.parquet"
+PARAMETERS = "parameters.safetensors"
 MEASURED = {
     "initial": {"loss", "accuracy"},
     "final": {"train_loss", "test_loss", "test_accuracy"},
@@ -74,21 +71,21 @@ def clear(folder: Path) -> None:
     Args:
         folder: the run folder.
     """
-    for pattern in (RESULT, METRICS, "curve.*", "events.out.tfevents.*"):
+    for pattern in (RESULT, METRICS, PARAMETERS, "curve.*", "events.out.tfevents.*"):
         for path in folder.glob(pattern):
             path.unlink()
 
 
-def write_text(path: Path, text: str) -> None:
+def write_bytes(path: Path, content: bytes) -> None:
     """Write a file whole, or not at all: aside first, then renamed.
 
     Args:
         path: the file; its folder must exist.
-        text: its content.
+        content: what it is to hold.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(content)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -101,7 +98,7 @@ def write_json(path: Path, value: Any) -> None:
         path: the file; its folder must exist.
         value: of mappings, sequences and plain values.
     """
-    write_text(path, json.dumps(_plain(value), indent=2, allow_nan=False) + "\n")
+    write_bytes(path, (json.dumps(_plain(value), indent=2, allow_nan=False) + "\n").encode())
 
 
 def read_result(folder: Path) -> RunResult:
@@ -155,21 +152,6 @@ def _values(value: Any) -> Any:
     if value in ("nan", "inf", "-inf"):
         return float(value)
     return value
-
-
-def parameters_sha256(params: Mapping[str, NDArray[np.float32]]) -> str:
-    """The digest of a replica's parameters.
-
-    Names in order; each as its UTF-8 bytes, then its values as little-endian float32, C order.
-
-    Args:
-        params: by name, without the replica axis.
-    """
-    digest = hashlib.sha256()
-    for name in sorted(params):
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(params[name], dtype="<f4").tobytes())
-    return digest.hexdigest()
 
 
 @cache

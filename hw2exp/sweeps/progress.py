@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hw2exp.fleet import Fleet
-from hw2exp.records.run_dir import write_text
+from hw2exp.records.run_dir import write_bytes
 from hw2exp.training import Measured, Tested
 
 INTERVAL = 0.5
@@ -65,7 +65,7 @@ class ProgressWriter:
             solved=int((end.solved_at > 0).sum()),
             diverged=int((end.diverged_at > 0).sum()),
         )
-        write_text(self.path, json.dumps(asdict(progress)))
+        write_bytes(self.path, json.dumps(asdict(progress)).encode())
 
 
 def read_progress(paths: Iterable[Path]) -> list[Progress | None]:

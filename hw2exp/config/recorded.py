@@ -1,0 +1,47 @@
+"""The config that stands in a run folder."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+
+from hw2exp.config.overrides import one_error
+from hw2exp.config.problems import ConfigError
+from hw2exp.config.schema import TrainConfig
+from hw2exp.config.validation import validate
+
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """Read a recorded config as plain values.
+
+    Args:
+        path: a ``config.yaml``.
+
+    Raises:
+        ConfigError: it can't be read, or is no config.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = yaml.load(text, LOADER)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ConfigError([f"{path} can't be read"]) from error
+    if "${" in text:
+        values = one_error(lambda: OmegaConf.to_container(OmegaConf.create(values), resolve=True))
+    if not isinstance(values, dict):
+        raise ConfigError([f"{path} is not a config"])
+    return values
+
+
+def recorded_config(folder: Path) -> TrainConfig:
+    """Read and check the config of a run.
+
+    Args:
+        folder: the run folder.
+
+    Raises:
+        ConfigError: it can't be read, or is not a config of this version.
+    """
+    return validate(read_values(folder / ".hydra" / "config.yaml"))

@@ -1,0 +1,65 @@
+"""A run's final parameters: their digest and their file."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw2exp.records.run_dir import PARAMETERS, RESULT, read_result, write_bytes
+
+Parameters = Mapping[str, NDArray[np.float32]]
+"""By name, without the replica axis."""
+
+
+def parameters_sha256(params: Parameters) -> str:
+    """The digest of a replica's parameters.
+
+    Names in order; each as its UTF-8 bytes, then its values as little-endian float32, C order.
+
+    Args:
+        params: by name, without the replica axis.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(params):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(params[name], dtype="<f4").tobytes())
+    return digest.hexdigest()
+
+
+def write_parameters(folder: Path, params: Parameters) -> None:
+    """Write the final parameters.
+
+    Args:
+        folder: the run folder.
+        params: by name, without the replica axis.
+    """
+    from safetensors.numpy import save
+
+    whole = {name: np.ascontiguousarray(value) for name, value in params.items()}
+    write_bytes(folder / PARAMETERS, save(whole))
+
+
+def read_parameters(folder: Path) -> dict[str, NDArray[np.float32]]:
+    """Read the final parameters of a run that has a result, and check them against it.
+
+    Args:
+        folder: the run folder.
+
+    Raises:
+        OSError: they are not there, or there is no result.
+        ValueError: they are damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    expected = read_result(folder).parameters_sha256
+    path = folder / PARAMETERS
+    try:
+        params = load(path.read_bytes())
+    except SafetensorError as error:
+        raise ValueError(f"{path}: {error}") from error
+    if parameters_sha256(params) != expected:
+        raise ValueError(f"{path}: is not what {RESULT} has the digest of")
+    return params
