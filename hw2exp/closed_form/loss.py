@@ -90,7 +90,9 @@ class SequenceLoss:
         assert self._way_back is not None  # made with the inputs
         self._learn(*inputs, out, self._way_back, gradients[:-2], gradients[-2:], states)
         self.state_gradients = torch.from_numpy(states) if kept else None
-        return out[0].mean(1), out[1], gradients
+        with np.errstate(over="ignore"):  # an infinite mean is how divergence is seen
+            mean = out[0].mean(1)
+        return mean, out[1], gradients
 
     def _weights(self, params: Params) -> tuple[Tensor, ...]:
         return *self.form.weights(params), params["readout_weight"], params["readout_bias"]
