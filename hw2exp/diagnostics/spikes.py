@@ -133,6 +133,18 @@ def find_spikes(
     return detector.spikes(0)
 
 
+def running_median(curves: Floats, window: int) -> Floats:
+    """The median of the steps before each, NaN until half a window was seen, ``(n, R)``.
+
+    Args:
+        curves: a value of every step, ``(n, R)``.
+        window: how many steps before.
+    """
+    unseen = np.full((window, curves.shape[1]), np.nan)
+    series = np.concatenate([unseen, curves])[:-1]
+    return _median(sliding_window_view(series, window, axis=0))
+
+
 def _median(windows: Floats) -> Floats:
     """Median of what was seen, along the last axis; NaN where that is less than half."""
     enough = (~np.isnan(windows)).sum(-1) >= windows.shape[-1] // 2
