@@ -1,10 +1,10 @@
-# make setup | train | test | lint | tensorboard | bench
+# make setup | train | theory | test | lint | tensorboard | bench
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: setup train test lint tensorboard bench
+.PHONY: setup train theory test lint tensorboard bench
 
 setup: $(VENV)/.installed
 
@@ -15,6 +15,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 train: setup
 	$(BIN)/python -m hw2exp.train $(ARGS)
+
+theory: setup
+	$(BIN)/python -m hw2exp.theory $(ARGS)
 
 test: setup
 	$(BIN)/python -m pytest $(ARGS)

@@ -80,10 +80,21 @@ def test_the_sequence_shown_is_read_and_written_so():
 def test_every_command_shown_is_accepted(compose):
     from hw2exp.config.command_line import read
 
-    lines = re.findall(r"python -m hw2exp\.train ([^`\n#]+)", README)
+    text = README.replace("\\\n", " ")
+    lines = re.findall(r"python -m hw2exp\.train ([^`\n#]+)", text)
     assert len(lines) >= 5
     import shlex
 
     for line in lines:
         arguments = [word for word in shlex.split(line) if word not in ("--help", "--dry-run")]
         assert read(arguments).jobs
+
+
+def test_every_part_shown_is_one_of_the_write_ups():
+    from hw2exp.theory.__main__ import _parser
+    from hw2exp.theory.sheet import select
+
+    lines = re.findall(r"python -m hw2exp\.theory([^`\n#]*)", README)
+    assert len(lines) >= 4
+    for line in lines:
+        assert select(_parser().parse_args(line.split()).part)

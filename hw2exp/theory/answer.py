@@ -1,0 +1,77 @@
+"""What an answer is: the write-up's claim, the right formula, the checks that ran, a verdict."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+
+class Verdict(StrEnum):
+    """What became of a claim."""
+
+    HOLDS = "holds"
+    CORRECTED = "holds with a correction"
+    FALSE = "false"
+    OPEN = "not measured"
+
+
+@dataclass(frozen=True)
+class Check:
+    """A comparison that was run.
+
+    Args:
+        what: the two sides, and on what.
+        error: the largest deviation that was found; NaN fails.
+        tolerance: the largest that passes.
+    """
+
+    what: str
+    error: float
+    tolerance: float = 1e-10
+
+    @property
+    def passed(self) -> bool:
+        """Whether both sides agree."""
+        return self.error <= self.tolerance
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One part of the write-up.
+
+    Args:
+        part: as the write-up numbers it, ``1.2.2 (e)``.
+        title: what it asks for.
+        claim: what the write-up says.
+        formula: what is right.
+        checks: that the formula is right; all must pass.
+        verdict: about the claim.
+        because: the correction or the counterexample; what decided.
+        numbers: what was computed, a line each.
+        figures: by file name, what draws it into a path.
+    """
+
+    part: str
+    title: str
+    claim: str
+    formula: str
+    checks: Sequence[Check]
+    verdict: Verdict
+    because: str
+    numbers: Sequence[str] = ()
+    figures: Mapping[str, Callable[[Path], None]] = field(default_factory=dict)
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check did."""
+        return all(check.passed for check in self.checks)
+
+
+def judge(stands: bool, otherwise: Verdict) -> Verdict:
+    """Decide about a claim that was evaluated as it is written.
+
+    Args:
+        stands: it gave what is right.
+        otherwise: what to call it if not: repairable, or false.
+    """
+    return Verdict.HOLDS if stands else otherwise

@@ -1,0 +1,1 @@
+"""The write-up's answers, a module for each of its topics; each answer runs its checks."""

@@ -1,0 +1,173 @@
+"""Part 1.2.1: the gated RNN."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from hw2exp.axes import Params
+from hw2exp.diagnostics.gradient_reach import state_jacobians
+from hw2exp.theory import gated_rnn
+from hw2exp.theory.answer import Answer, Check, Verdict, judge
+from hw2exp.theory.answers.cells import (
+    HIDDEN,
+    NO_NORM,
+    STEPS,
+    cell,
+    random_sequence,
+    random_weights,
+    states,
+)
+from hw2exp.theory.answers.compiled import compiled_gradients
+from hw2exp.theory.answers.deviation import Pairs, deviation, jacobians, leaves
+from hw2exp.theory.diagram import gated_rnn as figure_1
+from hw2exp.theory.drawing import draw
+
+CASES = 10
+
+
+def a() -> Answer:
+    """Figure 1."""
+    diagram, of = figure_1(), cell("model=gated_rnn")
+    pairs = []
+    for params, x, h in _cases():
+        pairs.append((diagram.run(params, {"x": x[0], "h[t-1]": h[0]}), _bench_step(params, x, h)))
+    missing = diagram.matrices() ^ set(of.weights())
+    return Answer(
+        "1.2.1 (a)",
+        "A diagram of the gated RNN: c[t] = σ(W_c x[t] + W_h h[t−1]), "
+        "h[t] = c[t] ⊙ h[t−1] + (1 − c[t]) ⊙ W_x x[t]",
+        "Figure 1",
+        "docs/gated_rnn.svg, drawn from a list of nodes and arrows that can also be run",
+        [
+            Check("the diagram, run arrow by arrow = the bench's cell", deviation(pairs)),
+            Check("its arrows carry the cell's matrices, misses", len(missing), 0),
+        ],
+        Verdict.HOLDS,
+        "what is drawn computes h[t]",
+        ["matrices on the arrows: " + ", ".join(sorted(diagram.matrices()))],
+        {"gated_rnn.svg": partial(draw, figure_1())},
+    )
+
+
+def b() -> Answer:
+    """The size of the gate."""
+    params, x, h = next(_cases())
+    c = gated_rnn.step(params, x[0], h[0]).gate
+    judged = torch.sigmoid(params["W_c"] @ x[0] + params["W_h"] @ h[0])
+    return Answer(
+        "1.2.1 (b)",
+        "The size of c[t]",
+        "c[t] ∈ R^m",
+        "c[t] ∈ (0, 1)^m, m the size of h[t]",
+        [Check("c[t] of the closed form = σ(W_c x[t] + W_h h[t−1])", deviation([(c, judged)]))],
+        judge(c.shape == h[0].shape and bool(((c > 0) & (c < 1)).all()), Verdict.FALSE),
+        "it multiplies h[t−1] element by element",
+        [f"m = {HIDDEN}: c[t] has {len(c)} elements, from {c.min():.3f} to {c.max():.3f}"],
+    )
+
+
+def c() -> Answer:
+    """The gradients."""
+    single, jacobian, through_time = [], [], []
+    written = 0.0
+    for params, x, h in _cases():
+        delta = torch.ones_like(h[0])
+        of_weights, of_x = gated_rnn.backward(params, gated_rnn.step(params, x[0], h[0]), delta)
+        single += _against_autograd(params, x[0], h[0], delta, of_weights, of_x)
+        (judged,) = jacobians(lambda h, p=params, x=x: _bench_step(p, x, [h]), [h[0]])
+        jacobian.append(
+            (gated_rnn.state_jacobian(params, gated_rnn.step(params, x[0], h[0])), judged)
+        )
+        pairs, last = _through_time(params, x)
+        through_time += pairs
+        written = max(written, last)
+    compiled = compiled_gradients("model=gated_rnn", _gradients)
+    return Answer(
+        "1.2.1 (c)",
+        "∂ℓ/∂W_x from ∂ℓ/∂h[t], and what goes in on the way forward and back",
+        "∂ℓ/∂W_x = ((1 − c[t]) ⊙ ∂ℓ/∂h[t]) x[t]ᵀ ∈ R^{m×n}",
+        "∂ℓ/∂W_x = Σ_t ((1 − c[t]) ⊙ δ[t]) x[t]ᵀ with δ[t] = ∂ℓ/∂h[t] the total derivative, "
+        "δ[t−1] = c ⊙ δ[t] + W_hᵀ ∂ℓ/∂z[t], ∂ℓ/∂z[t] = δ[t] ⊙ (h[t−1] − W_x x[t]) ⊙ c ⊙ (1 − c); "
+        "∂ℓ/∂W_c = Σ_t ∂ℓ/∂z[t] x[t]ᵀ, ∂ℓ/∂W_h = Σ_t ∂ℓ/∂z[t] h[t−1]ᵀ, "
+        "∂ℓ/∂x[t] = W_xᵀ((1 − c) ⊙ δ[t]) + W_cᵀ ∂ℓ/∂z[t]",
+        [
+            Check("one step, by W_x, W_c, W_h, x = autograd", deviation(single)),
+            Check("∂h[t]/∂h[t−1] as a matrix = torch's Jacobian", deviation(jacobian)),
+            Check(f"through {STEPS} steps = autograd", deviation(through_time)),
+            Check("through time = the compiled pass that trains", deviation(compiled)),
+        ],
+        judge(written < 1e-10, Verdict.CORRECTED),
+        f"it is one step's part; of the gradient over {STEPS} steps the last step's part alone "
+        f"misses up to {written:.0%}",
+    )
+
+
+def _cases() -> Iterator[tuple[Params, list[Tensor], list[Tensor]]]:
+    """Matrices, inputs and states."""
+    of = cell("model=gated_rnn")
+    for seed in range(CASES):
+        yield (
+            random_weights(of, seed),
+            random_sequence(100 + seed),
+            random_sequence(200 + seed, HIDDEN),
+        )
+
+
+def _bench_step(params: Params, x: list[Tensor], h: list[Tensor]) -> Tensor:
+    """One step from any state, by the definition that the bench trains."""
+    of = cell("model=gated_rnn")
+    fleet = {name: value[None] for name, value in params.items()}
+    inputs = tuple(term[:, 0] for term in of.project(fleet, x[0][None, None, None], NO_NORM))
+    state: Tensor = of.step(fleet, inputs, (h[0][None, None],), NO_NORM)[0]
+    return state[0, 0]
+
+
+def _against_autograd(
+    params: Params, x: Tensor, h: Tensor, delta: Tensor, of_weights: Params, of_x: Tensor
+) -> list[tuple[Tensor, Tensor]]:
+    free, x = leaves(params), x.clone().requires_grad_()
+    after = _bench_step(free, [x], [h])
+    *judged, judged_x = torch.autograd.grad(after, [*free.values(), x], delta)
+    return [*zip((of_weights[name] for name in free), judged, strict=True), (of_x, judged_x)]
+
+
+def _gradients(params: Params, x: list[Tensor], delta: Tensor) -> Params:
+    """The closed form's gradients over a sequence."""
+    return gated_rnn.backward_through_time(params, _run(params, x), delta)[0]
+
+
+def _run(params: Params, x: list[Tensor]) -> list[gated_rnn.Step]:
+    steps, h = [], x[0].new_zeros(HIDDEN)
+    for x_t in x:
+        steps.append(gated_rnn.step(params, x_t, h))
+        h = steps[-1].after
+    return steps
+
+
+def _through_time(params: Params, x: list[Tensor]) -> tuple[list[tuple[Tensor, Tensor]], float]:
+    """Closed form and autograd; and what the last step's part misses of ∂ℓ/∂W_x, relatively."""
+    steps, delta = _run(params, x), torch.ones(HIDDEN, dtype=x[0].dtype)
+    of_weights, of_inputs = gated_rnn.backward_through_time(params, steps, delta)
+    free, inputs = leaves(params), [x_t.clone().requires_grad_() for x_t in x]
+    last = states(cell("model=gated_rnn"), free, inputs)[-1]
+    judged = torch.autograd.grad(last, [*free.values(), *inputs], delta)
+    pairs = list(zip([*(of_weights[name] for name in free), *of_inputs], judged, strict=True))
+    whole = judged[list(free).index("W_x")]
+    written = torch.outer((1 - steps[-1].gate) * delta, x[-1])
+    return pairs, float((whole - written).norm() / whole.norm())
+
+
+def chained_jacobians() -> Pairs:
+    """∂h[T]/∂h[t] for all t: closed-form steps multiplied, and the diagnostic that measures it."""
+    of, pairs = cell("model=gated_rnn"), Pairs()
+    for params, x, _ in _cases():
+        fleet = {name: value[None] for name, value in params.items()}
+        judged = state_jacobians(of, fleet, torch.stack(x)[None, :, None])[0, 0]  # (T-1, H, H)
+        total, products = torch.eye(HIDDEN, dtype=x[0].dtype), []
+        for now in reversed(_run(params, x)[1:]):
+            total = total @ gated_rnn.state_jacobian(params, now)
+            products.append(total)
+        pairs.append((torch.stack(products[::-1]), judged))
+    return pairs

@@ -1,0 +1,97 @@
+"""Part 1.3 (d): loss and accuracy before training."""
+
+import numpy as np
+import torch
+
+from hw2exp.config.command_line import read
+from hw2exp.config.schema import TrainConfig
+from hw2exp.fleet import Fleet
+from hw2exp.task import CHECK, CLASSES
+from hw2exp.theory.answer import Answer, Check, Verdict, judge
+from hw2exp.theory.reach import MODELS
+from hw2exp.training import INITIAL_ACCURACY, INITIAL_LOSS, LOSS_TOLERANCE
+
+INITIALIZATIONS = 1_000
+SMALL_FLEET = 50
+EACH = 16
+"""Sequences of each class, on which an untrained network's accuracy is exactly 0.25."""
+
+
+def d() -> Answer:
+    """ln 4 and 0.25."""
+    loss, accuracy = zero_readout()
+    numbers, around = [], True
+    for model in MODELS:
+        losses, accuracies = initial_values(model)
+        low, middle, high = np.quantile(losses, [0.005, 0.5, 0.995])
+        off = int((np.abs(losses - INITIAL_LOSS) > LOSS_TOLERANCE).sum())
+        around &= off == 0 and abs(accuracies.mean() - INITIAL_ACCURACY) < 0.01
+        numbers.append(
+            f"{model:<12} loss {middle:.4f} [{low:.4f}, {high:.4f}], from {losses.min():.4f} to "
+            f"{losses.max():.4f}, {off} farther than {LOSS_TOLERANCE} from ln 4; "
+            f"accuracy {accuracies.mean():.3f} ± {accuracies.std():.3f}"
+        )
+    return Answer(
+        "1.3 (d)",
+        "Loss and accuracy before training",
+        "around 0.25 and −ln 0.25 ≈ 1.39",
+        "exactly ln 4 = 1.38629… and, on balanced classes, 0.25 for a readout of zeros",
+        [
+            Check("readout of zeros: every sequence's loss = ln 4, five models", loss, 1e-6),
+            Check("readout of zeros: accuracy on balanced classes = 0.25", accuracy, 0),
+            Check("torch's cross-entropy of equal logits = ln 4", _equal_logits(), 1e-15),
+        ],
+        judge(around, Verdict.CORRECTED),
+        f"of {INITIALIZATIONS:,} initializations of each model (median [99 %], on EASY)",
+        numbers,
+    )
+
+
+def zero_readout() -> tuple[float, float]:
+    """How far the loss of any sequence is from ln 4, and the accuracy from 0.25, all models."""
+    loss, accuracy = 0.0, 0.0
+    for model in MODELS:
+        fleet = Fleet(_configs(model, 4, "init.readout=zeros"))
+        symbols, labels = fleet.batch(0, CHECK, 64 * EACH)
+        balanced = torch.stack([_balanced(own) for own in labels])  # (R, 4·EACH)
+        symbols = symbols.gather(1, balanced[..., None].expand(-1, -1, symbols.shape[2]))
+        values, correct, _ = fleet.model.losses(
+            fleet.params, fleet.state.buffers, symbols, labels.gather(1, balanced), training=False
+        )
+        loss = max(loss, float((values.double() - INITIAL_LOSS).abs().max()))
+        share = correct.double().mean(1)
+        accuracy = max(accuracy, float((share - INITIAL_ACCURACY).abs().max()))
+    return loss, accuracy
+
+
+def _balanced(labels: torch.Tensor) -> torch.Tensor:
+    """Where the first sequences of each class stand."""
+    places = [(labels == own).nonzero().flatten()[:EACH] for own in range(len(CLASSES))]
+    return torch.cat(places)
+
+
+def initial_values(model: str) -> tuple[np.ndarray, np.ndarray]:
+    """Loss and accuracy of each initialization, as training asserts them.
+
+    Args:
+        model: its name.
+    """
+    configs = _configs(model, INITIALIZATIONS)
+    parts = [
+        Fleet(configs[start : start + SMALL_FLEET]).initial()
+        for start in range(0, INITIALIZATIONS, SMALL_FLEET)
+    ]
+    loss, accuracy = (torch.cat(column).double().numpy() for column in zip(*parts, strict=True))
+    return loss, accuracy
+
+
+def _configs(model: str, seeds: int, *overrides: str) -> list[TrainConfig]:
+    words = ["-m", f"model={model}", "task=easy", f"seed=range(0,{seeds})", *overrides]
+    return [job.config for job in read(words).jobs]
+
+
+def _equal_logits() -> float:
+    """How far torch's cross-entropy of equal logits is from ln 4."""
+    classes = torch.arange(len(CLASSES))
+    logits = torch.zeros(len(CLASSES), len(CLASSES), dtype=torch.float64)
+    return abs(float(torch.nn.functional.cross_entropy(logits, classes)) - INITIAL_LOSS)

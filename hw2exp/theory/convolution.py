@@ -1,0 +1,148 @@
+"""Convolution, and its derivatives in closed form (write-up, part 1.1)."""
+
+import torch
+from torch import Tensor
+
+Pair = int | tuple[int, int]
+
+
+def output_size(
+    size: int, kernel: int, *, stride: int = 1, padding: int = 0, dilation: int = 1
+) -> int:
+    """How long a convolution's output is along one axis (part 1.1 b, with the floor it lacks).
+
+    ⌊(H + 2P − D(K − 1) − 1) / S⌋ + 1.
+
+    Args:
+        size: H, the input's length.
+        kernel: K, the kernel's length.
+        stride: S.
+        padding: P, zeros at either end.
+        dilation: D, the distance between the kernel's elements.
+
+    Raises:
+        ValueError: a size is impossible, or the kernel is longer than the padded input.
+    """
+    for name, value, least in (
+        ("size", size, 1),
+        ("kernel", kernel, 1),
+        ("stride", stride, 1),
+        ("padding", padding, 0),
+        ("dilation", dilation, 1),
+    ):
+        if value < least:
+            raise ValueError(f"{name}={value}: must be at least {least}")
+    reach, padded = dilation * (kernel - 1) + 1, size + 2 * padding
+    if reach > padded:
+        raise ValueError(
+            f"kernel={kernel}: with dilation {dilation} it spans {reach}, "
+            f"and the padded input is {padded} long"
+        )
+    return (padded - reach) // stride + 1
+
+
+def output_shape(
+    shape: tuple[int, int, int],
+    filters: int,
+    kernel: Pair,
+    *,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    dilation: Pair = 1,
+) -> tuple[int, int, int]:
+    """The shape F × H_out × W_out of a convolution's output (part 1.1 b).
+
+    Args:
+        shape: of the input, C × H × W; C, which every filter adds up, doesn't matter.
+        filters: F.
+        kernel: K, one for both axes or a pair.
+        stride: S, likewise.
+        padding: P, likewise.
+        dilation: D, likewise.
+
+    Raises:
+        ValueError: a size is impossible, or the kernel is longer than the padded input.
+    """
+    channels, *sizes = shape
+    for name, value in (("channels", channels), ("filters", filters)):
+        if value < 1:
+            raise ValueError(f"{name}={value}: must be at least 1")
+    k, s, p, d = (
+        value if isinstance(value, tuple) else (value, value)
+        for value in (kernel, stride, padding, dilation)
+    )
+    height, width = (
+        output_size(sizes[axis], k[axis], stride=s[axis], padding=p[axis], dilation=d[axis])
+        for axis in (0, 1)
+    )
+    return filters, height, width
+
+
+def forward(W: Tensor, x: Tensor, stride: int) -> Tensor:
+    """f[f, i] = Σ_m Σ_n W[f, m, n] x[m, S i + n] (part 1.1 c i).
+
+    Args:
+        W: filters ``(F, C, K)``.
+        x: input ``(C, L)``.
+        stride: S.
+
+    Returns:
+        ``(F, N)``.
+    """
+    return torch.einsum("fmn,min->fi", W, _windows(W, x, stride))
+
+
+def weight_jacobian(W: Tensor, x: Tensor, stride: int) -> Tensor:
+    """∂f[f, i]/∂W[g, m, n] = x[m, S i + n] where f = g, else 0 (part 1.1 c ii).
+
+    Args:
+        W: filters ``(F, C, K)``.
+        x: input ``(C, L)``.
+        stride: S.
+
+    Returns:
+        ``(F, N, F, C, K)``.
+    """
+    own = torch.eye(len(W), dtype=x.dtype)  # (F, F)
+    return torch.einsum("fg,min->figmn", own, _windows(W, x, stride))
+
+
+def input_jacobian(W: Tensor, x: Tensor, stride: int) -> Tensor:
+    """∂f[f, i]/∂x[m, p] = W[f, m, p − S i] where 0 ≤ p − S i < K, else 0 (part 1.1 c iii).
+
+    Args:
+        W: filters ``(F, C, K)``.
+        x: input ``(C, L)``.
+        stride: S.
+
+    Returns:
+        ``(F, N, C, L)``.
+    """
+    (filters, channels, kernel), length = W.shape, x.shape[1]
+    positions = output_size(length, kernel, stride=stride)
+    jacobian = W.new_zeros(filters, positions, channels, length)
+    for i in range(positions):
+        jacobian[:, i, :, stride * i : stride * i + kernel] = W
+    return jacobian
+
+
+def weight_gradient(W: Tensor, x: Tensor, stride: int, upstream: Tensor) -> Tensor:
+    """∂ℓ/∂W[f, m, n] = Σ_i ∂ℓ/∂f[f, i] x[m, S i + n] (part 1.1 c iv).
+
+    Args:
+        W: filters ``(F, C, K)``.
+        x: input ``(C, L)``.
+        stride: S.
+        upstream: ∂ℓ/∂f, ``(F, N)``.
+
+    Returns:
+        ``(F, C, K)``.
+    """
+    return torch.einsum("fi,min->fmn", upstream, _windows(W, x, stride))
+
+
+def _windows(W: Tensor, x: Tensor, stride: int) -> Tensor:
+    """What the kernel covers at each place, ``(C, N, K)``: x[m, S i + n]."""
+    kernel = W.shape[2]
+    output_size(x.shape[1], kernel, stride=stride)  # refuses impossible sizes
+    return x.unfold(1, kernel, stride)

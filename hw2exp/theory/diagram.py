@@ -1,0 +1,162 @@
+"""Diagrams of cells as data: nodes that compute, arrows that carry; they can be run and drawn.
+
+A diagram that is run gives the cell's state, which is how it is known to be right.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hw2exp.axes import Params
+
+Values = Sequence[Tensor]
+
+OPERATIONS: dict[str, Callable[[Values], Tensor]] = {
+    "given": lambda values: values[0],
+    "+": lambda values: torch.stack(list(values)).sum(0),
+    "⊙": lambda values: values[0] * values[1],
+    "·": lambda values: values[0] @ values[1],
+    "σ": lambda values: torch.sigmoid(values[0]),
+    "1−": lambda values: 1 - values[0],
+    "softargmax": lambda values: torch.softmax(torch.stack(list(values)), 0),
+}
+"""What a node does with what its arrows bring, in their order."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """A quantity, or an operation.
+
+    Args:
+        label: how it is drawn, as mathtext; operations show themselves.
+        operation: a key of ``OPERATIONS``.
+        at: where it is drawn.
+    """
+
+    label: str
+    operation: str
+    at: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """What goes from one node to another.
+
+    Args:
+        start: a node's name.
+        end: a node's name.
+        matrix: the parameter that multiplies it on the way, if one does.
+        element: which element of a vector it takes, if not all.
+        label: the equation's name for what it carries, as mathtext; a matrix shows itself.
+        label_at: where the label stands, from 0 at the start to 1 at the end.
+    """
+
+    start: str
+    end: str
+    matrix: str = ""
+    element: int | None = None
+    label: str = ""
+    label_at: float = 0.5
+
+
+@dataclass(frozen=True)
+class Diagram:
+    """A cell's step.
+
+    Args:
+        nodes: by name, in an order in which they can be computed.
+        arrows: each node's in the order of its operands.
+        result: the node that is h[t].
+    """
+
+    nodes: Mapping[str, Node]
+    arrows: Sequence[Arrow]
+    result: str
+
+    def matrices(self) -> set[str]:
+        """The parameters that stand on arrows."""
+        return {arrow.matrix for arrow in self.arrows if arrow.matrix}
+
+    def run(self, params: Params, sources: Mapping[str, Tensor]) -> Tensor:
+        """Compute h[t] as drawn.
+
+        Args:
+            params: each a matrix.
+            sources: the values of the nodes that no arrow enters.
+        """
+        values: dict[str, Tensor] = dict(sources)
+        for name, node in self.nodes.items():
+            if name not in values:
+                arriving = [_carried(a, values, params) for a in self.arrows if a.end == name]
+                values[name] = OPERATIONS[node.operation](arriving)
+        return values[self.result]
+
+
+def _carried(arrow: Arrow, values: Mapping[str, Tensor], params: Params) -> Tensor:
+    value = values[arrow.start]
+    if arrow.element is not None:
+        value = value[arrow.element]
+    return params[arrow.matrix] @ value if arrow.matrix else value
+
+
+def gated_rnn() -> Diagram:
+    """Figure 1: the gated RNN."""
+    nodes = {
+        "x": Node("x[t]", "given", (0, 0)),
+        "h[t-1]": Node("h[t-1]", "given", (0, 3.2)),
+        "z": Node("", "+", (2.2, 1.6)),
+        "c": Node("", "σ", (4, 1.6)),
+        "rest": Node("", "1−", (6.6, 1.6)),
+        "kept": Node("", "⊙", (6.6, 3.2)),
+        "written": Node("", "⊙", (8.6, 0)),
+        "sum": Node("", "+", (8.6, 3.2)),
+        "h": Node("h[t]", "given", (10.4, 3.2)),
+    }
+    arrows = [
+        Arrow("x", "z", matrix="W_c"),
+        Arrow("h[t-1]", "z", matrix="W_h"),
+        Arrow("z", "c"),
+        Arrow("c", "kept", label="c[t]"),
+        Arrow("h[t-1]", "kept", label="h[t-1]"),
+        Arrow("c", "rest", label="c[t]"),
+        Arrow("rest", "written", label="1-c[t]"),
+        Arrow("x", "written", matrix="W_x"),
+        Arrow("kept", "sum"),
+        Arrow("written", "sum"),
+        Arrow("sum", "h"),
+    ]
+    return Diagram(nodes, arrows, "h")
+
+
+ROW = 3.0
+
+
+def attention_rnn(lags: int) -> Diagram:
+    """Figure 2: AttentionRNN(k).
+
+    Args:
+        lags: k.
+    """
+    middle = -ROW * (lags // 2) + 0.75
+    nodes: dict[str, Node] = {}
+    for i in range(lags + 1):
+        y = -ROW * i
+        nodes[f"s_{i}"] = Node("x[t]" if i == 0 else f"h[t-{i}]", "given", (0, y))
+        for name, height in (("q", 1.0), ("k", 0.1), ("v", -0.9)):
+            nodes[f"{name}_{i}"] = Node(f"{name}_{i}", "given", (2.6, y + height))
+        nodes[f"w_{i}"] = Node("", "·", (4.4, y + 0.55))
+    nodes["a"] = Node("", "softargmax", (6.8, middle))
+    for i in range(lags + 1):
+        nodes[f"part_{i}"] = Node("", "⊙", (9.2, -ROW * i - 0.9))
+    nodes["sum"] = Node("", "+", (11, -ROW * lags / 2 - 0.9))
+    nodes["h"] = Node("h[t]", "given", (12.6, -ROW * lags / 2 - 0.9))
+    arrows = []
+    for i in range(lags + 1):
+        arrows += [Arrow(f"s_{i}", f"{n.lower()}_{i}", matrix=f"{n}_{i}") for n in "QKV"]
+        arrows += [Arrow(f"q_{i}", f"w_{i}"), Arrow(f"k_{i}", f"w_{i}")]
+        arrows += [Arrow(f"w_{i}", "a", label=f"w_{i}", label_at=0.3)]
+        arrows += [Arrow("a", f"part_{i}", element=i, label=f"a_{i}", label_at=0.6)]
+        arrows += [Arrow(f"v_{i}", f"part_{i}"), Arrow(f"part_{i}", "sum")]
+    return Diagram(nodes, [*arrows, Arrow("sum", "h")], "h")

@@ -1,0 +1,111 @@
+"""One step of the gated RNN and its derivatives in closed form (write-up, part 1.2.1).
+
+c[t] = σ(W_c x[t] + W_h h[t-1]),  h[t] = c[t] ⊙ h[t-1] + (1 - c[t]) ⊙ W_x x[t],
+for one sequence: ``x`` is ``(I,)``, ``h`` is ``(H,)``. The same derivation as the compiled pass of
+``closed_form``, whose gradients through time these steps add up to (a test).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hw2exp.axes import Params
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a step has computed.
+
+    Args:
+        x: the input, ``(I,)``.
+        before: h[t-1], ``(H,)``.
+        candidate: W_x x[t], ``(H,)``.
+        gate: c[t], ``(H,)``.
+        after: h[t], ``(H,)``.
+    """
+
+    x: Tensor
+    before: Tensor
+    candidate: Tensor
+    gate: Tensor
+    after: Tensor
+
+
+def step(params: Params, x: Tensor, h: Tensor) -> Step:
+    """The two equations.
+
+    Args:
+        params: W_x and W_c ``(H, I)``, W_h ``(H, H)``.
+        x: x[t], ``(I,)``.
+        h: h[t-1], ``(H,)``.
+    """
+    candidate = params["W_x"] @ x  # (H,)
+    c = torch.sigmoid(params["W_c"] @ x + params["W_h"] @ h)  # (H,)
+    return Step(x, h, candidate, c, c * h + (1 - c) * candidate)
+
+
+def state_jacobian(params: Params, now: Step) -> Tensor:
+    """∂h[t]/∂h[t-1] = diag(c) + diag((h[t-1] - W_x x[t]) ⊙ c ⊙ (1 - c)) W_h.
+
+    Args:
+        params: W_x and W_c ``(H, I)``, W_h ``(H, H)``.
+        now: the step.
+
+    Returns:
+        ``(H, H)``.
+    """
+    c = now.gate
+    through_gate = (now.before - now.candidate) * c * (1 - c)  # (H,)
+    return torch.diag(c) + through_gate[:, None] * params["W_h"]
+
+
+def backward(params: Params, now: Step, delta: Tensor) -> tuple[Params, Tensor]:
+    """One step's part of every gradient, from the total derivative by its state.
+
+    ∂ℓ/∂W_x = ((1 - c) ⊙ δ) xᵀ; with ∂ℓ/∂z = δ ⊙ (h[t-1] - W_x x) ⊙ c ⊙ (1 - c), the gate's
+    argument's: ∂ℓ/∂W_c = ∂ℓ/∂z xᵀ, ∂ℓ/∂W_h = ∂ℓ/∂z h[t-1]ᵀ,
+    ∂ℓ/∂x = W_xᵀ ((1 - c) ⊙ δ) + W_cᵀ ∂ℓ/∂z.
+
+    Args:
+        params: W_x and W_c ``(H, I)``, W_h ``(H, H)``.
+        now: the step.
+        delta: δ = ∂ℓ/∂h[t], the total derivative, ``(H,)``.
+
+    Returns:
+        The gradients of the three matrices, and of the input ``(I,)``.
+    """
+    c = now.gate
+    du = (1 - c) * delta  # (H,)
+    dz = delta * (now.before - now.candidate) * c * (1 - c)  # (H,)
+    of_weights = {
+        "W_x": torch.outer(du, now.x),
+        "W_c": torch.outer(dz, now.x),
+        "W_h": torch.outer(dz, now.before),
+    }
+    return of_weights, params["W_x"].T @ du + params["W_c"].T @ dz
+
+
+def backward_through_time(
+    params: Params, steps: list[Step], delta: Tensor
+) -> tuple[Params, list[Tensor]]:
+    """The gradients over a sequence whose last state the loss reads: the sums of the steps' parts.
+
+    δ[t-1] = (∂h[t]/∂h[t-1])ᵀ δ[t].
+
+    Args:
+        params: W_x and W_c ``(H, I)``, W_h ``(H, H)``.
+        steps: all T.
+        delta: ∂ℓ/∂h[T], ``(H,)``.
+
+    Returns:
+        The gradients of the three matrices, and of x[1] … x[T].
+    """
+    total = {name: torch.zeros_like(params[name]) for name in ("W_x", "W_c", "W_h")}
+    of_inputs = []
+    for now in reversed(steps):
+        of_weights, of_x = backward(params, now, delta)
+        total = {name: total[name] + of_weights[name] for name in total}
+        of_inputs.append(of_x)
+        delta = state_jacobian(params, now).T @ delta
+    return total, of_inputs[::-1]

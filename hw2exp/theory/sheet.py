@@ -1,0 +1,133 @@
+"""The answer sheet: which parts there are, who answers them, how an answer is shown."""
+
+import importlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from hw2exp.config.problems import ConfigError, nearest
+from hw2exp.theory.answer import Answer, Verdict
+
+PARTS = {
+    "1.1a": "convolution.a",
+    "1.1b": "convolution.b",
+    "1.1ci": "convolution.c_i",
+    "1.1cii": "convolution.c_ii",
+    "1.1ciii": "convolution.c_iii",
+    "1.1civ": "convolution.c_iv",
+    "1.2.1a": "gated_rnn.a",
+    "1.2.1b": "gated_rnn.b",
+    "1.2.1c": "gated_rnn.c",
+    "1.2.1d": "vanishing.d",
+    "1.2.2a": "attention_rnn.a",
+    "1.2.2b": "attention_rnn.b",
+    "1.2.2c": "attention_rnn.c",
+    "1.2.2d": "attention_rnn.d",
+    "1.2.2e": "attention_rnn.e",
+    "1.2.2f": "attention_rnn.f",
+    "1.3a": "loss_curve.a",
+    "1.3b": "loss_curve.b",
+    "1.3c": "loss_curve.c",
+    "1.3d": "initial_loss.d",
+}
+"""Modules and functions of ``theory.answers``, which are imported when they are asked."""
+
+READS_RUNS = "1.2.1d"
+COLORS = {
+    Verdict.HOLDS: "green",
+    Verdict.CORRECTED: "yellow",
+    Verdict.FALSE: "red",
+    Verdict.OPEN: "blue",
+}
+
+
+def select(words: Sequence[str]) -> list[str]:
+    """The parts that are meant, in the sheet's order; all for none.
+
+    Args:
+        words: ``1.2.2e``, ``1.2.2 (e)``, or the beginning of several, ``1.2``.
+
+    Raises:
+        ConfigError: there is no such part.
+    """
+    chosen, problems = set(), []
+    for word in words:
+        plain = "".join(letter for letter in word.lower() if letter not in "() ").rstrip(".")
+        begun = {part for part in PARTS if plain and part.startswith(plain)}
+        meant = {plain} if plain in PARTS else begun
+        chosen |= meant
+        if not meant:
+            problems.append(f"{word}: no such part; {nearest(plain, PARTS)}")
+    if problems:
+        raise ConfigError(problems)
+    return [part for part in PARTS if part in chosen or not words]
+
+
+def answer(part: str, runs: Path | None) -> Answer:
+    """Work an answer out: compute, check, decide.
+
+    Args:
+        part: a key of ``PARTS``.
+        runs: the folder of a sweep, for the part that reads one.
+
+    Raises:
+        ConfigError: the folder doesn't hold what is needed.
+    """
+    module, function = PARTS[part].split(".")
+    work_out = getattr(importlib.import_module(f"hw2exp.theory.answers.{module}"), function)
+    found: Answer = work_out(runs) if part == READS_RUNS else work_out()
+    return found
+
+
+def show(found: Answer, console: Console) -> None:
+    """Print an answer.
+
+    Args:
+        found: the answer.
+        console: where to.
+    """
+    heading = Table.grid(expand=True, padding=(0, 1))
+    heading.add_column(ratio=1)
+    heading.add_column(justify="right", no_wrap=True)
+    heading.add_row(
+        Text(f"{found.part}  {found.title}", style="bold"),
+        Text(found.verdict, style=f"bold {COLORS[found.verdict]}"),
+    )
+    body = Table.grid(padding=(0, 2))
+    body.add_column(no_wrap=True, style="dim", width=11)
+    body.add_column(overflow="fold")
+    for label, text in _rows(found):
+        body.add_row(f"  {label}", Text(text))
+    console.print(heading, body, "")
+
+
+def _rows(found: Answer) -> Iterator[tuple[str, str]]:
+    yield "write-up", found.claim
+    yield "right", found.formula
+    yield "because", found.because
+    for place, line in enumerate(found.numbers):
+        yield "numbers" * (place == 0), line
+    for place, check in enumerate(found.checks):
+        mark = "✓" if check.passed else "✗ FAILED"
+        bound = "" if check.passed else f", more than {check.tolerance:g}"
+        yield "checked" * (place == 0), f"{mark} {check.what}: {check.error:.2g}{bound}"
+
+
+def summary(found: Iterable[Answer], seconds: float) -> str:
+    """Count the verdicts and checks in a line.
+
+    Args:
+        found: all answers.
+        seconds: that they took.
+    """
+    answers = list(found)
+    verdicts = [each.verdict for each in answers]
+    told = [f"{kind} {verdicts.count(kind)}" for kind in Verdict if kind in verdicts]
+    checks = [check for each in answers for check in each.checks]
+    failed = sum(not check.passed for check in checks)
+    passed = "all passed" if not failed else f"{failed} FAILED"
+    parts = f"{len(answers)} part{'s' * (len(answers) != 1)}"
+    return f"{parts}: {', '.join(told)}; {len(checks)} checks, {passed}; {seconds:.0f} s"

@@ -1,0 +1,246 @@
+"""Every answer is worked out and passes; every check fails when its formula is broken."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from hw2exp.theory import attention_rnn, convolution, curves, diagram, gated_rnn, reach
+from hw2exp.theory.answer import Check, Verdict
+from hw2exp.theory.answers import attention_rnn as of_attention
+from hw2exp.theory.answers import compiled, initial_loss, loss_curve
+from hw2exp.theory.answers import gated_rnn as of_gated
+from hw2exp.theory.sheet import PARTS, answer
+
+VERDICTS = {
+    "1.1a": Verdict.CORRECTED,
+    "1.1b": Verdict.CORRECTED,
+    "1.1ci": Verdict.HOLDS,
+    "1.1cii": Verdict.CORRECTED,
+    "1.1ciii": Verdict.CORRECTED,
+    "1.1civ": Verdict.HOLDS,
+    "1.2.1a": Verdict.HOLDS,
+    "1.2.1b": Verdict.HOLDS,
+    "1.2.1c": Verdict.CORRECTED,
+    "1.2.2a": Verdict.HOLDS,
+    "1.2.2b": Verdict.HOLDS,
+    "1.2.2c": Verdict.HOLDS,
+    "1.2.2d": Verdict.HOLDS,
+    "1.2.2e": Verdict.FALSE,
+    "1.2.2f": Verdict.CORRECTED,
+    "1.3d": Verdict.HOLDS,
+}
+"""Of the parts that mathematics decides; the others are measured."""
+MEASURED = {"1.2.1d": 1, "1.3a": 2, "1.3b": 1, "1.3c": 1}
+"""The number of their checks."""
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """Fewer and shorter runs: the checks are the same."""
+    monkeypatch.setattr(reach, "SEEDS", 2)
+    monkeypatch.setattr(reach.at_initialization, "__defaults__", (2,))
+    monkeypatch.setattr(loss_curve, "SEEDS", 2)
+    monkeypatch.setattr(loss_curve, "STEPS", {"attn_rnn": 60, "rnn": 60})
+    monkeypatch.setattr(loss_curve, "CURES", {"attn_rnn": ("clip=norm",), "rnn": ("clip=norm",)})
+    monkeypatch.setattr(initial_loss, "INITIALIZATIONS", 20)
+    monkeypatch.setattr(initial_loss, "SMALL_FLEET", 20)
+    arm = loss_curve.arm
+    arm.cache_clear()
+    yield
+    arm.cache_clear()
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_check_of_every_part_passes(part):
+    found = answer(part, None)
+    assert [check for check in found.checks if not check.passed] == []
+    assert found.checks
+    assert "".join(letter for letter in found.part if letter not in "() ") == part
+    assert all((found.title, found.claim, found.formula, found.because))
+    if part in VERDICTS:
+        assert found.verdict is VERDICTS[part]
+
+
+def times_1_001(function):
+    def broken(*args, **kwargs):
+        return function(*args, **kwargs) * 1.001
+
+    return broken
+
+
+def longer(function):
+    def broken(*args, **kwargs):
+        filters, height, width = function(*args, **kwargs)
+        return filters, height + 1, width
+
+    return broken
+
+
+def each_times_1_001(function):
+    """Of a result with dictionaries, lists or tuples of tensors."""
+
+    def scaled(value):
+        if isinstance(value, dict):
+            return {key: scaled(each) for key, each in value.items()}
+        if isinstance(value, tuple | list):
+            return type(value)(scaled(each) for each in value)
+        return value * 1.001
+
+    return lambda *args, **kwargs: scaled(function(*args, **kwargs))
+
+
+def with_gates(change):
+    def breaks(function):
+        def broken(*args):
+            now = function(*args)
+            return replace(now, gate=change(now.gate))
+
+        return broken
+
+    return breaks
+
+
+def states_times_1_001(function):
+    def broken(*args):
+        now = function(*args)
+        return replace(now, after=now.after * 1.001)
+
+    return broken
+
+
+def one_weight_more(function):
+    def broken(*args):
+        now = function(*args)
+        return replace(now, weights=torch.cat([now.weights, now.weights[:1]]))
+
+    return broken
+
+
+def other_states_before_the_first(function):
+    def broken(params, x, lags):
+        steps = function(params, x, lags)
+        sources = [x[0], *[torch.full_like(steps[0].after, 0.1)] * lags]
+        return [attention_rnn.step(params, sources), *steps[1:]]
+
+    return broken
+
+
+def two_matrices_exchanged(function):
+    exchange = {"W_c": "W_x", "W_x": "W_c", "K_0": "V_0", "V_0": "K_0"}
+
+    def broken(*args):
+        drawn = function(*args)
+        arrows = [replace(a, matrix=exchange.get(a.matrix, a.matrix)) for a in drawn.arrows]
+        return replace(drawn, arrows=arrows)
+
+    return broken
+
+
+def another_matrix(function):
+    def broken(*args):
+        drawn = function(*args)
+        extra = diagram.Arrow(drawn.result, next(iter(drawn.nodes)), matrix="W_y")
+        return replace(drawn, arrows=[*drawn.arrows, extra])
+
+    return broken
+
+
+def without_the_first(function):
+    return lambda *args: function(*args)[1:]
+
+
+def a_step_late(function):
+    return lambda norms, *args, **kwargs: np.roll(function(norms, *args, **kwargs), 1, axis=0)
+
+
+def a_step_too_early(function):
+    return lambda curves, step: function(curves, step - 1)
+
+
+def other_seeds(function):
+    def broken(model, cure=""):
+        found = function(model, cure)
+        return replace(found, losses=found.losses[:, ::-1]) if cure else found
+
+    return broken
+
+
+BREAKS = [
+    ("1.1a", 0, convolution, "output_shape", longer),
+    ("1.1b", 0, convolution, "output_shape", longer),
+    ("1.1ci", 0, convolution, "forward", times_1_001),
+    ("1.1cii", 0, convolution, "weight_jacobian", times_1_001),
+    ("1.1cii", 1, convolution, "weight_jacobian", times_1_001),
+    ("1.1ciii", 0, convolution, "input_jacobian", times_1_001),
+    ("1.1ciii", 1, convolution, "input_jacobian", times_1_001),
+    ("1.1civ", 0, convolution, "weight_gradient", times_1_001),
+    ("1.2.1a", 0, of_gated, "figure_1", two_matrices_exchanged),
+    ("1.2.1a", 1, of_gated, "figure_1", another_matrix),
+    ("1.2.1b", 0, gated_rnn, "step", with_gates(lambda c: c * 1.001)),
+    ("1.2.1c", 0, gated_rnn, "backward", each_times_1_001),
+    ("1.2.1c", 1, gated_rnn, "state_jacobian", times_1_001),
+    ("1.2.1c", 2, gated_rnn, "state_jacobian", times_1_001),
+    ("1.2.1c", 3, compiled, "SequenceLoss", None),  # see below
+    ("1.2.1d", 0, gated_rnn, "state_jacobian", times_1_001),
+    ("1.2.2a", 0, of_attention, "figure_2", two_matrices_exchanged),
+    ("1.2.2a", 1, of_attention, "figure_2", another_matrix),
+    ("1.2.2b", 0, attention_rnn, "step", one_weight_more),
+    ("1.2.2c", 0, attention_rnn, "step", states_times_1_001),
+    ("1.2.2c", 1, attention_rnn, "run", other_states_before_the_first),
+    ("1.2.2d", 0, attention_rnn, "step", states_times_1_001),
+    ("1.2.2e", 0, attention_rnn, "state_jacobian", times_1_001),
+    ("1.2.2f", 0, attention_rnn, "state_jacobian", times_1_001),
+    ("1.2.2f", 1, attention_rnn, "weight_gradients", each_times_1_001),
+    ("1.2.2f", 2, compiled, "SequenceLoss", None),
+    ("1.3a", 0, loss_curve, "find_spikes", without_the_first),
+    ("1.3a", 1, loss_curve, "explosions", a_step_late),
+    ("1.3b", 0, loss_curve, "recomputed_losses", a_step_too_early),
+    ("1.3c", 0, loss_curve, "arm", other_seeds),
+    ("1.3d", 0, initial_loss, "INITIAL_LOSS", lambda value: value + 1e-5),
+    ("1.3d", 1, initial_loss, "INITIAL_ACCURACY", lambda value: value + 1e-5),
+    ("1.3d", 2, initial_loss, "CLASSES", lambda value: value + "V"),
+]
+
+
+def test_no_check_is_left_out():
+    broken = [(part, place) for part, place, *_ in BREAKS]
+    there = [(part, k) for part in PARTS for k in range(len(answer(part, None).checks))]
+    assert sorted(broken) == sorted(there)
+    assert {**MEASURED, **VERDICTS}.keys() == PARTS.keys()
+
+
+@pytest.mark.parametrize(
+    ("part", "place", "module", "name", "breaks"), BREAKS, ids=[f"{b[0]}-{b[1]}" for b in BREAKS]
+)
+def test_a_check_fails_when_its_formula_is_broken(part, place, module, name, breaks, monkeypatch):
+    if breaks is None:
+        break_the_compiled_pass(monkeypatch)
+    else:
+        monkeypatch.setattr(module, name, breaks(getattr(module, name)))
+    found = answer(part, None)
+    assert not found.checks[place].passed
+    assert not found.passed
+
+
+def break_the_compiled_pass(monkeypatch):
+    """What trains, and not the theory."""
+    learn = compiled.SequenceLoss.learn
+
+    def broken(*args):
+        loss, right, gradients = learn(*args)
+        return loss, right, tuple(each * 1.001 for each in gradients)
+
+    monkeypatch.setattr(compiled.SequenceLoss, "learn", broken)
+
+
+def test_a_check_without_a_number_fails():
+    assert not Check("NaN", float("nan")).passed
+    assert not Check("more", 1e-9).passed
+    assert Check("less", 1e-11).passed
+
+
+def test_curves_are_kept_for_the_parts_that_share_them():
+    assert loss_curve.arm("rnn") is loss_curve.arm("rnn")
+    assert isinstance(loss_curve.arm("rnn"), curves.Curves)

@@ -1,0 +1,145 @@
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hw2exp.config.problems import ConfigError
+from hw2exp.theory.answer import Verdict
+from hw2exp.theory.answers import vanishing
+from hw2exp.theory.reach import MODELS, Reach, after_training, at_initialization, draw_reach
+
+LAGS = np.arange(1, 101)
+
+
+def falling(rate, runs=64, noise=0.05, model="gated_rnn"):
+    rng = np.random.default_rng(0)
+    return Reach(model, LAGS * math.log(rate) + noise * rng.standard_normal((runs, len(LAGS))))
+
+
+def test_the_fitted_rate_is_that_of_a_geometric_fall():
+    np.testing.assert_allclose(falling(0.9, noise=0).rates(), 0.9)
+    np.testing.assert_allclose(falling(1.05).rates(), 1.05, atol=1e-3)
+
+
+def test_what_underflows_is_left_out_of_the_fit():
+    reach = falling(0.5, runs=2, noise=0)
+    reach.logarithms[0, 30:] = -np.inf
+    reach.logarithms[1, 9:] = np.inf
+    np.testing.assert_allclose(reach.rates(), [0.5, np.nan])
+
+
+def test_vanished_and_exploded():
+    rates = [0.9, 0.94, 1.0, 1.02, 1.03]
+    logarithms = np.concatenate([falling(rate, 1, 0).logarithms for rate in rates])
+    reach = Reach("rnn", logarithms)
+    assert reach.vanished() == 1  # 0.94 ** 100 is 0.002
+    assert (reach.exploded(), reach.stayed()) == (1, 4)  # 1.02 ** 100 is 7.2
+
+
+@pytest.mark.parametrize(
+    ("rate", "others", "verdict"),
+    [
+        (0.5, 0.9, Verdict.FALSE),
+        (0.99, 0.9, Verdict.CORRECTED),
+        (1.1, 0.9, Verdict.HOLDS),
+        (1.1, 1.1, Verdict.CORRECTED),
+        (0.9, 1.1, Verdict.FALSE),
+    ],
+)
+def test_the_verdict_follows_what_was_measured(rate, others, verdict):
+    found = {
+        "gated_rnn": falling(rate),
+        "rnn": falling(others, model="rnn"),
+        "lstm": falling(others, model="lstm"),
+    }
+    decided, because = vanishing.decide({"after training": found})
+    assert decided is verdict
+    assert f"in {found['gated_rnn'].vanished()} of 64 runs" in because
+
+
+def test_without_the_gated_rnn_nothing_is_decided():
+    assert vanishing.decide({"after training": {"rnn": falling(0.9)}})[0] is Verdict.OPEN
+
+
+def test_at_initialization_every_model_is_measured():
+    found = at_initialization(seeds=2)
+    assert list(found) == [*MODELS, "lstm, c"]
+    assert all(reach.logarithms.shape == (2, 100) for reach in found.values())
+    assert found["gated_rnn"].vanished() == 2
+    assert found["attn_rnn_inf"].vanished() == 0
+    assert all(reach.solved is None for reach in found.values())
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    from hw2exp.train import main
+
+    folder = tmp_path_factory.mktemp("reach") / "sweep"
+    words = ["-m", "experiment=gradient_reach", "model=gated_rnn,lstm", "seed=0,1,2", "steps=3"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder.parent)
+        assert main([*words, "eval_batches=1", f"hydra.sweep.dir={folder}", "workers=1"]) == 0
+    return folder
+
+
+def test_trained_networks_are_read_from_their_sweep(sweep):
+    found = after_training(sweep)
+    assert list(found) == ["gated_rnn", "lstm", "lstm, c"]
+    untrained = at_initialization(seeds=3)
+    for name, reach in found.items():
+        assert reach.solved == 0
+        assert reach.vanished() == 3
+        assert (reach.logarithms != untrained[name].logarithms).all()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: [p.unlink() for p in folder.glob("*/result.json")], "holds no run"),
+        (
+            lambda folder: (folder / "0" / "parameters.safetensors").unlink(),
+            "its parameters can't be read",
+        ),
+        (
+            lambda folder: (folder / "0" / "parameters.safetensors").write_bytes(b"x" * 99),
+            "its parameters can't be read",
+        ),
+        (lambda folder: change_config(folder / "0", "lr: 0.003", "lr: 0.1"), "differ in more"),
+        (
+            lambda folder: (folder / "0" / ".hydra" / "config.yaml").write_text("model: 3"),
+            "model",
+        ),
+    ],
+)
+def test_a_folder_that_cannot_serve_is_refused(sweep, tmp_path, damage, message):
+    import shutil
+
+    shutil.copytree(sweep, tmp_path / "copy")
+    damage(tmp_path / "copy")
+    with pytest.raises(ConfigError, match=message):
+        after_training(tmp_path / "copy")
+
+
+def change_config(run, old, new):
+    path = run / ".hydra" / "config.yaml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_a_run_under_batch_norm_is_refused(tmp_path):
+    from hw2exp.train import main
+
+    words = ["norm=batch", "model=rnn", "task=easy", "steps=2", f"hydra.run.dir={tmp_path}/run"]
+    assert main([*words, "eval_batches=1", "plot=false"]) == 0
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["status"] == "finished"
+    with pytest.raises(ConfigError, match="norm=batch; must be none"):
+        after_training(tmp_path)
+
+
+def test_the_figure_has_a_panel_for_each_state(tmp_path):
+    found = {"gated_rnn": falling(0.9), "rnn": replace(falling(0.8), model="rnn")}
+    draw_reach({"at initialization": found, "after training": found}, tmp_path / "reach.svg")
+    assert (tmp_path / "reach.svg").stat().st_size > 10_000

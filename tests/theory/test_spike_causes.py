@@ -1,0 +1,121 @@
+import numpy as np
+import pytest
+
+from hw2exp.config.command_line import read
+from hw2exp.theory.answer import Verdict
+from hw2exp.theory.answers import loss_curve
+from hw2exp.theory.curves import Curves, recomputed_losses, train_curves
+from hw2exp.theory.spike_causes import best_step, paired_pvalue, preceded, thrown
+
+STEPS, RUNS = 400, 8
+SPIKES = (100, 200, 300)
+
+
+def made(exploded_before=0, params=None):
+    """Curves with three spikes each, with gradients that explode that many steps before."""
+    rng = np.random.default_rng(0)
+    losses = 0.5 + 0.02 * rng.standard_normal((STEPS, RUNS))
+    norms = np.exp(0.2 * rng.standard_normal((STEPS, RUNS)))
+    for step in SPIKES:
+        losses[step - 1] = 2.0
+        if exploded_before:
+            norms[step - 1 - exploded_before] = 100
+    configs = [job.config for job in read(["-m", f"seed=range(0,{RUNS})"]).jobs]
+    return Curves(configs, np.full(RUNS, 1.39), losses, norms, params)
+
+
+@pytest.mark.parametrize(("before", "share"), [(0, 0), (1, 1), (5, 1), (6, 0)])
+def test_explosions_count_up_to_five_steps_before(before, share):
+    found = preceded(made(before))
+    assert found.spikes.tolist() == [3] * RUNS
+    assert found.share == share
+    assert (found.pvalue() < 0.05) == bool(share)
+    if before:
+        np.testing.assert_allclose(found.base, 15 / (STEPS - 25))
+        assert found.followed == share
+
+
+def test_an_explosion_at_the_spike_itself_is_its_effect():
+    curves = made()
+    curves.norms[[step - 1 for step in SPIKES]] = 100
+    assert preceded(curves).share == 0
+
+
+def test_explosions_anywhere_explain_nothing():
+    curves = made()
+    curves.norms[np.random.default_rng(3).random((STEPS, RUNS)) < 0.15] = 100
+    found = preceded(curves)
+    assert 0.3 < found.share < 0.8
+    assert found.pvalue() > 0.05
+
+
+def test_chance_is_that_of_the_steps_at_which_a_spike_could_begin():
+    curves = made(exploded_before=1)
+    curves.losses[350:] = np.nan  # diverged
+    curves.norms[350:] = np.nan
+    np.testing.assert_allclose(preceded(curves).base, 15 / (350 - 25))
+
+
+def test_where_the_parameters_are_thrown():
+    params = np.zeros((STEPS, RUNS, 2), np.float32)
+    params[:50, :, 0] = 3.0  # the start is 3 from the best
+    params[100 - 1, :, 0] = 6.0
+    params[200 - 1, :, 0] = 1.5
+    params[300 - 1, :, 0] = 12.0
+    curves = made(params=params)
+    curves.losses[:50] = 1.4
+    curves.losses[199] = 1.2  # a spike below the initial loss
+    found = thrown(curves)
+    assert (found.spikes, found.above, found.farther) == (3 * RUNS, 2 * RUNS, 2 * RUNS)
+    assert sorted(set(found.ratio.tolist())) == [2.0, 4.0]
+
+
+def test_the_best_step_lies_amid_the_best_window():
+    losses = np.ones(300)
+    losses[120:180] = 0.1
+    assert 120 < best_step(losses, 51) < 180
+
+
+def test_the_paired_test():
+    rng = np.random.default_rng(1)
+    assert paired_pvalue(rng.standard_normal(16)) > 0.05
+    assert paired_pvalue(rng.standard_normal(16) - 3) < 0.001
+    assert paired_pvalue(rng.standard_normal(16) - 3, "greater") > 0.99
+    assert paired_pvalue(np.zeros(16)) == 1
+
+
+def test_curves_are_those_of_the_runs():
+    words = ["model=gated_rnn", "task=easy", "steps=30", "optimizer.lr=0.01"]
+    curves = train_curves(words, seeds=3, keep_params=True)
+    assert curves.losses.shape == curves.norms.shape == (30, 3)
+    assert np.isfinite(curves.losses).all()
+    for step in (1, 2, 30):
+        np.testing.assert_allclose(
+            recomputed_losses(curves, step), curves.losses[step - 1], atol=1e-5
+        )
+    assert np.abs(recomputed_losses(curves, 30) - curves.losses[28]).max() > 1e-3
+    alone = train_curves(words, seeds=1)
+    np.testing.assert_array_equal(alone.losses[:, 0], curves.losses[:, 0])
+    assert alone.params is None
+
+
+def test_a_run_that_diverges_is_nan_from_then_on():
+    curves = train_curves(
+        ["model=rnn", "task=easy", "steps=40", "optimizer=sgd", "optimizer.lr=3e38"], 2, True
+    )
+    ended = np.isnan(curves.losses).argmax(0)
+    assert (ended > 0).all()
+    assert np.isnan(curves.losses[-1]).all()
+    assert all(curves.spikes(run) is not None for run in range(2))
+
+
+@pytest.mark.parametrize(
+    ("found", "verdict"),
+    [
+        ([True, True], Verdict.HOLDS),
+        ([True, False], Verdict.CORRECTED),
+        ([False, False], Verdict.FALSE),
+    ],
+)
+def test_the_verdict_of_several_settings(found, verdict):
+    assert loss_curve.verdict(dict(zip("ab", found, strict=True))) is verdict
