@@ -8,13 +8,13 @@ import hw2exp
 ROOT = Path(hw2exp.__file__).parent
 
 FLOORS = [
-    {"axes", "config", "hyperparameters", "interrupt", "kernel", "philox"},
+    {"axes", "config", "hyperparameters", "interrupt", "kernel", "philox", "statistics"},
     {"task", "notebook_stream", "closed_form", "models", "stabilizers", "optimizer", "records"},
     {"diagnostics", "fleet", "fleet_state"},
     {"training"},
     {"recording", "terminal"},
     {"fleet_run"},
-    {"sweeps", "theory"},
+    {"report", "sweeps", "theory"},
     {"execution"},
     {"train"},
     {"api"},

@@ -12,7 +12,7 @@ class Verdict(StrEnum):
     HOLDS = "holds"
     CORRECTED = "holds with a correction"
     FALSE = "false"
-    OPEN = "not measured"
+    OPEN = "undecided"
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,9 @@ class Answer:
         verdict: about the claim.
         because: the correction or the counterexample; what decided.
         numbers: what was computed, a line each.
+        measured: it is a claim about networks; ``formula`` says what was measured.
         figures: by file name, what draws it into a path.
+        commands: what to run to know more.
     """
 
     part: str
@@ -59,7 +61,9 @@ class Answer:
     verdict: Verdict
     because: str
     numbers: Sequence[str] = ()
+    measured: bool = False
     figures: Mapping[str, Callable[[Path], None]] = field(default_factory=dict)
+    commands: Sequence[str] = ()
 
     @property
     def passed(self) -> bool:

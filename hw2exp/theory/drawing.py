@@ -8,6 +8,8 @@ from hw2exp.theory.diagram import Arrow, Diagram, Node
 SCALE = 0.72
 """Inches a unit of the diagram."""
 MARGIN = 0.9
+SVG_DPI = 72
+"""What matplotlib writes SVG at: at another, arrows would end where boxes had been."""
 QUANTITY, OPERATION, LINE, MATRIX = "#dbe9f6", "#fdf0d5", "#333333", "#9c2a1a"
 
 
@@ -22,7 +24,7 @@ def draw(diagram: Diagram, path: Path) -> None:
 
     xs, ys = zip(*(node.at for node in diagram.nodes.values()), strict=True)
     width, height = max(xs) - min(xs) + 2 * MARGIN, max(ys) - min(ys) + 2 * MARGIN
-    figure = Figure((SCALE * width, SCALE * height))
+    figure = Figure((SCALE * width, SCALE * height), dpi=SVG_DPI)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_xlim(min(xs) - MARGIN, max(xs) + MARGIN)
     axes.set_ylim(min(ys) - MARGIN, max(ys) + MARGIN)

@@ -1,7 +1,8 @@
 """How far gradients reach back, of many runs: measured at initialization and after training."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,7 @@ from numpy.typing import NDArray
 
 from hw2exp.axes import Params
 from hw2exp.config.command_line import read
-from hw2exp.config.problems import ConfigError
-from hw2exp.config.recorded import recorded_config
+from hw2exp.config.problems import ConfigError, show
 from hw2exp.config.schema import TrainConfig
 from hw2exp.diagnostics.gradient_reach import (
     Node,
@@ -24,7 +24,7 @@ from hw2exp.diagnostics.gradient_reach import (
 )
 from hw2exp.fleet import Fleet
 from hw2exp.records.parameters import read_parameters
-from hw2exp.records.run_dir import RESULT, read_finished
+from hw2exp.records.runs import Found, read_runs
 from hw2exp.task import CHECK
 from hw2exp.theory.drawing import save
 
@@ -37,7 +37,23 @@ VANISHED, EXPLODED = 1e-3, 10.0
 """A gradient has vanished if, over the longest lag, less than a thousandth is left; it has
 exploded if at some lag it is more than ten times what it was."""
 
+MEMORY = "lstm, c"
+"""An LSTM's memory c[t] in the place of its state h[t]."""
+
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """How the training of an arm's runs ended.
+
+    Args:
+        solved: how many solved their task.
+        diverged: how many diverged; they are measured where they last were finite.
+    """
+
+    solved: int
+    diverged: int
 
 
 @dataclass(frozen=True)
@@ -47,12 +63,12 @@ class Reach:
     Args:
         model: its name; ``lstm, c`` where c[t] stands for h[t].
         logarithms: of the norm, a column for each lag T − t = 1 … T − 1, ``(R, T-1)``.
-        solved: how many of the runs solved their task; nothing if they are untrained.
+        trained: how their training ended; nothing if they are untrained.
     """
 
     model: str
     logarithms: Floats
-    solved: int | None = None
+    trained: Trained | None = None
 
     def rates(self) -> Floats:
         """The factor that a step back multiplies the norm by: e to a fitted line's slope, ``(R,)``.
@@ -97,52 +113,59 @@ def at_initialization(seeds: int = SEEDS) -> dict[str, Reach]:
     return found
 
 
-def after_training(folder: Path) -> dict[str, Reach]:
+def after_training(folder: Path) -> tuple[dict[str, Reach], tuple[str, ...]]:
     """Measure the networks of a sweep over models and seeds.
 
     Args:
         folder: of the sweep.
 
+    Returns:
+        What was measured, and lines about runs that were left out.
+
     Raises:
         ConfigError: there are no such runs in it, or ones that differ in more than model and seed.
     """
+    arms = _arms(folder)
     found: dict[str, Reach] = {}
-    for runs in _runs(folder).values():
-        fleet = Fleet([run.config for run in runs])
-        saved = [_parameters(run.folder) for run in runs]
+    for arm in arms.arms:
+        fleet = Fleet([run.config for run in arm.runs.values()])
+        saved = [_parameters(run.folder) for run in arm.runs.values()]
         params = {
             name: torch.from_numpy(np.stack([own[name] for own in saved])) for name in fleet.params
         }
-        solved = sum(run.solved for run in runs)
-        found |= {name: replace(own, solved=solved) for name, own in _measure(fleet, params)}
-    return found
+        trained = Trained(
+            solved=sum(result.solved_at is not None for result in arm.results),
+            diverged=sum(result.diverged_at is not None for result in arm.results),
+        )
+        found |= {
+            name: replace(own, trained=trained) for name, own in _measure(fleet, params).items()
+        }
+    return found, arms.left_out
 
 
-@dataclass(frozen=True)
-class _Run:
-    """A run of the sweep that came to its end."""
-
-    folder: Path
-    config: TrainConfig
-    solved: bool
-
-
-def _runs(folder: Path) -> dict[str, list[_Run]]:
-    """By model."""
-    found: dict[str, list[_Run]] = {}
-    for path in sorted(folder.glob(f"**/{RESULT}")):
-        if (result := read_finished(path.parent)) is not None:
-            run = _Run(path.parent, recorded_config(path.parent), result.solved_at is not None)
-            found.setdefault(run.config.model.name, []).append(run)
-    if not found:
-        raise ConfigError([f"{folder}: holds no run that came to its end"])
-    for model, runs in found.items():
-        arms = {run.config.model_copy(update={"seed": 0}).model_dump_json() for run in runs}
-        if len(arms) > 1:
+def _arms(folder: Path) -> Found:
+    """The sweep's runs, an arm a model, of sequences as in the experiment."""
+    found = read_runs(folder)
+    by_model = Counter(arm.settings["model"] for arm in found.arms)
+    for arm in found.arms:
+        model, config = arm.settings["model"], next(iter(arm.runs.values())).config
+        if by_model[model] > 1:
             raise ConfigError([f"{folder}: its runs of {model} differ in more than the seed"])
-        if (norm := runs[0].config.norm.name) != "none":
-            raise ConfigError([f"{folder}: its runs have norm={norm}; must be none"])
+        if config.norm.name != "none":
+            raise ConfigError([f"{folder}: its runs have norm={config.norm.name}; must be none"])
+        if (got := config.task) != (task := _experiment().task):
+            raise ConfigError(
+                [
+                    f"{folder}: its runs have task.length={show(got.length)} t1={show(got.t1)} "
+                    f"t2={show(got.t2)}; must have those of experiment=gradient_reach, "
+                    f"{show(task.length)} {show(task.t1)} {show(task.t2)}"
+                ]
+            )
     return found
+
+
+def _experiment() -> TrainConfig:
+    return read(["experiment=gradient_reach"]).jobs[0].config
 
 
 def _parameters(folder: Path) -> dict[str, NDArray[np.float32]]:
@@ -152,7 +175,7 @@ def _parameters(folder: Path) -> dict[str, NDArray[np.float32]]:
         raise ConfigError([f"{folder}: its parameters can't be read: {error}"]) from error
 
 
-def _measure(fleet: Fleet, params: Params) -> Iterator[tuple[str, Reach]]:
+def _measure(fleet: Fleet, params: Params) -> dict[str, Reach]:
     """The reach of each thing that the model hands on, by name."""
     symbols, _ = fleet.batch(0, CHECK, SEQUENCES)
     x = fleet.model.one_hot.double()[symbols.mT.long()]  # (R, T, B, I)
@@ -160,11 +183,13 @@ def _measure(fleet: Fleet, params: Params) -> Iterator[tuple[str, Reach]]:
     model = fleet.config.model.name
     nodes: dict[str, Node] = {model: hidden_state}
     if model == "lstm":
-        nodes["lstm, c"] = lstm_memory
+        nodes[MEMORY] = lstm_memory
+    found = {}
     for name, node in nodes.items():
         jacobians = state_jacobians(fleet.model.cell, double, x, node)  # (R, B, T-1, H, H)
         norms = spectral_norms(jacobians).flip(2)  # (R, B, T-1), by lag
-        yield name, Reach(name, norms.log().mean(1).numpy())
+        found[name] = Reach(name, norms.log().mean(1).numpy())
+    return found
 
 
 def draw_reach(states: Mapping[str, Mapping[str, Reach]], path: Path) -> None:
@@ -176,8 +201,8 @@ def draw_reach(states: Mapping[str, Mapping[str, Reach]], path: Path) -> None:
     """
     from matplotlib.figure import Figure
 
-    figure = Figure((4.6 * len(states), 3.8), layout="constrained")
-    panels: Any = np.atleast_1d(figure.subplots(1, len(states), sharey=True))
+    figure = Figure((4.8 * len(states) + 1.3, 3.8), layout="constrained")
+    panels: Any = np.atleast_1d(figure.subplots(1, len(states)))
     for axes, (state, found) in zip(panels, states.items(), strict=True):
         for color, reach in enumerate(found.values()):
             lags = np.arange(1, reach.logarithms.shape[1] + 1)
@@ -186,8 +211,10 @@ def draw_reach(states: Mapping[str, Mapping[str, Reach]], path: Path) -> None:
             )
             axes.plot(lags, middle, color=f"C{color}", label=reach.model)
             axes.fill_between(lags, low, high, color=f"C{color}", alpha=0.15, linewidth=0)
-        axes.axhline(0, color="gray", linewidth=0.8)
-        axes.set(title=state, xlabel="lag T − t", ylim=(-32, 6))
-        axes.legend(frameon=False)
+        for level in (VANISHED, EXPLODED):
+            axes.axhline(math.log10(level), color="gray", linewidth=0.8, linestyle=":")
+        trained = any(reach.trained for reach in found.values())
+        axes.set(title=state, xlabel="lag T − t", ylim=(-16, 3) if trained else (-33, 3))
     panels[0].set_ylabel("log₁₀ ‖∂h[T]/∂h[t]‖, median and quartiles")
+    panels[-1].legend(frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1))
     save(figure, path)

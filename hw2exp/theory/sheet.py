@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Iterable, Iterator, Sequence
+from io import StringIO
 from pathlib import Path
 
 from rich.console import Console
@@ -36,6 +37,8 @@ PARTS = {
 """Modules and functions of ``theory.answers``, which are imported when they are asked."""
 
 READS_RUNS = "1.2.1d"
+WIDEST = 110
+"""Lines that are longer are hard to read."""
 COLORS = {
     Verdict.HOLDS: "green",
     Verdict.CORRECTED: "yellow",
@@ -53,16 +56,19 @@ def select(words: Sequence[str]) -> list[str]:
     Raises:
         ConfigError: there is no such part.
     """
-    chosen, problems = set(), []
+    chosen: set[str] = set()
+    unknown = []
     for word in words:
         plain = "".join(letter for letter in word.lower() if letter not in "() ").rstrip(".")
         begun = {part for part in PARTS if plain and part.startswith(plain)}
         meant = {plain} if plain in PARTS else begun
         chosen |= meant
         if not meant:
-            problems.append(f"{word}: no such part; {nearest(plain, PARTS)}")
-    if problems:
-        raise ConfigError(problems)
+            unknown.append(word)
+    if unknown:
+        listed = ", ".join(word or "''" for word in unknown)
+        near = nearest(unknown[0], PARTS)
+        raise ConfigError([f"{listed}: no such part; {near}"])
     return [part for part in PARTS if part in chosen or not words]
 
 
@@ -82,12 +88,13 @@ def answer(part: str, runs: Path | None) -> Answer:
     return found
 
 
-def show(found: Answer, console: Console) -> None:
-    """Print an answer.
+def text_of(found: Answer, width: int, color: bool) -> str:
+    """An answer as it is printed.
 
     Args:
         found: the answer.
-        console: where to.
+        width: characters of a line.
+        color: mark with colors.
     """
     heading = Table.grid(expand=True, padding=(0, 1))
     heading.add_column(ratio=1)
@@ -97,27 +104,37 @@ def show(found: Answer, console: Console) -> None:
         Text(found.verdict, style=f"bold {COLORS[found.verdict]}"),
     )
     body = Table.grid(padding=(0, 2))
-    body.add_column(no_wrap=True, style="dim", width=11)
+    body.add_column(no_wrap=True, style="dim", width=10)
     body.add_column(overflow="fold")
-    for label, text in _rows(found):
-        body.add_row(f"  {label}", Text(text))
-    console.print(heading, body, "")
+    for label, line in _rows(found):
+        body.add_row(f"  {label}", Text(line))
+    written = StringIO()
+    console = Console(
+        file=written, width=min(width, WIDEST), force_terminal=color, highlight=False,
+        color_system="standard" if color else None,
+    )  # fmt: skip
+    console.print(heading, body)
+    lines = [line.rstrip() for line in written.getvalue().splitlines()]
+    # Whole, so that they can be copied.
+    lines += [f"  to know more: {command}" for command in found.commands[:1]]
+    lines += [f"                {command}" for command in found.commands[1:]]
+    return "\n".join([*lines, ""])
 
 
 def _rows(found: Answer) -> Iterator[tuple[str, str]]:
     yield "write-up", found.claim
-    yield "right", found.formula
+    yield "measured" if found.measured else "right", found.formula
     yield "because", found.because
     for place, line in enumerate(found.numbers):
         yield "numbers" * (place == 0), line
     for place, check in enumerate(found.checks):
         mark = "✓" if check.passed else "✗ FAILED"
         bound = "" if check.passed else f", more than {check.tolerance:g}"
-        yield "checked" * (place == 0), f"{mark} {check.what}: {check.error:.2g}{bound}"
+        yield "checked" * (place == 0), f"{mark} {check.what} [{check.error:.2g}{bound}]"
 
 
 def summary(found: Iterable[Answer], seconds: float) -> str:
-    """Count the verdicts and checks in a line.
+    """Count the verdicts and checks.
 
     Args:
         found: all answers.
@@ -129,5 +146,13 @@ def summary(found: Iterable[Answer], seconds: float) -> str:
     checks = [check for each in answers for check in each.checks]
     failed = sum(not check.passed for check in checks)
     passed = "all passed" if not failed else f"{failed} FAILED"
-    parts = f"{len(answers)} part{'s' * (len(answers) != 1)}"
-    return f"{parts}: {', '.join(told)}; {len(checks)} checks, {passed}; {seconds:.0f} s"
+    return (
+        f"{_count(answers, 'part')}: {', '.join(told)}\n"
+        f"{_count(checks, 'check')}, {passed}; {seconds:.0f} s\n"
+        "A verdict is about the write-up, a check about what stands under right and measured; in "
+        "brackets\nthe largest difference found, relative where numbers exceed 1, or a count."
+    )
+
+
+def _count(things: Sequence[object], name: str) -> str:
+    return f"{len(things)} {name}{'s' * (len(things) != 1)}"

@@ -9,11 +9,11 @@ import numpy as np
 
 from hw2exp.diagnostics.explosions import FACTOR, explosions, within
 from hw2exp.diagnostics.spikes import running_median
+from hw2exp.statistics import paired_pvalue
 from hw2exp.theory.curves import Curves, Floats
 
 BEFORE = 5
 """How many steps before a spike a gradient may explode to have caused it."""
-RESAMPLES = 9_999
 
 
 @dataclass(frozen=True)
@@ -116,24 +116,3 @@ def best_step(losses: Floats, window: int) -> int:
     """
     medians = running_median(losses[:, None], window)[:, 0]
     return max(int(np.nanargmin(medians)) - window // 2, 1)
-
-
-def paired_pvalue(differences: Floats, alternative: str = "two-sided") -> float:
-    """That the differences' mean is not zero: by turning signs at random.
-
-    Args:
-        differences: one a run.
-        alternative: ``two-sided``, ``less`` or ``greater``.
-    """
-    from scipy.stats import permutation_test
-
-    test = permutation_test(
-        (differences, np.zeros_like(differences)),
-        lambda one, other, axis: np.mean(one - other, axis=axis),
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=RESAMPLES,
-        alternative=alternative,
-        rng=np.random.default_rng(0),
-    )
-    return float(test.pvalue)

@@ -1,5 +1,8 @@
+import os
+import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -43,7 +46,8 @@ def test_one_part_is_printed(capsys):
     assert "1.2.2 (e)" in printed
     assert "false" in printed
     assert "✓" in printed
-    assert "1 part: false 1; 1 checks, all passed" in printed
+    assert "1 part: false 1\n1 check, all passed" in printed
+    assert all(line == line.rstrip() for line in printed.splitlines())
 
 
 def test_a_failed_check_is_shown_and_exits_with_1(capsys, monkeypatch):
@@ -53,14 +57,18 @@ def test_a_failed_check_is_shown_and_exits_with_1(capsys, monkeypatch):
     printed = " ".join(capsys.readouterr().out.split())
     assert "✗ FAILED" in printed
     assert "more than 1e-10" in printed
-    assert "1 checks, 1 FAILED" in printed
+    assert "1 check, 1 FAILED" in printed
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["1.2.2x"], "1.2.2x: no such part"),
+        (["1.2.2x", "foo"], "1.2.2x, foo: no such part; did you mean 1.2.2f?"),
         (["--runs", "nowhere", "1.2.1d"], "--runs nowhere: no such folder"),
+        (["--runs", "file", "1.2.1d"], "--runs file: not a folder"),
+        (["--runs", "", "1.2.1d"], "--runs '': must be a folder"),
+        (["--figures", "", "1.2.1a"], "--figures '': must be a folder"),
         (["--runs", ".", "1.1a"], "--runs .: only part 1.2.1d reads runs"),
         (["--runs", ".", "1.2.1d"], ".: holds no run that came to its end"),
         (["--figures", "file/below", "1.1a"], "--figures file/below: Not a directory"),
@@ -80,6 +88,51 @@ def test_figures_are_drawn(tmp_path, capsys):
     assert main(["1.2.1a", "1.2.2a", "--figures", str(tmp_path / "figures")]) == 0
     drawn = sorted(path.name for path in (tmp_path / "figures").iterdir())
     assert drawn == ["attn_rnn.svg", "gated_rnn.svg"]
+
+
+def test_it_is_said_that_no_figure_belongs_to_a_part(tmp_path, capsys):
+    assert main(["1.1a", "--figures", str(tmp_path)]) == 0
+    assert "no figure belongs to 1.1a" in capsys.readouterr().out
+
+
+def test_a_figure_that_cannot_be_written_is_one_line(tmp_path, capsys):
+    (tmp_path / "gated_rnn.svg").mkdir()
+    assert main(["1.2.1a", "--figures", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.endswith("gated_rnn.svg: Is a directory\n")
+
+
+def test_commands_to_run_next_stand_whole(capsys):
+    from hw2exp.theory.answers.vanishing import COMMANDS
+    from hw2exp.theory.sheet import answer, text_of
+
+    found = answer("1.1a", None)
+    printed = text_of(replace(found, commands=COMMANDS), 60, color=False)
+    assert all(f" {command}\n" in printed for command in COMMANDS)
+    assert max(map(len, text_of(found, 60, color=False).splitlines())) <= 60
+
+
+def test_a_terminal_without_the_letters_gets_others():
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "hw2exp.theory", "1.1a"]
+    shown = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert (shown.returncode, shown.stderr) == (0, "")
+
+
+def test_a_reader_may_leave_off():
+    command = f"{sys.executable} -m hw2exp.theory 1.1 | head -1; exit ${{PIPESTATUS[0]}}"
+    shown = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (shown.returncode, shown.stderr) == (0, "")
+
+
+def test_an_interrupt_ends_it_at_once():
+    command = [sys.executable, "-m", "hw2exp.theory"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        running.stdout.read(10)
+        running.send_signal(signal.SIGINT)
+        _, errors = running.communicate()
+    assert running.returncode == -signal.SIGINT  # a shell says 130
+    assert errors == b""
 
 
 def test_the_number_of_threads_is_left_as_it_was(capsys):

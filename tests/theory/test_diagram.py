@@ -1,7 +1,9 @@
+import re
 import xml.etree.ElementTree as ElementTree
 
 import pytest
 import torch
+from matplotlib.path import Path
 
 from hw2exp.theory import attention_rnn as attention
 from hw2exp.theory import diagram, gated_rnn
@@ -56,6 +58,22 @@ def test_a_drawing_has_every_name_and_no_two_things_in_one_place(drawn, tmp_path
     for place, box in enumerate(boxes):
         assert not any(box.overlaps(other) for other in boxes[:place])
 
+    _no_arrow_ends_below_a_box((tmp_path / "one.svg").read_text())
+
     draw(drawn, tmp_path / "two.svg")
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
     assert ElementTree.parse(tmp_path / "one.svg").getroot().tag.endswith("svg")
+
+
+def _no_arrow_ends_below_a_box(svg):
+    """Which happens if boxes are measured at another resolution than the file's."""
+    shapes = {"#dbe9f6": [], "#fdf0d5": [], "#333333": []}
+    for outline, color in re.findall(r'<path d="([^"]*)"[^>]*style="fill: (#[0-9a-f]+)', svg):
+        points = re.findall(r"(-?[\d.]+) (-?[\d.]+)", outline)
+        if color in shapes:
+            shapes[color].append(Path([(float(x), float(y)) for x, y in points]))
+    quantities, operations, heads = shapes.values()
+    boxes = [*quantities, *operations]
+    assert len(heads) > 5
+    for head in heads:
+        assert not any(box.contains_points(head.vertices).any() for box in boxes)

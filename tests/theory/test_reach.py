@@ -49,18 +49,40 @@ def test_vanished_and_exploded():
     ],
 )
 def test_the_verdict_follows_what_was_measured(rate, others, verdict):
-    found = {
-        "gated_rnn": falling(rate),
-        "rnn": falling(others, model="rnn"),
-        "lstm": falling(others, model="lstm"),
-    }
-    decided, because = vanishing.decide({"after training": found})
+    found = three(rate, others)
+    decided, because = vanishing.decide({"at initialization": found, "after training": found})
     assert decided is verdict
-    assert f"in {found['gated_rnn'].vanished()} of 64 runs" in because
+    vanished = found["gated_rnn"].vanished()
+    assert f"vanishes in {vanished} of 64 runs, {'more' if vanished else 'fewer'} than" in because
 
 
-def test_without_the_gated_rnn_nothing_is_decided():
-    assert vanishing.decide({"after training": {"rnn": falling(0.9)}})[0] is Verdict.OPEN
+def three(rate, others, runs=64):
+    return {
+        "gated_rnn": falling(rate, runs),
+        "rnn": falling(others, runs, model="rnn"),
+        "lstm": falling(others, runs, model="lstm"),
+    }
+
+
+def test_half_of_the_answer_is_no_answer():
+    decided, because = vanishing.decide({"at initialization": three(0.5, 0.9)})
+    assert decided is Verdict.OPEN
+    assert because.endswith("after training: not measured")
+    without = {"rnn": falling(0.9)}
+    states = {"at initialization": three(0.5, 0.9), "after training": without}
+    assert vanishing.decide(states)[0] is Verdict.OPEN
+    alone = {"gated_rnn": falling(0.9)}
+    decided, because = vanishing.decide({"at initialization": alone, "after training": alone})
+    assert decided is Verdict.OPEN
+    assert "with neither rnn nor lstm to compare" in because
+
+
+def test_a_few_runs_do_not_decide():
+    few = three(0.99, 0.9, runs=8)
+    few["gated_rnn"].logarithms[:2, -1] = -100
+    decided, because = vanishing.decide({"at initialization": few, "after training": few})
+    assert decided is Verdict.OPEN
+    assert "vanishes in 2 of 8 runs, too few runs to decide" in because
 
 
 def test_at_initialization_every_model_is_measured():
@@ -69,7 +91,7 @@ def test_at_initialization_every_model_is_measured():
     assert all(reach.logarithms.shape == (2, 100) for reach in found.values())
     assert found["gated_rnn"].vanished() == 2
     assert found["attn_rnn_inf"].vanished() == 0
-    assert all(reach.solved is None for reach in found.values())
+    assert all(reach.trained is None for reach in found.values())
 
 
 @pytest.fixture(scope="module")
@@ -85,11 +107,12 @@ def sweep(tmp_path_factory):
 
 
 def test_trained_networks_are_read_from_their_sweep(sweep):
-    found = after_training(sweep)
+    found, left_out = after_training(sweep)
+    assert left_out == ()
     assert list(found) == ["gated_rnn", "lstm", "lstm, c"]
     untrained = at_initialization(seeds=3)
     for name, reach in found.items():
-        assert reach.solved == 0
+        assert (reach.trained.solved, reach.trained.diverged) == (0, 0)
         assert reach.vanished() == 3
         assert (reach.logarithms != untrained[name].logarithms).all()
 
@@ -107,10 +130,6 @@ def test_trained_networks_are_read_from_their_sweep(sweep):
             "its parameters can't be read",
         ),
         (lambda folder: change_config(folder / "0", "lr: 0.003", "lr: 0.1"), "differ in more"),
-        (
-            lambda folder: (folder / "0" / ".hydra" / "config.yaml").write_text("model: 3"),
-            "model",
-        ),
     ],
 )
 def test_a_folder_that_cannot_serve_is_refused(sweep, tmp_path, damage, message):
@@ -120,6 +139,26 @@ def test_a_folder_that_cannot_serve_is_refused(sweep, tmp_path, damage, message)
     damage(tmp_path / "copy")
     with pytest.raises(ConfigError, match=message):
         after_training(tmp_path / "copy")
+
+
+def test_runs_that_cannot_be_read_are_counted(sweep, tmp_path):
+    import shutil
+
+    shutil.copytree(sweep, tmp_path / "copy")
+    (tmp_path / "copy" / "0" / ".hydra" / "config.yaml").write_text("model: 3")
+    (tmp_path / "copy" / "1" / "result.json").write_text("{")
+    found, left_out = after_training(tmp_path / "copy")
+    assert len(found["gated_rnn"].logarithms) == 1
+    assert left_out == ("2 runs left out: config or result can't be read",)
+
+
+def test_runs_of_another_task_are_refused(tmp_path):
+    from hw2exp.train import main
+
+    words = ["model=rnn", "task=easy", "steps=2", f"hydra.run.dir={tmp_path}/run"]
+    assert main([*words, "eval_batches=1", "plot=false"]) == 0
+    with pytest.raises(ConfigError, match=r"have task\.length=\[7,9\] t1=\[1,3\] t2=\[4,6\]; must"):
+        after_training(tmp_path)
 
 
 def change_config(run, old, new):

@@ -5,7 +5,7 @@ from hw2exp.config.command_line import read
 from hw2exp.theory.answer import Verdict
 from hw2exp.theory.answers import loss_curve
 from hw2exp.theory.curves import Curves, recomputed_losses, train_curves
-from hw2exp.theory.spike_causes import best_step, paired_pvalue, preceded, thrown
+from hw2exp.theory.spike_causes import best_step, preceded, thrown
 
 STEPS, RUNS = 400, 8
 SPIKES = (100, 200, 300)
@@ -74,14 +74,6 @@ def test_the_best_step_lies_amid_the_best_window():
     losses = np.ones(300)
     losses[120:180] = 0.1
     assert 120 < best_step(losses, 51) < 180
-
-
-def test_the_paired_test():
-    rng = np.random.default_rng(1)
-    assert paired_pvalue(rng.standard_normal(16)) > 0.05
-    assert paired_pvalue(rng.standard_normal(16) - 3) < 0.001
-    assert paired_pvalue(rng.standard_normal(16) - 3, "greater") > 0.99
-    assert paired_pvalue(np.zeros(16)) == 1
 
 
 def test_curves_are_those_of_the_runs():

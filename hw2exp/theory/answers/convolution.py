@@ -54,9 +54,9 @@ def b() -> Answer:
         if tuple(exact) != judged[1:]:
             fractions += 1
             example = example or (
-                f"H, W = {sizes[0]}, {sizes[1]}; K = {kernel}, P = {options['padding']}, "
-                f"S = {options['stride']}, D = {options['dilation']}: {exact[0]} × {exact[1]}, not "
-                f"{judged[1]}×{judged[2]}"
+                f"H = {sizes[0]}, W = {sizes[1]}, K = {kernel}, P = {options['padding']}, "
+                f"S = {options['stride']}, D = {options['dilation']} would give {exact[0]} × "
+                f"{exact[1]}, right is {judged[1]} × {judged[2]}"
             )
     return Answer(
         "1.1 (b)",
@@ -65,7 +65,7 @@ def b() -> Answer:
         "H_out = ⌊(H + 2P − D(K − 1) − 1)/S⌋ + 1",
         [Check(f"the formula = torch.nn.Conv2d, {SIZES} random convolutions, misses", wrong, 0)],
         judge(not fractions, Verdict.CORRECTED),
-        f"the floor is missing: no whole number in {fractions} of {SIZES}, as {example}",
+        f"the floor is missing, and matters in {fractions} of {SIZES} cases: {example}",
     )
 
 
@@ -87,7 +87,7 @@ def c_i() -> Answer:
         "1.1 (c) (i)",
         "f_W(x) for x ∈ R^{5×7}, W ∈ R^{1×5×3}, stride 2",
         "f ∈ R^{1×3}, f[0, i] = Σ_m Σ_n W[0, m, n] x[m, 2i + n]",
-        "f[f, i] = Σ_m Σ_n W[f, m, n] x[m, S i + n]",
+        "f_W(x)[o, i] = Σ_m Σ_n W[o, m, n] x[m, S i + n]",
         [
             Check(
                 f"the formula = torch's conv1d, {CASES} random sizes and strides", deviation(pairs)
@@ -180,7 +180,7 @@ def c_iv() -> Answer:
         "1.1 (c) (iv)",
         "∂ℓ/∂W",
         "∈ R^{1×15}, [0, i] = Σ_n ∂ℓ/∂f[0, n] x[i // 3, i % 3 + 2n]",
-        "∂ℓ/∂W[f, m, n] = Σ_i ∂ℓ/∂f[f, i] x[m, S i + n]",
+        "∂ℓ/∂W[o, m, n] = Σ_i ∂ℓ/∂f[o, i] x[m, S i + n]",
         [Check(f"closed form = autograd, {CASES} random sizes and strides", deviation(pairs))],
         judge(deviation([(literal, right.flatten())]) < 1e-12, Verdict.FALSE),
         "as it is written it is ∂ℓ/∂f · ∂f/∂W, with the ∂f/∂W that is right, not that of (ii)",

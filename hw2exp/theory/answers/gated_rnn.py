@@ -39,15 +39,15 @@ def a() -> Answer:
         "A diagram of the gated RNN: c[t] = σ(W_c x[t] + W_h h[t−1]), "
         "h[t] = c[t] ⊙ h[t−1] + (1 − c[t]) ⊙ W_x x[t]",
         "Figure 1",
-        "docs/gated_rnn.svg, drawn from a list of nodes and arrows that can also be run",
+        "gated_rnn.svg of --figures, from a list of nodes and arrows that can also be run",
         [
-            Check("the diagram, run arrow by arrow = the bench's cell", deviation(pairs)),
+            Check("the diagram, run = the cell that trains", deviation(pairs)),
             Check("its arrows carry the cell's matrices, misses", len(missing), 0),
         ],
         Verdict.HOLDS,
         "what is drawn computes h[t]",
         ["matrices on the arrows: " + ", ".join(sorted(diagram.matrices()))],
-        {"gated_rnn.svg": partial(draw, figure_1())},
+        figures={"gated_rnn.svg": partial(draw, figure_1())},
     )
 
 
@@ -88,10 +88,12 @@ def c() -> Answer:
         "1.2.1 (c)",
         "∂ℓ/∂W_x from ∂ℓ/∂h[t], and what goes in on the way forward and back",
         "∂ℓ/∂W_x = ((1 − c[t]) ⊙ ∂ℓ/∂h[t]) x[t]ᵀ ∈ R^{m×n}",
-        "∂ℓ/∂W_x = Σ_t ((1 − c[t]) ⊙ δ[t]) x[t]ᵀ with δ[t] = ∂ℓ/∂h[t] the total derivative, "
-        "δ[t−1] = c ⊙ δ[t] + W_hᵀ ∂ℓ/∂z[t], ∂ℓ/∂z[t] = δ[t] ⊙ (h[t−1] − W_x x[t]) ⊙ c ⊙ (1 − c); "
-        "∂ℓ/∂W_c = Σ_t ∂ℓ/∂z[t] x[t]ᵀ, ∂ℓ/∂W_h = Σ_t ∂ℓ/∂z[t] h[t−1]ᵀ, "
-        "∂ℓ/∂x[t] = W_xᵀ((1 − c) ⊙ δ[t]) + W_cᵀ ∂ℓ/∂z[t]",
+        "∂ℓ/∂W_x = Σ_t ((1 − c[t]) ⊙ δ[t]) x[t]ᵀ\n"
+        "∂ℓ/∂W_c = Σ_t ζ[t] x[t]ᵀ, ∂ℓ/∂W_h = Σ_t ζ[t] h[t−1]ᵀ\n"
+        "∂ℓ/∂x[t] = W_xᵀ((1 − c[t]) ⊙ δ[t]) + W_cᵀ ζ[t]\n"
+        "with the total derivative δ[t] = ∂ℓ/∂h[t], δ[t−1] = c[t] ⊙ δ[t] + W_hᵀ ζ[t], and the "
+        "derivative by the sigmoid's argument "
+        "ζ[t] = δ[t] ⊙ (h[t−1] − W_x x[t]) ⊙ c[t] ⊙ (1 − c[t])",
         [
             Check("one step, by W_x, W_c, W_h, x = autograd", deviation(single)),
             Check("∂h[t]/∂h[t−1] as a matrix = torch's Jacobian", deviation(jacobian)),
@@ -100,7 +102,7 @@ def c() -> Answer:
         ],
         judge(written < 1e-10, Verdict.CORRECTED),
         f"it is one step's part; of the gradient over {STEPS} steps the last step's part alone "
-        f"misses up to {written:.0%}",
+        f"misses up to {100 * written:.0f} %",
     )
 
 

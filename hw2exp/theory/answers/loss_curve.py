@@ -10,9 +10,10 @@ import numpy as np
 
 from hw2exp.diagnostics.explosions import FACTOR, explosions
 from hw2exp.diagnostics.spikes import find_spikes
+from hw2exp.statistics import adjusted, paired_pvalue
 from hw2exp.theory.answer import Answer, Check, Verdict
 from hw2exp.theory.curves import Curves, recomputed_losses, train_curves
-from hw2exp.theory.spike_causes import BEFORE, paired_pvalue, preceded, thrown
+from hw2exp.theory.spike_causes import BEFORE, preceded, thrown
 
 SEEDS = 16
 STEPS = {"attn_rnn": 1_000, "rnn": 600}
@@ -25,54 +26,64 @@ CURES = {
     "rnn": ("clip=norm", "norm=batch", "schedule=cosine"),
 }
 SIGNIFICANT = 0.05
+FIRST_LOOK = ". A first look, at one optimizer and rate"
 LOWER = 3.0
 """A second height of an explosion, to see how much the first one decides."""
 
 
 def a() -> Answer:
     """Do exploding gradients come before spikes?"""
-    numbers, stands, caused = [TOLD], {}, {}
+    numbers, stands, told = [TOLD], {}, []
     for model in CURES:
-        found = preceded(arm(model))
+        found, lower = preceded(arm(model)), preceded(arm(model), LOWER)
         p = found.pvalue()
-        caused[model] = p < SIGNIFICANT
-        stands[model] = p < SIGNIFICANT and found.share > 0.5
-        lower = preceded(arm(model), LOWER)
+        chance, most = p < SIGNIFICANT, found.share > 0.5
+        stands[model] = chance and most
+        told.append(
+            f"{model} {found.after.sum():.0f} of {found.spikes.sum():.0f}, "
+            f"{'' if chance else 'not '}more than by chance"
+            + (f" {'and' if most else 'but not'} most" if chance else "")
+        )
         numbers += [
-            f"{model}: of {found.spikes.sum():.0f} spikes {found.share:.0%} begin at most {BEFORE} "
-            f"steps after an explosion; of all steps {found.base.mean():.0%} do (p = {p:.1g}). "
-            f"With {LOWER:g} times for {FACTOR:g}: {lower.share:.0%} and {lower.base.mean():.0%}",
-            f"{model}: of the explosions {found.followed:.0%} come as soon before a spike",
+            f"{model}: {_percent(found.share)} of {found.spikes.sum():.0f} spikes begin at most "
+            f"{BEFORE} steps after an explosion, {_percent(found.base.mean())} of all steps lie "
+            f"there (p = {p:.1g}, by turning the signs of the runs' differences)",
+            f"{model}: counting norms above {LOWER:g} times the median instead of {FACTOR:g}, "
+            f"{_percent(lower.share)} of the spikes and {_percent(lower.base.mean())} of all steps",
+            f"{model}: {_percent(found.followed)} of the explosions come at most {BEFORE} steps "
+            "before a spike",
         ]
     return Answer(
         "1.3 (a)",
         "What makes the spikes of the loss curve?",
         "exploding gradients",
-        "spike: the loss leaves its running median by 0.3, or by six robust standard deviations; "
-        f"explosion: the gradient's norm exceeds {FACTOR:g} times its running median",
+        "how many spikes begin after an explosion. Spike: the loss leaves its running median by "
+        "0.3, or by six robust standard deviations. Explosion: the gradient's norm exceeds "
+        f"{FACTOR:g} times its running median",
         [
             Check("spikes planted in a made curve, missed or invented", planted_spikes(), 0),
             Check("explosions planted in a made curve, missed or invented", planted_norms(), 0),
         ],
         verdict(stands),
-        f"spikes come after explosions more than by chance: {described(caused)}; most of them do: "
-        + described(stands),
+        "spikes after an explosion: " + "; ".join(told) + FIRST_LOOK,
         numbers,
+        measured=True,
     )
 
 
 def b() -> Answer:
     """Are the parameters thrown farther from the best than they began?"""
-    numbers, stands, error = [TOLD], {}, 0.0
+    numbers, stands, told, error = [TOLD], {}, [], 0.0
     for model in CURES:
         middle = STEPS[model] // 2
         curves, found = arm(model), thrown(arm(model))
         stands[model] = found.farther > found.above / 2
+        told.append(f"{found.farther} of {found.above} ({model})")
         distance = f"{np.median(found.ratio):.2f}" if found.above else "none"
         numbers.append(
-            f"{model}: {found.above} of {found.spikes} spikes exceed the initial loss; in "
-            f"{found.farther} of these {found.above} the parameters are farther from the best "
-            f"than at the start (median of the distance over that at the start {distance})"
+            f"{model}: {found.above} of {found.spikes} spikes exceed the initial loss; the "
+            f"parameters' distance from the best is then {distance} times that at the start "
+            "(median)"
         )
         difference = np.abs(recomputed_losses(curves, middle) - curves.losses[middle - 1])
         error = max(error, float(np.nanmax(difference)))
@@ -80,21 +91,19 @@ def b() -> Answer:
         "1.3 (b)",
         "Why does the loss exceed its initial value?",
         "the parameters move farther from the optimal values than the initial ones",
-        "to compare: ‖θ(peak) − θ*‖ and ‖θ(0) − θ*‖, θ* amid the run's 51 best steps by the "
-        "running median",
+        "‖θ(peak) − θ*‖ against ‖θ(0) − θ*‖, θ* amid the run's 51 best steps by the running median "
+        "of the loss",
         [Check("a step's losses, from the kept parameters by autograd", error, 1e-4)],
         verdict(stands),
-        "at most peaks above the initial loss the parameters are farther off than at the start: "
-        + described(stands)
-        + ("" if any(stands.values()) else "; so it is steep there, not far"),
+        "of the peaks above the initial loss, the parameters are farther from the best than at the "
+        f"start in {' and '.join(told)}" + FIRST_LOOK,
         numbers,
+        measured=True,
     )
 
 
 def c() -> Answer:
     """Does each cure take spikes away?"""
-    from scipy.stats import false_discovery_control
-
     names, differences, ends, numbers, same = [], [], [], [TOLD], 0.0
     for model, cures in CURES.items():
         plain = arm(model)
@@ -103,30 +112,32 @@ def c() -> Answer:
             cured = arm(model, cure)
             names.append(f"{model} {cure}")
             differences.append(rate * (cured.spike_counts() - plain.spike_counts()))
-            ends.append(f"loss at the end {cured.last_loss():.2g}, without {plain.last_loss():.2g}")
+            ends.append(f"{cured.last_loss():.2g}, without {plain.last_loss():.2g}")
             if cure != "norm=batch":  # which normalizes from the first step on
                 same = max(same, float(np.abs(cured.losses[0] - plain.losses[0]).max()))
-    adjusted = false_discovery_control([paired_pvalue(each) for each in differences])
-    stands = {}
-    for name, each, p, end in zip(names, differences, adjusted, ends, strict=True):
-        significant = p < SIGNIFICANT
-        stands[name] = bool(significant and each.mean() < 0)
-        word = ("fewer" if each.mean() < 0 else "more") if significant else "undecided"
+    pvalues = adjusted([paired_pvalue(each) for each in differences])
+    effects = {}
+    for name, each, p, end in zip(names, differences, pvalues, ends, strict=True):
+        few = "fewer" if each.mean() < 0 else "more"
+        effects[name] = few if p < SIGNIFICANT else "undecided"
+        change = f"{each.mean():+.1f}".replace("-", "−")
         numbers.append(
-            f"{name}: {each.mean():+.1f} spikes per 1,000 steps (p = {p:.2g}), {word}; {end}"
+            f"{name}: {change} spikes per 1,000 steps (p = {p:.2g}), {effects[name]}; "
+            f"training loss of the last 50 steps {end}"
         )
     return Answer(
         "1.3 (c)",
         "What cures the spikes?",
         "clipping the gradient, batch normalization, a learning-rate schedule",
-        "to compare: spikes per 1,000 steps of the same seeds with a cure and without; p adjusted "
-        "for their number (Benjamini & Hochberg)",
+        "spikes per 1,000 steps of the same seeds with a cure less those without; p by turning "
+        "signs, adjusted for the number of comparisons (Benjamini & Hochberg)",
         [Check("first losses with a cure and without, same seeds", same, 0)],
-        verdict(stands),
-        "takes spikes away: "
-        + described(stands)
-        + "; a first look, at one optimizer and learning rate",
+        verdict({name: effect == "fewer" for name, effect in effects.items()}),
+        "spikes with a cure: "
+        + ", ".join(f"{name} {effect}" for name, effect in effects.items())
+        + FIRST_LOOK,
         numbers,
+        measured=True,
     )
 
 
@@ -155,13 +166,8 @@ def verdict(stands: Mapping[str, bool]) -> Verdict:
     return Verdict.CORRECTED if any(stands.values()) else Verdict.FALSE
 
 
-def described(stands: Mapping[str, bool]) -> str:
-    """Say where it was found and where not.
-
-    Args:
-        stands: whether it was found, by setting.
-    """
-    return ", ".join(f"{name} {'yes' if found else 'no'}" for name, found in stands.items())
+def _percent(value: float) -> str:
+    return f"{100 * value:.0f} %"
 
 
 def planted_spikes() -> int:

@@ -1,16 +1,18 @@
 """Part 1.2.1 (d): does the gated RNN's gradient vanish, does it explode; measured."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from hw2exp.statistics import median, share
 from hw2exp.theory.answer import Answer, Check, Verdict
 from hw2exp.theory.answers import gated_rnn
 from hw2exp.theory.answers.deviation import deviation
 from hw2exp.theory.reach import (
     EXPLODED,
+    MEMORY,
     MODELS,
     SEEDS,
     VANISHED,
@@ -20,33 +22,33 @@ from hw2exp.theory.reach import (
     draw_reach,
 )
 
-COMMAND = (
-    "python -m hw2exp.train -m experiment=gradient_reach "
-    f"model={','.join(MODELS)} 'seed=range(0,{SEEDS})'"
+COMMANDS = (
+    f"python -m hw2exp.train -m experiment=gradient_reach model={','.join(MODELS)} "
+    f"'seed=range(0,{SEEDS})' hydra.sweep.dir=outputs/reach",
+    "python -m hw2exp.theory 1.2.1d --runs outputs/reach",
 )
-HEADING = f"{'':<12} {'rate [95 %]':<20} {'lag 100':<8} {'vanish':>6} {'explode':>7} {'solved':>6}"
-"""Medians over the runs of the factor a step, fitted, and of the norm at the longest lag; runs."""
+"""That train networks, and measure them."""
 GATED, OTHERS = "gated_rnn", ("rnn", "lstm")
+UNTRAINED, TRAINED = "at initialization", "after training"
+SIGNIFICANT = 0.05
+
+Lines = tuple[str, ...]
+States = Mapping[str, Mapping[str, Reach]]
 
 
 def d(runs: Path | None = None) -> Answer:
     """The claim that it does not vanish, and is more likely to explode.
 
     Args:
-        runs: the folder of a sweep by ``COMMAND``; without it only untrained networks are measured.
+        runs: the folder of a sweep, as ``COMMANDS`` makes it; without it only untrained networks
+            are measured.
 
     Raises:
         ConfigError: the folder doesn't hold what is needed.
     """
-    states = measure(runs)
-    numbers = [
-        line
-        for state, found in states.items()
-        for line in (f"{state}:", HEADING, *map(describe, found.values()))
-    ]
-    if runs is None:
-        numbers += ["after training: not measured; make the runs by", f"  {COMMAND}", "and show "
-                    "them by --runs and their folder"]  # fmt: skip
+    states, left_out = {UNTRAINED: at_initialization()}, Lines()
+    if runs is not None:
+        states[TRAINED], left_out = after_training(runs)
     verdict, because = decide(states)
     return Answer(
         "1.2.1 (d)",
@@ -54,90 +56,103 @@ def d(runs: Path | None = None) -> Answer:
         "not subject to vanishing, as part of the gradient of h[t−1] goes past the sigmoid through "
         "c[t] ⊙ h[t−1]; but more likely to explode",
         "∂h[t]/∂h[t−1] = diag(c) + diag((h[t−1] − W_x x) ⊙ c ⊙ (1 − c)) W_h: what goes past is "
-        "multiplied by c < 1 at every step",
+        "multiplied by c < 1 at every step. "
+        f"Vanished: ‖∂h[T]/∂h[t]‖ is below {VANISHED:g} at the longest lag T − t. Exploded: it is "
+        f"above {EXPLODED:g} at some lag",
         [Check("the product of closed-form ∂h[t]/∂h[t−1] = autograd through time", chain_error())],
         verdict,
         because,
-        numbers,
-        {"gradient_reach.svg": partial(draw_reach, states)},
+        [*(line for state in states for line in table(state, states[state])), *left_out],
+        measured=True,
+        figures={f"gradient_reach{'' if runs else '_untrained'}.svg": partial(draw_reach, states)},
+        commands=() if runs else COMMANDS,
     )
 
 
-def measure(runs: Path | None) -> dict[str, dict[str, Reach]]:
-    """Measure by the state of training.
+def table(state: str, found: Mapping[str, Reach]) -> list[str]:
+    """Lines about every model.
 
     Args:
-        runs: the folder of a sweep, or nothing.
-
-    Raises:
-        ConfigError: the folder doesn't hold what is needed.
+        state: of training.
+        found: what was measured, by model.
     """
-    states = {"at initialization": at_initialization()}
-    if runs is not None:
-        states["after training"] = after_training(runs)
-    return states
+    longest = max((reach.logarithms.shape[1] for reach in found.values()), default=0)
+    heading = f"{'':<12} {'factor [95 %]':<20} {f'at {longest}':<8} {'vanish':>6} {'explode':>7}"
+    lines = [f"{state}: the factor a step, the norm at lag {longest} (medians), runs"]
+    lines += [heading + ("  solved" if state == TRAINED else "")]
+    lines += [_line(reach) for reach in found.values()]
+    if MEMORY in found:
+        lines.append(f"{MEMORY}: by its memory c[t] in the place of h[t]")
+    if diverged := sum(each.trained.diverged for each in found.values() if each.trained):
+        lines.append(f"among them {diverged} that diverged, measured where they last were finite")
+    return lines
 
 
-def describe(reach: Reach) -> str:
-    """A line of what was measured of a model.
-
-    Args:
-        reach: the measurement.
-    """
-    from scipy.stats import quantile_test
-
-    rates = reach.rates()
-    known = rates[np.isfinite(rates)]
-    rate = "none"
-    if len(known) > 5:
-        interval = quantile_test(known, p=0.5).confidence_interval(0.95)
-        rate = f"{np.median(known):.3f} [{interval.low:.3f}, {interval.high:.3f}]"
-    runs = len(rates)
-    vanished, exploded, solved = (
-        "–" if count is None else f"{count}/{runs}"
-        for count in (reach.vanished(), reach.exploded(), reach.solved)
-    )
+def _line(reach: Reach) -> str:
+    rates, runs = reach.rates(), len(reach.logarithms)
+    factor = median(rates[np.isfinite(rates)])
+    rate = f"{factor.value:.3f} [{factor.low:.3f}, {factor.high:.3f}]"
+    counts = [reach.vanished(), reach.exploded()]
+    counts += [reach.trained.solved] if reach.trained else []
     left = f"10^{np.median(reach.logarithms[:, -1]) / np.log(10):.1f}"
-    return f"{reach.model:<12} {rate:<20} {left:<8} {vanished:>6} {exploded:>7} {solved:>6}"
+    cells = "".join(f" {f'{count}/{runs}':>7}" for count in counts)
+    return f"{reach.model:<12} {rate:<20} {left:<7}{cells}"
 
 
-def decide(states: Mapping[str, Mapping[str, Reach]]) -> tuple[Verdict, str]:
+def decide(states: States) -> tuple[Verdict, str]:
     """Decide both halves of the claim in every state, and say what decided.
 
-    Not subject to vanishing: with 95 % confidence fewer than half of the runs' gradients vanish.
-    More likely to explode: more runs do than of the Elman RNN and of the LSTM, by Fisher's exact
-    test at 0.05.
+    Whether it vanishes: in more or in fewer than half of the runs, by Wilson's interval. Whether it
+    explodes more: in more runs than the Elman RNN and the LSTM, by Fisher's exact test at 0.05.
 
     Args:
         states: what was measured, by the state's name.
     """
-    from scipy.stats import binomtest, fisher_exact
-
-    halves, reasons = [], []
-    for state, found in states.items():
+    halves: list[bool | None] = []
+    reasons = []
+    for state in (UNTRAINED, TRAINED):
+        found = states.get(state, {})
         if GATED not in found:
+            reasons.append(f"{state}: not measured")
+            halves.append(None)
             continue
         gated, others = found[GATED], [found[name] for name in OTHERS if name in found]
-        runs = len(gated.logarithms)
-        share = binomtest(gated.vanished(), runs).proportion_ci(method="wilson")
-        survives = share.high < 0.5
-        more = []
-        for other in others:
-            table = [[each.exploded(), each.stayed()] for each in (gated, other)]
-            more.append(fisher_exact(table, alternative="greater").pvalue < 0.05)
-        explodes = bool(more) and all(more)
+        survives, told = _vanishing(gated)
+        explodes, compared = _exploding(gated, others)
         halves += [survives, explodes]
-        compared = "".join(f", {other.model} in {other.exploded()}" for other in others)
-        reasons.append(
-            f"{state} it {'does not vanish' if survives else 'vanishes'} (below {VANISHED:g} at "
-            f"the longest lag in {gated.vanished()} of {runs} runs) and explodes "
-            f"{'more' if explodes else 'no more'} than others (above {EXPLODED:g} at some lag in "
-            f"{gated.exploded()}{compared})"
-        )
-    if not halves:
-        return Verdict.OPEN, f"there is no run of {GATED}"
-    verdict = Verdict.HOLDS if all(halves) else Verdict.CORRECTED if any(halves) else Verdict.FALSE
-    return verdict, "; ".join(reasons)
+        reasons.append(f"{state} its gradient {told}, and {compared}")
+    return _verdict(halves), "; ".join(reasons)
+
+
+def _verdict(halves: Sequence[bool | None]) -> Verdict:
+    if any(half is None for half in halves):
+        return Verdict.OPEN
+    if all(halves):
+        return Verdict.HOLDS
+    return Verdict.CORRECTED if any(halves) else Verdict.FALSE
+
+
+def _vanishing(gated: Reach) -> tuple[bool | None, str]:
+    count, runs = gated.vanished(), len(gated.logarithms)
+    interval = share(count, runs)
+    told = f"vanishes in {count} of {runs} runs"
+    if interval.low <= 0.5 <= interval.high:
+        return None, f"{told}, too few runs to decide"
+    return interval.high < 0.5, f"{told}, {'fewer' if interval.high < 0.5 else 'more'} than half"
+
+
+def _exploding(gated: Reach, others: Sequence[Reach]) -> tuple[bool | None, str]:
+    from scipy.stats import fisher_exact
+
+    told = f"explodes in {gated.exploded()}"
+    if not others:
+        return None, f"{told}, with neither {' nor '.join(OTHERS)} to compare"
+    more = []
+    for other in others:
+        counts = [[each.exploded(), each.stayed()] for each in (gated, other)]
+        more.append(fisher_exact(counts, alternative="greater").pvalue < SIGNIFICANT)
+    those = " and ".join(f"{other.model}'s in {other.exploded()}" for other in others)
+    return all(more), f"{told}, {those}"
 
 
 def chain_error() -> float:

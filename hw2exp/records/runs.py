@@ -1,0 +1,194 @@
+"""Reads the runs below a folder and gathers them into arms: all that differ in the seed alone."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hw2exp.config.choices import CHOICES, OPERATIONAL
+from hw2exp.config.problems import ConfigError, show
+from hw2exp.config.recorded import recorded_config
+from hw2exp.config.schema import TrainConfig
+from hw2exp.records.metrics import read_metrics
+from hw2exp.records.run_dir import METRICS, RESULT, RunResult, read_result
+
+if TYPE_CHECKING:
+    import polars
+
+NO_CURE = {"clip": "none", "norm": "none", "schedule": "constant"}
+"""The choice of each group of cures that is no cure."""
+
+Key = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that came to its end.
+
+    Args:
+        folder: its run folder.
+        config: its config.
+        result: its result.
+    """
+
+    folder: Path
+    config: TrainConfig
+    result: RunResult
+
+    def metrics(self) -> "polars.DataFrame":
+        """A row a logged step."""
+        return read_metrics(self.folder / METRICS)
+
+    @cached_property
+    def settings(self) -> dict[str, str]:
+        """What was chosen, but for the seed and what only shows: ``clip`` and ``clip.max_norm``."""
+        found: dict[str, str] = {}
+        for name, value in self.config.model_dump(exclude={*OPERATIONAL, "seed"}).items():
+            if name in CHOICES:
+                found[name] = value.pop("name")
+            within = value.items() if isinstance(value, Mapping) else [("", value)]
+            found |= {f"{name}.{key}".rstrip("."): show(each) for key, each in within}
+        return found
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Runs that differ in nothing but the seed.
+
+    Args:
+        name: what tells it from the other arms.
+        runs: its runs, by seed.
+        settings: what they were made of.
+    """
+
+    name: str
+    runs: Mapping[int, Run]
+    settings: Mapping[str, str]
+
+    @property
+    def results(self) -> list[RunResult]:
+        """Of all runs, in the order of their seeds."""
+        return [run.result for run in self.runs.values()]
+
+    @property
+    def cures(self) -> str:
+        """The cures, as they would be typed; nothing without."""
+        on = {group: self.settings[group] for group in NO_CURE}
+        return " ".join(f"{key}={on[key]}" for key, none in NO_CURE.items() if on[key] != none)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a folder holds.
+
+    Args:
+        arms: of the runs that came to their end.
+        left_out: a line for every kind of folder that could not be used, with how many.
+    """
+
+    arms: Sequence[Arm]
+    left_out: tuple[str, ...]
+
+
+def read_runs(folder: Path) -> Found:
+    """Read every run below a folder.
+
+    Args:
+        folder: of a run, of a sweep, or of many.
+
+    Raises:
+        ConfigError: there is no such folder, or no run in it that came to its end.
+    """
+    if not folder.is_dir():
+        raise ConfigError([f"{folder}: {'not a' if folder.exists() else 'no such'} folder"])
+    runs: list[Run] = []
+    left_out: Counter[str] = Counter()
+    for path in sorted(folder.glob(f"**/{RESULT}")):
+        try:
+            run = Run(path.parent, recorded_config(path.parent), read_result(path.parent))
+        except (ConfigError, OSError, ValueError):
+            left_out["config or result can't be read"] += 1
+            continue
+        if run.result.status == "interrupted":
+            left_out["interrupted"] += 1
+        elif not (run.folder / METRICS).is_file():
+            left_out["metrics are missing"] += 1
+        else:
+            runs.append(run)
+    arms, repeated = gather(runs)
+    left_out["another run has its settings and seed"] += repeated
+    if not arms:
+        raise ConfigError([f"{folder}: holds no run that came to its end"])
+    lines = [
+        f"{count} run{'s' * (count > 1)} left out: {why}"
+        for why, count in left_out.items()
+        if count
+    ]
+    return Found(arms, tuple(lines))
+
+
+def gather(runs: Iterable[Run]) -> tuple[list[Arm], int]:
+    """Gather runs into arms.
+
+    Args:
+        runs: in any order; of those with the same settings and seed the first counts.
+
+    Returns:
+        The arms, each with its runs by seed, and how many runs were repetitions.
+    """
+    groups: dict[Key, dict[int, Run]] = {}
+    repeated = 0
+    for run in runs:
+        members = groups.setdefault(tuple(run.settings.items()), {})
+        repeated += run.config.seed in members
+        members.setdefault(run.config.seed, run)
+    settings = [dict(key) for key in groups]
+    arms = [
+        Arm(name, dict(sorted(members.items())), own)
+        for name, members, own in zip(names(settings), groups.values(), settings, strict=True)
+    ]
+    return arms, repeated
+
+
+def names(arms: Sequence[Mapping[str, str]]) -> list[str]:
+    """Name each arm by what tells it from others: choices, and values that these don't decide.
+
+    Args:
+        arms: their settings.
+    """
+    keys = dict.fromkeys(key for own in arms for key in own)
+    telling = [key for key in keys if len({own.get(key) for own in arms}) > 1]
+    groups = [key for key in telling if key in CHOICES]
+    free = [key for key in telling if key not in CHOICES and not _decided(key, arms)]
+    shown = [*groups, *free]
+    return [
+        " ".join(f"{key}={own[key]}" for key in shown if key in own) or "all runs" for own in arms
+    ]
+
+
+def _decided(key: str, arms: Sequence[Mapping[str, str]]) -> bool:
+    """Whether a value is the same wherever its group's choice is."""
+    group = key.partition(".")[0]
+    values: dict[str | None, set[str | None]] = {}
+    for own in arms:
+        values.setdefault(own.get(group), set()).add(own.get(key))
+    return group in CHOICES and all(len(each) == 1 for each in values.values())
+
+
+def references(arms: Sequence[Arm]) -> list[tuple[Arm, Arm]]:
+    """Pairs of an arm with cures and the arm that differs from it in having none.
+
+    Args:
+        arms: all.
+    """
+    plain = {_but_cures(arm): arm for arm in arms if not arm.cures}
+    return [(arm, plain[_but_cures(arm)]) for arm in arms if arm.cures and _but_cures(arm) in plain]
+
+
+def _but_cures(arm: Arm) -> Key:
+    settings: dict[str, Any] = dict(arm.settings)
+    return tuple(
+        (key, value) for key, value in settings.items() if key.partition(".")[0] not in NO_CURE
+    )

@@ -1,0 +1,120 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hw2exp.statistics import (
+    adjusted,
+    interquartile_mean,
+    mean,
+    median,
+    paired_pvalue,
+    rate,
+    share,
+    survival,
+)
+
+RNG = np.random.default_rng(5)
+
+
+def covers(estimate, truth):
+    return estimate.low <= truth <= estimate.high
+
+
+def test_wilsons_interval_is_the_textbooks():
+    found = share(0, 10)
+    assert (found.value, found.low) == (0, 0)
+    assert found.high == pytest.approx(0.2775, abs=1e-4)  # z² / (n + z²)
+    found = share(5, 10)
+    assert (found.low, found.high) == pytest.approx((0.2366, 0.7634), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("estimate", "draw", "truth"),
+    [
+        (median, lambda: RNG.exponential(size=40), math.log(2)),
+        (mean, lambda: RNG.normal(3, 1, size=40), 3),
+        (interquartile_mean, lambda: RNG.normal(3, 1, size=40), 3),
+        (lambda x: rate(x, np.full(40, 100)), lambda: RNG.poisson(4, size=40), 0.04),
+    ],
+    ids=["median", "mean", "iqm", "rate"],
+)
+def test_intervals_cover_as_often_as_they_say(estimate, draw, truth):
+    covered = sum(covers(estimate(draw()), truth) for _ in range(200))
+    assert 178 <= covered <= 200  # 190 expected, of deviation 3
+
+
+def test_the_rate_weighs_runs_by_what_was_seen_of_them():
+    found = rate([10, 0], [100, 900])
+    assert found.value == 0.01
+    assert rate([3, 3], [100, 100]) == rate([3], [100])
+
+
+@given(
+    st.lists(st.floats(0, 100), min_size=8, max_size=30),
+    st.integers(0, 8),
+)
+@settings(max_examples=60, deadline=None)
+def test_infinite_values_are_the_largest(values, diverged):
+    among = [*values, *[math.inf] * diverged]
+    found = median(among)
+    assert found.value == np.median(among)
+    assert found.low <= found.value <= found.high
+    large = median([*values, *[1e6] * diverged])
+    assert found.low == large.low or math.isinf(found.low)
+    middle = interquartile_mean(among)
+    assert not math.isnan(middle.low)
+    assert middle.low <= middle.high
+
+
+def test_one_value_has_no_interval():
+    assert median([2.0]).value == 2
+    assert math.isnan(median([2.0]).low)
+    assert math.isnan(median([]).value)
+    assert math.isnan(mean([]).value)
+    assert math.isnan(share(0, 0).value)
+
+
+def test_survival_of_runs_that_all_solve_is_what_is_left():
+    found = survival([10, 20, 30, 40], [True] * 4)
+    assert found.times.tolist() == [10, 20, 30, 40]
+    assert found.share.tolist() == [0.75, 0.5, 0.25, 0]
+    assert found.median().value == 20
+
+
+def test_unsolved_runs_count():
+    """A textbook's example: 6-MP against placebo, the treated (Freireich et al. 1963)."""
+    times = [6, 6, 6, 6, 7, 9, 10, 10, 11, 13, 16, 17, 19, 20, 22, 23, 25, 32, 32, 34, 35]
+    relapse = [1, 1, 1, 0, 1, 0, 1, 0, 0, 1, 1, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0]
+    found = survival(times, relapse)
+    at = dict(zip(found.times, found.share, strict=True))
+    expected = {6: 0.8571, 7: 0.8067, 10: 0.7529, 13: 0.6902, 16: 0.6275, 22: 0.5378, 23: 0.4482}
+    assert {time: round(at[time], 4) for time in expected} == expected
+    assert found.median().value == 23
+    assert (found.low <= found.share).all()
+    assert (found.share <= found.high).all()
+
+
+def test_if_none_solves_the_median_is_never():
+    assert survival([100, 100], [False, False]).median().value == math.inf
+
+
+def test_the_paired_test():
+    rng = np.random.default_rng(1)
+    assert paired_pvalue(rng.standard_normal(16)) > 0.05
+    assert paired_pvalue(rng.standard_normal(16) - 3) < 0.001
+    assert paired_pvalue(rng.standard_normal(16) - 3, "greater") > 0.99
+    assert paired_pvalue(np.zeros(16)) == 1
+
+
+def test_p_values_of_several_comparisons():
+    assert adjusted([0.01, 0.02, 0.04]) == pytest.approx([0.03, 0.03, 0.04])
+    assert adjusted([]) == []
+
+
+def test_the_same_runs_give_the_same_numbers():
+    values = RNG.exponential(size=20)
+    assert interquartile_mean(values) == interquartile_mean(values)
+    assert paired_pvalue(values - 1) == paired_pvalue(values - 1)
