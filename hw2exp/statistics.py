@@ -46,7 +46,7 @@ def share(count: int, total: int) -> Estimate:
     if not total:
         return Estimate(math.nan, math.nan, math.nan)
     interval = binomtest(count, total).proportion_ci(CONFIDENCE, method="wilson")
-    return Estimate(count / total, interval.low, interval.high)
+    return Estimate(count / total, float(interval.low), float(interval.high))
 
 
 def rate(events: ArrayLike, exposure: ArrayLike) -> Estimate:

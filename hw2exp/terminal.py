@@ -6,15 +6,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from hw2exp.config.schema import TrainConfig
-from hw2exp.records.run_dir import RunResult
-from hw2exp.training import Measured, Tested
+if TYPE_CHECKING:
+    from hw2exp.config.schema import TrainConfig
+    from hw2exp.records.run_dir import RunResult
+    from hw2exp.training import Measured, Tested
 
 REFRESH_SECONDS = 0.2
 PLAIN_SECONDS = 5.0
@@ -59,7 +60,7 @@ class LiveLine:
         if self._live is not None:
             self._live.__exit__(kind, error, traceback)
 
-    def observe(self, step: int, measured: Measured, tested: Tested | None) -> None:
+    def observe(self, step: int, measured: "Measured", tested: "Tested | None") -> None:
         """Refresh the line, if it is time."""
         if tested is not None:
             self.test_accuracy = float(tested.accuracy.mean())
@@ -75,7 +76,7 @@ class LiveLine:
         else:
             self._live.update(Text(line, no_wrap=True, overflow="ellipsis"), refresh=True)
 
-    def _line(self, step: int, measured: Measured, seconds: float) -> str:
+    def _line(self, step: int, measured: "Measured", seconds: float) -> str:
         speed = (step - self._first_step) / max(seconds, 1e-9)
         left = clock((self.steps - step) / speed) if speed else "–"
         test = "–" if self.test_accuracy is None else f"{self.test_accuracy:.3f}"
@@ -119,7 +120,7 @@ def say(text: str) -> None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
 
-def print_start(config: TrainConfig, folder: Path, loss: float, accuracy: float) -> None:
+def print_start(config: "TrainConfig", folder: Path, loss: float, accuracy: float) -> None:
     """Say what begins to train, where it goes, and that it starts where it should.
 
     Args:
@@ -134,7 +135,7 @@ def print_start(config: TrainConfig, folder: Path, loss: float, accuracy: float)
     )
 
 
-def print_summary(result: RunResult, folder: Path) -> None:
+def print_summary(result: "RunResult", folder: Path) -> None:
     """Say in a few lines how a run ended and where to look.
 
     Args:
@@ -161,6 +162,16 @@ def print_summary(result: RunResult, folder: Path) -> None:
         f"  or run    tensorboard --logdir {relative(folder)}",
     ]
     say("\n".join(lines))
+
+
+def counted(count: int, noun: str) -> str:
+    """Write how many things there are.
+
+    Args:
+        count: how many.
+        noun: what one is called.
+    """
+    return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
 def number(value: float | None) -> str:

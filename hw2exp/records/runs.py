@@ -126,7 +126,7 @@ def read_runs(folder: Path) -> Found:
         for why, count in left_out.items()
         if count
     ]
-    return Found(arms, tuple(lines))
+    return Found(sorted(arms, key=_order), tuple(lines))
 
 
 def gather(runs: Iterable[Run]) -> tuple[list[Arm], int]:
@@ -150,6 +150,20 @@ def gather(runs: Iterable[Run]) -> tuple[list[Arm], int]:
         for name, members, own in zip(names(settings), groups.values(), settings, strict=True)
     ]
     return arms, repeated
+
+
+def _order(arm: Arm) -> list[tuple[int, float, str]]:
+    """By the registry's order of each group's choices, then by values."""
+    keys: list[tuple[int, float, str]] = []
+    for group, choices in CHOICES.items():
+        keys.append((list(choices).index(arm.settings[group]), 0.0, ""))
+    for key, value in arm.settings.items():
+        if key not in CHOICES:
+            try:
+                keys.append((0, float(value), ""))
+            except ValueError:
+                keys.append((1, 0.0, value))
+    return keys
 
 
 def names(arms: Sequence[Mapping[str, str]]) -> list[str]:

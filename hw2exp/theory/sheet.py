@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hw2exp.config.problems import ConfigError, nearest
+from hw2exp.terminal import counted
 from hw2exp.theory.answer import Answer, Verdict
 
 PARTS = {
@@ -147,12 +148,8 @@ def summary(found: Iterable[Answer], seconds: float) -> str:
     failed = sum(not check.passed for check in checks)
     passed = "all passed" if not failed else f"{failed} FAILED"
     return (
-        f"{_count(answers, 'part')}: {', '.join(told)}\n"
-        f"{_count(checks, 'check')}, {passed}; {seconds:.0f} s\n"
+        f"{counted(len(answers), 'part')}: {', '.join(told)}\n"
+        f"{counted(len(checks), 'check')}, {passed}; {seconds:.0f} s\n"
         "A verdict is about the write-up, a check about what stands under right and measured; in "
         "brackets\nthe largest difference found, relative where numbers exceed 1, or a count."
     )
-
-
-def _count(things: Sequence[object], name: str) -> str:
-    return f"{len(things)} {name}{'s' * (len(things) != 1)}"

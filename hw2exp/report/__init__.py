@@ -1,0 +1,1 @@
+"""From run folders to tables with intervals, figures, and one page."""

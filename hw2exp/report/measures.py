@@ -1,0 +1,173 @@
+"""What is measured of an arm, and of a cure against none on the same seeds."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hw2exp.records.run_dir import RunResult
+from hw2exp.records.runs import Arm, Run
+from hw2exp.statistics import (
+    Estimate,
+    Survival,
+    adjusted,
+    interquartile_mean,
+    mean,
+    median,
+    paired_pvalue,
+    rate,
+    share,
+    survival,
+)
+
+PER = 1_000
+"""Spikes are counted per so many steps."""
+SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True)
+class ArmMeasures:
+    """What is measured of an arm.
+
+    Args:
+        arm: its runs.
+        diverged: the share of runs that turned non-finite.
+        solved: the share that solved the task.
+        spikes: spikes per 1,000 steps.
+        above_initial: those of them that exceed the loss before training.
+        steps_to_solve: the median, if unsolved runs count.
+        unsolved: the share of runs that have not solved the task yet, step by step.
+        test_loss: the final one, the median.
+        test_loss_mean: its interquartile mean.
+    """
+
+    arm: Arm
+    diverged: Estimate
+    solved: Estimate
+    spikes: Estimate
+    above_initial: Estimate
+    steps_to_solve: Estimate
+    unsolved: Survival
+    test_loss: Estimate
+    test_loss_mean: Estimate
+
+
+def measure(arm: Arm) -> ArmMeasures:
+    """Measure an arm.
+
+    Args:
+        arm: its runs.
+    """
+    results = arm.results
+    steps = [result.step for result in results]
+    unsolved = survival(
+        [_watched_until(run) for run in arm.runs.values()],
+        [result.solved_at is not None for result in results],
+    )
+    losses = [final_loss(result) for result in results]
+    return ArmMeasures(
+        arm,
+        diverged=share(sum(r.diverged_at is not None for r in results), len(results)),
+        solved=share(sum(r.solved_at is not None for r in results), len(results)),
+        spikes=_per_1000([len(r.spikes) for r in results], steps),
+        above_initial=_per_1000([_above(r) for r in results], steps),
+        steps_to_solve=unsolved.median(),
+        unsolved=unsolved,
+        test_loss=median(losses),
+        test_loss_mean=interquartile_mean(losses),
+    )
+
+
+def final_loss(result: RunResult) -> float:
+    """A run's last test loss; infinite if it diverged.
+
+    Args:
+        result: of the run.
+    """
+    value = result.final["test_loss"]
+    unknown = value is None or math.isnan(value) or result.diverged_at is not None
+    return math.inf if unknown or value is None else value
+
+
+def spikes_per_1000(result: RunResult) -> float:
+    """A run's spikes, per 1,000 of the steps that it made.
+
+    Args:
+        result: of the run.
+    """
+    return PER * len(result.spikes) / result.step
+
+
+def _above(result: RunResult) -> int:
+    return sum(bool(spike["above_initial"]) for spike in result.spikes)
+
+
+def _per_1000(counts: Sequence[int], steps: Sequence[int]) -> Estimate:
+    return rate(counts, [step / PER for step in steps])
+
+
+def _watched_until(run: Run) -> int:
+    """The step at which the task was solved, or the last at which it was known not to be.
+
+    A run that diverged won't solve it: it counts as unsolved to the end.
+    """
+    if run.result.solved_at is not None:
+        return run.result.solved_at
+    return run.config.steps if run.result.diverged_at is not None else run.result.step
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A cure against none on the same seeds: the mean of the paired differences.
+
+    Args:
+        cured: the arm with it.
+        plain: the arm without.
+        seeds: how many both have.
+        spikes: difference in spikes per 1,000 steps.
+        solved: difference in the share solved.
+        diverged: difference in the share diverged.
+        pvalue: that ``spikes`` is zero, corrected for the number of comparisons.
+        pvalue_solved: likewise of ``solved``.
+    """
+
+    cured: Arm
+    plain: Arm
+    seeds: int
+    spikes: Estimate
+    solved: Estimate
+    diverged: Estimate
+    pvalue: float
+    pvalue_solved: float
+
+    @property
+    def verdict(self) -> str:
+        """Whether the cure changes how many spikes there are."""
+        if not self.pvalue < SIGNIFICANT:
+            return "undecided"
+        return "fewer" if self.spikes.value < 0 else "more"
+
+
+def compare(pairs: Sequence[tuple[Arm, Arm]]) -> list[Comparison]:
+    """Compare arms on the seeds that they share.
+
+    Args:
+        pairs: with a cure, and without.
+    """
+    found = []
+    for cured, plain in pairs:
+        seeds = [seed for seed in cured.runs if seed in plain.runs]
+        if len(seeds) < 2:
+            continue
+        both = [(cured.runs[seed].result, plain.runs[seed].result) for seed in seeds]
+        spikes = [spikes_per_1000(a) - spikes_per_1000(b) for a, b in both]
+        solved = [float(a.solved_at is not None) - (b.solved_at is not None) for a, b in both]
+        diverged = [float(a.diverged_at is not None) - (b.diverged_at is not None) for a, b in both]
+        found.append((cured, plain, spikes, solved, diverged))
+    of_spikes = adjusted([paired_pvalue(spikes) for _, _, spikes, _, _ in found])
+    of_solved = adjusted([paired_pvalue(solved) for _, _, _, solved, _ in found])
+    return [
+        Comparison(cured, plain, len(spikes), mean(spikes), mean(solved), mean(diverged), p, q)
+        for (cured, plain, spikes, solved, diverged), p, q in zip(
+            found, of_spikes, of_solved, strict=True
+        )
+    ]

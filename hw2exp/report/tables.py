@@ -1,0 +1,114 @@
+"""The report's tables as frames: a row a run, an arm, a comparison."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hw2exp.records.runs import Arm
+from hw2exp.report.measures import ArmMeasures, Comparison, final_loss, spikes_per_1000
+from hw2exp.statistics import Estimate
+
+if TYPE_CHECKING:
+    import polars
+
+
+def runs_table(arms: Sequence[Arm]) -> "polars.DataFrame":
+    """A row a run: what it was made of, and what came out.
+
+    Args:
+        arms: all.
+    """
+    rows = []
+    for arm in arms:
+        for seed, run in arm.runs.items():
+            result = run.result
+            rows.append(
+                {
+                    "arm": arm.name,
+                    **arm.settings,
+                    "seed": seed,
+                    "status": result.status,
+                    "step": result.step,
+                    "diverged_at": result.diverged_at,
+                    "solved_at": result.solved_at,
+                    "initial_loss": result.initial["loss"],
+                    "final_test_loss": final_loss(result),
+                    "final_test_accuracy": result.final["test_accuracy"],
+                    "spikes": len(result.spikes),
+                    "spikes_above_initial": sum(s["above_initial"] for s in result.spikes),
+                    "spikes_per_1000": spikes_per_1000(result),
+                    "parameters_sha256": result.parameters_sha256,
+                    "metrics_sha256": result.metrics_sha256,
+                }
+            )
+    return _frame(rows)
+
+
+def arms_table(measured: Sequence[ArmMeasures]) -> "polars.DataFrame":
+    """A row an arm: each measure with the ends of its interval.
+
+    Args:
+        measured: all arms.
+    """
+    return _frame(
+        [
+            {
+                "arm": each.arm.name,
+                "runs": len(each.arm.runs),
+                **_columns("diverged", each.diverged),
+                **_columns("solved", each.solved),
+                **_columns("spikes_per_1000", each.spikes),
+                **_columns("above_initial_per_1000", each.above_initial),
+                **_columns("steps_to_solve_median", each.steps_to_solve),
+                **_columns("test_loss_median", each.test_loss),
+                **_columns("test_loss_iqm", each.test_loss_mean),
+            }
+            for each in measured
+        ]
+    )
+
+
+def comparisons_table(compared: Sequence[Comparison]) -> "polars.DataFrame":
+    """A row a comparison of a cure with none.
+
+    Args:
+        compared: all.
+    """
+    return _frame(
+        [
+            {
+                "arm": each.cured.name,
+                "against": each.plain.name,
+                "seeds": each.seeds,
+                **_columns("spikes_per_1000", each.spikes),
+                "p_spikes": each.pvalue,
+                "verdict": each.verdict,
+                **_columns("solved", each.solved),
+                "p_solved": each.pvalue_solved,
+                **_columns("diverged", each.diverged),
+            }
+            for each in compared
+        ]
+    )
+
+
+def _columns(name: str, estimate: Estimate) -> dict[str, float]:
+    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+
+
+def _frame(rows: Sequence[Mapping[str, Any]]) -> "polars.DataFrame":
+    import polars
+
+    return polars.DataFrame(rows, infer_schema_length=None)
+
+
+def write_table(table: "polars.DataFrame", folder: Path, name: str) -> None:
+    """Write a table as CSV and Parquet.
+
+    Args:
+        table: the table.
+        folder: where to; it must exist.
+        name: of the files, without ending.
+    """
+    table.write_csv(folder / f"{name}.csv")
+    table.write_parquet(folder / f"{name}.parquet")

@@ -1,0 +1,106 @@
+import json
+import shutil
+
+import pytest
+
+from hw2exp.config.command_line import read
+from hw2exp.config.problems import ConfigError
+from hw2exp.records.runs import Run, gather, names, read_runs, references
+from hw2exp.train import main
+
+
+def configs(*words):
+    return [job.config for job in read(["-m", *words]).jobs]
+
+
+def arms_of(folder, *words):
+    return gather(Run(folder / str(k), config, None) for k, config in enumerate(configs(*words)))
+
+
+def test_arms_are_runs_that_differ_in_the_seed_alone(tmp_path):
+    arms, repeated = arms_of(tmp_path, "clip=none,norm", "optimizer.lr=1e-3,3e-3", "seed=3,1,2")
+    assert repeated == 0
+    assert [arm.name for arm in arms] == [
+        "clip=none optimizer.lr=0.001",
+        "clip=none optimizer.lr=0.003",
+        "clip=norm optimizer.lr=0.001",
+        "clip=norm optimizer.lr=0.003",
+    ]
+    assert all(list(arm.runs) == [1, 2, 3] for arm in arms)
+
+
+def test_what_only_shows_makes_no_arm(tmp_path):
+    arms, repeated = arms_of(tmp_path, "log_every=5,10", "seed=1,2")
+    assert ([arm.name for arm in arms], repeated) == (["all runs"], 2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ([{"clip": "none"}, {"clip": "norm", "clip.max_norm": "1.0"}], ["clip=none", "clip=norm"]),
+        (
+            [
+                {"clip": "none"},
+                {"clip": "norm", "clip.max_norm": "1.0"},
+                {"clip": "norm", "clip.max_norm": "2.0"},
+            ],
+            ["clip=none", "clip=norm clip.max_norm=1.0", "clip=norm clip.max_norm=2.0"],
+        ),
+        ([{"task": "easy", "task.length": "[7,9]"}] * 1, ["all runs"]),
+    ],
+)
+def test_a_name_says_what_tells_an_arm_from_others(settings, expected):
+    assert names(settings) == expected
+
+
+def test_an_arm_is_compared_with_the_one_that_only_lacks_its_cures(tmp_path):
+    words = ["model=rnn,lstm", "clip=none,norm", "schedule=constant,cosine"]
+    arms, _ = arms_of(tmp_path, *words)
+    pairs = {(cured.name, plain.name) for cured, plain in references(arms)}
+    assert pairs == {
+        (f"model={model} clip={clip} schedule={schedule}",
+         f"model={model} clip=none schedule=constant")
+        for model in ("rnn", "lstm")
+        for clip, schedule in (("norm", "constant"), ("none", "cosine"), ("norm", "cosine"))
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    words = ["model=rnn", "task=easy", "steps=3", "eval_batches=1", "plot=false"]
+    for seed in range(3):
+        assert main([*words, f"seed={seed}", f"hydra.run.dir={folder}/deep/{seed}"]) == 0
+    return folder
+
+
+def test_runs_are_found_at_any_depth(runs):
+    found = read_runs(runs)
+    (arm,) = found.arms
+    assert (arm.name, list(arm.runs), found.left_out) == ("all runs", [0, 1, 2], ())
+    assert arm.runs[1].metrics().height == arm.runs[1].result.step / 3
+    assert read_runs(runs / "deep" / "2").arms[0].runs.keys() == {2}
+
+
+def test_what_cannot_be_used_is_counted(runs, tmp_path):
+    shutil.copytree(runs, tmp_path / "runs")
+    shutil.copytree(runs / "deep" / "0", tmp_path / "runs" / "again")
+    (tmp_path / "runs" / "deep" / "1" / "metrics.parquet").unlink()
+    path = tmp_path / "runs" / "deep" / "2" / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"status": "interrupted"}))
+    found = read_runs(tmp_path / "runs")
+    assert list(found.arms[0].runs) == [0]
+    assert sorted(found.left_out) == [
+        "1 run left out: another run has its settings and seed",
+        "1 run left out: interrupted",
+        "1 run left out: metrics are missing",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("none", "no such folder"), ("file", "not a folder"), ("", "holds no")]
+)
+def test_a_folder_without_runs_is_refused(name, message, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=message):
+        read_runs(tmp_path / name)

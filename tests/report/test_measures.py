@@ -1,0 +1,204 @@
+import math
+
+import numpy as np
+import polars
+import pytest
+
+from hw2exp.config.command_line import read
+from hw2exp.records.run_dir import RunResult
+from hw2exp.records.runs import Run, gather, read_runs, references
+from hw2exp.report.claims import Finding, judge
+from hw2exp.report.curves import POINTS, examples, loss_band
+from hw2exp.report.measures import compare, measure
+
+
+def result(spikes=0, above=0, solved_at=None, diverged_at=None, loss=0.1, step=1_000, initial=1.39):
+    """A run's result, made up."""
+    return RunResult(
+        status="diverged" if diverged_at else "solved" if solved_at else "finished",
+        step=diverged_at or step,
+        diverged_at=diverged_at,
+        solved_at=solved_at,
+        initial={"loss": initial, "accuracy": 0.25},
+        final={"train_loss": loss, "test_loss": loss, "test_accuracy": 0.9},
+        spikes=[
+            {"step": 10 * place + 60, "loss": 2.0, "above_initial": place < above}
+            for place in range(spikes)
+        ],
+        parameters_sha256="",
+        metrics_sha256="",
+        seconds=1.0,
+        versions={"hw2exp": "0"},
+    )
+
+
+def arms(tmp_path, made, words=("steps=1000",)):
+    """Arms of made results.
+
+    Args:
+        tmp_path: where the folders would be.
+        made: by overrides, the results of the seeds 0, 1, ….
+        words: overrides of all.
+    """
+    runs = []
+    for overrides, results in made.items():
+        for seed, each in enumerate(results):
+            config = read([*overrides.split(), *words, f"seed={seed}"]).jobs[0].config
+            runs.append(Run(tmp_path / f"{overrides}-{seed}", config, each))
+    return gather(runs)[0]
+
+
+def test_the_measures_of_an_arm(tmp_path):
+    made = [
+        result(spikes=4, above=1, solved_at=300, loss=0.1),
+        result(spikes=0, solved_at=500, loss=0.2),
+        result(spikes=2, above=2, loss=0.6),
+        result(spikes=1, diverged_at=100),
+    ]
+    (arm,) = arms(tmp_path, {"": made})
+    found = measure(arm)
+    assert (found.diverged.value, found.solved.value) == (0.25, 0.5)
+    assert found.spikes.value == pytest.approx(7 / 3.1)  # 3,100 steps were made
+    assert found.above_initial.value == pytest.approx(3 / 3.1)
+    assert found.steps_to_solve.value == 500
+    assert found.unsolved.times.tolist() == [300, 500, 1_000]
+    assert found.test_loss.value == pytest.approx(0.4)
+    assert found.test_loss_mean.value == pytest.approx(0.4)
+
+
+def test_a_run_that_diverged_early_counts_as_unsolved_to_the_end(tmp_path):
+    made = [result(diverged_at=10)] * 6 + [result(solved_at=900)] * 4
+    (arm,) = arms(tmp_path, {"": made})
+    assert measure(arm).steps_to_solve.value == math.inf
+    assert measure(arm).test_loss.value == math.inf
+
+
+def paired(tmp_path, with_clip, without):
+    made = {
+        "clip=none": [result(spikes=count) for count in without],
+        "clip=norm": [result(spikes=count) for count in with_clip],
+    }
+    found = arms(tmp_path, made)
+    return found, compare(references(found))
+
+
+@pytest.mark.parametrize(
+    ("with_clip", "without", "verdict", "finding"),
+    [
+        ([1] * 12, range(4, 16), "fewer", Finding.SUPPORTED),
+        (range(4, 16), [1] * 12, "more", Finding.REFUTED),
+        ([3, 4] * 6, [4, 3] * 6, "undecided", Finding.UNDECIDED),
+    ],
+)
+def test_a_verdict_changes_with_its_data(tmp_path, with_clip, without, verdict, finding):
+    found, (compared,) = paired(tmp_path, with_clip, without)
+    assert compared.verdict == verdict
+    assert compared.spikes.value == pytest.approx(np.mean(list(with_clip)) - np.mean(list(without)))
+    (judged,) = (
+        each for claim, judged in judge(found, [compared]) if "clip" in claim.words
+        for each in judged
+    )  # fmt: skip
+    assert (judged.setting, judged.finding) == ("clip=norm", finding)
+
+
+def test_only_seeds_that_both_have_are_compared(tmp_path):
+    _, (compared,) = paired(tmp_path, [1, 2, 3], [5, 6, 7, 100, 100])
+    assert (compared.seeds, compared.spikes.value) == (3, -4)
+    assert paired(tmp_path, [1], [5])[1] == []
+
+
+def test_p_values_are_corrected_for_the_number_of_comparisons(tmp_path):
+    plain = [result(spikes=5 + seed % 3) for seed in range(10)]
+    few = [result(spikes=4 + seed % 3) for seed in range(10)]
+    alone = compare(references(arms(tmp_path, {"clip=none": plain, "clip=norm": few})))
+    made = {"clip=none": plain, "clip=norm": few, "clip=value": plain, "clip=zclip": plain}
+    together = compare(references(arms(tmp_path, made)))
+    assert together[0].pvalue == pytest.approx(3 * alone[0].pvalue)
+
+
+@pytest.mark.parametrize(
+    ("initial", "finding"), [(1.39, Finding.SUPPORTED), (1.6, Finding.REFUTED)]
+)
+def test_the_claim_of_the_initial_loss(tmp_path, initial, finding):
+    found = arms(tmp_path, {"": [result(initial=initial)] * 3})
+    ((claim, (judged,)),) = judge(found, [])
+    assert (claim.part, judged.finding) == ("1.3 (d)", finding)
+
+
+@pytest.mark.parametrize(
+    ("above", "finding"),
+    [(4, Finding.SUPPORTED), (0, Finding.REFUTED), (2, Finding.UNDECIDED)],
+)
+def test_the_claim_that_spikes_exceed_the_initial_loss(tmp_path, above, finding):
+    made = {
+        "clip=none": [result(spikes=4, above=above)] * 6,
+        "clip=norm": [result(spikes=4, above=4 - above)] * 6,
+    }
+    (judged,) = (
+        each for claim, judged in judge(arms(tmp_path, made), []) if claim.part == "1.3 (b)"
+        for each in judged
+    )  # fmt: skip
+    assert (judged.setting, judged.finding) == ("clip=none", finding)
+
+
+@pytest.mark.parametrize(
+    ("gated", "lstm", "finding"),
+    [(2, 0, Finding.SUPPORTED), (0, 2, Finding.REFUTED), (1, 1, Finding.UNDECIDED)],
+)
+def test_the_claim_that_the_gated_rnn_explodes_more(tmp_path, gated, lstm, finding):
+    made = {
+        "model=gated_rnn": [result(spikes=gated)] * 8,
+        "model=lstm": [result(spikes=lstm)] * 8,
+    }
+    (judged,) = (
+        each for claim, judged in judge(arms(tmp_path, made), []) if claim.part == "1.2.1 (d)"
+        for each in judged
+    )  # fmt: skip
+    assert judged.finding is finding
+
+
+def test_a_band_is_of_the_runs_own_metrics(sweep):
+    arm = read_runs(sweep).arms[0]
+    band = loss_band(arm)
+    assert band.runs.shape == (4, len(band.steps))
+    assert len(band.steps) == 120
+    for own, run in zip(band.runs, arm.runs.values(), strict=True):
+        metrics = run.metrics()
+        logged = np.searchsorted(band.steps, metrics["step"].to_numpy())
+        np.testing.assert_array_equal(own[logged], metrics["loss_train_max"].to_numpy())
+    assert (band.low <= band.middle).all()
+    assert (band.middle <= band.high).all()
+
+
+def write_metrics(arm, losses, every=1):
+    for run in arm.runs.values():
+        run.folder.mkdir(parents=True)
+        steps = np.arange(every, len(losses) * every + 1, every)
+        frame = polars.DataFrame({"step": steps, "loss_train_max": losses})
+        frame.write_parquet(run.folder / "metrics.parquet")
+
+
+def test_a_point_of_many_steps_is_their_largest(tmp_path):
+    (arm,) = arms(tmp_path, {"": [result(step=3_000)]}, ["steps=3000"])
+    losses = np.ones(3_000)
+    losses[1_234] = 7
+    write_metrics(arm, losses)
+    band = loss_band(arm)
+    assert len(band.steps) == POINTS
+    assert band.runs.max() == 7
+    assert band.steps[band.runs[0].argmax()] == 1_240
+
+
+def test_a_run_that_diverged_is_at_infinity_from_then_on(tmp_path):
+    (arm,) = arms(tmp_path, {"": [result(step=200), result(diverged_at=100)]}, ["steps=200"])
+    write_metrics(arm, np.ones(200))
+    band = loss_band(arm)
+    assert np.isinf(band.runs[1][band.steps >= 100]).all()
+    assert (band.runs[1][band.steps < 100] == 1).all()
+    assert (band.low == 1).all()
+
+
+def test_examples_range_from_few_spikes_to_many(tmp_path):
+    (arm,) = arms(tmp_path, {"": [result(spikes=count) for count in (5, 0, 9, 2, 7)]})
+    assert list(examples(arm, 3)) == [1, 0, 2]
+    assert list(examples(arm, 9)) == [1, 3, 0, 4, 2]

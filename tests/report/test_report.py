@@ -1,0 +1,131 @@
+import html
+import re
+import shutil
+import subprocess
+import sys
+
+import polars
+import pytest
+
+from hw2exp.records.runs import read_runs
+from hw2exp.report.__main__ import main
+
+FILES = [
+    "arms.csv", "arms.parquet", "comparisons.csv", "comparisons.parquet", "cures.png", "cures.svg",
+    "curves.png", "curves.svg", "report.html", "runs.csv", "runs.parquet", "spikes.png",
+    "spikes.svg", "unsolved.png", "unsolved.svg",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def report(sweep, tmp_path_factory):
+    target = tmp_path_factory.mktemp("made") / "report"
+    assert main([str(sweep), "--out", str(target)]) == 0
+    return target
+
+
+def test_everything_lies_beside_each_other(report):
+    assert sorted(path.name for path in report.iterdir()) == FILES
+
+
+def test_tables_hold_every_run_and_arm(report, sweep):
+    runs = polars.read_parquet(report / "runs.parquet")
+    assert runs.height == 16
+    assert runs["seed"].unique().sort().to_list() == [0, 1, 2, 3]
+    arms = polars.read_csv(report / "arms.csv")
+    assert arms["arm"].to_list() == [arm.name for arm in read_runs(sweep).arms]
+    assert arms["runs"].to_list() == [4] * 4
+    of_first = runs.filter(polars.col("arm") == arms["arm"][0])
+    assert arms["spikes_per_1000"][0] == pytest.approx(
+        1_000 * of_first["spikes"].sum() / of_first["step"].sum()
+    )
+    compared = polars.read_csv(report / "comparisons.csv")
+    assert compared["seeds"].to_list() == [4, 4]
+
+
+def test_once_more_gives_the_same(report, sweep, tmp_path):
+    assert main([str(sweep), "--out", str(tmp_path)]) == 0
+    for name in FILES:
+        assert (tmp_path / name).read_bytes() == (report / name).read_bytes(), name
+
+
+def test_the_page_is_one_file_and_says_what_was_found(report):
+    page = (report / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r"(src|href)=\"(?!data:)", page)
+    assert "http" not in re.sub(r"data:image/png;base64,[^\"]*", "", page)
+    for arm in ("model=rnn clip=norm", "model=gated_rnn clip=none"):
+        assert arm in page
+    assert "16 runs in 4 arms" in page
+    assert "We can clip the gradient" in page
+    assert page.count("<img ") == 4
+
+
+def test_a_report_lies_in_the_folder_and_is_not_read_as_runs(sweep, tmp_path, capsys):
+    shutil.copytree(sweep, tmp_path / "sweep")
+    for _ in range(2):
+        assert main([str(tmp_path / "sweep")]) == 0
+    assert (tmp_path / "sweep" / "report" / "report.html").exists()
+    assert capsys.readouterr().out.count("16 runs in 4 arms") == 2
+
+
+def test_one_run_has_a_report_too(sweep, tmp_path):
+    assert main([str(sweep / "0"), "--out", str(tmp_path)]) == 0
+    assert "1 run in 1 arm from" in (tmp_path / "report.html").read_text()
+    assert not (tmp_path / "comparisons.csv").exists()
+
+
+def test_a_folder_name_is_text(sweep, tmp_path):
+    folder = tmp_path / "<script>alert(1)</script>".replace("/", "∕")
+    shutil.copytree(sweep / "0", folder)
+    assert main([str(folder), "--out", str(tmp_path / "out")]) == 0
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "<script>alert" not in page
+    assert html.escape(folder.name) in page
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nowhere"], "nowhere: no such folder"),
+        (["file"], "file: not a folder"),
+        (["."], ".: holds no run"),
+        ([""], "'': must be a folder"),
+        (["SWEEP", "--out", ""], "'': must be a folder"),
+        (["SWEEP", "--out", "file/below"], "file/below: Not a directory"),
+    ],
+)
+def test_bad_input_is_one_line(words, message, sweep, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    assert main([str(sweep) if word == "SWEEP" else word for word in words]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"hw2exp: {message}")
+    assert error.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def browser():
+    return shutil.which("chromium") or shutil.which("google-chrome")
+
+
+@pytest.mark.skipif(browser() is None, reason="needs a browser")
+def test_a_browser_shows_it(report, tmp_path):
+    command = [
+        browser(), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}",
+        "--virtual-time-budget=2000", "--dump-dom", (report / "report.html").as_uri(),
+    ]  # fmt: skip
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert shown.returncode == 0
+    assert shown.stdout.count('<th class="number"><button>') >= 8  # the script has run
+    assert "<button>arm</button>" in shown.stdout
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from hw2exp.report.__main__ import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "assert not {'torch', 'numpy', 'scipy', 'matplotlib', 'hydra', 'jinja2'} & set(sys.modules)"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert shown.returncode == 0, shown.stderr
