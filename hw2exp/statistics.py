@@ -1,7 +1,8 @@
 """Estimates with intervals, over runs: what is said of an arm, and of a cure against none.
 
 A run is the unit: spikes of one run depend on each other, seeds do not. Intervals are of 95 %.
-Random resampling starts from a fixed state, so that the same runs give the same numbers.
+Random resampling starts from a fixed state, so that the same runs give the same numbers. What is
+not a number is refused.
 """
 
 import math
@@ -72,7 +73,7 @@ def median(values: ArrayLike) -> Estimate:
     """
     from scipy.stats import quantile_test
 
-    known = np.sort(np.asarray(values, float))
+    known = np.sort(_known(values))
     if not len(known):
         return Estimate(math.nan, math.nan, math.nan)
     low, high = known[(len(known) - 1) // 2], known[len(known) // 2]
@@ -93,8 +94,15 @@ def interquartile_mean(values: ArrayLike) -> Estimate:
     """
     from scipy.stats import trim_mean
 
-    known = np.asarray(values, float)
+    known = _known(values)
     return _bootstrapped(lambda rows: trim_mean(known[rows], 0.25, axis=-1), len(known))
+
+
+def _known(values: ArrayLike) -> Floats:
+    known = np.asarray(values, float)
+    if np.isnan(known).any():
+        raise ValueError("NaN is no value to estimate from")
+    return known
 
 
 def _bootstrapped(statistic: Callable[[Any], Any], runs: int) -> Estimate:
@@ -168,12 +176,14 @@ def paired_pvalue(differences: ArrayLike, alternative: str = "two-sided") -> flo
     """That the mean of paired differences is not zero, by turning signs (a permutation test).
 
     Args:
-        differences: one a seed, ``(R,)``.
+        differences: one a seed, ``(R,)``; of fewer than two nothing can be said: 1.
         alternative: ``two-sided``, ``less`` or ``greater``.
     """
     from scipy.stats import permutation_test
 
-    known = np.asarray(differences, float)
+    known = _known(differences)
+    if len(known) < 2:
+        return 1.0
     test = permutation_test(
         (known, np.zeros_like(known)),
         lambda one, other, axis: np.mean(one - other, axis=axis),
@@ -192,7 +202,7 @@ def mean(values: ArrayLike) -> Estimate:
     Args:
         values: one a run, ``(R,)``.
     """
-    known = np.asarray(values, float)
+    known = _known(values)
     return _bootstrapped(lambda rows: known[rows].mean(-1), len(known))
 
 

@@ -118,3 +118,13 @@ def test_the_same_runs_give_the_same_numbers():
     values = RNG.exponential(size=20)
     assert interquartile_mean(values) == interquartile_mean(values)
     assert paired_pvalue(values - 1) == paired_pvalue(values - 1)
+
+
+@pytest.mark.parametrize("estimate", [median, mean, interquartile_mean, paired_pvalue])
+def test_what_is_not_a_number_is_refused(estimate):
+    with pytest.raises(ValueError, match="NaN"):
+        estimate([1.0, math.nan, 2.0, 3.0])
+
+
+def test_of_one_difference_nothing_can_be_said():
+    assert paired_pvalue([3.0]) == 1

@@ -60,6 +60,8 @@ def read_parameters(folder: Path) -> dict[str, NDArray[np.float32]]:
         params = load(path.read_bytes())
     except SafetensorError as error:
         raise ValueError(f"{path}: {error}") from error
+    if any(value.dtype != np.float32 for value in params.values()):
+        raise ValueError(f"{path}: is not of float32")
     if parameters_sha256(params) != expected:
         raise ValueError(f"{path}: is not what {RESULT} has the digest of")
     return params

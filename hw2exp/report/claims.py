@@ -107,9 +107,7 @@ def reduces_spikes(
             )
             if not alone or (only is not None and settings[group] not in only):
                 continue
-            finding = {"fewer": Finding.SUPPORTED, "more": Finding.REFUTED}.get(
-                each.verdict, Finding.UNDECIDED
-            )
+            finding = FINDINGS[each.verdict]
             spikes = each.spikes
             told = (
                 f"{signed(spikes.value)} [{signed(spikes.low)}, {signed(spikes.high)}] spikes per "
@@ -148,6 +146,15 @@ def _but_model(arm: Arm) -> tuple[tuple[str, str], ...]:
     return tuple(item for item in arm.settings.items() if item[0].partition(".")[0] != "model")
 
 
+FINDINGS = {
+    "fewer": Finding.SUPPORTED,
+    "more": Finding.REFUTED,
+    "diverges": Finding.REFUTED,
+    "undecided": Finding.UNDECIDED,
+}
+"""What a cure does, and what that says of the claim that it cures."""
+
+
 def percent(value: float) -> str:
     """Write a share.
 
@@ -168,7 +175,8 @@ def signed(value: float) -> str:
 
 COMPARED = (
     "spikes per 1,000 steps with the cure less without, on the same seeds: decided where its "
-    f"p-value, by turning signs and corrected for the number of comparisons, is below {SIGNIFICANT}"
+    "p-value, by turning signs and corrected for the number of comparisons, is below "
+    f"{SIGNIFICANT}; refuted as well where more runs diverge with it"
 )
 
 CLAIMS = (

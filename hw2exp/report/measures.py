@@ -141,7 +141,9 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """Whether the cure changes how many spikes there are."""
+        """Whether the cure changes how many spikes there are; of runs that diverge who knows."""
+        if self.diverged.low > 0:
+            return "diverges"
         if not self.pvalue < SIGNIFICANT:
             return "undecided"
         return "fewer" if self.spikes.value < 0 else "more"

@@ -1,6 +1,6 @@
 """What an answer is: the write-up's claim, the right formula, the checks that ran, a verdict."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -79,3 +79,17 @@ def judge(stands: bool, otherwise: Verdict) -> Verdict:
         otherwise: what to call it if not: repairable, or false.
     """
     return Verdict.HOLDS if stands else otherwise
+
+
+def decide(found: Iterable[bool | None]) -> Verdict:
+    """Decide about a claim that was looked at in several settings or halves.
+
+    Args:
+        found: whether it is so, in each; nothing where that can't be told.
+    """
+    known = list(found)
+    if known and all(known):
+        return Verdict.HOLDS
+    if any(known):
+        return Verdict.CORRECTED
+    return Verdict.OPEN if None in known or not known else Verdict.FALSE

@@ -49,9 +49,19 @@ class Curves:
             float(self.initial_loss[run]),
         )
 
-    def spike_counts(self) -> Floats:
-        """How many spikes each run has, ``(R,)``."""
-        return np.array([len(self.spikes(run)) for run in range(len(self.configs))], dtype=float)
+    @property
+    def window(self) -> int:
+        """Steps of the running median."""
+        return self.configs[0].spikes.window
+
+    def spikes_per_1000(self) -> Floats:
+        """Of each run, per 1,000 of the steps that it made before it diverged, ``(R,)``."""
+        counts = np.array([len(self.spikes(run)) for run in range(len(self.configs))])
+        return np.asarray(1_000 * counts / np.maximum(np.isfinite(self.losses).sum(0), 1))
+
+    def diverged(self) -> int:
+        """How many runs did."""
+        return int((~np.isfinite(self.losses[-1])).sum())
 
     def last_loss(self) -> float:
         """The median over the runs of each one's median loss of its last 50 steps."""

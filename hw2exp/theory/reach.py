@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hw2exp.axes import Params
+from hw2exp.axes import Params, Shape
 from hw2exp.config.command_line import read
 from hw2exp.config.problems import ConfigError, show
 from hw2exp.config.schema import TrainConfig
@@ -30,12 +30,11 @@ from hw2exp.theory.drawing import save
 
 MODELS = ("gated_rnn", "attn_rnn", "attn_rnn_inf", "rnn", "lstm")
 SEEDS = 64
-SEQUENCES = 4
+SEQUENCES = 2
 """Over which the logarithm of a run's norm is averaged."""
 
-VANISHED, EXPLODED = 1e-3, 10.0
-"""A gradient has vanished if, over the longest lag, less than a thousandth is left; it has
-exploded if at some lag it is more than ten times what it was."""
+VANISHED = (1e-1, 1e-2, 1e-3)
+"""Of a gradient that has vanished less than this is left; which of them is a matter of taste."""
 
 MEMORY = "lstm, c"
 """An LSTM's memory c[t] in the place of its state h[t]."""
@@ -70,32 +69,49 @@ class Reach:
     logarithms: Floats
     trained: Trained | None = None
 
-    def rates(self) -> Floats:
-        """The factor that a step back multiplies the norm by: e to a fitted line's slope, ``(R,)``.
+    def lines(self) -> tuple[Floats, Floats]:
+        """The factor a step, e to a fitted line's slope, and how well the line fits, R²; ``(R,)``.
 
         Lags whose norm is zero or infinite are left out; a run with fewer than ten others is NaN.
         """
-        return np.array([_rate(row) for row in self.logarithms])
+        factors, fits = zip(*(_line(row) for row in self.logarithms), strict=True)
+        return np.array(factors), np.array(fits)
 
-    def vanished(self) -> int:
-        """Of how many runs the gradient has vanished at the longest lag."""
-        return int((self.logarithms[:, -1] < math.log(VANISHED)).sum())
+    def at(self, lag: int) -> Floats:
+        """The logarithms at a lag, ``(R,)``.
 
-    def exploded(self) -> int:
-        """Of how many runs it explodes at some lag."""
-        return int((self.logarithms.max(1) > math.log(EXPLODED)).sum())
+        Args:
+            lag: from 1.
+        """
+        return self.logarithms[:, lag - 1]
 
-    def stayed(self) -> int:
-        """Of how many it does not."""
-        return len(self.logarithms) - self.exploded()
+    def vanished(self, lag: int, left: float) -> int:
+        """Of how many runs the gradient has vanished.
+
+        Args:
+            lag: at which lag.
+            left: less than this is left of it.
+        """
+        return int((self.at(lag) < math.log(left)).sum())
+
+    def largest(self) -> Floats:
+        """The logarithm of each run's largest norm at any lag, ``(R,)``."""
+        return np.asarray(self.logarithms.max(1))
 
 
-def _rate(logarithms: Floats) -> float:
+def _line(logarithms: Floats) -> tuple[float, float]:
     lags = np.arange(1, len(logarithms) + 1)
     known = np.isfinite(logarithms)
     if known.sum() < 10:
-        return math.nan
-    return math.exp(np.polyfit(lags[known], logarithms[known], 1)[0])
+        return math.nan, math.nan
+    slope = np.polyfit(lags[known], logarithms[known], 1)[0]
+    return math.exp(slope), float(np.corrcoef(lags[known], logarithms[known])[0, 1] ** 2)
+
+
+def farthest_mark() -> int:
+    """The largest lag at which the experiment's sequences have a mark: as far as it must see."""
+    task = _experiment().task
+    return task.length[1] - 2 - task.t1[0]
 
 
 def at_initialization(seeds: int = SEEDS) -> dict[str, Reach]:
@@ -129,7 +145,8 @@ def after_training(folder: Path) -> tuple[dict[str, Reach], tuple[str, ...]]:
     found: dict[str, Reach] = {}
     for arm in arms.arms:
         fleet = Fleet([run.config for run in arm.runs.values()])
-        saved = [_parameters(run.folder) for run in arm.runs.values()]
+        shapes = {name: tuple(value.shape[1:]) for name, value in fleet.params.items()}
+        saved = [_parameters(run.folder, shapes) for run in arm.runs.values()]
         params = {
             name: torch.from_numpy(np.stack([own[name] for own in saved])) for name in fleet.params
         }
@@ -144,13 +161,18 @@ def after_training(folder: Path) -> tuple[dict[str, Reach], tuple[str, ...]]:
 
 
 def _arms(folder: Path) -> Found:
-    """The sweep's runs, an arm a model, of sequences as in the experiment."""
+    """The sweep's runs, an arm a model, all else equal, of sequences as in the experiment."""
     found = read_runs(folder)
     by_model = Counter(arm.settings["model"] for arm in found.arms)
+    first = found.arms[0]
     for arm in found.arms:
         model, config = arm.settings["model"], next(iter(arm.runs.values())).config
         if by_model[model] > 1:
             raise ConfigError([f"{folder}: its runs of {model} differ in more than the seed"])
+        for key in sorted(arm.settings.keys() | first.settings.keys()):
+            own, others = arm.settings.get(key), first.settings.get(key)
+            if own != others and (not key.startswith("model") or key == "model.hidden_size"):
+                raise ConfigError([f"{folder}: its models differ in {key}: {others} and {own}"])
         if config.norm.name != "none":
             raise ConfigError([f"{folder}: its runs have norm={config.norm.name}; must be none"])
         if (got := config.task) != (task := _experiment().task):
@@ -168,11 +190,14 @@ def _experiment() -> TrainConfig:
     return read(["experiment=gradient_reach"]).jobs[0].config
 
 
-def _parameters(folder: Path) -> dict[str, NDArray[np.float32]]:
+def _parameters(folder: Path, shapes: Mapping[str, Shape]) -> dict[str, NDArray[np.float32]]:
     try:
-        return read_parameters(folder)
+        params = read_parameters(folder)
     except (OSError, ValueError) as error:
         raise ConfigError([f"{folder}: its parameters can't be read: {error}"]) from error
+    if {name: value.shape for name, value in params.items()} != shapes:
+        raise ConfigError([f"{folder}: its parameters are not of its model"])
+    return params
 
 
 def _measure(fleet: Fleet, params: Params) -> dict[str, Reach]:
@@ -211,8 +236,8 @@ def draw_reach(states: Mapping[str, Mapping[str, Reach]], path: Path) -> None:
             )
             axes.plot(lags, middle, color=f"C{color}", label=reach.model)
             axes.fill_between(lags, low, high, color=f"C{color}", alpha=0.15, linewidth=0)
-        for level in (VANISHED, EXPLODED):
-            axes.axhline(math.log10(level), color="gray", linewidth=0.8, linestyle=":")
+        axes.axhline(0, color="gray", linewidth=0.8, linestyle=":")
+        axes.axvline(farthest_mark(), color="gray", linewidth=0.8, linestyle=":")
         trained = any(reach.trained for reach in found.values())
         axes.set(title=state, xlabel="lag T − t", ylim=(-16, 3) if trained else (-33, 3))
     panels[0].set_ylabel("log₁₀ ‖∂h[T]/∂h[t]‖, median and quartiles")

@@ -3,6 +3,7 @@
 A run is the unit of every test, since spikes of one run depend on each other.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,8 +55,8 @@ def preceded(curves: Curves, factor: float = FACTOR) -> Preceded:
     """
     exploded = explosions(curves.norms, factor=factor) & np.isfinite(curves.norms)
     soon_after = within(exploded, BEFORE)
-    window = curves.configs[0].spikes.window
-    watched = np.isfinite(running_median(curves.losses, window) + curves.losses)  # (n, R)
+    medians = running_median(curves.losses, curves.window)
+    watched = np.isfinite(medians + curves.losses)  # (n, R)
     begins = np.zeros_like(exploded)
     for run in range(begins.shape[1]):
         begins[[spike.start - 1 for spike in curves.spikes(run)], run] = True
@@ -70,49 +71,68 @@ def preceded(curves: Curves, factor: float = FACTOR) -> Preceded:
 
 @dataclass(frozen=True)
 class Thrown:
-    """Where the parameters are at the peaks of spikes.
+    """Where the parameters are at the peaks of spikes, seen from what stands for the optimum.
 
     Args:
-        spikes: how many there are.
-        above: how many of them exceed the initial loss.
-        farther: how many of those have parameters farther from the run's best than it began.
-        ratio: of both distances, a value for each of ``above``.
+        above: how many peaks exceed the initial loss, of runs whose distance could be told.
+        farther: at how many of these the parameters are farther off than at the start.
+        ratio: the median of both distances' ratio at these peaks.
+        anywhere: the share of all steps at which they are farther off than at the start.
     """
 
-    spikes: int
     above: int
     farther: int
-    ratio: Floats
+    ratio: float
+    anywhere: float
 
 
-def thrown(curves: Curves) -> Thrown:
-    """Compare the distance from the run's best parameters at each peak with that at the start.
+def thrown(curves: Curves, of_another: bool = False) -> Thrown:
+    """Compare the distance from the optimum at each peak, and at every step, with the start's.
+
+    What the optimum is nobody knows: the run's own best parameters lie on its own way, so that it
+    comes nearer to them whatever happens; another run's lie elsewhere.
 
     Args:
         curves: of R runs, with parameters.
+        of_another: take the best parameters of the run that ends with the least loss (its own the
+            second's) in the place of a run's own.
     """
     assert curves.params is not None
-    spikes, ratio = 0, []
-    for run, config in enumerate(curves.configs):
-        found, rows = curves.spikes(run), curves.params[:, run]
-        spikes += len(found)
-        best = rows[best_step(curves.losses[:, run], config.spikes.window) - 1]
-        start = np.linalg.norm(rows[0] - best)
-        ratio += [
-            float(np.linalg.norm(rows[spike.step - 1] - best) / start)
-            for spike in found
+    bests = [best_step(losses, curves.window) for losses in curves.losses.T]
+    order = np.argsort([np.inf if best is None else best[1] for best in bests])
+    ratios, above = [], []
+    for run in range(len(bests)):
+        source = int(order[1] if run == order[0] else order[0]) if of_another else run
+        best, rows = bests[source], curves.params[:, run]
+        if best is None or (source == run and best[0] == 1):
+            continue
+        optimum = curves.params[best[0] - 1, source]
+        distance = np.linalg.norm(rows - optimum, axis=1)  # (n,)
+        ratios.append(distance[np.isfinite(curves.losses[:, run])] / distance[0])
+        above += [
+            float(distance[spike.step - 1] / distance[0])
+            for spike in curves.spikes(run)
             if spike.above_initial
         ]
-    ratios = np.array(ratio)
-    return Thrown(spikes, len(ratios), int((ratios > 1).sum()), ratios)
+    peaks = np.array(above)
+    steps = np.concatenate(ratios) if ratios else np.zeros(0)
+    return Thrown(
+        above=len(peaks),
+        farther=int((peaks > 1).sum()),
+        ratio=float(np.median(peaks)) if len(peaks) else math.nan,
+        anywhere=float((steps > 1).mean()) if len(steps) else math.nan,
+    )
 
 
-def best_step(losses: Floats, window: int) -> int:
-    """The step amid the window of the least running median, counted from 1.
+def best_step(losses: Floats, window: int) -> tuple[int, float] | None:
+    """The step amid the window of the least running median, counted from 1, and that median.
 
     Args:
         losses: of every step, ``(n,)``.
         window: steps of the median.
     """
     medians = running_median(losses[:, None], window)[:, 0]
-    return max(int(np.nanargmin(medians)) - window // 2, 1)
+    if not np.isfinite(medians).any():
+        return None
+    place = int(np.nanargmin(medians))
+    return max(place - window // 2, 1), float(medians[place])

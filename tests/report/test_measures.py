@@ -101,6 +101,19 @@ def test_a_verdict_changes_with_its_data(tmp_path, with_clip, without, verdict, 
     assert (judged.setting, judged.finding) == ("clip=norm", finding)
 
 
+def test_a_cure_under_which_runs_diverge_is_none(tmp_path):
+    made = {
+        "clip=none": [result(spikes=8 + seed % 3) for seed in range(12)],
+        "clip=norm": [result(spikes=0, diverged_at=100)] * 12,
+    }
+    found = arms(tmp_path, made)
+    (compared,) = compare(references(found))
+    assert compared.spikes.value < 0
+    assert compared.verdict == "diverges"
+    claims = {claim.words: judged for claim, judged in judge(found, [compared])}
+    assert [each.finding for each in claims["We can clip the gradient"]] == [Finding.REFUTED]
+
+
 def test_only_seeds_that_both_have_are_compared(tmp_path):
     _, (compared,) = paired(tmp_path, [1, 2, 3], [5, 6, 7, 100, 100])
     assert (compared.seeds, compared.spikes.value) == (3, -4)

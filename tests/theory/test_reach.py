@@ -8,7 +8,14 @@ import pytest
 from hw2exp.config.problems import ConfigError
 from hw2exp.theory.answer import Verdict
 from hw2exp.theory.answers import vanishing
-from hw2exp.theory.reach import MODELS, Reach, after_training, at_initialization, draw_reach
+from hw2exp.theory.reach import (
+    MODELS,
+    Reach,
+    after_training,
+    at_initialization,
+    draw_reach,
+    farthest_mark,
+)
 
 LAGS = np.arange(1, 101)
 
@@ -18,42 +25,59 @@ def falling(rate, runs=64, noise=0.05, model="gated_rnn"):
     return Reach(model, LAGS * math.log(rate) + noise * rng.standard_normal((runs, len(LAGS))))
 
 
-def test_the_fitted_rate_is_that_of_a_geometric_fall():
-    np.testing.assert_allclose(falling(0.9, noise=0).rates(), 0.9)
-    np.testing.assert_allclose(falling(1.05).rates(), 1.05, atol=1e-3)
+def test_the_fitted_factor_is_that_of_a_geometric_fall():
+    factors, fits = falling(0.9, noise=0).lines()
+    np.testing.assert_allclose(factors, 0.9)
+    np.testing.assert_allclose(fits, 1)
+    np.testing.assert_allclose(falling(1.05).lines()[0], 1.05, atol=1e-3)
+
+
+def test_a_line_through_what_is_none_fits_badly():
+    bent = falling(0.9, noise=0)
+    bent.logarithms[:, 50:] = bent.logarithms[:, 49::-1]
+    assert (bent.lines()[1] < 0.1).all()
 
 
 def test_what_underflows_is_left_out_of_the_fit():
     reach = falling(0.5, runs=2, noise=0)
     reach.logarithms[0, 30:] = -np.inf
     reach.logarithms[1, 9:] = np.inf
-    np.testing.assert_allclose(reach.rates(), [0.5, np.nan])
+    np.testing.assert_allclose(reach.lines()[0], [0.5, np.nan])
 
 
-def test_vanished_and_exploded():
-    rates = [0.9, 0.94, 1.0, 1.02, 1.03]
-    logarithms = np.concatenate([falling(rate, 1, 0).logarithms for rate in rates])
-    reach = Reach("rnn", logarithms)
-    assert reach.vanished() == 1  # 0.94 ** 100 is 0.002
-    assert (reach.exploded(), reach.stayed()) == (1, 4)  # 1.02 ** 100 is 7.2
+def test_what_is_left_and_the_largest():
+    rates = [0.9, 0.94, 1.0, 1.02]
+    reach = Reach("rnn", np.concatenate([falling(rate, 1, 0).logarithms for rate in rates]))
+    assert [reach.vanished(100, left) for left in (1e-1, 1e-2, 1e-3)] == [2, 2, 1]
+    assert [reach.vanished(10, left) for left in (0.6, 0.5)] == [2, 1]
+    np.testing.assert_allclose(np.exp(reach.largest()), [0.9, 0.94, 1.0, 1.02**100])
+
+
+def test_the_farthest_mark_is_as_far_as_the_task_asks_to_see():
+    from hw2exp.task import TemporalOrder, X
+
+    task = TemporalOrder((100, 101), (40, 56), (70, 96))
+    symbols, _ = task.batch(np.arange(200, dtype=np.uint64), 1, 32)
+    marks = np.argwhere(symbols <= X + 1)[:, 2]  # X and Y are the first two
+    assert symbols.shape[2] - 1 - marks.min() == farthest_mark() == 59
 
 
 @pytest.mark.parametrize(
     ("rate", "others", "verdict"),
     [
-        (0.5, 0.9, Verdict.FALSE),
-        (0.99, 0.9, Verdict.CORRECTED),
-        (1.1, 0.9, Verdict.HOLDS),
-        (1.1, 1.1, Verdict.CORRECTED),
-        (0.9, 1.1, Verdict.FALSE),
+        (0.5, 0.9, Verdict.FALSE),  # smaller than theirs, and gone
+        (0.99, 0.9, Verdict.HOLDS),  # left, and larger
+        (0.99, 1.1, Verdict.CORRECTED),  # left, and smaller
+        (0.95, 0.9, Verdict.CORRECTED),  # left or not by what is taken for little; larger
+        (0.95, 0.95, Verdict.OPEN),
     ],
 )
 def test_the_verdict_follows_what_was_measured(rate, others, verdict):
     found = three(rate, others)
     decided, because = vanishing.decide({"at initialization": found, "after training": found})
     assert decided is verdict
-    vanished = found["gated_rnn"].vanished()
-    assert f"vanishes in {vanished} of 64 runs, {'more' if vanished else 'fewer'} than" in because
+    counts = ", ".join(str(found["gated_rnn"].vanished(59, left)) for left in (1e-1, 1e-2, 1e-3))
+    assert f"in {counts} of 64 runs" in because
 
 
 def three(rate, others, runs=64):
@@ -68,29 +92,28 @@ def test_half_of_the_answer_is_no_answer():
     decided, because = vanishing.decide({"at initialization": three(0.5, 0.9)})
     assert decided is Verdict.OPEN
     assert because.endswith("after training: not measured")
-    without = {"rnn": falling(0.9)}
-    states = {"at initialization": three(0.5, 0.9), "after training": without}
-    assert vanishing.decide(states)[0] is Verdict.OPEN
-    alone = {"gated_rnn": falling(0.9)}
+    alone = {"gated_rnn": falling(0.5)}
     decided, because = vanishing.decide({"at initialization": alone, "after training": alone})
     assert decided is Verdict.OPEN
-    assert "with neither rnn nor lstm to compare" in because
+    assert "there is neither rnn nor lstm to compare" in because
+    without = {"rnn": falling(0.9)}
+    assert vanishing.decide({"at initialization": without})[0] is Verdict.OPEN
 
 
 def test_a_few_runs_do_not_decide():
-    few = three(0.99, 0.9, runs=8)
-    few["gated_rnn"].logarithms[:2, -1] = -100
+    few = three(0.99, 0.99, runs=6)
+    few["gated_rnn"].logarithms[:2, 58] = -100
     decided, because = vanishing.decide({"at initialization": few, "after training": few})
     assert decided is Verdict.OPEN
-    assert "vanishes in 2 of 8 runs, too few runs to decide" in because
+    assert "can't be said to vanish or not (in 2, 2, 2 of 6 runs)" in because
 
 
 def test_at_initialization_every_model_is_measured():
     found = at_initialization(seeds=2)
     assert list(found) == [*MODELS, "lstm, c"]
     assert all(reach.logarithms.shape == (2, 100) for reach in found.values())
-    assert found["gated_rnn"].vanished() == 2
-    assert found["attn_rnn_inf"].vanished() == 0
+    assert found["gated_rnn"].vanished(100, 1e-3) == 2
+    assert found["attn_rnn_inf"].vanished(100, 1e-3) == 0
     assert all(reach.trained is None for reach in found.values())
 
 
@@ -113,7 +136,7 @@ def test_trained_networks_are_read_from_their_sweep(sweep):
     untrained = at_initialization(seeds=3)
     for name, reach in found.items():
         assert (reach.trained.solved, reach.trained.diverged) == (0, 0)
-        assert reach.vanished() == 3
+        assert reach.vanished(100, 1e-3) == 3
         assert (reach.logarithms != untrained[name].logarithms).all()
 
 
@@ -130,6 +153,11 @@ def test_trained_networks_are_read_from_their_sweep(sweep):
             "its parameters can't be read",
         ),
         (lambda folder: change_config(folder / "0", "lr: 0.003", "lr: 0.1"), "differ in more"),
+        (
+            lambda folder: [change_config(folder / k, "steps: 3", "steps: 4") for k in "012"],
+            "its models differ in steps: 4 and 3",
+        ),
+        (lambda folder: swap_parameters(folder / "0", folder / "3"), "are not of its model"),
     ],
 )
 def test_a_folder_that_cannot_serve_is_refused(sweep, tmp_path, damage, message):
@@ -159,6 +187,16 @@ def test_runs_of_another_task_are_refused(tmp_path):
     assert main([*words, "eval_batches=1", "plot=false"]) == 0
     with pytest.raises(ConfigError, match=r"have task\.length=\[7,9\] t1=\[1,3\] t2=\[4,6\]; must"):
         after_training(tmp_path)
+
+
+def swap_parameters(run, other):
+    """Another model's, with the digest that goes with them."""
+    import shutil
+
+    shutil.copy(other / "parameters.safetensors", run / "parameters.safetensors")
+    path = run / "result.json"
+    digest = json.loads((other / "result.json").read_text())["parameters_sha256"]
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"parameters_sha256": digest}))
 
 
 def change_config(run, old, new):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from hw2exp.config.command_line import read
-from hw2exp.theory.answer import Verdict
+from hw2exp.theory.answer import Verdict, decide
 from hw2exp.theory.answers import loss_curve
 from hw2exp.theory.curves import Curves, recomputed_losses, train_curves
 from hw2exp.theory.spike_causes import best_step, preceded, thrown
@@ -56,24 +56,80 @@ def test_chance_is_that_of_the_steps_at_which_a_spike_could_begin():
     np.testing.assert_allclose(preceded(curves).base, 15 / (350 - 25))
 
 
-def test_where_the_parameters_are_thrown():
+def wandering():
+    """Parameters that start 3 from the run's own best, and 3 from another's on the other side."""
     params = np.zeros((STEPS, RUNS, 2), np.float32)
-    params[:50, :, 0] = 3.0  # the start is 3 from the best
+    params[:50, :, 0] = 3.0
     params[100 - 1, :, 0] = 6.0
     params[200 - 1, :, 0] = 1.5
     params[300 - 1, :, 0] = 12.0
     curves = made(params=params)
     curves.losses[:50] = 1.4
     curves.losses[199] = 1.2  # a spike below the initial loss
-    found = thrown(curves)
-    assert (found.spikes, found.above, found.farther) == (3 * RUNS, 2 * RUNS, 2 * RUNS)
-    assert sorted(set(found.ratio.tolist())) == [2.0, 4.0]
+    return curves
+
+
+def test_where_the_parameters_are_thrown():
+    found = thrown(wandering())
+    assert (found.above, found.farther, found.ratio) == (2 * RUNS, 2 * RUNS, 3.0)
+    assert found.anywhere == pytest.approx(2 / STEPS)
+
+
+def test_seen_from_another_runs_best():
+    curves = wandering()
+    curves.params[60:, 0, 0] += 6.0  # run 0 ends elsewhere,
+    curves.losses[50:, 0] -= 0.2  # and best
+    found = thrown(curves, of_another=True)
+    # from 6: the start is 3 off, the peaks at 6 and 12 are 0 and 6, the rest is 6
+    others = 2 * (RUNS - 1)
+    assert found.above == others + 2
+    assert found.farther == RUNS - 1 + 2
+    assert found.anywhere > 0.8
+
+
+def test_a_run_that_diverged_at_once_has_no_distance():
+    curves = wandering()
+    curves.losses[1:, 0] = np.nan
+    curves.norms[1:, 0] = np.nan
+    assert best_step(curves.losses[:, 0], 51) is None
+    assert thrown(curves).above == 2 * (RUNS - 1)
+    assert thrown(curves, of_another=True).above == 2 * (RUNS - 1)
+    assert curves.diverged() == 1
+    assert curves.spikes_per_1000()[0] == 0
 
 
 def test_the_best_step_lies_amid_the_best_window():
     losses = np.ones(300)
     losses[120:180] = 0.1
-    assert 120 < best_step(losses, 51) < 180
+    step, loss = best_step(losses, 51)
+    assert 120 < step < 180
+    assert loss == 0.1
+
+
+def test_spikes_are_counted_by_the_steps_that_were_made():
+    curves = made()
+    np.testing.assert_allclose(curves.spikes_per_1000(), 3 / STEPS * 1_000)
+    curves.losses[250:] = np.nan
+    np.testing.assert_allclose(curves.spikes_per_1000(), 2 / 250 * 1_000)
+
+
+@pytest.mark.parametrize(
+    ("change", "pvalue", "more_diverged", "effect"),
+    [
+        (-2, 0.01, 0, "fewer"),
+        (-2, 0.01, 1, "diverges"),
+        (2, 0.01, -1, "more"),
+        (-2, 0.2, 0, "undecided"),
+    ],
+)
+def test_what_a_cure_does(change, pvalue, more_diverged, effect):
+    assert loss_curve.effect(change, pvalue, more_diverged) == effect
+
+
+def test_of_one_run_with_spikes_nothing_can_be_said():
+    curves = made(exploded_before=1)
+    curves.losses[:, 1:] = 0.5
+    assert preceded(curves).pvalue() == 1
 
 
 def test_curves_are_those_of_the_runs():
@@ -106,8 +162,11 @@ def test_a_run_that_diverges_is_nan_from_then_on():
     [
         ([True, True], Verdict.HOLDS),
         ([True, False], Verdict.CORRECTED),
+        ([True, None], Verdict.CORRECTED),
         ([False, False], Verdict.FALSE),
+        ([False, None], Verdict.OPEN),
+        ([], Verdict.OPEN),
     ],
 )
 def test_the_verdict_of_several_settings(found, verdict):
-    assert loss_curve.verdict(dict(zip("ab", found, strict=True))) is verdict
+    assert decide(found) is verdict

@@ -50,7 +50,7 @@ def a() -> Answer:
             ),
             Check("its arrows carry the cell's matrices, misses", len(missing), 0),
         ],
-        Verdict.HOLDS,
+        judge(deviation(pairs) < 1e-10, Verdict.FALSE),
         "what is drawn computes h[t]",
         ["matrices on the arrows: " + ", ".join(sorted(figure_2(2).matrices()))],
         figures={"attn_rnn.svg": partial(draw, figure_2(2))},
@@ -78,11 +78,13 @@ def b() -> Answer:
 
 def c() -> Answer:
     """AttentionRNN(k)."""
-    pairs, first = Pairs(), []
+    pairs, first = Pairs(), Pairs()
     for lags, params, x, _ in _cases():
         steps = attention_rnn.run(params, x, lags)
-        pairs += zip([s.after for s in steps], states(_cell(lags), params, x), strict=True)
-        first.append(float(steps[0].scores[1:].abs().max()))
+        trained = states(_cell(lags), params, x)
+        pairs += zip([s.after for s in steps], trained, strict=True)
+        share = torch.sigmoid(steps[0].scores[0] - math.log(lags))  # e^w_0 / (e^w_0 + k)
+        first.append((share * steps[0].values[0], trained[0]))
     return Answer(
         "1.2.2 (c)",
         "AttentionRNN(k)",
@@ -94,9 +96,9 @@ def c() -> Answer:
                 f"the definition = the cell that trains, k = 1, 2, 4, {STEPS} steps",
                 deviation(pairs),
             ),
-            Check("scores of states before the first", max(first), 0),
+            Check("h[1] = v_0 e^{w_0} / (e^{w_0} + k) of the cell that trains", deviation(first)),
         ],
-        Verdict.HOLDS,
+        judge(deviation(pairs) < 1e-10, Verdict.FALSE),
         "the cell that trains computes a state's scores and values once, when it is made",
     )
 
@@ -122,7 +124,7 @@ def d() -> Answer:
                 deviation(pairs),
             )
         ],
-        Verdict.HOLDS,
+        judge(of.input_size == of.hidden_size, Verdict.CORRECTED),
         f"Q h and Q x as they stand need n = m; here n = {of.input_size}, m = {of.hidden_size}",
     )
 
@@ -148,8 +150,9 @@ def e() -> Answer:
         "a_1 V_1 + a_1 (v_1 − h[t]) (k_1ᵀ Q_1 + q_1ᵀ K_1); for any lag i likewise",
         [Check("closed form = torch's Jacobian, every lag of k = 1, 2, 4", deviation(pairs))],
         judge(max(apart) < 1e-10, Verdict.FALSE),
-        "it differentiates w_1/Σw, not e^{w_1}/Σe^w: it explodes where Σw is near 0, and does not "
-        "vanish where a_1 does",
+        "it differentiates w_1/Σw, not e^{w_1}/Σe^w: it explodes where Σw is near 0, and falls "
+        "only as 1/Σw where a_1 vanishes. (It also adds a column to a row, Q_1ᵀk_1 + q_1ᵀK_1, "
+        "which was read as k_1ᵀQ_1 + q_1ᵀK_1)",
         [
             "its relative error in random cases: " + ", ".join(f"{error:.2g}" for error in apart),
             example,

@@ -179,11 +179,13 @@ def c_iv() -> Answer:
     return Answer(
         "1.1 (c) (iv)",
         "∂ℓ/∂W",
-        "∈ R^{1×15}, [0, i] = Σ_n ∂ℓ/∂f[0, n] x[i // 3, i % 3 + 2n]",
+        "∈ R^{1×15}, [0, i] = Σ_n ∂ℓ/∂f[0, n] x[i // 3, i % 3 + 2n]; like (i) a sum from 0 to 2 "
+        "with an index a + 2b, of another total dimension",
         "∂ℓ/∂W[o, m, n] = Σ_i ∂ℓ/∂f[o, i] x[m, S i + n]",
         [Check(f"closed form = autograd, {CASES} random sizes and strides", deviation(pairs))],
         judge(deviation([(literal, right.flatten())]) < 1e-12, Verdict.FALSE),
-        "as it is written it is ∂ℓ/∂f · ∂f/∂W, with the ∂f/∂W that is right, not that of (ii)",
+        "as it is written it is ∂ℓ/∂f · ∂f/∂W, with the ∂f/∂W that is right, not that of (ii). The "
+        "comparison with (i) leaves out its second sum, over m from 0 to 4",
     )
 
 

@@ -1,5 +1,6 @@
 """How far two results are apart."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -11,20 +12,31 @@ DTYPE = torch.float64
 Pairs = list[tuple[Tensor, Tensor]]
 
 
+def worst(values: Iterable[float]) -> float:
+    """The largest; NaN if any is, or if there are none: what was not compared has not passed.
+
+    Args:
+        values: deviations.
+    """
+    known = list(values)
+    return max(known) if known and not any(map(math.isnan, known)) else math.nan
+
+
 def deviation(pairs: Iterable[tuple[Tensor, Tensor]]) -> float:
-    """The largest difference, relative where numbers exceed 1; NaN if a pair's shapes differ.
+    """The largest difference, relative where numbers exceed 1.
+
+    NaN if one is, if a pair's shapes differ, or if there are no pairs.
 
     Args:
         pairs: of tensors that should be equal.
     """
-    largest = 0.0
-    for mine, other in pairs:
-        if mine.shape != other.shape:
-            return float("nan")
-        difference = float((mine - other).abs().max()) / max(1.0, float(other.abs().max()))
-        if not difference <= largest:  # so that NaN stays
-            largest = difference
-    return largest
+    return worst(_difference(mine, other) for mine, other in pairs)
+
+
+def _difference(mine: Tensor, other: Tensor) -> float:
+    if mine.shape != other.shape:
+        return math.nan
+    return float((mine - other).abs().max()) / max(1.0, float(other.abs().max()))
 
 
 def jacobians(function: Callable[..., Tensor], inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:

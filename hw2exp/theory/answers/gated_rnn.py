@@ -44,7 +44,7 @@ def a() -> Answer:
             Check("the diagram, run = the cell that trains", deviation(pairs)),
             Check("its arrows carry the cell's matrices, misses", len(missing), 0),
         ],
-        Verdict.HOLDS,
+        judge(deviation(pairs) < 1e-10, Verdict.FALSE),
         "what is drawn computes h[t]",
         ["matrices on the arrows: " + ", ".join(sorted(diagram.matrices()))],
         figures={"gated_rnn.svg": partial(draw, figure_1())},
@@ -53,15 +53,19 @@ def a() -> Answer:
 
 def b() -> Answer:
     """The size of the gate."""
-    params, x, h = next(_cases())
-    c = gated_rnn.step(params, x[0], h[0]).gate
-    judged = torch.sigmoid(params["W_c"] @ x[0] + params["W_h"] @ h[0])
+    pairs = []
+    for params, x, h in _cases():
+        c = gated_rnn.step(params, x[0], h[0]).gate
+        candidate = params["W_x"] @ x[0]
+        # What share of h[t-1] the cell that trains keeps: its equation, solved for the gate.
+        kept = (_bench_step(params, x, h) - candidate) / (h[0] - candidate)
+        pairs.append((c, kept))
     return Answer(
         "1.2.1 (b)",
         "The size of c[t]",
         "c[t] ∈ R^m",
         "c[t] ∈ (0, 1)^m, m the size of h[t]",
-        [Check("c[t] of the closed form = σ(W_c x[t] + W_h h[t−1])", deviation([(c, judged)]))],
+        [Check("c[t] = the share of h[t−1] that the cell that trains keeps", deviation(pairs))],
         judge(c.shape == h[0].shape and bool(((c > 0) & (c < 1)).all()), Verdict.FALSE),
         "it multiplies h[t−1] element by element",
         [f"m = {HIDDEN}: c[t] has {len(c)} elements, from {c.min():.3f} to {c.max():.3f}"],
@@ -87,7 +91,7 @@ def c() -> Answer:
     return Answer(
         "1.2.1 (c)",
         "∂ℓ/∂W_x from ∂ℓ/∂h[t], and what goes in on the way forward and back",
-        "∂ℓ/∂W_x = ((1 − c[t]) ⊙ ∂ℓ/∂h[t]) x[t]ᵀ ∈ R^{m×n}",
+        "∂ℓ/∂W_x = ((1 − c[t]) ⊙ ∂ℓ/∂h[t]) x[t]ᵀ ∈ R^{m×n}; forward and backward part take x and h",
         "∂ℓ/∂W_x = Σ_t ((1 − c[t]) ⊙ δ[t]) x[t]ᵀ\n"
         "∂ℓ/∂W_c = Σ_t ζ[t] x[t]ᵀ, ∂ℓ/∂W_h = Σ_t ζ[t] h[t−1]ᵀ\n"
         "∂ℓ/∂x[t] = W_xᵀ((1 − c[t]) ⊙ δ[t]) + W_cᵀ ζ[t]\n"
@@ -102,7 +106,8 @@ def c() -> Answer:
         ],
         judge(written < 1e-10, Verdict.CORRECTED),
         f"it is one step's part; of the gradient over {STEPS} steps the last step's part alone "
-        f"misses up to {100 * written:.0f} %",
+        f"misses up to {100 * written:.0f} %. Both parts do take x[t] and h[t−1], the backward one "
+        "c[t] and δ[t] as well",
     )
 
 
