@@ -1,6 +1,7 @@
 """The command ``python -m hw2exp.theory``: the write-up's answers, worked out and checked."""
 
 import argparse
+import os
 import signal
 import sys
 import time
@@ -79,7 +80,7 @@ def _show(part: str, runs: Path | None, figures: Path | None) -> "Answer":
     waiting = console.status(f"working out {part}{once}")
     with waiting if console.is_terminal else one_thread(), one_thread():
         found = answer(part, runs)
-    width = console.width if console.is_terminal else 100
+    width = console.width if console.is_terminal or "COLUMNS" in os.environ else 100
     say(text_of(found, width, console.is_terminal and not console.no_color))
     for name, draw in found.figures.items() if figures is not None else ():
         assert figures is not None

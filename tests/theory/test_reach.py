@@ -88,6 +88,13 @@ def three(rate, others, runs=64):
     }
 
 
+def test_few_runs_have_no_interval():
+    lines = vanishing.table("after training", {"gated_rnn": falling(0.9, runs=4)})
+    assert lines[-1].split()[:3] == ["gated_rnn", "0.900", "1.0"]
+    lines = vanishing.table("after training", {"gated_rnn": falling(0.9)})
+    assert lines[-1].split()[1:4] == ["0.900", "[0.900,", "0.900]"]
+
+
 def test_half_of_the_answer_is_no_answer():
     decided, because = vanishing.decide({"at initialization": three(0.5, 0.9)})
     assert decided is Verdict.OPEN

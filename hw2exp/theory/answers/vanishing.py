@@ -112,7 +112,8 @@ def table(state: str, found: Mapping[str, Reach]) -> list[str]:
 def _row(reach: Reach, far: int) -> str:
     factors, fits = reach.lines()
     factor = median(factors[np.isfinite(factors)])
-    rate = f"{factor.value:.3f} [{factor.low:.3f}, {factor.high:.3f}]"
+    interval = f" [{factor.low:.3f}, {factor.high:.3f}]" if np.isfinite(factor.low) else ""
+    rate = f"{factor.value:.3f}{interval}"
     fit = f"{np.nanmedian(fits):.2f}".replace("0.", ".").replace("1.00", "1.0")
     runs = len(reach.logarithms)
     vanished = f"{reach.vanished(far, VANISHED[-1])}/{runs}"
