@@ -33,3 +33,8 @@ def test_an_installed_copy_runs_from_anywhere(tmp_path):
     )  # fmt: skip
     records = (tmp_path / "sweep/1/.hydra/hydra.yaml").read_text()
     assert "hw2exp_fleet_launcher" in records
+    subprocess.run(
+        [sys.executable, "-m", "hw2exp.report", "sweep"],
+        cwd=tmp_path, env=environment, capture_output=True, check=True,
+    )  # fmt: skip
+    assert "2 runs in 1 arm" in (tmp_path / "sweep/report/report.html").read_text()

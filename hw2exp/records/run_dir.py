@@ -54,6 +54,17 @@ class RunResult:
     seconds: float
     versions: Mapping[str, str]
 
+    def final_or(self, name: str, worst: float) -> float:
+        """A final value; the worst there is if it is unknown, or the run diverged.
+
+        Args:
+            name: a key of ``final``.
+            worst: what that is.
+        """
+        value = self.final[name]
+        unknown = value is None or math.isnan(value) or self.diverged_at is not None
+        return worst if unknown or value is None else value
+
     def write(self, folder: Path) -> None:
         """Write ``result.json``: whole, or not at all.
 

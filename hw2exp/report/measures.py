@@ -63,7 +63,7 @@ def measure(arm: Arm) -> ArmMeasures:
         [_watched_until(run) for run in arm.runs.values()],
         [result.solved_at is not None for result in results],
     )
-    losses = [final_loss(result) for result in results]
+    losses = [result.final_or("test_loss", math.inf) for result in results]
     return ArmMeasures(
         arm,
         diverged=share(sum(r.diverged_at is not None for r in results), len(results)),
@@ -75,17 +75,6 @@ def measure(arm: Arm) -> ArmMeasures:
         test_loss=median(losses),
         test_loss_mean=interquartile_mean(losses),
     )
-
-
-def final_loss(result: RunResult) -> float:
-    """A run's last test loss; infinite if it diverged.
-
-    Args:
-        result: of the run.
-    """
-    value = result.final["test_loss"]
-    unknown = value is None or math.isnan(value) or result.diverged_at is not None
-    return math.inf if unknown or value is None else value
 
 
 def spikes_per_1000(result: RunResult) -> float:

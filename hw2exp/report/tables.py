@@ -1,11 +1,12 @@
 """The report's tables as frames: a row a run, an arm, a comparison."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hw2exp.records.runs import Arm
-from hw2exp.report.measures import ArmMeasures, Comparison, final_loss, spikes_per_1000
+from hw2exp.report.measures import ArmMeasures, Comparison, spikes_per_1000
 from hw2exp.statistics import Estimate
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def runs_table(arms: Sequence[Arm]) -> "polars.DataFrame":
                     "diverged_at": result.diverged_at,
                     "solved_at": result.solved_at,
                     "initial_loss": result.initial["loss"],
-                    "final_test_loss": final_loss(result),
+                    "final_test_loss": result.final_or("test_loss", math.inf),
                     "final_test_accuracy": result.final["test_accuracy"],
                     "spikes": len(result.spikes),
                     "spikes_above_initial": sum(s["above_initial"] for s in result.spikes),

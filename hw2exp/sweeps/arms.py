@@ -79,9 +79,9 @@ def _row(outcomes: Sequence[Outcome], quartiles: bool) -> dict[str, str]:
         "diverged": str(sum(result.diverged_at is not None for result in results)),
         "missing": str(len(outcomes) - len(results)),
         "test loss": _median(
-            [_final(result, "test_loss", np.inf) for result in results], quartiles
+            [result.final_or("test_loss", np.inf) for result in results], quartiles
         ),
-        "accuracy": _median([_final(result, "test_accuracy", 0) for result in results], quartiles),
+        "accuracy": _median([result.final_or("test_accuracy", 0) for result in results], quartiles),
         "spikes": _median([float(len(result.spikes)) for result in results], quartiles),
     }
 
@@ -93,13 +93,6 @@ def ended(outcome: Outcome) -> TypeGuard[RunResult]:
         outcome: what became of it.
     """
     return isinstance(outcome, RunResult) and outcome.status != "interrupted"
-
-
-def _final(result: RunResult, name: str, worst: float) -> float:
-    """A final value; the worst there is for a run that diverged."""
-    value = result.final[name]
-    unknown = value is None or np.isnan(value) or result.diverged_at is not None
-    return worst if unknown or value is None else value
 
 
 def print_sweep(jobs: Sequence[Overrides], outcomes: Sequence[Outcome], folder: Path) -> None:

@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -77,19 +78,25 @@ def _show(part: str, runs: Path | None, figures: Path | None) -> "Answer":
 
     console = Console(highlight=False)
     once = "" if compiled_before() else "; compiling kernels, once for this machine"
-    waiting = console.status(f"working out {part}{once}")
-    with waiting if console.is_terminal else one_thread(), one_thread():
+    waiting = console.status(f"working out {part}{once}") if console.is_terminal else nullcontext()
+    with waiting, one_thread():
         found = answer(part, runs)
     width = console.width if console.is_terminal or "COLUMNS" in os.environ else 100
     say(text_of(found, width, console.is_terminal and not console.no_color))
-    for name, draw in found.figures.items() if figures is not None else ():
-        assert figures is not None
-        try:
-            draw(figures / name)
-        except OSError as error:
-            raise ConfigError([f"--figures {figures / name}: {error.strerror}"]) from error
-        say(f"drawn: {figures / name}\n")
+    if figures is not None:
+        _draw(found, figures)
     return found
+
+
+def _draw(found: "Answer", folder: Path) -> None:
+    from hw2exp.terminal import say
+
+    for name, draw in found.figures.items():
+        try:
+            draw(folder / name)
+        except OSError as error:
+            raise ConfigError([f"--figures {folder / name}: {error.strerror}"]) from error
+        say(f"drawn: {folder / name}\n")
 
 
 def _folder(option: str, word: str, make: bool = False) -> Path:

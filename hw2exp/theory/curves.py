@@ -11,6 +11,7 @@ from hw2exp.config.command_line import read
 from hw2exp.config.schema import TrainConfig
 from hw2exp.diagnostics.spikes import Spike, find_spikes
 from hw2exp.fleet import Fleet
+from hw2exp.task import TRAIN
 from hw2exp.training import Measured, Tested, train
 
 Floats = NDArray[np.float64]
@@ -111,8 +112,6 @@ def recomputed_losses(curves: Curves, step: int) -> Floats:
         curves: with parameters.
         step: counted from 1; no run has diverged by then.
     """
-    from hw2exp.task import TRAIN
-
     assert curves.params is not None
     fleet = Fleet([c.model_copy(update={"closed_form": False}) for c in curves.configs])
     rows = torch.from_numpy(curves.params[step - 1])  # (R, P)

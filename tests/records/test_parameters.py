@@ -38,6 +38,13 @@ def test_the_final_parameters_of_a_run_are_kept(folder):
     assert parameters_sha256(read_parameters(folder)) == parameters_sha256(params)
 
 
+def test_parameters_of_another_kind_are_refused(folder):
+    params = read_parameters(folder)
+    write_parameters(folder, {name: value.astype(np.float64) for name, value in params.items()})
+    with pytest.raises(ValueError, match="is not of float32"):
+        read_parameters(folder)
+
+
 def test_damaged_or_foreign_parameters_are_refused(folder):
     path = folder / PARAMETERS
     whole = path.read_bytes()

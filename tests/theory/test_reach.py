@@ -95,6 +95,13 @@ def test_few_runs_have_no_interval():
     assert lines[-1].split()[1:4] == ["0.900", "[0.900,", "0.900]"]
 
 
+def test_where_nothing_is_left_at_all_there_is_no_line():
+    gone = falling(0.9)
+    gone.logarithms[:] = -np.inf
+    lines = vanishing.table("after training", {"gated_rnn": gone})
+    assert lines[-1].split() == ["gated_rnn", "none", "–", "10^-inf", "64/64", "10^-inf"]
+
+
 def test_half_of_the_answer_is_no_answer():
     decided, because = vanishing.decide({"at initialization": three(0.5, 0.9)})
     assert decided is Verdict.OPEN

@@ -13,16 +13,16 @@ from hw2exp.theory import attention_rnn
 from hw2exp.theory.answer import Answer, Check, Verdict, judge
 from hw2exp.theory.answers.cells import (
     HIDDEN,
-    NO_NORM,
     STEPS,
+    attention_step,
     cell,
     random_sequence,
     random_weights,
     states,
-    unrolled,
+    total_derivatives,
 )
 from hw2exp.theory.answers.compiled import compiled_gradients
-from hw2exp.theory.answers.deviation import Pairs, deviation, jacobians, leaves
+from hw2exp.theory.answers.deviation import Pairs, deviation, jacobians, leaves, worst
 from hw2exp.theory.diagram import attention_rnn as figure_2
 from hw2exp.theory.drawing import draw
 
@@ -37,7 +37,7 @@ def a() -> Answer:
         diagram = figure_2(lags)
         missing |= diagram.matrices() ^ set(_cell(lags).weights())
         sources = {"s_0": x[0]} | {f"s_{i}": h[i - 1] for i in range(1, lags + 1)}
-        pairs.append((diagram.run(params, sources), _bench_step(lags, params, x[0], h)))
+        pairs.append((diagram.run(params, sources), attention_step(lags, params, x[0], h)))
     return Answer(
         "1.2.2 (a)",
         "A diagram of AttentionRNN(2)",
@@ -135,7 +135,7 @@ def e() -> Answer:
     for lags, params, x, h in _cases():
         now = attention_rnn.step(params, [x[0], *h[:lags]])
         judged = jacobians(
-            lambda *h, lags=lags, p=params, x=x: _bench_step(lags, p, x[0], list(h)), h[:lags]
+            lambda *h, lags=lags, p=params, x=x: attention_step(lags, p, x[0], list(h)), h[:lags]
         )
         for lag in range(1, lags + 1):
             pairs.append((attention_rnn.state_jacobian(params, now, lag), judged[lag - 1]))
@@ -149,7 +149,7 @@ def e() -> Answer:
         "(v_1/Σw − Σ w v/(Σw)²)(Q_1ᵀ k_1 + q_1ᵀ K_1) + a_1 V_1",
         "a_1 V_1 + a_1 (v_1 − h[t]) (k_1ᵀ Q_1 + q_1ᵀ K_1); for any lag i likewise",
         [Check("closed form = torch's Jacobian, every lag of k = 1, 2, 4", deviation(pairs))],
-        judge(max(apart) < 1e-10, Verdict.FALSE),
+        judge(worst(apart) < 1e-10, Verdict.FALSE),
         "it differentiates w_1/Σw, not e^{w_1}/Σe^w: it explodes where Σw is near 0, and falls "
         "only as 1/Σw where a_1 vanishes. (It also adds a column to a row, Q_1ᵀk_1 + q_1ᵀK_1, "
         "which was read as k_1ᵀQ_1 + q_1ᵀK_1)",
@@ -167,7 +167,7 @@ def f() -> Answer:
     for lags, params, x, _ in _cases():
         steps = attention_rnn.run(params, x, lags)
         own = random_sequence(9, HIDDEN)
-        judged = _total_derivatives(_cell(lags), params, x, own)
+        judged = total_derivatives(_cell(lags), params, x, own)
         pairs += zip(attention_rnn.backward(params, steps, own, lags), judged, strict=True)
         only_sum = [total - mine for total, mine in zip(judged, own, strict=True)]
         written.append(deviation([(a, b) for a, b in zip(only_sum, judged, strict=True)]))
@@ -185,9 +185,9 @@ def f() -> Answer:
             Check("the matrices' gradients from it = autograd", deviation(gradients)),
             Check("the same = the compiled pass that trains", deviation(compiled)),
         ],
-        judge(max(written) < 1e-10, Verdict.CORRECTED),
+        judge(worst(written) < 1e-10, Verdict.CORRECTED),
         "right for a loss that does not read h[T] itself; one that does adds its own term, here "
-        f"up to {max(written):.3g}; and in AttentionRNN(k) the sum stops at t = T + k",
+        f"up to {worst(written):.3g}; and in AttentionRNN(k) the sum stops at t = T + k",
     )
 
 
@@ -203,21 +203,6 @@ def _cases() -> Iterator[tuple[int, Params, list[Tensor], list[Tensor]]]:
             yield lags, params, random_sequence(100 + seed), random_sequence(200 + seed, HIDDEN)
 
 
-def _bench_step(lags: int, params: Params, x: Tensor, h: list[Tensor]) -> Tensor:
-    """One step from any states, by the definition that the bench trains."""
-    of = _cell(lags)
-    fleet = of.prepare({name: value[None] for name, value in params.items()})
-    inputs = tuple(term[:, 0] for term in of.project(fleet, x[None, None, None], NO_NORM))
-    carry: tuple[Tensor, ...] = ()
-    for state in h[:lags]:
-        # What the step that made this state hands on.
-        qkv = (fleet["QKV_lags"] @ state).view(1, 1, 3, lags, HIDDEN)
-        q, k, v = qkv.unbind(2)
-        carry += ((q * k).sum(-1), v)
-    after: Tensor = of.step(fleet, inputs, carry, NO_NORM)[0]
-    return after[0, 0]
-
-
 def _example_of_e() -> tuple[str, str]:
     params, x, h = random_weights(_cell(2), 0), random_sequence(100), random_sequence(200, HIDDEN)
     now = attention_rnn.step(params, [x[0], *h[:2]])
@@ -230,21 +215,13 @@ def _example_of_e() -> tuple[str, str]:
     )
 
 
-def _total_derivatives(
-    of: Cell, params: Params, x: list[Tensor], own: list[Tensor]
-) -> tuple[Tensor, ...]:
-    """∂ℓ/∂h[t] for ℓ = Σ_t own[t]ᵀ h[t], by autograd."""
-    h = unrolled(of, leaves(params), x)
-    return tuple(d[0, 0] for d in torch.autograd.grad(h, h, [o[None, None] for o in own]))
-
-
 def _endless_totals() -> list[tuple[Tensor, Tensor]]:
     of, pairs = cell("model=attn_rnn_inf"), Pairs()
     for seed in range(CASES):
         params, x, own = random_weights(of, seed), random_sequence(seed), random_sequence(9, HIDDEN)
         steps = attention_rnn.run_endless(params, x)
         mine = attention_rnn.backward(attention_rnn.shared(params, STEPS), steps, own)
-        pairs += zip(mine, _total_derivatives(of, params, x, own), strict=True)
+        pairs += zip(mine, total_derivatives(of, params, x, own), strict=True)
     return pairs
 
 

@@ -11,7 +11,7 @@ from hw2exp.models import CELLS
 from hw2exp.models.cell import Cell, unroll
 from hw2exp.stabilizers.norm import NoNorm
 from hw2exp.task import PAD
-from hw2exp.theory.answers.deviation import DTYPE
+from hw2exp.theory.answers.deviation import DTYPE, leaves
 
 HIDDEN, STEPS = 6, 7
 """Sizes of the examples: m, and the length of a sequence."""
@@ -74,6 +74,57 @@ def states(of: Cell, params: Params, x: list[Tensor]) -> list[Tensor]:
         x: the inputs.
     """
     return [h[0, 0] for h in unrolled(of, params, x)]
+
+
+def gated_step(params: Params, x: Tensor, h: Tensor) -> Tensor:
+    """One step of the gated RNN that trains, from any state, ``(H,)``.
+
+    Args:
+        params: its matrices.
+        x: the input, ``(I,)``.
+        h: the state before, ``(H,)``.
+    """
+    of = cell("model=gated_rnn")
+    fleet = {name: value[None] for name, value in params.items()}
+    inputs = tuple(term[:, 0] for term in of.project(fleet, x[None, None, None], NO_NORM))
+    after: Tensor = of.step(fleet, inputs, (h[None, None],), NO_NORM)[0]
+    return after[0, 0]
+
+
+def attention_step(lags: int, params: Params, x: Tensor, h: list[Tensor]) -> Tensor:
+    """One step of the AttentionRNN(k) that trains, from any states, ``(H,)``.
+
+    Args:
+        lags: k.
+        params: its matrices.
+        x: the input, ``(I,)``.
+        h: the states before, h[t-1] first; k at least, each ``(H,)``.
+    """
+    of = cell("model=attn_rnn", f"model.lags={lags}")
+    fleet = of.prepare({name: value[None] for name, value in params.items()})
+    inputs = tuple(term[:, 0] for term in of.project(fleet, x[None, None, None], NO_NORM))
+    carry: tuple[Tensor, ...] = ()
+    for state in h[:lags]:
+        # What the step that made this state hands on.
+        q, k, v = (fleet["QKV_lags"] @ state).view(1, 1, 3, lags, HIDDEN).unbind(2)
+        carry += ((q * k).sum(-1), v)
+    after: Tensor = of.step(fleet, inputs, carry, NO_NORM)[0]
+    return after[0, 0]
+
+
+def total_derivatives(
+    of: Cell, params: Params, x: list[Tensor], own: list[Tensor]
+) -> tuple[Tensor, ...]:
+    """∂ℓ/∂h[t] for ℓ = Σ_t own[t]ᵀ h[t], by autograd, each ``(H,)``.
+
+    Args:
+        of: the cell.
+        params: its matrices.
+        x: the inputs.
+        own: what the loss takes of each state, each ``(H,)``.
+    """
+    h = unrolled(of, leaves(params), x)
+    return tuple(d[0, 0] for d in torch.autograd.grad(h, h, [o[None, None] for o in own]))
 
 
 NO_NORM = NoNorm().forward({}, {}, {}, training=False)

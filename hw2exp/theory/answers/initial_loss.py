@@ -21,11 +21,8 @@ EACH = 16
 def d() -> Answer:
     """ln 4 and 0.25."""
     loss, accuracy = zero_readout()
-    numbers, around, far = (
-        ["loss: median [99 %], least to largest; accuracy: mean ± deviation"],
-        True,
-        0,
-    )
+    numbers = ["loss: median [99 %], least to largest; accuracy: mean ± deviation"]
+    around, far = True, 0
     for model in MODELS:
         losses, accuracies = initial_values(model)
         low, middle, high = np.quantile(losses, [0.005, 0.5, 0.995])

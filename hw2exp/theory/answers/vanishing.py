@@ -111,10 +111,13 @@ def table(state: str, found: Mapping[str, Reach]) -> list[str]:
 
 def _row(reach: Reach, far: int) -> str:
     factors, fits = reach.lines()
-    factor = median(factors[np.isfinite(factors)])
+    known = np.isfinite(factors)
+    factor = median(factors[known])
     interval = f" [{factor.low:.3f}, {factor.high:.3f}]" if np.isfinite(factor.low) else ""
-    rate = f"{factor.value:.3f}{interval}"
-    fit = f"{np.nanmedian(fits):.2f}".replace("0.", ".").replace("1.00", "1.0")
+    rate, fit = "none", "–"
+    if known.any():
+        rate = f"{factor.value:.3f}{interval}"
+        fit = f"{np.median(fits[known]):.2f}".replace("0.", ".").replace("1.00", "1.0")
     runs = len(reach.logarithms)
     vanished = f"{reach.vanished(far, VANISHED[-1])}/{runs}"
     solved = f" {reach.trained.solved:>5}" if reach.trained else ""
@@ -168,17 +171,14 @@ def _exploding(gated: Reach, others: Sequence[Reach]) -> tuple[bool | None, str]
 
     if not others:
         return None, f"there is neither {' nor '.join(OTHERS)} to compare"
-    larger, smaller = (
-        all(
-            mannwhitneyu(gated.largest(), each.largest(), alternative=side).pvalue < SIGNIFICANT
-            for each in others
-        )
-        for side in ("greater", "less")
-    )
+    found, compared = None, "among"
+    for side, so, word in (("greater", True, "larger than"), ("less", False, "smaller than")):
+        tests = [mannwhitneyu(gated.largest(), each.largest(), alternative=side) for each in others]
+        if all(test.pvalue < SIGNIFICANT for test in tests):
+            found, compared = so, word
     norms = ", ".join(f"{each.model} {_power(each.largest())}" for each in others)
-    compared = "larger than" if larger else "smaller than" if smaller else "among"
     told = f"its largest norm, {_power(gated.largest())}, is {compared} theirs ({norms})"
-    return (larger or (not smaller and None)), told
+    return found, told
 
 
 def norm_error() -> float:
