@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from hw2exp.config.choices import OPERATIONAL
-from hw2exp.diagnostics.spikes import Spike, SpikeDetector
+from hw2exp.diagnostics.explosions import ExplosionDetector, preceded
+from hw2exp.diagnostics.spikes import Spike, SpikeDetector, first_watched
 from hw2exp.fleet import Fleet
 from hw2exp.records.curve import draw_curve
 from hw2exp.records.metrics import CATALOG, MetricsTable
@@ -50,16 +51,17 @@ class Recording:
         self.detector = SpikeDetector(
             fleet.config.spikes.window, margin, deviations, self.initial_loss
         )
+        self.explosions = ExplosionDetector(len(folders))
         self.results: dict[int, RunResult] = {}
         # Both of the replicas that still take part.
         self._since_row: list[Measured] = []
-        self._unsearched: list[torch.Tensor] = []  # losses not yet searched for spikes
+        self._unsearched: list[Measured] = []  # steps not yet searched for spikes
 
     def observe(self, step: int, measured: Measured, tested: Tested | None) -> None:
         """Take a step's values; make a row of them where one is due."""
         config, members = self.fleet.config, self.fleet.members
         self._since_row.append(measured)
-        self._unsearched.append(measured.loss)
+        self._unsearched.append(measured)
         if len(self._unsearched) >= SPIKE_BLOCK:
             self._search()
         due = step % config.log_every == 0 or step == config.steps or tested is not None
@@ -88,6 +90,7 @@ class Recording:
         losses = _host([past.loss for past in self._since_row])  # (steps, R)
         accuracies = _host([past.accuracy for past in self._since_row])
         norms = _host([past.grad_norm_raw for past in self._since_row])
+        updates = _host([past.update_norm for past in self._since_row])
         (clipped,), (lr,) = _host([measured.grad_norm_clipped]), _host([measured.lr])
         columns = {
             "loss_train": losses[-1],
@@ -97,6 +100,7 @@ class Recording:
             "grad_norm_raw": norms[-1],
             "grad_norm_raw_max": np.fmax.reduce(norms),
             "grad_norm_clipped": clipped,
+            "update_norm_max": np.fmax.reduce(updates),
             "lr": lr,
         }
         if tested is not None:
@@ -107,9 +111,13 @@ class Recording:
 
     def _search(self) -> None:
         if self._unsearched:
-            losses = np.full((len(self._unsearched), len(self.folders)), np.nan)  # (steps, R)
-            losses[:, self.fleet.members] = _host(self._unsearched)
+            found = np.full((2, len(self._unsearched), len(self.folders)), np.nan)
+            columns = [[past.loss, past.grad_norm_raw] for past in self._unsearched]
+            for values, column in zip(found, zip(*columns, strict=True), strict=True):
+                values[:, self.fleet.members] = _host(column)  # (steps, R)
+            losses, norms = found
             self.detector.update(losses)
+            self.explosions.update(norms)
             self._unsearched.clear()
 
     def spikes_so_far(self) -> int:
@@ -161,9 +169,16 @@ class Recording:
             status = "diverged"
         elif solved_at and self.fleet.config.stop_when_solved:
             status = "solved"
+        step = int(state.step[row])
+        exploded = preceded(
+            [spike.start for spike in spikes],
+            self.explosions.steps(replica),
+            first_watched(self.detector.window),
+            step - bool(diverged_at),
+        )
         return RunResult(
             status=status,
-            step=int(state.step[row]),
+            step=step,
             diverged_at=diverged_at or None,
             solved_at=solved_at or None,
             initial={
@@ -175,11 +190,20 @@ class Recording:
                 "test_loss": table.last("loss_test"),
                 "test_accuracy": table.last("accuracy_test"),
             },
-            spikes=[asdict(spike) for spike in spikes],
+            spikes=[
+                {**asdict(spike), "after_explosion": after}
+                for spike, after in zip(spikes, exploded.after, strict=True)
+            ],
             parameters_sha256=parameters_sha256(params),
             metrics_sha256=table.digest(),
             seconds=time.monotonic() - self.began,
             versions=versions(),
+            explosions={
+                "steps": exploded.explosions,
+                "followed": exploded.followed,
+                "watched": exploded.watched,
+                "soon_after": exploded.soon_after,
+            },
         )
 
 

@@ -30,6 +30,7 @@ class Measured:
         accuracy: share of the batch classified right.
         grad_norm_raw: norm of a replica's whole gradient.
         grad_norm_clipped: the same after clipping.
+        update_norm: norm of the step that a replica's parameters make.
         lr: the scheduled learning rate.
     """
 
@@ -37,6 +38,7 @@ class Measured:
     accuracy: Tensor
     grad_norm_raw: Tensor
     grad_norm_clipped: Tensor
+    update_norm: Tensor
     lr: Tensor
 
     def take(self, rows: Tensor) -> "Measured":
@@ -117,7 +119,8 @@ def train_step(fleet: Fleet, step: int) -> Measured:
     )
     fleet.advance(step, loss, proposed)
     clipped_norm = torch.linalg.vector_norm(grads, dim=1)
-    return Measured(loss, accuracy, norm, clipped_norm, lr)
+    update_norm = torch.linalg.vector_norm(params - state.params, dim=1)
+    return Measured(loss, accuracy, norm, clipped_norm, update_norm, lr)
 
 
 def test_step(fleet: Fleet, step: int) -> Tested:

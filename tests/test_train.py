@@ -14,6 +14,7 @@ import polars
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from hw2exp.diagnostics.explosions import explosions
 from hw2exp.records.metrics import CATALOG, digest_of_parquet
 from hw2exp.records.run_dir import read_result
 from hw2exp.train import main
@@ -34,6 +35,29 @@ def command(*arguments, cwd, **options):
         cwd=cwd, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         **options,
     )  # fmt: skip
+
+
+def test_explosions_and_updates_are_those_of_every_step(here):
+    """Rows of every step tell the same: a spike's cause is found whatever is logged."""
+    words = ["model=attn_rnn", "task=normal", "steps=400", "optimizer.lr=5e-3", "seed=3"]
+    quick = ["eval_every=400", "eval_batches=1"]
+    assert main([*words, *quick, "log_every=1", "hydra.run.dir=every"]) == 0
+    assert main([*words, *quick, "log_every=50", "hydra.run.dir=few"]) == 0
+    every, few = read_result(here / "every"), read_result(here / "few")
+    assert (every.explosions, every.spikes) == (few.explosions, few.spikes)
+    rows = polars.read_parquet(here / "every" / "metrics.parquet")
+    norms = rows["grad_norm_raw"].to_numpy()[:, None]
+    exploded = np.flatnonzero(explosions(norms)) + 1
+    assert len(exploded) > 5
+    assert len(every.spikes) > 1
+    assert every.explosions["steps"] == len(exploded)
+    assert every.explosions["watched"] == 400 - 25
+    for spike in every.spikes:
+        before = range(spike["start"] - 5, spike["start"])
+        assert spike["after_explosion"] == bool(set(before) & set(exploded.tolist()))
+    coarse = polars.read_parquet(here / "few" / "metrics.parquet")
+    updates = rows["update_norm_max"].to_numpy().reshape(-1, 50).max(1)
+    assert coarse["update_norm_max"].to_list() == updates.tolist()
 
 
 def test_a_run_leaves_what_the_contract_says(here, capsys):

@@ -1,8 +1,11 @@
-"""What an exploding gradient is, as seen in its norm from step to step.
+"""What an exploding gradient is, as seen in its norm from step to step, and what comes after it.
 
 **Definition.** A step's gradient has exploded if its norm, before clipping, exceeds `factor` times
 the running median of the norms of the `window` steps before it. A norm that is not finite has.
 """
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +16,8 @@ Flags = NDArray[np.bool_]
 
 WINDOW = 51
 FACTOR = 10.0
+BEFORE = 5
+"""How many steps before a spike a gradient may explode to have caused it."""
 
 
 def explosions(norms: Floats, window: int = WINDOW, factor: float = FACTOR) -> Flags:
@@ -28,14 +33,89 @@ def explosions(norms: Floats, window: int = WINDOW, factor: float = FACTOR) -> F
     return np.asarray(exploded | ~np.isfinite(norms))
 
 
-def within(flags: Flags, steps: int) -> Flags:
-    """Whether at one of the steps before there was a flag; the step itself doesn't count.
+class ExplosionDetector:
+    """Finds the explosions of R runs, fed in blocks of steps of any size.
 
     Args:
-        flags: ``(n, R)``.
-        steps: how far before.
+        replicas: R.
+        window: steps of the running median.
+        factor: how many times it.
     """
-    found = np.zeros_like(flags)
-    for back in range(1, min(steps, len(flags) - 1) + 1):
-        found[back:] |= flags[:-back]
-    return found
+
+    def __init__(self, replicas: int, window: int = WINDOW, factor: float = FACTOR) -> None:
+        self.window = window
+        self.factor = factor
+        self._steps = 0
+        self._recent = np.full((0, replicas), np.nan)  # the last norms, at most `window`
+        self._found: list[list[int]] = [[] for _ in range(replicas)]
+
+    def update(self, norms: Floats) -> None:
+        """Search a block of steps.
+
+        Args:
+            norms: ``(n, R)``; NaN of runs that have ended. n may be 0.
+        """
+        seen = len(self._recent)
+        series = np.concatenate([self._recent, norms])
+        exploded = explosions(series, self.window, self.factor)[seen:] & ~np.isnan(norms)
+        for offset, replica in np.argwhere(exploded):
+            self._found[replica].append(self._steps + int(offset) + 1)
+        self._recent = series[-self.window :]
+        self._steps += len(norms)
+
+    def steps(self, replica: int) -> list[int]:
+        """The steps at which a replica's gradient has exploded so far, counted from 1.
+
+        Args:
+            replica: which one.
+        """
+        return list(self._found[replica])
+
+
+@dataclass(frozen=True)
+class Preceded:
+    """How often a run's spikes come after explosions.
+
+    Args:
+        after: for each spike, whether a gradient exploded at most ``BEFORE`` steps before it.
+        explosions: how many steps exploded.
+        followed: how many of these come as soon before a spike.
+        watched: how many steps there are at which a spike could have begun.
+        soon_after: how many of them come as soon after an explosion.
+    """
+
+    after: Sequence[bool]
+    explosions: int
+    followed: int
+    watched: int
+    soon_after: int
+
+    @property
+    def base(self) -> float:
+        """The share of all steps that come as soon after an explosion."""
+        return self.soon_after / max(self.watched, 1)
+
+
+def preceded(
+    starts: Sequence[int], exploded: Sequence[int], first: int, last: int, before: int = BEFORE
+) -> Preceded:
+    """Count the spikes of a run that begin soon after an exploding gradient.
+
+    One of the same step doesn't count: it is the spike's effect.
+
+    Args:
+        starts: the steps at which its spikes begin.
+        exploded: the steps at which its gradient exploded.
+        first: the first step at which a spike could begin.
+        last: the last one.
+        before: how many steps are soon.
+    """
+    reached = {step + after for step in exploded for after in range(1, before + 1)}
+    leading = {start - back for start in starts for back in range(1, before + 1)}
+    return Preceded(
+        after=[start in reached for start in starts],
+        explosions=len(exploded),
+        followed=sum(step in leading for step in exploded),
+        watched=max(last - first + 1, 0),
+        soon_after=sum(first <= step <= last for step in reached),
+    )

@@ -133,6 +133,15 @@ def find_spikes(
     return detector.spikes(0)
 
 
+def first_watched(window: int) -> int:
+    """The first step at which a spike could begin, counted from 1: half a window was seen.
+
+    Args:
+        window: steps of the running median.
+    """
+    return window // 2 + 1
+
+
 def running_median(curves: Floats, window: int) -> Floats:
     """The median of the steps before each, NaN until half a window was seen, ``(n, R)``.
 

@@ -25,6 +25,10 @@ CATALOG: dict[str, tuple[str, str]] = {
         "largest such norm since the row before, NaN left out",
     ),
     "grad_norm_clipped": ("grad_norm/clipped", "norm of this step's gradient after clipping"),
+    "update_norm_max": (
+        "update_norm/max",
+        "largest step that the parameters made since the row before, NaN left out",
+    ),
     "lr": ("lr", "learning rate of this step"),
     "loss_test": ("loss/test", "loss, mean over a test pass"),
     "loss_test_last": ("loss/test_last", "loss of a test pass's last batch"),

@@ -5,7 +5,7 @@ import math
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -40,6 +40,9 @@ class RunResult:
         metrics_sha256: digest of the metrics.
         seconds: how long it took.
         versions: of what it ran on.
+        explosions: how many ``steps`` had an exploding gradient, how many of them came soon before
+            a spike (``followed``), how many steps were ``watched`` for spikes, and how many of
+            these came ``soon_after`` an explosion; nothing in older records.
     """
 
     status: Status
@@ -53,6 +56,7 @@ class RunResult:
     metrics_sha256: str
     seconds: float
     versions: Mapping[str, str]
+    explosions: Mapping[str, int] = field(default_factory=dict)
 
     def final_or(self, name: str, worst: float) -> float:
         """A final value; the worst there is if it is unknown, or the run diverged.

@@ -8,18 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw2exp.diagnostics.explosions import FACTOR, explosions, within
-from hw2exp.diagnostics.spikes import running_median
+from hw2exp.diagnostics.explosions import FACTOR, explosions, preceded
+from hw2exp.diagnostics.spikes import first_watched, running_median
 from hw2exp.statistics import paired_pvalue
 from hw2exp.theory.curves import Curves, Floats
 
-BEFORE = 5
-"""How many steps before a spike a gradient may explode to have caused it."""
-
 
 @dataclass(frozen=True)
-class Preceded:
-    """How often spikes come after explosions.
+class Causes:
+    """How often the spikes of R runs come after explosions.
 
     Args:
         spikes: how many each run has, ``(R,)``.
@@ -46,7 +43,7 @@ class Preceded:
         return paired_pvalue(self.after[some] / self.spikes[some] - self.base[some], "greater")
 
 
-def preceded(curves: Curves, factor: float = FACTOR) -> Preceded:
+def causes(curves: Curves, factor: float = FACTOR) -> Causes:
     """Count the spikes that begin after an exploding gradient.
 
     Args:
@@ -54,18 +51,20 @@ def preceded(curves: Curves, factor: float = FACTOR) -> Preceded:
         factor: how many times its running median an exploded norm is.
     """
     exploded = explosions(curves.norms, factor=factor) & np.isfinite(curves.norms)
-    soon_after = within(exploded, BEFORE)
-    medians = running_median(curves.losses, curves.window)
-    watched = np.isfinite(medians + curves.losses)  # (n, R)
-    begins = np.zeros_like(exploded)
-    for run in range(begins.shape[1]):
-        begins[[spike.start - 1 for spike in curves.spikes(run)], run] = True
-    soon_before = within(begins[::-1], BEFORE)[::-1]
-    return Preceded(
-        spikes=begins.sum(0).astype(float),
-        after=(begins & soon_after).sum(0).astype(float),
-        base=(soon_after & watched).sum(0) / np.maximum(watched.sum(0), 1),
-        followed=float(soon_before[exploded].mean()) if exploded.any() else 0.0,
+    found = [
+        preceded(
+            [spike.start for spike in curves.spikes(run)],
+            (np.flatnonzero(exploded[:, run]) + 1).tolist(),
+            first_watched(curves.window),
+            int(np.isfinite(curves.losses[:, run]).sum()),
+        )
+        for run in range(exploded.shape[1])
+    ]
+    return Causes(
+        spikes=np.array([len(each.after) for each in found], dtype=float),
+        after=np.array([sum(each.after) for each in found], dtype=float),
+        base=np.array([each.base for each in found]),
+        followed=sum(each.followed for each in found) / max(sum(e.explosions for e in found), 1),
     )
 
 

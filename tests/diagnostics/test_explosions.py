@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hw2exp.diagnostics.explosions import explosions, within
+from hw2exp.diagnostics.explosions import ExplosionDetector, explosions, preceded
 from hw2exp.diagnostics.spikes import running_median
 
 
@@ -30,9 +30,30 @@ def test_a_level_that_stays_is_no_explosion():
     assert not explosions(norms)[126:].any()
 
 
-def test_within_looks_back_only():
-    flags = np.zeros((20, 2), dtype=bool)
-    flags[5, 1] = True
-    assert np.flatnonzero(within(flags, 3)[:, 1]).tolist() == [6, 7, 8]
-    assert not within(flags, 3)[:, 0].any()
-    assert within(flags, 100)[6:, 1].all()
+@pytest.mark.parametrize("block", [1, 7, 32, 400])
+def test_found_in_blocks_as_at_once(block):
+    rng = np.random.default_rng(1)
+    norms = np.exp(1.5 * rng.standard_normal((400, 4)))
+    norms[300:, 2] = np.nan  # has ended
+    norms[200, 1] = np.inf
+    detector = ExplosionDetector(4)
+    for first in range(0, len(norms), block):
+        detector.update(norms[first : first + block])
+    whole = explosions(norms) & ~np.isnan(norms)
+    assert whole.any(0).all()
+    for replica in range(4):
+        assert detector.steps(replica) == (np.flatnonzero(whole[:, replica]) + 1).tolist()
+
+
+def test_a_spike_comes_after_an_explosion_at_most_five_steps_before():
+    found = preceded([100, 200, 300, 301], [94, 195, 199, 300, 390], first=26, last=392)
+    assert found.after == [False, True, False, True]
+    assert (found.explosions, found.followed, found.watched) == (5, 3, 367)
+    after = {95, 96, 97, 98, 99, *range(196, 205), *range(301, 306), 391, 392}
+    assert found.soon_after == len(after)
+    assert found.base == len(after) / 367
+
+
+def test_a_run_that_ended_before_it_could_spike():
+    found = preceded([], [3], first=26, last=10)
+    assert (found.watched, found.soon_after, found.base) == (0, 0, 0.0)

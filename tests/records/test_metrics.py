@@ -20,11 +20,13 @@ def table(*rows):
 def test_the_catalog_names_each_column_and_tag_once():
     assert list(CATALOG) == [
         "loss_train", "loss_train_max", "accuracy_train", "grad_norm_raw", "grad_norm_raw_max",
-        "grad_norm_clipped", "lr", "loss_test", "loss_test_last", "accuracy_test",
+        "grad_norm_clipped", "update_norm_max", "lr", "loss_test", "loss_test_last",
+        "accuracy_test",
     ]  # fmt: skip
     assert [tag for tag, _ in CATALOG.values()] == [
         "loss/train", "loss/train_max", "accuracy/train", "grad_norm/raw", "grad_norm/raw_max",
-        "grad_norm/clipped", "lr", "loss/test", "loss/test_last", "accuracy/test",
+        "grad_norm/clipped", "update_norm/max", "lr", "loss/test", "loss/test_last",
+        "accuracy/test",
     ]  # fmt: skip
 
 

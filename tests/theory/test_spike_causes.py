@@ -5,7 +5,7 @@ from hw2exp.config.command_line import read
 from hw2exp.theory.answer import Verdict, decide
 from hw2exp.theory.answers import loss_curve
 from hw2exp.theory.curves import Curves, recomputed_losses, train_curves
-from hw2exp.theory.spike_causes import best_step, preceded, thrown
+from hw2exp.theory.spike_causes import best_step, causes, thrown
 
 STEPS, RUNS = 400, 8
 SPIKES = (100, 200, 300)
@@ -26,7 +26,7 @@ def made(exploded_before=0, params=None):
 
 @pytest.mark.parametrize(("before", "share"), [(0, 0), (1, 1), (5, 1), (6, 0)])
 def test_explosions_count_up_to_five_steps_before(before, share):
-    found = preceded(made(before))
+    found = causes(made(before))
     assert found.spikes.tolist() == [3] * RUNS
     assert found.share == share
     assert (found.pvalue() < 0.05) == bool(share)
@@ -38,13 +38,13 @@ def test_explosions_count_up_to_five_steps_before(before, share):
 def test_an_explosion_at_the_spike_itself_is_its_effect():
     curves = made()
     curves.norms[[step - 1 for step in SPIKES]] = 100
-    assert preceded(curves).share == 0
+    assert causes(curves).share == 0
 
 
 def test_explosions_anywhere_explain_nothing():
     curves = made()
     curves.norms[np.random.default_rng(3).random((STEPS, RUNS)) < 0.15] = 100
-    found = preceded(curves)
+    found = causes(curves)
     assert 0.3 < found.share < 0.8
     assert found.pvalue() > 0.05
 
@@ -53,7 +53,7 @@ def test_chance_is_that_of_the_steps_at_which_a_spike_could_begin():
     curves = made(exploded_before=1)
     curves.losses[350:] = np.nan  # diverged
     curves.norms[350:] = np.nan
-    np.testing.assert_allclose(preceded(curves).base, 15 / (350 - 25))
+    np.testing.assert_allclose(causes(curves).base, 15 / (350 - 25))
 
 
 def wandering():
@@ -129,7 +129,7 @@ def test_what_a_cure_does(change, pvalue, more_diverged, effect):
 def test_of_one_run_with_spikes_nothing_can_be_said():
     curves = made(exploded_before=1)
     curves.losses[:, 1:] = 0.5
-    assert preceded(curves).pvalue() == 1
+    assert causes(curves).pvalue() == 1
 
 
 def test_curves_are_those_of_the_runs():

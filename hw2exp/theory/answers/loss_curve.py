@@ -9,13 +9,13 @@ from functools import cache
 
 import numpy as np
 
-from hw2exp.diagnostics.explosions import FACTOR, explosions
+from hw2exp.diagnostics.explosions import BEFORE, FACTOR, explosions
 from hw2exp.diagnostics.spikes import find_spikes
 from hw2exp.statistics import adjusted, paired_pvalue
 from hw2exp.theory.answer import Answer, Check, decide
 from hw2exp.theory.answers.deviation import worst
 from hw2exp.theory.curves import Curves, recomputed_losses, train_curves
-from hw2exp.theory.spike_causes import BEFORE, preceded, thrown
+from hw2exp.theory.spike_causes import causes, thrown
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def a() -> Answer:
     numbers, told = [TOLD], []
     stands: Stands = {}
     for name in SETTINGS:
-        found, lower = preceded(arm(name)), preceded(arm(name), LOWER)
+        found, lower = causes(arm(name)), causes(arm(name), LOWER)
         spikes, p = int(found.spikes.sum()), found.pvalue()
         most = [each.share > 0.5 for each in (found, lower)]
         clear = p < SIGNIFICANT and most[0] == most[1]
