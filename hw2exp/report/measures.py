@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hw2exp.records.run_dir import RunResult
-from hw2exp.records.runs import Arm, Run
+from hw2exp.records.runs import RATE, Arm, Run
 from hw2exp.statistics import (
     Estimate,
     Survival,
@@ -117,6 +117,7 @@ class Comparison:
         diverged: difference in the share diverged.
         pvalue: that ``spikes`` is zero, corrected for the number of comparisons.
         pvalue_solved: likewise of ``solved``.
+        pvalue_diverged: likewise of ``diverged``.
     """
 
     cured: Arm
@@ -127,12 +128,21 @@ class Comparison:
     diverged: Estimate
     pvalue: float
     pvalue_solved: float
+    pvalue_diverged: float
+
+    @property
+    def own_rate(self) -> bool:
+        """Whether the cure has another learning rate than the arm without."""
+        return self.cured.settings[RATE] != self.plain.settings[RATE]
 
     @property
     def verdict(self) -> str:
-        """Whether the cure changes how many spikes there are; of runs that diverge who knows."""
-        if self.diverged.low > 0:
-            return "diverges"
+        """What the cure does: to runs that diverge first, else to how many spikes there are.
+
+        A run that diverges early has few spikes, so where these numbers differ spikes say nothing.
+        """
+        if self.pvalue_diverged < SIGNIFICANT:
+            return "fewer diverge" if self.diverged.value < 0 else "more diverge"
         if not self.pvalue < SIGNIFICANT:
             return "undecided"
         return "fewer" if self.spikes.value < 0 else "more"
@@ -144,7 +154,7 @@ def compare(pairs: Sequence[tuple[Arm, Arm]]) -> list[Comparison]:
     Args:
         pairs: with a cure, and without.
     """
-    found = []
+    kept, differences = [], []
     for cured, plain in pairs:
         seeds = [seed for seed in cured.runs if seed in plain.runs]
         if len(seeds) < 2:
@@ -153,12 +163,13 @@ def compare(pairs: Sequence[tuple[Arm, Arm]]) -> list[Comparison]:
         spikes = [spikes_per_1000(a) - spikes_per_1000(b) for a, b in both]
         solved = [float(a.solved_at is not None) - (b.solved_at is not None) for a, b in both]
         diverged = [float(a.diverged_at is not None) - (b.diverged_at is not None) for a, b in both]
-        found.append((cured, plain, spikes, solved, diverged))
-    of_spikes = adjusted([paired_pvalue(spikes) for _, _, spikes, _, _ in found])
-    of_solved = adjusted([paired_pvalue(solved) for _, _, _, solved, _ in found])
+        kept.append((cured, plain))
+        differences.append((spikes, solved, diverged))
+    pvalues = [
+        adjusted([paired_pvalue(each) for each in column])
+        for column in zip(*differences, strict=True)
+    ]
     return [
-        Comparison(cured, plain, len(spikes), mean(spikes), mean(solved), mean(diverged), p, q)
-        for (cured, plain, spikes, solved, diverged), p, q in zip(
-            found, of_spikes, of_solved, strict=True
-        )
+        Comparison(*pair, len(own[0]), *map(mean, own), *ps)
+        for pair, own, *ps in zip(kept, differences, *pvalues, strict=True)
     ]

@@ -3,13 +3,16 @@
 import base64
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from hw2exp.records.commands import commands
 from hw2exp.records.runs import Arm
-from hw2exp.report.claims import Claim, Finding, Judged, percent, signed
+from hw2exp.report.chapter import Chapter
+from hw2exp.report.claims import CLAIMS, Claim, Finding, Judged, percent, signed
 from hw2exp.report.measures import ArmMeasures, Comparison
+from hw2exp.report.plan import Plan
 from hw2exp.statistics import Estimate
 from hw2exp.terminal import counted
 
@@ -25,72 +28,76 @@ HEADINGS = (
 )
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """A figure on the page.
-
-    Args:
-        name: of its files.
-        title: its heading.
-        caption: what it shows.
-        png: its bytes.
-    """
-
-    name: str
-    title: str
-    caption: str
-    png: bytes
-
-
-def render(
-    folder: Path,
-    measured: Sequence[ArmMeasures],
-    compared: Sequence[Comparison],
-    claims: Sequence[tuple[Claim, Sequence[Judged]]],
-    figures: Sequence[Drawn],
-    notes: Sequence[str],
-) -> str:
+def render(folder: Path, plan: Plan | None, chapters: Sequence[Chapter]) -> str:
     """Make the page.
 
     Args:
         folder: of the runs.
-        measured: all arms.
-        compared: cures against none.
-        claims: what was found of the claims.
-        figures: in their order.
-        notes: lines about what is not on it.
+        plan: what the folder says of itself, if it does.
+        chapters: in their order, one at least.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
         loader=PackageLoader("hw2exp.report", "."), autoescape=True, undefined=StrictUndefined
     )
-    arms = [each.arm for each in measured]
+    arms = [arm for chapter in chapters for arm in chapter.arms]
     return environment.get_template("page.html.jinja").render(
-        title=f"hw2exp: {folder.resolve().name}",
+        title=plan.title if plan else f"hw2exp: {folder.resolve().name}",
+        text=plan.text if plan else "",
         folder=str(folder),
         command=f"python -m hw2exp.report {folder}",
         size=size_of(arms),
-        summary=[*_summary(measured, claims), *notes],
-        claims=claims,
+        summary=[line for chapter in chapters for line in _summary(chapter)],
+        claims=_claims(chapters),
         headings=HEADINGS,
-        arms=[{"name": each.arm.name, "cells": _arm_cells(each)} for each in measured],
-        comparisons=[
+        chapters=[_chapter(chapter, number) for number, chapter in enumerate(chapters)],
+        versions=_versions(arms),
+    )
+
+
+def _claims(chapters: Sequence[Chapter]) -> list[tuple[Claim, list[Judged]]]:
+    """Each claim with what all chapters say of it."""
+    found: dict[str, tuple[Claim, list[Judged]]] = {}
+    for chapter in chapters:
+        where = f"{chapter.plan.title}: " if len(chapters) > 1 else ""
+        for claim, judged in chapter.claims:
+            _, all_judged = found.setdefault(claim.words, (claim, []))
+            all_judged += [
+                replace(each, setting=f"{where}{each.setting or 'all runs'}") for each in judged
+            ]
+    order = {claim.words: place for place, claim in enumerate(CLAIMS)}
+    return [found[words] for words in sorted(found, key=lambda words: order[words])]
+
+
+def _chapter(chapter: Chapter, number: int) -> dict[str, Any]:
+    """What the template shows of a chapter."""
+    measured = chapter.measured if chapter.plan.arms else []
+    return {
+        "suffix": f"_{number}" if number else "",
+        "title": chapter.plan.title,
+        "text": chapter.plan.text,
+        "folder": str(chapter.folder),
+        "size": size_of(chapter.arms),
+        "files": f"{chapter.plan.folder}/" if chapter.plan.title else "",
+        "arms": [{"name": each.arm.name, "cells": _arm_cells(each)} for each in measured],
+        "comparisons": [
             {"name": each.cured.name, "against": each.plain.name, "cells": _comparison_cells(each)}
-            for each in compared
+            for each in chapter.compared
+            if chapter.plan.arms
         ],
-        figures=[
+        "figures": [
             {
                 "name": each.name,
                 "title": each.title,
                 "caption": each.caption,
                 "png": base64.b64encode(each.png).decode(),
             }
-            for each in figures
+            for each in chapter.figures
         ],
-        common=_common(arms),
-        versions=_versions(arms),
-    )
+        "common": _common(chapter.arms),
+        "commands": commands(run.folder for arm in chapter.arms for run in arm.runs.values()),
+    }
 
 
 def size_of(arms: Sequence[Arm]) -> str:
@@ -103,18 +110,19 @@ def size_of(arms: Sequence[Arm]) -> str:
     return f"{counted(runs, 'run')} in {counted(len(arms), 'arm')}"
 
 
-def _summary(
-    measured: Sequence[ArmMeasures], claims: Sequence[tuple[Claim, Sequence[Judged]]]
-) -> list[str]:
+def _summary(chapter: Chapter) -> list[str]:
     """What a reader in a hurry should know."""
+    measured, title = chapter.measured, chapter.plan.title
     results = [result for each in measured for result in each.arm.results]
     spiking = sum(bool(result.spikes) for result in results)
     lines = [
-        f"{sum(r.solved_at is not None for r in results)} of {counted(len(results), 'run')} solved "
-        f"the task, {sum(r.diverged_at is not None for r in results)} diverged; {spiking} had "
-        f"spikes, {sum(len(r.spikes) for r in results):,} in all."
+        f"{title}: "
+        * bool(title)
+        + f"{sum(r.solved_at is not None for r in results):,} of {counted(len(results), 'run')} "
+        f"solved the task, {sum(r.diverged_at is not None for r in results):,} diverged; "
+        f"{spiking:,} had spikes, {sum(len(r.spikes) for r in results):,} in all."
     ]
-    if len(measured) > 1:
+    if len(measured) > 1 and not title:
         most = max(measured, key=lambda each: each.spikes.value)
         best = max(measured, key=lambda each: each.solved.value)
         lines.append(
@@ -122,13 +130,14 @@ def _summary(
             f"Most often solved: {best.arm.name}, {percent(best.solved.value)}."
         )
     counts = {
-        kind: sum(each.finding is kind for _, judged in claims for each in judged)
+        kind: sum(each.finding is kind for _, judged in chapter.claims for each in judged)
         for kind in Finding
     }
     if any(counts.values()):
         told = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
-        lines.append(f"Claims of the write-up, by setting: {told}.")
-    return lines
+        head = f"{title}: claims" if title else "Claims"
+        lines.append(f"{head}, by setting: {told}.")
+    return [*lines, *chapter.notes]
 
 
 def _arm_cells(each: ArmMeasures) -> list[dict[str, Any]]:

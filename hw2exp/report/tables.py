@@ -87,6 +87,7 @@ def comparisons_table(compared: Sequence[Comparison]) -> "polars.DataFrame":
                 **_columns("solved", each.solved),
                 "p_solved": each.pvalue_solved,
                 **_columns("diverged", each.diverged),
+                "p_diverged": each.pvalue_diverged,
             }
             for each in compared
         ]

@@ -20,6 +20,9 @@ Overrides = Sequence[str]
 
 ROOMY = 100
 
+SHOWN = 40
+"""Arms of a table in the terminal; of more a page is made."""
+
 
 def arms_of(jobs: Sequence[Overrides]) -> dict[str, list[int]]:
     """Gather jobs into arms.
@@ -107,7 +110,12 @@ def print_sweep(jobs: Sequence[Overrides], outcomes: Sequence[Outcome], folder: 
 
     text = StringIO()
     width = Console().width if sys.stdout.isatty() else 120
-    Console(file=text, width=width, force_jupyter=False).print(arms_table(jobs, outcomes, width))
+    arms = len(arms_of(jobs))
+    if arms <= SHOWN:
+        table = arms_table(jobs, outcomes, width)
+        Console(file=text, width=width, force_jupyter=False).print(table)
+    else:
+        text.write(f"{arms} arms, in a table by python -m hw2exp.report {relative(folder)}\n")
     lines = [
         f"{text.getvalue()}  look at   {relative(folder)}/",
         f"  or run    tensorboard --logdir {relative(folder)}",

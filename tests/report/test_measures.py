@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import polars
@@ -94,11 +95,14 @@ def test_a_verdict_changes_with_its_data(tmp_path, with_clip, without, verdict, 
     found, (compared,) = paired(tmp_path, with_clip, without)
     assert compared.verdict == verdict
     assert compared.spikes.value == pytest.approx(np.mean(list(with_clip)) - np.mean(list(without)))
-    (judged,) = (
-        each for claim, judged in judge(found, [compared]) if "clip" in claim.words
-        for each in judged
-    )  # fmt: skip
-    assert (judged.setting, judged.finding) == ("clip=norm", finding)
+    claims = {claim.words: judged for claim, judged in judge(found, [compared])}
+    (judged,) = claims["We can clip the gradient"]
+    assert (judged.setting, judged.finding) == ("rmsprop clip=norm", finding)
+    (opposite,) = claims["Clipping makes more spikes under RMSprop"]
+    assert {opposite.finding, finding} in (
+        {Finding.SUPPORTED, Finding.REFUTED},
+        {Finding.UNDECIDED},
+    )
 
 
 def test_a_cure_under_which_runs_diverge_is_none(tmp_path):
@@ -109,9 +113,96 @@ def test_a_cure_under_which_runs_diverge_is_none(tmp_path):
     found = arms(tmp_path, made)
     (compared,) = compare(references(found))
     assert compared.spikes.value < 0
-    assert compared.verdict == "diverges"
+    assert compared.verdict == "more diverge"
     claims = {claim.words: judged for claim, judged in judge(found, [compared])}
     assert [each.finding for each in claims["We can clip the gradient"]] == [Finding.REFUTED]
+
+
+def test_spikes_of_runs_that_diverge_early_say_nothing(tmp_path):
+    """Without clipping all diverge before they could spike; with it they live to have spikes."""
+    made = {
+        "clip=none": [result(diverged_at=60)] * 12,
+        "clip=norm": [result(spikes=8 + seed % 3) for seed in range(12)],
+    }
+    found = arms(tmp_path, made)
+    (compared,) = compare(references(found))
+    assert compared.spikes.value > 0
+    assert compared.verdict == "fewer diverge"
+    claims = {claim.words: judged for claim, judged in judge(found, [compared])}
+    assert [each.finding for each in claims["We can clip the gradient"]] == [Finding.SUPPORTED]
+    assert "Clipping makes more spikes under RMSprop" not in claims
+
+
+def test_a_cure_with_a_rate_of_its_own(tmp_path):
+    """It is compared with the one arm without cures, whatever its rate, unless that is not one."""
+    made = {
+        "optimizer.lr=0.01": [result(spikes=8 + seed % 3) for seed in range(8)],
+        "clip=norm optimizer.lr=0.01": [result(spikes=seed % 3) for seed in range(8)],
+        "clip=norm optimizer.lr=0.1": [result(spikes=20 + seed % 3) for seed in range(8)],
+        "norm=layer optimizer.lr=0.1": [result(spikes=seed % 3) for seed in range(8)],
+    }
+    found = compare(references(arms(tmp_path, made)))
+    assert [(each.own_rate, each.verdict) for each in found] == [
+        (False, "fewer"), (True, "more"), (True, "fewer"),
+    ]  # fmt: skip
+    assert {each.plain.settings["optimizer.lr"] for each in found} == {"0.01"}
+    made["optimizer.lr=0.3"] = made["optimizer.lr=0.01"]
+    assert len(references(arms(tmp_path, made))) == 1
+
+
+def test_models_under_an_optimizer_are_judged_together(tmp_path):
+    fewer, more = (
+        [result(spikes=s % 3) for s in range(12)],
+        [result(spikes=9 + s % 3) for s in range(12)],
+    )
+    made = {
+        "model=rnn": more, "model=rnn clip=norm": fewer, "model=lstm": more,
+        "model=lstm clip=norm": more,
+    }  # fmt: skip
+
+    def finding():
+        found = arms(tmp_path, made)
+        claims = {claim.words: each for claim, each in judge(found, compare(references(found)))}
+        (judged,) = claims["We can clip the gradient"]
+        return judged
+
+    assert finding().finding is Finding.SUPPORTED
+    assert finding().numbers == "rnn −9.0*; lstm +0.0"
+    made["model=lstm"] = fewer
+    assert finding().finding is Finding.UNDECIDED  # it depends on the model
+    made["model=rnn"] = fewer
+    assert finding().finding is Finding.REFUTED
+
+
+def exploding(before, base, spikes=4, steps=1_000):
+    """A run with spikes, some of them soon after explosions, as some of all steps are."""
+    made = result(spikes=spikes, step=steps)
+    each = [{**spike, "after_explosion": n < before} for n, spike in enumerate(made.spikes)]
+    counts = {"steps": base // 5, "followed": before, "watched": steps - 25, "soon_after": base}
+    return replace(made, spikes=each, explosions=counts)
+
+
+@pytest.mark.parametrize(
+    ("made", "finding"),
+    [
+        ([exploding(3, 30), exploding(4, 50)] * 4, Finding.SUPPORTED),
+        ([exploding(1, 30), exploding(0, 50)] * 4, Finding.REFUTED),
+        ([exploding(2, 30), exploding(2, 50)] * 4, Finding.UNDECIDED),
+        ([exploding(3, 800), exploding(4, 900)] * 4, Finding.UNDECIDED),  # no more than any step
+    ],
+)
+def test_the_claim_that_spikes_come_after_explosions(tmp_path, made, finding):
+    found = arms(tmp_path, {"": made, "clip=norm": [exploding(0, 30)] * 8})
+    claims = {claim.words: judged for claim, judged in judge(found, [])}
+    (judged,) = claims["The spikes come from exploding gradients"]
+    assert judged.finding is finding
+
+
+def test_older_records_say_nothing_of_explosions(tmp_path):
+    found = arms(tmp_path, {"": [result(spikes=3)] * 4})
+    claims = {claim.words for claim, _ in judge(found, [])}
+    assert "The spikes come from exploding gradients" not in claims
+    assert "The loss is also higher than the initial one" in claims
 
 
 def test_only_seeds_that_both_have_are_compared(tmp_path):

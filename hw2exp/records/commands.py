@@ -1,0 +1,59 @@
+"""The commands that runs were made by, as Hydra recorded them."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+SWEEP = "multirun.yaml"
+PLAIN = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=.,/:~@%")
+
+
+def commands(folders: Iterable[Path]) -> list[str]:
+    """Each command once, in the order of the folders: a sweep's, or that of a run alone.
+
+    Args:
+        folders: run folders; of those without Hydra's records nothing is said.
+    """
+    found: dict[str, None] = {}
+    sweeps: set[Path] = set()
+    for folder in folders:
+        if folder.parent in sweeps:
+            continue
+        if (folder.parent / SWEEP).is_file():
+            sweeps.add(folder.parent)
+            words = _typed(_read(folder.parent / SWEEP))
+        else:
+            words = _read(folder / ".hydra" / "overrides.yaml")
+        if not isinstance(words, list):
+            continue
+        typed = [quoted(str(word)) for word in words if not str(word).startswith("resume=")]
+        found[" ".join(["python -m hw2exp.train", *typed])] = None
+    return list(found)
+
+
+def _typed(record: Any) -> list[str] | None:
+    try:
+        return ["-m", *record["hydra"]["overrides"]["task"]]
+    except (KeyError, TypeError):
+        return None
+
+
+def quoted(word: str) -> str:
+    """Write a word for a shell.
+
+    Args:
+        word: any text.
+    """
+    if set(word) <= PLAIN:
+        return word
+    return "'" + word.replace("'", "'\\''") + "'"
+
+
+def _read(path: Path) -> Any:
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), LOADER)
+    except (OSError, ValueError, yaml.YAMLError):
+        return None

@@ -1,0 +1,155 @@
+"""A chapter of the page: the runs below one folder, measured, compared, judged and drawn."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hw2exp.records.run_dir import write_bytes
+from hw2exp.records.runs import Arm, Found, labels, references, settings_of
+from hw2exp.report.aftermath import aftermaths
+from hw2exp.report.claims import Claim, Judged, judge
+from hw2exp.report.figures import curves, solving, spikes
+from hw2exp.report.figures.style import MOST_ARMS
+from hw2exp.report.measures import ArmMeasures, Comparison, compare, measure
+from hw2exp.report.plan import ChapterPlan
+from hw2exp.report.published import published
+from hw2exp.report.tables import arms_table, comparisons_table, runs_table, write_table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DPI = 110
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure on the page.
+
+    Args:
+        name: of its files.
+        title: its heading.
+        caption: what it shows.
+        png: its bytes.
+    """
+
+    name: str
+    title: str
+    caption: str
+    png: bytes
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """What one folder's runs say.
+
+    Args:
+        plan: what was wanted.
+        folder: of the runs.
+        measured: all arms.
+        compared: cures against none.
+        claims: what was found of the claims.
+        figures: in their order.
+        notes: lines about what is not in it.
+    """
+
+    plan: ChapterPlan
+    folder: Path
+    measured: Sequence[ArmMeasures]
+    compared: Sequence[Comparison]
+    claims: Sequence[tuple[Claim, Sequence[Judged]]]
+    figures: Sequence[Drawn]
+    notes: Sequence[str]
+
+    @property
+    def arms(self) -> list[Arm]:
+        """All arms."""
+        return [each.arm for each in self.measured]
+
+
+def make_chapter(plan: ChapterPlan, folder: Path, found: Found, target: Path) -> Chapter:
+    """Measure, compare, judge and draw; write tables and figures.
+
+    Args:
+        plan: what is wanted.
+        folder: of the runs.
+        found: its runs.
+        target: where the files go; made if missing.
+
+    Raises:
+        OSError: they can't be written.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    measured = [measure(arm) for arm in found.arms]
+    compared = compare(references(found.arms))
+    claims = judge(found.arms, compared) if plan.claims else []
+    notes = [f"{line[0].upper()}{line[1:]}." for line in found.left_out]
+    drawn = [
+        _draw(figure, target, name, title, caption)
+        for name, title, caption, figure in _figures(plan, found.arms, measured, compared)
+    ]
+    write_table(runs_table(found.arms), target, "runs")
+    write_table(arms_table(measured), target, "arms")
+    if compared:
+        write_table(comparisons_table(compared), target, "comparisons")
+    return Chapter(plan, folder, measured, compared, claims, drawn, notes)
+
+
+def _figures(
+    plan: ChapterPlan,
+    arms: Sequence[Arm],
+    measured: Sequence[ArmMeasures],
+    compared: Sequence[Comparison],
+) -> Iterator[tuple[str, str, str, "Figure"]]:
+    """Those that are wanted and can be drawn: name, title, caption, figure."""
+
+    def wanted(name: str) -> bool:
+        return plan.figures is None or name in plan.figures
+
+    if wanted("published") and (of_notebook := published(arms)):
+        figure = curves.published_curves(of_notebook)
+        yield "published", "The published curve", curves.PUBLISHED, figure
+    if wanted("cures") and compared:
+        figure = spikes.cures(compared)
+        yield "cures", "What each cure does to spikes", spikes.CURES, figure
+    if wanted("aftermath") and (after := aftermaths(arms)):
+        figure = spikes.after_explosions(after)
+        yield "aftermath", "After an exploding gradient", spikes.AFTERMATH, figure
+    if wanted("rates") and (by_rate := solving.rates(measured)) is not None:
+        yield "rates", "Learning rates", solving.RATES, by_rate
+    if wanted("unsolved"):
+        figure = solving.unsolved(measured)
+        yield "unsolved", "Who has solved, and when", solving.UNSOLVED, figure
+    if wanted("curves"):
+        yield from _curves(arms)
+    if wanted("spikes") and (highest := spikes.gallery(arms)) is not None:
+        yield "spikes", "The highest spikes", spikes.GALLERY, highest
+
+
+def _curves(arms: Sequence[Arm]) -> Iterator[tuple[str, str, str, "Figure"]]:
+    """One figure, or where there are too many arms one a model and optimizer."""
+    if len(arms) <= MOST_ARMS:
+        figure = curves.curves(arms, [arm.name for arm in arms])
+        yield "curves", "Loss curves", curves.CURVES, figure
+        return
+    for setting, group in groupby(sorted(arms, key=settings_of), key=settings_of):
+        own = list(group)
+        left_out = f" {len(own) - MOST_ARMS} more arms are left out." * (len(own) > MOST_ARMS)
+        figure = curves.curves(own[:MOST_ARMS], labels(own)[:MOST_ARMS])
+        title = f"Loss curves: {', '.join(setting)}"
+        yield f"curves_{'_'.join(setting)}", title, curves.CURVES + left_out, figure
+
+
+def _draw(figure: "Figure", target: Path, name: str, title: str, caption: str) -> Drawn:
+    import matplotlib as mpl
+
+    image = BytesIO()
+    figure.savefig(image, format="png", dpi=DPI)
+    write_bytes(target / f"{name}.png", image.getvalue())
+    vector = BytesIO()
+    with mpl.rc_context({"svg.hashsalt": "hw2exp", "svg.fonttype": "none"}):
+        figure.savefig(vector, format="svg", metadata={"Date": None})
+    write_bytes(target / f"{name}.svg", vector.getvalue())
+    return Drawn(name, title, caption, image.getvalue())

@@ -1,0 +1,29 @@
+"""Claims as data, and what runs say of each; the closed forms are the business of the theory."""
+
+from collections.abc import Sequence
+
+from hw2exp.records.runs import Arm
+from hw2exp.report.claims import aftermath, cures, models, published_curve, spikes
+from hw2exp.report.claims.claim import Claim, Finding, Judged, percent, signed
+from hw2exp.report.measures import Comparison
+
+__all__ = ["CLAIMS", "Claim", "Finding", "Judged", "judge", "percent", "signed"]
+
+CLAIMS = (
+    *spikes.CLAIMS,
+    *cures.CLAIMS,
+    *aftermath.CLAIMS,
+    *models.CLAIMS,
+    *published_curve.CLAIMS,
+)
+
+
+def judge(arms: Sequence[Arm], compared: Sequence[Comparison]) -> list[tuple[Claim, list[Judged]]]:
+    """Judge every claim that there are runs for.
+
+    Args:
+        arms: all.
+        compared: all.
+    """
+    found = [(claim, list(claim.judge(arms, compared))) for claim in CLAIMS]
+    return [(claim, judged) for claim, judged in found if judged]

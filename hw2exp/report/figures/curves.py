@@ -1,0 +1,94 @@
+"""Loss curves: of every arm, and as the notebook plots them."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hw2exp.records.runs import Arm
+from hw2exp.report.curves import examples, loss_band
+from hw2exp.report.figures.style import (
+    BAND,
+    HIGHEST,
+    MARK,
+    QUIET,
+    SINGLE,
+    folded,
+    grid,
+    label_outer,
+    loss_axis,
+)
+from hw2exp.report.published import ENDING_WELL, PLATEAU, SPIKE, SPIKING, Published
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+ALONE = 3
+"""Single runs that are drawn beside an arm's band."""
+NOTEBOOK_SEED = 1
+"""With which the notebook itself builds its network."""
+
+
+def curves(arms: Sequence[Arm], names: Sequence[str]) -> "Figure":
+    """The training loss, a panel an arm: median, quartiles, and a few runs alone.
+
+    Args:
+        arms: at most ``MOST_ARMS``.
+        names: what each is called here.
+    """
+    figure, panels = grid(len(arms), height=2.1)
+    bands = [loss_band(arm) for arm in arms]
+    finite = [band.runs[np.isfinite(band.runs)] for band in bands]
+    top = min(max((float(each.max()) for each in finite if each.size), default=0), HIGHEST)
+    for axes, arm, band, name in zip(panels, arms, bands, names, strict=True):
+        shown = np.minimum([band.low, band.middle, band.high], 10 * top)
+        axes.fill_between(band.steps, shown[0], shown[2], color=BAND, alpha=0.25, linewidth=0)
+        for place in examples(arm, ALONE):
+            axes.plot(band.steps, band.runs[place], color=SINGLE, linewidth=0.5, alpha=0.8)
+        axes.plot(band.steps, shown[1], color=BAND, linewidth=1.3)
+        axes.axhline(math.log(4), color=QUIET, linewidth=0.7, linestyle="--")
+        loss_axis(axes, top)
+        axes.set_title(folded(name), fontsize=8)
+    label_outer(panels, "training step", "loss")
+    return figure
+
+
+def published_curves(found: Sequence[Published]) -> "Figure":
+    """The loss of each epoch's last training batch, of all seeds, a panel an arm.
+
+    Args:
+        found: the arms.
+    """
+    figure, panels = grid(len(found), height=2.9)
+    top = 1.1 * max(float(each.train[np.isfinite(each.train)].max()) for each in found)
+    for axes, each in zip(panels, found, strict=True):
+        epochs = np.arange(1, each.train.shape[1] + 1)
+        for seed, losses in zip(each.arm.runs, each.train, strict=True):
+            own = seed == NOTEBOOK_SEED
+            color, width = (MARK, 1.0) if own else (BAND, 0.4)
+            axes.plot(epochs, losses, color=color, linewidth=width, alpha=1 if own else 0.45)
+        axes.plot(epochs, np.median(each.train, axis=0), color="black", linewidth=1.3)
+        axes.axhline(math.log(4), color=QUIET, linewidth=0.7, linestyle="--")
+        axes.axhline(SPIKE, color=QUIET, linewidth=0.7, linestyle=":")
+        axes.axvline(PLATEAU, color=QUIET, linewidth=0.7, linestyle=":")
+        axes.set_ylim(0, top)
+        runs, name = len(each.arm.runs), each.arm.cures or "no cure, as published"
+        counts = f"above {SPIKE}: {each.spiking} of {runs}, end well: {each.ending_well} of {runs}"
+        axes.set_title(f"{name}\n{counts}", fontsize=8)
+    label_outer(panels, "epoch", "loss of its last batch")
+    return figure
+
+
+PUBLISHED = (
+    "The notebook's network on the notebook's draws: the loss of each epoch's last training batch, "
+    "a line a seed, black the median, red the notebook's own seed. Dashed: ln 4. Dotted: the loss "
+    f"{SPIKE} and epoch {PLATEAU}, about which its own runs leave the plateau; of these "
+    f"{SPIKING[0]} of {SPIKING[1]} rise above {SPIKE} and {ENDING_WELL[0]} of {ENDING_WELL[1]} end "
+    "well."
+)
+CURVES = (
+    "Training loss: the median over seeds (line), the quartiles (band), and three single runs "
+    "(thin): that with the fewest spikes, that with the most, and one between. Dashed: ln 4. "
+    "Above 2 the scale is logarithmic."
+)

@@ -1,0 +1,156 @@
+"""Who has solved the task when, and how well, by learning rate."""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hw2exp.records.runs import RATE, Arm, settings_of
+from hw2exp.report.figures.style import MOST_ARMS, QUIET, folded, new_figure, panels_of
+from hw2exp.report.measures import ArmMeasures
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LINES = "-", "--", ":", "-."
+
+
+def unsolved(measured: Sequence[ArmMeasures]) -> "Figure":
+    """The share of runs that have not solved their task yet, a line an arm (Kaplan & Meier).
+
+    Args:
+        measured: all arms; of more than ``MOST_ARMS`` a panel a model and optimizer.
+    """
+    last = max(run.config.steps for each in measured for run in each.arm.runs.values())
+    if len(measured) <= MOST_ARMS:
+        figure = new_figure(8.0, 3.6)
+        (axes,) = panels_of(figure, 1, 1).ravel()
+        for place, each in enumerate(measured):
+            look = {"color": f"C{place % 10}", "linestyle": LINES[place // 10 % len(LINES)]}
+            _draw_unsolved(axes, each, last, folded(each.arm.name), look, len(measured) <= 6)
+        axes.set(xlabel="training step", ylabel="share of runs unsolved")
+        axes.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1.01, 1))
+        return figure
+    figure, panels = by_setting([each.arm for each in measured])
+    looks = _looks([each.arm for each in measured])
+    for each in measured:
+        axes = panels[settings_of(each.arm)]
+        _draw_unsolved(axes, each, last, each.arm.cures or "no cure", looks[each.arm.name], False)
+    one_legend(figure, panels.values())
+    figure.supxlabel("training step", fontsize=8)
+    figure.supylabel("share of runs unsolved", fontsize=8)
+    return figure
+
+
+def _draw_unsolved(
+    axes: Any, each: ArmMeasures, last: int, label: str, look: Mapping[str, Any], banded: bool
+) -> None:
+    curve = each.unsolved
+    steps = np.concatenate([[0], curve.times, [last]])
+    left = np.concatenate([[1], curve.share, curve.share[-1:] if len(curve.share) else [1]])
+    axes.step(steps, left, where="post", label=label, **look)
+    if banded and len(curve.times):
+        axes.fill_between(
+            curve.times, curve.low, curve.high, step="post", color=look["color"], alpha=0.12
+        )
+    axes.set(ylim=(-0.02, 1.02), xlim=0)
+
+
+def rates(measured: Sequence[ArmMeasures]) -> "Figure | None":
+    """The share of runs that solve the task, and the test loss, against the learning rate.
+
+    Args:
+        measured: all arms; nothing is drawn unless some were tried at three rates at least.
+    """
+    lines = _by_rate(measured)
+    if not lines:
+        return None
+    figure, panels = by_setting([line[0].arm for line in lines], height=2.3)
+    looks = _looks([line[0].arm for line in lines], by_rate=False)
+    for line in lines:
+        arm = line[0].arm
+        own = [float(each.arm.settings[RATE]) for each in line]
+        losses = [each.test_loss.value for each in line]
+        axes, look = panels[settings_of(arm)], looks[arm.name]
+        axes.plot(own, losses, marker=".", label=arm.cures or "no cure", linewidth=1, **look)
+        axes.set(xscale="log", yscale="log")
+    one_legend(figure, panels.values())
+    figure.supxlabel("learning rate", fontsize=8)
+    figure.supylabel("final test loss, median", fontsize=8)
+    return figure
+
+
+def _by_rate(measured: Sequence[ArmMeasures]) -> list[list[ArmMeasures]]:
+    """Arms that differ in nothing but the learning rate, three at least, by it."""
+
+    def rest(each: ArmMeasures) -> list[tuple[str, str]]:
+        return [item for item in each.arm.settings.items() if item[0] != RATE]
+
+    groups = [list(group) for _, group in groupby(sorted(measured, key=rest), key=rest)]
+    return [
+        sorted(group, key=lambda each: float(each.arm.settings[RATE]))
+        for group in groups
+        if len(group) > 2
+    ]
+
+
+def by_setting(
+    arms: Sequence[Arm], height: float = 2.2, **options: Any
+) -> tuple["Figure", dict[tuple[str, str], Any]]:
+    """A panel for each model (down) and optimizer (across).
+
+    Args:
+        arms: whose settings there are panels for.
+        height: of a row, in inches.
+        options: of matplotlib's subplots.
+    """
+    models, optimizers = (
+        dict.fromkeys(settings_of(arm)[place] for arm in arms) for place in (0, 1)
+    )
+    figure = new_figure(3.4 * len(optimizers) + 1.2, height * len(models) + 0.4)
+    axes = panels_of(figure, len(models), len(optimizers), **options)
+    panels = {}
+    for row, model in enumerate(models):
+        for column, optimizer in enumerate(optimizers):
+            panels[model, optimizer] = axes[row, column]
+            axes[row, column].set_title(f"{model}, {optimizer}", fontsize=8)
+            axes[row, column].tick_params(labelsize=7)
+    return figure, panels
+
+
+def _looks(arms: Sequence[Arm], by_rate: bool = True) -> dict[str, dict[str, Any]]:
+    """A color for each cure; dashed where the learning rate is not that of the arm without."""
+    cures = list(dict.fromkeys(arm.cures for arm in arms))
+    plain = {settings_of(arm): arm.settings[RATE] for arm in arms if not arm.cures}
+    looks = {}
+    for arm in arms:
+        place = cures.index(arm.cures)
+        own = by_rate and arm.settings[RATE] != plain.get(settings_of(arm), arm.settings[RATE])
+        color = QUIET if not arm.cures else f"C{(place - 1) % 10}"
+        looks[arm.name] = {"color": color, "linestyle": "--" if own else "-"}
+    return looks
+
+
+def one_legend(figure: "Figure", panels: Any) -> None:
+    """One legend for all panels, a line a label.
+
+    Args:
+        figure: the figure.
+        panels: its panels.
+    """
+    found: dict[str, Any] = {}
+    for axes in panels:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    figure.legend(
+        list(found.values()), list(found), loc="outside right upper", frameon=False, fontsize=7
+    )
+
+
+UNSOLVED = (
+    "The share of runs that have not solved their task yet (Kaplan and Meier), with 95 % bands "
+    "where there are few arms. Where there are many, dashed: at a learning rate other than that "
+    "of the arm without cures."
+)
+RATES = "The median of the final test loss over seeds, against the learning rate."

@@ -1,0 +1,148 @@
+"""What cures do to spikes, the highest of them, and what follows an exploding gradient."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hw2exp.records.runs import Arm, Run, settings_of
+from hw2exp.report.aftermath import AFTER, Aftermath
+from hw2exp.report.figures.solving import by_setting
+from hw2exp.report.figures.style import (
+    BAND,
+    MARK,
+    QUIET,
+    SINGLE,
+    folded,
+    grid,
+    label_outer,
+    new_figure,
+    panels_of,
+)
+from hw2exp.report.measures import Comparison
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SPIKES = 6
+BEFORE_SPIKE, AFTER_SPIKE = 60, 40
+"""Steps around a spike that the gallery shows."""
+
+
+def cures(compared: Sequence[Comparison]) -> "Figure":
+    """What each cure does to the number of spikes: differences from none, with their intervals.
+
+    Args:
+        compared: all comparisons; a panel a model and optimizer.
+    """
+    arms = [each.cured for each in compared]
+    names = list(dict.fromkeys(_name(each) for each in compared))
+    figure, panels = by_setting(arms, 0.7 + 0.19 * len(names), sharey=True)
+    for each in compared:
+        estimate, decided = each.spikes, each.verdict != "undecided"
+        color = QUIET if not decided else BAND if estimate.value < 0 else MARK
+        place = names.index(_name(each)) + (0.22 if each.own_rate else -0.12)
+        axes = panels[settings_of(each.cured)]
+        axes.plot([estimate.low, estimate.high], [place, place], color=color, linewidth=1.4)
+        face = "white" if each.own_rate else color
+        axes.plot(estimate.value, place, "o", color=color, markersize=3.6, markerfacecolor=face)
+    for setting, axes in panels.items():
+        own = [each for each in compared if settings_of(each.cured) == setting]
+        axes.axvline(0, color=QUIET, linewidth=0.8)
+        largest = max((_extent(each) for each in own), default=0)
+        if largest > 20 * min((_extent(each) for each in own), default=1):
+            axes.set_xscale("symlog", linthresh=1)
+    axes.set_yticks(range(len(names)), names, fontsize=7)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    figure.supxlabel(
+        "spikes per 1,000 steps: with the cure less without, mean over seeds and 95 %", fontsize=8
+    )
+    return figure
+
+
+def _name(compared: Comparison) -> str:
+    return compared.cured.cures
+
+
+def _extent(compared: Comparison) -> float:
+    return max(abs(compared.spikes.low), abs(compared.spikes.high), 1e-3)
+
+
+def gallery(arms: Sequence[Arm]) -> "Figure | None":
+    """The highest spikes, no two of one run: loss and gradient norm around each; if there are any.
+
+    Args:
+        arms: all.
+    """
+    found = [
+        (float(max(own, key=_height)["loss"]), arm, run, max(own, key=_height))
+        for arm in arms
+        for run in arm.runs.values()
+        if (own := run.result.spikes)
+    ]
+    highest = sorted(found, key=lambda each: -each[0])[:SPIKES]
+    if not highest:
+        return None
+    figure, panels = grid(len(highest), height=2.2)
+    for axes, (loss, arm, run, spike) in zip(panels, highest, strict=True):
+        _draw_spike(axes, run, int(spike["step"]), loss)
+        axes.set_title(f"{folded(arm.name)}\nseed {run.config.seed}", fontsize=7.5)
+    label_outer(panels, "training step", "loss (blue), gradient norm (orange)")
+    return figure
+
+
+def _height(spike: Any) -> float:
+    return float(spike["loss"])
+
+
+def _draw_spike(axes: Any, run: Run, step: int, loss: float) -> None:
+    metrics = run.metrics()
+    steps = metrics["step"].to_numpy()
+    near = (steps >= step - BEFORE_SPIKE) & (steps <= step + AFTER_SPIKE)
+    for name, color in (("grad_norm_raw_max", SINGLE), ("loss_train_max", BAND)):
+        values = metrics[name].to_numpy().astype(float)
+        axes.plot(steps[near], values[near], color=color, linewidth=1.0, marker=".", markersize=2)
+    axes.axhline(run.result.initial["loss"], color=QUIET, linewidth=0.7, linestyle="--")
+    axes.plot(step, loss, "v", color=MARK, markersize=5)
+    axes.set_yscale("log")
+
+
+def after_explosions(found: Sequence[Aftermath]) -> "Figure":
+    """How far the parameters move after an explosion, and how many spikes follow.
+
+    Args:
+        found: the arms that log every step.
+    """
+    figure = new_figure(10.0, 3.4)
+    moves, spikes = panels_of(figure, 1, 2).ravel()
+    for place, each in enumerate(found):
+        color, name = f"C{place}", folded(each.arm.name, 30)
+        low, middle, high = np.quantile(each.updates, [0.25, 0.5, 0.75], axis=0)
+        moves.fill_between(each.steps, low, high, color=color, alpha=0.15, linewidth=0)
+        moves.plot(each.steps, middle, color=color, label=name)
+        spikes.plot(each.steps, each.spikes, color=color, label=name)
+    moves.set(yscale="log", ylabel="size of a parameter step, relative to before")
+    spikes.set(ylabel="spikes begun since, a mean over explosions", xlim=(0, AFTER))
+    for axes in (moves, spikes):
+        axes.axvline(0, color=QUIET, linewidth=0.7, linestyle="--")
+        axes.set_xlabel("steps from an exploding gradient")
+    moves.axhline(1, color=QUIET, linewidth=0.7)
+    spikes.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1.01, 1))
+    return figure
+
+
+CURES = (
+    "The difference in spikes per 1,000 steps on the same seeds, its mean and 95 % interval. "
+    "Colored where the p-value, corrected for the number of comparisons, is below 0.05: blue "
+    "fewer, red more. Hollow: at the cure's own learning rate, not that of the arm without."
+)
+GALLERY = (
+    "The highest spike of each of six runs: training loss and gradient norm, each the largest "
+    "since the row of the metrics before. Dashed: the loss before training."
+)
+AFTERMATH = (
+    "From an explosion (a gradient whose norm exceeds ten times its running median, the first "
+    "after a calm) on. Left: how far the parameters move at a step, relative to the steps before; "
+    "median and quartiles over runs. Right: how many spikes have begun since. Of runs that log "
+    "every step."
+)

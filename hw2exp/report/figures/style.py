@@ -1,0 +1,120 @@
+"""What all figures have in common: sizes, colors, the axis of a loss."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COLUMNS = 3
+MOST_ARMS = 24
+"""Panels or lines of one figure: more are not legible."""
+BAND, SINGLE, MARK, QUIET = "#0072B2", "#E69F00", "#CC3311", "#888888"
+LOG_FROM = 2.0
+"""Losses above are drawn on a logarithmic scale, so that a spike of 1,000 hides nothing else."""
+HIGHEST = 100.0
+"""Curves leave their panels here: one spike of 10⁸ would flatten all others."""
+STYLE: dict[Any, Any] = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+
+
+def new_figure(width: float, height: float) -> "Figure":
+    """An empty figure.
+
+    Args:
+        width: in inches.
+        height: in inches.
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context(STYLE):
+        return Figure((width, height), layout="constrained")
+
+
+def panels_of(figure: "Figure", rows: int, columns: int, **options: Any) -> Any:
+    """Panels in rows and columns, an array of axes.
+
+    Args:
+        figure: theirs.
+        rows: how many.
+        columns: how many.
+        options: of matplotlib's.
+    """
+    from matplotlib import rc_context
+
+    with rc_context(STYLE):
+        return figure.subplots(rows, columns, squeeze=False, **options)
+
+
+def grid(panels: int, height: float) -> tuple["Figure", list[Any]]:
+    """A figure of equal panels, and these.
+
+    Args:
+        panels: how many.
+        height: of a row, in inches.
+    """
+    columns = columns_for(panels)
+    rows = -(-panels // columns)
+    figure = new_figure(10.5 * columns / COLUMNS + 0.5, height * rows + 0.3)
+    axes: list[Any] = np.atleast_1d(panels_of(figure, rows, columns)).ravel().tolist()
+    for unused in axes[panels:]:
+        unused.set_visible(False)
+    return figure, axes[:panels]
+
+
+def columns_for(panels: int) -> int:
+    """How many panels stand beside each other: four look better as two rows of two.
+
+    Args:
+        panels: how many there are.
+    """
+    return 2 if panels == 4 else min(COLUMNS, panels)
+
+
+def label_outer(panels: Sequence[Any], x: str, y: str) -> None:
+    """Label the axes at the left and below.
+
+    Args:
+        panels: of ``grid``.
+        x: what runs to the right.
+        y: what runs up.
+    """
+    columns = columns_for(len(panels))
+    for place, axes in enumerate(panels):
+        if place % columns == 0:
+            axes.set_ylabel(y, fontsize=8)
+        if place >= len(panels) - columns:
+            axes.set_xlabel(x, fontsize=8)
+
+
+def loss_axis(axes: Any, top: float) -> None:
+    """Let a loss run up, on a logarithmic scale where it is high.
+
+    Args:
+        axes: the panel.
+        top: the largest loss that is to be seen.
+    """
+    if top <= 2 * LOG_FROM:
+        axes.set_ylim(0, 1.1 * max(top, 1.5))
+        return
+    axes.set_yscale("symlog", linthresh=LOG_FROM, linscale=2.0)
+    decades = range(1, math.ceil(math.log10(top)) + 1)
+    ticks = [0.0, 1.0, 2.0, *(10.0**power for power in decades[:: math.ceil(len(decades) / 3)])]
+    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks], minor=False)
+    axes.set_yticks([], minor=True)
+    axes.set_ylim(0, top)
+
+
+def folded(name: str, width: int = 44) -> str:
+    """Break a long name into lines.
+
+    Args:
+        name: the name.
+        width: characters of a line.
+    """
+    import textwrap
+
+    return "\n".join(textwrap.wrap(name, width, break_long_words=False))

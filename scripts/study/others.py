@@ -1,0 +1,39 @@
+"""What the study looks at besides cures: one sweep each."""
+
+from pathlib import Path
+
+from study.profiles import Profile
+from study.sweeps import seeds, sweep
+
+
+def brake(profile: Profile, folder: Path) -> None:
+    """Look at RMSprop after an explosion, with clipping and without, at every step.
+
+    Args:
+        profile: the study's size.
+        folder: of the reproduction.
+    """
+    words = "experiment=brake", "clip=none,norm", "optimizer.alpha=0.9,0.99"
+    sweep(folder / "brake", *words, seeds(profile.brake_seeds))
+
+
+def notebook(profile: Profile, folder: Path) -> None:
+    """Train the published network on the published draws from many seeds, and with cures.
+
+    Args:
+        profile: the study's size.
+        folder: of the reproduction.
+    """
+    words = "experiment=notebook_lstm_moderate", "clip=none,norm", "schedule=constant,cosine"
+    sweep(folder / "notebook", *words, seeds(profile.notebook_seeds))
+
+
+def reach(profile: Profile, folder: Path) -> None:
+    """Train networks of which it is asked how far back a gradient reaches.
+
+    Args:
+        profile: the study's size.
+        folder: of the reproduction.
+    """
+    words = "experiment=gradient_reach", "model=gated_rnn,attn_rnn,attn_rnn_inf,rnn,lstm"
+    sweep(folder / "reach", *words, seeds(profile.reach_seeds))

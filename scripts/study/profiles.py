@@ -1,0 +1,70 @@
+"""What a quick and a full reproduction consist of."""
+
+from dataclasses import dataclass
+
+MODELS = "gated_rnn", "attn_rnn", "rnn", "lstm"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A size of the study.
+
+    Args:
+        name: of its folder.
+        note: what its page says of it.
+        cures: that are tried, as the experiments ``cure_*``.
+        attention_cures: that are tried on attention cells besides.
+        seeds: runs of an arm.
+        rates: the learning rates tried, by optimizer.
+        tuning_seeds: runs for each of them; other seeds than the arms'.
+        notebook_seeds: networks on the published curve's data.
+        brake_seeds: runs that are looked at step by step.
+        reach_seeds: networks of which it is asked how far back a gradient reaches.
+    """
+
+    name: str
+    note: str
+    cures: tuple[str, ...]
+    attention_cures: tuple[str, ...]
+    seeds: int
+    rates: dict[str, tuple[float, ...]]
+    tuning_seeds: int
+    notebook_seeds: int
+    brake_seeds: int
+    reach_seeds: int
+
+
+FULL = Profile(
+    name="full",
+    note="The full profile.",
+    cures=("none", "clip", "batch", "layer", "step", "cosine", "warmup", "clip_cosine", "all"),
+    attention_cures=("qk",),
+    seeds=64,
+    rates={
+        "sgd": (0.01, 0.03, 0.1, 0.3, 1.0, 3.0),
+        "rmsprop": (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
+        "adam": (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
+    },
+    tuning_seeds=8,
+    notebook_seeds=32,
+    brake_seeds=64,
+    reach_seeds=64,
+)
+
+QUICK = Profile(
+    name="quick",
+    note="The quick profile: fewer seeds, learning rates and cures than the full one, so that "
+    "intervals are wide and a claim may stay undecided that the full profile decides.",
+    cures=("none", "clip", "batch", "cosine", "all"),
+    attention_cures=(),
+    seeds=16,
+    rates={
+        "sgd": (0.03, 0.1, 0.3, 1.0),
+        "rmsprop": (1e-3, 3e-3, 1e-2, 3e-2),
+        "adam": (1e-3, 3e-3, 1e-2, 3e-2),
+    },
+    tuning_seeds=4,
+    notebook_seeds=16,
+    brake_seeds=16,
+    reach_seeds=16,
+)
