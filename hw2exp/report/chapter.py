@@ -10,18 +10,23 @@ from typing import TYPE_CHECKING
 from hw2exp.records.run_dir import write_bytes
 from hw2exp.records.runs import Arm, Found, labels, references, settings_of
 from hw2exp.report.aftermath import aftermaths
-from hw2exp.report.claims import Claim, Judged, judge
+from hw2exp.report.claims import Claim, Judged, judge, reach
 from hw2exp.report.figures import curves, solving, spikes
 from hw2exp.report.figures.style import MOST_ARMS
 from hw2exp.report.measures import ArmMeasures, Comparison, compare, measure
 from hw2exp.report.plan import ChapterPlan
 from hw2exp.report.published import published
 from hw2exp.report.tables import arms_table, comparisons_table, runs_table, write_table
+from hw2exp.theory.reach_figure import reach_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 110
+REACH = (
+    "The norm of ∂h[T]/∂h[t] against the lag, median and quartiles over runs. The line marks how "
+    "far back the task asks to see."
+)
 
 
 @dataclass(frozen=True)
@@ -119,6 +124,9 @@ def _figures(
         yield "aftermath", "After an exploding gradient", spikes.AFTERMATH, figure
     if wanted("rates") and (by_rate := solving.rates(measured)) is not None:
         yield "rates", "Learning rates", solving.RATES, by_rate
+    if wanted("reach") and (reached := reach.measured(arms)):
+        states = {"after training": reached}
+        yield "reach", "How far back a gradient reaches", REACH, reach_figure(states)
     if wanted("unsolved"):
         figure = solving.unsolved(measured)
         yield "unsolved", "Who has solved, and when", solving.UNSOLVED, figure

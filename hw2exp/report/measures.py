@@ -170,6 +170,8 @@ def compare(pairs: Sequence[tuple[Arm, Arm]]) -> list[Comparison]:
         for column in zip(*differences, strict=True)
     ]
     return [
-        Comparison(*pair, len(own[0]), *map(mean, own), *ps)
-        for pair, own, *ps in zip(kept, differences, *pvalues, strict=True)
+        Comparison(cured, plain, len(spikes), mean(spikes), mean(solved), mean(diverged), p, q, r)
+        for (cured, plain), (spikes, solved, diverged), p, q, r in zip(
+            kept, differences, *(pvalues or [[], [], []]), strict=True
+        )
     ]

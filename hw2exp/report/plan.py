@@ -9,7 +9,9 @@ from hw2exp.config.problems import ConfigError
 
 PLAN = "report.yaml"
 
-FigureName = Literal["curves", "unsolved", "rates", "cures", "aftermath", "published", "spikes"]
+FigureName = Literal[
+    "curves", "unsolved", "rates", "cures", "aftermath", "published", "reach", "spikes"
+]
 
 
 def _below(folder: str) -> str:

@@ -2,10 +2,9 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,9 +23,8 @@ from hw2exp.diagnostics.gradient_reach import (
 )
 from hw2exp.fleet import Fleet
 from hw2exp.records.parameters import read_parameters
-from hw2exp.records.runs import Found, read_runs
+from hw2exp.records.runs import Arm, read_runs
 from hw2exp.task import CHECK
-from hw2exp.theory.drawing import save
 
 MODELS = ("gated_rnn", "attn_rnn", "attn_rnn_inf", "rnn", "lstm")
 SEEDS = 64
@@ -141,9 +139,23 @@ def after_training(folder: Path) -> tuple[dict[str, Reach], tuple[str, ...]]:
     Raises:
         ConfigError: there are no such runs in it, or ones that differ in more than model and seed.
     """
-    arms = _arms(folder)
+    found = read_runs(folder)
+    if problem := unfit(found.arms):
+        raise ConfigError([f"{folder}: {problem}"])
+    return measure_trained(found.arms), found.left_out
+
+
+def measure_trained(arms: Sequence[Arm]) -> dict[str, Reach]:
+    """Measure trained networks.
+
+    Args:
+        arms: a model each, for which :func:`unfit` finds nothing.
+
+    Raises:
+        ConfigError: parameters that can't be read.
+    """
     found: dict[str, Reach] = {}
-    for arm in arms.arms:
+    for arm in arms:
         fleet = Fleet([run.config for run in arm.runs.values()])
         shapes = {name: tuple(value.shape[1:]) for name, value in fleet.params.items()}
         saved = [_parameters(run.folder, shapes) for run in arm.runs.values()]
@@ -157,33 +169,34 @@ def after_training(folder: Path) -> tuple[dict[str, Reach], tuple[str, ...]]:
         found |= {
             name: replace(own, trained=trained) for name, own in _measure(fleet, params).items()
         }
-    return found, arms.left_out
+    return found
 
 
-def _arms(folder: Path) -> Found:
-    """The sweep's runs, an arm a model, all else equal, of sequences as in the experiment."""
-    found = read_runs(folder)
-    by_model = Counter(arm.settings["model"] for arm in found.arms)
-    first = found.arms[0]
-    for arm in found.arms:
+def unfit(arms: Sequence[Arm]) -> str | None:
+    """Why it can't be measured how far gradients reach, if it can't.
+
+    Args:
+        arms: must be one a model, all else equal, of sequences as in the experiment.
+    """
+    by_model = Counter(arm.settings["model"] for arm in arms)
+    first = arms[0]
+    for arm in arms:
         model, config = arm.settings["model"], next(iter(arm.runs.values())).config
         if by_model[model] > 1:
-            raise ConfigError([f"{folder}: its runs of {model} differ in more than the seed"])
+            return f"its runs of {model} differ in more than the seed"
         for key in sorted(arm.settings.keys() | first.settings.keys()):
             own, others = arm.settings.get(key), first.settings.get(key)
             if own != others and (not key.startswith("model") or key == "model.hidden_size"):
-                raise ConfigError([f"{folder}: its models differ in {key}: {others} and {own}"])
+                return f"its models differ in {key}: {others} and {own}"
         if config.norm.name != "none":
-            raise ConfigError([f"{folder}: its runs have norm={config.norm.name}; must be none"])
+            return f"its runs have norm={config.norm.name}; must be none"
         if (got := config.task) != (task := _experiment().task):
-            raise ConfigError(
-                [
-                    f"{folder}: its runs have task.length={show(got.length)} t1={show(got.t1)} "
-                    f"t2={show(got.t2)}; must have those of experiment=gradient_reach, "
-                    f"{show(task.length)} {show(task.t1)} {show(task.t2)}"
-                ]
+            return (
+                f"its runs have task.length={show(got.length)} t1={show(got.t1)} "
+                f"t2={show(got.t2)}; must have those of experiment=gradient_reach, "
+                f"{show(task.length)} {show(task.t1)} {show(task.t2)}"
             )
-    return found
+    return None
 
 
 def _experiment() -> TrainConfig:
@@ -215,31 +228,3 @@ def _measure(fleet: Fleet, params: Params) -> dict[str, Reach]:
         norms = spectral_norms(jacobians).flip(2)  # (R, B, T-1), by lag
         found[name] = Reach(name, norms.log().mean(1).numpy())
     return found
-
-
-def draw_reach(states: Mapping[str, Mapping[str, Reach]], path: Path) -> None:
-    """Draw the norms against the lag, median and quartiles, a panel for each state of training.
-
-    Args:
-        states: what was measured, by the state's name.
-        path: an image file; its folder must exist.
-    """
-    from matplotlib.figure import Figure
-
-    figure = Figure((4.8 * len(states) + 1.3, 3.8), layout="constrained")
-    panels: Any = np.atleast_1d(figure.subplots(1, len(states)))
-    for axes, (state, found) in zip(panels, states.items(), strict=True):
-        for color, reach in enumerate(found.values()):
-            lags = np.arange(1, reach.logarithms.shape[1] + 1)
-            low, middle, high = np.quantile(
-                reach.logarithms / math.log(10), [0.25, 0.5, 0.75], axis=0, method="inverted_cdf"
-            )
-            axes.plot(lags, middle, color=f"C{color}", label=reach.model)
-            axes.fill_between(lags, low, high, color=f"C{color}", alpha=0.15, linewidth=0)
-        axes.axhline(0, color="gray", linewidth=0.8, linestyle=":")
-        axes.axvline(farthest_mark(), color="gray", linewidth=0.8, linestyle=":")
-        trained = any(reach.trained for reach in found.values())
-        axes.set(title=state, xlabel="lag T − t", ylim=(-16, 3) if trained else (-33, 3))
-    panels[0].set_ylabel("log₁₀ ‖∂h[T]/∂h[t]‖, median and quartiles")
-    panels[-1].legend(frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1))
-    save(figure, path)

@@ -13,9 +13,9 @@ from hw2exp.theory.reach import (
     Reach,
     after_training,
     at_initialization,
-    draw_reach,
     farthest_mark,
 )
+from hw2exp.theory.reach_figure import draw_reach
 
 LAGS = np.arange(1, 101)
 

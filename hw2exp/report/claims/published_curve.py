@@ -42,7 +42,7 @@ def agrees(count: Callable[[Published], int], theirs: tuple[int, int]) -> Judge:
         from scipy.stats import fisher_exact
 
         for each in _plain(arms):
-            own, runs = count(each), len(each.arm.runs)
+            own, runs = count(each), len(each.train)
             table = [[own, runs - own], [theirs[0], theirs[1] - theirs[0]]]
             p = float(fisher_exact(table).pvalue)
             ours = share(own, runs)

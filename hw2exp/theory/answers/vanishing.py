@@ -28,9 +28,9 @@ from hw2exp.theory.reach import (
     Reach,
     after_training,
     at_initialization,
-    draw_reach,
     farthest_mark,
 )
+from hw2exp.theory.reach_figure import draw_reach
 
 COMMANDS = (
     f"python -m hw2exp.train -m experiment=gradient_reach model={','.join(MODELS)} "
@@ -147,14 +147,19 @@ def decide(states: States) -> tuple[Verdict, str]:
             halves.append(None)
             continue
         gated, others = found[GATED], [found[name] for name in OTHERS if name in found]
-        survives, told = _vanishing(gated)
-        explodes, compared = _exploding(gated, others)
-        halves += [survives, explodes]
+        lives, told = survives(gated)
+        explodes, compared = explodes_more(gated, others)
+        halves += [lives, explodes]
         reasons.append(f"{state} it {told}; {compared}")
     return verdict_of(halves), "; ".join(reasons)
 
 
-def _vanishing(gated: Reach) -> tuple[bool | None, str]:
+def survives(gated: Reach) -> tuple[bool | None, str]:
+    """Whether its gradient does not vanish in more than half of the runs, and what tells.
+
+    Args:
+        gated: what was measured of it.
+    """
     far, runs = farthest_mark(), len(gated.logarithms)
     counts = [gated.vanished(far, left) for left in VANISHED]
     told = f"in {', '.join(map(str, counts))} of {runs} runs"
@@ -166,7 +171,13 @@ def _vanishing(gated: Reach) -> tuple[bool | None, str]:
     return None, f"can't be said to vanish or not ({told})"
 
 
-def _exploding(gated: Reach, others: Sequence[Reach]) -> tuple[bool | None, str]:
+def explodes_more(gated: Reach, others: Sequence[Reach]) -> tuple[bool | None, str]:
+    """Whether its largest norms exceed the others', and what tells.
+
+    Args:
+        gated: what was measured of it.
+        others: of those that it is compared with.
+    """
     from scipy.stats import mannwhitneyu
 
     if not others:

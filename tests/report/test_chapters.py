@@ -1,0 +1,215 @@
+"""A report of several chapters, and what figures and claims of special runs say."""
+
+import shutil
+import textwrap
+from dataclasses import replace
+
+import numpy as np
+import polars
+import pytest
+
+from hw2exp.records.runs import read_runs
+from hw2exp.report.__main__ import main
+from hw2exp.report.aftermath import aftermath
+from hw2exp.report.claims import Finding, judge
+from hw2exp.report.measures import compare
+from hw2exp.report.published import EPOCH, published
+from hw2exp.train import main as train
+
+
+def sweep_into(folder, *words):
+    assert train(["-m", *words, f"hydra.sweep.dir={folder}", "workers=2", "plot=false"]) == 0
+    return folder
+
+
+@pytest.fixture
+def study(sweep, tmp_path):
+    folder = tmp_path / "study"
+    shutil.copytree(sweep, folder / "first")
+    shutil.copytree(sweep / "0", folder / "second" / "0")
+    return folder
+
+
+def write(folder, text):
+    (folder / "report.yaml").write_text(textwrap.dedent(text))
+
+
+def test_a_page_has_the_chapters_that_its_folder_names(study):
+    write(
+        study,
+        """
+        title: Many & few
+        text: Two chapters.
+        chapters:
+          - {folder: second, title: One run, figures: [curves], claims: false}
+          - {folder: first, title: All runs, text: A <paragraph>.}
+          - {folder: missing, title: Not run}
+        """,
+    )
+    assert main([str(study)]) == 0
+    page = (study / "report" / "report.html").read_text()
+    assert "<title>Many &amp; few</title>" in page
+    assert "A &lt;paragraph&gt;." in page
+    assert page.index("One run</h2>") < page.index("All runs</h2>")
+    assert "Not run" not in page
+    assert "17 runs in 5 arms" in page
+    assert "All runs: rmsprop clip=norm" in page
+    assert "One run: all runs" not in page  # it decides no claim
+    assert sorted(path.name for path in (study / "report" / "second").iterdir()) == [
+        "arms.csv", "arms.parquet", "curves.png", "curves.svg", "runs.csv", "runs.parquet",
+    ]  # fmt: skip
+    assert (study / "report" / "first" / "comparisons.csv").exists()
+    assert 'id="arms"' in page
+    assert 'id="arms_1"' in page
+
+
+def test_the_page_says_how_its_runs_were_made(sweep, report_of):
+    page = report_of(sweep)
+    assert (
+        "python -m hw2exp.train -m model=rnn,gated_rnn clip=none,norm &#39;seed=range(0,4)&#39;"
+        in page
+    )
+
+
+@pytest.fixture
+def report_of(tmp_path):
+    def make(folder):
+        assert main([str(folder), "--out", str(tmp_path / "out")]) == 0
+        return (tmp_path / "out" / "report.html").read_text()
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("title: x", "report.yaml: chapters: Field required"),
+        ("title: x\nchapters: []", "report.yaml: chapters:"),
+        ("title: x\nchapters: [{folder: ../first, title: y}]", "must be a folder below"),
+        ("title: x\nchapters: [{folder: /tmp, title: y}]", "must be a folder below"),
+        ("title: x\nchapters: [{folder: nowhere, title: y}]", "holds none of the folders"),
+        ("title: x\nchapters: [{folder: first, title: y, figures: [pie]}]", "figures.0"),
+        ("title: [", "can't be read"),
+        ("just text", "report.yaml: the file:"),
+    ],
+)
+def test_a_bad_plan_is_one_line(study, text, message, capsys):
+    write(study, text)
+    assert main([str(study)]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (study / "report").exists()
+
+
+@pytest.fixture(scope="module")
+def braked(tmp_path_factory):
+    """Runs whose gradients explode, logged at every step."""
+    words = ["experiment=brake", "clip=none,norm", "steps=700", "seed=range(0,6)"]
+    lively = ["optimizer.lr=3e-3", "eval_every=350", "eval_batches=1"]
+    return sweep_into(tmp_path_factory.mktemp("brake") / "sweep", *words, *lively)
+
+
+def test_what_follows_an_explosion(braked):
+    arm = next(arm for arm in read_runs(braked).arms if not arm.cures)
+    found = aftermath(arm)
+    assert found.runs >= 3
+    assert found.updates.shape == (found.runs, len(found.steps))
+    before = np.median(found.updates[:, found.steps < 0])
+    assert 0.5 < before < 2  # what is relative to the steps before
+    assert found.updates[:, found.steps == 0].mean() > 1.5  # the explosion's own step
+    assert (np.diff(found.spikes) >= 0).all()
+    assert (found.spikes[found.steps <= 0] == 0).all()
+
+
+def test_the_claim_of_the_brake_follows_its_data(braked):
+    arms = read_runs(braked).arms
+    plain = next(arm for arm in arms if not arm.cures)
+    clipped = next(arm for arm in arms if arm.cures)
+
+    def finding(free, held):
+        """As if the runs of one arm had been those of the other."""
+        swapped = [replace(plain, runs=free.runs), replace(clipped, runs=held.runs)]
+        compared = compare([(swapped[1], swapped[0])])
+        claims = {claim.words: judged for claim, judged in judge(swapped, compared)}
+        (judged,) = claims["An explosion puts a brake on RMSprop, which clipping takes off"]
+        return judged.finding
+
+    assert finding(plain, clipped) is not Finding.REFUTED
+    assert finding(clipped, plain) is not Finding.SUPPORTED
+    assert finding(plain, plain) is Finding.UNDECIDED
+
+
+def test_runs_that_skip_steps_say_nothing_of_the_brake(sweep):
+    assert aftermath(read_runs(sweep).arms[0]) is None
+
+
+@pytest.fixture(scope="module")
+def notebook(tmp_path_factory):
+    words = ["experiment=notebook_lstm_moderate", "clip=none,norm", "seed=range(0,3)"]
+    short = [f"steps={3 * EPOCH}", "eval_batches=2"]
+    return sweep_into(tmp_path_factory.mktemp("notebook") / "sweep", *words, *short)
+
+
+def test_the_published_curve_is_read_by_epoch(notebook):
+    arms = read_runs(notebook).arms
+    found = published(arms)
+    assert [each.arm.cures for each in found] == ["", "clip=norm"]
+    for each in found:
+        assert each.train.shape == (3, 3)
+        runs = each.arm.runs.values()
+        for run, own, test in zip(runs, each.train, each.test, strict=True):
+            rows = polars.read_parquet(run.folder / "metrics.parquet")
+            assert rows["step"].to_list() == [31, 62, 93]
+            assert rows["loss_train"].to_list() == own.tolist()
+            assert rows["loss_test_last"].to_list() == test.tolist()
+        assert each.plateau.tolist() == [np.inf] * 3
+        assert each.spiking == each.ending_well == 0
+
+
+def made_like(found, train, accuracy):
+    return replace(found, train=np.array(train), test=np.array(train), accuracy=np.array(accuracy))
+
+
+def test_shapes_of_the_published_curve(notebook):
+    first = published(read_runs(notebook).arms)[0]
+    found = made_like(
+        first, [[1.39, 1.38, 1.1, 0.5], [1.39, 1.2, 1.6, 0.9], [1.39, 1.39, 1.39, np.inf]],
+        [0.95, 0.94, 0],
+    )  # fmt: skip
+    assert found.plateau.tolist() == [2, 1, np.inf]
+    assert found.spiking == 2
+    assert found.ending_well == 1
+
+
+def test_claims_of_the_published_curve_follow_its_data(notebook, monkeypatch):
+    arms = read_runs(notebook).arms
+    claims = {claim.words: judged for claim, judged in judge(arms, [])}
+    (stays,) = claims["The loss stays at 1.39 for about 12 epochs"]
+    assert stays.finding is Finding.REFUTED  # three epochs are too few to leave it
+    first = published(arms)[0]
+    leaves = [[1.39] * 13 + [1.0, 2.0]] * 16
+    as_published = made_like(first, leaves, [1.0] * 11 + [0.5] * 5)
+    monkeypatch.setattr(
+        "hw2exp.report.claims.published_curve.published", lambda arms: [as_published]
+    )
+    claims = {claim.words: judged for claim, judged in judge(arms, [])}
+    for words, judged in claims.items():
+        if "epoch" in words or "runs end" in words:
+            assert judged[0].finding is Finding.SUPPORTED, words
+
+
+def test_other_lstms_are_not_the_published_one(sweep):
+    assert published(read_runs(sweep).arms) == []
+
+
+def test_many_arms_have_a_figure_for_each_setting(tmp_path):
+    words = ["model=rnn,gated_rnn", "task=easy", "steps=20", "eval_every=20", "eval_batches=1"]
+    rates = "optimizer.lr=" + ",".join(f"{1e-3 * (1 + n):g}" for n in range(7))
+    folder = sweep_into(tmp_path / "many", *words, rates, "clip=none,norm", "seed=0,1")
+    assert main([str(folder)]) == 0
+    names = {path.name for path in (folder / "report").glob("*.png")}
+    assert names == {
+        "cures.png", "curves_gated_rnn_rmsprop.png", "curves_rnn_rmsprop.png", "rates.png",
+        "unsolved.png",
+    }  # fmt: skip
