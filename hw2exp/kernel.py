@@ -10,7 +10,7 @@ from typing import Any
 import numba
 
 FOLDER = Path(__file__).parent
-SOURCES = ("kernel.py", "philox.py", "task.py", "closed_form/*.py")
+SOURCES = ("kernel.py", "philox.py", "task.py", "closed_form/**/*.py")
 """Where kernels stand. All of them together name the cache: numba does not see a callee change."""
 
 

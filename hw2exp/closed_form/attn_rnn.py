@@ -44,7 +44,7 @@ def forward(x: Any, weights: Any, r: Any, h: Any, kept: Any) -> None:
         for i in range(1, K + 1):
             score = load(w, (t - i) * K + i - 1) if i <= t else zeros(w)
             store(a, t * (K + 1) + i, score)
-        _softargmax(a, t * (K + 1), K + 1)
+        softargmax(a, t * (K + 1), K + 1)
         _mix(a, v_0, v, h, t, K, H)
         now = (t + 1) * H
         product(S, h, now, Sh, t * K * H)
@@ -54,8 +54,14 @@ def forward(x: Any, weights: Any, r: Any, h: Any, kept: Any) -> None:
 
 
 @kernel
-def _softargmax(a: Any, row: Any, count: Any) -> None:
-    """Turn scores into attention, in place."""
+def softargmax(a: Any, row: Any, count: Any) -> None:
+    """Turn scores into attention, in place.
+
+    Args:
+        a: the array that holds the scores.
+        row: the first of them.
+        count: how many.
+    """
     top = load(a, row)
     for i in range(1, count):
         top = maximum(top, load(a, row + i))

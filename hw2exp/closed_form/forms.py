@@ -136,5 +136,14 @@ def form_of(options: Any) -> ClosedForm | None:
     Args:
         options: the model's section of the config.
     """
+    return FORMS.get(name_of(options))
+
+
+def name_of(options: Any) -> str:
+    """The name of a model's form: an Elman RNN has one for each activation.
+
+    Args:
+        options: the model's section of the config.
+    """
     relu = getattr(options, "nonlinearity", "tanh") == "relu"
-    return FORMS.get("rnn_relu" if relu else options.name)
+    return "rnn_relu" if relu else str(options.name)

@@ -12,6 +12,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 
 WIDTH = 16
@@ -138,6 +139,20 @@ def positive(typing: Any, value: Any) -> Any:
         zero, one = (ir.Constant(vector, [number] * WIDTH) for number in (0.0, 1.0))
         below = builder.fcmp_ordered("<=", arguments[0], zero)
         return builder.select(below, zero, one)
+
+    return value(value), generate
+
+
+@intrinsic
+def sqrt(typing: Any, value: Any) -> Any:
+    """The square root."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vector = context.get_value_type(signature.return_type)
+        name = f"llvm.sqrt.v{WIDTH}f{BITS[value.dtype][0]}"
+        function = ir.FunctionType(vector, [vector])
+        known = cgutils.get_or_insert_function(builder.module, function, name)
+        return builder.call(known, arguments)
 
     return value(value), generate
 

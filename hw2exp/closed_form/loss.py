@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from hw2exp.axes import Params
+from hw2exp.axes import Params, State
 from hw2exp.closed_form.forms import ClosedForm
 from hw2exp.closed_form.lanes import WIDTH
 from hw2exp.closed_form.passes import make_passes
@@ -44,29 +44,36 @@ class SequenceLoss:
         self._way_back: tuple[Array, Arrays] | None = None
 
     @torch.no_grad()
-    def each(self, params: Params, symbols: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def each(
+        self, params: Params, buffers: State, symbols: Tensor, labels: Tensor, training: bool
+    ) -> tuple[Tensor, Tensor, State]:
         """Return each sequence's loss and whether it is classified right, ``(R, B)``.
 
         Args:
             params: the parameters of cell and readout, each ``(R, ...)``.
+            buffers: a norm's running statistics; given back as they are after the pass.
             symbols: ``(R, B, T)``.
             labels: ``(R, B)``.
+            training: a norm goes by the batch's statistics instead of the running ones.
         """
-        weights = _arrays(self._weights(params))
-        out = _outputs(labels.shape, weights[-1].dtype)
+        weights = as_arrays(self._weights(params))
+        out = outputs(labels.shape, weights[-1].dtype)
         self._judge(*self._inputs(symbols, labels, weights), out)
-        return torch.from_numpy(out[0]), torch.from_numpy(out[1])
+        return torch.from_numpy(out[0]), torch.from_numpy(out[1]), buffers
 
-    def mean(self, params: Params, symbols: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def mean(
+        self, params: Params, buffers: State, symbols: Tensor, labels: Tensor
+    ) -> tuple[Tensor, Tensor, State]:
         """Return the mean loss ``(R,)``, differentiable, and what was classified right ``(R, B)``.
 
         Args:
             params: the parameters of cell and readout, each ``(R, ...)``.
+            buffers: a norm's running statistics; given back as they are after the pass.
             symbols: ``(R, B, T)``.
             labels: ``(R, B)``.
         """
         weights = self._weights(params)
-        return _Mean.apply(self, symbols, labels, *weights)  # type: ignore[no-any-return, no-untyped-call]
+        return *Mean.apply(self, symbols, labels, *weights), buffers  # type: ignore[no-untyped-call]
 
     def learn(
         self, symbols: Tensor, labels: Tensor, weights: Arrays
@@ -82,7 +89,7 @@ class SequenceLoss:
             Mean loss ``(R,)``, what was classified right ``(R, B)``, gradients of the weights.
         """
         dtype, H = weights[-1].dtype, self.hidden_size
-        out = _outputs(labels.shape, dtype)
+        out = outputs(labels.shape, dtype)
         gradients = tuple(np.zeros_like(weight) for weight in weights)
         inputs = self._inputs(symbols, labels, weights)
         steps, kept = symbols.shape[2], self.keeps_state_gradients
@@ -116,27 +123,42 @@ class SequenceLoss:
         self._way_back = delta, arrays(self.form.scratch(*sizes))
 
 
-class _Mean(torch.autograd.Function):
+class Mean(torch.autograd.Function):
+    """The mean loss as one function, whose gradient a pass forward and back has computed."""
+
     @staticmethod
-    def forward(
-        ctx: Any, loss: SequenceLoss, symbols: Tensor, labels: Tensor, *weights: Tensor
+    def forward(  # noqa: D102
+        ctx: Any, loss: Any, symbols: Tensor, labels: Tensor, *weights: Tensor
     ) -> tuple[Tensor, Tensor]:
-        mean, correct, ctx.gradients = loss.learn(symbols, labels, _arrays(weights))
+        mean, correct, ctx.gradients = loss.learn(symbols, labels, as_arrays(weights))
         right = torch.from_numpy(correct)
         ctx.mark_non_differentiable(right)
         return torch.from_numpy(mean), right
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, upstream: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(  # noqa: D102
+        ctx: Any, upstream: Tensor, _: Tensor
+    ) -> tuple[Tensor | None, ...]:
         gradients = (torch.from_numpy(gradient) for gradient in ctx.gradients)
         scaled = (g * upstream.reshape(-1, *[1] * (g.dim() - 1)) for g in gradients)
         return None, None, None, *scaled
 
 
-def _arrays(weights: tuple[Tensor, ...]) -> Arrays:
+def as_arrays(weights: tuple[Tensor, ...]) -> Arrays:
+    """Weights as the kernels take them.
+
+    Args:
+        weights: on the CPU.
+    """
     return tuple(weight.detach().contiguous().numpy() for weight in weights)
 
 
-def _outputs(shape: tuple[int, ...], dtype: Any) -> tuple[Array, Array]:
+def outputs(shape: tuple[int, ...], dtype: Any) -> tuple[Array, Array]:
+    """Arrays for each sequence's loss, and for whether it is classified right.
+
+    Args:
+        shape: ``(R, B)``.
+        dtype: of the losses.
+    """
     return np.empty(shape, dtype), np.empty(shape, bool)

@@ -10,11 +10,12 @@ from hw2exp.axes import Params, State
 from hw2exp.config.schema import Init
 from hw2exp.models.cell import Cell, Weight, linear, product, unroll
 from hw2exp.models.initialization import initialize
-from hw2exp.stabilizers.norm import NoNorm, Norm
+from hw2exp.stabilizers.norm import Norm
 from hw2exp.task import CLASSES, PAD
 
 if TYPE_CHECKING:
     from hw2exp.closed_form.loss import SequenceLoss
+    from hw2exp.closed_form.normed.loss import NormedSequenceLoss
 
 
 class Classifier:
@@ -25,7 +26,7 @@ class Classifier:
         norm: the normalization inside the cell.
         time_steps: padded length of a sequence, T.
         device: where the tensors go.
-        closed_form: run the cell by its closed form where it has one: on the CPU, without a norm.
+        closed_form: run the cell by its closed form where it has one: on the CPU.
     """
 
     def __init__(
@@ -41,9 +42,9 @@ class Classifier:
         self.time_steps = time_steps
         self.device = device
         self.one_hot = torch.eye(PAD + 1, PAD, device=device)  # padding's row is zero
-        self.closed_form: SequenceLoss | None = None
-        if closed_form and isinstance(norm, NoNorm) and torch.device(device).type == "cpu":
-            self.closed_form = _closed_form(cell)
+        self.closed_form: SequenceLoss | NormedSequenceLoss | None = None
+        if closed_form and torch.device(device).type == "cpu":
+            self.closed_form = _closed_form(cell, norm)
 
     def weights(self) -> dict[str, Weight]:
         """The cell's parameters, then the readout's."""
@@ -109,7 +110,7 @@ class Classifier:
             running statistics after this pass.
         """
         if self.closed_form is not None:
-            return *self.closed_form.each(params, symbols, labels), buffers
+            return self.closed_form.each(params, buffers, symbols, labels, training)
         logits, after = self.forward(params, buffers, symbols, training)
         return cross_entropy(logits, labels), correct(logits, labels), after
 
@@ -125,7 +126,7 @@ class Classifier:
             labels: ``(R, B)``.
         """
         if self.closed_form is not None:
-            return *self.closed_form.mean(params, symbols, labels), buffers
+            return self.closed_form.mean(params, buffers, symbols, labels)
         losses, right, after = self.losses(params, buffers, symbols, labels, training=True)
         return losses.mean(1), right, after
 
@@ -151,12 +152,8 @@ def correct(logits: Tensor, labels: Tensor) -> Tensor:
     return (choice == labels) & ~best.isnan()
 
 
-def _closed_form(cell: Cell) -> "SequenceLoss | None":
-    from hw2exp.closed_form.forms import form_of  # compiles kernels, so not before it is needed
-    from hw2exp.closed_form.loss import SequenceLoss
+def _closed_form(cell: Cell, norm: Norm) -> "SequenceLoss | NormedSequenceLoss | None":
+    """The cell's closed form, if it has one with this norm; compiles kernels where it has."""
+    from hw2exp.closed_form.choice import closed_form_of
 
-    form = form_of(cell.options)
-    if form is None:
-        return None
-    lags = getattr(cell.options, "lags", 1)
-    return SequenceLoss(form, cell.hidden_size, cell.input_size, lags)
+    return closed_form_of(cell, norm)

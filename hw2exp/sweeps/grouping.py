@@ -11,6 +11,9 @@ CLOSED_FORM, AUTOGRAD = 64, 32
 """Runs in a fleet by default, at most, as measured: more gain little (by the closed form, the cost
 that a step has for a fleet of any size is by then a tenth of it), or take memory (autograd)."""
 
+NORMED = {"gated_rnn", "attn_rnn", "rnn", "lstm"}
+"""Models that have a closed form also with a norm."""
+
 Fleets = list[list[int]]
 
 
@@ -67,13 +70,18 @@ def default_size(config: TrainConfig) -> int:
     Args:
         config: the run.
     """
-    return CLOSED_FORM if config.closed_form and config.norm.name == "none" else AUTOGRAD
+    return AUTOGRAD if _by_autograd(config) else CLOSED_FORM
+
+
+def _by_autograd(config: TrainConfig) -> bool:
+    normed = config.norm.name != "none"
+    return not config.closed_form or (normed and config.model.name not in NORMED)
 
 
 def _cost(config: TrainConfig) -> float:
     """Roughly, in proportion, what a run takes: its products, or autograd's many small steps."""
     model = config.model
     products = 1 + 2 * model.lags if isinstance(model, AttnRNN) else 4
-    slower = 1 if config.closed_form and config.norm.name == "none" else 30
+    slower = 30 if _by_autograd(config) else 1 if config.norm.name == "none" else 3
     sequence = config.batch_size * config.task.length[1]
     return float(config.steps * sequence * model.hidden_size**2 * products * slower)

@@ -41,6 +41,18 @@ class BatchNorm:
             for statistic, value in (("mean", 0.0), ("variance", 1.0))
         }
 
+    def update(self, buffers: State, batch: State) -> State:
+        """The running statistics after a batch.
+
+        Args:
+            buffers: those before.
+            batch: its own, shaped alike; the variance the unbiased one.
+        """
+        return {
+            name: running + columns(self.momentum, running) * (batch[name] - running)
+            for name, running in buffers.items()
+        }
+
     def forward(self, params: Params, buffers: State, terms: Terms, training: bool) -> NormPass:
         """Begin a pass."""
         kind = _TrainingPass if training else _TestingPass
@@ -82,11 +94,8 @@ class _TrainingPass(_BatchPass):
         self.seen.setdefault(name, []).append(seen)
 
     def statistics(self) -> State:
-        updated = {}
-        for name, running in self.buffers.items():
-            batch = torch.cat(self.seen[name], dim=1)  # (R, T, *features)
-            updated[name] = running + columns(self.norm.momentum, running) * (batch - running)
-        return updated
+        batch = {name: torch.cat(seen, dim=1) for name, seen in self.seen.items()}
+        return self.norm.update(self.buffers, batch)  # each (R, T, *features)
 
 
 @dataclass

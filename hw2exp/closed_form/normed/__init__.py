@@ -1,0 +1,1 @@
+"""Cells with a normalization inside, in closed form."""

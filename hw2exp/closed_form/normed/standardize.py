@@ -1,0 +1,167 @@
+"""Standardization of a term at a time step, and its gradient.
+
+Forward:   s = (z - mean(z)) / √(var(z) + ε),  y = γ ⊙ s.
+Backward:  with e = γ ⊙ ∂ℓ/∂y,  ∂ℓ/∂z = (e - mean(e) - s ⊙ mean(e ⊙ s)) / √(var(z) + ε),
+           ∂ℓ/∂γ = Σ ∂ℓ/∂y ⊙ s.
+
+Layer normalization takes means over the features of a sequence (Ba, Kiros & Hinton 2016, eq. 3-4),
+batch normalization over the sequences of a batch (Ioffe & Szegedy 2015). A term of J rows at time t
+stands for all groups of 16 sequences, one behind the other: group g's rows begin at (t G + g) J.
+
+All kernels of a kind are called alike:
+    s: the term ``(T G, J, 16)``; z comes in, s goes out.
+    inverse: 1 / √(var + ε), to be kept for the way back.
+    mean, variance: of every time step ``(T, J)``; of batch normalization only.
+    t: the time step.
+    rows: J.
+    normed: how many of the rows are standardized; of layer normalization the first ones.
+    width: features that are standardized together.
+    eps: ε.
+    mask: ``(G, 16)``, zero in lanes without a sequence.
+    count: how many sequences there are.
+"""
+
+import math
+from typing import Any
+
+from hw2exp.closed_form.lanes import load, sqrt, store, total, zeros
+from hw2exp.kernel import kernel
+
+
+@kernel
+def by_features(
+    s: Any, inverse: Any, mean: Any, variance: Any, t: Any, rows: Any, normed: Any, width: Any,
+    eps: Any, mask: Any, count: Any,
+) -> None:  # fmt: skip
+    """Layer normalization."""
+    for g in range(len(mask)):
+        n = t * len(mask) + g
+        for first in range(0, normed, width):
+            row = n * rows + first
+            middle, spread = zeros(s), zeros(s)
+            for j in range(width):
+                middle = middle + load(s, row + j)
+            middle = middle / float(width)
+            for j in range(width):
+                away = load(s, row + j) - middle
+                spread = spread + away * away
+                store(s, row + j, away)
+            scale = 1.0 / sqrt(spread / float(width) + eps)
+            store(inverse, (n * normed + first) // width, scale)
+            for j in range(width):
+                store(s, row + j, load(s, row + j) * scale)
+
+
+@kernel
+def by_features_back(
+    d: Any, s: Any, inverse: Any, t: Any, rows: Any, normed: Any, width: Any, mask: Any, count: Any
+) -> None:
+    """The gradient of layer normalization; ``d`` holds e, and then ∂ℓ/∂z."""
+    for g in range(len(mask)):
+        n = t * len(mask) + g
+        for first in range(0, normed, width):
+            row = n * rows + first
+            middle, along = zeros(d), zeros(d)
+            for j in range(width):
+                e = load(d, row + j)
+                middle = middle + e
+                along = along + e * load(s, row + j)
+            middle, along = middle / float(width), along / float(width)
+            scale = load(inverse, (n * normed + first) // width)
+            for j in range(width):
+                rest = load(d, row + j) - middle - load(s, row + j) * along
+                store(d, row + j, rest * scale)
+
+
+@kernel
+def by_sequences(
+    s: Any, inverse: Any, mean: Any, variance: Any, t: Any, rows: Any, normed: Any, width: Any,
+    eps: Any, mask: Any, count: Any,
+) -> None:  # fmt: skip
+    """Batch normalization by the batch's statistics, which it notes; zero where no sequence is."""
+    first, groups = t * len(mask) * rows, len(mask)
+    for j in range(rows):
+        sums = zeros(s)
+        for g in range(groups):
+            sums = sums + load(s, first + g * rows + j) * load(mask, g)
+        middle = total(sums) / count
+        sums = zeros(s)
+        for g in range(groups):
+            row = first + g * rows + j
+            away = (load(s, row) - middle) * load(mask, g)
+            sums = sums + away * away
+            store(s, row, away)
+        spread = total(sums) / count
+        scale = 1.0 / math.sqrt(spread + eps)
+        store(inverse, t * rows + j, zeros(s) + scale)
+        mean[t, j], variance[t, j] = middle, spread
+        for g in range(groups):
+            row = first + g * rows + j
+            store(s, row, load(s, row) * scale)
+
+
+@kernel
+def by_sequences_back(
+    d: Any, s: Any, inverse: Any, t: Any, rows: Any, normed: Any, width: Any, mask: Any, count: Any
+) -> None:
+    """The gradient of batch normalization; ``d`` holds e, and then ∂ℓ/∂z."""
+    first, groups = t * len(mask) * rows, len(mask)
+    for j in range(rows):
+        sums, products = zeros(d), zeros(d)
+        for g in range(groups):
+            e = load(d, first + g * rows + j)
+            sums = sums + e
+            products = products + e * load(s, first + g * rows + j)
+        middle, along = total(sums) / count, total(products) / count
+        scale = load(inverse, t * rows + j)
+        for g in range(groups):
+            row = first + g * rows + j
+            rest = load(d, row) - middle - load(s, row) * along
+            store(d, row, rest * scale * load(mask, g))
+
+
+@kernel
+def by_running_statistics(
+    s: Any, inverse: Any, mean: Any, variance: Any, t: Any, rows: Any, normed: Any, width: Any,
+    eps: Any, mask: Any, count: Any,
+) -> None:  # fmt: skip
+    """Batch normalization as it is tested: by the statistics that are given."""
+    first = t * len(mask) * rows
+    for j in range(rows):
+        scale = 1.0 / math.sqrt(variance[t, j] + eps)
+        for g in range(len(mask)):
+            row = first + g * rows + j
+            store(s, row, (load(s, row) - mean[t, j]) * scale)
+
+
+@kernel
+def gain_back(d: Any, s: Any, gamma: Any, sums: Any, t: Any, rows: Any, groups: Any) -> None:
+    """From ∂ℓ/∂y to e, in place, adding to γ's gradient.
+
+    Args:
+        d: ``(T G, J, 16)``.
+        s: the standardized term.
+        gamma: ``(J,)``.
+        sums: γ's gradient, for each lane, ``(J, 16)``.
+        t: the time step.
+        rows: J.
+        groups: G.
+    """
+    for g in range(groups):
+        first = (t * groups + g) * rows
+        for j in range(rows):
+            out = load(d, first + j)
+            store(sums, j, load(sums, j) + out * load(s, first + j))
+            store(d, first + j, out * gamma[j])
+
+
+@kernel
+def add_totals(sums: Any, out: Any) -> None:
+    """Add each row's sum over its lanes to a vector.
+
+    Args:
+        sums: ``(J, 16)``.
+        out: ``(J,)``.
+    """
+    for j in range(len(out)):
+        out[j] += total(load(sums, j))
