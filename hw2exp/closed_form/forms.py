@@ -118,6 +118,7 @@ FORMS: dict[str, ClosedForm] = {
     ),
     "rnn": _elman(rnn.forward_tanh, rnn.backward_tanh),
     "rnn_relu": _elman(rnn.forward_relu, rnn.backward_relu),
+    "rnn_sigmoid": _elman(rnn.forward_sigmoid, rnn.backward_sigmoid),
     "lstm": ClosedForm(
         lstm.forward,
         lstm.backward,
@@ -136,5 +137,5 @@ def form_of(options: Any) -> ClosedForm | None:
     Args:
         options: the model's section of the config.
     """
-    relu = getattr(options, "nonlinearity", "tanh") == "relu"
-    return FORMS.get("rnn_relu" if relu else options.name)
+    nonlinearity = getattr(options, "nonlinearity", "tanh")
+    return FORMS.get(options.name if nonlinearity == "tanh" else f"{options.name}_{nonlinearity}")
