@@ -10,12 +10,12 @@ from torch import Tensor
 
 from hw2exp import optimizer
 from hw2exp.axes import Params, State
-from hw2exp.config.schema import TrainConfig
+from hw2exp.config.schema import Task, TrainConfig
 from hw2exp.fleet_state import FleetState, Layout, concatenate
 from hw2exp.models import CELLS
 from hw2exp.models.classifier import Classifier
 from hw2exp.notebook_stream import NotebookStream
-from hw2exp.stabilizers import clip, norm, schedule
+from hw2exp.stabilizers import clip, norm, regularizer, schedule
 from hw2exp.task import CHECK, PAD, TEST, TemporalOrder
 
 CHECK_SEQUENCES = 1024
@@ -40,11 +40,11 @@ class Fleet:
     def __init__(self, configs: Sequence[TrainConfig], device: torch.device | str = "cpu") -> None:
         self.config = first = configs[0]  # for shared knobs
         self.device = device
-        task = TemporalOrder(first.task.length, first.task.t1, first.task.t2)
+        task = TemporalOrder(*first.task.ranges, first.task.framed)
         self.task = task
         self.notebook = (
             NotebookStream(task, first.batch_size, first.task.notebook_seed)
-            if first.task.stream == "notebook"
+            if isinstance(first.task, Task) and first.task.stream == "notebook"
             else None
         )
         self.members = np.arange(len(configs))
@@ -59,12 +59,14 @@ class Fleet:
         first, device = self.config, self.device
         self.configs = list(configs)
         self.seeds = np.array([config.seed for config in configs], dtype=np.uint64)
+        self.regularizer = regularizer.build([config.regularizer for config in configs], device)
         self.model = Classifier(
             CELLS[first.model.name](first.model, PAD),
             norm.build([config.norm for config in configs], device),
             self.task.padded_length,
             device,
             first.closed_form,
+            self.regularizer.needs_path,
         )
         self.clip = clip.build([config.clip for config in configs], device)
         self.schedule = schedule.build([c.schedule for c in configs], first.steps, device)
@@ -133,13 +135,13 @@ class Fleet:
 
         Returns:
             Loss ``(R,)``, accuracy ``(R,)``, gradient in rows ``(R, P)``, running statistics.
+            A regularizer's gradient is part of the gradient, its value no part of the loss.
         """
-        params = {name: p.detach().requires_grad_() for name, p in self.params.items()}
-        loss, correct, buffers = self.model.mean_loss(params, self.state.buffers, symbols, labels)
-        # The sum over R only starts the backward pass: replicas share no parameter.
-        grads = torch.autograd.grad(loss.sum(), list(params.values()))
-        accuracy = correct.double().mean(1)
-        return loss.detach(), accuracy, self.layout.flatten(grads), buffers
+        params = self.params
+        back = self.model.gradient(params, self.state.buffers, symbols, labels)
+        grads = self.regularizer.add(back.of, self.model.cell, params, back.path)
+        accuracy = back.correct.double().mean(1)
+        return back.loss, accuracy, self.layout.flatten(list(grads.values())), back.buffers
 
     @torch.no_grad()
     def initial(self) -> tuple[Tensor, Tensor]:

@@ -40,11 +40,13 @@ class TemporalOrder:
         length: length of a sequence, half-open range.
         t1: position of the first mark, half-open range.
         t2: position of the second mark, half-open range.
+        framed: ``B`` stands first and ``E`` last; without, letters do.
     """
 
     length: tuple[int, int]
     t1: tuple[int, int]
     t2: tuple[int, int]
+    framed: bool = True
 
     @property
     def padded_length(self) -> int:
@@ -66,12 +68,14 @@ class TemporalOrder:
         symbols = np.empty((len(seeds), size, self.padded_length), np.uint8)
         labels = np.empty((len(seeds), size), np.uint8)
         ranges = self.length, self.t1, self.t2
-        draw(seeds, np.uint64(step), np.uint64(stream), ranges, symbols, labels)
+        draw(seeds, np.uint64(step), np.uint64(stream), ranges, self.framed, symbols, labels)
         return symbols, labels
 
 
 @kernel
-def draw(seeds: Any, step: Any, stream: Any, ranges: Any, symbols: Any, labels: Any) -> None:
+def draw(
+    seeds: Any, step: Any, stream: Any, ranges: Any, framed: Any, symbols: Any, labels: Any
+) -> None:
     """Draw the sequences of a step: the counter's first block says their shape, others the letters.
 
     Args:
@@ -79,6 +83,7 @@ def draw(seeds: Any, step: Any, stream: Any, ranges: Any, symbols: Any, labels: 
         step: the training step.
         stream: the stream.
         ranges: of length, t1 and t2.
+        framed: write ``B`` and ``E``.
         symbols: ``(R, B, T)``, to be filled.
         labels: ``(R, B)``, to be filled.
     """
@@ -99,7 +104,8 @@ def draw(seeds: Any, step: Any, stream: Any, ranges: Any, symbols: Any, labels: 
                 if t >= start:
                     row[t] = A + (w0 & THREE)
                 w0 = w0 >> TWO
-            row[start], row[T - 1] = START, END
+            if framed:
+                row[start], row[T - 1] = START, END
             row[start + integer(words[1], ranges[1])] = X + label // 2
             row[start + integer(words[2], ranges[2])] = X + label % 2
             labels[r, b] = label

@@ -11,7 +11,15 @@ from hw2exp.fleet import Fleet
 from hw2exp.training import check_initial, train
 
 SHORT = ("steps=3", "eval_every=31", "eval_batches=1")
-EXPERIMENTS = ["notebook_rnn_easy", "notebook_lstm_moderate", "explosion", "explosion_sgd"]
+EXPERIMENTS = [
+    "notebook_rnn_easy",
+    "notebook_lstm_moderate",
+    "explosion",
+    "explosion_sgd",
+    "pascanu_sigmoid",
+    "pascanu_tanh",
+    "pascanu_smart_tanh",
+]
 
 
 def shipped():
@@ -34,7 +42,11 @@ def first_steps(config):
 
 @pytest.mark.parametrize("choice", list(shipped()))
 def test_a_shipped_choice_starts_at_ln_4_and_runs(compose, choice):
-    extra = ["schedule.warmup_steps=1"] if choice == "schedule=warmup_cosine" else []
+    needs = {
+        "schedule=warmup_cosine": ["schedule.warmup_steps=1"],
+        "regularizer=omega": ["model=rnn"],
+    }
+    extra = needs.get(choice, [])
     first_steps(compose(choice, *SHORT, *extra))
 
 

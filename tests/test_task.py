@@ -96,6 +96,26 @@ def test_a_batch_depends_on_its_own_seed_and_step_alone(seeds, step, size, strea
         assert (labels[replica] == alone[1][0]).all()
 
 
+@pytest.mark.parametrize("length", [20, 25, 64])
+def test_a_torder_sequence_is_as_in_the_public_code(compose, length):
+    """Its ``randint(int(l*.1)) + int(l*.1)`` and ``randint(int(l*.1)) + int(l*.5)``."""
+    task = compose("task=torder", f"task.symbols={length}").task
+    torder = TemporalOrder(*task.ranges, task.framed)
+    symbols, labels = torder.batch(np.zeros(1, dtype=np.uint64), 1, 20_000)
+    rows = symbols[0][:, 1:]
+    assert (symbols[0][:, 0] == PAD).all()
+    assert rows.shape == (20_000, length)
+    assert set(rows.flatten().tolist()) == set(range(6))  # X, Y, a, b, c, d
+    places = marks(rows)
+    tenth, half = int(length * 0.1), int(length * 0.5)
+    uniform(places[:, 0].tolist(), tenth, 2 * tenth)
+    uniform(places[:, 1].tolist(), half, half + tenth)
+    found = np.take_along_axis(rows, places, 1)
+    assert (labels[0] == 2 * found[:, 0] + found[:, 1]).all()
+    for column in (rows[:, 0], rows[:, -1]):  # letters, where others have B and E
+        uniform(column.tolist(), 2, 6)
+
+
 def test_streams_steps_and_seeds_are_disjoint():
     rows = set()
     count = 0

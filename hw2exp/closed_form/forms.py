@@ -118,6 +118,7 @@ FORMS: dict[str, ClosedForm] = {
     ),
     "rnn": _elman(rnn.forward_tanh, rnn.backward_tanh),
     "rnn_relu": _elman(rnn.forward_relu, rnn.backward_relu),
+    "rnn_sigmoid": _elman(rnn.forward_sigmoid, rnn.backward_sigmoid),
     "lstm": ClosedForm(
         lstm.forward,
         lstm.backward,
@@ -145,5 +146,5 @@ def name_of(options: Any) -> str:
     Args:
         options: the model's section of the config.
     """
-    relu = getattr(options, "nonlinearity", "tanh") == "relu"
-    return "rnn_relu" if relu else str(options.name)
+    nonlinearity = getattr(options, "nonlinearity", "tanh")
+    return f"{options.name}_{nonlinearity}" if nonlinearity != "tanh" else str(options.name)

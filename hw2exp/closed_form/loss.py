@@ -27,9 +27,10 @@ class SequenceLoss:
         lags: K, of a cell that has lags.
 
     Attributes:
-        keeps_state_gradients: whether ``mean`` keeps ∂ℓ/∂h[t], which the pass computes anyway.
-        state_gradients: total derivatives of the mean loss by h[t], t = 1…T, ``(R, B, T, H)``, of
-            the last call of ``mean``, if they were to be kept.
+        keeps_state_gradients: whether ``mean`` keeps h[t] and ∂ℓ/∂h[t], which the pass computes
+            anyway.
+        states: h[t], t = 1…T, ``(R, B, T, H)``, of the last call of ``mean``, if to be kept.
+        state_gradients: total derivatives of the mean loss by them, of the same shape.
     """
 
     def __init__(self, form: ClosedForm, hidden_size: int, input_size: int, lags: int = 1) -> None:
@@ -38,8 +39,10 @@ class SequenceLoss:
         self.rows = input_size + form.ones
         self.lags = lags
         self.keeps_state_gradients = False
+        self.states: Tensor | None = None
         self.state_gradients: Tensor | None = None
         self._judge, self._learn = make_passes(form.forward, form.backward)
+        self._path: Array = np.empty(0)
         self._work: tuple[Any, ...] | None = None
         self._way_back: tuple[Array, Arrays] | None = None
 
@@ -93,10 +96,14 @@ class SequenceLoss:
         gradients = tuple(np.zeros_like(weight) for weight in weights)
         inputs = self._inputs(symbols, labels, weights)
         steps, kept = symbols.shape[2], self.keeps_state_gradients
-        states = np.zeros((*labels.shape, steps, H) if kept else (0, 0, 0, 0), dtype)
+        R, B = labels.shape
+        shape = R if kept else 0, 2, B, steps, H
+        if self._path.shape != shape or self._path.dtype != dtype:
+            self._path = np.empty(shape, dtype)
         assert self._way_back is not None  # made with the inputs
-        self._learn(*inputs, out, self._way_back, gradients[:-2], gradients[-2:], states)
-        self.state_gradients = torch.from_numpy(states) if kept else None
+        self._learn(*inputs, out, self._way_back, gradients[:-2], gradients[-2:], self._path)
+        if kept:
+            self.states, self.state_gradients = torch.from_numpy(self._path).unbind(1)
         with np.errstate(over="ignore"):  # an infinite mean is how divergence is seen
             mean = out[0].mean(1)
         return mean, out[1], gradients

@@ -68,7 +68,7 @@ def learn(
     way_back: Any,
     gradients: Any,
     into_readout: Any,
-    state_gradients: Any,
+    path: Any,
 ) -> None:
     """Compute every sequence's loss and the gradient of their mean.
 
@@ -83,7 +83,7 @@ def learn(
         way_back: ∂ℓ/∂h[t] ``(T+1, H, 16)``, and the cell's scratch.
         gradients: of the cell's weights, zeros.
         into_readout: of W and b, zeros.
-        state_gradients: ``(R, B, T, H)``, to be filled with ∂ℓ/∂h[t]; or of length 0.
+        path: ``(R, 2, B, T, H)``, to be filled with h[t] and ∂ℓ/∂h[t]; or of length 0.
     """
     x, h, p, kept, ones = work
     losses, correct = out
@@ -98,9 +98,10 @@ def learn(
             readout.forward(h, W[r], b[r], labels[r, own], p, losses[r, own], correct[r, own])
             readout.backward(h, W[r], labels[r, own], p, 1 / B, delta, dW[r], db[r])
             cell_backward(x, weights, r, h, kept, delta, gradients, scratch)
-            if len(state_gradients):
+            if len(path):
                 for lane in range(own.stop - i):
-                    state_gradients[r, i + lane] = delta[1:, :, lane]
+                    path[r, 0, i + lane] = h[1:, :, lane]
+                    path[r, 1, i + lane] = delta[1:, :, lane]
 
 
 @kernel

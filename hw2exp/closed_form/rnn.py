@@ -1,6 +1,6 @@
 """Elman's RNN and its gradient.
 
-Forward:   h[t] = φ(z[t]),  z[t] = W [x[t]; 1] + U h[t-1], with φ = tanh or ReLU.
+Forward:   h[t] = φ(z[t]),  z[t] = W [x[t]; 1] + U h[t-1], with φ = tanh, ReLU or σ.
 
 Backward, with δ[t] = ∂ℓ/∂h[t] the total derivative:
     ∂ℓ/∂z[t] = φ'(z[t]) ⊙ δ[t],  δ[t-1] = Uᵀ ∂ℓ/∂z[t],
@@ -9,22 +9,30 @@ Backward, with δ[t] = ∂ℓ/∂h[t] the total derivative:
 
 from typing import Any
 
-from hw2exp.closed_form.functions import tanh
+from hw2exp.closed_form.functions import sigmoid, tanh
 from hw2exp.closed_form.lanes import load, maximum, positive, store
 from hw2exp.closed_form.products import add_outer, add_product, product
 from hw2exp.kernel import kernel
+
+TANH, RELU, SIGMOID = range(3)
 
 
 @kernel
 def forward_tanh(x: Any, weights: Any, r: Any, h: Any, kept: Any) -> None:
     """``forward`` with φ = tanh."""
-    forward(x, weights, r, h, False)
+    forward(x, weights, r, h, TANH)
 
 
 @kernel
 def forward_relu(x: Any, weights: Any, r: Any, h: Any, kept: Any) -> None:
     """``forward`` with φ = ReLU."""
-    forward(x, weights, r, h, True)
+    forward(x, weights, r, h, RELU)
+
+
+@kernel
+def forward_sigmoid(x: Any, weights: Any, r: Any, h: Any, kept: Any) -> None:
+    """``forward`` with φ = σ."""
+    forward(x, weights, r, h, SIGMOID)
 
 
 @kernel
@@ -32,7 +40,7 @@ def backward_tanh(
     x: Any, weights: Any, r: Any, h: Any, kept: Any, delta: Any, gradients: Any, scratch: Any
 ) -> None:
     """``backward`` with φ = tanh."""
-    backward(x, weights, r, h, delta, gradients, scratch[0], False)
+    backward(x, weights, r, h, delta, gradients, scratch[0], TANH)
 
 
 @kernel
@@ -40,11 +48,19 @@ def backward_relu(
     x: Any, weights: Any, r: Any, h: Any, kept: Any, delta: Any, gradients: Any, scratch: Any
 ) -> None:
     """``backward`` with φ = ReLU."""
-    backward(x, weights, r, h, delta, gradients, scratch[0], True)
+    backward(x, weights, r, h, delta, gradients, scratch[0], RELU)
 
 
 @kernel
-def forward(x: Any, weights: Any, r: Any, h: Any, relu: Any) -> None:
+def backward_sigmoid(
+    x: Any, weights: Any, r: Any, h: Any, kept: Any, delta: Any, gradients: Any, scratch: Any
+) -> None:
+    """``backward`` with φ = σ."""
+    backward(x, weights, r, h, delta, gradients, scratch[0], SIGMOID)
+
+
+@kernel
+def forward(x: Any, weights: Any, r: Any, h: Any, phi: Any) -> None:
     """Compute the states of 16 sequences of a replica.
 
     Args:
@@ -52,7 +68,7 @@ def forward(x: Any, weights: Any, r: Any, h: Any, relu: Any) -> None:
         weights: W ``(R, H, I+1)`` and U ``(R, H, H)``.
         r: the replica.
         h: ``(T+1, H, 16)``; state t comes to place t + 1, zeros stand at place 0.
-        relu: φ is ReLU, not tanh.
+        phi: which φ it is.
     """
     W, U = weights[0][r], weights[1][r]
     (T, I, _), H = x.shape, len(U)
@@ -62,12 +78,12 @@ def forward(x: Any, weights: Any, r: Any, h: Any, relu: Any) -> None:
         add_product(U, h, t * H, h, after)
         for j in range(H):
             z = load(h, after + j)
-            store(h, after + j, maximum(z, 0.0) if relu else tanh(z))
+            store(h, after + j, activate(z, phi))
 
 
 @kernel
 def backward(
-    x: Any, weights: Any, r: Any, h: Any, delta: Any, gradients: Any, dz: Any, relu: Any
+    x: Any, weights: Any, r: Any, h: Any, delta: Any, gradients: Any, dz: Any, phi: Any
 ) -> None:
     """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients.
 
@@ -79,16 +95,30 @@ def backward(
         delta: ``(T+1, H, 16)``; the last place holds ∂ℓ/∂h[T], the others are filled.
         gradients: shaped as the weights.
         dz: scratch for ∂ℓ/∂z, ``(T, H, 16)``.
-        relu: φ is ReLU, not tanh.
+        phi: which φ it is.
     """
     U_T = weights[1][r].T
     T, H = len(x), len(U_T)
     for t in range(T - 1, -1, -1):
         before, now = t * H, (t + 1) * H
         for j in range(H):
-            state = load(h, now + j)
-            slope = positive(state) if relu else 1.0 - state * state
-            store(dz, before + j, slope * load(delta, now + j))
+            store(dz, before + j, slope(load(h, now + j), phi) * load(delta, now + j))
         product(U_T, dz, before, delta, before)
     add_outer(dz, 0, x, 0, T, gradients[0][r])
     add_outer(dz, 0, h, 0, T, gradients[1][r])
+
+
+@kernel
+def activate(z: Any, phi: Any) -> Any:
+    """φ(z)."""
+    if phi == RELU:
+        return maximum(z, 0.0)
+    return sigmoid(z) if phi == SIGMOID else tanh(z)
+
+
+@kernel
+def slope(state: Any, phi: Any) -> Any:
+    """φ'(z), from φ(z)."""
+    if phi == RELU:
+        return positive(state)
+    return state * (1.0 - state) if phi == SIGMOID else 1.0 - state * state

@@ -11,6 +11,9 @@ from hw2exp.config.problems import ConfigError
 from hw2exp.config.schema import TrainConfig
 from hw2exp.config.validation import validate
 
+ADDED: dict[str, Any] = {"regularizer": {"name": "none"}, "init": {"bias": "torch"}}
+"""What older configs lack: keys that came later, with what was done before they came."""
+
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -32,7 +35,15 @@ def read_values(path: Path) -> dict[str, Any]:
         values = one_error(lambda: OmegaConf.to_container(OmegaConf.create(values), resolve=True))
     if not isinstance(values, dict):
         raise ConfigError([f"{path} is not a config"])
-    return values
+    return _completed(values)
+
+
+def _completed(values: dict[str, Any]) -> dict[str, Any]:
+    """With what an older config lacks."""
+    complete = {key: value for key, value in ADDED.items() if key not in values} | values
+    if isinstance(values.get("init"), dict):
+        complete["init"] = ADDED["init"] | values["init"]
+    return complete
 
 
 def recorded_config(folder: Path) -> TrainConfig:

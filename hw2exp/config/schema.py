@@ -44,15 +44,27 @@ class AttnRNN(Attention):
 
 
 class ElmanRNN(Model):
-    """Elman's RNN, as ``torch.nn.RNN``."""
+    """Elman's RNN, as ``torch.nn.RNN``, which has no sigmoid."""
 
-    nonlinearity: Literal["tanh", "relu"] = shared("the activation")
+    nonlinearity: Literal["tanh", "relu", "sigmoid"] = shared("the activation")
 
 
 # ---------------------------------------------------------------- task
 
 
-class Task(Choice):
+class AnyTask(Choice):
+    """Temporal order: where its two marks stand."""
+
+    framed: ClassVar[bool] = True
+    """Whether a sequence starts with B and ends with E."""
+
+    @property
+    def ranges(self) -> tuple[Range, Range, Range]:
+        """Length and positions of the marks, half-open ranges."""
+        raise NotImplementedError
+
+
+class Task(AnyTask):
     """Temporal order (Hochreiter & Schmidhuber 1997, experiment 6a)."""
 
     length: Range = shared("length of a sequence, half-open range")
@@ -63,6 +75,25 @@ class Task(Choice):
     )
     notebook_seed: int = shared("seed of the notebook stream", ge=0, le=2**32 - 1)
 
+    @property
+    def ranges(self) -> tuple[Range, Range, Range]:
+        """As they are set."""
+        return self.length, self.t1, self.t2
+
+
+class FixedLength(AnyTask):
+    """Temporal order as Pascanu, Mikolov & Bengio 2013 drew it, in their public code."""
+
+    framed: ClassVar[bool] = False
+
+    symbols: int = shared("length of a sequence, which has no B and no E, L", ge=10, le=10_000)
+
+    @property
+    def ranges(self) -> tuple[Range, Range, Range]:
+        """The marks come at ⌊L/10⌋ and ⌊L/2⌋, or up to ⌊L/10⌋ - 1 places later."""
+        L, tenth = self.symbols, self.symbols // 10
+        return (L, L + 1), (tenth, 2 * tenth), (L // 2, L // 2 + tenth)
+
 
 # ---------------------------------------------------------------- init
 
@@ -70,9 +101,12 @@ class Task(Choice):
 class Init(Section):
     """Where the parameters start."""
 
-    input: Literal["torch", "orthogonal"] = shared("how input weights are drawn")
-    recurrent: Literal["torch", "orthogonal"] = shared("how recurrent weights are drawn")
-    readout: Literal["torch", "orthogonal", "zeros"] = shared("how the readout is drawn")
+    input: Literal["torch", "orthogonal", "normal"] = shared("how input weights are drawn")
+    recurrent: Literal["torch", "orthogonal", "normal", "sparse"] = shared(
+        "how recurrent weights are drawn; sparse: 15 a row, normal, spectral radius 1"
+    )
+    readout: Literal["torch", "orthogonal", "normal", "zeros"] = shared("how the readout is drawn")
+    bias: Literal["torch", "zeros"] = shared("how biases are drawn, the readout's too")
     input_scale: float = per_replica("factor on the input weights", ge=0)
     scale: float = per_replica("factor on the recurrent weights", ge=0)
     readout_scale: float = per_replica("factor on the readout's weights and bias", ge=0)
@@ -165,6 +199,17 @@ class QKNorm(Norm):
     eps: float = per_replica("added to the variance", gt=0)
 
 
+class Regularizer(Choice):
+    """No regularizer, and what every regularizer has."""
+
+
+class Omega(Regularizer):
+    """Against vanishing gradients (Pascanu, Mikolov & Bengio 2013, eq. 9 and 10)."""
+
+    weight: float = per_replica("factor of the regularizer's gradient", ge=0)
+    bound: float = per_replica("‖∂ℓ/∂h[t]‖² below which a step is left out", gt=0)
+
+
 class Schedule(Choice):
     """A constant learning rate, and what every schedule has."""
 
@@ -218,10 +263,11 @@ class TrainConfig(Section):
     """A whole run."""
 
     model: SerializeAsAny[Model] = shared("the recurrent model")
-    task: SerializeAsAny[Task] = shared("the task")
+    task: SerializeAsAny[AnyTask] = shared("the task")
     optimizer: SerializeAsAny[Optimizer] = shared("the optimizer")
     clip: SerializeAsAny[Clip] = shared("gradient clipping")
     norm: SerializeAsAny[Norm] = shared("normalization inside the cell")
+    regularizer: SerializeAsAny[Regularizer] = shared("a term that is added to the loss")
     schedule: SerializeAsAny[Schedule] = shared("the learning rate's schedule")
     init: Init = shared("initialization")
     spikes: Spikes = shared("the definition of a spike")
@@ -256,7 +302,8 @@ class TrainConfig(Section):
 
     def describe_shape(self) -> str:
         """What the run shares with others of its fleet, in a line."""
-        cures = {"clip": self.clip.name, "norm": self.norm.name, "schedule": self.schedule.name}
+        groups = ("clip", "norm", "regularizer", "schedule")
+        cures = {group: getattr(self, group).name for group in groups}
         on = [
             f"{group} {name}" for group, name in cures.items() if name not in ("none", "constant")
         ]

@@ -8,7 +8,16 @@ from pydantic_core import ErrorDetails
 
 from hw2exp.config.choices import CHOICES
 from hw2exp.config.problems import ConfigError, show, unknown_choice, unknown_key
-from hw2exp.config.schema import SGD, BatchNorm, QKNorm, Task, TrainConfig, WarmupCosine
+from hw2exp.config.schema import (
+    SGD,
+    BatchNorm,
+    ElmanRNN,
+    Omega,
+    QKNorm,
+    Task,
+    TrainConfig,
+    WarmupCosine,
+)
 
 LIMITS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
@@ -170,6 +179,11 @@ def _contradictions(config: TrainConfig) -> list[str]:
             f"norm=qk: needs a model with queries and keys (attn_rnn, attn_rnn_inf), "
             f"not model={config.model.name}"
         )
+    if isinstance(config.regularizer, Omega):
+        if not isinstance(config.model, ElmanRNN):
+            problems.append(f"regularizer=omega: needs model=rnn, not model={config.model.name}")
+        if config.norm.name != "none":
+            problems.append(f"regularizer=omega: needs norm=none, not norm={config.norm.name}")
     if isinstance(config.norm, BatchNorm) and config.batch_size < 2:
         problems.append("batch_size=1: norm=batch needs at least 2 sequences")
     if isinstance(config.schedule, WarmupCosine) and config.schedule.warmup_steps >= config.steps:
@@ -203,7 +217,7 @@ def _task_contradictions(task: Task) -> list[str]:
 
 
 def _notebook_contradictions(config: TrainConfig) -> list[str]:
-    if config.task.stream != "notebook":
+    if not isinstance(config.task, Task) or config.task.stream != "notebook":
         return []
     epoch = 1000 // config.batch_size
     needs = f"task.stream=notebook needs epochs of {epoch} batches of {config.batch_size}"

@@ -1,12 +1,13 @@
 """A cell between an input of symbols and a linear readout of the last state."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from hw2exp.axes import Params, State
+from hw2exp.axes import Params, Path, State
 from hw2exp.config.schema import Init
 from hw2exp.models.cell import Cell, Weight, linear, product, unroll
 from hw2exp.models.initialization import initialize
@@ -18,6 +19,25 @@ if TYPE_CHECKING:
     from hw2exp.closed_form.normed.loss import NormedSequenceLoss
 
 
+@dataclass(frozen=True)
+class Gradient:
+    """What a pass forward and back through time computes.
+
+    Args:
+        loss: the mean loss, ``(R,)``.
+        correct: which sequences are classified right, ``(R, B)``.
+        of: the loss's gradient by each parameter, by name, each ``(R, ...)``.
+        buffers: the normalization's running statistics after this pass.
+        path: the states and their gradients, if the model keeps them.
+    """
+
+    loss: Tensor
+    correct: Tensor
+    of: Params
+    buffers: State
+    path: Path | None
+
+
 class Classifier:
     """Reads a sequence of symbols and scores the four classes at its last position.
 
@@ -27,6 +47,7 @@ class Classifier:
         time_steps: padded length of a sequence, T.
         device: where the tensors go.
         closed_form: run the cell by its closed form where it has one: on the CPU.
+        keeps_path: ``gradient`` returns the states and their gradients too.
     """
 
     def __init__(
@@ -36,15 +57,20 @@ class Classifier:
         time_steps: int,
         device: torch.device | str = "cpu",
         closed_form: bool = True,
+        keeps_path: bool = False,
     ) -> None:
         self.cell = cell
         self.norm = norm
         self.time_steps = time_steps
         self.device = device
+        self.keeps_path = keeps_path
+        self._states: list[Tensor] = []
         self.one_hot = torch.eye(PAD + 1, PAD, device=device)  # padding's row is zero
         self.closed_form: SequenceLoss | NormedSequenceLoss | None = None
         if closed_form and torch.device(device).type == "cpu":
             self.closed_form = _closed_form(cell, norm)
+        if self.closed_form is not None:
+            self.closed_form.keeps_state_gradients = keeps_path
 
     def weights(self) -> dict[str, Weight]:
         """The cell's parameters, then the readout's."""
@@ -89,8 +115,9 @@ class Classifier:
         one_hot = self.one_hot.to(params["readout_weight"].dtype)
         x = one_hot[symbols.mT.long()]  # (R, T, B, I)
         norm_pass = self.norm.forward(params, buffers, self.cell.terms(), training)
-        last = unroll(self.cell, params, x, norm_pass)[-1]  # (R, B, H)
-        logits = product(params["readout_weight"], last, params["readout_bias"])  # (R, B, C)
+        states = unroll(self.cell, params, x, norm_pass)  # T times (R, B, H)
+        self._states = states if self.keeps_path else []
+        logits = product(params["readout_weight"], states[-1], params["readout_bias"])  # (R, B, C)
         return logits, norm_pass.statistics() if training else buffers
 
     def losses(
@@ -129,6 +156,33 @@ class Classifier:
             return self.closed_form.mean(params, buffers, symbols, labels)
         losses, right, after = self.losses(params, buffers, symbols, labels, training=True)
         return losses.mean(1), right, after
+
+    def gradient(
+        self, params: Params, buffers: State, symbols: Tensor, labels: Tensor
+    ) -> "Gradient":
+        """Run forward and backward through time.
+
+        Args:
+            params: the parameters, each ``(R, ...)``.
+            buffers: the normalization's running statistics.
+            symbols: indices, ``(R, B, T)``.
+            labels: ``(R, B)``.
+        """
+        free = {name: p.detach().requires_grad_() for name, p in params.items()}
+        loss, right, after = self.mean_loss(free, buffers, symbols, labels)
+        states, self._states = self._states, []
+        # The sum over R only starts the backward pass: replicas share no parameter.
+        grads = torch.autograd.grad(loss.sum(), [*free.values(), *states])
+        path: Path | None = None
+        if states:
+            upstream = torch.stack(grads[len(free) :], 2)
+            path = torch.stack(states, 2).detach(), upstream
+        elif self.closed_form is not None and self.keeps_path:
+            assert self.closed_form.states is not None
+            assert self.closed_form.state_gradients is not None
+            path = self.closed_form.states, self.closed_form.state_gradients
+        of = dict(zip(free, grads, strict=False))
+        return Gradient(loss.detach(), right, of, after, path)
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

@@ -9,6 +9,9 @@ from hw2exp.axes import Params
 from hw2exp.config.schema import Init
 from hw2exp.models.cell import Weight
 
+ROW = 15
+"""Numbers in a row of a sparse matrix that are not zero."""
+
 
 def initialize(weights: dict[str, Weight], init: Sequence[Init], seeds: Sequence[int]) -> Params:
     """Draw the parameters of every replica.
@@ -47,9 +50,9 @@ def _kind_and_scale(weight: Weight, init: Init) -> tuple[str, float]:
         case "readout":
             return init.readout, init.readout_scale
         case "readout_bias":  # a vector can't be orthogonal
-            return "zeros" if init.readout == "zeros" else "torch", init.readout_scale
+            return "zeros" if init.readout == "zeros" else init.bias, init.readout_scale
         case "bias":
-            return "torch", 1.0
+            return init.bias, 1.0
 
 
 def _draw(weight: Weight, kind: str, generator: torch.Generator) -> Tensor:
@@ -59,4 +62,22 @@ def _draw(weight: Weight, kind: str, generator: torch.Generator) -> Tensor:
     elif kind == "orthogonal":
         for block in value.chunk(weight.blocks):
             torch.nn.init.orthogonal_(block, generator=generator)
+    elif kind == "normal":
+        value.normal_(generator=generator)
+    elif kind == "sparse":
+        for block in value.chunk(weight.blocks):
+            block.copy_(_sparse(len(block), generator))
     return value
+
+
+def _sparse(size: int, generator: torch.Generator) -> Tensor:
+    """A normal matrix with 15 numbers a row, scaled to spectral radius 1.
+
+    "Smart tanh" of Pascanu, Mikolov & Bengio 2013, in their public code.
+    """
+    value = torch.randn(size, size, generator=generator)
+    for row in value:
+        row[torch.randperm(size, generator=generator)[ROW:]] = 0
+    radius = torch.linalg.eigvals(value.double()).abs().max()
+    scaled: Tensor = value / radius
+    return scaled.float()

@@ -1,15 +1,17 @@
-"""Elman's RNN, equal to ``torch.nn.RNN``."""
+"""Elman's RNN, equal to ``torch.nn.RNN``, which has no sigmoid."""
 
 import torch
 from torch import Tensor
 
 from hw2exp.axes import Params
-from hw2exp.models.cell import Carry, Cell, Inputs, Weight, product
+from hw2exp.models.cell import Carry, Cell, Inputs, Weight, product, sigmoid
 from hw2exp.stabilizers.norm import Features, NormPass, Terms
+
+FUNCTIONS = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": sigmoid}
 
 
 class ElmanRNN(Cell):
-    """h[t] = φ(W_ih x[t] + b_ih + W_hh h[t-1] + b_hh), with φ = tanh or ReLU."""
+    """h[t] = φ(W_ih x[t] + b_ih + W_hh h[t-1] + b_hh), with φ = tanh, ReLU or σ."""
 
     def weights(self) -> dict[str, Weight]:
         """Names, shapes, order and distribution as in ``torch.nn.RNN``."""
@@ -40,5 +42,19 @@ class ElmanRNN(Cell):
         """The equation."""
         (drive,), (h,) = inputs, carry
         z = drive + norm("weight_hh", product(params["weight_hh"], h))  # (R, B, H)
-        h = torch.relu(z) if self.options.nonlinearity == "relu" else torch.tanh(z)
+        h = FUNCTIONS[self.options.nonlinearity](z)
         return h, (h,)
+
+    def slope(self, states: Tensor) -> Tensor:
+        """φ'(z[t]), which follows from h[t] = φ(z[t]).
+
+        Args:
+            states: h[t], any shape.
+        """
+        match self.options.nonlinearity:
+            case "relu":
+                return (states > 0).to(states.dtype)
+            case "sigmoid":
+                return states * (1 - states)
+            case _:
+                return 1 - states * states

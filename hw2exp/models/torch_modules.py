@@ -40,7 +40,7 @@ def to_torch(cell: Cell, params: Params, replica: int = 0) -> tuple[nn.RNNBase, 
         TypeError: torch has no module for the cell.
     """
     module: nn.RNNBase
-    if isinstance(cell, ElmanRNN):
+    if isinstance(cell, ElmanRNN) and cell.options.nonlinearity != "sigmoid":
         module = nn.RNN(cell.input_size, cell.hidden_size, nonlinearity=cell.options.nonlinearity)
     elif isinstance(cell, LSTM):
         module = nn.LSTM(cell.input_size, cell.hidden_size)

@@ -17,7 +17,7 @@ from hw2exp.records.run_dir import METRICS, RESULT, RunResult, read_result
 if TYPE_CHECKING:
     import polars
 
-NO_CURE = {"clip": "none", "norm": "none", "schedule": "constant"}
+NO_CURE = {"clip": "none", "norm": "none", "regularizer": "none", "schedule": "constant"}
 """The choice of each group of cures that is no cure."""
 
 BROUGHT = {"init.readout": "norm"}

@@ -108,8 +108,8 @@ def _line(logarithms: Floats) -> tuple[float, float]:
 
 def farthest_mark() -> int:
     """The largest lag at which the experiment's sequences have a mark: as far as it must see."""
-    task = _experiment().task
-    return task.length[1] - 2 - task.t1[0]
+    length, first, _ = _experiment().task.ranges
+    return length[1] - 2 - first[0]
 
 
 def at_initialization(seeds: int = SEEDS) -> dict[str, Reach]:
@@ -190,11 +190,11 @@ def unfit(arms: Sequence[Arm]) -> str | None:
                 return f"its models differ in {key}: {others} and {own}"
         if config.norm.name != "none":
             return f"its runs have norm={config.norm.name}; must be none"
-        if (got := config.task) != (task := _experiment().task):
+        if config.task != (task := _experiment().task):
+            length, t1, t2 = map(show, config.task.ranges)
             return (
-                f"its runs have task.length={show(got.length)} t1={show(got.t1)} "
-                f"t2={show(got.t2)}; must have those of experiment=gradient_reach, "
-                f"{show(task.length)} {show(task.t1)} {show(task.t2)}"
+                f"its runs have task.length={length} t1={t1} t2={t2}; must have those of "
+                f"experiment=gradient_reach, {' '.join(map(show, task.ranges))}"
             )
     return None
 

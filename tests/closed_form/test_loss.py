@@ -19,6 +19,7 @@ MODELS = {
     "attn_rnn_inf": lambda H, K: Model(name="attn_rnn_inf", hidden_size=H),
     "rnn": lambda H, K: ElmanRNN(name="rnn", hidden_size=H, nonlinearity="tanh"),
     "rnn_relu": lambda H, K: ElmanRNN(name="rnn", hidden_size=H, nonlinearity="relu"),
+    "rnn_sigmoid": lambda H, K: ElmanRNN(name="rnn", hidden_size=H, nonlinearity="sigmoid"),
     "lstm": lambda H, K: Model(name="lstm", hidden_size=H),
 }
 
@@ -123,7 +124,7 @@ def test_closed_form_against_finite_differences(name):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_gradient_of_every_state_is_kept(name):
+def test_every_state_and_its_gradient_are_kept(name):
     fast, plain = make(name), make(name, closed_form=False)
     params, symbols, labels = problem(plain, 2, 18, 7, 0.5, 3)
     states = []
@@ -140,9 +141,11 @@ def test_the_gradient_of_every_state_is_kept(name):
     plain.mean_loss(params, {}, symbols, labels)[0].sum().backward()
     expected = torch.stack([state.grad for state in states], 2)  # (R, B, T, H)
     fast.mean_loss(params, {}, symbols, labels)
-    assert fast.closed_form.state_gradients is None
+    assert fast.closed_form.states is fast.closed_form.state_gradients is None
     fast.closed_form.keeps_state_gradients = True
     fast.mean_loss(params, {}, symbols, labels)
+    values = torch.stack(states, 2).detach()
+    torch.testing.assert_close(fast.closed_form.states, values, rtol=TOLERANCE, atol=TOLERANCE)
     torch.testing.assert_close(
         fast.closed_form.state_gradients, expected, rtol=TOLERANCE, atol=TOLERANCE
     )

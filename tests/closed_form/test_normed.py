@@ -75,7 +75,9 @@ def everything(model, params, buffers, symbols, labels):
     """All that a pass gives: by name."""
     mean, right, after = model.mean_loss(params, buffers, symbols, labels)
     weights = torch.linspace(0.5, 2, len(mean), dtype=mean.dtype)
-    grads = torch.autograd.grad((mean * weights).sum(), list(params.values()), materialize_grads=True)
+    grads = torch.autograd.grad(
+        (mean * weights).sum(), list(params.values()), materialize_grads=True
+    )
     losses, also_right, seen = model.losses(params, buffers, symbols, labels, training=True)
     tested, tested_right, kept = model.losses(params, buffers, symbols, labels, training=False)
     assert all(kept[name] is buffers[name] for name in buffers)

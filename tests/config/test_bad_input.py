@@ -46,6 +46,18 @@ BAD = {
         ["optimizer.nesterov=true", "optimizer.momentum > 0"],
     ),
     "QK-norm without queries": (["model=lstm", "norm=qk"], ["norm=qk", "attn_rnn"]),
+    "Omega without a Jacobian": (
+        ["model=lstm", "regularizer=omega"],
+        ["regularizer=omega", "needs model=rnn", "model=lstm"],
+    ),
+    "Omega with a norm": (
+        ["model=rnn", "norm=batch", "regularizer=omega"],
+        ["regularizer=omega", "needs norm=none", "norm=batch"],
+    ),
+    "sequence too short for its marks": (
+        ["task=torder", "task.symbols=9"],
+        ["task.symbols=9", ">= 10"],
+    ),
     "batch norm of one": (["norm=batch", "batch_size=1"], ["batch_size=1", "at least 2"]),
     "warm-up longer than the run": (
         ["schedule=warmup_cosine", "steps=50"],

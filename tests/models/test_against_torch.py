@@ -13,7 +13,13 @@ from hw2exp.models.torch_modules import from_torch, to_torch
 from hw2exp.stabilizers.norm.protocol import NoNorm, NormPass
 
 TORCH = Init(
-    input="torch", recurrent="torch", readout="torch", input_scale=1.0, scale=1.0, readout_scale=1.0
+    input="torch",
+    recurrent="torch",
+    readout="torch",
+    bias="torch",
+    input_scale=1.0,
+    scale=1.0,
+    readout_scale=1.0,
 )
 
 
@@ -44,6 +50,24 @@ def test_states_and_gradients_equal_torchs(name):
         for key, grad in zip(cell.weights(), grads, strict=True):
             theirs = getattr(module, f"{key}_l0").grad
             torch.testing.assert_close(grad[replica], theirs, rtol=1e-10, atol=1e-12)
+
+
+def test_a_sigmoid_network_is_half_of_a_tanh_network_and_a_half():
+    """σ(z) = (1 + tanh(z/2)) / 2: torch has no module with a sigmoid, but one with tanh."""
+    cell = ElmanRNN(RNNOptions(name="rnn", hidden_size=5, nonlinearity="sigmoid"), 8)
+    module = torch.nn.RNN(8, 5).double()
+    params = from_torch(module, torch.nn.Linear(5, 4).double())
+    x = torch.randn(1, 11, 7, 8, dtype=torch.float64)  # (R, T, B, I)
+    states = torch.stack(unroll(cell, params, x, NormPass()), 1)  # (R, T, B, H)
+    with torch.no_grad():  # of g = 2h - 1, which starts at -1
+        module.weight_ih_l0 *= 0.5
+        module.weight_hh_l0 *= 0.25
+        module.bias_ih_l0.copy_(0.5 * module.bias_ih_l0 + module.weight_hh_l0.sum(1))
+        module.bias_hh_l0 *= 0.5
+        expected, _ = module(x[0], torch.full((1, 7, 5), -1.0, dtype=torch.float64))
+    torch.testing.assert_close(states[0], (1 + expected) / 2, rtol=1e-12, atol=1e-12)
+    with pytest.raises(TypeError, match="no module"):
+        to_torch(cell, params)
 
 
 @pytest.mark.parametrize("name", ["relu", "lstm"])

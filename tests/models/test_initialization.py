@@ -1,5 +1,7 @@
+import numpy as np
 import pytest
 import torch
+from scipy.stats import kstest
 
 from hw2exp.config.schema import Init, Model
 from hw2exp.models.classifier import Classifier
@@ -8,7 +10,13 @@ from hw2exp.models.lstm import LSTM
 from hw2exp.stabilizers.norm.protocol import NoNorm
 
 START = Init(
-    input="torch", recurrent="torch", readout="torch", input_scale=1.0, scale=1.0, readout_scale=1.0
+    input="torch",
+    recurrent="torch",
+    readout="torch",
+    bias="torch",
+    input_scale=1.0,
+    scale=1.0,
+    readout_scale=1.0,
 )
 
 
@@ -69,3 +77,41 @@ def test_a_zero_readout_is_zero():
     assert not params["readout_weight"].any()
     assert not params["readout_bias"].any()
     assert params["W_h"].any()
+
+
+def test_normal_weights_have_the_scale_as_their_deviation():
+    scales = {"input_scale": 0.1, "scale": 0.2, "readout_scale": 0.5}
+    normal = dict.fromkeys(("input", "recurrent", "readout"), "normal")
+    params = start(lstm(200), [3], [START.model_copy(update=normal | scales)])
+    for name, scale in (("weight_ih", 0.1), ("weight_hh", 0.2), ("readout_weight", 0.5)):
+        drawn = params[name].double().flatten() / scale
+        assert kstest(drawn.numpy(), "norm").pvalue > 1e-3, name
+
+
+@pytest.mark.parametrize(("cell", "blocks"), [(gated(50), 1), (lstm(40), 4)], ids=["W", "gates"])
+def test_sparse_matrices_have_15_numbers_a_row_and_the_scale_as_their_spectral_radius(cell, blocks):
+    init = START.model_copy(update={"recurrent": "sparse", "scale": 0.95})
+    params = start(cell, [1, 2], [init] * 2)
+    name = next(key for key, weight in cell.weights().items() if weight.role == "recurrent")
+    for block in params[name].chunk(blocks, 1):  # (R, out, in)
+        assert ((block != 0).sum(2) == 15).all()
+        for matrix in block.double().numpy():
+            assert abs(np.linalg.eigvals(matrix)).max() == pytest.approx(0.95, abs=1e-5)
+    columns = (params[name] != 0).sum(1)
+    assert columns.min() < columns.max()  # which 15 differs from row to row
+
+
+def test_a_sparse_matrix_of_less_than_15_is_full():
+    params = start(gated(6), [1], [START.model_copy(update={"recurrent": "sparse"})])
+    assert (params["W_h"] != 0).all()
+
+
+def test_zero_biases_are_zero_and_leave_the_weights_drawn_as_before():
+    zeros = start(lstm(), [1], [START.model_copy(update={"bias": "zeros"})])
+    drawn = start(lstm(), [1], [START])
+    for name, value in zeros.items():
+        if "bias" in name:
+            assert not value.any()
+            assert drawn[name].any()
+    for name in ("weight_ih", "weight_hh"):
+        assert torch.equal(zeros[name], drawn[name])

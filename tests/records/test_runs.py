@@ -82,6 +82,18 @@ def test_runs_are_found_at_any_depth(runs):
     assert read_runs(runs / "deep" / "2").arms[0].runs.keys() == {2}
 
 
+def test_a_run_of_before_a_group_or_key_came_is_read(runs, tmp_path):
+    shutil.copytree(runs / "deep" / "0", tmp_path / "old")
+    path = tmp_path / "old" / ".hydra" / "config.yaml"
+    text = path.read_text()
+    old = text.replace("regularizer:\n  name: none\n", "").replace("  bias: torch\n", "")
+    assert len(old) == len(text) - 44
+    path.write_text(old)
+    (arm,) = read_runs(tmp_path).arms
+    (now,) = read_runs(runs / "deep" / "0").arms
+    assert arm.settings == now.settings
+
+
 def test_what_cannot_be_used_is_counted(runs, tmp_path):
     shutil.copytree(runs, tmp_path / "runs")
     shutil.copytree(runs / "deep" / "0", tmp_path / "runs" / "again")

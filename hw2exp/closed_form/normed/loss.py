@@ -29,9 +29,9 @@ class NormedSequenceLoss:
         lags: K, of a cell that has lags.
 
     Attributes:
-        keeps_state_gradients: whether ``mean`` keeps ∂ℓ/∂h[t].
-        state_gradients: total derivatives of the mean loss by h[t], ``(R, B, T, H)``, of the last
-            call of ``mean``, if they were to be kept.
+        keeps_state_gradients: whether ``mean`` keeps h[t] and ∂ℓ/∂h[t].
+        states: h[t], t = 1…T, ``(R, B, T, H)``, of the last call of ``mean``, if to be kept.
+        state_gradients: total derivatives of the mean loss by them, of the same shape.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class NormedSequenceLoss:
         self.rows = input_size
         self.lags = lags
         self.keeps_state_gradients = False
+        self.states: Tensor | None = None
         self.state_gradients: Tensor | None = None
         self._passes = make_passes(name, kind)
         self._statistics: Arrays = ()
@@ -115,12 +116,13 @@ class NormedSequenceLoss:
         dtype, kept = weights[-1].dtype, self.keeps_state_gradients
         out = outputs(labels.shape, dtype)
         gradients = tuple(np.zeros_like(weight) for weight in weights)
-        shape = (*labels.shape, symbols.shape[2], self.hidden_size) if kept else (0, 0, 0, 0)
-        states = np.zeros(shape, dtype)
+        R, B, T = symbols.shape
+        path = np.empty((R if kept else 0, 2, B, T, self.hidden_size), dtype)
         work, way_back = self._memory(symbols, weights, self.kind.together)
         inputs = self._inputs(symbols, labels, weights, self._statistics)
-        self._passes["learn"](*inputs, work, out, way_back, gradients[:-2], gradients[-2:], states)
-        self.state_gradients = torch.from_numpy(states) if kept else None
+        self._passes["learn"](*inputs, work, out, way_back, gradients[:-2], gradients[-2:], path)
+        if kept:
+            self.states, self.state_gradients = torch.from_numpy(path).unbind(1)
         with np.errstate(over="ignore"):  # an infinite mean is how divergence is seen
             mean = out[0].mean(1)
         return mean, out[1], gradients

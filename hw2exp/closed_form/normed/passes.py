@@ -75,7 +75,7 @@ def judge(
 
 def learn(
     symbols: Any, labels: Any, weights: Any, W: Any, b: Any, eps: Any, statistics: Any, work: Any,
-    out: Any, way_back: Any, gradients: Any, into_readout: Any, state_gradients: Any,
+    out: Any, way_back: Any, gradients: Any, into_readout: Any, path: Any,
 ) -> None:  # fmt: skip
     """Compute every sequence's loss and the gradient of their mean.
 
@@ -92,7 +92,7 @@ def learn(
         way_back: ∂ℓ/∂h[t] ``((T+1) G, H, 16)``, and the cell's scratch.
         gradients: of the cell's weights, zeros.
         into_readout: of W and b, zeros.
-        state_gradients: ``(R, B, T, H)``, to be filled with ∂ℓ/∂h[t]; or of length 0.
+        path: ``(R, 2, B, T, H)``, to be filled with h[t] and ∂ℓ/∂h[t]; or of length 0.
     """
     x, h, p, mask, kept = work
     losses, correct = out
@@ -113,11 +113,12 @@ def learn(
                 )
                 readout.backward(h[:end], W[r], labels[r, own], p, 1 / B, delta[:end], dW[r], db[r])
             cell_backward(x, weights, r, h, kept, delta, gradients, scratch, mask, count)
-            if len(state_gradients):
+            if len(path):
                 for place in range(count):
+                    g, lane = place // WIDTH, place % WIDTH
                     for t in range(T):
-                        of_state = delta[(t + 1) * G + place // WIDTH, :, place % WIDTH]
-                        state_gradients[r, first + place, t] = of_state
+                        path[r, 0, first + place, t] = h[(t + 1) * G + g, :, lane]
+                        path[r, 1, first + place, t] = delta[(t + 1) * G + g, :, lane]
 
 
 @kernel
