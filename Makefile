@@ -1,10 +1,10 @@
-# make setup | train | theory | test | lint | tensorboard | bench
+# make setup | train | theory | reproduce | test | lint | tensorboard | bench
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: setup train theory test lint tensorboard bench
+.PHONY: setup train theory reproduce test lint tensorboard bench
 
 setup: $(VENV)/.installed
 
@@ -18,6 +18,9 @@ train: setup
 
 theory: setup
 	$(BIN)/python -m hw2exp.theory $(ARGS)
+
+reproduce: setup
+	$(BIN)/python scripts/reproduce.py $(ARGS)
 
 test: setup
 	$(BIN)/python -m pytest $(ARGS)
