@@ -83,5 +83,6 @@ def _cost(config: TrainConfig) -> float:
     model = config.model
     products = 1 + 2 * model.lags if isinstance(model, AttnRNN) else 4
     slower = 30 if _by_autograd(config) else 1 if config.norm.name == "none" else 3
+    slower *= 1 if config.regularizer.name == "none" else 2
     sequence = config.batch_size * config.task.ranges[0][1]
     return float(config.steps * sequence * model.hidden_size**2 * products * slower)

@@ -27,6 +27,7 @@ MODELS = (
     ["model=attn_rnn_inf"],
     ["model=rnn"],
     ["model=rnn", "model.nonlinearity=relu"],
+    ["model=rnn", "model.nonlinearity=sigmoid", "regularizer=omega"],
     ["model=lstm"],
 )
 OPTIMIZERS = ("sgd", "rmsprop", "adam")
@@ -88,7 +89,8 @@ SAMPLE = [
     (MODELS[2], "adam", "value", "warmup_cosine"),
     (MODELS[3], "rmsprop", "none", "plateau"),
     (MODELS[4], "sgd", "none", "constant"),
-    (MODELS[5], "adam", "norm", "constant"),
+    (MODELS[5], "sgd", "norm", "constant"),
+    (MODELS[6], "adam", "norm", "constant"),
 ]
 
 
