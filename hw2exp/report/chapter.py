@@ -13,6 +13,7 @@ from hw2exp.report.aftermath import aftermaths
 from hw2exp.report.claims import Claim, Judged, judge, reach
 from hw2exp.report.figures import curves, solving, spikes
 from hw2exp.report.figures.style import MOST_ARMS
+from hw2exp.report.lengths import by_length
 from hw2exp.report.measures import ArmMeasures, Comparison, compare, measure
 from hw2exp.report.plan import ChapterPlan
 from hw2exp.report.published import published
@@ -124,6 +125,9 @@ def _figures(
         yield "aftermath", "After an exploding gradient", spikes.AFTERMATH, figure
     if wanted("rates") and (by_rate := solving.rates(measured)) is not None:
         yield "rates", "Learning rates", solving.RATES, by_rate
+    if wanted("lengths") and (grouped := by_length(arms)):
+        figure = solving.lengths(grouped)
+        yield "lengths", "Who still learns longer sequences", solving.LENGTHS, figure
     if wanted("reach") and (reached := reach.measured(arms)):
         states = {"after training": reached}
         yield "reach", "How far back a gradient reaches", REACH, reach_figure(states)

@@ -10,7 +10,7 @@ from hw2exp.config.problems import ConfigError
 PLAN = "report.yaml"
 
 FigureName = Literal[
-    "curves", "unsolved", "rates", "cures", "aftermath", "published", "reach", "spikes"
+    "curves", "unsolved", "rates", "cures", "aftermath", "published", "reach", "lengths", "spikes"
 ]
 
 

@@ -10,6 +10,7 @@ from hw2exp.records.run_dir import RunResult
 from hw2exp.records.runs import Run, gather, read_runs, references
 from hw2exp.report.claims import Finding, judge
 from hw2exp.report.curves import POINTS, examples, loss_band
+from hw2exp.report.lengths import by_length
 from hw2exp.report.measures import compare, measure
 
 
@@ -306,3 +307,39 @@ def test_examples_range_from_few_spikes_to_many(tmp_path):
     (arm,) = arms(tmp_path, {"": [result(spikes=count) for count in (5, 0, 9, 2, 7)]})
     assert list(examples(arm, 3)) == [1, 0, 2]
     assert list(examples(arm, 9)) == [1, 3, 0, 4, 2]
+
+
+def at_lengths(tmp_path, solved):
+    """Arms at three lengths, with how many of them each method's runs solve."""
+    methods = {"sgd": "", "clip": "clip=norm", "omega": "clip=norm regularizer=omega"}
+    made = {
+        f"{methods[method]} task.symbols={length}": [
+            result(solved_at=100 if place < count else None) for _ in range(8)
+        ]
+        for method, count in solved.items()
+        for place, length in enumerate((10, 20, 30))
+    }
+    return arms(tmp_path, made, ("steps=1000", "model=rnn", "task=torder", "optimizer=sgd"))
+
+
+@pytest.mark.parametrize(
+    ("solved", "finding"),
+    [
+        ({"sgd": 0, "clip": 1, "omega": 3}, Finding.SUPPORTED),
+        ({"sgd": 1, "clip": 1, "omega": 3}, Finding.UNDECIDED),
+        ({"sgd": 0, "clip": 3, "omega": 2}, Finding.REFUTED),
+    ],
+)
+def test_the_claim_of_pascanus_order(tmp_path, solved, finding):
+    found = at_lengths(tmp_path, solved)
+    (group,) = by_length(found)
+    assert list(group.lines) == ["", "clip=norm", "clip=norm regularizer=omega"]
+    assert all(list(line) == [10, 20, 30] for line in group.lines.values())
+    claims = {claim.part: judged for claim, judged in judge(found, [])}
+    (judged,) = claims["Pascanu, fig. 7"]
+    assert judged.finding is finding
+
+
+def test_two_lengths_are_too_few(tmp_path):
+    found = at_lengths(tmp_path, {"sgd": 1, "clip": 1, "omega": 3})
+    assert by_length([arm for arm in found if arm.settings["task.symbols"] != "30"]) == []
