@@ -1,6 +1,6 @@
 """Runs the study of cures, and makes its page.
 
-    python scripts/reproduce.py [tune] [cures] [brake] [notebook] [reach] [--full] [--out DIR]
+    python scripts/reproduce.py [--full] [--out DIR] [part ...]
 
 The quick profile by default. Interrupt it whenever you like: the same command goes on.
 """
@@ -22,6 +22,8 @@ PARTS: dict[str, Callable[[Profile, Path], None]] = {
     "brake": others.brake,
     "notebook": others.notebook,
     "reach": others.reach,
+    "pascanu": others.pascanu,
+    "hochreiter": others.hochreiter,
 }
 
 

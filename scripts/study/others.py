@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from study.profiles import Profile
-from study.sweeps import seeds, sweep
+from study.sweeps import seeds, sweep, values
 
 
 def brake(profile: Profile, folder: Path) -> None:
@@ -37,3 +37,30 @@ def reach(profile: Profile, folder: Path) -> None:
     """
     words = "experiment=gradient_reach", "model=gated_rnn,attn_rnn,attn_rnn_inf,rnn,lstm"
     sweep(folder / "reach", *words, seeds(profile.reach_seeds))
+
+
+def pascanu(profile: Profile, folder: Path) -> None:
+    """Ask which sequences are learned by SGD, with clipping, and with Ω as well.
+
+    Args:
+        profile: the study's size.
+        folder: of the reproduction.
+    """
+    words = (
+        "experiment=pascanu_sigmoid,pascanu_tanh,pascanu_smart_tanh",
+        values("task.symbols", profile.pascanu_lengths),
+        f"steps={profile.pascanu_steps}",
+        seeds(profile.pascanu_seeds),
+    )
+    sweep(folder / "pascanu" / "sgd", *words, "clip=none,norm")
+    sweep(folder / "pascanu" / "omega", *words, "clip=norm", "regularizer=omega")
+
+
+def hochreiter(profile: Profile, folder: Path) -> None:
+    """Count the sequences until an LSTM solves HARD.
+
+    Args:
+        profile: the study's size.
+        folder: of the reproduction.
+    """
+    sweep(folder / "hochreiter", "experiment=hochreiter_6a", seeds(profile.hochreiter_seeds))

@@ -20,6 +20,10 @@ class Profile:
         notebook_seeds: networks on the published curve's data.
         brake_seeds: runs that are looked at step by step.
         reach_seeds: networks of which it is asked how far back a gradient reaches.
+        pascanu_lengths: of sequences, in Pascanu's figure 7.
+        pascanu_steps: updates, at most.
+        pascanu_seeds: runs of each method, initialization and length.
+        hochreiter_seeds: runs of Hochreiter & Schmidhuber's experiment 6a.
     """
 
     name: str
@@ -32,6 +36,10 @@ class Profile:
     notebook_seeds: int
     brake_seeds: int
     reach_seeds: int
+    pascanu_lengths: tuple[int, ...]
+    pascanu_steps: int
+    pascanu_seeds: int
+    hochreiter_seeds: int
 
 
 FULL = Profile(
@@ -49,6 +57,10 @@ FULL = Profile(
     notebook_seeds=32,
     brake_seeds=64,
     reach_seeds=64,
+    pascanu_lengths=(10, 20, 30, 40, 60),
+    pascanu_steps=20_000,
+    pascanu_seeds=8,
+    hochreiter_seeds=16,
 )
 
 QUICK = Profile(
@@ -67,4 +79,8 @@ QUICK = Profile(
     notebook_seeds=16,
     brake_seeds=16,
     reach_seeds=16,
+    pascanu_lengths=(10, 20, 30),
+    pascanu_steps=5_000,
+    pascanu_seeds=4,
+    hochreiter_seeds=4,
 )

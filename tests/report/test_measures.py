@@ -44,8 +44,9 @@ def arms(tmp_path, made, words=("steps=1000",)):
     """
     runs = []
     for overrides, results in made.items():
+        config_of_all = read([*overrides.split(), *words]).jobs[0].config
         for seed, each in enumerate(results):
-            config = read([*overrides.split(), *words, f"seed={seed}"]).jobs[0].config
+            config = config_of_all.model_copy(update={"seed": seed})
             runs.append(Run(tmp_path / f"{overrides}-{seed}", config, each))
     return gather(runs)[0]
 
