@@ -7,7 +7,7 @@ from pathlib import Path
 from hw2exp.records.run_dir import write_bytes
 from hw2exp.records.runs import Arm, read_runs
 from hw2exp.report.measures import measure
-from study.profiles import MODELS, Profile
+from study.profiles import Profile
 from study.sweeps import TUNING_SEED, seeds, sweep, values
 
 ARMS = {
@@ -40,6 +40,7 @@ def tune(profile: Profile, folder: Path) -> None:
             folder / "tuning" / f"{model}_{optimizer}",
             *of(cures(profile, model), model, optimizer, profile.rates[optimizer]),
             seeds(profile.tuning_seeds, TUNING_SEED),
+            *profile.overrides,
         )
     rows = [f"{','.join(key)},{rate:g}\n" for key, rate in chosen(folder).items()]
     write_bytes(folder / "rates.csv", "".join(["model,optimizer,cure,lr\n", *rows]).encode())
@@ -63,7 +64,7 @@ def run(profile: Profile, folder: Path) -> None:
             plan.append((rate, [cure for _, cure in pairs]))
         for rate, names in plan:
             words = of(names, model, optimizer, [rate])
-            sweep(place / f"lr_{rate:g}", *words, seeds(profile.seeds))
+            sweep(place / f"lr_{rate:g}", *words, seeds(profile.seeds), *profile.overrides)
 
 
 def of(names: Sequence[str], model: str, optimizer: str, rates: Sequence[float]) -> list[str]:
@@ -89,7 +90,7 @@ def settings(profile: Profile) -> Iterator[tuple[str, str]]:
     Args:
         profile: the study's size.
     """
-    return ((model, optimizer) for model in MODELS for optimizer in profile.rates)
+    return ((model, optimizer) for model in profile.models for optimizer in profile.rates)
 
 
 def cures(profile: Profile, model: str) -> list[str]:

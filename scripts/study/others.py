@@ -14,7 +14,7 @@ def brake(profile: Profile, folder: Path) -> None:
         folder: of the reproduction.
     """
     words = "experiment=brake", "clip=none,norm", "optimizer.alpha=0.9,0.99"
-    sweep(folder / "brake", *words, seeds(profile.brake_seeds))
+    sweep(folder / "brake", *words, seeds(profile.brake_seeds), *profile.overrides)
 
 
 def notebook(profile: Profile, folder: Path) -> None:
@@ -25,7 +25,7 @@ def notebook(profile: Profile, folder: Path) -> None:
         folder: of the reproduction.
     """
     words = "experiment=notebook_lstm_moderate", "clip=none,norm", "schedule=constant,cosine"
-    sweep(folder / "notebook", *words, seeds(profile.notebook_seeds))
+    sweep(folder / "notebook", *words, seeds(profile.notebook_seeds), *profile.overrides)
 
 
 def reach(profile: Profile, folder: Path) -> None:
@@ -36,7 +36,7 @@ def reach(profile: Profile, folder: Path) -> None:
         folder: of the reproduction.
     """
     words = "experiment=gradient_reach", "model=gated_rnn,attn_rnn,attn_rnn_inf,rnn,lstm"
-    sweep(folder / "reach", *words, seeds(profile.reach_seeds))
+    sweep(folder / "reach", *words, seeds(profile.reach_seeds), *profile.overrides)
 
 
 def pascanu(profile: Profile, folder: Path) -> None:
@@ -51,6 +51,7 @@ def pascanu(profile: Profile, folder: Path) -> None:
         values("task.symbols", profile.pascanu_lengths),
         f"steps={profile.pascanu_steps}",
         seeds(profile.pascanu_seeds),
+        *profile.overrides,
     )
     sweep(folder / "pascanu" / "sgd", *words, "clip=none,norm")
     sweep(folder / "pascanu" / "omega", *words, "clip=norm", "regularizer=omega")
@@ -63,4 +64,5 @@ def hochreiter(profile: Profile, folder: Path) -> None:
         profile: the study's size.
         folder: of the reproduction.
     """
-    sweep(folder / "hochreiter", "experiment=hochreiter_6a", seeds(profile.hochreiter_seeds))
+    words = "experiment=hochreiter_6a", seeds(profile.hochreiter_seeds), *profile.overrides
+    sweep(folder / "hochreiter", *words)

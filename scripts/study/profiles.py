@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-MODELS = "gated_rnn", "attn_rnn", "rnn", "lstm"
-
 
 @dataclass(frozen=True)
 class Profile:
@@ -12,6 +10,7 @@ class Profile:
     Args:
         name: of its folder.
         note: what its page says of it.
+        models: that are trained.
         cures: that are tried, as the experiments ``cure_*``.
         attention_cures: that are tried on attention cells besides.
         seeds: runs of an arm.
@@ -24,10 +23,12 @@ class Profile:
         pascanu_steps: updates, at most.
         pascanu_seeds: runs of each method, initialization and length.
         hochreiter_seeds: runs of Hochreiter & Schmidhuber's experiment 6a.
+        overrides: of every sweep besides; for a trial.
     """
 
     name: str
     note: str
+    models: tuple[str, ...]
     cures: tuple[str, ...]
     attention_cures: tuple[str, ...]
     seeds: int
@@ -40,11 +41,13 @@ class Profile:
     pascanu_steps: int
     pascanu_seeds: int
     hochreiter_seeds: int
+    overrides: tuple[str, ...] = ()
 
 
 FULL = Profile(
     name="full",
     note="The full profile.",
+    models=("gated_rnn", "attn_rnn", "rnn", "lstm"),
     cures=("none", "clip", "batch", "layer", "step", "cosine", "warmup", "clip_cosine", "all"),
     attention_cures=("qk",),
     seeds=64,
@@ -67,6 +70,7 @@ QUICK = Profile(
     name="quick",
     note="The quick profile: fewer seeds, learning rates and cures than the full one, so that "
     "intervals are wide and a claim may stay undecided that the full profile decides.",
+    models=FULL.models,
     cures=("none", "clip", "batch", "cosine", "all"),
     attention_cures=(),
     seeds=16,

@@ -1,0 +1,135 @@
+"""The study, at a size of seconds."""
+
+import csv
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import polars
+import pytest
+
+SCRIPTS = Path(__file__).parents[1] / "scripts"
+
+
+@pytest.fixture(scope="module")
+def study():
+    """The script and its parts."""
+    sys.path.insert(0, str(SCRIPTS))
+    import reproduce
+    from study import cures, profiles
+
+    yield reproduce, cures, profiles
+    sys.path.remove(str(SCRIPTS))
+
+
+@pytest.fixture(scope="module")
+def tiny(study):
+    _, _, profiles = study
+    return replace(
+        profiles.QUICK,
+        models=("rnn", "gated_rnn"),
+        cures=("none", "clip", "clip_cosine"),
+        seeds=3,
+        rates={"rmsprop": (1e-3, 1e-2)},
+        tuning_seeds=2,
+        notebook_seeds=2,
+        brake_seeds=2,
+        reach_seeds=1,
+        pascanu_lengths=(10, 12, 14),
+        pascanu_steps=20,
+        pascanu_seeds=2,
+        hochreiter_seeds=2,
+        overrides=("steps=62", "eval_every=31", "eval_batches=1", "workers=2", "plot=false"),
+    )
+
+
+def digests(folder):
+    return {
+        path.parent: polars.read_json(path)["metrics_sha256"][0]
+        for path in sorted(folder.rglob("result.json"))
+    }
+
+
+def test_rates_are_tuned_arms_run_and_a_page_is_made(study, tiny, tmp_path, capsys):
+    script, cures, _ = study
+    script.reproduce(tiny, tmp_path, ["tune", "cures"])
+    rates = list(csv.DictReader((tmp_path / "rates.csv").open()))
+    assert [(row["model"], row["cure"]) for row in rates] == [
+        (model, cure)
+        for model in ("gated_rnn", "rnn")
+        for cure in ("none", "clip_cosine", "clip")
+    ]  # fmt: skip
+    chosen = {(row["model"], row["cure"]): float(row["lr"]) for row in rates}
+    arms = polars.read_csv(tmp_path / "report" / "cures" / "runs.csv")
+    tried = set(arms.select("model", "clip", "schedule", "optimizer.lr").unique().rows())
+    for model in tiny.models:
+        plain = chosen[model, "none"]
+        assert (model, "none", "constant", plain) in tried
+        assert (model, "norm", "cosine", plain) in tried
+        assert (model, "norm", "cosine", chosen[model, "clip_cosine"]) in tried
+    assert set(arms["seed"]) == {0, 1, 2}
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "Cures on trial</h2>" in page
+    assert "Learning rates</h2>" in page
+    assert "The quick profile" in page
+    assert "Pascanu, Mikolov & Bengio 2013, figure 7</h2>" not in page  # not run yet
+
+    # Once more: nothing is trained, what is missing is.
+    before = digests(tmp_path)
+    gone = next(iter(before)) / "result.json"
+    gone.unlink()
+    tables = {path: path.read_bytes() for path in (tmp_path / "report").rglob("*.csv")}
+    capsys.readouterr()
+    script.reproduce(tiny, tmp_path, ["tune", "cures"])
+    assert capsys.readouterr().out.count("jobs have their result") >= 4
+    assert digests(tmp_path) == before
+    assert {path: path.read_bytes() for path in tables} == tables
+
+
+@pytest.mark.parametrize(
+    ("solved", "losses", "best"),
+    [((1, 2), (0.1, 0.2), 0.01), ((2, 2), (0.1, 0.2), 0.001), ((0, 0), (1.4, 1.3), 0.01)],
+)
+def test_the_rate_at_which_most_runs_solve_is_the_best(
+    study, tmp_path, monkeypatch, solved, losses, best
+):
+    from types import SimpleNamespace
+
+    _, cures, _ = study
+    arms = [
+        SimpleNamespace(
+            settings={"model": "rnn", "optimizer": "sgd", "optimizer.lr": rate},
+            cures="clip=norm",
+            measured=SimpleNamespace(
+                solved=SimpleNamespace(value=share), test_loss=SimpleNamespace(value=loss)
+            ),
+        )
+        for rate, share, loss in zip(("0.001", "0.01"), solved, losses, strict=True)
+    ]
+    monkeypatch.setattr(cures, "read_runs", lambda folder: SimpleNamespace(arms=arms))
+    monkeypatch.setattr(cures, "measure", lambda arm: arm.measured)
+    assert cures.chosen(tmp_path) == {("rnn", "sgd", "clip"): best}
+
+
+def test_every_experiment_of_a_cure_has_its_label(study, compose):
+    from hw2exp.records.runs import Arm, Run
+
+    _, cures, profiles = study
+    for label, name in cures.ARMS.items():
+        config = compose(f"experiment=cure_{name}", "model=attn_rnn", "optimizer=sgd")
+        settings = Run(Path(), config, None).settings
+        assert Arm("", {}, settings).cures == label
+        assert settings["steps"] == "2000"
+    for profile in (profiles.QUICK, profiles.FULL):
+        assert {*profile.cures, *profile.attention_cures} <= set(cures.ARMS.values())
+
+
+@pytest.mark.slow
+def test_every_part_runs(study, tiny, tmp_path):
+    script, _, _ = study
+    script.reproduce(tiny, tmp_path, [part for part in script.PARTS if part != "reach"])
+    page = (tmp_path / "report" / "report.html").read_text()
+    for title in ("The published curve", "experiment 6a", "figure 7", "Why clipping"):
+        assert title in page
+    assert (tmp_path / "report" / "pascanu" / "lengths.png").exists()
+    assert (tmp_path / "report" / "notebook" / "published.png").exists()
