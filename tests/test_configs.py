@@ -16,6 +16,8 @@ EXPERIMENTS = [
     "notebook_lstm_moderate",
     "explosion",
     "explosion_sgd",
+    "gradient_reach",
+    "hochreiter_6a",
     "pascanu_sigmoid",
     "pascanu_tanh",
     "pascanu_smart_tanh",

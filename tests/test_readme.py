@@ -68,7 +68,7 @@ def test_the_example_of_use_from_python(tmp_path):
 def test_the_table_of_groups_is_the_schemas():
     for group in group_names():
         (line,) = (line for line in README.splitlines() if line.startswith(f"| `{group}` |"))
-        named = re.findall(r"`([a-z_]+)`", line.split("|")[2])
+        named = re.findall(r"`([a-z0-9_]+)`", line.split("|")[2])
         assert named == list(_choices(group)), group
 
 

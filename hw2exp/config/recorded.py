@@ -11,7 +11,10 @@ from hw2exp.config.problems import ConfigError
 from hw2exp.config.schema import TrainConfig
 from hw2exp.config.validation import validate
 
-ADDED: dict[str, Any] = {"regularizer": {"name": "none"}, "init": {"bias": "torch"}}
+ADDED: dict[str, Any] = {
+    "regularizer": {"name": "none"},
+    "init": {"bias": "torch", "forget_bias": 0.0},
+}
 """What older configs lack: keys that came later, with what was done before they came."""
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

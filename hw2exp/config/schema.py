@@ -110,6 +110,7 @@ class Init(Section):
     input_scale: float = per_replica("factor on the input weights", ge=0)
     scale: float = per_replica("factor on the recurrent weights", ge=0)
     readout_scale: float = per_replica("factor on the readout's weights and bias", ge=0)
+    forget_bias: float = per_replica("added to the bias of an LSTM's forget gate, before σ")
 
 
 # ---------------------------------------------------------------- optimizer

@@ -184,6 +184,11 @@ def _contradictions(config: TrainConfig) -> list[str]:
             problems.append(f"regularizer=omega: needs model=rnn, not model={config.model.name}")
         if config.norm.name != "none":
             problems.append(f"regularizer=omega: needs norm=none, not norm={config.norm.name}")
+    if config.init.forget_bias and config.model.name != "lstm":
+        problems.append(
+            f"init.forget_bias={config.init.forget_bias:g}: needs model=lstm, "
+            f"not model={config.model.name}"
+        )
     if isinstance(config.norm, BatchNorm) and config.batch_size < 2:
         problems.append("batch_size=1: norm=batch needs at least 2 sequences")
     if isinstance(config.schedule, WarmupCosine) and config.schedule.warmup_steps >= config.steps:

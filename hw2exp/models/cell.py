@@ -25,12 +25,14 @@ class Weight:
         role: what the initialization goes by.
         fan: torch's default draws from U(-1/√fan, 1/√fan).
         blocks: matrices that are stacked in this one, along the first axis.
+        forget: which entries, if any, are the bias of a forget gate.
     """
 
     shape: Shape
     role: Role
     fan: int
     blocks: int = 1
+    forget: slice | None = None
 
     @property
     def bound(self) -> float:

@@ -38,6 +38,8 @@ def _draw_all(weights: dict[str, Weight], init: Init, seed: int) -> Params:
     for name, weight in weights.items():
         kind, scale = _kind_and_scale(weight, init)
         drawn[name] = _draw(weight, kind, generator) * scale
+        if weight.forget is not None and init.forget_bias:
+            drawn[name][weight.forget] += init.forget_bias
     return drawn
 
 

@@ -21,7 +21,7 @@ class LSTM(Cell):
         return {
             "weight_ih": Weight((gates, self.input_size), "input", fan=hidden, blocks=4),
             "weight_hh": Weight((gates, hidden), "recurrent", fan=hidden, blocks=4),
-            "bias_ih": Weight((gates,), "bias", fan=hidden),
+            "bias_ih": Weight((gates,), "bias", fan=hidden, forget=slice(hidden, 2 * hidden)),
             "bias_hh": Weight((gates,), "bias", fan=hidden),
         }
 

@@ -50,6 +50,7 @@ def pascanu(profile: Profile, folder: Path) -> None:
         "experiment=pascanu_sigmoid,pascanu_tanh,pascanu_smart_tanh",
         values("task.symbols", profile.pascanu_lengths),
         f"steps={profile.pascanu_steps}",
+        "optimizer.lr=0.03",
         seeds(profile.pascanu_seeds),
         *profile.overrides,
     )

@@ -84,7 +84,7 @@ QUICK = Profile(
     brake_seeds=16,
     reach_seeds=16,
     pascanu_lengths=(10, 20, 30),
-    pascanu_steps=5_000,
+    pascanu_steps=10_000,
     pascanu_seeds=4,
     hochreiter_seeds=4,
 )

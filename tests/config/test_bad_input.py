@@ -58,6 +58,10 @@ BAD = {
         ["task=torder", "task.symbols=9"],
         ["task.symbols=9", ">= 10"],
     ),
+    "a forget gate where there is none": (
+        ["model=rnn", "init.forget_bias=1"],
+        ["init.forget_bias=1", "needs model=lstm", "model=rnn"],
+    ),
     "batch norm of one": (["norm=batch", "batch_size=1"], ["batch_size=1", "at least 2"]),
     "warm-up longer than the run": (
         ["schedule=warmup_cosine", "steps=50"],

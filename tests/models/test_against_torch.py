@@ -20,6 +20,7 @@ TORCH = Init(
     input_scale=1.0,
     scale=1.0,
     readout_scale=1.0,
+    forget_bias=0.0,
 )
 
 

@@ -7,6 +7,7 @@ from hw2exp.config.schema import Init, Model
 from hw2exp.models.classifier import Classifier
 from hw2exp.models.gated_rnn import GatedRNN
 from hw2exp.models.lstm import LSTM
+from hw2exp.models.torch_modules import to_torch
 from hw2exp.stabilizers.norm.protocol import NoNorm
 
 START = Init(
@@ -17,6 +18,7 @@ START = Init(
     input_scale=1.0,
     scale=1.0,
     readout_scale=1.0,
+    forget_bias=0.0,
 )
 
 
@@ -115,3 +117,18 @@ def test_zero_biases_are_zero_and_leave_the_weights_drawn_as_before():
             assert drawn[name].any()
     for name in ("weight_ih", "weight_hh"):
         assert torch.equal(zeros[name], drawn[name])
+
+
+def test_a_forget_bias_keeps_a_torch_lstms_memory():
+    """With a gate that is open, the memory that torch's module hands on stays as it was."""
+    cell = lstm(6)
+    params = start(cell, [1, 1], [START.model_copy(update={"forget_bias": b}) for b in (0.0, 30.0)])
+    kept = []
+    for replica in range(2):
+        module, _ = to_torch(cell, params, replica)
+        before = torch.full((1, 1, 6), 100.0)  # too much for what a step writes to matter
+        _, (_, after) = module(torch.zeros(1, 1, 8), (torch.zeros(1, 1, 6), before))
+        kept.append(float((after / before).mean().detach()))
+    assert kept[0] == pytest.approx(0.5, abs=0.1)
+    assert kept[1] == pytest.approx(1, abs=0.02)
+    assert all(torch.equal(v[0], v[1]) for name, v in params.items() if name != "bias_ih")
