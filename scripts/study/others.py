@@ -65,5 +65,7 @@ def hochreiter(profile: Profile, folder: Path) -> None:
         profile: the study's size.
         folder: of the reproduction.
     """
-    words = "experiment=hochreiter_6a", seeds(profile.hochreiter_seeds), *profile.overrides
-    sweep(folder / "hochreiter", *words)
+    online = "batch_size=1", "optimizer.lr=0.002", "steps=40000"
+    tests = "eval_batches=2000", "eval_every=800"  # 2,000 fresh sequences each
+    words = "experiment=hochreiter_6a", *online, *tests, seeds(profile.hochreiter_seeds)
+    sweep(folder / "hochreiter", *words, *profile.overrides)

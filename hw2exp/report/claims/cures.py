@@ -74,6 +74,8 @@ def _told(members: Sequence[Comparison]) -> str:
         told = f"{name} {signed(each.spikes.value)}{star}"
         if "diverge" in each.verdict:
             told = f"{name} {signed(100 * each.diverged.value)} % diverge*"
+        if each.pvalue_solved < SIGNIFICANT:
+            told += f" (solved {signed(100 * each.solved.value)} %)"
         parts.append(told)
     return "; ".join(parts)
 
@@ -102,7 +104,8 @@ COMPARED = (
     f"comparisons, is below {SIGNIFICANT}; where the shares of runs that diverge differ so, these "
     "decide. Supported if fewer with at least one model and more with none; refuted if more with "
     "at least one and fewer with none. At the same learning rate, and at the cure's own where "
-    "that is another"
+    "that is another. In brackets, where it differs so, the share of runs that solve the task: "
+    "runs that never leave ln 4 have no spikes either"
 )
 
 CLAIMS = (

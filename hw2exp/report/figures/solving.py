@@ -1,7 +1,6 @@
 """Who has solved the task when, and how well, by learning rate."""
 
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +8,7 @@ import numpy as np
 from hw2exp.records.runs import RATE, Arm, settings_of
 from hw2exp.report.figures.style import (
     MOST_ARMS,
-    QUIET,
+    PALETTE,
     folded,
     grid,
     label_outer,
@@ -93,14 +92,13 @@ def rates(measured: Sequence[ArmMeasures]) -> "Figure | None":
 
 def _by_rate(measured: Sequence[ArmMeasures]) -> list[list[ArmMeasures]]:
     """Arms that differ in nothing but the learning rate, three at least, by it."""
-
-    def rest(each: ArmMeasures) -> list[tuple[str, str]]:
-        return [item for item in each.arm.settings.items() if item[0] != RATE]
-
-    groups = [list(group) for _, group in groupby(sorted(measured, key=rest), key=rest)]
+    groups: dict[tuple[tuple[str, str], ...], list[ArmMeasures]] = {}
+    for each in measured:
+        rest = tuple(item for item in each.arm.settings.items() if item[0] != RATE)
+        groups.setdefault(rest, []).append(each)
     return [
         sorted(group, key=lambda each: float(each.arm.settings[RATE]))
-        for group in groups
+        for group in groups.values()
         if len(group) > 2
     ]
 
@@ -123,7 +121,7 @@ def lengths(found: Sequence[ByLength]) -> "Figure":
                 [length + 0.4 * place for length in line],
                 [each.value for each in shares],
                 np.maximum(ends, 0),
-                color=f"C{place}", marker="o", markersize=3.5, linewidth=1.2, capsize=2,
+                color=PALETTE[place], marker="o", markersize=3.5, linewidth=1.2, capsize=2,
                 label=cures or "no cure",
             )  # fmt: skip
         axes.set_title(folded(group.name), fontsize=7.5)
@@ -159,13 +157,13 @@ def by_setting(
 
 def _looks(arms: Sequence[Arm], by_rate: bool = True) -> dict[str, dict[str, Any]]:
     """A color for each cure; dashed where the learning rate is not that of the arm without."""
-    cures = list(dict.fromkeys(arm.cures for arm in arms))
+    cures = sorted({arm.cures for arm in arms if arm.cures})
     plain = {settings_of(arm): arm.settings[RATE] for arm in arms if not arm.cures}
     looks = {}
     for arm in arms:
-        place = cures.index(arm.cures)
+        place = cures.index(arm.cures) if arm.cures else 0
         own = by_rate and arm.settings[RATE] != plain.get(settings_of(arm), arm.settings[RATE])
-        color = QUIET if not arm.cures else f"C{(place - 1) % 10}"
+        color = PALETTE[place % len(PALETTE)] if arm.cures else "black"
         looks[arm.name] = {"color": color, "linestyle": "--" if own else "-"}
     return looks
 

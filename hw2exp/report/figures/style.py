@@ -13,6 +13,11 @@ COLUMNS = 3
 MOST_ARMS = 24
 """Panels or lines of one figure: more are not legible."""
 BAND, SINGLE, MARK, QUIET = "#0072B2", "#E69F00", "#CC3311", "#888888"
+PALETTE = (
+    "#0072B2", "#E69F00", "#009E73", "#CC3311", "#9467bd", "#8c564b", "#e377c2", "#56B4E9",
+    "#b5bd00", "#004D40", "#7F3C8D", "#F97B72",
+)  # fmt: skip
+"""Of lines; what has no cure is black."""
 LOG_FROM = 2.0
 """Losses above are drawn on a logarithmic scale, so that a spike of 1,000 hides nothing else."""
 HIGHEST = 100.0
