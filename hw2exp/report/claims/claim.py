@@ -80,4 +80,5 @@ def signed(value: float) -> str:
     Args:
         value: the difference.
     """
-    return f"{value:+.1f}".replace("-", "−")
+    rounded = round(value, 1) + 0.0  # no -0.0
+    return f"{rounded:+.1f}".replace("-", "−")
