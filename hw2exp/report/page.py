@@ -28,13 +28,19 @@ HEADINGS = (
 )
 
 
-def render(folder: Path, plan: Plan | None, chapters: Sequence[Chapter]) -> str:
+def render(
+    folder: Path,
+    plan: Plan | None,
+    chapters: Sequence[Chapter],
+    claims: Sequence[tuple[Claim, Sequence[Judged]]],
+) -> str:
     """Make the page.
 
     Args:
         folder: of the runs.
         plan: what the folder says of itself, if it does.
         chapters: in their order, one at least.
+        claims: what all of them say of each.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -49,15 +55,19 @@ def render(folder: Path, plan: Plan | None, chapters: Sequence[Chapter]) -> str:
         command=f"python -m hw2exp.report {folder}",
         size=size_of(arms),
         summary=[line for chapter in chapters for line in _summary(chapter)],
-        claims=_claims(chapters),
+        claims=claims,
         headings=HEADINGS,
         chapters=[_chapter(chapter, number) for number, chapter in enumerate(chapters)],
         versions=_versions(arms),
     )
 
 
-def _claims(chapters: Sequence[Chapter]) -> list[tuple[Claim, list[Judged]]]:
-    """Each claim with what all chapters say of it."""
+def claims_of(chapters: Sequence[Chapter]) -> list[tuple[Claim, list[Judged]]]:
+    """Each claim with what all chapters say of it.
+
+    Args:
+        chapters: in their order.
+    """
     found: dict[str, tuple[Claim, list[Judged]]] = {}
     for chapter in chapters:
         where = f"{chapter.plan.title}: " if len(chapters) > 1 else ""

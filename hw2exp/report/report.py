@@ -7,8 +7,9 @@ from hw2exp.config.problems import ConfigError
 from hw2exp.records.run_dir import write_bytes
 from hw2exp.records.runs import Found, read_runs
 from hw2exp.report.chapter import Chapter, make_chapter
-from hw2exp.report.page import render, size_of
+from hw2exp.report.page import claims_of, render, size_of
 from hw2exp.report.plan import ChapterPlan, Plan, read_plan
+from hw2exp.report.tables import claims_table, write_table
 
 PAGE = "report.html"
 
@@ -36,7 +37,10 @@ def make_report(folder: Path, target: Path, say: Callable[[str], None] = lambda 
             _chapter(each, found, folder, target / each.folder if plan else target, say)
             for each, found in _found(folder, plan)
         ]
-        write_bytes(target / PAGE, render(folder, plan, chapters).encode())
+        claims = claims_of(chapters)
+        if claims:
+            write_table(claims_table(claims), target, "claims")
+        write_bytes(target / PAGE, render(folder, plan, chapters, claims).encode())
     except OSError as error:
         raise ConfigError([f"{target}: {error.strerror or error}"]) from error
     return target / PAGE

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hw2exp.records.runs import Arm
+from hw2exp.report.claims import Claim, Judged
 from hw2exp.report.measures import ArmMeasures, Comparison, spikes_per_1000
 from hw2exp.statistics import Estimate
 
@@ -90,6 +91,27 @@ def comparisons_table(compared: Sequence[Comparison]) -> "polars.DataFrame":
                 "p_diverged": each.pvalue_diverged,
             }
             for each in compared
+        ]
+    )
+
+
+def claims_table(claims: Sequence[tuple[Claim, Sequence[Judged]]]) -> "polars.DataFrame":
+    """A row a claim and setting: what was found.
+
+    Args:
+        claims: what was found of the claims.
+    """
+    return _frame(
+        [
+            {
+                "part": claim.part,
+                "claim": claim.words,
+                "where": each.setting,
+                "finding": str(each.finding),
+                "numbers": each.numbers,
+            }
+            for claim, judged in claims
+            for each in judged
         ]
     )
 

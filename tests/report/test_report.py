@@ -11,7 +11,8 @@ from hw2exp.records.runs import read_runs
 from hw2exp.report.__main__ import main
 
 FILES = [
-    "arms.csv", "arms.parquet", "comparisons.csv", "comparisons.parquet", "cures.png", "cures.svg",
+    "arms.csv", "arms.parquet", "claims.csv", "claims.parquet", "comparisons.csv",
+    "comparisons.parquet", "cures.png", "cures.svg",
     "curves.png", "curves.svg", "report.html", "runs.csv", "runs.parquet", "spikes.png",
     "spikes.svg", "unsolved.png", "unsolved.svg",
 ]  # fmt: skip
