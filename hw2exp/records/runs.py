@@ -83,6 +83,12 @@ class Arm:
         on = {group: self.settings[group] for group in NO_CURE}
         return " ".join(f"{key}={on[key]}" for key, none in NO_CURE.items() if on[key] != none)
 
+    @property
+    def short_name(self) -> str:
+        """The name without the cures that there are not."""
+        absent = {f"{group}={none}" for group, none in NO_CURE.items()}
+        return " ".join(word for word in self.name.split(" ") if word not in absent) or "no cure"
+
 
 @dataclass(frozen=True)
 class Found:

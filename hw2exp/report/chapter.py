@@ -90,7 +90,7 @@ def make_chapter(plan: ChapterPlan, folder: Path, found: Found, target: Path) ->
     target.mkdir(parents=True, exist_ok=True)
     measured = [measure(arm) for arm in found.arms]
     compared = compare(references(found.arms))
-    claims = judge(found.arms, compared) if plan.claims else []
+    claims = judge(found.arms, compared, plan.claims)
     notes = [f"{line[0].upper()}{line[1:]}." for line in found.left_out]
     drawn = [
         _draw(figure, target, name, title, caption)

@@ -32,7 +32,7 @@ class ChapterPlan(_Strict):
         folder: theirs, relative to that of the report.
         title: its heading.
         text: a paragraph below it.
-        claims: whether its runs are to decide claims.
+        claims: whether its runs are to decide claims; or the parts that these are of.
         arms: whether every arm is listed.
         figures: those that are wanted, if there is something to draw; all by default.
     """
@@ -40,7 +40,7 @@ class ChapterPlan(_Strict):
     folder: Annotated[str, AfterValidator(_below)]
     title: str
     text: str = ""
-    claims: bool = True
+    claims: bool | tuple[str, ...] = True
     arms: bool = True
     figures: tuple[FigureName, ...] | None = None
 

@@ -237,14 +237,14 @@ def test_the_claim_of_the_initial_loss(tmp_path, initial, finding):
 )
 def test_the_claim_that_spikes_exceed_the_initial_loss(tmp_path, above, finding):
     made = {
-        "clip=none": [result(spikes=4, above=above)] * 6,
+        "no cure": [result(spikes=4, above=above)] * 6,
         "clip=norm": [result(spikes=4, above=4 - above)] * 6,
     }
     (judged,) = (
         each for claim, judged in judge(arms(tmp_path, made), []) if claim.part == "1.3 (b)"
         for each in judged
     )  # fmt: skip
-    assert (judged.setting, judged.finding) == ("clip=none", finding)
+    assert (judged.setting, judged.finding) == ("no cure", finding)
 
 
 @pytest.mark.parametrize(

@@ -20,12 +20,16 @@ CLAIMS = (
 )
 
 
-def judge(arms: Sequence[Arm], compared: Sequence[Comparison]) -> list[tuple[Claim, list[Judged]]]:
+def judge(
+    arms: Sequence[Arm], compared: Sequence[Comparison], parts: bool | Sequence[str] = True
+) -> list[tuple[Claim, list[Judged]]]:
     """Judge every claim that there are runs for.
 
     Args:
         arms: all.
         compared: all.
+        parts: those that claims are to be of; or whether there are to be any.
     """
-    found = [(claim, list(claim.judge(arms, compared))) for claim in CLAIMS]
+    wanted = [claim for claim in CLAIMS if parts is True or (parts and claim.part in parts)]
+    found = [(claim, list(claim.judge(arms, compared))) for claim in wanted]
     return [(claim, judged) for claim, judged in found if judged]

@@ -32,7 +32,7 @@ def gated_explodes_more(arms: Sequence[Arm], compared: Sequence[Comparison]) -> 
             f"{len(each.runs)} runs ({percent(share(_exploding(each), len(each.runs)).value)})"
             for each in pair
         )
-        yield Judged(arm.name, finding, told)
+        yield Judged(arm.short_name, finding, told)
 
 
 def _exploding(arm: Arm) -> int:

@@ -40,7 +40,7 @@ def spikes_exceed(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterab
             f"{sum(above)} of {sum(counts)} spikes: "
             f"{percent(estimate.value)} [{percent(estimate.low)}, {percent(estimate.high)}]"
         )
-        yield Judged(arm.name, against_half(estimate.low, estimate.high), told)
+        yield Judged(arm.short_name, against_half(estimate.low, estimate.high), told)
 
 
 def spikes_after_explosions(
@@ -68,7 +68,9 @@ def spikes_after_explosions(
         )
         most = against_half(estimate.low, estimate.high)
         more = p < SIGNIFICANT
-        yield Judged(arm.name, most if more or most is Finding.REFUTED else Finding.UNDECIDED, told)
+        yield Judged(
+            arm.short_name, most if more or most is Finding.REFUTED else Finding.UNDECIDED, told
+        )
 
 
 def _spiking(arms: Sequence[Arm]) -> Iterable[tuple[Arm, list[RunResult]]]:
