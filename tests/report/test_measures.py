@@ -237,7 +237,7 @@ def test_the_claim_of_the_initial_loss(tmp_path, initial, finding):
 )
 def test_the_claim_that_spikes_exceed_the_initial_loss(tmp_path, above, finding):
     made = {
-        "no cure": [result(spikes=4, above=above)] * 6,
+        "clip=none": [result(spikes=4, above=above)] * 6,
         "clip=norm": [result(spikes=4, above=4 - above)] * 6,
     }
     (judged,) = (
