@@ -200,6 +200,14 @@ def test_the_claim_that_spikes_come_after_explosions(tmp_path, made, finding):
     assert judged.finding is finding
 
 
+def test_two_spikes_decide_nothing(tmp_path):
+    found = arms(
+        tmp_path, {"": [exploding(1, 30, spikes=1)] * 2 + [exploding(0, 30, spikes=0)] * 6}
+    )
+    claims = {claim.part: judged for claim, judged in judge(found, [])}
+    assert [claims[part][0].finding for part in ("1.3 (a)", "1.3 (b)")] == [Finding.UNDECIDED] * 2
+
+
 def test_older_records_say_nothing_of_explosions(tmp_path):
     found = arms(tmp_path, {"": [result(spikes=3)] * 4})
     claims = {claim.words for claim, _ in judge(found, [])}

@@ -13,6 +13,8 @@ from hw2exp.statistics import mean, paired_pvalue, rate
 from hw2exp.training import INITIAL_ACCURACY, INITIAL_LOSS, LOSS_TOLERANCE
 
 ACCURACY_WITHIN = 0.01
+FEWEST = 10
+"""Spikes of an arm, of which fewer decide nothing: a bootstrap of two spikes has no width."""
 
 
 def initial_values(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterable[Judged]:
@@ -40,7 +42,8 @@ def spikes_exceed(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterab
             f"{sum(above)} of {sum(counts)} spikes: "
             f"{percent(estimate.value)} [{percent(estimate.low)}, {percent(estimate.high)}]"
         )
-        yield Judged(arm.short_name, against_half(estimate.low, estimate.high), told)
+        most = against_half(estimate.low, estimate.high)
+        yield Judged(arm.short_name, most if sum(counts) >= FEWEST else Finding.UNDECIDED, told)
 
 
 def spikes_after_explosions(
@@ -67,10 +70,8 @@ def spikes_after_explosions(
             f"all steps (p = {p:.2g}); {followed:,} of {exploded:,} explosions come before a spike"
         )
         most = against_half(estimate.low, estimate.high)
-        more = p < SIGNIFICANT
-        yield Judged(
-            arm.short_name, most if more or most is Finding.REFUTED else Finding.UNDECIDED, told
-        )
+        decided = sum(counts) >= FEWEST and (p < SIGNIFICANT or most is Finding.REFUTED)
+        yield Judged(arm.short_name, most if decided else Finding.UNDECIDED, told)
 
 
 def _spiking(arms: Sequence[Arm]) -> Iterable[tuple[Arm, list[RunResult]]]:
@@ -95,14 +96,15 @@ CLAIMS = (
         f"the share of spikes of runs without cures that begin at most {BEFORE} steps after a "
         f"gradient whose norm exceeds {FACTOR:g} times its running median: more than half, by a "
         "bootstrap interval over runs, and more than of all steps at which a spike could begin, by "
-        f"turning the signs of the runs' differences, at {SIGNIFICANT}; refuted if less than half",
+        f"turning the signs of the runs' differences, at {SIGNIFICANT}; refuted if less than half; "
+        f"of {FEWEST} spikes or more",
         spikes_after_explosions,
     ),
     Claim(
         "1.3 (b)",
         "The loss is also higher than the initial one",
         "the share of spikes of runs without cures that exceed the initial loss: more than half, "
-        "by a bootstrap interval over runs; refuted if less than half",
+        f"by a bootstrap interval over runs; refuted if less than half; of {FEWEST} spikes or more",
         spikes_exceed,
     ),
 )
