@@ -78,8 +78,10 @@ if __name__ == "__main__":
 
 
 def test_an_interrupt_reaches_the_caller_once_all_is_recorded(here):
-    script = """import hw2exp
+    script = """import signal
+import hw2exp
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
     try:
         hw2exp.run("task=easy", "steps=1000000", "plot=false", "hydra.run.dir=run")
     except KeyboardInterrupt:
