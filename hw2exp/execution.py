@@ -1,21 +1,28 @@
 """Executes a checked command: through Hydra, which keeps its records, and calls back."""
 
 import math
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hw2exp.config.command_line import CONFIG_MODULE, CONFIG_NAME, VERSION_BASE, Command
-from hw2exp.config.folder import reserve
+from hw2exp.config.folder import check_folder, reserve
 from hw2exp.config.overrides import assignment
 from hw2exp.config.problems import ConfigError
+from hw2exp.config.recorded import completed
+from hw2exp.config.resume import differences
 from hw2exp.config.schema import TrainConfig
 from hw2exp.config.validation import validate
 from hw2exp.interrupt import Interrupt
+from hw2exp.lock import FolderHeldError, hold
+from hw2exp.records.checkpoint import Checkpoint, DamagedError, newest
 from hw2exp.records.run_dir import RunResult, read_finished
-from hw2exp.terminal import print_summary, say
+from hw2exp.sweeps.hydra_records import write_records
+from hw2exp.terminal import counted, print_summary, say
 from hw2exp.training import InitialLossError
 
 if TYPE_CHECKING:
@@ -23,8 +30,8 @@ if TYPE_CHECKING:
     from hw2exp.sweeps.launcher import FleetJob
 
 
-TOLD = 20
-"""Jobs of which it is said one by one why they failed."""
+TOLD, NAMED = 20, 8
+"""How many reasons are told of why jobs failed, and how many jobs are named with each."""
 
 
 @dataclass(frozen=True)
@@ -86,18 +93,34 @@ def execute(
         ConfigError: a folder that can't be made.
     """
     words = list(arguments)
-    folder = command.folder
+    folder, key, explicit = command.folder, command.folder_key, command.explicit_folder
     if not command.resumes:
-        folder = reserve(command.folder, command.folder_key, command.explicit_folder)
-    if not command.explicit_folder:
-        words.append(assignment(command.folder_key, str(folder)))
+        folder = reserve(folder, key, explicit)
+    if not explicit:
+        words.append(assignment(key, str(folder)))
     ended: list[Ended] = []
-    try:
-        hand_to_hydra(words, ended, interrupt, show)
-    except SystemExit:
-        if not ended:
-            raise
+    with _alone_in(folder, key if explicit else None):
+        if not command.multirun:  # Hydra's own writes could be cut off
+            write_records(command.composed, Path(os.path.abspath(folder)))
+            words.append("hydra.output_subdir=null")
+        try:
+            hand_to_hydra(words, ended, interrupt, show)
+        except SystemExit:
+            if not ended:
+                raise
     return ended
+
+
+@contextmanager
+def _alone_in(folder: Path, key: str | None) -> Iterator[None]:
+    """Keep other processes out; one that was here before may have left its results."""
+    try:
+        with hold(folder):
+            if key is not None:
+                check_folder(folder, key, explicit=True)
+            yield
+    except FolderHeldError as error:
+        raise ConfigError([str(error)]) from error
 
 
 def hand_to_hydra(
@@ -112,6 +135,7 @@ def hand_to_hydra(
         show: write to the terminal.
     """
     import hydra
+    from hydra.core.utils import env_override
 
     from hw2exp.sweeps.launcher import JobFailed
 
@@ -135,7 +159,8 @@ def hand_to_hydra(
     job.fleet = fleet  # type: ignore[attr-defined]  # for the launcher: a function of several jobs
     before, sys.argv = sys.argv, [sys.argv[0], *words]
     try:
-        hydra.main(f"pkg://{CONFIG_MODULE}", CONFIG_NAME, VERSION_BASE)(job)()
+        with env_override({"HYDRA_FULL_ERROR": "1"}):  # errors as they are: they are told below
+            hydra.main(f"pkg://{CONFIG_MODULE}", CONFIG_NAME, VERSION_BASE)(job)()
     finally:
         sys.argv = before
 
@@ -158,21 +183,31 @@ def _only_job(config: Any) -> "FleetJob":
 def _single(job: "FleetJob", interrupt: Interrupt, show: bool) -> Ended:
     from hw2exp.fleet_run import run_fleet
 
-    config, outcome = _known(job)
+    config, known = _known(job)
+    outcome = known if isinstance(known, RunResult | Exception) else None
     if outcome is None:
-        (outcome,) = run_fleet([config], [job.folder], interrupt, show)
-        if show and isinstance(outcome, RunResult):
-            print_summary(outcome, job.folder)
+        saved = known if isinstance(known, Checkpoint) else None
+        (outcome,) = run_fleet([config], [job.folder], interrupt, show, saved=[saved])
+    if show and isinstance(outcome, RunResult):
+        print_summary(outcome, job.folder)
     return Ended(job.number, job.overrides, job.folder, config, outcome)
 
 
-def _known(job: "FleetJob") -> "tuple[TrainConfig, Outcome | None]":
-    """A job's config, and its outcome where it need not run: it is done, or can't be."""
+def _known(job: "FleetJob") -> "tuple[TrainConfig, Outcome | Checkpoint | None]":
+    """A job's config, and its outcome where it need not run, or the checkpoint it goes on from."""
     try:
         config = validate(job.config)
     except ConfigError as error:  # a sweeper made up what the command didn't say
         return TrainConfig.model_construct(**job.config), error
-    return config, read_finished(job.folder) if config.resume is not None else None
+    if config.resume is None:
+        return config, None
+    if (result := read_finished(job.folder, config.steps)) is not None:
+        return config, result
+    found = newest(job.folder, lambda line: print(f"hw2exp: warning: {line}", file=sys.stderr))
+    if found is not None and (different := differences(completed(found.facts.config), config)):
+        what = f"resume={config.resume}: {found.folder} has"
+        return config, ConfigError(f"{what} {text}" for text in different.values())
+    return config, found
 
 
 def _batch(jobs: "Sequence[FleetJob]", interrupt: Interrupt, show: bool) -> list[Ended]:
@@ -181,16 +216,21 @@ def _batch(jobs: "Sequence[FleetJob]", interrupt: Interrupt, show: bool) -> list
     from hw2exp.sweeps.sweep import run_sweep
 
     configs, known = zip(*map(_known, jobs), strict=True)
-    missing = [place for place, outcome in enumerate(known) if outcome is None]
-    if show and len(missing) < len(jobs):
-        say(f"{len(jobs) - len(missing)} of {len(jobs)} jobs have their result")
+    saved = {
+        n: each for n, each in enumerate(known) if each is None or isinstance(each, Checkpoint)
+    }
+    if show and len(saved) < len(jobs):
+        say(f"{len(jobs) - len(saved)} of {len(jobs)} jobs have their result")
+    if show and (going_on := sum(each is not None for each in saved.values())):
+        say(f"{counted(going_on, 'job')} of {len(jobs)} go on from a checkpoint")
     found = run_sweep(
-        [configs[place] for place in missing],
-        [jobs[place].folder for place in missing],
+        [configs[place] for place in saved],
+        [jobs[place].folder for place in saved],
         interrupt,
         show=show,
+        saved=list(saved.values()),
     )
-    outcomes = dict(enumerate(known)) | dict(zip(missing, found, strict=True))
+    outcomes = dict(enumerate(known)) | dict(zip(saved, found, strict=True))
     if show:
         names = [job.overrides for job in jobs]
         print_sweep(names, list(outcomes.values()), jobs[0].folder.parent)
@@ -202,20 +242,48 @@ def _batch(jobs: "Sequence[FleetJob]", interrupt: Interrupt, show: bool) -> list
 
 def _report(batch: Sequence[Ended], interrupt: Interrupt) -> None:
     """Say why jobs have failed; what an interrupt has kept from running has not."""
-    failed = [(each, each.outcome) for each in batch if isinstance(each.outcome, Exception)]
     if interrupt():
         return
-    for each, error in failed[:TOLD]:
-        name = f"job {each.number} ({' '.join(each.overrides)}): " if each.overrides else ""
-        print(f"hw2exp: {name}{_why(error)}", file=sys.stderr)
-    if len(failed) > TOLD:
-        print(f"hw2exp: and {len(failed) - TOLD} more jobs failed", file=sys.stderr)
+    told: dict[str, list[Ended]] = {}
+    for each in batch:
+        if isinstance(each.outcome, Exception):
+            told.setdefault(_why(each.outcome), []).append(each)
+    for text, jobs in list(told.items())[:TOLD]:
+        print(f"hw2exp: {_names(jobs)}{text}", file=sys.stderr)
+    if more := sum(len(jobs) for jobs in list(told.values())[TOLD:]):
+        print(f"hw2exp: and {more} more jobs failed", file=sys.stderr)
+
+
+def _names(jobs: Sequence[Ended]) -> str:
+    """Which jobs of a sweep a message is about."""
+    if len(jobs) == 1:
+        (job,) = jobs
+        return f"job {job.number} ({' '.join(job.overrides)}): " if job.overrides else ""
+    more = ", …" * (len(jobs) > NAMED)
+    return f"{len(jobs)} jobs ({', '.join(str(job.number) for job in jobs[:NAMED])}{more}): "
 
 
 def _why(error: Exception) -> str:
     """What a person needs to know of an error; of one that should not be, all there is."""
     from hw2exp.sweeps.executor import WorkerDied
 
-    if isinstance(error, InitialLossError | MemoryError | WorkerDied | OSError | ConfigError):
+    if isinstance(error, OSError):
+        return cant_write(error)
+    if isinstance(error, ConfigError):
+        return " | ".join(error.problems)
+    if isinstance(
+        error, InitialLossError | MemoryError | WorkerDied | FolderHeldError | DamagedError
+    ):
         return str(error)
     return "\n".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", [])])
+
+
+def cant_write(error: OSError) -> str:
+    """Say in a line what the system refused.
+
+    Args:
+        error: what it raised.
+    """
+    where = f"{error.filename}: " if error.filename else ""
+    saved = "; what was saved is whole, and goes on with resume=DIR"
+    return f"{where}{error.strerror or error}{saved}"

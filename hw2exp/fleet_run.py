@@ -1,18 +1,24 @@
 """One fleet from its configs to its results: check, train, record."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 import torch
 
+from hw2exp import disk
+from hw2exp.checkpointing import Checkpointer, restore, saved_metrics
 from hw2exp.config.problems import ConfigError
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet import Fleet
+from hw2exp.interrupt import NEVER, Interrupt
 from hw2exp.kernel import compiled_before
+from hw2exp.lock import FolderHeldError, hold
 from hw2exp.models import CELLS
-from hw2exp.recording import Recording
+from hw2exp.recording import Floats, Recording
+from hw2exp.records.checkpoint import Checkpoint, DamagedError, discard_after
 from hw2exp.records.run_dir import RunResult, clear
 from hw2exp.stabilizers import norm
 from hw2exp.task import PAD
@@ -21,6 +27,9 @@ from hw2exp.training import InitialLossError, Observer, check_initial, train
 
 Outcome = RunResult | Exception
 """What became of a job: its result, or why there is none."""
+
+PATIENCE = 10.0
+"""Seconds to wait for a folder: the workers of a sweep that was killed finish their step."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -70,26 +79,34 @@ def check_machine(configs: Sequence[TrainConfig]) -> None:
 def run_fleet(
     configs: Sequence[TrainConfig],
     folders: Sequence[Path],
-    interrupted: Callable[[], bool] = lambda: False,
+    interrupt: Interrupt = NEVER,
     show: bool = True,
     observe: Callable[[Fleet], Observer] | None = None,
+    saved: Sequence[Checkpoint | None] = (),
 ) -> list[Outcome]:
     """Train a fleet and write every replica's run folder.
 
     Args:
         configs: one config a replica; they agree in all that is shared.
         folders: one run folder a replica; made if missing.
-        interrupted: asked after every step whether to stop.
+        interrupt: asked after every step whether to end, or to save.
         show: print the live line.
         observe: makes one more observer of the loop.
+        saved: the checkpoint that each replica goes on from, all of the same step; else all begin
+            anew.
 
     Returns:
         The result of each replica; or the error of one that would not start at ln 4, where the
-        config says that this is one, or of one that doesn't fit into memory.
+        config says that this is one; of one whose folder another process holds, or can't be
+        written; of one that doesn't fit into memory.
     """
+    starts = {place: each for place, each in enumerate(saved) if each is not None}
     try:
-        with one_thread():
-            return _run_fleet(configs, folders, interrupted, show, observe)
+        with one_thread(), ExitStack() as stack:
+            held = _hold(folders, stack)
+            return _run_fleet(configs, folders, held, interrupt, show, observe, starts)
+    except (OSError, DamagedError) as error:
+        return [error for _ in configs]
     except (RuntimeError, MemoryError) as error:
         about = str(error)
         told = "allocate memory" in about or "out of memory" in about
@@ -99,41 +116,87 @@ def run_fleet(
         return [MemoryError(f"out of memory; {advice}") for _ in configs]
 
 
+def _hold(folders: Sequence[Path], stack: ExitStack) -> dict[int, FolderHeldError]:
+    """Lock the run folders, until the stack is closed; says of which another process has."""
+    held = {}
+    deadline = time.monotonic() + PATIENCE
+    for place, folder in enumerate(folders):
+        disk.make_folder(folder)
+        try:
+            stack.enter_context(hold(folder, max(0.0, deadline - time.monotonic())))
+        except FolderHeldError as error:
+            held[place] = error
+    return held
+
+
 def _run_fleet(
     configs: Sequence[TrainConfig],
     folders: Sequence[Path],
-    interrupted: Callable[[], bool],
+    held: Mapping[int, FolderHeldError],
+    interrupt: Interrupt,
     show: bool,
     observe: Callable[[Fleet], Observer] | None,
+    saved: Mapping[int, Checkpoint],
 ) -> list[Outcome]:
     if show and not compiled_before():
         say("compiling kernels, once for this machine: some ten seconds")
     fleet = Fleet(configs, choose_device(configs[0].device))
     loss, accuracy = (values.double().cpu().numpy() for values in fleet.initial())
-    wrong = [
-        _check(configs[0].check_initial_loss, float(own_loss), float(own_accuracy))
-        for own_loss, own_accuracy in zip(loss, accuracy, strict=True)
-    ]
-    outcomes: list[Outcome | None] = list(wrong)
-    if all(wrong):
-        return [error for error in wrong if error is not None]
-    if any(wrong):
-        fleet.leave(torch.tensor([error is not None for error in wrong], device=fleet.device))
-    for member in map(int, fleet.members):
-        folders[member].mkdir(parents=True, exist_ok=True)
-        clear(folders[member])
-    recording = Recording(fleet, folders, (loss, accuracy))
-    if show:
-        print_start(configs[0], folders[0], float(loss[0]), float(accuracy[0]))
-    line = LiveLine(configs[0].steps, recording.spikes_so_far) if show else None
-    observers: list[Observer] = [recording] if line is None else [recording, line]
-    if observe is not None:
-        observers.append(observe(fleet))
-    with line or nullcontext():
-        train(fleet, observers, interrupted)
-    for place, result in recording.finish(interrupted()).items():
-        outcomes[place] = result
-    return [outcome for outcome in outcomes if outcome is not None]
+    outcomes: dict[int, Outcome] = dict(held)
+    for place, values in enumerate(zip(loss, accuracy, strict=True)):
+        if place not in held and (wrong := _check(configs[0].check_initial_loss, *values)):
+            outcomes[place] = wrong
+    if len(outcomes) < len(configs):
+        out = torch.tensor([place in outcomes for place in range(len(configs))])
+        if outcomes:
+            fleet.leave(out.to(fleet.device))
+        first = next(iter(saved.values())).step + 1 if saved else 1
+        recording = _begin_recording(fleet, folders, (loss, accuracy), saved)
+        if show:
+            print_start(configs[0], folders[0], float(loss[0]), float(accuracy[0]), first - 1)
+        line = LiveLine(configs[0].steps, recording.spikes_so_far) if show else None
+        observers: list[Observer] = [recording] if line is None else [recording, line]
+        if observe is not None:
+            observers.append(observe(fleet))
+        try:
+            with line or nullcontext():
+                train(fleet, observers, Checkpointer(fleet, recording, interrupt, saved), first)
+            outcomes |= recording.finish()
+        finally:
+            recording.abandon()
+    return [outcomes[place] for place in range(len(configs))]
+
+
+def _begin_recording(
+    fleet: Fleet,
+    folders: Sequence[Path],
+    initial: tuple[Floats, Floats],
+    saved: Mapping[int, Checkpoint],
+) -> Recording:
+    """Clear the folders of what does not belong to the steps so far, and go on from those."""
+    tables = {member: saved_metrics(each) for member, each in saved.items()}
+    recording = Recording(fleet, folders, initial, tables)
+    if saved:
+        restore(fleet, recording, saved)
+    events = {}
+    for member, config in zip(map(int, fleet.members), fleet.configs, strict=True):
+        folder, own = folders[member], saved.get(member)
+        # Of more steps than it was to make, its row in HParams is to be another.
+        same = own is not None and own.facts.config["steps"] == config.steps
+        there = own is not None and same and _is_long_enough(folder, own)
+        clear(folder, events=not there)
+        discard_after(folder, own.step if own else 0)
+        if own is not None and there:
+            events[member] = (own.facts.events.name, own.facts.events.bytes)
+    recording.open_events(events)
+    return recording
+
+
+def _is_long_enough(folder: Path, checkpoint: Checkpoint) -> bool:
+    """Whether TensorBoard's file still has what a checkpoint knows of; it can be made again."""
+    path = folder / checkpoint.facts.events.name
+    whole = path.is_file() and path.stat().st_size >= checkpoint.facts.events.bytes
+    return whole and not path.is_symlink()
 
 
 def _check(mode: str, loss: float, accuracy: float) -> InitialLossError | None:

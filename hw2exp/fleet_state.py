@@ -1,6 +1,6 @@
 """What a fleet carries from step to step, and how a replica's parameters lie in one row."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import accumulate
 from typing import Any
@@ -63,6 +63,32 @@ class FleetState:
     diverged_at: Tensor
     solved_at: Tensor
     passes: Tensor
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors by name, ``optimizer.momentum`` those of a part."""
+        named: dict[str, Tensor] = {}
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if isinstance(value, dict):
+                named |= {f"{each.name}.{name}": tensor for name, tensor in value.items()}
+            else:
+                named[each.name] = value
+        return named
+
+    def with_tensors(self, named: Mapping[str, Tensor]) -> "FleetState":
+        """A state of the same make, of other tensors.
+
+        Args:
+            named: as :meth:`tensors` names them.
+        """
+        values: dict[str, Any] = {}
+        for each in fields(self):
+            own = getattr(self, each.name)
+            if isinstance(own, dict):
+                values[each.name] = {name: named[f"{each.name}.{name}"] for name in own}
+            else:
+                values[each.name] = named[each.name]
+        return FleetState(**values)
 
     def finite(self) -> Tensor:
         """Whether everything that a replica owns is finite, ``(R,)``."""

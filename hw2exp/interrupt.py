@@ -1,31 +1,44 @@
-"""Signals that ask a run to stop: the step is finished, the records are written."""
+"""Signals: some ask a run to end, one asks it to save and to go on."""
 
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SAVE: int | None = getattr(signal, "SIGUSR1", None)
+"""What clusters send some time before they end a job."""
 
 
 class Interrupt:
-    """While entered, notes the first of some signals; a second one ends the process at once.
+    """While entered, notes signals, so that the step is finished and everything saved.
 
-    Outside the main thread, where Python knows no signals, it notes none.
+    Until there is something to save, a signal ends the process at once, as ``SystemExit``; so does
+    a second one, as the system does it. Outside the main thread, where Python knows no signals,
+    none is noted.
 
     Args:
-        signals: which; by default SIGINT and SIGTERM.
+        signals: which ask to end; by default SIGINT and SIGTERM.
+        insist: a second one ends the process at once; else it changes nothing.
     """
 
-    def __init__(self, signals: Sequence[int] = SIGNALS) -> None:
+    def __init__(self, signals: Sequence[int] = SIGNALS, insist: bool = True) -> None:
         self.signals = signals
+        self.insist = insist
         self.signal: int | None = None
+        self.to_save = False
+        self._asked = False
         self._before: dict[int, Any] = {}
 
     def __call__(self) -> bool:
-        """Whether a signal has come."""
+        """Whether a signal to end has come."""
         return self.signal is not None
+
+    def asked_to_save(self) -> bool:
+        """Whether a signal to save has come since this was asked last."""
+        asked, self._asked = self._asked, False
+        return asked
 
     @property
     def status(self) -> int:
@@ -34,7 +47,10 @@ class Interrupt:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._note) for number in self.signals}
+            handlers: dict[int, Callable[..., None]] = dict.fromkeys(self.signals, self._end)
+            if SAVE is not None:
+                handlers[SAVE] = self._save
+            self._before = {number: signal.signal(number, own) for number, own in handlers.items()}
         return self
 
     def __exit__(
@@ -46,7 +62,17 @@ class Interrupt:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.signal = number
-        for each in self.signals:
-            signal.signal(each, signal.SIG_DFL)
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        first, self.signal = self.signal is None, number
+        if self.insist:
+            for each in self.signals:
+                signal.signal(each, signal.SIG_DFL)
+        if first and not self.to_save:
+            raise SystemExit(self.status)
+
+    def _save(self, number: int, frame: FrameType | None) -> None:
+        self._asked = True
+
+
+NEVER = Interrupt([])
+"""One that is never entered, so that none ever comes."""

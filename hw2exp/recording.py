@@ -1,8 +1,8 @@
 """From what the loop measures to what lies in each replica's run folder."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import numpy as np
@@ -33,20 +33,24 @@ class Recording:
         fleet: the runs.
         folders: the run folder of each of the fleet's configs; those of its members must exist.
         initial: loss and accuracy of each of them before training.
+        tables: the metrics so far of those that go on.
     """
 
     def __init__(
-        self, fleet: Fleet, folders: Sequence[Path], initial: tuple[Floats, Floats]
+        self,
+        fleet: Fleet,
+        folders: Sequence[Path],
+        initial: tuple[Floats, Floats],
+        tables: Mapping[int, MetricsTable] | None = None,
     ) -> None:
         self.fleet = fleet
         self.folders = folders
         self.initial_loss, self.initial_accuracy = initial
-        self.began = time.monotonic()
-        self.tables = {int(member): MetricsTable() for member in fleet.members}
-        self.events = {member: EventWriter(folders[member]) for member in self.tables}
+        self.began = dict.fromkeys(map(int, fleet.members), time.monotonic())
+        self.tables = {member: (tables or {}).get(member, MetricsTable()) for member in self.began}
+        self.events: dict[int, EventWriter] = {}
         margin, deviations = np.ones((2, len(folders)))
         for member, config in zip(self.tables, fleet.configs, strict=True):
-            self.events[member].hparams(flatten(config.model_dump(exclude=OPERATIONAL)))
             margin[member], deviations[member] = config.spikes.margin, config.spikes.deviations
         self.detector = SpikeDetector(
             fleet.config.spikes.window, margin, deviations, self.initial_loss
@@ -57,13 +61,27 @@ class Recording:
         self._since_row: list[Measured] = []
         self._unsearched: list[Measured] = []  # steps not yet searched for spikes
 
+    def open_events(self, goes_on: Mapping[int, tuple[str, int]] | None = None) -> None:
+        """Open TensorBoard's file of every replica; a new one gets the metrics so far.
+
+        Args:
+            goes_on: the name and the length of the files that are there.
+        """
+        for member, config in zip(self.tables, self.fleet.configs, strict=True):
+            there = (goes_on or {}).get(member)
+            events = self.events[member] = EventWriter(self.folders[member], there)
+            if there is None:
+                events.hparams(flatten(config.model_dump(exclude=OPERATIONAL)))
+                for step, row in self.tables[member]:
+                    events.scalars(step, {CATALOG[name][0]: v for name, v in row.items()})
+
     def observe(self, step: int, measured: Measured, tested: Tested | None) -> None:
         """Take a step's values; make a row of them where one is due."""
         config, members = self.fleet.config, self.fleet.members
         self._since_row.append(measured)
         self._unsearched.append(measured)
         if len(self._unsearched) >= SPIKE_BLOCK:
-            self._search()
+            self.search()
         due = step % config.log_every == 0 or step == config.steps or tested is not None
         ended = ~self.fleet.state.active.cpu().numpy()
         if due or ended.any():
@@ -80,9 +98,9 @@ class Recording:
 
     def _let_go(self, ended: NDArray[np.bool_]) -> None:
         """Write the files of replicas that leave, and go on with the others."""
-        self._search()
+        self.search()
         for row in np.flatnonzero(ended):
-            self._finish(int(row), interrupted=False)
+            self._finish(int(row))
         stay = torch.from_numpy(~ended)
         self._since_row = [past.take(stay.to(past.loss.device)) for past in self._since_row]
 
@@ -109,7 +127,8 @@ class Recording:
             columns |= {"loss_test": test_loss, "loss_test_last": last, "accuracy_test": accuracy}
         return columns
 
-    def _search(self) -> None:
+    def search(self) -> None:
+        """Search the steps so far for spikes and explosions."""
         if self._unsearched:
             found = np.full((2, len(self._unsearched), len(self.folders)), np.nan)
             columns = [[past.loss, past.grad_norm_raw] for past in self._unsearched]
@@ -124,52 +143,73 @@ class Recording:
         """Spikes of all replicas together, in the steps searched."""
         return int(self.detector.counts().sum())
 
-    def finish(self, interrupted: bool = False) -> dict[int, RunResult]:
-        """Write the files of all replicas that are left.
+    def since_row(self) -> dict[str, torch.Tensor]:
+        """What was measured since the last row, each ``(R, n)``: the next row will need it."""
+        return {
+            each.name: torch.stack([getattr(past, each.name) for past in self._since_row], 1)
+            for each in fields(Measured)
+            if self._since_row
+        }
+
+    def restore_since_row(self, columns: Mapping[str, torch.Tensor]) -> None:
+        """Take back what :meth:`since_row` gave.
 
         Args:
-            interrupted: the loop was ended from outside.
+            columns: each ``(R, n)``.
+        """
+        names = list(columns)
+        steps = zip(*(columns[name].unbind(1) for name in names), strict=True)
+        self._since_row = [Measured(**dict(zip(names, step, strict=True))) for step in steps]
+
+    def finish(self) -> dict[int, RunResult]:
+        """Write the files of all replicas that are left.
 
         Returns:
             The result of each replica that took part, by its place among the configs.
         """
-        self._search()
+        self.search()
         for row, member in enumerate(self.fleet.members):
             if int(member) not in self.results:
-                self._finish(row, interrupted)
+                self._finish(row)
         return self.results
 
-    def _finish(self, row: int, interrupted: bool) -> None:
+    def abandon(self) -> None:
+        """Close all files as they are."""
+        for events in self.events.values():
+            events.abandon()
+
+    def _finish(self, row: int) -> None:
         """Write the files of the replica in a row of the fleet."""
         replica = int(self.fleet.members[row])
         folder, table = self.folders[replica], self.tables[replica]
         spikes = self.detector.spikes(replica)
         params = {name: value[row].cpu().numpy() for name, value in self.fleet.params.items()}
-        result = self._result(row, params, spikes, interrupted)
+        result = self._result(row, params, spikes)
         table.write(folder / METRICS)
         write_parameters(folder, params)
         self.events[replica].text("spikes", spike_table(spikes))
         self.events[replica].close(success=result.status in ("finished", "solved"))
         config = self.fleet.configs[row]
-        if config.plot:
+        # Who interrupts a fleet waits for all of its curves, and will get them when it goes on.
+        if config.plot and (result.status != "interrupted" or len(self.folders) == 1):
             title = f"{config.describe()}\n{result.status} after {result.step} steps"
             initial = float(self.initial_loss[replica])
             draw_curve(table, spikes, title, folder, initial, result.diverged_at)
         result.write(folder)
         self.results[replica] = result
 
-    def _result(
-        self, row: int, params: Parameters, spikes: Sequence[Spike], interrupted: bool
-    ) -> RunResult:
+    def _result(self, row: int, params: Parameters, spikes: Sequence[Spike]) -> RunResult:
         state, replica = self.fleet.state, int(self.fleet.members[row])
         table = self.tables[replica]
         diverged_at, solved_at = int(state.diverged_at[row]), int(state.solved_at[row])
-        status: Status = "interrupted" if interrupted else "finished"
+        step = int(state.step[row])
+        status: Status = "finished"
         if diverged_at:
             status = "diverged"
         elif solved_at and self.fleet.config.stop_when_solved:
             status = "solved"
-        step = int(state.step[row])
+        elif step < self.fleet.config.steps:
+            status = "interrupted"
         exploded = preceded(
             [spike.start for spike in spikes],
             self.explosions.steps(replica),
@@ -196,7 +236,7 @@ class Recording:
             ],
             parameters_sha256=parameters_sha256(params),
             metrics_sha256=table.digest(),
-            seconds=time.monotonic() - self.began,
+            seconds=time.monotonic() - self.began[replica],
             versions=versions(),
             explosions={
                 "steps": exploded.explosions,

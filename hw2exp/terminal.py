@@ -120,7 +120,9 @@ def say(text: str) -> None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
 
-def print_start(config: "TrainConfig", folder: Path, loss: float, accuracy: float) -> None:
+def print_start(
+    config: "TrainConfig", folder: Path, loss: float, accuracy: float, done: int = 0
+) -> None:
     """Say what begins to train, where it goes, and that it starts where it should.
 
     Args:
@@ -128,10 +130,12 @@ def print_start(config: "TrainConfig", folder: Path, loss: float, accuracy: floa
         folder: its run folder.
         loss: of a large fresh batch, before the first step.
         accuracy: likewise.
+        done: the steps that were made before, where a run goes on.
     """
+    begins = f"goes on after step {done}, started" if done else "starts"
     say(
         f"{config.describe()} → {relative(folder)}\n"
-        f"starts at loss {loss:.4f} (ln 4 = 1.3863), accuracy {accuracy:.3f}"
+        f"{begins} at loss {loss:.4f} (ln 4 = 1.3863), accuracy {accuracy:.3f}"
     )
 
 
@@ -161,6 +165,8 @@ def print_summary(result: "RunResult", folder: Path) -> None:
         f"  look at   {relative(folder)}/ with {', '.join(written)}",
         f"  or run    tensorboard --logdir {relative(folder)}",
     ]
+    if result.status == "interrupted":
+        lines.append(f"  go on     the same command with resume={relative(folder)}")
     say("\n".join(lines))
 
 

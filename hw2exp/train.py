@@ -38,6 +38,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         except ConfigError as error:
             print("hw2exp: " + " | ".join(error.problems), file=sys.stderr)
             return 2
+        except OSError as error:
+            from hw2exp.execution import cant_write
+
+            print(f"hw2exp: {cant_write(error)}", file=sys.stderr)
+            return interrupt.status or 1
 
 
 def _run(words: Sequence[str], interrupt: "Interrupt") -> int:

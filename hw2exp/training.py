@@ -75,21 +75,25 @@ class InitialLossError(Exception):
 
 
 def train(
-    fleet: Fleet, observers: Sequence[Observer], interrupted: Callable[[], bool] = lambda: False
+    fleet: Fleet,
+    observers: Sequence[Observer],
+    after: Callable[[int], bool] = lambda step: False,
+    first: int = 1,
 ) -> None:
-    """Train until the last step, or until no replica is left, or until interrupted.
+    """Train until the last step, or until no replica is left, or until it is ended from outside.
 
     A replica that has diverged, or solved the task where that is the end, leaves the fleet.
 
     Args:
         fleet: the runs.
         observers: whom to tell of every step.
-        interrupted: asked after every step.
+        after: called after every step but the last, to save what there is; says whether to end.
+        first: the step to begin with.
     """
     config = fleet.config
-    for step in range(1, config.steps + 1):
+    for step in range(first, config.steps + 1):
         measured = train_step(fleet, step)
-        last = step == config.steps or interrupted()
+        last = step == config.steps
         tested = test_step(fleet, step) if last or step % config.eval_every == 0 else None
         for observer in observers:
             observer.observe(step, measured, tested)
@@ -98,6 +102,8 @@ def train(
             break
         if bool(over.any()):
             fleet.leave(over)
+        if after(step):
+            break
 
 
 def train_step(fleet: Fleet, step: int) -> Measured:

@@ -91,7 +91,7 @@ if __name__ == "__main__":
         [sys.executable, "-uc", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
-    while "starts at loss" not in process.stdout.readline():
+    while not process.stdout.readline().startswith("step "):
         pass
     process.send_signal(signal.SIGINT)
     output, error = process.communicate(timeout=60)

@@ -8,11 +8,13 @@ import hw2exp
 ROOT = Path(hw2exp.__file__).parent
 
 FLOORS = [
-    {"axes", "config", "hyperparameters", "interrupt", "kernel", "philox", "statistics"},
+    {"axes", "config", "disk", "hyperparameters", "interrupt", "kernel", "lock", "philox"}
+    | {"statistics"},
     {"task", "notebook_stream", "closed_form", "models", "stabilizers", "optimizer", "records"},
     {"diagnostics", "fleet", "fleet_state"},
     {"training"},
     {"recording", "terminal"},
+    {"checkpointing"},
     {"fleet_run"},
     {"report", "sweeps", "theory"},
     {"execution"},
@@ -95,3 +97,35 @@ def test_records_never_see_torch_or_the_trainer():
 def test_the_folder_of_hydras_plugins_is_shared_with_others():
     """An ``__init__.py`` at its top would hide every other plugin that is installed."""
     assert not (ROOT.parent / "hydra_plugins/__init__.py").exists()
+
+
+WRITES = {
+    "mkdir", "makedirs", "open", "rename", "replace", "rmdir", "rmtree", "savefig", "touch",
+    "truncate", "unlink", "write_bytes", "write_csv", "write_parquet", "write_text",
+}  # fmt: skip
+
+
+def writes(tree):
+    """Calls that write to a path; what writes into a buffer has it as its first argument."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        called = node.func
+        name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+        first = node.args[0] if node.args else None
+        text = " ".join(ast.unparse(part) for part in [*node.args, *node.keywords])
+        if name not in WRITES or (name == "open" and "'w" not in text and "os.O_W" not in text):
+            continue
+        if name in ("savefig", "write_parquet") and isinstance(first, ast.Name):
+            continue
+        if name == "write_csv" and first is None:
+            continue
+        if name == "replace" and (len(node.args) != 1 or node.keywords):  # str, dataclasses
+            continue
+        if "os.devnull" not in text:
+            yield ast.unparse(node)
+
+
+def test_all_writes_go_through_one_module():
+    found = {module: list(writes(tree)) for module, tree in modules()}
+    assert {module for module, calls in found.items() if calls} == {"disk", "lock"}, found

@@ -68,6 +68,7 @@ def test_a_run_leaves_what_the_contract_says(here, capsys):
     (events,) = (name for name in names if name.startswith("events.out.tfevents."))
     assert names == {
         ".hydra",
+        "checkpoints",
         "result.json",
         "metrics.parquet",
         "parameters.safetensors",
@@ -200,7 +201,7 @@ def test_a_resumed_sweep_runs_what_is_missing(here, capsys):
     before = {path: path.read_bytes() for path in sweep.rglob("*") if path.is_file()}
     shutil.rmtree(sweep / "2")
     capsys.readouterr()
-    assert main([*arguments, 'resume="it\'s a sweep"', "log_every=40"]) == 0
+    assert main([*arguments, 'resume="it\'s a sweep"', "workers=1"]) == 0
     assert "3 of 4 jobs have their result" in capsys.readouterr().out
     after = {path: path.read_bytes() for path in sweep.rglob("*") if path.is_file()}
     kept = {path for path in before if path.parent != sweep and sweep / "2" not in path.parents}
@@ -274,7 +275,7 @@ def test_an_interrupt_ends_the_run_in_order(here, number, status):
     assert result.status == "interrupted"
     assert 0 < result.step < 100000
     frame = polars.read_parquet(here / "run/metrics.parquet")
-    assert frame["step"][-1] == result.step
+    assert frame["step"][-1] == result.step // 10 * 10
 
 
 def test_the_device_must_be_there(here, capsys):

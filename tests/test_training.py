@@ -74,14 +74,20 @@ def test_the_loop_is_what_torch_would_do(compose):
         torch.testing.assert_close(value[0], mine[name].detach(), rtol=1e-5, atol=1e-6)
 
 
-def test_interrupted_training_finishes_its_step_and_its_test_pass(compose):
-    fleet = Fleet([compose("task=easy", "steps=50")])
+def test_training_that_is_ended_and_goes_on_makes_each_step_and_test_pass_once(compose):
+    config = compose("task=easy", "steps=15", "eval_every=6")
+    fleet = Fleet([config])
     steps = []
 
     class Watch:
         def observe(self, step, measured, tested):
             steps.append((step, tested is not None))
 
-    train(fleet, [Watch()], interrupted=lambda: len(steps) == 6)
+    train(fleet, [Watch()], after=lambda step: step == 7)
     assert [step for step, _ in steps] == list(range(1, 8))
-    assert [tested for _, tested in steps] == [False] * 6 + [True]
+    train(fleet, [Watch()], first=8)
+    assert [step for step, _ in steps] == list(range(1, 16))
+    assert [step for step, tested in steps if tested] == [6, 12, 15]
+    whole = Fleet([config])
+    train(whole, [])
+    assert torch.equal(whole.state.params, fleet.state.params)

@@ -61,10 +61,12 @@ ADDED_CHOICES: dict[tuple[str, str], dict[str, Any]] = {}
 
 OPERATIONAL = {
     "check_initial_loss",
+    "checkpoint_every",
     "device",
     "dry_run",
     "fail_on_divergence",
     "fleet_size",
+    "keep_checkpoints",
     "log_every",
     "plot",
     "resume",

@@ -14,6 +14,7 @@ from hydra.core.override_parser.types import Override
 
 from hw2exp.config.arguments import inspects, parse_arguments
 from hw2exp.config.choices import ADDED_CHOICES
+from hw2exp.config.composed_job import ComposedJob
 from hw2exp.config.composition import Composition
 from hw2exp.config.folder import check_folder
 from hw2exp.config.jobs import fixed_job, sweep_jobs, validated
@@ -51,7 +52,8 @@ class Command:
         inspects: it only asks Hydra to show something.
         folder: where a single run, or all jobs of a sweep, would go.
         explicit_folder: the folder was typed, and is not the default.
-        resumes: the folder is that of an earlier sweep, which goes on there.
+        resumes: the folder is that of an earlier run or sweep, which goes on there.
+        composed: the first job as it was composed.
     """
 
     jobs: list[Job]
@@ -60,6 +62,7 @@ class Command:
     folder: Path
     explicit_folder: bool
     resumes: bool
+    composed: ComposedJob
 
     @property
     def folder_key(self) -> str:
@@ -104,9 +107,9 @@ def read(argv: Sequence[str]) -> Command:
     jobs = [Job(job.overrides, config) for job, config in zip(composed, configs, strict=True)]
     looks = inspects(arguments)
     if resumed is not None:
-        return Command(jobs, multirun, looks, Path(resumed), explicit_folder=False, resumes=True)
+        return Command(jobs, multirun, looks, Path(resumed), False, True, composed[0])
     check_folder(folder, key, explicit)
-    return Command(jobs, multirun, looks, folder, explicit, resumes=False)
+    return Command(jobs, multirun, looks, folder, explicit, False, composed[0])
 
 
 @contextmanager

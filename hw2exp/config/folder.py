@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from itertools import chain, count
 from pathlib import Path
 
+from hw2exp import disk
 from hw2exp.config.problems import ConfigError
 
 RESULT = "result.json"
@@ -44,12 +45,12 @@ def reserve(folder: Path, key: str, explicit: bool) -> Path:
     """
     try:
         if explicit:
-            folder.mkdir(parents=True, exist_ok=True)
+            disk.make_folder(folder)
             return folder
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        disk.make_folder(folder.parent)
         for candidate in _candidates(folder):
             try:
-                candidate.mkdir()
+                disk.new_folder(candidate)
             except FileExistsError:
                 continue
             return candidate

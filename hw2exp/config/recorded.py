@@ -1,5 +1,6 @@
 """The config that stands in a run folder."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from hw2exp.config.schema import TrainConfig
 from hw2exp.config.validation import validate
 
 ADDED: dict[str, Any] = {
+    "checkpoint_every": 0,
+    "keep_checkpoints": 2,
     "regularizer": {"name": "none"},
     "init": {"bias": "torch", "forget_bias": 0.0},
 }
@@ -38,12 +41,16 @@ def read_values(path: Path) -> dict[str, Any]:
         values = one_error(lambda: OmegaConf.to_container(OmegaConf.create(values), resolve=True))
     if not isinstance(values, dict):
         raise ConfigError([f"{path} is not a config"])
-    return _completed(values)
+    return completed(values)
 
 
-def _completed(values: dict[str, Any]) -> dict[str, Any]:
-    """With what an older config lacks."""
-    complete = {key: value for key, value in ADDED.items() if key not in values} | values
+def completed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A recorded config with what an older one lacks.
+
+    Args:
+        values: plain values.
+    """
+    complete = {key: value for key, value in ADDED.items() if key not in values} | dict(values)
     if isinstance(values.get("init"), dict):
         complete["init"] = ADDED["init"] | values["init"]
     return complete

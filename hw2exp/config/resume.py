@@ -1,4 +1,4 @@
-"""Whether a sweep can go on in its folder: the jobs that are there must be those asked for."""
+"""Whether a run or a sweep can go on in its folder: what is there must be what is asked for."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,8 +11,14 @@ from hw2exp.config.jobs import ENUMERATING
 from hw2exp.config.overrides import one_error
 from hw2exp.config.problems import ConfigError, show
 from hw2exp.config.recorded import read_values
-from hw2exp.config.schema import TrainConfig
+from hw2exp.config.schema import Cosine, TrainConfig
 from hw2exp.config.validation import validate
+
+FREE = OPERATIONAL - {"log_every", "device"}
+"""Knobs that may change when a run goes on: neither its bits nor its rows depend on them."""
+
+SWEEP = "multirun.yaml"
+CHECKPOINTS = "checkpoints"
 
 
 def check_resumed(
@@ -24,62 +30,97 @@ def check_resumed(
     """Refuse a folder in which these jobs can't go on.
 
     Args:
-        folder: the sweep's folder, which ``resume`` names.
+        folder: the folder of the run or of the sweep, which ``resume`` names.
         jobs: the jobs that are asked for.
         configs: their checked configs.
-        explicit: the folder that ``hydra.sweep.dir`` names, if it was typed.
+        explicit: the folder that ``hydra.run.dir`` or ``hydra.sweep.dir`` names, if it was typed.
 
     Raises:
-        ConfigError: it is no sweep's folder, or its jobs differ in what they compute.
+        ConfigError: it is no such folder, or what is there differs in what it computes.
     """
-    what = f"resume={folder}"
-    if jobs[0].number is None:
-        raise ConfigError([f"{what}: only a sweep can be resumed so far; add -m and its overrides"])
-    if jobs[0].choice("hydra/sweeper") not in ENUMERATING:
+    what, single = f"resume={folder}", jobs[0].number is None
+    if not single and jobs[0].choice("hydra/sweeper") not in ENUMERATING:
         raise ConfigError([f"{what}: only a sweep over given values can be resumed"])
     if any(config.resume != configs[0].resume for config in configs):
         raise ConfigError([f"{what}: one folder for all jobs; resume can't be swept"])
     if explicit is not None and explicit.absolute() != folder.absolute():
-        raise ConfigError([f"hydra.sweep.dir={explicit}: must be left out, or agree with {what}"])
+        key = f"hydra.{'run' if single else 'sweep'}.dir"
+        raise ConfigError([f"{key}={explicit}: must be left out, or agree with {what}"])
     if not folder.is_dir():
         raise ConfigError([f"{what}: must be a folder that exists"])
-    there = False
+    if single and (folder / SWEEP).exists():
+        raise ConfigError([f"{what}: is a sweep's folder; add -m and its overrides"])
+    there = _only_begun(folder)
     problems: dict[str, str] = {}  # by key, as the first job has it
     for job, config in zip(jobs, configs, strict=True):
-        own = folder / one_error(job.select, "hydra.sweep.subdir")
+        own = folder if single else folder / one_error(job.select, "hydra.sweep.subdir")
+        name = "it" if single else f"job {job.number}"
         path = own / (job.base.hydra["output_subdir"] or "") / "config.yaml"
         ended, known = (own / RESULT).exists(), path.is_file()
         if ended and not known:
-            problems.setdefault("", f"{what}: job {job.number} has a result, but {path} is gone")
+            problems.setdefault("", f"{what}: {name} has a result, but {path} is gone")
         if not known:
+            there |= (own / CHECKPOINTS).is_dir()
             continue
         try:
-            different = _differences(path, config)
+            different = differences(read_values(path), config)
         except ConfigError as error:
             if not ended:  # a kill may have cut it off; it is written anew
+                there = True
                 continue
             different = {text: f"an unusable config: {text}" for text in error.problems}
         there = True
         for key, text in different.items():
-            problems.setdefault(key, f"{what}: job {job.number} has {text}")
+            problems.setdefault(key, f"{what}: {name} has {text}")
     if not there:
-        raise ConfigError([f"{what}: holds none of the sweep's jobs"])
+        nothing = "no run" if single else "none of the sweep's jobs"
+        raise ConfigError([f"{what}: holds {nothing}"])
     if problems:
         raise ConfigError(problems.values())
 
 
-def _differences(path: Path, new: TrainConfig) -> dict[str, str]:
-    """The keys in which a job that is there differs from the one asked for, and how."""
+def differences(values: Mapping[str, Any], new: TrainConfig) -> dict[str, str]:
+    """The keys in which what is there differs from what is asked for, and how.
+
+    More steps are no difference, unless the schedule spreads over all of them.
+
+    Args:
+        values: a recorded config, plain values.
+        new: the config that is asked for.
+
+    Raises:
+        ConfigError: the recorded config is none of this version.
+    """
     wanted = new.model_dump()
-    old = validate({**read_values(path), **{key: wanted[key] for key in OPERATIONAL}})
+    old = validate({**values, **{key: wanted[key] for key in FREE}})
     if old == new:
         return {}
     before, now = dict(_leaves(old.model_dump())), dict(_leaves(wanted))
-    return {
+    texts = {
         key: f"{key.removesuffix('.name')}={show(before.get(key))}, not {show(now.get(key))}"
         for key in before | now
         if before.get(key) != now.get(key)
     }
+    if {before["device"], now["device"]} == {"auto", "cpu"}:
+        del texts["device"]
+    if old.steps < new.steps:
+        if isinstance(new.schedule, Cosine):
+            texts["steps"] += f": schedule={new.schedule.name} spreads over all steps"
+        else:
+            del texts["steps"]
+    elif old.steps > new.steps:
+        texts["steps"] += ": there may only be more"
+    return texts
+
+
+def _only_begun(folder: Path) -> bool:
+    """Whether a folder holds nothing but what is made before the first step."""
+    return all(
+        path.name == SWEEP
+        or path.name.startswith(".")
+        or (path.is_dir() and not any(path.iterdir()))
+        for path in folder.iterdir()
+    )
 
 
 def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -278,6 +278,8 @@ class TrainConfig(Section):
     log_every: int = shared("steps between two rows of the metrics", ge=1)
     eval_every: int = shared("steps between two test passes", ge=1)
     eval_batches: int = shared("batches in a test pass", ge=1, le=4096)
+    checkpoint_every: int = shared("steps between two checkpoints; 0: none is made", ge=0)
+    keep_checkpoints: int = shared("how many checkpoints of a run stay, the newest", ge=1, le=1000)
     stop_when_solved: bool = shared("stop once the task is solved")
     solved_accuracy: float = shared("test accuracy that counts as solved", gt=0.25, le=1)
     solved_passes: int = shared("test passes in a row that must reach it", ge=1)
@@ -294,7 +296,7 @@ class TrainConfig(Section):
     plot: bool | Literal["auto"] = shared(
         "draw curve.png and curve.svg at the end; auto: not in a sweep of more than 32 jobs"
     )
-    resume: str | None = shared("a sweep's folder: only the jobs that are missing run")
+    resume: str | None = shared("the folder of a run or of a sweep: it goes on there")
     dry_run: bool = shared("print the resolved config and what would run, then stop")
 
     def describe(self) -> str:

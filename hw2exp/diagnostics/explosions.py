@@ -63,6 +63,29 @@ class ExplosionDetector:
         self._recent = series[-self.window :]
         self._steps += len(norms)
 
+    def recent(self, replica: int) -> Floats:
+        """The last norms of a replica, at most ``window``.
+
+        Args:
+            replica: which one.
+        """
+        return self._recent[:, replica].copy()
+
+    def restore(self, replica: int, step: int, recent: Floats, steps: Sequence[int]) -> None:
+        """Put a replica back to where it was; all replicas were at the same step.
+
+        Args:
+            replica: which one.
+            step: the last step that was searched.
+            recent: its last norms.
+            steps: those at which its gradient has exploded so far.
+        """
+        self._steps = step
+        if len(self._recent) != len(recent):
+            self._recent = np.full((len(recent), len(self._found)), np.nan)
+        self._recent[:, replica] = recent
+        self._found[replica] = list(steps)
+
     def steps(self, replica: int) -> list[int]:
         """The steps at which a replica's gradient has exploded so far, counted from 1.
 

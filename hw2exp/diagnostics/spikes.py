@@ -9,6 +9,7 @@ half a window, and the spike ends. There is none until half a window was seen. A
 finite ends the curve: that is divergence, not a spike.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -109,6 +110,27 @@ class SpikeDetector:
             replica: which one.
         """
         return list(self._spikes[replica])
+
+    def recent(self, replica: int) -> Floats:
+        """The last losses of a replica, ``(window,)``; what it needs to go on, besides its spikes.
+
+        Args:
+            replica: which one.
+        """
+        return self._recent[:, replica].copy()
+
+    def restore(self, replica: int, step: int, recent: Floats, spikes: Sequence[Spike]) -> None:
+        """Put a replica back to where it was; all replicas were at the same step.
+
+        Args:
+            replica: which one.
+            step: the last step that was searched.
+            recent: its last losses, ``(window,)``.
+            spikes: its spikes so far.
+        """
+        self._steps = step
+        self._recent[:, replica] = recent
+        self._spikes[replica] = list(spikes)
 
     def counts(self) -> NDArray[np.int64]:
         """How many spikes each replica has had so far, ``(R,)``."""

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hw2exp import disk
 from hw2exp.records.metrics import MetricsTable
 
 if TYPE_CHECKING:
@@ -73,8 +75,11 @@ def draw_curve(
 
 
 def _save(figure: "Figure", folder: Path) -> None:
-    figure.savefig(folder / "curve.png", dpi=130)
-    figure.savefig(folder / "curve.svg", metadata={"Date": None})
+    png, svg = BytesIO(), BytesIO()
+    figure.savefig(png, format="png", dpi=130)
+    figure.savefig(svg, format="svg", metadata={"Date": None})
+    disk.write(folder / "curve.png", png.getvalue(), sync=False)
+    disk.write(folder / "curve.svg", svg.getvalue(), sync=False)
 
 
 def _draw_loss(

@@ -1,12 +1,16 @@
 """What is measured: the catalog of metrics, and the table that one run fills with them."""
 
 import hashlib
-from collections.abc import Mapping
+import struct
+from collections.abc import Iterator, Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from hw2exp import disk
 
 if TYPE_CHECKING:
     import polars
@@ -38,6 +42,9 @@ CATALOG: dict[str, tuple[str, str]] = {
 
 MISSING = np.float64("nan")
 
+ROW = struct.Struct(f"<qq{len(CATALOG)}d")
+"""A row in bytes: the step, a bit for each column that was measured, the columns."""
+
 
 class MetricsTable:
     """The metrics of one run, a row a logged step."""
@@ -45,6 +52,12 @@ class MetricsTable:
     def __init__(self) -> None:
         self._steps: list[int] = []
         self._columns: dict[str, list[float | None]] = {name: [] for name in CATALOG}
+
+    def __iter__(self) -> Iterator[tuple[int, dict[str, float]]]:
+        """Each row: its step, and what was measured."""
+        for place, step in enumerate(self._steps):
+            values = {name: column[place] for name, column in self._columns.items()}
+            yield step, {name: value for name, value in values.items() if value is not None}
 
     def __len__(self) -> int:
         return len(self._steps)
@@ -66,6 +79,40 @@ class MetricsTable:
         self._steps.append(step)
         for name, column in self._columns.items():
             column.append(float(row[name]) if name in row else None)
+
+    def rows(self, first: int) -> bytes:
+        """The rows from one on, as bytes.
+
+        Args:
+            first: how many rows to leave out.
+        """
+        columns = list(self._columns.values())
+        parts = []
+        for place in range(first, len(self)):
+            values = [column[place] for column in columns]
+            measured = sum(1 << bit for bit, value in enumerate(values) if value is not None)
+            numbers = [0.0 if value is None else value for value in values]
+            parts.append(ROW.pack(self._steps[place], measured, *numbers))
+        return b"".join(parts)
+
+    @classmethod
+    def of_rows(cls, content: bytes) -> "MetricsTable":
+        """A table from the bytes of its rows.
+
+        Args:
+            content: what :meth:`rows` gave.
+
+        Raises:
+            ValueError: they are no rows.
+        """
+        table = cls()
+        if len(content) % ROW.size:
+            raise ValueError("the metrics are cut off within a row")
+        for step, measured, *values in ROW.iter_unpack(content):
+            row = {n: v for bit, (n, v) in enumerate(zip(CATALOG, values, strict=True))
+                   if measured >> bit & 1}  # fmt: skip
+            table.append(step, row)
+        return table
 
     @property
     def steps(self) -> NDArray[np.int64]:
@@ -104,7 +151,9 @@ class MetricsTable:
             polars.Series(name, values, dtype=polars.Float64)
             for name, values in self._columns.items()
         ]
-        polars.DataFrame(columns).write_parquet(path)
+        content = BytesIO()
+        polars.DataFrame(columns).write_parquet(content)
+        disk.write(path, content.getvalue())
 
     def digest(self) -> str:
         """``metrics_sha256``, see :func:`digest_of_columns`."""

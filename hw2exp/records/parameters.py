@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hw2exp.records.run_dir import PARAMETERS, RESULT, read_result, write_bytes
+from hw2exp import disk
+from hw2exp.records.run_dir import PARAMETERS, RESULT, read_result
 
 Parameters = Mapping[str, NDArray[np.float32]]
 """By name, without the replica axis."""
@@ -38,7 +39,7 @@ def write_parameters(folder: Path, params: Parameters) -> None:
     from safetensors.numpy import save
 
     whole = {name: np.ascontiguousarray(value) for name, value in params.items()}
-    write_bytes(folder / PARAMETERS, save(whole))
+    disk.write(folder / PARAMETERS, save(whole))
 
 
 def read_parameters(folder: Path) -> dict[str, NDArray[np.float32]]:

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -12,12 +11,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import hw2exp
+from hw2exp import disk
 
 Status = Literal["finished", "solved", "diverged", "interrupted"]
 
 RESULT = "result.json"
 METRICS = "metrics.parquet"
 PARAMETERS = "parameters.safetensors"
+EVENTS = "events.out.tfevents.*"
 MEASURED = {
     "initial": {"loss", "accuracy"},
     "final": {"train_loss", "test_loss", "test_accuracy"},
@@ -80,30 +81,18 @@ class RunResult:
         write_json(folder / RESULT, asdict(self))
 
 
-def clear(folder: Path) -> None:
+def clear(folder: Path, events: bool = True) -> None:
     """Remove what a run left that did not come to its end.
 
     Args:
         folder: the run folder.
+        events: TensorBoard's files too.
     """
-    for pattern in (RESULT, METRICS, PARAMETERS, "curve.*", "events.out.tfevents.*"):
+    disk.remove_parts(folder)
+    patterns = [RESULT, METRICS, PARAMETERS, "curve.*", *[EVENTS] * events]
+    for pattern in patterns:
         for path in folder.glob(pattern):
-            path.unlink()
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole, or not at all: aside first, then renamed.
-
-    Args:
-        path: the file; its folder must exist.
-        content: what it is to hold.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+            disk.remove(path)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -113,7 +102,7 @@ def write_json(path: Path, value: Any) -> None:
         path: the file; its folder must exist.
         value: of mappings, sequences and plain values.
     """
-    write_bytes(path, (json.dumps(_plain(value), indent=2, allow_nan=False) + "\n").encode())
+    disk.write(path, (json.dumps(_plain(value), indent=2, allow_nan=False) + "\n").encode())
 
 
 def read_result(folder: Path) -> RunResult:
@@ -135,18 +124,21 @@ def read_result(folder: Path) -> RunResult:
     return result
 
 
-def read_finished(folder: Path) -> RunResult | None:
+def read_finished(folder: Path, steps: int) -> RunResult | None:
     """Read a run's result if the run came to its end and its metrics are there.
 
     Args:
         folder: the run folder.
+        steps: how many it is to make, unless it solves its task or diverges.
     """
     try:
         result = read_result(folder)
     except (OSError, ValueError):
         return None
-    whole = result.status != "interrupted" and (folder / METRICS).is_file()
-    return result if whole else None
+    ended = result.status in ("solved", "diverged") or (
+        result.status == "finished" and result.step >= steps
+    )
+    return result if ended and (folder / METRICS).is_file() else None
 
 
 def _plain(value: Any) -> Any:

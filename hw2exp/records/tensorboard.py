@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hw2exp import disk
+
 if TYPE_CHECKING:
     from tensorboard.compat.proto.event_pb2 import Event
 
@@ -24,19 +26,26 @@ class EventWriter:
 
     Args:
         folder: the run folder, which is the run in TensorBoard.
+        goes_on: the name of a file that is there, and how many of its bytes stay. A TensorBoard
+            that watches reads on: the records that are written again are as long as they were.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, goes_on: tuple[str, int] | None = None) -> None:
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.summary.writer.record_writer import RecordWriter
 
+        self._flushed = time.time()
+        if goes_on is not None:
+            self.name, size = goes_on
+            self._file = disk.Stream(folder / self.name, size)
+            self._records = RecordWriter(self._file)
+            return
         # TensorBoard reads a folder's files in the order of their names, which begin with the
         # second; the count tells apart those that one process opens within it.
         writer = f"{socket.gethostname()}.{os.getpid()}.{next(_count)}"
-        name = f"events.out.tfevents.{int(time.time()):010d}.{writer}"
-        self._file = open(folder / name, "xb", buffering=1 << 16)  # noqa: SIM115
+        self.name = f"events.out.tfevents.{int(time.time()):010d}.{writer}"
+        self._file = disk.Stream(folder / self.name)
         self._records = RecordWriter(self._file)
-        self._flushed = time.time()
         self._write(Event(file_version="brain.Event:2"))
         self._file.flush()
 
@@ -101,6 +110,15 @@ class EventWriter:
             plugin_data_pb2.HParamsPluginData(session_start_info=start),
         )
 
+    def flush(self) -> int:
+        """Hand to the system what was written; returns how long the file is."""
+        self._file.flush()
+        return self._file.tell()
+
+    def abandon(self) -> None:
+        """Close the file as it is; after an error it may be cut off within a record."""
+        self._file.close()
+
     def close(self, success: bool = True) -> None:
         """End the run's row in the HParams dashboard, and close the file.
 
@@ -114,6 +132,7 @@ class EventWriter:
         self._session(
             metadata.SESSION_END_INFO_TAG, plugin_data_pb2.HParamsPluginData(session_end_info=end)
         )
+        self._file.flush()
         self._file.close()
 
     def _session(self, tag: str, data: Any) -> None:

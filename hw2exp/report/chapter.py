@@ -7,7 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hw2exp.records.run_dir import write_bytes
+from hw2exp import disk
 from hw2exp.records.runs import Arm, Found, labels, references, settings_of
 from hw2exp.report.aftermath import aftermaths
 from hw2exp.report.claims import Claim, Judged, judge, reach
@@ -87,7 +87,7 @@ def make_chapter(plan: ChapterPlan, folder: Path, found: Found, target: Path) ->
     Raises:
         OSError: they can't be written.
     """
-    target.mkdir(parents=True, exist_ok=True)
+    disk.make_folder(target)
     measured = [measure(arm) for arm in found.arms]
     compared = compare(references(found.arms))
     claims = judge(found.arms, compared, plan.claims)
@@ -159,9 +159,9 @@ def _draw(figure: "Figure", target: Path, name: str, title: str, caption: str) -
 
     image = BytesIO()
     figure.savefig(image, format="png", dpi=DPI)
-    write_bytes(target / f"{name}.png", image.getvalue())
+    disk.write(target / f"{name}.png", image.getvalue())
     vector = BytesIO()
     with mpl.rc_context({"svg.hashsalt": "hw2exp", "svg.fonttype": "none"}):
         figure.savefig(vector, format="svg", metadata={"Date": None})
-    write_bytes(target / f"{name}.svg", vector.getvalue())
+    disk.write(target / f"{name}.svg", vector.getvalue())
     return Drawn(name, title, caption, image.getvalue())

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from hw2exp import disk
 from hw2exp.config.problems import ConfigError
-from hw2exp.records.run_dir import write_bytes
 from hw2exp.records.runs import Found, read_runs
 from hw2exp.report.chapter import Chapter, make_chapter
 from hw2exp.report.page import claims_of, render, size_of
@@ -40,7 +40,7 @@ def make_report(folder: Path, target: Path, say: Callable[[str], None] = lambda 
         claims = claims_of(chapters)
         if claims:
             write_table(claims_table(claims), target, "claims")
-        write_bytes(target / PAGE, render(folder, plan, chapters, claims).encode())
+        disk.write(target / PAGE, render(folder, plan, chapters, claims).encode())
     except OSError as error:
         raise ConfigError([f"{target}: {error.strerror or error}"]) from error
     return target / PAGE

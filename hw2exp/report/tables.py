@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hw2exp import disk
 from hw2exp.records.runs import Arm
 from hw2exp.report.claims import Claim, Judged
 from hw2exp.report.measures import ArmMeasures, Comparison, spikes_per_1000
@@ -134,5 +136,7 @@ def write_table(table: "polars.DataFrame", folder: Path, name: str) -> None:
         folder: where to; it must exist.
         name: of the files, without ending.
     """
-    table.write_csv(folder / f"{name}.csv")
-    table.write_parquet(folder / f"{name}.parquet")
+    disk.write(folder / f"{name}.csv", table.write_csv().encode())
+    content = BytesIO()
+    table.write_parquet(content)
+    disk.write(folder / f"{name}.parquet", content.getvalue())

@@ -18,6 +18,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, ParamSpec, TypeVar
 
+from hw2exp.interrupt import SAVE
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -53,13 +55,21 @@ def _importable_main() -> Iterator[None]:
 
 @contextmanager
 def _without_interrupt() -> Iterator[None]:
-    """Hand down that SIGINT is blocked: it is for the one who started the sweep."""
-    resource_tracker.ensure_running()  # now, since it unblocks the signal
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """Hand down that signals to a whole group are blocked: the one who started the sweep decides.
+
+    A worker lets those through that it knows what to do with.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, GROUP - {signal.SIGINT, signal.SIGTERM})
+    resource_tracker.ensure_running()  # now, since it unblocks those two
+    signal.pthread_sigmask(signal.SIG_BLOCK, GROUP)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+GROUP = {signal.SIGINT, signal.SIGTERM, *([SAVE] if SAVE is not None else [])}
+"""Signals that a terminal or a cluster sends to all processes at once."""
 
 
 class WorkerDied(Exception):  # noqa: N818
@@ -124,11 +134,19 @@ class WorkerExecutor(Executor):
 
     def interrupt(self) -> None:
         """Ask all workers to finish the step that they are at."""
+        self._interrupted = True
+        self.tell(signal.SIGTERM)
+
+    def tell(self, number: int) -> None:
+        """Send all workers a signal.
+
+        Args:
+            number: which one.
+        """
         with self._lock:
-            self._interrupted = True
             for process in self._processes:
                 if process.is_alive() and process.pid is not None:
-                    os.kill(process.pid, signal.SIGTERM)
+                    os.kill(process.pid, number)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the workers once their tasks are done.
@@ -154,6 +172,9 @@ def _work(connection: Connection) -> None:
     """What a worker does: answer tasks until nobody asks any more."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    if SAVE is not None:
+        signal.signal(SAVE, signal.SIG_IGN)  # between two tasks there is nothing to save
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, GROUP)
     while True:
         try:
             fn, args, kwargs = connection.recv()
@@ -166,6 +187,8 @@ def _work(connection: Connection) -> None:
             answer = False, error
         try:
             connection.send(answer)
+        except OSError:  # nobody is there any more
+            return
         except Exception as error:  # what can't be pickled
             connection.send((False, RuntimeError(f"{type(error).__name__}: {error}")))
 

@@ -33,20 +33,24 @@ def shape_key(section: Section) -> dict[str, Any]:
     return key
 
 
-def group(configs: Sequence[TrainConfig], workers: int) -> Fleets:
+def group(
+    configs: Sequence[TrainConfig], workers: int, starts: Sequence[int] | None = None
+) -> Fleets:
     """Divide jobs into fleets.
 
     Args:
         configs: one a job.
         workers: processes that fleets are to be spread over.
+        starts: the step after which each goes on, if some do; a fleet has one for all.
 
     Returns:
         The jobs of each fleet by their places, the costliest fleets first, so that no worker is
         left with a long one at the end.
     """
-    shapes: dict[str, list[int]] = {}
+    shapes: dict[tuple[str, int], list[int]] = {}
     for place, config in enumerate(configs):
-        shapes.setdefault(json.dumps(shape_key(config), sort_keys=True), []).append(place)
+        key = json.dumps(shape_key(config), sort_keys=True), starts[place] if starts else 0
+        shapes.setdefault(key, []).append(place)
     fleets = []
     for places in shapes.values():
         config = configs[places[0]]

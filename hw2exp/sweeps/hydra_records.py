@@ -10,19 +10,25 @@ from typing import Any
 import yaml
 from omegaconf import OmegaConf
 
+from hw2exp import disk
 from hw2exp.config.composed_job import Base, ComposedJob, Plain, put
+from hw2exp.config.problems import ConfigError
+from hw2exp.config.recorded import read_values
+from hw2exp.records.run_dir import RESULT, read_finished
 
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 GAP = re.compile(r"GAP_(\d+)_GAP")
 
-PER_JOB = (
+PER_RUN = (
+    "hydra.mode",
     "hydra.overrides.task",
     "hydra.job.override_dirname",
-    "hydra.job.id",
-    "hydra.job.num",
     "hydra.runtime.output_dir",
 )
-"""The values of Hydra's node that each job has of its own."""
+"""The values of Hydra's node that each run has of its own."""
+
+PER_JOB = (*PER_RUN, "hydra.job.id", "hydra.job.num")
+"""Those of a sweep's job."""
 
 
 class Template:
@@ -65,29 +71,42 @@ def inline(value: Any) -> str:
 
 
 @lru_cache(maxsize=64)
-def _templates(base: Base, keys: tuple[str, ...]) -> tuple[Template, Template]:
-    return Template(base.plain, keys), Template({"hydra": base.hydra}, PER_JOB)
+def _templates(
+    base: Base, keys: tuple[str, ...], of_hydra: tuple[str, ...]
+) -> tuple[Template, Template]:
+    return Template(base.plain, keys), Template({"hydra": base.hydra}, of_hydra)
 
 
 def write_records(job: ComposedJob, folder: Path) -> None:
-    """Write what Hydra would, unless it is told not to.
+    """Write what Hydra would, unless it is told not to, or the job has come to its end.
 
     Args:
         job: the job.
         folder: its folder, which exists.
     """
     subfolder = job.base.hydra["output_subdir"]
-    if subfolder is None:
+    if subfolder is None or _stays(folder, folder / subfolder, job.config):
         return
-    config, hydra = _templates(job.base, tuple(job.values))
-    own = (list(job.overrides), job.override_dirname, str(job.number), job.number, str(folder))
+    keys, mode = (PER_RUN, "RUN") if job.number is None else (PER_JOB, "MULTIRUN")
+    config, hydra = _templates(job.base, tuple(job.values), keys)
+    mine = (list(job.overrides), job.override_dirname, str(folder))
+    own = (mode, *mine, str(job.number), job.number)
     records = folder / subfolder
-    records.mkdir(parents=True, exist_ok=True)
+    disk.make_folder(records)
     texts = {
         "config.yaml": config.fill(job.values),
-        "hydra.yaml": hydra.fill(dict(zip(PER_JOB, own, strict=True))),
+        "hydra.yaml": hydra.fill(dict(zip(keys, own, strict=False))),
         "overrides.yaml": "".join(f"- {inline(line)}\n" for line in job.overrides) or "[]\n",
     }
     for name, text in texts.items():
-        with open(records / name, "wb", buffering=0) as file:  # half the time of write_text
-            file.write(text.encode())
+        disk.write(records / name, text.encode(), sync=False)
+
+
+def _stays(folder: Path, records: Path, config: Plain) -> bool:
+    """Whether what is recorded is of a job that came to its end, and of as many steps."""
+    if not (folder / RESULT).exists() or read_finished(folder, config["steps"]) is None:
+        return False
+    try:
+        return bool(read_values(records / "config.yaml")["steps"] == config["steps"])
+    except (ConfigError, KeyError):
+        return False

@@ -26,10 +26,9 @@ from hydra.errors import HydraException
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from hw2exp import disk
 from hw2exp.config.composed_job import ComposedJob, Plain, current
 from hw2exp.config.composition import Composition
-from hw2exp.config.folder import RESULT
-from hw2exp.records.run_dir import read_finished
 from hw2exp.sweeps.hydra_records import write_records
 
 
@@ -97,7 +96,7 @@ class Batches:
         setup_globals()
         configure_log(self._sweep.hydra.hydra_logging, self._sweep.hydra.verbose)
         composed = [self._composition.job(list(o), first + n) for n, o in enumerate(overrides)]
-        Path(str(self._sweep.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
+        disk.make_folder(Path(str(self._sweep.hydra.sweep.dir)))
         jobs = [_prepare(job) for job in composed]
         returns = [FleetJobReturn(job, own.folder) for job, own in zip(composed, jobs, strict=True)]
         callbacks = self._context.callbacks
@@ -130,11 +129,10 @@ class Batches:
 
 
 def _prepare(job: ComposedJob) -> FleetJob:
-    """Make a job's folder; what is recorded of a job that came to its end stays."""
+    """Make a job's folder, and record what it is."""
     folder = Path(os.path.abspath(job.folder))
-    folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / RESULT).exists() or read_finished(folder) is None:
-        write_records(job, folder)
+    disk.make_folder(folder)
+    write_records(job, folder)
     assert job.number is not None
     return FleetJob(job.number, job.overrides, job.config, folder)
 

@@ -29,6 +29,7 @@ class SweepTable:
         paths: the file in which each fleet says how far it is.
         show: whether to write anything.
         console: where to write.
+        starts: the step after which each fleet goes on, if some do.
     """
 
     def __init__(
@@ -37,12 +38,18 @@ class SweepTable:
         paths: Sequence[Path],
         show: bool = True,
         console: Console | None = None,
+        starts: Sequence[int] | None = None,
     ) -> None:
         self.fleets = fleets
         self.paths = paths
         self.show = show
         self.console = console or Console(highlight=False)
-        self.total = sum(len(fleet) * fleet[0].steps for fleet in fleets)
+        starts = starts or [0] * len(fleets)
+        self.to_make = [
+            len(fleet) * (fleet[0].steps - start)
+            for fleet, start in zip(fleets, starts, strict=True)
+        ]
+        self._starts = starts
         self._done: dict[int, Sequence[Outcome]] = {}
         self._live: Live | None = None
 
@@ -84,7 +91,9 @@ class SweepTable:
 
     def _all(self) -> list[Progress | None]:
         return [
-            _of_outcomes(self._done[number]) if number in self._done else progress
+            _of_outcomes(self._done[number], self._starts[number])
+            if number in self._done
+            else progress
             for number, progress in enumerate(read_progress(self.paths))
         ]
 
@@ -96,12 +105,12 @@ class SweepTable:
         )
         # What diverged or solved early need not be trained to its last step.
         over = sum(
-            len(self.fleets[number]) * self.fleets[number][0].steps - progress.replica_steps
+            self.to_make[number] - progress.replica_steps
             for number, progress in enumerate(fleets)
             if progress is not None and number in self._done
         )
         speed = made / max(seconds, 1e-9)
-        left = clock((self.total - over - made) / speed) if made else "–"
+        left = clock((sum(self.to_make) - over - made) / speed) if made else "–"
         return (
             f"{len(self._done)}/{len(self.fleets)} fleets  {alive} training  "
             f"{solved} solved  {diverged} diverged  {speed:,.0f} steps/s  left {left}"
@@ -130,10 +139,10 @@ class SweepTable:
         return Group(table, Text(self._summary(fleets, seconds), overflow="ellipsis"))
 
 
-def _of_outcomes(outcomes: Sequence[Outcome]) -> Progress:
+def _of_outcomes(outcomes: Sequence[Outcome], start: int) -> Progress:
     results = [outcome for outcome in outcomes if isinstance(outcome, RunResult)]
     return Progress(
-        replica_steps=sum(result.step for result in results),
+        replica_steps=sum(result.step - start for result in results),
         solved=sum(result.solved_at is not None for result in results),
         diverged=sum(result.diverged_at is not None for result in results),
     )

@@ -6,11 +6,12 @@ A small file a fleet serves any executor that shares a file system, on one machi
 import json
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from hw2exp import disk
 from hw2exp.fleet import Fleet
-from hw2exp.records.run_dir import write_bytes
 from hw2exp.training import Measured, Tested
 
 INTERVAL = 0.5
@@ -65,7 +66,8 @@ class ProgressWriter:
             solved=int((end.solved_at > 0).sum()),
             diverged=int((end.diverged_at > 0).sum()),
         )
-        write_bytes(self.path, json.dumps(asdict(progress)).encode())
+        with suppress(OSError):  # only shown: where that can't be, training goes on
+            disk.write(self.path, json.dumps(asdict(progress)).encode(), sync=False)
 
 
 def read_progress(paths: Iterable[Path]) -> list[Progress | None]:

@@ -3,15 +3,16 @@
 import os
 import signal
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from pathlib import Path
 from typing import Any
 
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet_run import Outcome, run_fleet
-from hw2exp.interrupt import Interrupt
+from hw2exp.interrupt import NEVER, SAVE, Interrupt
 from hw2exp.kernel import compiled_before
+from hw2exp.records.checkpoint import Checkpoint
 from hw2exp.records.run_dir import read_finished
 from hw2exp.sweeps.executor import WorkerExecutor
 from hw2exp.sweeps.grouping import group
@@ -34,19 +35,21 @@ class NotRun(Exception):  # noqa: N818
 def run_sweep(
     configs: Sequence[TrainConfig],
     folders: Sequence[Path],
-    interrupted: Callable[[], bool] = lambda: False,
+    interrupt: Interrupt = NEVER,
     executor: Executor | None = None,
     show: bool = True,
+    saved: Sequence[Checkpoint | None] | None = None,
 ) -> list[Outcome]:
     """Run many jobs as fleets.
 
     Args:
         configs: one a job.
         folders: the run folder of each job.
-        interrupted: asked now and then whether to stop.
+        interrupt: asked now and then whether to end, or to save.
         executor: what runs the fleets; by default worker processes on this machine, as many as
             the config's ``workers`` says.
         show: print a table that follows the sweep.
+        saved: the checkpoint that each job goes on from, if any.
 
     Returns:
         What became of each job, in order.
@@ -56,10 +59,13 @@ def run_sweep(
     workers = configs[0].workers or available_cores()
     if len(configs) > DRAWN:
         configs = [_without_plot(config) for config in configs]
-    fleets = group(configs, workers)
+    saved = saved or [None] * len(configs)
+    starts = [0 if each is None else each.step for each in saved]
+    fleets = group(configs, workers, starts)
     if executor is None:
         with WorkerExecutor(min(workers, len(fleets))) as own:
-            return run_sweep(configs, folders, interrupted, own, show)
+            return run_sweep(configs, folders, interrupt, own, show, saved)
+    interrupt.to_save = True  # from here on the workers are to be told
     if show and not compiled_before():
         say("compiling kernels, once for this machine: some ten seconds")
     outcomes: dict[int, Outcome] = {}
@@ -67,13 +73,19 @@ def run_sweep(
         paths = [Path(name) / f"{number}.json" for number in range(len(fleets))]
         futures = {}
         for number, fleet in enumerate(fleets):
-            own_configs, own_folders = _of(fleet, configs, folders)
-            futures[executor.submit(train_fleet, own_configs, own_folders, paths[number])] = number
-        table = SweepTable([[configs[job] for job in fleet] for fleet in fleets], paths, show)
+            own_configs, own_folders, own_saved = _of(fleet, configs, folders, saved)
+            task = own_configs, own_folders, own_saved, paths[number]
+            futures[executor.submit(train_fleet, *task)] = number
+        table = SweepTable(
+            [[configs[job] for job in fleet] for fleet in fleets],
+            paths,
+            show,
+            starts=[starts[fleet[0]] for fleet in fleets],
+        )
         with table:
-            for future in _ended(futures, table, interrupted, executor):
+            for future in _ended(futures, table, interrupt, executor):
                 number = futures[future]
-                own_outcomes = _outcomes(future, _of(fleets[number], folders)[0])
+                own_outcomes = _outcomes(future, *_of(fleets[number], folders, configs))
                 outcomes |= zip(fleets[number], own_outcomes, strict=True)
                 table.ended(number, own_outcomes)
     return [outcomes[job] for job in range(len(configs))]
@@ -90,7 +102,7 @@ def _of(fleet: list[int], *columns: Sequence[Any]) -> list[list[Any]]:
 def _ended(
     futures: Iterable[Future[Any]],
     table: SweepTable,
-    interrupted: Callable[[], bool],
+    interrupt: Interrupt,
     executor: Executor,
 ) -> Iterator[Future[Any]]:
     """Give back futures as they end; the table lives meanwhile."""
@@ -99,15 +111,20 @@ def _ended(
         done, pending = wait(pending, LOOK, FIRST_COMPLETED)
         yield from done
         table.refresh()
-        if interrupted() and not told:
+        own = executor if isinstance(executor, WorkerExecutor) else None
+        if interrupt.asked_to_save() and own and SAVE is not None:
+            own.tell(SAVE)
+        if interrupt() and not told:
             told = True
             for future in pending:
                 future.cancel()
-            if isinstance(executor, WorkerExecutor):
-                executor.interrupt()
+            if own:
+                own.interrupt()
 
 
-def _outcomes(future: Future[list[Outcome]], folders: list[Path]) -> list[Outcome]:
+def _outcomes(
+    future: Future[list[Outcome]], folders: list[Path], configs: list[TrainConfig]
+) -> list[Outcome]:
     """What a fleet gave, or what it left behind when its worker died."""
     if future.cancelled():
         return [NotRun("not begun before the sweep was interrupted") for _ in folders]
@@ -115,26 +132,35 @@ def _outcomes(future: Future[list[Outcome]], folders: list[Path]) -> list[Outcom
     if error is None:
         return future.result()
     failure = error if isinstance(error, Exception) else RuntimeError(str(error))
-    return [read_finished(folder) or failure for folder in folders]
+    return [
+        read_finished(folder, config.steps) or failure
+        for folder, config in zip(folders, configs, strict=True)
+    ]
 
 
 def train_fleet(
-    configs: Sequence[TrainConfig], folders: Sequence[Path], progress: Path
+    configs: Sequence[TrainConfig],
+    folders: Sequence[Path],
+    saved: Sequence[Checkpoint | None],
+    progress: Path,
 ) -> list[Outcome]:
     """Train a fleet in a worker.
 
     Args:
         configs: one a replica.
         folders: their run folders.
+        saved: the checkpoint that each goes on from, if any.
         progress: the file that says how far it is.
     """
-    with Interrupt([signal.SIGTERM]) as interrupt:  # SIGINT is for the one who started the sweep
+    # SIGINT is for the one who started the sweep; SIGTERM may come from there and to all at once.
+    with Interrupt([signal.SIGTERM], insist=False) as interrupt:
         return run_fleet(
             configs,
             folders,
             interrupt,
             show=False,
             observe=lambda fleet: ProgressWriter(fleet, progress),
+            saved=saved,
         )
 
 

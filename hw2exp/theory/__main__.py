@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from hw2exp import disk
 from hw2exp.config.problems import ConfigError
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def _folder(option: str, word: str, make: bool = False) -> Path:
     path = Path(word)
     try:
         if make:
-            path.mkdir(parents=True, exist_ok=True)
+            disk.make_folder(path)
     except OSError as error:
         raise ConfigError([f"{option} {word}: {error.strerror}"]) from error
     if not path.is_dir():

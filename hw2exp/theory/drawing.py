@@ -1,8 +1,10 @@
 """A diagram as SVG."""
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from hw2exp import disk
 from hw2exp.theory.diagram import Arrow, Diagram, Node
 
 SCALE = 0.72
@@ -47,7 +49,10 @@ def save(figure: Any, path: Path) -> None:
     import matplotlib as mpl
 
     with mpl.rc_context({"svg.fonttype": "path", "svg.hashsalt": "hw2exp"}):
-        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+        content = BytesIO()
+        vector = path.suffix == ".svg"
+        figure.savefig(content, format=path.suffix[1:], metadata={"Date": None} if vector else None)
+    disk.write(path, content.getvalue())
 
 
 def _draw_node(axes: Any, node: Node) -> Any:

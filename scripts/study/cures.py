@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from hw2exp.records.run_dir import write_bytes
+from hw2exp import disk
 from hw2exp.records.runs import Arm, read_runs
 from hw2exp.report.measures import measure
 from study.profiles import Profile
@@ -43,7 +43,7 @@ def tune(profile: Profile, folder: Path) -> None:
             *profile.overrides,
         )
     rows = [f"{','.join(key)},{rate:g}\n" for key, rate in chosen(folder).items()]
-    write_bytes(folder / "rates.csv", "".join(["model,optimizer,cure,lr\n", *rows]).encode())
+    disk.write(folder / "rates.csv", "".join(["model,optimizer,cure,lr\n", *rows]).encode())
 
 
 def run(profile: Profile, folder: Path) -> None:

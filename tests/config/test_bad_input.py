@@ -89,7 +89,7 @@ BAD = {
         ["-m", "seed=1,2", "hydra.job.chdir=true"],
         ["hydra.job.chdir=true", "share a process"],
     ),
-    "resumed run": (["resume=here"], ["resume=here", "only a sweep"]),
+    "resumed run": (["resume=here"], ["resume=here", "folder that exists"]),
     "resumed nothing": (["-m", "seed=1,2", "resume=here"], ["resume=here", "folder that exists"]),
     "glob of nothing": (["-m", "model=glob(x*)"], ["model=glob(x*)", "at least one"]),
     "a key below nothing": (["+hydra.sweeper.params={seed:1}"], ["sweeper.params"]),

@@ -28,7 +28,8 @@ def folder(tmp_path, monkeypatch):
     "more",
     [
         [],
-        ["log_every=3", "plot=false", "workers=2"],
+        ["checkpoint_every=3", "plot=false", "workers=2", "device=cpu"],
+        ["steps=4000"],
         ["hydra.sweep.dir=sweep"],
         ["seed=0"],
     ],
@@ -62,7 +63,11 @@ def test_values_that_depend_on_others_are_compared_by_what_they_are(folder):
 BAD = {
     "another value": (
         [*SWEEP, "steps=7"],
-        ["resume=sweep: job 0 has steps=3000, not 7"],
+        ["resume=sweep: job 0 has steps=3000, not 7: there may only be more"],
+    ),
+    "another rhythm of rows": (
+        [*SWEEP, "log_every=3"],
+        ["resume=sweep: job 0 has log_every=10, not 3"],
     ),
     "another value of some jobs": (
         [*SWEEP[:2], "optimizer.lr=1e-3,0.5"],
@@ -93,7 +98,6 @@ BAD = {
         ["resume=sweep: holds none of the sweep's jobs"],
     ),
     "no such folder": ([*SWEEP, "resume=nowhere"], ["resume=nowhere: must be a folder"]),
-    "a job's folder": ([*SWEEP, "resume=sweep/0"], ["resume=sweep/0: holds none"]),
     "a file": ([*SWEEP, "resume=sweep/0/.hydra/config.yaml"], ["must be a folder"]),
     "a number": ([*SWEEP, "resume=3"], ["resume=3: must be a text or null"]),
     "two folders": ([*SWEEP, "resume=sweep,other"], ["resume can't be swept"]),
@@ -141,9 +145,69 @@ def test_a_result_without_its_config_is_not_taken_for_another(folder, capsys):
     assert "job 2 has a result, but sweep/2/.hydra/config.yaml is gone" in capsys.readouterr().err
 
 
-def test_only_a_sweep_can_be_resumed_so_far(folder, capsys):
-    assert main(["resume=sweep", "task=easy", "model=lstm"]) == 2
-    assert "resume=sweep: only a sweep can be resumed so far" in capsys.readouterr().err
+ONE = ["task=easy", "model=lstm", "optimizer.lr=1e-3"]
+
+BAD_RUN = {
+    "a sweep": ([*ONE, "resume=sweep"], "resume=sweep: is a sweep's folder; add -m"),
+    "another value": (
+        [*ONE, "seed=7"],
+        "resume=sweep/0: it has seed=0, not 7",
+    ),
+    "fewer steps": ([*ONE, "steps=9"], "it has steps=3000, not 9: there may only be more"),
+    "a choice and a key": (
+        ["task=easy", "model=attn_rnn", "model.lags=3"],
+        "it has model=lstm, not attn_rnn | resume=sweep/0: it has model.lags=null, not 3",
+    ),
+    "another folder": (
+        [*ONE, "hydra.run.dir=other"],
+        "hydra.run.dir=other: must be left out, or agree with resume=sweep/0",
+    ),
+    "a folder of something else": ([*ONE, "resume=."], "resume=.: holds no run"),
+    "no folder": ([*ONE, "resume=x"], "resume=x: must be a folder that exists"),
+    "another device": ([*ONE, "device=cuda"], "it has device=auto, not cuda"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "expected"), BAD_RUN.values(), ids=BAD_RUN)
+def test_a_run_that_does_not_fit_is_refused(folder, capsys, arguments, expected):
+    (folder / "multirun.yaml").touch()
+    before = everything(folder.parent)
+    resume = [] if any(word.startswith("resume=") for word in arguments) else ["resume=sweep/0"]
+    assert main([*resume, *arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    assert expected in captured.err
+    assert everything(folder.parent) == before
+
+
+@pytest.mark.parametrize("more", [[], ["steps=5000"], ["plot=false", "keep_checkpoints=9"]])
+def test_a_job_of_a_sweep_can_go_on_alone(folder, more):
+    command = read(["resume=sweep/0", *ONE, *more])
+    assert command.resumes
+    assert str(command.folder) == "sweep/0"
+
+
+def test_what_was_killed_before_its_first_step_can_be_resumed(folder):
+    shutil.rmtree(folder)
+    (folder / ".hydra").mkdir(parents=True)
+    (folder / ".lock").write_text("process 1")
+    assert read(["resume=sweep", *ONE]).resumes
+    (folder / "multirun.yaml").touch()
+    (folder / "0").mkdir()
+    assert read(["-m", "resume=sweep", *SWEEP]).resumes
+    (folder / "thesis.txt").touch()
+    assert main(["-m", "resume=sweep", *SWEEP]) == 2
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "warmup_cosine"])
+def test_a_schedule_over_all_steps_has_no_more_of_them(tmp_path, monkeypatch, capsys, schedule):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run/.hydra").mkdir(parents=True)
+    config = read([f"schedule={schedule}"]).jobs[0].config.model_dump(mode="json")
+    (tmp_path / "run/.hydra/config.yaml").write_text(yaml.safe_dump(config))
+    assert read(["resume=run", f"schedule={schedule}"]).resumes
+    assert main(["resume=run", f"schedule={schedule}", "steps=4000"]) == 2
+    assert f"schedule={schedule} spreads over all steps" in capsys.readouterr().err
 
 
 def test_a_thousand_jobs_are_compared_in_seconds(folder):

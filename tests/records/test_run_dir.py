@@ -8,11 +8,11 @@ from importlib.metadata import version
 import numpy as np
 import pytest
 
+from hw2exp import disk
 from hw2exp.records.run_dir import (
     RunResult,
     read_result,
     versions,
-    write_bytes,
     write_json,
 )
 
@@ -68,7 +68,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path):
     with pytest.raises(TypeError):
         write_json(path, {"x": object()})
     with pytest.raises(TypeError):
-        write_bytes(path, "no bytes")
+        disk.write(path, "no bytes")
     assert json.loads(path.read_text()) == {"x": 1}
     assert list(tmp_path.iterdir()) == [path]
 

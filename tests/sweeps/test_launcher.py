@@ -146,11 +146,15 @@ def test_records_of_a_finished_job_stay(sweep, tmp_path):
         "final": {"train_loss": 1.0, "test_loss": 1.0, "test_accuracy": 0.5},
     }
     others = [field.name for field in fields(RunResult) if field.name not in whole]
-    write_json(tmp_path / "sweep/0/result.json", whole | dict.fromkeys(others))
-    (tmp_path / "sweep/0/.hydra/config.yaml").write_text("before")
-    sweep("seed=0,1", "hydra.sweep.dir=sweep", fleet=lambda jobs: [None, None])
-    assert (tmp_path / "sweep/0/.hydra/config.yaml").read_text() == "before"
+    end = {"status": "finished", "step": 50}
+    write_json(tmp_path / "sweep/0/result.json", whole | dict.fromkeys(others) | end)
+    (tmp_path / "sweep/0/.hydra/config.yaml").write_text("steps: 50  # before")
+    words = ("seed=0,1", "hydra.sweep.dir=sweep")
+    sweep(*words, "steps=50", fleet=lambda jobs: [None, None])
+    assert (tmp_path / "sweep/0/.hydra/config.yaml").read_text() == "steps: 50  # before"
     assert (tmp_path / "sweep/1/.hydra/config.yaml").exists()
+    sweep(*words, "steps=60", fleet=lambda jobs: [None, None])
+    assert "before" not in (tmp_path / "sweep/0/.hydra/config.yaml").read_text()
 
 
 class Noting(Callback):

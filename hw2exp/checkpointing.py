@@ -1,0 +1,220 @@
+"""Saves what every replica of a fleet has come to, and brings a fleet back to it.
+
+A checkpoint belongs to one run and lies in its folder. So runs that were killed together can go on
+in another company: each gives the bits that it gives alone.
+"""
+
+import hashlib
+import time
+from collections.abc import Mapping
+from dataclasses import astuple, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hw2exp import disk
+from hw2exp.diagnostics.explosions import WINDOW
+from hw2exp.diagnostics.spikes import Spike
+from hw2exp.fleet import Fleet
+from hw2exp.interrupt import Interrupt
+from hw2exp.recording import Recording
+from hw2exp.records.checkpoint import (
+    CHECKPOINTS,
+    ROWS,
+    Checkpoint,
+    DamagedError,
+    Events,
+    Facts,
+    Rows,
+    save,
+)
+from hw2exp.records.metrics import CATALOG, MetricsTable
+from hw2exp.training import Measured
+
+SINCE, SPIKES, EXPLOSIONS, EXPLODED = "since_row.", "spikes.recent", "explosions.recent", "exploded"
+
+Named = dict[str, NDArray[Any]]
+
+
+class Checkpointer:
+    """Called after every step: saves where that is due, and says whether training is to end.
+
+    Args:
+        fleet: the runs.
+        recording: what was recorded of them.
+        interrupt: asked whether to end, or to save.
+        saved: the checkpoint that each replica goes on from, if any.
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        recording: Recording,
+        interrupt: Interrupt,
+        saved: Mapping[int, Checkpoint],
+    ) -> None:
+        self.fleet = fleet
+        self.recording = recording
+        self.interrupt = interrupt
+        self._rows = {
+            member: _WrittenRows(folder, saved.get(member))
+            for member, folder in enumerate(recording.folders)
+        }
+
+    def __call__(self, step: int) -> bool:
+        """Save what a step has come to, if it is time; says whether training is to end.
+
+        Args:
+            step: the step.
+        """
+        config = self.fleet.config
+        self.interrupt.to_save = True
+        end, asked = self.interrupt(), self.interrupt.asked_to_save()
+        if every := config.checkpoint_every:
+            # Before the last step, which ends with a test pass of its own: more steps may follow.
+            due = step % every == 0 or step == config.steps - 1
+            if due or end or asked:
+                self.save(step)
+        return end
+
+    def save(self, step: int) -> None:
+        """Write a checkpoint of every replica that takes part.
+
+        Args:
+            step: the step that was made last.
+        """
+        recording = self.recording
+        recording.search()
+        state = _host(self.fleet.state.tensors())
+        since = _host(recording.since_row())
+        for row, (member, config) in enumerate(
+            zip(map(int, self.fleet.members), self.fleet.configs, strict=True)
+        ):
+            tensors = {name: value[row] for name, value in state.items()}
+            tensors |= {SINCE + name: value[row] for name, value in since.items()}
+            tensors[SPIKES] = recording.detector.recent(member)
+            tensors[EXPLOSIONS] = recording.explosions.recent(member)
+            tensors[EXPLODED] = np.array(recording.explosions.steps(member), dtype=np.int64)
+            facts = Facts(
+                config=config.model_dump(mode="json"),
+                rows=self._rows[member].write(recording.tables[member]),
+                events=Events(
+                    name=recording.events[member].name, bytes=recording.events[member].flush()
+                ),
+                spikes=[astuple(spike) for spike in recording.detector.spikes(member)],
+                seconds=time.monotonic() - recording.began[member],
+            )
+            save(recording.folders[member], step, tensors, facts, config.keep_checkpoints)
+
+
+class _WrittenRows:
+    """The metrics of a run as they lie on the disk, added to at every checkpoint."""
+
+    def __init__(self, folder: Path, saved: Checkpoint | None) -> None:
+        self.path = folder / CHECKPOINTS / ROWS
+        content = saved.rows() if saved else b""
+        self.count = saved.facts.rows.count if saved else 0
+        self.bytes = len(content)
+        self._digest = hashlib.sha256(content)
+
+    def write(self, table: MetricsTable) -> Rows:
+        content = table.rows(self.count)
+        disk.make_folder(self.path.parent)
+        disk.append(self.path, self.bytes, content)
+        self.count, self.bytes = len(table), self.bytes + len(content)
+        self._digest.update(content)
+        return Rows(
+            columns=list(CATALOG),
+            count=self.count,
+            bytes=self.bytes,
+            sha256=self._digest.hexdigest(),
+        )
+
+
+def saved_metrics(checkpoint: Checkpoint) -> MetricsTable:
+    """The metrics up to a checkpoint.
+
+    Args:
+        checkpoint: the checkpoint.
+
+    Raises:
+        DamagedError: they are not what it was made with.
+    """
+    about = checkpoint.facts.rows
+    if about.columns != list(CATALOG):
+        raise DamagedError(f"{checkpoint.folder}: has the metrics of another version")
+    try:
+        table = MetricsTable.of_rows(checkpoint.rows())
+    except ValueError as error:
+        raise DamagedError(f"{checkpoint.folder}: {error}") from error
+    if len(table) != about.count:
+        raise DamagedError(f"{checkpoint.folder}: has {len(table)} rows, not {about.count}")
+    return table
+
+
+def restore(fleet: Fleet, recording: Recording, saved: Mapping[int, Checkpoint]) -> None:
+    """Bring a fleet that has not begun, and what is recorded of it, to its checkpoints.
+
+    Args:
+        fleet: the runs.
+        recording: of them.
+        saved: the checkpoint of each replica, all of the same step.
+
+    Raises:
+        DamagedError: a checkpoint of another program.
+    """
+    template = _host(fleet.state.tensors())
+    step = next(iter(saved.values())).step
+    columns: list[Named] = []
+    for row, member in enumerate(map(int, fleet.members)):
+        tensors = saved[member].tensors()
+        own = {name: value[row] for name, value in template.items()}
+        try:
+            columns.append(_checked(tensors, own, step, recording.detector.window))
+        except DamagedError as error:
+            raise DamagedError(f"{saved[member].folder}: {error}") from error
+        spikes = [Spike(*values) for values in saved[member].facts.spikes]
+        recording.detector.restore(member, step, tensors[SPIKES], spikes)
+        recording.explosions.restore(member, step, tensors[EXPLOSIONS], tensors[EXPLODED].tolist())
+        recording.began[member] -= saved[member].facts.seconds
+    if len({frozenset(own) for own in columns}) > 1:
+        raise DamagedError("checkpoints of different rhythms can't be one fleet")
+    together = {
+        name: torch.from_numpy(np.stack([own[name] for own in columns])).to(fleet.device)
+        for name in columns[0]
+    }
+    fleet.state = fleet.state.with_tensors(together)
+    recording.restore_since_row(
+        {name.removeprefix(SINCE): v for name, v in together.items() if name.startswith(SINCE)}
+    )
+
+
+def _checked(tensors: Named, own: Named, step: int, window: int) -> Named:
+    """Of a checkpoint's tensors those that become the fleet's, if they are what they must be."""
+    since = {SINCE + each.name for each in fields(Measured)}
+    given = {name: tensors[name] for name in since & tensors.keys()}
+    expected = {
+        **{name: (value.dtype, value.shape) for name, value in own.items()},
+        **{name: (value.dtype, next(iter(given.values())).shape) for name, value in given.items()},
+        SPIKES: (np.dtype(np.float64), (window,)),
+        EXPLOSIONS: (np.dtype(np.float64), (min(step, WINDOW),)),
+        EXPLODED: (np.dtype(np.int64), tensors.get(EXPLODED, np.empty(0)).shape[:1]),
+    }
+    if tensors.keys() != expected.keys() or (given and given.keys() != since):
+        raise DamagedError(f"has other tensors: {sorted(tensors.keys() ^ expected.keys())}")
+    for name, (dtype, shape) in expected.items():
+        value = tensors[name]
+        if value.dtype != dtype or value.shape != shape:
+            found, wanted = f"{value.dtype} {value.shape}", f"{dtype} {shape}"
+            raise DamagedError(f"{name} is {found}, not {wanted}")
+    flat = all(value.ndim == 1 and value.dtype.kind == "f" for value in given.values())
+    if not (flat and tensors["active"] and tensors["step"] == step):
+        raise DamagedError(f"is not of a run that trains at step {step}")
+    return {name: tensors[name] for name in [*own, *sorted(given)]}
+
+
+def _host(tensors: Mapping[str, torch.Tensor]) -> Named:
+    return {name: value.cpu().numpy() for name, value in tensors.items()}

@@ -1,0 +1,81 @@
+"""One process a folder: whoever works in it holds its lock, and a process that dies lets go.
+
+The lock is the system's (``flock``), on a file that only says who holds it: so nothing has to be
+cleaned up after a kill.
+"""
+
+import fcntl
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+LOCK = ".lock"
+LOOK = 0.05
+"""Seconds between two looks at a lock that is waited for."""
+
+_held: set[Path] = set()
+"""The folders that this process holds: it may work in one from several places."""
+
+
+class FolderHeldError(Exception):
+    """Another process works in a folder."""
+
+
+@contextmanager
+def hold(folder: Path, patience: float = 0.0) -> Iterator[None]:
+    """Keep other processes out of a folder.
+
+    Args:
+        folder: a folder that exists.
+        patience: seconds to wait for whoever is about to leave.
+
+    Raises:
+        FolderHeldError: another process works there.
+    """
+    path = folder.resolve() / LOCK
+    if path in _held:
+        yield
+        return
+    file = _acquire(path, time.monotonic() + patience)
+    _held.add(path)
+    try:
+        yield
+    finally:
+        _held.discard(path)
+        with suppress(OSError):
+            path.unlink()  # while it is held: whoever has opened it looks again
+        os.close(file)
+
+
+def _acquire(path: Path, deadline: float) -> int:
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_at(path, file):
+                with suppress(OSError):  # a courtesy, for which a full disk may have no room
+                    os.ftruncate(file, 0)
+                    os.write(file, f"process {os.getpid()} on {socket.gethostname()}".encode())
+                return file
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                holder = os.pread(file, 200, 0).decode("ascii", "replace")
+                os.close(file)
+                who = holder if holder.isprintable() and holder else "another process"
+                raise FolderHeldError(f"{path.parent}: {who} works there") from None
+            time.sleep(LOOK)
+        except BaseException:
+            os.close(file)
+            raise
+        os.close(file)
+
+
+def _is_at(path: Path, file: int) -> bool:
+    """Whether a file is still the one of its name: a holder removes it when it leaves."""
+    try:
+        return os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(file))
+    except FileNotFoundError:
+        return False
