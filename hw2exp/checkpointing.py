@@ -21,16 +21,8 @@ from hw2exp.diagnostics.spikes import Spike
 from hw2exp.fleet import Fleet
 from hw2exp.interrupt import Interrupt
 from hw2exp.recording import Recording
-from hw2exp.records.checkpoint import (
-    CHECKPOINTS,
-    ROWS,
-    Checkpoint,
-    DamagedError,
-    Events,
-    Facts,
-    Rows,
-    save,
-)
+from hw2exp.records.checkpoint import CHECKPOINTS, ROWS, Checkpoint, save
+from hw2exp.records.manifest import DamagedError, Events, Facts, Rows
 from hw2exp.records.metrics import CATALOG, MetricsTable
 from hw2exp.training import Measured
 

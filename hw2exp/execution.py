@@ -19,7 +19,8 @@ from hw2exp.config.schema import TrainConfig
 from hw2exp.config.validation import validate
 from hw2exp.interrupt import Interrupt
 from hw2exp.lock import FolderHeldError, hold
-from hw2exp.records.checkpoint import Checkpoint, DamagedError, newest
+from hw2exp.records.checkpoint import Checkpoint, newest
+from hw2exp.records.manifest import DamagedError
 from hw2exp.records.run_dir import RunResult, read_finished
 from hw2exp.sweeps.hydra_records import write_records
 from hw2exp.terminal import counted, print_summary, say

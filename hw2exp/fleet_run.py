@@ -18,7 +18,8 @@ from hw2exp.kernel import compiled_before
 from hw2exp.lock import FolderHeldError, hold
 from hw2exp.models import CELLS
 from hw2exp.recording import Floats, Recording
-from hw2exp.records.checkpoint import Checkpoint, DamagedError, discard_after
+from hw2exp.records.checkpoint import Checkpoint, discard_after
+from hw2exp.records.manifest import DamagedError
 from hw2exp.records.run_dir import RunResult, clear
 from hw2exp.stabilizers import norm
 from hw2exp.task import PAD

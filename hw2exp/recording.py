@@ -187,8 +187,10 @@ class Recording:
         result = self._result(row, params, spikes)
         table.write(folder / METRICS)
         write_parameters(folder, params)
-        self.events[replica].text("spikes", spike_table(spikes))
-        self.events[replica].close(success=result.status in ("finished", "solved"))
+        if result.status != "interrupted":  # else a TensorBoard that watches could not read on
+            self.events[replica].text("spikes", spike_table(spikes))
+            self.events[replica].end(success=result.status in ("finished", "solved"))
+        self.events[replica].close()
         config = self.fleet.configs[row]
         # Who interrupts a fleet waits for all of its curves, and will get them when it goes on.
         if config.plot and (result.status != "interrupted" or len(self.folders) == 1):

@@ -1,5 +1,6 @@
 """Where results go: a folder that can be made, that holds none yet, and that nobody else takes."""
 
+import errno
 from collections.abc import Iterator
 from itertools import chain, count
 from pathlib import Path
@@ -8,6 +9,8 @@ from hw2exp import disk
 from hw2exp.config.problems import ConfigError
 
 RESULT = "result.json"
+DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+"""What the system says where the disk is the problem, and not the folder that was asked for."""
 
 
 def check_folder(folder: Path, key: str, explicit: bool) -> None:
@@ -42,6 +45,7 @@ def reserve(folder: Path, key: str, explicit: bool) -> Path:
 
     Raises:
         ConfigError: it can't be made.
+        OSError: the disk is full, read-only or broken.
     """
     try:
         if explicit:
@@ -55,6 +59,8 @@ def reserve(folder: Path, key: str, explicit: bool) -> Path:
                 continue
             return candidate
     except OSError as error:
+        if error.errno in DISK:
+            raise
         raise ConfigError([f"{key}={folder}: can't be made: {error.strerror}"]) from error
     raise AssertionError("count never ends")
 

@@ -119,8 +119,13 @@ class EventWriter:
         """Close the file as it is; after an error it may be cut off within a record."""
         self._file.close()
 
-    def close(self, success: bool = True) -> None:
-        """End the run's row in the HParams dashboard, and close the file.
+    def close(self) -> None:
+        """Close the file."""
+        self._file.flush()
+        self._file.close()
+
+    def end(self, success: bool = True) -> None:
+        """End the run's row in the HParams dashboard.
 
         Args:
             success: whether the run ended as a success.
@@ -132,8 +137,6 @@ class EventWriter:
         self._session(
             metadata.SESSION_END_INFO_TAG, plugin_data_pb2.HParamsPluginData(session_end_info=end)
         )
-        self._file.flush()
-        self._file.close()
 
     def _session(self, tag: str, data: Any) -> None:
         from tensorboard.compat.proto.event_pb2 import Event

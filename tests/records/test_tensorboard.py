@@ -30,7 +30,8 @@ def write_run(folder, config=CONFIG, success=True, loss=0.25):
     writer.scalars(1, {"loss/train": 1.5, "lr": 0.1}, wall_time=1000.0)
     writer.scalars(2, {"loss/train": loss, "lr": 0.1})
     writer.text("spikes", "| step |\n| --- |\n| 7 |")
-    writer.close(success=success)
+    writer.end(success=success)
+    writer.close()
 
 
 def context(folder):

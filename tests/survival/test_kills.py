@@ -1,0 +1,38 @@
+"""Killed at any instant, or failed by its disk, a run gives what it gives whole."""
+
+import pytest
+
+MODELS = ["gated_rnn", "attn_rnn", "attn_rnn_inf", "rnn", "lstm"]
+EVERY = 10
+"""Steps between two checkpoints, as ``lives.py`` has it."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", MODELS)
+def test_killed_at_random_instants(lives, same, tmp_path, model):
+    told = lives("random", model, 42, tmp_path)
+    assert told["kills"] == 42
+    assert told["redone"] <= EVERY
+    runs = [tmp_path / f"run{number}" for number in range(told["runs"])]
+    same(tmp_path / "whole", runs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("share", range(2))
+@pytest.mark.parametrize("fault", ["kill", "fail"])
+def test_each_operation_of_a_run_goes_wrong(lives, same, tmp_path, fault, share):
+    told = lives("operations", fault, tmp_path, share, 2)
+    assert told["failures"] == []
+    assert told["operations"] > 60
+    assert told["cases"] >= told["operations"] // 2
+    same(tmp_path / "whole", sorted(tmp_path.glob("run*")))
+
+
+def test_some_operations_of_a_run_go_wrong(lives, same, tmp_path):
+    """A few of the above in the quick suite."""
+    for fault, share in (("kill", 5), ("fail", 11)):
+        (tmp_path / fault).mkdir()
+        told = lives("operations", fault, tmp_path / fault, share, 20)
+        assert told["failures"] == []
+        assert told["cases"] >= 4
+        same(tmp_path / fault / "whole", sorted((tmp_path / fault).glob("run*")))
