@@ -1,10 +1,11 @@
 """Signals: some ask a run to end, one asks it to save and to go on."""
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from types import FrameType, TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SAVE: int | None = getattr(signal, "SIGUSR1", None)
@@ -14,18 +15,25 @@ SAVE: int | None = getattr(signal, "SIGUSR1", None)
 class Interrupt:
     """While entered, notes signals, so that the step is finished and everything saved.
 
-    Until there is something to save, a signal ends the process at once, as ``SystemExit``; so does
-    a second one, as the system does it. Outside the main thread, where Python knows no signals,
-    none is noted.
+    Until there is something to save, a signal ends the process at once; so does a second one, as
+    the system does it. Outside the main thread, where Python knows no signals, none is noted.
 
     Args:
         signals: which ask to end; by default SIGINT and SIGTERM.
         insist: a second one ends the process at once; else it changes nothing.
+        leave: how to end at once, given the exit status. To raise is polite to a caller, but gets
+            lost where a compiler calls back; a process that is nobody else's takes ``os._exit``.
     """
 
-    def __init__(self, signals: Sequence[int] = SIGNALS, insist: bool = True) -> None:
+    def __init__(
+        self,
+        signals: Sequence[int] = SIGNALS,
+        insist: bool = True,
+        leave: Callable[[int], NoReturn] = sys.exit,
+    ) -> None:
         self.signals = signals
         self.insist = insist
+        self.leave = leave
         self.signal: int | None = None
         self.to_save = False
         self._asked = False
@@ -68,7 +76,7 @@ class Interrupt:
             for each in self.signals:
                 signal.signal(each, signal.SIG_DFL)
         if first and not self.to_save:
-            raise SystemExit(self.status)
+            self.leave(self.status)
 
     def _save(self, number: int, frame: FrameType | None) -> None:
         self._asked = True

@@ -30,7 +30,7 @@ _CACHE = cache_folder()
 
 def compiled_before() -> bool:
     """Whether kernels of this version were ever compiled on this machine."""
-    return _CACHE.exists()
+    return any(_CACHE.rglob("*.nbc"))  # the folder is there as soon as kernels are defined
 
 
 def kernel(function: Callable[..., Any]) -> Any:

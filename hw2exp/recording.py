@@ -192,8 +192,7 @@ class Recording:
             self.events[replica].end(success=result.status in ("finished", "solved"))
         self.events[replica].close()
         config = self.fleet.configs[row]
-        # Who interrupts a fleet waits for all of its curves, and will get them when it goes on.
-        if config.plot and (result.status != "interrupted" or len(self.folders) == 1):
+        if config.plot and result.status != "interrupted":  # who interrupts is not kept waiting
             title = f"{config.describe()}\n{result.status} after {result.step} steps"
             initial = float(self.initial_loss[replica])
             draw_curve(table, spikes, title, folder, initial, result.diverged_at)

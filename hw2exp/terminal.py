@@ -46,9 +46,6 @@ class LiveLine:
         self._shown = time.monotonic()
         self._began: float | None = None
         self._first_step = 0
-        if self.console.is_terminal:
-            self._live = Live(console=self.console, auto_refresh=False, transient=True)
-            self._live.__enter__()
         return self
 
     def __exit__(
@@ -67,6 +64,9 @@ class LiveLine:
         now = time.monotonic()
         if self._began is None:  # the first step may have waited for the compiler
             self._began, self._first_step = now, step
+            if self.console.is_terminal:  # not before: who leaves while it compiles has a cursor
+                self._live = Live(console=self.console, auto_refresh=False, transient=True)
+                self._live.__enter__()
         if now - self._shown < self.interval and step < self.steps:
             return
         self._shown = now

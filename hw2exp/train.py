@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from hw2exp.config.help import help_text
 
         return _print(help_text())
-    with Interrupt() as interrupt:
+    with Interrupt(leave=os._exit) as interrupt:
         from hw2exp.config.problems import ConfigError
 
         try:

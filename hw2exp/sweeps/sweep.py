@@ -153,7 +153,7 @@ def train_fleet(
         progress: the file that says how far it is.
     """
     # SIGINT is for the one who started the sweep; SIGTERM may come from there and to all at once.
-    with Interrupt([signal.SIGTERM], insist=False) as interrupt:
+    with Interrupt([signal.SIGTERM], insist=False, leave=os._exit) as interrupt:
         return run_fleet(
             configs,
             folders,

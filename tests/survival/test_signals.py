@@ -1,0 +1,184 @@
+"""Signals: the step is finished and everything saved, soon; with nothing to save, at once."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import hw2exp
+from hw2exp.interrupt import SAVE
+
+ROOT = Path(hw2exp.__file__).parent.parent
+SECONDS = 2.0
+"""How long ending may take."""
+
+SMALL = ["task=easy", "steps=6000", "eval_every=500", "eval_batches=2", "plot=false", "log_every=7",
+         "checkpoint_every=100000"]  # fmt: skip
+JOBS = ["-m", *SMALL, "model=gated_rnn", "seed=range(0,8)", "workers=2"]
+
+
+def start(folder, *words, path=ROOT):
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(path)}
+    return subprocess.Popen(
+        [sys.executable, "-um", "hw2exp.train", *words],
+        cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        start_new_session=True,
+    )  # fmt: skip
+
+
+def wait_for(process, text):
+    for line in process.stdout:
+        if text in line:
+            return
+    raise AssertionError(process.stderr.read())
+
+
+def end(process, *numbers, group=False):
+    """Send signals; returns the exit status, the seconds since the first, and the errors."""
+    began = time.monotonic()
+    for number in numbers:
+        (os.killpg if group else os.kill)(process.pid, number)
+        time.sleep(0.2 * (len(numbers) > 1))
+    _, error = process.communicate(timeout=60)
+    return process.returncode, time.monotonic() - began, error
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run and a sweep that nobody interrupts."""
+    folder = tmp_path_factory.mktemp("whole")
+    for words in ([*SMALL, "hydra.run.dir=run"], [*JOBS, "hydra.sweep.dir=sweep"]):
+        process = start(folder, *words)
+        _, error = process.communicate(timeout=120)
+        assert process.returncode == 0, error
+    return folder
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_that_is_ended_saves_and_goes_on(tmp_path, whole, same, number, status):
+    process = start(tmp_path, *SMALL, "hydra.run.dir=run")
+    wait_for(process, "starts at loss")
+    time.sleep(1)
+    code, seconds, error = end(process, number)
+    assert (code, error) == (status, "")
+    assert seconds < SECONDS
+    (saved,) = (tmp_path / "run/checkpoints").glob("step_*")
+    assert 0 < int(saved.name[5:]) < 5999
+    process = start(tmp_path, *SMALL, "resume=run")
+    out, error = process.communicate(timeout=60)
+    assert process.returncode == 0, error
+    assert f"goes on after step {int(saved.name[5:])}" in out
+    same(whole / "run", [tmp_path / "run"])
+
+
+@pytest.mark.skipif(SAVE is None, reason="there is no such signal")
+def test_a_clusters_warning_saves_and_the_run_goes_on(tmp_path, whole, same):
+    process = start(tmp_path, *SMALL, "hydra.run.dir=run")
+    wait_for(process, "starts at loss")
+    time.sleep(0.5)
+    os.kill(process.pid, SAVE)
+    while not (saved := list(tmp_path.glob("run/checkpoints/step_*"))):
+        assert process.poll() is None
+        time.sleep(0.01)
+    assert int(saved[0].name[5:]) < 5999
+    _, error = process.communicate(timeout=60)
+    assert (process.returncode, error) == (0, "")
+    same(whole / "run", [tmp_path / "run"])
+
+
+SLOW_STEPS = """
+import sys, time
+from hw2exp import training
+from hw2exp.train import main
+made = training.train_step
+def slow(fleet, step):
+    if step > 3:
+        print("slow", flush=True)
+        time.sleep(60)
+    return made(fleet, step)
+training.train_step = slow
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_at_once(tmp_path, number):
+    process = subprocess.Popen(
+        [sys.executable, "-uc", SLOW_STEPS, *SMALL, "hydra.run.dir=run"],
+        cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    wait_for(process, "slow")
+    os.kill(process.pid, number)
+    time.sleep(0.5)
+    assert process.poll() is None  # it waits for its step
+    code, seconds, _ = end(process, number)
+    assert code == -number
+    assert seconds < 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sweep", [False, True])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_leaves_while_it_compiles_does_not_wait(tmp_path, number, sweep):
+    for name in ("hw2exp", "hydra_plugins"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    words = ["-m", "seed=0,1", "workers=2", "hydra.sweep.dir=run"] if sweep else []
+    process = start(tmp_path, *SMALL, *words or ["hydra.run.dir=run"], path=tmp_path)
+    wait_for(process, "compiling")
+    time.sleep(3)
+    code, seconds, error = end(process, number, group=sweep)
+    assert (code, error) == (128 + number, "")
+    assert seconds < SECONDS
+    assert not list((tmp_path / "run").rglob("result.json"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("group", [False, True], ids=["one", "all"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_sweep_that_is_ended_saves_and_goes_on(tmp_path, whole, same, number, group):
+    """Also where a terminal or a cluster sends the signal to all of its processes."""
+    process = start(tmp_path, *JOBS, "hydra.sweep.dir=sweep")
+    while len(list(tmp_path.glob("sweep/*/events*"))) < 8:
+        assert process.poll() is None
+        time.sleep(0.02)
+    time.sleep(0.7)
+    code, seconds, error = end(process, number, group=group)
+    assert (code, error) == (128 + number, "")
+    assert seconds < SECONDS
+    assert len(list(tmp_path.glob("sweep/*/checkpoints/step_*"))) == 8
+    process = start(tmp_path, *JOBS, "resume=sweep")
+    out, error = process.communicate(timeout=60)
+    assert (process.returncode, error) == (0, "")
+    assert "8 jobs of 8 go on from a checkpoint" in out
+    same(whole / "sweep/3", [tmp_path / "sweep/3"])
+    for job in range(8):
+        mine, theirs = (
+            (folder / f"sweep/{job}/parameters.safetensors").read_bytes()
+            for folder in (whole, tmp_path)
+        )
+        assert mine == theirs
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(SAVE is None, reason="there is no such signal")
+@pytest.mark.parametrize("group", [False, True], ids=["one", "all"])
+def test_a_warning_to_a_sweep_saves_all_jobs(tmp_path, whole, same, group):
+    process = start(tmp_path, *JOBS, "hydra.sweep.dir=sweep")
+    while len(list(tmp_path.glob("sweep/*/events*"))) < 8:
+        assert process.poll() is None
+        time.sleep(0.02)
+    time.sleep(0.5)
+    (os.killpg if group else os.kill)(process.pid, SAVE)
+    while len(saved := list(tmp_path.glob("sweep/*/checkpoints/step_*"))) < 8:
+        assert process.poll() is None
+        time.sleep(0.01)
+    assert all(int(path.name[5:]) < 5999 for path in saved)
+    _, error = process.communicate(timeout=60)
+    assert (process.returncode, error) == (0, "")
+    for job in range(8):
+        same(whole / f"sweep/{job}", [tmp_path / f"sweep/{job}"])

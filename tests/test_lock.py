@@ -1,0 +1,137 @@
+"""Two at once: one works, the others say who holds the folder."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from hw2exp.lock import LOCK, FolderHeldError, hold
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from hw2exp.lock import hold
+with hold(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(float(sys.argv[2]))
+"""
+RUN = ["task=easy", "steps=2000000", "plot=false", "eval_every=1000000"]
+
+
+def holder(folder, seconds=60):
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, folder, str(seconds)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def command(folder, *words):
+    return subprocess.Popen(
+        [sys.executable, "-um", "hw2exp.train", *words],
+        cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def test_a_folder_is_held_by_one(tmp_path):
+    process = holder(tmp_path)
+    with pytest.raises(FolderHeldError, match=rf"process {process.pid} on .* works there"):
+        hold(tmp_path).__enter__()
+    process.kill()
+    process.communicate()
+    assert (tmp_path / LOCK).exists()  # what a kill leaves is no obstacle
+    with hold(tmp_path), hold(tmp_path):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_who_is_patient_gets_it(tmp_path):
+    process = holder(tmp_path, 0.5)
+    with hold(tmp_path, patience=30):
+        process.communicate()
+        assert process.returncode == 0
+
+
+def test_a_lock_of_others_is_told_in_a_line(tmp_path):
+    process = holder(tmp_path)
+    for content in (b"x\ny", b"\x1b[31m", b"\xff" * 300, b""):
+        (tmp_path / LOCK).write_bytes(content)
+        with pytest.raises(FolderHeldError) as error:
+            hold(tmp_path).__enter__()
+        assert str(error.value).isprintable()
+    process.kill()
+    process.communicate()
+
+
+def test_a_lock_is_no_way_out(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / LOCK).symlink_to(tmp_path / "canary")
+    with pytest.raises(OSError, match=LOCK):
+        hold(tmp_path / "run").__enter__()
+    assert not (tmp_path / "canary").exists()
+
+
+STRUGGLE = """
+import os, random, sys, time
+from pathlib import Path
+from hw2exp.lock import hold
+folder = Path(sys.argv[1])
+for _ in range(60):
+    with hold(folder, patience=60):
+        os.close(os.open(folder / "alone", os.O_CREAT | os.O_EXCL))
+        time.sleep(random.random() / 2000)
+        os.unlink(folder / "alone")
+"""
+
+
+def test_nobody_is_ever_there_with_another(tmp_path):
+    processes = [
+        subprocess.Popen([sys.executable, "-c", STRUGGLE, tmp_path], stderr=subprocess.PIPE)
+        for _ in range(6)
+    ]
+    errors = [process.communicate()[1] for process in processes]
+    assert [process.returncode for process in processes] == [0] * 6, errors
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["run", "sweep", "resume"])
+def test_of_eight_commands_one_works(tmp_path, kind):
+    where = {
+        "run": ["hydra.run.dir=here"],
+        "sweep": ["-m", "seed=0,1", "workers=1", "hydra.sweep.dir=here"],
+        "resume": ["resume=here"],
+    }[kind]
+    if kind == "resume":
+        first = command(tmp_path, *RUN, "hydra.run.dir=here")
+        while not list(tmp_path.glob("here/events*")):
+            time.sleep(0.02)
+        first.kill()
+        first.communicate()
+    processes = [command(tmp_path, *RUN, *where) for _ in range(8)]
+    deadline = time.monotonic() + 100
+    while sum(process.poll() is None for process in processes) > 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    (worker,) = (process for process in processes if process.poll() is None)
+    for process in processes:
+        if process is not worker:
+            out, error = process.communicate()
+            assert (process.returncode, out) == (2, "")
+            assert error.startswith(f"hw2exp: {tmp_path / 'here'}: process {worker.pid} on ")
+            assert error.count("\n") == 1
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.communicate()
+    heir = command(tmp_path, *RUN, *(["-m", "seed=0,1", "workers=1"] if kind == "sweep" else []),
+                   "resume=here")  # fmt: skip
+    while not list(tmp_path.rglob("events*")):
+        assert heir.poll() is None, heir.communicate()
+        time.sleep(0.02)
+    time.sleep(1)
+    assert heir.poll() is None, heir.communicate()
+    heir.send_signal(signal.SIGTERM)
+    heir.communicate()
+    assert heir.returncode == 143
