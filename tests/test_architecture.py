@@ -29,6 +29,7 @@ HYDRA_MAY_BE_KNOWN_TO = {
     "config.jobs",
     "config.overrides",
     "config.recorded",
+    "config.trusted",
     "execution",
     "sweeps.hydra_records",
     "sweeps.launcher",

@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from hydra._internal.utils import get_args_parser
 
+from hw2exp.config.folder import check_path
 from hw2exp.config.problems import ConfigError
 
 MULTIRUN = ("-m", "--multirun")
@@ -52,8 +53,11 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
         for name, why in UNSUPPORTED.items()
         if (value := getattr(arguments, name, None)) is not None
     ]
-    if arguments.config_dir is not None and not Path(arguments.config_dir).is_dir():
-        problems.append(f"--config-dir={arguments.config_dir}: must be a folder that exists")
+    if arguments.config_dir is not None:
+        what = f"--config-dir={arguments.config_dir}"
+        check_path(Path(arguments.config_dir), what)
+        if not Path(arguments.config_dir).is_dir():
+            problems.append(f"{what}: must be a folder that exists")
     if arguments.multirun and arguments.cfg:
         problems.append(f"--cfg={arguments.cfg}: shows a single run; leave out --multirun")
     if problems:

@@ -1,5 +1,6 @@
 """From a command line to checked configs, before any folder exists."""
 
+import argparse
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,14 +15,16 @@ from hydra.core.override_parser.types import Override
 
 from hw2exp.config.arguments import inspects, parse_arguments
 from hw2exp.config.choices import ADDED_CHOICES
-from hw2exp.config.composed_job import ComposedJob
+from hw2exp.config.composed_job import ComposedJob, Plain
 from hw2exp.config.composition import Composition
+from hw2exp.config.confinement import check_inside, root_of
 from hw2exp.config.folder import check_folder
 from hw2exp.config.jobs import fixed_job, sweep_jobs, validated
 from hw2exp.config.overrides import one_error, parse_lines
 from hw2exp.config.problems import ConfigError
 from hw2exp.config.resume import check_resumed
 from hw2exp.config.schema import TrainConfig
+from hw2exp.config.trusted import trusted_resolvers, unnamed, untrusted_folder, untrusted_node
 
 CONFIG_MODULE = "hw2exp.configs"
 CONFIG_NAME = "train"
@@ -85,6 +88,7 @@ def read(argv: Sequence[str]) -> Command:
     """
     arguments = parse_arguments(argv)
     multirun = bool(arguments.multirun)
+    shipped = _shipped(arguments) if arguments.config_dir is not None else None
     with _hydra(arguments.config_dir) as composition:
         overrides, problems = parse_lines(arguments.overrides, composition)
         wrong = _wrong_sweeps(overrides, multirun)
@@ -93,15 +97,17 @@ def read(argv: Sequence[str]) -> Command:
         try:
             fixed = fixed_job(overrides, composition, multirun)
             composed = sweep_jobs(overrides, fixed, composition) if multirun else [fixed]
+            _check_trust([fixed, *composed], shipped)
             configs = validated(composed)
         except ConfigError as error:
             problems += error.problems
         if problems:
             raise ConfigError(problems)
         key = _folder_key(multirun)
-        folder = Path(one_error(fixed.select, key))
         explicit = any(override.key_or_group == key for override in overrides)
         resumed = configs[0].resume
+        folder = _folder(fixed, key)
+        _check_jobs_folders(composed, folder if resumed is None else Path(resumed))
         if resumed is not None:
             check_resumed(Path(resumed), composed, configs, folder if explicit else None)
     jobs = [Job(job.overrides, config) for job, config in zip(composed, configs, strict=True)]
@@ -110,6 +116,42 @@ def read(argv: Sequence[str]) -> Command:
         return Command(jobs, multirun, looks, Path(resumed), False, True, composed[0])
     check_folder(folder, key, explicit)
     return Command(jobs, multirun, looks, folder, explicit, False, composed[0])
+
+
+def _shipped(arguments: argparse.Namespace) -> Plain:
+    """Hydra's node as it would be without the files of ``--config-dir``."""
+    if problems := untrusted_folder(Path(arguments.config_dir)):
+        raise ConfigError(problems)
+    with _hydra(None) as composition:
+        overrides, _ = parse_lines(arguments.overrides, composition)
+        lines = [str(o.input_line) for o in overrides if o.is_hydra_override()]
+        return one_error(composition.job, lines).base.hydra
+
+
+def _check_trust(jobs: Sequence[ComposedJob], shipped: Plain | None) -> None:
+    problems: dict[str, None] = {}
+    for base in {id(job.base): job.base for job in jobs}.values():
+        problems |= dict.fromkeys(unnamed(base.hydra))
+        if shipped is not None:
+            problems |= dict.fromkeys(untrusted_node(base.hydra, shipped))
+    if problems:
+        raise ConfigError(problems)
+
+
+def _folder(job: ComposedJob, key: str) -> Path:
+    """Where results go: as a person wrote it, or below that if values were put in."""
+    written = str(job.base.hydra[key.split(".")[1]]["dir"])
+    folder = Path(one_error(job.select, key))
+    if "${" in written:
+        check_inside(root_of(written), folder, f"{key}={folder}")
+    return folder
+
+
+def _check_jobs_folders(jobs: Sequence[ComposedJob], folder: Path) -> None:
+    for job in jobs:
+        if job.number is not None:
+            name = one_error(job.select, "hydra.sweep.subdir")
+            check_inside(folder, folder / name, f"hydra.sweep.subdir={name}")
 
 
 @contextmanager
@@ -123,10 +165,11 @@ def _hydra(config_dir: str | None) -> Iterator[Composition]:
             folder = f"file://{Path(config_dir).absolute()}"
             path.prepend("command-line", folder, anchor=SearchPathQuery(provider="schema"))
             loader.repository.initialize_sources(path)
-        yield Composition(
-            loader,
-            lambda lines: compose(CONFIG_NAME, overrides=list(lines), return_hydra_config=True),
-        )
+        with trusted_resolvers():
+            yield Composition(
+                loader,
+                lambda lines: compose(CONFIG_NAME, overrides=list(lines), return_hydra_config=True),
+            )
 
 
 def store_added_choices() -> None:

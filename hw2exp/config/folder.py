@@ -1,6 +1,7 @@
 """Where results go: a folder that can be made, that holds none yet, and that nobody else takes."""
 
 import errno
+import os
 from collections.abc import Iterator
 from itertools import chain, count
 from pathlib import Path
@@ -9,8 +10,29 @@ from hw2exp import disk
 from hw2exp.config.problems import ConfigError
 
 RESULT = "result.json"
+LONGEST_NAME = 255
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 """What the system says where the disk is the problem, and not the folder that was asked for."""
+
+
+def check_path(path: Path, what: str) -> None:
+    """Refuse what can't be the path of a folder.
+
+    Args:
+        path: the path.
+        what: the key and the value that say so.
+
+    Raises:
+        ConfigError: it can't be.
+    """
+    if any(ord(letter) < 32 or letter == "\x7f" for letter in str(path)):
+        raise ConfigError([f"{what}: has control characters; must be a folder's name"])
+    if any(len(os.fsencode(name)) > LONGEST_NAME for name in path.parts):
+        raise ConfigError([f"{what}: has a name of more than {LONGEST_NAME} bytes"])
+    try:
+        path.exists()
+    except OSError as error:  # too long, or below what nobody may enter
+        raise ConfigError([f"{what}: {error.strerror}"]) from error
 
 
 def check_folder(folder: Path, key: str, explicit: bool) -> None:
@@ -25,6 +47,7 @@ def check_folder(folder: Path, key: str, explicit: bool) -> None:
         ConfigError: with what is wrong.
     """
     what = f"{key}={folder}"
+    check_path(folder, what)
     parent = next(path for path in chain([folder], folder.absolute().parents) if path.exists())
     if not parent.is_dir():
         raise ConfigError([f"{what}: {parent} is a file; must be a folder"])

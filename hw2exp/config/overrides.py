@@ -2,10 +2,18 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import inf, prod
 from typing import Any, TypeVar
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.override_parser.types import IntervalSweep, Override, Quote, QuotedString
+from hydra.core.override_parser.types import (
+    ChoiceSweep,
+    IntervalSweep,
+    Override,
+    Quote,
+    QuotedString,
+    RangeSweep,
+)
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
@@ -13,11 +21,15 @@ from hw2exp.config.choices import CHOICES
 from hw2exp.config.composed_job import parse
 from hw2exp.config.composition import Composition
 from hw2exp.config.problems import ConfigError, show, unknown_choice
+from hw2exp.config.trusted import RESOLVERS, untrusted
 
 T = TypeVar("T")
 
-REFUSALS = (HydraException, OmegaConfBaseException, ValueError, AssertionError, AttributeError)
+REFUSALS = (HydraException, OmegaConfBaseException, ValueError, AssertionError, AttributeError,
+            ArithmeticError, RecursionError)  # fmt: skip
 """What Hydra and OmegaConf raise on bad input."""
+
+MOST_JOBS, LONGEST_KEY = 100_000, 200
 
 
 def parse_lines(lines: Sequence[str], composition: Composition) -> tuple[list[Override], list[str]]:
@@ -35,8 +47,11 @@ def parse_lines(lines: Sequence[str], composition: Composition) -> tuple[list[Ov
     for line in lines:
         try:
             override = replace(parse(line), config_loader=composition.loader)
-        except HydraException as error:
+        except REFUSALS as error:
             problems.append(f"{line}: not an override; {one_line(error)}")
+            continue
+        if refused := untrusted(override) or _wrong_form(override):
+            problems += refused
             continue
         wrong = _wrong_choices(override, composition)
         if wrong:
@@ -45,6 +60,31 @@ def parse_lines(lines: Sequence[str], composition: Composition) -> tuple[list[Ov
         overrides.append(override)
     kept = [o for o in overrides if o.key_or_group.lstrip("/").split(".")[0] not in unknown]
     return kept, problems
+
+
+def _wrong_form(override: Override) -> list[str]:
+    line = str(override.input_line)
+    if not 0 < len(override.key_or_group) <= LONGEST_KEY:
+        return [f"{line}: no such key"]
+    if override.package:
+        return [f"{line}: a choice stays at its place; leave out @{override.package}"]
+    if (number := _count(override)) > MOST_JOBS:
+        return [f"{line}: stands for {number:.3g} values; at most {MOST_JOBS}"]
+    return []
+
+
+def _count(override: Override) -> float:
+    """How many values it stands for, without listing them: a few letters can ask for billions."""
+    space = override.value()
+    if isinstance(space, ChoiceSweep):
+        return len(space.list)
+    if not isinstance(space, RangeSweep) or space.start is None or space.stop is None:
+        return 1
+    try:
+        number = (space.stop - space.start) / space.step
+    except ArithmeticError:
+        return inf
+    return number if number == number else inf
 
 
 def _wrong_choices(override: Override, composition: Composition) -> list[str]:
@@ -83,6 +123,10 @@ def combinations(overrides: Sequence[Override]) -> list[list[str]]:
         raise ConfigError(
             f"{line}: lists no values; needs hydra/sweeper=optuna" for line in endless
         )
+    sweeps = {str(o.input_line): max(_count(o), 0) for o in overrides if o.is_sweep_override()}
+    if prod(sweeps.values()) > MOST_JOBS:
+        many = f"{prod(sweeps.values()):.3g} jobs; at most {MOST_JOBS}"
+        raise ConfigError([f"{' '.join(sweeps)}: stand for {many}"])
     (jobs,) = one_error(BasicSweeper.split_arguments, list(overrides), max_batch_size=None)
     if not jobs:
         empty = [o.input_line for o in overrides if o.is_sweep_override()]
@@ -135,4 +179,9 @@ def one_line(error: Exception) -> str:
     Args:
         error: the error.
     """
-    return " ".join(str(error).split())
+    text = str(error)
+    if isinstance(error, OmegaConfBaseException) and error.full_key:
+        text = f"{error.full_key}: {text}".partition("\n    full_key")[0]
+    if "Unsupported interpolation type" in text:
+        text += f"; allowed: {', '.join(RESOLVERS)}"
+    return " ".join(text.split())

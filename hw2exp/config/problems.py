@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
+LONGEST_WORD = 200
+
 
 class ConfigError(Exception):
     """An input that can't be run, with all of its problems.
@@ -13,8 +15,16 @@ class ConfigError(Exception):
     """
 
     def __init__(self, problems: Iterable[str]) -> None:
-        self.problems = list(problems)
+        self.problems = [_printable(problem) for problem in problems]
         super().__init__("; ".join(self.problems))
+
+
+def _printable(problem: str) -> str:
+    """A problem on one line that leaves the terminal as it is; endless words are shortened."""
+    words = "".join(c if c.isprintable() or c.isspace() else ascii(c)[1:-1] for c in problem)
+    return " ".join(
+        word if len(word) <= LONGEST_WORD else f"{word[:60]}…{word[-20:]}" for word in words.split()
+    )
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:

@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from omegaconf import OmegaConf
 
 from hw2exp.config.overrides import one_error
 from hw2exp.config.problems import ConfigError
 from hw2exp.config.schema import TrainConfig
+from hw2exp.config.trusted import trusted_resolvers
 from hw2exp.config.validation import validate
+from hw2exp.config.yaml_file import load_yaml
 
 ADDED: dict[str, Any] = {
     "checkpoint_every": 0,
@@ -19,8 +20,6 @@ ADDED: dict[str, Any] = {
     "init": {"bias": "torch", "forget_bias": 0.0},
 }
 """What older configs lack: keys that came later, with what was done before they came."""
-
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read_values(path: Path) -> dict[str, Any]:
@@ -32,13 +31,11 @@ def read_values(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: it can't be read, or is no config.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        values = yaml.load(text, LOADER)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ConfigError([f"{path} can't be read"]) from error
-    if "${" in text:
-        values = one_error(lambda: OmegaConf.to_container(OmegaConf.create(values), resolve=True))
+    values = load_yaml(path)
+    if "${" in str(values):
+        with trusted_resolvers():
+            config = one_error(OmegaConf.create, values)
+            values = one_error(OmegaConf.to_container, config, resolve=True)
     if not isinstance(values, dict):
         raise ConfigError([f"{path} is not a config"])
     return completed(values)

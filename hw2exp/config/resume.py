@@ -6,7 +6,7 @@ from typing import Any
 
 from hw2exp.config.choices import OPERATIONAL
 from hw2exp.config.composed_job import ComposedJob
-from hw2exp.config.folder import RESULT
+from hw2exp.config.folder import RESULT, check_path
 from hw2exp.config.jobs import ENUMERATING
 from hw2exp.config.overrides import one_error
 from hw2exp.config.problems import ConfigError, show
@@ -46,6 +46,7 @@ def check_resumed(
     if explicit is not None and explicit.absolute() != folder.absolute():
         key = f"hydra.{'run' if single else 'sweep'}.dir"
         raise ConfigError([f"{key}={explicit}: must be left out, or agree with {what}"])
+    check_path(folder, what)
     if not folder.is_dir():
         raise ConfigError([f"{what}: must be a folder that exists"])
     if single and (folder / SWEEP).exists():

@@ -29,6 +29,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from hw2exp import disk
 from hw2exp.config.composed_job import ComposedJob, Plain, current
 from hw2exp.config.composition import Composition
+from hw2exp.config.confinement import check_inside
 from hw2exp.sweeps.hydra_records import write_records
 
 
@@ -130,6 +131,8 @@ class Batches:
 
 def _prepare(job: ComposedJob) -> FleetJob:
     """Make a job's folder, and record what it is."""
+    root = Path(job.select("hydra.sweep.dir"))  # of what a sweeper made up nobody has looked yet
+    check_inside(root, job.folder, f"hydra.sweep.subdir={job.select('hydra.sweep.subdir')}")
     folder = Path(os.path.abspath(job.folder))
     disk.make_folder(folder)
     write_records(job, folder)

@@ -1,0 +1,179 @@
+"""What of Hydra's own node may be set, and from where: nothing that names code.
+
+Hydra instantiates what its node describes: launchers, sweepers, callbacks, loggers; it imports what
+its search path names. So of that node only the keys and choices that stand here may differ from
+what is shipped, whoever sets them.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.types import Override
+from omegaconf.basecontainer import BaseContainer
+
+from hw2exp.config.problems import ConfigError, nearest, show
+from hw2exp.config.yaml_file import load_yaml
+
+CHOICES = {
+    "hydra/launcher": {"fleet", "basic", "joblib"},
+    "hydra/sweeper": {"fleet", "basic", "optuna"},
+    "hydra/sweeper/sampler": {"tpe", "random", "cmaes", "grid", "motpe", "nsgaii", "qmc"},
+    "hydra/job_logging": {"none", "disabled", "default", "stdout"},
+    "hydra/hydra_logging": {"none", "disabled", "default"},
+}
+
+KEYS = (
+    "hydra.run.dir",
+    "hydra.sweep.dir",
+    "hydra.sweep.subdir",
+    "hydra.output_subdir",
+    "hydra.job.name",
+    "hydra.job.chdir",
+    "hydra.job.config.override_dirname",
+    "hydra.verbose",
+    "hydra.sweeper.params",
+    "hydra.sweeper.max_batch_size",
+    "hydra.sweeper.n_trials",
+    "hydra.sweeper.n_jobs",
+    "hydra.sweeper.direction",
+    "hydra.sweeper.study_name",
+    "hydra.sweeper.sampler.seed",
+    "hydra.sweeper.sampler.n_startup_trials",
+    "hydra.launcher.n_jobs",
+    "hydra.launcher.verbose",
+    "hydra.launcher.batch_size",
+    "hydra.launcher.prefer",
+)
+"""Keys of Hydra's node that may be set, and all that is below them."""
+
+BY_HYDRA = ("hydra.overrides", "hydra.runtime", "hydra.mode", "hydra.job.num", "hydra.job.id",
+            "hydra.job.config_name", "hydra.job.override_dirname", "hydra.searchpath")  # fmt: skip
+"""What Hydra itself says of a command."""
+
+RESOLVERS = ("hydra", "now", "oc.create", "oc.decode", "oc.deprecated", "oc.dict.keys",
+             "oc.dict.values", "oc.env", "oc.select", "python_version")  # fmt: skip
+"""What ``${name:...}`` may call: what Hydra and OmegaConf bring; none of them evaluates."""
+
+NAME = re.compile(r"\.?[\w-][\w.-]*")
+SHADOWING = ("train.yaml", "hydra")
+"""What a folder of configs may not hold: it would stand before what is shipped."""
+
+
+def untrusted(override: Override) -> list[str]:
+    """Say what is wrong with an override that sets something of Hydra's.
+
+    Args:
+        override: any override.
+    """
+    key, line = override.key_or_group.lstrip("/"), str(override.input_line)
+    package = override.package or ""
+    if package.split(".")[0] == "hydra":
+        return [f"{line}: nothing can be put into Hydra's own node"]
+    if key.split(".")[0].split("/")[0] != "hydra" or key == "hydra.mode":
+        return []
+    if key in CHOICES:
+        return _wrong_choices(key, override)
+    if not _is_listed(key):
+        return [f"{line}: of Hydra's own keys this one can't be set; {nearest(key, KEYS)}"]
+    if not override.is_sweep_override() and _names_code(override.value()):
+        return [f"{line}: has a _target_; code is chosen by its name only"]
+    return []
+
+
+def _wrong_choices(group: str, override: Override) -> list[str]:
+    values = [] if override.is_sweep_override() or override.is_delete() else [override.value()]
+    allowed = CHOICES[group]
+    return [
+        f"{group}={show(value)}: no such choice; {nearest(str(value), allowed)}"
+        for value in values
+        if str(value) not in allowed
+    ]
+
+
+def untrusted_folder(folder: Path) -> list[str]:
+    """Say what a folder of configs may not hold.
+
+    Args:
+        folder: what ``--config-dir`` names.
+    """
+    problems = [
+        f"--config-dir={folder}: holds {name}, which would replace what is shipped; must hold "
+        "choices of groups only"
+        for name in SHADOWING
+        if (folder / name).exists()
+    ]
+    for path in sorted(folder.rglob("*.yaml")):
+        try:
+            load_yaml(path)
+        except ConfigError as error:
+            problems += [f"--config-dir={folder}: {text}" for text in error.problems]
+    return problems
+
+
+def untrusted_node(node: Mapping[str, Any], shipped: Mapping[str, Any]) -> list[str]:
+    """Say where Hydra's node, as composed with files of others, differs from what is shipped.
+
+    Args:
+        node: Hydra's node, plain values.
+        shipped: the same, composed without those files.
+    """
+    mine, theirs = dict(_leaves(node, "hydra")), dict(_leaves(shipped, "hydra"))
+    changed = [key for key in mine | theirs if mine.get(key) != theirs.get(key)]
+    return [
+        f"{key}={show(mine.get(key))}: of Hydra's own keys this one can't be set; "
+        f"{nearest(key, KEYS)}"
+        for key in changed
+        if not (_is_listed(key) or _below(key, BY_HYDRA)) or key.endswith("._target_")
+    ]
+
+
+def unnamed(node: Mapping[str, Any]) -> list[str]:
+    """Say which names in Hydra's node, which become files and folders, are none.
+
+    Args:
+        node: Hydra's node, plain values.
+    """
+    names = {"hydra.job.name": node["job"]["name"], "hydra.output_subdir": node["output_subdir"]}
+    return [
+        f"{key}={show(value)}: must be a name of letters, digits, '.', '_' and '-'"
+        for key, value in names.items()
+        if not (value is None and "subdir" in key) and not NAME.fullmatch(str(value))
+    ]
+
+
+@contextmanager
+def trusted_resolvers() -> Iterator[None]:
+    """Let ``${name:...}`` call nothing else, whatever plug-ins or the caller have registered."""
+    registered = BaseContainer._resolvers
+    BaseContainer._resolvers = {
+        name: call for name, call in registered.items() if name in RESOLVERS
+    }
+    try:
+        yield
+    finally:
+        BaseContainer._resolvers = registered
+
+
+def _names_code(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return "_target_" in map(str, value) or any(map(_names_code, value.values()))
+    return isinstance(value, list | tuple) and any(map(_names_code, value))
+
+
+def _is_listed(key: str) -> bool:
+    return _below(key, KEYS) and "_target_" not in key.split(".")
+
+
+def _below(key: str, above: Sequence[str]) -> bool:
+    return any(key == other or key.startswith(f"{other}.") for other in above)
+
+
+def _leaves(value: Any, key: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        for name, below in value.items():
+            yield from _leaves(below, f"{key}.{name}")
+    else:
+        yield key, value

@@ -1,0 +1,240 @@
+"""Hostile input: nothing that is read runs code, and nothing is written where nobody sent it.
+
+Each payload touches a canary file if it gets its way; each is refused, and leaves nothing behind.
+"""
+
+import os
+import subprocess
+import sys
+from itertools import pairwise
+
+import pytest
+import yaml
+from omegaconf import OmegaConf
+
+from hw2exp.config.problems import ConfigError
+from hw2exp.config.recorded import read_values
+from hw2exp.train import main
+
+PAYLOAD = """
+import os
+from pathlib import Path
+
+def touch(*args, **kwargs):
+    Path(os.environ["CANARY"]).touch()
+
+touch()
+"""
+CALL = "{_target_:payload.touch}"
+TAG = "!!python/object/apply:payload.touch []"
+
+TARGETS = [
+    ["model._target_=payload.touch"],
+    ["+model._target_=payload.touch"],
+    ["++model._target_=payload.touch"],
+    ["+_target_=payload.touch"],
+    [f"model={CALL}"],
+    [f"+model={CALL}"],
+    [f"optimizer={CALL}"],
+    ["++optimizer.lr._target_=payload.touch"],
+    [f"++init.scale={CALL}"],
+    [f"seed={CALL}"],
+    [f"+seed=[{CALL}]"],
+    ["model=payload.touch"],
+    ["model.name=payload.touch"],
+    ["-m", "model=lstm,payload.touch"],
+    ["-m", f"seed={CALL},1"],
+]
+"""Objects for Hydra's ``instantiate``, where a model, a number or a name should stand."""
+
+OF_HYDRA = [
+    ["-m", "seed=1", "hydra.launcher._target_=payload.touch"],
+    ["-m", "seed=1", "++hydra.launcher._target_=payload.touch"],
+    ["-m", "seed=1", "hydra.sweeper._target_=payload.touch"],
+    ["-m", "seed=1", "+hydra.sweeper.sampler._target_=payload.touch"],
+    ["-m", "seed=1", f"+hydra.sweeper.params={{seed:{CALL}}}"],
+    ["-m", "seed=1", f"+hydra.launcher={CALL}"],
+    ["-m", "seed=1", "hydra/launcher=payload"],
+    ["-m", "seed=1", "+model@hydra.launcher=lstm"],
+    ["+hydra.callbacks.x._target_=payload.touch"],
+    [f"+hydra.callbacks={{x:{CALL}}}"],
+    ["++hydra={callbacks:{x:{_target_:payload.touch}}}"],
+    ["hydra.job_logging.formatters.simple={'()':payload.touch}"],
+    ["+hydra.job_logging.handlers.x={'()':payload.touch}"],
+    ["+hydra.hydra_logging.handlers.x={class:payload.touch}"],
+    ["hydra.searchpath=[pkg://payload]"],
+    ["+hydra.job.env_set.LD_PRELOAD=/tmp/x.so"],
+    ["hydra.mode=MULTIRUN", "hydra.launcher._target_=payload.touch"],
+    ["--config-path=pkg://payload"],
+    ["--config-name=payload"],
+]
+"""What plain Hydra imports and calls for whoever writes it on a command line."""
+
+RESOLVED = [
+    ["seed=${eval:'__import__(\\'payload\\')'}"],
+    ["seed=${python:payload.touch}"],
+    ["seed=${${oc.env:PAYLOAD}:'__import__(\\'payload\\')'}"],
+    ["++hydra.run.dir=${eval:'__import__(\\'payload\\')'}"],
+    ["-m", "seed=1,2", "hydra.sweep.subdir=${eval:'__import__(\\'payload\\')'}"],
+    ["-m", "seed=1,${eval:'__import__(\\'payload\\')'}"],
+    ["hydra.job.name=${eval:'__import__(\\'payload\\')'}"],
+    ["model=${eval:'__import__(\\'payload\\')'}"],
+]
+"""Calls that another's resolver would make: ``eval`` is registered, as careless programs do."""
+
+OUTSIDE = [
+    ["experiment=../../outside/x"],
+    ["model=../model/lstm"],
+    ["hydra.job.name=../outside"],
+    ["hydra.output_subdir=../outside"],
+    ["hydra.output_subdir=/tmp/outside"],
+    ["-m", "seed=1,2", "hydra.sweep.subdir='../outside/${seed}'"],
+    ["-m", "seed=1,2", "hydra.sweep.subdir='a/../../../outside/${seed}'"],
+    ["-m", "seed=1,2", "hydra.sweep.subdir='/tmp/outside/${seed}'"],
+    ["-m", "seed=1,2", "hydra.sweep.subdir='${oc.env:UP}/${seed}'"],
+    ["-m", "seed=1,2", "hydra.sweep.dir=here", "hydra.sweep.subdir='link/${seed}'"],
+    ["-m", "seed=1,2", "hydra.sweep.subdir='${seed}\0'"],
+    ["-m", "seed=1,2", "hydra.sweep.subdir='${seed}\n'"],
+    [
+        "-m", "seed=1,2", "hydra.sweep.subdir=${hydra.job.override_dirname}",
+        "hydra.job.config.override_dirname.kv_sep=/../../../outside/",
+    ],
+    ["hydra.run.dir='here/${oc.env:UP}/outside'"],
+    ["hydra.run.dir='here/${hydra.job.override_dirname}'", "task=easy",
+     "hydra.job.config.override_dirname.kv_sep=/../../../outside/"],
+]  # fmt: skip
+"""Names that would lead out of the folder that results go to."""
+
+FOLDERS = {
+    "another main config": {"train.yaml": f"seed: {CALL}"},
+    "Hydra's own choices": {"hydra/launcher/fleet.yaml": "_target_: payload.touch"},
+    "an object for a tag": {"model/evil.yaml": f"name: {TAG}"},
+    "a module for a tag": {"model/evil.yaml": "name: !!python/module:payload"},
+    "a model for instantiate": {"model/evil.yaml": "name: lstm\n_target_: payload.touch"},
+    "a launcher by its place": {
+        "model/evil.yaml": "# @package hydra.launcher\n_target_: payload.touch"
+    },
+    "callbacks by their place": {
+        "model/evil.yaml": f"# @package _global_\nhydra: {{callbacks: {{x: {CALL}}}}}"
+    },
+    "logging by its place": {
+        "model/evil.yaml": "# @package hydra.job_logging.handlers.x\n(): payload.touch"
+    },
+    "another search path": {
+        "model/evil.yaml": "# @package _global_\nhydra: {searchpath: [pkg://payload]}"
+    },
+    "the environment": {"model/evil.yaml": "# @package hydra.job.env_set\nLD_PRELOAD: /tmp/x.so"},
+    "a resolver": {"model/evil.yaml": "name: ${eval:\"__import__('payload')\"}"},
+    "a resolver among the defaults": {
+        "model/evil.yaml": "defaults: [\"${eval:\\\"__import__('payload')\\\"}\"]\nname: lstm"
+    },
+    "billions of values": {
+        "model/evil.yaml": "a: &a [x, x, x, x, x, x, x, x, x]\n"
+        + "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in pairwise("abcdefghij"))
+    },
+    "itself": {"model/evil.yaml": "a: &a [*a]"},
+    "endless nesting": {"model/evil.yaml": "a: " + "[" * 50_000},
+    "an endless file": {"model/evil.yaml": "#" * (1 << 21)},
+    "no YAML": {"model/evil.yaml": "a: [1\nb: }"},
+    "no text": {"model/evil.yaml": "\0\1\2"},
+}  # fmt: skip
+"""Folders of configs from somebody else, for ``--config-dir``."""
+
+
+@pytest.fixture
+def canary(tmp_path, monkeypatch):
+    """The canary file; code that touches it can be imported, and a resolver evaluates."""
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "payload.py").write_text(PAYLOAD)
+    for folder in ("work", "work/here", "outside"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "work/here/link").symlink_to(tmp_path / "outside")
+    monkeypatch.setenv("CANARY", str(tmp_path / "canary"))
+    monkeypatch.setenv("UP", "../../..")
+    monkeypatch.setenv("PAYLOAD", "eval")
+    monkeypatch.syspath_prepend(tmp_path / "code")
+    monkeypatch.chdir(tmp_path / "work")
+    OmegaConf.register_new_resolver("eval", eval)
+    yield tmp_path / "canary"
+    OmegaConf.clear_resolver("eval")
+    sys.modules.pop("payload", None)
+
+
+def tree(folder):
+    return sorted(path for path in folder.rglob("*") if "__pycache__" not in path.parts)
+
+
+def check_refused(words, canary, capsys):
+    before = tree(canary.parent)
+    assert main(words) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("hw2exp: ")
+    assert captured.err.count("\n") == 1
+    assert not canary.exists()
+    assert "payload" not in sys.modules
+    assert tree(canary.parent) == before
+
+
+@pytest.mark.parametrize("words", [*TARGETS, *OF_HYDRA, *RESOLVED, *OUTSIDE], ids=" ".join)
+def test_hostile_overrides(words, canary, capsys):
+    check_refused(words, canary, capsys)
+
+
+@pytest.mark.parametrize("files", FOLDERS.values(), ids=FOLDERS.keys())
+def test_hostile_folders_of_configs(files, canary, capsys, tmp_path):
+    for name, text in files.items():
+        (tmp_path / "theirs" / name).parent.mkdir(parents=True)
+        (tmp_path / "theirs" / name).write_text(text)
+    check_refused([f"--config-dir={tmp_path}/theirs", "model=evil"], canary, capsys)
+
+
+@pytest.mark.parametrize("text", [TAG, f"seed: {TAG}", "seed: ${eval:\"__import__('payload')\"}"])
+def test_hostile_records(text, canary, tmp_path):
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(ConfigError):
+        read_values(tmp_path / "config.yaml")
+    assert not canary.exists()
+
+
+def test_the_payloads_are_real(canary, tmp_path):
+    """What is refused above does run where Hydra and YAML are used as they come."""
+    OmegaConf.create({"model": "${eval:\"str(__import__('payload'))\"}"}).model  # noqa: B018
+    assert canary.exists()
+    canary.unlink()
+    sys.modules.pop("payload")
+    yaml.load(TAG, yaml.UnsafeLoader)
+    assert canary.exists()
+    canary.unlink()
+    (tmp_path / "work/app.py").write_text(
+        "import hydra\nfrom hydra.utils import instantiate\n"
+        "@hydra.main(version_base='1.3', config_path='conf', config_name='main')\n"
+        "def app(config):\n    instantiate(config.model)\napp()\n"
+    )
+    (tmp_path / "work/conf/model").mkdir(parents=True)
+    (tmp_path / "work/conf/main.yaml").write_text("defaults: [model: lstm]\nseed: 1\n")
+    (tmp_path / "work/conf/model/lstm.yaml").write_text("name: lstm\n")
+    (tmp_path / "work/conf/model/logging.yaml").write_text(
+        FOLDERS["logging by its place"]["model/evil.yaml"]
+    )
+    real = [
+        ["+model._target_=payload.touch"],
+        ["+hydra.callbacks.x._target_=payload.touch"],
+        ["model=logging"],
+        ["hydra.searchpath=[pkg://payload]"],
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "code")}
+    for words in real:
+        command = [sys.executable, "app.py", *words]
+        subprocess.run(command, env=environment, capture_output=True, check=False)
+        assert canary.exists(), words
+        canary.unlink()
+
+
+def test_a_folder_that_is_typed_is_honored(canary, tmp_path, capsys):
+    """``hydra.run.dir`` is the user's own word, wherever it leads."""
+    options = ["task=easy", "steps=2", "eval_every=2", "plot=false", "model=rnn", "batch_size=8"]
+    for folder in ("../outside/run", f"{tmp_path}/elsewhere", "here/link/other"):
+        assert main([*options, f"hydra.run.dir={folder}", "check_initial_loss=off"]) == 0
+        assert os.path.exists(os.path.join(folder, "result.json"))
+    assert not canary.exists()
