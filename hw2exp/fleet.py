@@ -176,16 +176,17 @@ class Fleet:
         )
         return losses.view(-1, batches, size).mean(2), correct.double().mean(1)
 
-    def advance(self, step: int, loss: Tensor, proposed: FleetState) -> None:
+    def advance(self, step: int, loss: Tensor, norm: Tensor, proposed: FleetState) -> None:
         """Accept a step, except for replicas that it would turn non-finite: these are frozen.
 
         Args:
             step: the step.
             loss: its loss, ``(R,)``.
+            norm: the norm of its gradient, ``(R,)``; clipping by value would make a number of ∞.
             proposed: the state after it.
         """
         before = self.state
-        sound = loss.isfinite() & proposed.finite()
+        sound = loss.isfinite() & norm.isfinite() & proposed.finite()
         after = proposed if bool(sound.all()) else proposed.where(sound, before)
         self.state = replace(
             after,

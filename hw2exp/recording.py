@@ -22,6 +22,8 @@ from hw2exp.training import Measured, Tested
 
 Floats = NDArray[np.float64]
 
+DIVERGED = "Loss, gradient or parameters were not finite at step {}; the run was frozen before it."
+
 SPIKE_BLOCK = 32
 """Steps that are searched for spikes at once: a block costs little more than a step."""
 
@@ -189,6 +191,8 @@ class Recording:
         write_parameters(folder, params)
         if result.status != "interrupted":  # else a TensorBoard that watches could not read on
             self.events[replica].text("spikes", spike_table(spikes))
+            if result.diverged_at:
+                self.events[replica].text("diverged", DIVERGED.format(result.step), result.step)
             self.events[replica].end(success=result.status in ("finished", "solved"))
         self.events[replica].close()
         config = self.fleet.configs[row]

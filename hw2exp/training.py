@@ -123,7 +123,7 @@ def train_step(fleet: Fleet, step: int) -> Measured:
     proposed = replace(
         state, params=params, buffers=buffers, optimizer=optimizer_state, clip=clip_state
     )
-    fleet.advance(step, loss, proposed)
+    fleet.advance(step, loss, norm, proposed)
     clipped_norm = torch.linalg.vector_norm(grads, dim=1)
     update_norm = torch.linalg.vector_norm(params - state.params, dim=1)
     return Measured(loss, accuracy, norm, clipped_norm, update_norm, lr)

@@ -146,9 +146,15 @@ def test_a_fleet_refuses_configs_that_differ_in_shape(compose):
         )
 
 
-def test_threads_change_nothing(compose):
-    configs = [compose(*SHORT, "model=attn_rnn", f"seed={seed}") for seed in range(3)]
-    one, _ = run(configs)
-    torch.set_num_threads(4)
-    four, _ = run(configs)
-    assert torch.equal(one.state.params, four.state.params)
+@pytest.mark.parametrize("overrides", COMBINATIONS, ids=" ".join)
+def test_threads_change_nothing(compose, overrides):
+    """At sizes at which torch does share the work."""
+    large = ("task=easy", "steps=2", "eval_every=2", "eval_batches=1", "batch_size=128",
+             "model.hidden_size=64", "schedule=constant")  # fmt: skip
+    configs = [compose(*overrides, *large, f"seed={seed}") for seed in range(3)]
+    one, rows = run(configs)
+    for threads in (2, 4):
+        torch.set_num_threads(threads)
+        more, more_rows = run(configs)
+        assert torch.equal(one.state.params, more.state.params)
+        assert all(map(np.array_equal, rows, more_rows))

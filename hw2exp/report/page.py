@@ -27,6 +27,9 @@ HEADINGS = (
     "test loss, interquartile mean",
 )
 
+NAMED = 5
+"""Runs that are named one by one."""
+
 
 def render(
     folder: Path,
@@ -132,6 +135,8 @@ def _summary(chapter: Chapter) -> list[str]:
         f"solved the task, {sum(r.diverged_at is not None for r in results):,} diverged; "
         f"{spiking:,} had spikes, {sum(len(r.spikes) for r in results):,} in all."
     ]
+    if told := _diverged([each.arm for each in measured]):
+        lines.append(told)
     if len(measured) > 1 and not title:
         most = max(measured, key=lambda each: each.spikes.value)
         best = max(measured, key=lambda each: each.solved.value)
@@ -148,6 +153,19 @@ def _summary(chapter: Chapter) -> list[str]:
         head = f"{title}: claims" if title else "Claims"
         lines.append(f"{head}, by setting: {told}.")
     return [*lines, *chapter.notes]
+
+
+def _diverged(arms: Sequence[Arm]) -> str:
+    """Which runs turned non-finite, and when; the table of runs has them all."""
+    found = [
+        f"{arm.name or 'the run'} seed {seed} at step {run.result.diverged_at:,}"
+        for arm in arms
+        for seed, run in arm.runs.items()
+        if run.result.diverged_at
+    ]
+    more = len(found) - NAMED
+    named = "; ".join(found[:NAMED]) + (f"; and {more:,} more (runs.csv)" if more > 0 else "")
+    return f"Diverged: {named}." if found else ""
 
 
 def _arm_cells(each: ArmMeasures) -> list[dict[str, Any]]:

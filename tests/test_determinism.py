@@ -1,0 +1,96 @@
+"""The same digests, however many threads and workers, however large the fleet, whatever hash seed.
+
+Each setting is a process of its own, since what a setting changes is set when Python starts.
+"""
+
+import os
+import subprocess
+import sys
+from functools import cache
+
+import pytest
+
+from hw2exp.records.run_dir import read_result
+
+MODELS = ("gated_rnn", "attn_rnn", "attn_rnn_inf", "rnn", "lstm")
+SEEDS = 8
+SHORT = [
+    "task=easy", "steps=12", "eval_every=6", "eval_batches=2", "plot=false", "checkpoint_every=5",
+]  # fmt: skip
+CURES = ["clip=norm", "norm=batch", "optimizer=adam", "schedule=cosine"]
+BASE = {"threads": 1, "workers": 1, "hash_seed": 0, "fleet": 8}
+SETTINGS = [
+    {"threads": 2}, {"threads": 4}, {"workers": 4}, {"hash_seed": 1}, {"hash_seed": 4242},
+    {"fleet": 3}, {"fleet": 1},
+]  # fmt: skip
+
+
+def environment(setting):
+    threads = str(setting["threads"])
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "POLARS_MAX_THREADS")
+    return {
+        **os.environ,
+        **dict.fromkeys(names, threads),
+        "PYTHONHASHSEED": str(setting["hash_seed"]),
+    }
+
+
+def digests(folder):
+    result = read_result(folder)
+    return result.parameters_sha256, result.metrics_sha256, result.initial["loss"], result.spikes
+
+
+def sweep(folder, setting, models, seeds, cures):
+    """Run a sweep in a process of its own, and return what its runs computed."""
+    words = [
+        "-m", *SHORT, *cures, f"model={','.join(models)}", f"seed=range(0,{seeds})",
+        f"workers={setting['workers']}", f"fleet_size={setting['fleet']}",
+        f"hydra.sweep.dir={folder}",
+    ]  # fmt: skip
+    command = [sys.executable, "-m", "hw2exp.train", *words]
+    subprocess.run(command, env=environment(setting), check=True, stdout=subprocess.DEVNULL)
+    return [digests(folder / str(job)) for job in range(len(models) * seeds)]
+
+
+@cache
+def baseline(folder, *what):
+    return sweep(folder, BASE, *what)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    return tmp_path_factory.mktemp("baseline")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cures", [(), tuple(CURES)], ids=["plain", "cured"])
+@pytest.mark.parametrize("change", SETTINGS, ids=str)
+def test_a_sweep_has_the_same_digests(change, cures, shared, tmp_path):
+    what = (MODELS, SEEDS, cures)
+    base = baseline(shared / ("cured" if cures else "plain"), *what)
+    assert len({parameters for parameters, *_ in base}) == len(base)  # forty different runs
+    assert sweep(tmp_path / "sweep", {**BASE, **change}, *what) == base
+
+
+def test_all_at_once_against_each_run_alone(shared, tmp_path):
+    """The quick form: everything is different at the same time."""
+    models = ("attn_rnn", "lstm")
+    other = {"threads": 4, "workers": 2, "hash_seed": 7, "fleet": 3}
+    together = sweep(tmp_path / "sweep", other, models, 3, ())
+    assert together == sweep(tmp_path / "alone", {**BASE, "fleet": 1}, models, 3, ())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("setting", [{"threads": 2}, {"threads": 4}, {"hash_seed": 1}], ids=str)
+def test_single_runs_too(setting, shared, tmp_path):
+    """A run that is no job of a sweep: as in the sweep."""
+    base = baseline(shared / "plain", MODELS, SEEDS, ())
+    for number, model in enumerate(MODELS):
+        words = [*SHORT, f"model={model}", "seed=3", f"hydra.run.dir={tmp_path / model}"]
+        subprocess.run(
+            [sys.executable, "-m", "hw2exp.train", *words],
+            env=environment({**BASE, **setting}),
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        assert digests(tmp_path / model) == base[number * SEEDS + 3], model
