@@ -86,7 +86,8 @@ def test_every_command_shown_is_accepted(compose):
     import shlex
 
     for line in lines:
-        arguments = [word for word in shlex.split(line) if word not in ("--help", "--dry-run")]
+        shown = ("--help", "--dry-run", "resume=")  # the last needs a run that is there
+        arguments = [word for word in shlex.split(line) if not word.startswith(shown)]
         assert read(arguments).jobs
 
 
