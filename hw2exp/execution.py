@@ -13,17 +13,15 @@ from hw2exp.config.command_line import CONFIG_MODULE, CONFIG_NAME, VERSION_BASE,
 from hw2exp.config.folder import check_folder, reserve
 from hw2exp.config.overrides import assignment
 from hw2exp.config.problems import ConfigError
-from hw2exp.config.recorded import completed
-from hw2exp.config.resume import differences
 from hw2exp.config.schema import TrainConfig
 from hw2exp.config.validation import validate
 from hw2exp.interrupt import Interrupt
 from hw2exp.lock import FolderHeldError, hold
-from hw2exp.records.checkpoint import Checkpoint, newest
+from hw2exp.records.checkpoint import Checkpoint, had_begun, own_newest
 from hw2exp.records.manifest import DamagedError
 from hw2exp.records.run_dir import RunResult, read_finished
 from hw2exp.sweeps.hydra_records import write_records
-from hw2exp.terminal import counted, print_summary, say
+from hw2exp.terminal import counted, print_summary, relative, resume_word, say, warn
 from hw2exp.training import InitialLossError
 
 if TYPE_CHECKING:
@@ -109,6 +107,9 @@ def execute(
         except SystemExit:
             if not ended:
                 raise
+        except OSError as error:  # of what Hydra writes itself the system names no file
+            error.filename = error.filename or str(folder)
+            raise
     return ended
 
 
@@ -140,9 +141,9 @@ def hand_to_hydra(
 
     from hw2exp.sweeps.launcher import JobFailed
 
-    def give(batch: list[Ended]) -> list[float | Exception | None]:
+    def give(batch: list[Ended], folder: Path) -> list[float | Exception | None]:
         ended.extend(batch)
-        _report(batch, interrupt)
+        _report(batch, folder, interrupt)
         if interrupt():  # ends a sweep too
             raise SystemExit(interrupt.status)
         return [
@@ -151,11 +152,12 @@ def hand_to_hydra(
         ]
 
     def job(config: Any) -> float | None:
-        (value,) = give([_single(_only_job(config), interrupt, show)])
+        ended = _single(_only_job(config), interrupt, show)
+        (value,) = give([ended], ended.folder)
         return None if isinstance(value, Exception) else value
 
     def fleet(jobs: "Sequence[FleetJob]") -> list[float | Exception | None]:
-        return give(_batch(jobs, interrupt, show))
+        return give(_batch(jobs, interrupt, show), jobs[0].folder.parent)
 
     job.fleet = fleet  # type: ignore[attr-defined]  # for the launcher: a function of several jobs
     before, sys.argv = sys.argv, [sys.argv[0], *words]
@@ -189,6 +191,8 @@ def _single(job: "FleetJob", interrupt: Interrupt, show: bool) -> Ended:
     if outcome is None:
         saved = known if isinstance(known, Checkpoint) else None
         (outcome,) = run_fleet([config], [job.folder], interrupt, show, saved=[saved])
+    if show and isinstance(known, RunResult):
+        say(f"{relative(job.folder)} has its result: nothing is left to do")
     if show and isinstance(outcome, RunResult):
         print_summary(outcome, job.folder)
     return Ended(job.number, job.overrides, job.folder, config, outcome)
@@ -204,10 +208,12 @@ def _known(job: "FleetJob") -> "tuple[TrainConfig, Outcome | Checkpoint | None]"
         return config, None
     if (result := read_finished(job.folder, config.steps)) is not None:
         return config, result
-    found = newest(job.folder, lambda line: print(f"hw2exp: warning: {line}", file=sys.stderr))
-    if found is not None and (different := differences(completed(found.facts.config), config)):
-        what = f"resume={config.resume}: {found.folder} has"
-        return config, ConfigError(f"{what} {text}" for text in different.values())
+    try:
+        found = own_newest(job.folder, config, warn)
+    except ConfigError as error:
+        return config, error
+    if found is None and had_begun(job.folder):
+        warn(f"{job.folder} has no checkpoint that can be used: begins again at step 1")
     return config, found
 
 
@@ -220,6 +226,8 @@ def _batch(jobs: "Sequence[FleetJob]", interrupt: Interrupt, show: bool) -> list
     saved = {
         n: each for n, each in enumerate(known) if each is None or isinstance(each, Checkpoint)
     }
+    if show:
+        say(f"{counted(len(jobs), 'job')} → {relative(jobs[0].folder.parent)}")
     if show and len(saved) < len(jobs):
         say(f"{len(jobs) - len(saved)} of {len(jobs)} jobs have their result")
     if show and (going_on := sum(each is not None for each in saved.values())):
@@ -241,14 +249,17 @@ def _batch(jobs: "Sequence[FleetJob]", interrupt: Interrupt, show: bool) -> list
     ]
 
 
-def _report(batch: Sequence[Ended], interrupt: Interrupt) -> None:
+def _report(batch: Sequence[Ended], folder: Path, interrupt: Interrupt) -> None:
     """Say why jobs have failed; what an interrupt has kept from running has not."""
     if interrupt():
         return
     told: dict[str, list[Ended]] = {}
     for each in batch:
         if isinstance(each.outcome, Exception):
-            told.setdefault(_why(each.outcome), []).append(each)
+            text = _why(each.outcome)
+            if isinstance(each.outcome, OSError) and had_begun(each.folder):
+                text += f"; what was saved is whole, and goes on with {resume_word(folder)}"
+            told.setdefault(text, []).append(each)
     for text, jobs in list(told.items())[:TOLD]:
         print(f"hw2exp: {_names(jobs)}{text}", file=sys.stderr)
     if more := sum(len(jobs) for jobs in list(told.values())[TOLD:]):
@@ -286,5 +297,4 @@ def cant_write(error: OSError) -> str:
         error: what it raised.
     """
     where = f"{error.filename}: " if error.filename else ""
-    saved = "; what was saved is whole, and goes on with resume=DIR"
-    return f"{where}{error.strerror or error}{saved}"
+    return f"{where}{error.strerror or error}"

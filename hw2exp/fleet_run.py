@@ -1,6 +1,5 @@
 """One fleet from its configs to its results: check, train, record."""
 
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -23,7 +22,7 @@ from hw2exp.records.manifest import DamagedError
 from hw2exp.records.run_dir import RunResult, clear
 from hw2exp.stabilizers import norm
 from hw2exp.task import PAD
-from hw2exp.terminal import LiveLine, print_start, say
+from hw2exp.terminal import LiveLine, print_start, say, warn
 from hw2exp.training import InitialLossError, Observer, check_initial, train
 
 Outcome = RunResult | Exception
@@ -205,5 +204,5 @@ def _check(mode: str, loss: float, accuracy: float) -> InitialLossError | None:
     if problem and mode == "error":
         return InitialLossError(problem)
     if problem:
-        print(f"warning: {problem}", file=sys.stderr)
+        warn(problem)
     return None

@@ -1,6 +1,8 @@
 """What a person sees in the terminal while a run trains, and at its end."""
 
 import os
+import re
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 REFRESH_SECONDS = 0.2
 PLAIN_SECONDS = 5.0
 WIDE = 100
+PLAIN_PATH = re.compile(r"[\w./+-]+", re.ASCII)
+"""What neither a shell nor Hydra reads as anything but letters."""
+
 FILES = ("curve.png", "result.json", "metrics.parquet")
 
 
@@ -116,8 +121,19 @@ def say(text: str) -> None:
     """
     try:
         print(text, flush=True)
-    except BrokenPipeError:
+    except OSError as error:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+        if not isinstance(error, BrokenPipeError):
+            warn(f"standard output: {error.strerror}")
+
+
+def warn(text: str) -> None:
+    """Tell of what is not as it should be, where the run goes on all the same.
+
+    Args:
+        text: one line.
+    """
+    print(f"hw2exp: warning: {text}", file=sys.stderr)
 
 
 def print_start(
@@ -166,7 +182,7 @@ def print_summary(result: "RunResult", folder: Path) -> None:
         f"  or run    tensorboard --logdir {relative(folder)}",
     ]
     if result.status == "interrupted":
-        lines.append(f"  go on     the same command with resume={relative(folder)}")
+        lines.append(f"  go on     the same command with {resume_word(folder)}")
     say("\n".join(lines))
 
 
@@ -195,4 +211,19 @@ def relative(path: Path) -> Path:
     Args:
         path: any path.
     """
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    here = Path.cwd()  # may be the run folder itself: hydra.job.chdir
+    return path.relative_to(here) if here in path.parents else path
+
+
+def resume_word(folder: Path) -> str:
+    """Write the override that lets a run or a sweep go on, as it would be typed.
+
+    Args:
+        folder: its folder.
+    """
+    path = str(relative(folder))
+    if PLAIN_PATH.fullmatch(path):
+        return f"resume={path}"
+    from hw2exp.config.overrides import assignment
+
+    return shlex.quote(assignment("resume", path))

@@ -26,10 +26,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     from hw2exp.interrupt import Interrupt
 
     words = list(sys.argv[1:] if argv is None else argv)
-    if HELP_FLAGS & set(words):
-        from hw2exp.config.help import help_text
-
-        return _print(help_text())
     with Interrupt(leave=os._exit) as interrupt:
         from hw2exp.config.problems import ConfigError
 
@@ -47,6 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(words: Sequence[str], interrupt: "Interrupt") -> int:
     """Check the command, then show, or execute."""
+    if HELP_FLAGS & set(words):
+        from hw2exp.config.help import help_text
+
+        return _print(help_text())
     from hw2exp.config.arguments import in_order
     from hw2exp.config.command_line import read
 
@@ -94,8 +94,11 @@ def _print(text: str) -> int:
     """Print a long text, which a pager or ``head`` may leave off reading."""
     try:
         print(text, flush=True)
-    except BrokenPipeError:
+    except OSError as error:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+        if not isinstance(error, BrokenPipeError):
+            error.filename = "standard output"
+            raise
     return 0
 
 

@@ -9,7 +9,7 @@ ROOT = Path(hw2exp.__file__).parent
 
 FLOORS = [
     {"axes", "config", "disk", "hyperparameters", "interrupt", "kernel", "lock", "philox"}
-    | {"statistics"},
+    | {"regular_file", "statistics"},
     {"task", "notebook_stream", "closed_form", "models", "stabilizers", "optimizer", "records"},
     {"diagnostics", "fleet", "fleet_state"},
     {"training"},

@@ -107,6 +107,8 @@ def read(argv: Sequence[str]) -> Command:
         explicit = any(override.key_or_group == key for override in overrides)
         resumed = configs[0].resume
         folder = _folder(fixed, key)
+        if explicit and resumed and Path(resumed) == folder and not folder.exists():
+            resumed = None  # named by both keys, a run begins where there is none to go on with
         _check_jobs_folders(composed, folder if resumed is None else Path(resumed))
         if resumed is not None:
             check_resumed(Path(resumed), composed, configs, folder if explicit else None)

@@ -179,9 +179,12 @@ def one_line(error: Exception) -> str:
     Args:
         error: the error.
     """
+    if not str(error) and isinstance(error.__cause__, Exception):
+        return one_line(error.__cause__)
     text = str(error)
     if isinstance(error, OmegaConfBaseException) and error.full_key:
         text = f"{error.full_key}: {text}".partition("\n    full_key")[0]
     if "Unsupported interpolation type" in text:
         text += f"; allowed: {', '.join(RESOLVERS)}"
+    text = text.partition("Config search path:")[0]  # where Hydra has looked is of no help here
     return " ".join(text.split())

@@ -39,16 +39,19 @@ def check_resumed(
         ConfigError: it is no such folder, or what is there differs in what it computes.
     """
     what, single = f"resume={folder}", jobs[0].number is None
+    key = f"hydra.{'run' if single else 'sweep'}.dir"
     if not single and jobs[0].choice("hydra/sweeper") not in ENUMERATING:
         raise ConfigError([f"{what}: only a sweep over given values can be resumed"])
     if any(config.resume != configs[0].resume for config in configs):
         raise ConfigError([f"{what}: one folder for all jobs; resume can't be swept"])
     if explicit is not None and explicit.absolute() != folder.absolute():
-        key = f"hydra.{'run' if single else 'sweep'}.dir"
         raise ConfigError([f"{key}={explicit}: must be left out, or agree with {what}"])
     check_path(folder, what)
+    if configs[0].resume == "":
+        raise ConfigError(["resume=: must be the folder of a run or of a sweep"])
     if not folder.is_dir():
-        raise ConfigError([f"{what}: must be a folder that exists"])
+        begin = "" if folder.exists() else f"; with {key}={folder} too it begins there"
+        raise ConfigError([f"{what}: must be a folder that exists{begin}"])
     if single and (folder / SWEEP).exists():
         raise ConfigError([f"{what}: is a sweep's folder; add -m and its overrides"])
     there = _only_begun(folder)
@@ -75,6 +78,8 @@ def check_resumed(
             problems.setdefault(key, f"{what}: {name} has {text}")
     if not there:
         nothing = "no run" if single else "none of the sweep's jobs"
+        if not single and (folder / RESULT).exists():
+            nothing += ", but a run; leave out -m"
         raise ConfigError([f"{what}: holds {nothing}"])
     if problems:
         raise ConfigError(problems.values())

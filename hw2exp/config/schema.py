@@ -296,7 +296,9 @@ class TrainConfig(Section):
     plot: bool | Literal["auto"] = shared(
         "draw curve.png and curve.svg at the end; auto: not in a sweep of more than 32 jobs"
     )
-    resume: str | None = shared("the folder of a run or of a sweep: it goes on there")
+    resume: str | None = shared(
+        "the folder of a run or a sweep: with its command repeated, it goes on there"
+    )
     dry_run: bool = shared("print the resolved config and what would run, then stop")
 
     def describe(self) -> str:

@@ -19,6 +19,7 @@ from hw2exp.config.schema import (
     WarmupCosine,
 )
 
+GLOBAL = "# @package _global_"
 LIMITS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
 
@@ -76,6 +77,10 @@ def _line(
         while isinstance(value, Mapping) and len(value) == 1:
             ((leaf, value),) = value.items()
             key = f"{key}.{leaf}"
+        if location[0] == "experiment":
+            return f"{key}={show(value)}: no such key; an experiment's file begins with {GLOBAL}"
+        if "." in location[-1]:
+            return f"{key}={show(value)}: no such key; in a file keys are nested, not dotted"
         return unknown_key(key, value, [*keys_of(schema, prefix), *others])
     if detail["type"] == "missing" and len(location) == len(detail["loc"]):
         return f"{key}: is missing; {_allowed(schema, location)}"

@@ -7,21 +7,23 @@ checked before it is believed.
 """
 
 import hashlib
-import os
 import re
-import stat
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hw2exp import disk
+from hw2exp import disk, regular_file
+from hw2exp.config.problems import ConfigError
+from hw2exp.config.recorded import completed
+from hw2exp.config.resume import differences
+from hw2exp.config.schema import TrainConfig
 from hw2exp.records.manifest import STATE, DamagedError, Facts, Manifest, sealed, sha256, unsealed
+from hw2exp.records.run_dir import METRICS
+from hw2exp.regular_file import IrregularError
 
 CHECKPOINTS = "checkpoints"
 ROWS = "metrics.rows"
@@ -61,7 +63,7 @@ class Checkpoint:
             DamagedError: they are not what the manifest has the digest of.
         """
         about = self.facts.rows
-        content = _read(self.folder.parent / ROWS, LARGEST_STATE)[: about.bytes]
+        content = _content(self.folder.parent / ROWS, LARGEST_STATE)[: about.bytes]
         if len(content) < about.bytes or sha256(content) != about.sha256:
             raise DamagedError(f"{ROWS} is not what {MANIFEST} has the digest of")
         return content
@@ -73,7 +75,7 @@ class Checkpoint:
             DamagedError: something is not what it was.
         """
         self.rows()
-        with _opened(self.folder / STATE, LARGEST_STATE) as file:
+        with regular_file.opened(self.folder / STATE, LARGEST_STATE, links=False) as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != self.manifest.files[STATE]:
                 raise DamagedError(f"{STATE} is not what {MANIFEST} has the digest of")
 
@@ -86,7 +88,7 @@ class Checkpoint:
         from safetensors import SafetensorError
         from safetensors.numpy import load
 
-        content = _read(self.folder / STATE, LARGEST_STATE)
+        content = _content(self.folder / STATE, LARGEST_STATE)
         if sha256(content) != self.manifest.files[STATE]:
             raise DamagedError(f"{STATE} is not what {MANIFEST} has the digest of")
         if int.from_bytes(content[:8], "little") > LARGEST_HEADER:
@@ -128,11 +130,38 @@ def newest(run: Path, warn: Callable[[str], None]) -> Checkpoint | None:
         try:
             found = Checkpoint(folder, _manifest(folder))
             found.check()
-        except (DamagedError, OSError) as error:
+        except (DamagedError, IrregularError, OSError) as error:
             warn(f"{folder} can't be used: {error}")
         else:
             return found
     return None
+
+
+def own_newest(run: Path, config: TrainConfig, warn: Callable[[str], None]) -> Checkpoint | None:
+    """Find the newest checkpoint that can be used, which must be of this run.
+
+    Args:
+        run: the run folder.
+        config: the run's config.
+        warn: see :func:`newest`.
+
+    Raises:
+        ConfigError: it is of a run that computes something else.
+    """
+    found = newest(run, warn)
+    if found is not None and (other := differences(completed(found.facts.config), config)):
+        what = f"resume={config.resume}: {found.folder} has"
+        raise ConfigError(f"{what} {text}" for text in other.values())
+    return found
+
+
+def had_begun(run: Path) -> bool:
+    """Whether a run has come so far that it had a checkpoint, or its records.
+
+    Args:
+        run: the run folder.
+    """
+    return (run / METRICS).exists() or any(_folders(run))
 
 
 def discard_after(run: Path, step: int) -> None:
@@ -163,24 +192,14 @@ def _step(folder: Path) -> int:
 def _manifest(folder: Path) -> Manifest:
     if folder.is_symlink():
         raise DamagedError("it is a link")
-    manifest = unsealed(_read(folder / MANIFEST, LARGEST_MANIFEST))
+    manifest = unsealed(_content(folder / MANIFEST, LARGEST_MANIFEST))
     if manifest.step != _step(folder):
         raise DamagedError(f"{MANIFEST} is of step {manifest.step}")
     return manifest
 
 
-def _read(path: Path, largest: int) -> bytes:
-    with _opened(path, largest) as file:
-        return file.read()
-
-
-@contextmanager
-def _opened(path: Path, largest: int) -> Iterator[BufferedReader]:
-    """Open a file that is no link, and no device that never ends."""
-    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
-        about = os.fstat(file.fileno())
-        if not stat.S_ISREG(about.st_mode):
-            raise DamagedError(f"{path.name} is no file")
-        if about.st_size > largest:
-            raise DamagedError(f"{path.name} is too large")
-        yield file
+def _content(path: Path, largest: int) -> bytes:
+    try:
+        return regular_file.read(path, largest, links=False)
+    except IrregularError as error:
+        raise DamagedError(str(error)) from error

@@ -11,7 +11,7 @@ import numpy as np
 
 from hw2exp.fleet_run import Outcome
 from hw2exp.records.run_dir import RunResult
-from hw2exp.terminal import relative, say
+from hw2exp.terminal import relative, resume_word, say
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -121,7 +121,7 @@ def print_sweep(jobs: Sequence[Overrides], outcomes: Sequence[Outcome], folder: 
         f"  or run    tensorboard --logdir {relative(folder)}",
     ]
     if not all(map(ended, outcomes)):
-        lines.append(f"  go on     the same command with resume={relative(folder)}")
+        lines.append(f"  go on     the same command with {resume_word(folder)}")
     say("\n".join(lines))
 
 

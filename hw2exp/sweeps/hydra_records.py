@@ -14,6 +14,8 @@ from hw2exp import disk
 from hw2exp.config.composed_job import Base, ComposedJob, Plain, put
 from hw2exp.config.problems import ConfigError
 from hw2exp.config.recorded import read_values
+from hw2exp.config.validation import validate
+from hw2exp.records.checkpoint import own_newest
 from hw2exp.records.run_dir import RESULT, read_finished
 
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -83,8 +85,13 @@ def write_records(job: ComposedJob, folder: Path) -> None:
     Args:
         job: the job.
         folder: its folder, which exists.
+
+    Raises:
+        ConfigError: what is recorded is gone, and a checkpoint there is of another run.
     """
     subfolder = job.base.hydra["output_subdir"]
+    if job.config["resume"] and not (folder / (subfolder or "") / "config.yaml").is_file():
+        own_newest(folder, validate(job.config), lambda line: None)
     if subfolder is None or _stays(folder, folder / subfolder, job.config):
         return
     keys, mode = (PER_RUN, "RUN") if job.number is None else (PER_JOB, "MULTIRUN")

@@ -174,3 +174,50 @@ def test_bad_input(arguments, expected, tmp_path, monkeypatch, capsys):
     for part in expected:
         assert part in captured.err
     assert list(tmp_path.iterdir()) == []
+
+
+FILES = {
+    "a key twice": ("steps: 5\nsteps: 6", ["x.yaml, line 3: steps stands there twice"]),
+    "a key twice below": ("init: {scale: 1, scale: 2}", ["line 2: scale stands there twice"]),
+    "a number for a key": ("1: 5", ["x.yaml, line 2: a key must be a text"]),
+    "a float for a key": ("1e3: 5", ["x.yaml, line 2: a key must be a text"]),
+    "a truth for a key": ("true: 5", ["x.yaml, line 2: a key must be a text"]),
+    "nothing for a key": ("null: 5", ["x.yaml, line 2: a key must be a text"]),
+    "a list for a key": ("? [a, b]\n: 3", ["x.yaml, line 2: a key must be a text"]),
+    "a value that is cut off": ('seed: "${"', ["seed: no viable alternative at input '${'"]),
+    "a tab": ("init:\n\tscale: 1", ["x.yaml can't be read, line 3: found character"]),
+    "an alias of nothing": ("seed: *x", ["x.yaml can't be read, line 2: found undefined alias"]),
+    "an object": ("seed: !!python/none x", ["x.yaml can't be read, line 2: could not determine"]),
+    "dots": ("model.hidden_size: 8", ["model.hidden_size=8", "nested, not dotted"]),
+    "a choice there is not": ("defaults:\n  - override /model: lstmm", ["'model/lstmm'", "lstm"]),
+    "two mistakes": ("sede: 1\nsteps: 0", ["sede=1", "did you mean seed?", "steps=0"]),
+}
+
+
+def refused_file(content, tmp_path, monkeypatch, capsys):
+    (tmp_path / "theirs/experiment").mkdir(parents=True)
+    (tmp_path / "theirs/experiment/x.yaml").write_bytes(content)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert main(["--config-dir=../theirs", "experiment=x"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert list((tmp_path / "here").iterdir()) == []
+    return captured.err
+
+
+@pytest.mark.parametrize(("text", "expected"), FILES.values(), ids=FILES.keys())
+def test_bad_file(text, expected, tmp_path, monkeypatch, capsys):
+    content = f"# @package _global_\n{text}\n".encode()
+    error = refused_file(content, tmp_path, monkeypatch, capsys)
+    for part in expected:
+        assert part in error
+
+
+def test_a_file_without_its_first_line_and_one_of_another_encoding(tmp_path, monkeypatch, capsys):
+    error = refused_file(b"steps: 5\n", tmp_path, monkeypatch, capsys)
+    assert "experiment.steps=5: no such key" in error
+    assert "begins with # @package _global_" in error
+    error = refused_file(b"# \xe9\nsteps: 5\n", tmp_path / "other", monkeypatch, capsys)
+    assert "byte 3 is not UTF-8" in error

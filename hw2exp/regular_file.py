@@ -1,0 +1,51 @@
+"""Reads files that others may have put there: no device, no pipe, and no more than is expected."""
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader
+from pathlib import Path
+
+
+class IrregularError(ValueError):
+    """What stands there is no file that could be meant."""
+
+
+@contextmanager
+def opened(path: Path, largest: int, links: bool = True) -> Iterator[BufferedReader]:
+    """Open a file that has an end.
+
+    Args:
+        path: the file.
+        largest: how many bytes it may have.
+        links: whether it may be a link to such a file.
+
+    Raises:
+        IrregularError: it is something else, or larger.
+        OSError: it can't be opened.
+    """
+    flags = os.O_RDONLY | os.O_NONBLOCK | (0 if links else os.O_NOFOLLOW)
+    with open(os.open(path, flags), "rb") as file:
+        about = os.fstat(file.fileno())
+        if not stat.S_ISREG(about.st_mode):
+            raise IrregularError(f"{path.name} is no file")
+        if about.st_size > largest:
+            raise IrregularError(f"{path.name} is too large")
+        yield file
+
+
+def read(path: Path, largest: int, links: bool = True) -> bytes:
+    """Read a file that has an end.
+
+    Args:
+        path: see :func:`opened`.
+        largest: likewise.
+        links: likewise.
+
+    Raises:
+        IrregularError: it is something else, or larger.
+        OSError: it can't be read.
+    """
+    with opened(path, largest, links) as file:
+        return file.read()
