@@ -91,7 +91,7 @@ def run(*overrides: str) -> Run:
         KeyboardInterrupt: it was interrupted, and recorded as such.
         MemoryError: it doesn't fit into memory.
     """
-    (ended,) = _execute(overrides)
+    (ended,) = _execute([], overrides)
     if isinstance(ended.outcome, Exception):
         raise ended.outcome
     return Run(ended.folder, _flat(ended), ended.outcome)
@@ -110,7 +110,7 @@ def sweep(*overrides: str) -> Sweep:
         KeyboardInterrupt: it was interrupted, and what had begun was recorded.
         RuntimeError: no job has a result.
     """
-    jobs = _execute(["-m", *overrides])
+    jobs = _execute(["-m"], overrides)
     if all(isinstance(job.outcome, Exception) for job in jobs):
         first = jobs[0].outcome
         raise RuntimeError(f"none of {len(jobs)} jobs has a result; the first: {first}")
@@ -125,14 +125,24 @@ def sweep(*overrides: str) -> Sweep:
     )
 
 
-def _execute(words: Sequence[str]) -> "list[Ended]":
+def _execute(flags: Sequence[str], overrides: Sequence[str]) -> "list[Ended]":
     from hw2exp.config.command_line import read
+    from hw2exp.config.problems import ConfigError
     from hw2exp.interrupt import Interrupt
     from hw2exp.train import launch
 
+    wrong = [word for word in overrides if not isinstance(word, str) or word.startswith("-")]
+    if wrong:
+        raise ConfigError(
+            f"{word!r}: not an override, which is a text, 'key=value'" for word in wrong
+        )
+    words = [*flags, *overrides]
+    command = read(words)
+    if command.jobs[0].config.dry_run:
+        raise ConfigError(["dry_run=true: only shows, on the command line; leave it out here"])
     try:
         with Interrupt() as interrupt:
-            return launch(read(words), words, interrupt)
+            return launch(command, words, interrupt)
     finally:
         if interrupt.signal is not None:  # what has ended is on disk; now it is the caller's turn
             signal.raise_signal(interrupt.signal)

@@ -22,8 +22,9 @@ from hw2exp.fleet import Fleet
 from hw2exp.interrupt import Interrupt
 from hw2exp.recording import Recording
 from hw2exp.records.checkpoint import CHECKPOINTS, ROWS, Checkpoint, save
-from hw2exp.records.manifest import DamagedError, Events, Facts, Rows
+from hw2exp.records.manifest import DamagedError, Facts, Rows
 from hw2exp.records.metrics import CATALOG, MetricsTable
+from hw2exp.records.run_dir import versions
 from hw2exp.training import Measured
 
 SINCE, SPIKES, EXPLOSIONS, EXPLODED = "since_row.", "spikes.recent", "explosions.recent", "exploded"
@@ -63,7 +64,7 @@ class Checkpointer:
             step: the step.
         """
         config = self.fleet.config
-        self.interrupt.to_save = True
+        self.interrupt.begin_to_save()
         end, asked = self.interrupt(), self.interrupt.asked_to_save()
         if every := config.checkpoint_every:
             # Before the last step, which ends with a test pass of its own: more steps may follow.
@@ -93,11 +94,10 @@ class Checkpointer:
             facts = Facts(
                 config=config.model_dump(mode="json"),
                 rows=self._rows[member].write(recording.tables[member]),
-                events=Events(
-                    name=recording.events[member].name, bytes=recording.events[member].flush()
-                ),
+                events=recording.events[member].so_far(),
                 spikes=[astuple(spike) for spike in recording.detector.spikes(member)],
                 seconds=time.monotonic() - recording.began[member],
+                versions=versions(),
             )
             save(recording.folders[member], step, tensors, facts, config.keep_checkpoints)
 
@@ -124,27 +124,6 @@ class _WrittenRows:
             bytes=self.bytes,
             sha256=self._digest.hexdigest(),
         )
-
-
-def saved_metrics(checkpoint: Checkpoint) -> MetricsTable:
-    """The metrics up to a checkpoint.
-
-    Args:
-        checkpoint: the checkpoint.
-
-    Raises:
-        DamagedError: they are not what it was made with.
-    """
-    about = checkpoint.facts.rows
-    if about.columns != list(CATALOG):
-        raise DamagedError(f"{checkpoint.folder}: has the metrics of another version")
-    try:
-        table = MetricsTable.of_rows(checkpoint.rows())
-    except ValueError as error:
-        raise DamagedError(f"{checkpoint.folder}: {error}") from error
-    if len(table) != about.count:
-        raise DamagedError(f"{checkpoint.folder}: has {len(table)} rows, not {about.count}")
-    return table
 
 
 def restore(fleet: Fleet, recording: Recording, saved: Mapping[int, Checkpoint]) -> None:

@@ -4,6 +4,7 @@ All other modules write through this one, so that a test can cut off, or let fai
 system's operations in turn.
 """
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -25,33 +26,37 @@ def _about(path: Path) -> Iterator[None]:
         raise
 
 
-def make_folder(path: Path) -> None:
+def make_folder(path: Path, sync: bool = True) -> None:
     """Make a folder and those above it, where they are missing.
 
     Args:
         path: the folder.
+        sync: wait for the disk.
     """
     if path.is_dir():
         return
     if not path.parent.exists():
-        make_folder(path.parent)
+        make_folder(path.parent, sync)
     try:
-        new_folder(path)
+        new_folder(path, sync)
     except FileExistsError:  # another process was faster
         if not path.is_dir():
             raise
 
 
-def new_folder(path: Path) -> None:
+def new_folder(path: Path, sync: bool = True) -> None:
     """Make a folder that nobody else has made.
 
     Args:
         path: the folder.
+        sync: wait for the disk.
 
     Raises:
         FileExistsError: it is there.
     """
     os.mkdir(path)
+    if sync:
+        sync_folder(path.parent)
 
 
 def write(path: Path, content: bytes, sync: bool = True) -> None:
@@ -66,6 +71,8 @@ def write(path: Path, content: bytes, sync: bool = True) -> None:
     try:
         _write_new(part, content, sync)
         os.replace(part, path)
+        if sync:
+            sync_folder(path.parent)
     except BaseException:
         _forget(part)
         raise
@@ -84,13 +91,13 @@ def publish(folder: Path, files: Mapping[str, bytes]) -> None:
     try:
         for name, content in files.items():
             _write_new(part / name, content, sync=True)
-        _sync_folder(part)
+        sync_folder(part)
         remove(folder)
         os.rename(part, folder)
     except OSError:
         remove(part)
         raise
-    _sync_folder(folder.parent)
+    sync_folder(folder.parent)
 
 
 def append(path: Path, at: int, content: bytes) -> None:
@@ -105,6 +112,16 @@ def append(path: Path, at: int, content: bytes) -> None:
         os.ftruncate(file, at)
         os.lseek(file, at, os.SEEK_SET)
         _write_all(file, content)
+        os.fsync(file)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk.
+
+    Args:
+        folder: the folder.
+    """
+    with _opened(folder, os.O_RDONLY) as file:
         os.fsync(file)
 
 
@@ -151,11 +168,13 @@ class Stream:
         self.path = path
         self._size = at or 0  # bytes handed to the system
         self._buffer = bytearray()
+        self._digest = hashlib.sha256()
         with _about(path):
-            self._file: int | None = os.open(path, os.O_WRONLY | new, 0o666)
+            self._file: int | None = os.open(path, os.O_RDWR | new, 0o666)
             if at is not None:
                 os.ftruncate(self._file, at)
-                os.lseek(self._file, at, os.SEEK_SET)
+                while part := os.read(self._file, BUFFER):  # to the end, where more is to follow
+                    self._digest.update(part)
 
     def write(self, content: bytes) -> int:
         """Add to the end.
@@ -164,6 +183,7 @@ class Stream:
             content: what to add.
         """
         self._buffer += content
+        self._digest.update(content)
         if len(self._buffer) > BUFFER:
             self.flush()
         return len(content)
@@ -179,6 +199,10 @@ class Stream:
     def tell(self) -> int:
         """How long the file is."""
         return self._size + len(self._buffer)
+
+    def sha256(self) -> str:
+        """The digest of all that is in it."""
+        return self._digest.hexdigest()
 
     def close(self) -> None:
         """Close it; nothing that was not flushed is written."""
@@ -208,11 +232,6 @@ def _write_all(file: int, content: bytes) -> None:
     rest = memoryview(content)
     while rest:
         rest = rest[os.write(file, rest) :]
-
-
-def _sync_folder(folder: Path) -> None:
-    with _opened(folder, os.O_RDONLY) as file:
-        os.fsync(file)
 
 
 def _forget(path: Path) -> None:

@@ -15,22 +15,17 @@ from hw2exp.config.overrides import assignment
 from hw2exp.config.problems import ConfigError
 from hw2exp.config.schema import TrainConfig
 from hw2exp.config.validation import validate
+from hw2exp.failures import report
 from hw2exp.interrupt import Interrupt
 from hw2exp.lock import FolderHeldError, hold
-from hw2exp.records.checkpoint import Checkpoint, had_begun, own_newest
-from hw2exp.records.manifest import DamagedError
+from hw2exp.records.checkpoint import Checkpoint, had_begun, newest
 from hw2exp.records.run_dir import RunResult, read_finished
 from hw2exp.sweeps.hydra_records import write_records
-from hw2exp.terminal import counted, print_summary, relative, resume_word, say, warn
-from hw2exp.training import InitialLossError
+from hw2exp.terminal import counted, print_summary, relative, say, warn
 
 if TYPE_CHECKING:
     from hw2exp.fleet_run import Outcome
     from hw2exp.sweeps.launcher import FleetJob
-
-
-TOLD, NAMED = 20, 8
-"""How many reasons are told of why jobs failed, and how many jobs are named with each."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +138,7 @@ def hand_to_hydra(
 
     def give(batch: list[Ended], folder: Path) -> list[float | Exception | None]:
         ended.extend(batch)
-        _report(batch, folder, interrupt)
+        report(batch, folder, interrupt)
         if interrupt():  # ends a sweep too
             raise SystemExit(interrupt.status)
         return [
@@ -206,10 +201,10 @@ def _known(job: "FleetJob") -> "tuple[TrainConfig, Outcome | Checkpoint | None]"
         return TrainConfig.model_construct(**job.config), error
     if config.resume is None:
         return config, None
-    if (result := read_finished(job.folder, config.steps)) is not None:
+    if (result := read_finished(job.folder, config.steps, config.eval_every)) is not None:
         return config, result
     try:
-        found = own_newest(job.folder, config, warn)
+        found = newest(job.folder, warn, config)
     except ConfigError as error:
         return config, error
     if found is None and had_begun(job.folder):
@@ -247,54 +242,3 @@ def _batch(jobs: "Sequence[FleetJob]", interrupt: Interrupt, show: bool) -> list
         Ended(job.number, job.overrides, job.folder, configs[place], outcomes[place])
         for place, job in enumerate(jobs)
     ]
-
-
-def _report(batch: Sequence[Ended], folder: Path, interrupt: Interrupt) -> None:
-    """Say why jobs have failed; what an interrupt has kept from running has not."""
-    if interrupt():
-        return
-    told: dict[str, list[Ended]] = {}
-    for each in batch:
-        if isinstance(each.outcome, Exception):
-            text = _why(each.outcome)
-            if isinstance(each.outcome, OSError) and had_begun(each.folder):
-                text += f"; what was saved is whole, and goes on with {resume_word(folder)}"
-            told.setdefault(text, []).append(each)
-    for text, jobs in list(told.items())[:TOLD]:
-        print(f"hw2exp: {_names(jobs)}{text}", file=sys.stderr)
-    if more := sum(len(jobs) for jobs in list(told.values())[TOLD:]):
-        print(f"hw2exp: and {more} more jobs failed", file=sys.stderr)
-
-
-def _names(jobs: Sequence[Ended]) -> str:
-    """Which jobs of a sweep a message is about."""
-    if len(jobs) == 1:
-        (job,) = jobs
-        return f"job {job.number} ({' '.join(job.overrides)}): " if job.overrides else ""
-    more = ", …" * (len(jobs) > NAMED)
-    return f"{len(jobs)} jobs ({', '.join(str(job.number) for job in jobs[:NAMED])}{more}): "
-
-
-def _why(error: Exception) -> str:
-    """What a person needs to know of an error; of one that should not be, all there is."""
-    from hw2exp.sweeps.executor import WorkerDied
-
-    if isinstance(error, OSError):
-        return cant_write(error)
-    if isinstance(error, ConfigError):
-        return " | ".join(error.problems)
-    if isinstance(
-        error, InitialLossError | MemoryError | WorkerDied | FolderHeldError | DamagedError
-    ):
-        return str(error)
-    return "\n".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", [])])
-
-
-def cant_write(error: OSError) -> str:
-    """Say in a line what the system refused.
-
-    Args:
-        error: what it raised.
-    """
-    where = f"{error.filename}: " if error.filename else ""
-    return f"{where}{error.strerror or error}"

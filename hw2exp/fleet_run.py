@@ -8,13 +8,13 @@ from pathlib import Path
 import torch
 
 from hw2exp import disk
-from hw2exp.checkpointing import Checkpointer, restore, saved_metrics
+from hw2exp.checkpointing import Checkpointer, restore
 from hw2exp.config.problems import ConfigError
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet import Fleet
 from hw2exp.interrupt import NEVER, Interrupt
 from hw2exp.kernel import compiled_before
-from hw2exp.lock import FolderHeldError, hold
+from hw2exp.lock import PATIENCE, FolderHeldError, hold
 from hw2exp.models import CELLS
 from hw2exp.recording import Floats, Recording
 from hw2exp.records.checkpoint import Checkpoint, discard_after
@@ -27,9 +27,6 @@ from hw2exp.training import InitialLossError, Observer, check_initial, train
 
 Outcome = RunResult | Exception
 """What became of a job: its result, or why there is none."""
-
-PATIENCE = 10.0
-"""Seconds to wait for a folder: the workers of a sweep that was killed finish their step."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -174,7 +171,7 @@ def _begin_recording(
     saved: Mapping[int, Checkpoint],
 ) -> Recording:
     """Clear the folders of what does not belong to the steps so far, and go on from those."""
-    tables = {member: saved_metrics(each) for member, each in saved.items()}
+    tables = {member: each.metrics() for member, each in saved.items()}
     recording = Recording(fleet, folders, initial, tables)
     if saved:
         restore(fleet, recording, saved)
@@ -183,20 +180,13 @@ def _begin_recording(
         folder, own = folders[member], saved.get(member)
         # Of more steps than it was to make, its row in HParams is to be another.
         same = own is not None and own.facts.config["steps"] == config.steps
-        there = own is not None and same and _is_long_enough(folder, own)
+        there = own is not None and same and own.knows_events()
         clear(folder, events=not there)
         discard_after(folder, own.step if own else 0)
         if own is not None and there:
             events[member] = (own.facts.events.name, own.facts.events.bytes)
     recording.open_events(events)
     return recording
-
-
-def _is_long_enough(folder: Path, checkpoint: Checkpoint) -> bool:
-    """Whether TensorBoard's file still has what a checkpoint knows of; it can be made again."""
-    path = folder / checkpoint.facts.events.name
-    whole = path.is_file() and path.stat().st_size >= checkpoint.facts.events.bytes
-    return whole and not path.is_symlink()
 
 
 def _check(mode: str, loss: float, accuracy: float) -> InitialLossError | None:

@@ -3,7 +3,7 @@
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import FrameType, TracebackType
 from typing import Any, NoReturn, Self
 
@@ -23,19 +23,24 @@ class Interrupt:
         insist: a second one ends the process at once; else it changes nothing.
         leave: how to end at once, given the exit status. To raise is polite to a caller, but gets
             lost where a compiler calls back; a process that is nobody else's takes ``os._exit``.
+            If none, the system does it, and doesn't even wait for a compiler.
+        last: nothing is to be saved afterwards, while the process ends: so then a signal to save
+            is ignored.
     """
 
     def __init__(
         self,
         signals: Sequence[int] = SIGNALS,
         insist: bool = True,
-        leave: Callable[[int], NoReturn] = sys.exit,
+        leave: Callable[[int], NoReturn] | None = sys.exit,
+        last: bool = False,
     ) -> None:
         self.signals = signals
         self.insist = insist
         self.leave = leave
+        self.last = last
         self.signal: int | None = None
-        self.to_save = False
+        self._to_save = False
         self._asked = False
         self._before: dict[int, Any] = {}
 
@@ -48,18 +53,29 @@ class Interrupt:
         asked, self._asked = self._asked, False
         return asked
 
+    def begin_to_save(self) -> None:
+        """From now on there is something to save before the end."""
+        if not self._to_save:
+            self._to_save = True
+            if self.leave is None:
+                self._handle(dict.fromkeys(self.signals, self._end))
+
     @property
     def status(self) -> int:
         """The exit status that says which signal it was: 130 or 143."""
         return 0 if self.signal is None else 128 + self.signal
 
     def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():
-            handlers: dict[int, Callable[..., None]] = dict.fromkeys(self.signals, self._end)
-            if SAVE is not None:
-                handlers[SAVE] = self._save
-            self._before = {number: signal.signal(number, own) for number, own in handlers.items()}
+        if SAVE is not None:
+            self._handle({SAVE: self._save})
+        if self.leave is not None:
+            self._handle(dict.fromkeys(self.signals, self._end))
         return self
+
+    def _handle(self, handlers: Mapping[int, Callable[..., None]]) -> None:
+        if threading.current_thread() is threading.main_thread():
+            for number, own in handlers.items():
+                self._before[number] = signal.signal(number, own)
 
     def __exit__(
         self,
@@ -68,14 +84,14 @@ class Interrupt:
         traceback: TracebackType | None,
     ) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if self.last and number == SAVE else handler)
 
     def _end(self, number: int, frame: FrameType | None) -> None:
         first, self.signal = self.signal is None, number
         if self.insist:
             for each in self.signals:
                 signal.signal(each, signal.SIG_DFL)
-        if first and not self.to_save:
+        if first and not self._to_save and self.leave is not None:
             self.leave(self.status)
 
     def _save(self, number: int, frame: FrameType | None) -> None:

@@ -13,6 +13,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 LOCK = ".lock"
+PATIENCE = 10.0
+"""Seconds to wait for a folder: the workers of a sweep that was killed finish their step."""
+
+TO_SIGN = 1.0
+"""Seconds that a holder has to write who it is."""
+
 LOOK = 0.05
 """Seconds between two looks at a lock that is waited for."""
 
@@ -61,8 +67,8 @@ def _acquire(path: Path, deadline: float) -> int:
                     os.write(file, f"process {os.getpid()} on {socket.gethostname()}".encode())
                 return file
         except BlockingIOError:
-            if time.monotonic() >= deadline:
-                holder = os.pread(file, 200, 0).decode("ascii", "replace")
+            holder = os.pread(file, 200, 0).decode("ascii", "replace")
+            if time.monotonic() >= deadline + (0 if holder else TO_SIGN):
                 os.close(file)
                 who = holder if holder.isprintable() and holder else "another process"
                 raise FolderHeldError(f"{path.parent}: {who} works there") from None

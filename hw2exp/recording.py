@@ -24,6 +24,8 @@ Floats = NDArray[np.float64]
 
 DIVERGED = "Loss, gradient or parameters were not finite at step {}; the run was frozen before it."
 
+TESTED = ("loss_test", "loss_test_last", "accuracy_test")
+
 SPIKE_BLOCK = 32
 """Steps that are searched for spikes at once: a block costs little more than a step."""
 
@@ -86,10 +88,17 @@ class Recording:
             self.search()
         due = step % config.log_every == 0 or step == config.steps or tested is not None
         ended = ~self.fleet.state.active.cpu().numpy()
+        diverged = self.fleet.state.diverged_at.cpu().numpy() > 0
         if due or ended.any():
             columns = self._columns(measured, tested)
             for row in range(len(members)) if due else np.flatnonzero(ended):
-                values = {name: float(column[row]) for name, column in columns.items()}
+                # A test pass after the last step of all tells nothing of who has diverged in it:
+                # in a run of more steps there would be none.
+                values = {
+                    name: float(column[row])
+                    for name, column in columns.items()
+                    if not (name in TESTED and diverged[row])
+                }
                 self.tables[int(members[row])].append(step, values)
                 tags = {CATALOG[name][0]: value for name, value in values.items()}
                 self.events[int(members[row])].scalars(step, tags)

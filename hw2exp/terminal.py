@@ -6,11 +6,12 @@ import shlex
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
@@ -78,8 +79,8 @@ class LiveLine:
         line = self._line(step, measured, now - self._began)
         if self._live is None:
             say(line)
-        else:
-            self._live.update(Text(line, no_wrap=True, overflow="ellipsis"), refresh=True)
+        elif not show_live(self._live, Text(line, no_wrap=True, overflow="ellipsis")):
+            self._live, self.interval = None, PLAIN_SECONDS
 
     def _line(self, step: int, measured: "Measured", seconds: float) -> str:
         speed = (step - self._first_step) / max(seconds, 1e-9)
@@ -100,6 +101,22 @@ class LiveLine:
             f"left {left}",
         )
         return ("  " if self.console.width >= WIDE else " ").join(parts)
+
+
+def show_live(live: Live, content: RenderableType) -> bool:
+    """Renew what stands at a terminal's end; says whether the terminal is still there.
+
+    Args:
+        live: what stands there.
+        content: what is to.
+    """
+    try:
+        live.update(content, refresh=True)
+    except OSError:
+        with suppress(OSError):
+            live.stop()
+        return False
+    return True
 
 
 def clock(seconds: float) -> str:

@@ -3,13 +3,15 @@
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from hw2exp.config.command_line import Command
     from hw2exp.execution import Ended
     from hw2exp.interrupt import Interrupt
 
+INTERRUPTED = (130, 143)
 HELP_FLAGS = {"--help", "-h"}
 
 
@@ -26,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from hw2exp.interrupt import Interrupt
 
     words = list(sys.argv[1:] if argv is None else argv)
-    with Interrupt(leave=os._exit) as interrupt:
+    with Interrupt(leave=os._exit, last=True) as interrupt:
         from hw2exp.config.problems import ConfigError
 
         try:
@@ -35,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print("hw2exp: " + " | ".join(error.problems), file=sys.stderr)
             return 2
         except OSError as error:
-            from hw2exp.execution import cant_write
+            from hw2exp.failures import cant_write
 
             print(f"hw2exp: {cant_write(error)}", file=sys.stderr)
             return interrupt.status or 1
@@ -102,5 +104,16 @@ def _print(text: str) -> int:
     return 0
 
 
+def command() -> NoReturn:
+    """Be the process: who interrupts it is not kept waiting while modules are taken apart."""
+    status = main()
+    if status in INTERRUPTED:
+        with suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

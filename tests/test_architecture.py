@@ -17,6 +17,7 @@ FLOORS = [
     {"checkpointing"},
     {"fleet_run"},
     {"report", "sweeps", "theory"},
+    {"failures"},
     {"execution"},
     {"train"},
     {"api"},

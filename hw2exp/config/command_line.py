@@ -19,7 +19,7 @@ from hw2exp.config.composed_job import ComposedJob, Plain
 from hw2exp.config.composition import Composition
 from hw2exp.config.confinement import check_inside, root_of
 from hw2exp.config.folder import check_folder
-from hw2exp.config.jobs import fixed_job, sweep_jobs, validated
+from hw2exp.config.jobs import ENUMERATING, fixed_job, sweep_jobs, validated
 from hw2exp.config.overrides import one_error, parse_lines
 from hw2exp.config.problems import ConfigError
 from hw2exp.config.resume import check_resumed
@@ -98,6 +98,7 @@ def read(argv: Sequence[str]) -> Command:
             fixed = fixed_job(overrides, composition, multirun)
             composed = sweep_jobs(overrides, fixed, composition) if multirun else [fixed]
             _check_trust([fixed, *composed], shipped)
+            _check_launcher(fixed, arguments.config_dir)
             configs = validated(composed)
         except ConfigError as error:
             problems += error.problems
@@ -107,6 +108,8 @@ def read(argv: Sequence[str]) -> Command:
         explicit = any(override.key_or_group == key for override in overrides)
         resumed = configs[0].resume
         folder = _folder(fixed, key)
+        if shipped is not None and not explicit:
+            _check_files_folder(fixed.base.hydra, shipped, key, folder)
         if explicit and resumed and Path(resumed) == folder and not folder.exists():
             resumed = None  # named by both keys, a run begins where there is none to go on with
         _check_jobs_folders(composed, folder if resumed is None else Path(resumed))
@@ -140,6 +143,16 @@ def _check_trust(jobs: Sequence[ComposedJob], shipped: Plain | None) -> None:
         raise ConfigError(problems)
 
 
+def _check_launcher(job: ComposedJob, config_dir: str | None) -> None:
+    """Let no other launcher compose jobs that are not known yet: it would believe their logging."""
+    sweeper, launcher = job.choice("hydra/sweeper"), job.choice("hydra/launcher")
+    if config_dir is not None and sweeper not in ENUMERATING and launcher != "fleet":
+        what = f"hydra/launcher={launcher} with --config-dir={config_dir}"
+        raise ConfigError(
+            [f"{what}: not where hydra/sweeper={sweeper} makes up the jobs; use fleet"]
+        )
+
+
 def _folder(job: ComposedJob, key: str) -> Path:
     """Where results go: as a person wrote it, or below that if values were put in."""
     written = str(job.base.hydra[key.split(".")[1]]["dir"])
@@ -147,6 +160,13 @@ def _folder(job: ComposedJob, key: str) -> Path:
     if "${" in written:
         check_inside(root_of(written), folder, f"{key}={folder}")
     return folder
+
+
+def _check_files_folder(node: Plain, shipped: Plain, key: str, folder: Path) -> None:
+    """Keep a folder that a file of others has named below the one where the command is typed."""
+    mode = key.split(".")[1]
+    if node[mode]["dir"] != shipped[mode]["dir"]:
+        check_inside(Path(), folder, f"{key}={folder}")
 
 
 def _check_jobs_folders(jobs: Sequence[ComposedJob], folder: Path) -> None:

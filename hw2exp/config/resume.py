@@ -1,6 +1,6 @@
 """Whether a run or a sweep can go on in its folder: what is there must be what is asked for."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +54,14 @@ def check_resumed(
         raise ConfigError([f"{what}: must be a folder that exists{begin}"])
     if single and (folder / SWEEP).exists():
         raise ConfigError([f"{what}: is a sweep's folder; add -m and its overrides"])
+    runs = [
+        folder if single else folder / one_error(job.select, "hydra.sweep.subdir") for job in jobs
+    ]
+    if led := _led_elsewhere(folder, runs, jobs[0].base.hydra["output_subdir"]):
+        raise ConfigError(f"{what}: {problem}" for problem in led)
     there = _only_begun(folder)
     problems: dict[str, str] = {}  # by key, as the first job has it
-    for job, config in zip(jobs, configs, strict=True):
-        own = folder if single else folder / one_error(job.select, "hydra.sweep.subdir")
+    for job, config, own in zip(jobs, configs, runs, strict=True):
         name = "it" if single else f"job {job.number}"
         path = own / (job.base.hydra["output_subdir"] or "") / "config.yaml"
         ended, known = (own / RESULT).exists(), path.is_file()
@@ -83,6 +87,20 @@ def check_resumed(
         raise ConfigError([f"{what}: holds {nothing}"])
     if problems:
         raise ConfigError(problems.values())
+
+
+def _led_elsewhere(folder: Path, runs: Iterable[Path], records: str | None) -> list[str]:
+    """What is no file or folder of its own, but a link or a pipe, where a run would write."""
+    sweep = folder / SWEEP
+    if sweep.is_symlink() or (sweep.exists() and not sweep.is_file()):
+        return [f"{sweep} is no file; must be one, or be removed"]
+    names = [name for name in (CHECKPOINTS, records) if name is not None]
+    return [
+        f"{path} is a link; must be a folder"
+        for run in runs
+        for path in (run / name for name in names)
+        if path.is_symlink()
+    ]
 
 
 def differences(values: Mapping[str, Any], new: TrainConfig) -> dict[str, str]:

@@ -5,6 +5,7 @@ its search path names. So of that node only the keys and choices that stand here
 what is shipped, whoever sets them.
 """
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -58,6 +59,8 @@ RESOLVERS = ("hydra", "now", "oc.create", "oc.decode", "oc.deprecated", "oc.dict
 """What ``${name:...}`` may call: what Hydra and OmegaConf bring; none of them evaluates."""
 
 NAME = re.compile(r"\.?[\w-][\w.-]*")
+TAKEN = ("checkpoints", "curve.png", "curve.svg", "metrics.parquet", "parameters.safetensors",
+         "result.json", ".lock")  # fmt: skip
 SHADOWING = ("train.yaml", "hydra")
 """What a folder of configs may not hold: it would stand before what is shipped."""
 
@@ -105,12 +108,26 @@ def untrusted_folder(folder: Path) -> list[str]:
         for name in SHADOWING
         if (folder / name).exists()
     ]
-    for path in sorted(folder.rglob("*.yaml")):
+    for path in _below_links_too(folder):
         try:
             load_yaml(path)
         except ConfigError as error:
             problems += [f"--config-dir={folder}: {text}" for text in error.problems]
     return problems
+
+
+def _below_links_too(folder: Path) -> list[Path]:
+    """All that Hydra could read below a folder, each folder once."""
+    found: list[Path] = []
+    seen: set[str] = set()
+    for root, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(root)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        found += (Path(root) / name for name in files if name.endswith(".yaml"))
+    return sorted(found)
 
 
 def untrusted_node(node: Mapping[str, Any], shipped: Mapping[str, Any]) -> list[str]:
@@ -137,11 +154,14 @@ def unnamed(node: Mapping[str, Any]) -> list[str]:
         node: Hydra's node, plain values.
     """
     names = {"hydra.job.name": node["job"]["name"], "hydra.output_subdir": node["output_subdir"]}
-    return [
+    problems = [
         f"{key}={show(value)}: must be a name of letters, digits, '.', '_' and '-'"
         for key, value in names.items()
         if not (value is None and "subdir" in key) and not NAME.fullmatch(str(value))
     ]
+    if (subfolder := node["output_subdir"]) in TAKEN:
+        problems.append(f"hydra.output_subdir={subfolder}: is what a run calls a file of its own")
+    return problems
 
 
 @contextmanager

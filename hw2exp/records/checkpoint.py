@@ -22,13 +22,17 @@ from hw2exp.config.recorded import completed
 from hw2exp.config.resume import differences
 from hw2exp.config.schema import TrainConfig
 from hw2exp.records.manifest import STATE, DamagedError, Facts, Manifest, sealed, sha256, unsealed
-from hw2exp.records.run_dir import METRICS
+from hw2exp.records.metrics import CATALOG, MetricsTable
+from hw2exp.records.run_dir import METRICS, versions
 from hw2exp.regular_file import IrregularError
 
 CHECKPOINTS = "checkpoints"
 ROWS = "metrics.rows"
 MANIFEST = "manifest.json"
 LARGEST_MANIFEST, LARGEST_HEADER, LARGEST_STATE = 1 << 26, 1 << 20, 1 << 34  # bytes
+COMPUTING = ("hw2exp", "torch", "numpy", "numba")
+"""What bits may depend on."""
+
 FOLDER = re.compile(r"step_(\d{10})")
 
 Tensors = Mapping[str, NDArray[Any]]
@@ -68,16 +72,42 @@ class Checkpoint:
             raise DamagedError(f"{ROWS} is not what {MANIFEST} has the digest of")
         return content
 
+    def metrics(self) -> MetricsTable:
+        """The metrics up to its step.
+
+        Raises:
+            DamagedError: they are not what the manifest says.
+        """
+        about = self.facts.rows
+        if about.columns != list(CATALOG):
+            raise DamagedError("has the metrics of another version")
+        try:
+            table = MetricsTable.of_rows(self.rows())
+        except ValueError as error:
+            raise DamagedError(str(error)) from error
+        if len(table) != about.count:
+            raise DamagedError(f"has {len(table)} rows, not {about.count}")
+        return table
+
     def check(self) -> None:
         """Read all that the manifest has digests of.
 
         Raises:
             DamagedError: something is not what it was.
         """
-        self.rows()
+        self.metrics()
         with regular_file.opened(self.folder / STATE, LARGEST_STATE, links=False) as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != self.manifest.files[STATE]:
                 raise DamagedError(f"{STATE} is not what {MANIFEST} has the digest of")
+
+    def knows_events(self) -> bool:
+        """Whether TensorBoard's file begins with what it was then; if not, it can be made again."""
+        about = self.facts.events
+        try:
+            content = _content(self.folder.parent.parent / about.name, LARGEST_STATE)
+        except (DamagedError, OSError):
+            return False
+        return len(content) >= about.bytes and sha256(content[: about.bytes]) == about.sha256
 
     def tensors(self) -> dict[str, NDArray[Any]]:
         """The tensors.
@@ -119,40 +149,43 @@ def save(run: Path, step: int, tensors: Tensors, facts: Facts, keep: int) -> Non
         disk.remove(old)
 
 
-def newest(run: Path, warn: Callable[[str], None]) -> Checkpoint | None:
+def newest(
+    run: Path, warn: Callable[[str], None], config: TrainConfig | None = None
+) -> Checkpoint | None:
     """Find the newest checkpoint of a run that can be used.
 
     Args:
         run: the run folder.
-        warn: is told in a line of each newer one that can't.
+        warn: is told in a line of each newer one that can't, and if what is used was made by other
+            versions of what computes.
+        config: the run's config, if the checkpoint must be of that.
+
+    Raises:
+        ConfigError: it is of a run that computes something else.
     """
     for folder in sorted(_folders(run), reverse=True):
         try:
             found = Checkpoint(folder, _manifest(folder))
             found.check()
+            other = {} if config is None else _other(found, config)
         except (DamagedError, IrregularError, OSError) as error:
             warn(f"{folder} can't be used: {error}")
-        else:
-            return found
+            continue
+        if other:
+            raise ConfigError(f"resume={run}: {folder} has {text}" for text in other.values())
+        for name, version in found.facts.versions.items():
+            if name in COMPUTING and version != (now := versions().get(name)):
+                warn(f"{folder} was made with {name} {version}, not {now}: bits may differ")
+        return found
     return None
 
 
-def own_newest(run: Path, config: TrainConfig, warn: Callable[[str], None]) -> Checkpoint | None:
-    """Find the newest checkpoint that can be used, which must be of this run.
-
-    Args:
-        run: the run folder.
-        config: the run's config.
-        warn: see :func:`newest`.
-
-    Raises:
-        ConfigError: it is of a run that computes something else.
-    """
-    found = newest(run, warn)
-    if found is not None and (other := differences(completed(found.facts.config), config)):
-        what = f"resume={config.resume}: {found.folder} has"
-        raise ConfigError(f"{what} {text}" for text in other.values())
-    return found
+def _other(found: Checkpoint, config: TrainConfig) -> dict[str, str]:
+    """In what a checkpoint's run computes something else."""
+    try:
+        return differences(completed(found.facts.config), config)
+    except ConfigError as error:
+        raise DamagedError(f"its config: {' | '.join(error.problems)}") from error
 
 
 def had_begun(run: Path) -> bool:

@@ -34,10 +34,11 @@ class Rows(Part):
 
 
 class Events(Part):
-    """How long TensorBoard's file was."""
+    """How long TensorBoard's file was, and what stood in it."""
 
     name: Annotated[str, Field(pattern=EVENTS)]
     bytes: Count
+    sha256: Digest
 
 
 class Facts(Part):
@@ -49,6 +50,7 @@ class Facts(Part):
         events: of TensorBoard's file.
         spikes: the spikes so far, each as its fields in order.
         seconds: how long the run has taken.
+        versions: of what it ran on.
     """
 
     config: dict[str, Any]
@@ -56,6 +58,7 @@ class Facts(Part):
     events: Events
     spikes: list[tuple[int, int, int, float, float, bool]]
     seconds: float
+    versions: dict[str, str]
 
 
 class Manifest(Part):

@@ -124,20 +124,26 @@ def read_result(folder: Path) -> RunResult:
     return result
 
 
-def read_finished(folder: Path, steps: int) -> RunResult | None:
+def read_finished(folder: Path, steps: int, eval_every: int) -> RunResult | None:
     """Read a run's result if the run came to its end and its metrics are there.
 
     Args:
         folder: the run folder.
         steps: how many it is to make, unless it solves its task or diverges.
+        eval_every: steps between two test passes. A run that solved its task in the pass after its
+            last step has not come to its end if it is to make more: it would not be tested there.
     """
     try:
         result = read_result(folder)
     except (OSError, ValueError):
         return None
-    ended = result.status in ("solved", "diverged") or (
-        result.status == "finished" and result.step >= steps
-    )
+    made = result.step >= steps
+    ended = {
+        "finished": made,
+        "solved": made or result.step % eval_every == 0,
+        "diverged": True,
+        "interrupted": False,
+    }[result.status]
     return result if ended and (folder / METRICS).is_file() else None
 
 
@@ -164,10 +170,10 @@ def _values(value: Any) -> Any:
 @cache
 def versions() -> dict[str, str]:
     """The versions that a result depends on."""
-    packages = {name: version(name) for name in ("torch", "numpy", "hydra-core", "tensorboard")}
+    packages = ("torch", "numpy", "numba", "hydra-core", "tensorboard")
     return {
         "hw2exp": hw2exp.__version__,
         "python": platform.python_version(),
-        **packages,
+        **{name: version(name) for name in packages},
         "platform": platform.platform(),
     }

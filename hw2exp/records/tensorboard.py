@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hw2exp import disk
+from hw2exp.records.manifest import Events
 
 if TYPE_CHECKING:
     from tensorboard.compat.proto.event_pb2 import Event
@@ -110,10 +111,10 @@ class EventWriter:
             plugin_data_pb2.HParamsPluginData(session_start_info=start),
         )
 
-    def flush(self) -> int:
-        """Hand to the system what was written; returns how long the file is."""
+    def so_far(self) -> Events:
+        """Hand to the system what was written, and say what that is."""
         self._file.flush()
-        return self._file.tell()
+        return Events(name=self.name, bytes=self._file.tell(), sha256=self._file.sha256())
 
     def abandon(self) -> None:
         """Close the file as it is; after an error it may be cut off within a record."""

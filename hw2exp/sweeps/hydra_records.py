@@ -15,7 +15,7 @@ from hw2exp.config.composed_job import Base, ComposedJob, Plain, put
 from hw2exp.config.problems import ConfigError
 from hw2exp.config.recorded import read_values
 from hw2exp.config.validation import validate
-from hw2exp.records.checkpoint import own_newest
+from hw2exp.records.checkpoint import newest
 from hw2exp.records.run_dir import RESULT, read_finished
 
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -90,8 +90,8 @@ def write_records(job: ComposedJob, folder: Path) -> None:
         ConfigError: what is recorded is gone, and a checkpoint there is of another run.
     """
     subfolder = job.base.hydra["output_subdir"]
-    if job.config["resume"] and not (folder / (subfolder or "") / "config.yaml").is_file():
-        own_newest(folder, validate(job.config), lambda line: None)
+    if job.config.get("resume") and not (folder / (subfolder or "") / "config.yaml").is_file():
+        newest(folder, lambda line: None, validate(job.config))
     if subfolder is None or _stays(folder, folder / subfolder, job.config):
         return
     keys, mode = (PER_RUN, "RUN") if job.number is None else (PER_JOB, "MULTIRUN")
@@ -99,7 +99,7 @@ def write_records(job: ComposedJob, folder: Path) -> None:
     mine = (list(job.overrides), job.override_dirname, str(folder))
     own = (mode, *mine, str(job.number), job.number)
     records = folder / subfolder
-    disk.make_folder(records)
+    disk.make_folder(records, sync=False)
     texts = {
         "config.yaml": config.fill(job.values),
         "hydra.yaml": hydra.fill(dict(zip(keys, own, strict=False))),
@@ -111,7 +111,9 @@ def write_records(job: ComposedJob, folder: Path) -> None:
 
 def _stays(folder: Path, records: Path, config: Plain) -> bool:
     """Whether what is recorded is of a job that came to its end, and of as many steps."""
-    if not (folder / RESULT).exists() or read_finished(folder, config["steps"]) is None:
+    if not (folder / RESULT).exists():
+        return False
+    if read_finished(folder, config["steps"], config["eval_every"]) is None:
         return False
     try:
         return bool(read_values(records / "config.yaml")["steps"] == config["steps"])

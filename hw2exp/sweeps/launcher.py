@@ -6,7 +6,9 @@ is called job by job, as Hydra's basic launcher does. The jobs of a fleet share 
 """
 
 import os
+import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,6 +32,7 @@ from hw2exp import disk
 from hw2exp.config.composed_job import ComposedJob, Plain, current
 from hw2exp.config.composition import Composition
 from hw2exp.config.confinement import check_inside
+from hw2exp.lock import PATIENCE, FolderHeldError, hold
 from hw2exp.sweeps.hydra_records import write_records
 
 
@@ -98,7 +101,10 @@ class Batches:
         configure_log(self._sweep.hydra.hydra_logging, self._sweep.hydra.verbose)
         composed = [self._composition.job(list(o), first + n) for n, o in enumerate(overrides)]
         disk.make_folder(Path(str(self._sweep.hydra.sweep.dir)))
-        jobs = [_prepare(job) for job in composed]
+        deadline = time.monotonic() + PATIENCE
+        jobs = [_prepare(job, deadline) for job in composed]
+        for folder in {job.folder.parent for job in jobs}:
+            disk.sync_folder(folder)
         returns = [FleetJobReturn(job, own.folder) for job, own in zip(composed, jobs, strict=True)]
         callbacks = self._context.callbacks
         told = returns if callbacks.callbacks else []
@@ -129,15 +135,23 @@ class Batches:
                 return [error] * len(jobs)
 
 
-def _prepare(job: ComposedJob) -> FleetJob:
-    """Make a job's folder, and record what it is."""
+def _prepare(job: ComposedJob, deadline: float) -> FleetJob:
+    """Make a job's folder, and record what it is, unless somebody else works on it."""
     root = Path(job.select("hydra.sweep.dir"))  # of what a sweeper made up nobody has looked yet
     check_inside(root, job.folder, f"hydra.sweep.subdir={job.select('hydra.sweep.subdir')}")
     folder = Path(os.path.abspath(job.folder))
-    disk.make_folder(folder)
-    write_records(job, folder)
+    disk.make_folder(folder, sync=False)
+    with suppress(FolderHeldError), _free(job, folder, deadline):
+        write_records(job, folder)
     assert job.number is not None
     return FleetJob(job.number, job.overrides, job.config, folder)
+
+
+def _free(job: ComposedJob, folder: Path, deadline: float) -> AbstractContextManager[None]:
+    """Wait for a job that goes on: the worker of a sweep that was killed may finish its step."""
+    if not job.config.get("resume"):
+        return nullcontext()
+    return hold(folder, deadline - time.monotonic())
 
 
 class FleetJobReturn(JobReturn):

@@ -15,7 +15,7 @@ from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet_run import Outcome
 from hw2exp.records.run_dir import RunResult
 from hw2exp.sweeps.progress import Progress, read_progress
-from hw2exp.terminal import PLAIN_SECONDS, clock, say
+from hw2exp.terminal import PLAIN_SECONDS, clock, say, show_live
 
 SHOWN = 12
 """Fleets at most in the table: those that run."""
@@ -84,7 +84,8 @@ class SweepTable:
         """Show where the sweep is, if it is time."""
         now = time.monotonic()
         if self._live is not None:
-            self._live.update(self._table(now - self._began), refresh=True)
+            if not show_live(self._live, self._table(now - self._began)):
+                self._live = None
         elif self.show and now - self._shown > PLAIN_SECONDS:
             self._shown = now
             say(self._summary(self._all(), now - self._began))

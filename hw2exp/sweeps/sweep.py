@@ -65,7 +65,7 @@ def run_sweep(
     if executor is None:
         with WorkerExecutor(min(workers, len(fleets))) as own:
             return run_sweep(configs, folders, interrupt, own, show, saved)
-    interrupt.to_save = True  # from here on the workers are to be told
+    interrupt.begin_to_save()  # from here on the workers are to be told
     if show and not compiled_before():
         say("compiling kernels, once for this machine: some ten seconds")
     outcomes: dict[int, Outcome] = {}
@@ -133,7 +133,7 @@ def _outcomes(
         return future.result()
     failure = error if isinstance(error, Exception) else RuntimeError(str(error))
     return [
-        read_finished(folder, config.steps) or failure
+        read_finished(folder, config.steps, config.eval_every) or failure
         for folder, config in zip(folders, configs, strict=True)
     ]
 
@@ -153,7 +153,7 @@ def train_fleet(
         progress: the file that says how far it is.
     """
     # SIGINT is for the one who started the sweep; SIGTERM may come from there and to all at once.
-    with Interrupt([signal.SIGTERM], insist=False, leave=os._exit) as interrupt:
+    with Interrupt([signal.SIGTERM], insist=False, leave=None) as interrupt:
         return run_fleet(
             configs,
             folders,

@@ -49,7 +49,7 @@ def workers_of(process):
 
 
 def digests(folder):
-    results = [read_finished(folder / str(job), 4000) for job in range(4)]
+    results = [read_finished(folder / str(job), 4000, 100) for job in range(4)]
     return [result and (result.parameters_sha256, result.metrics_sha256) for result in results]
 
 

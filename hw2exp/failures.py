@@ -1,0 +1,77 @@
+"""Says why jobs have failed: a line a reason, whatever it is."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hw2exp.config.problems import ConfigError
+from hw2exp.interrupt import Interrupt
+from hw2exp.lock import FolderHeldError
+from hw2exp.records.checkpoint import had_begun
+from hw2exp.records.manifest import DamagedError
+from hw2exp.terminal import resume_word
+from hw2exp.training import InitialLossError
+
+if TYPE_CHECKING:
+    from hw2exp.execution import Ended
+
+TOLD, NAMED = 20, 8
+"""How many reasons are told of why jobs failed, and how many jobs are named with each."""
+
+
+def report(batch: "Sequence[Ended]", folder: Path, interrupt: Interrupt) -> None:
+    """Say why jobs have failed; what an interrupt has kept from running has not.
+
+    Args:
+        batch: jobs that have ended.
+        folder: of the run, or of the sweep.
+        interrupt: what may have come in between.
+    """
+    if interrupt():
+        return
+    told: dict[str, list[Ended]] = {}
+    for each in batch:
+        if isinstance(each.outcome, Exception):
+            text = _why(each.outcome)
+            if isinstance(each.outcome, OSError) and had_begun(each.folder):
+                text += f"; what was saved is whole, and goes on with {resume_word(folder)}"
+            told.setdefault(text, []).append(each)
+    for text, jobs in list(told.items())[:TOLD]:
+        print(f"hw2exp: {_names(jobs)}{text}", file=sys.stderr)
+    if more := sum(len(jobs) for jobs in list(told.values())[TOLD:]):
+        print(f"hw2exp: and {more} more jobs failed", file=sys.stderr)
+
+
+def _names(jobs: "Sequence[Ended]") -> str:
+    """Which jobs of a sweep a message is about."""
+    if len(jobs) == 1:
+        (job,) = jobs
+        return f"job {job.number} ({' '.join(job.overrides)}): " if job.overrides else ""
+    more = ", …" * (len(jobs) > NAMED)
+    return f"{len(jobs)} jobs ({', '.join(str(job.number) for job in jobs[:NAMED])}{more}): "
+
+
+def _why(error: Exception) -> str:
+    """What a person needs to know of an error; of one that should not be, all there is."""
+    from hw2exp.sweeps.executor import WorkerDied
+
+    if isinstance(error, OSError):
+        return cant_write(error)
+    if isinstance(error, ConfigError):
+        return " | ".join(error.problems)
+    if isinstance(
+        error, InitialLossError | MemoryError | WorkerDied | FolderHeldError | DamagedError
+    ):
+        return str(error)
+    return "\n".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", [])])
+
+
+def cant_write(error: OSError) -> str:
+    """Say in a line what the system refused.
+
+    Args:
+        error: what it raised.
+    """
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}"
