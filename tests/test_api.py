@@ -102,4 +102,9 @@ if __name__ == "__main__":
 def test_bad_input_is_an_error_of_python(here):
     with pytest.raises(ConfigError, match="did you mean"):
         hw2exp.run("optimizer.lrr=1")
+    for word in ("-m", "--help", 3, None, ["seed=1"]):
+        with pytest.raises(ConfigError, match="not an override, which is a text"):
+            hw2exp.run(word)
+    with pytest.raises(ConfigError, match="dry_run=true: only shows"):
+        hw2exp.sweep("dry_run=true", "seed=0,1")
     assert list(here.iterdir()) == []

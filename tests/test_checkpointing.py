@@ -9,6 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from hw2exp.fleet_run import run_fleet
 from hw2exp.interrupt import Interrupt
 from hw2exp.records.checkpoint import newest
+from hw2exp.records.run_dir import read_finished
 
 STEPS = 47
 SMALL = [
@@ -29,6 +30,14 @@ SETTINGS = {
     ],
     "spikes": ["model=attn_rnn", "optimizer.lr=0.3", "spikes.margin=0.01", "spikes.deviations=0"],
     "diverges": ["model=rnn", "optimizer=sgd", "optimizer.lr=0.1", "optimizer.weight_decay=110"],
+    "solved before": [
+        "model=lstm", "optimizer=adam", "optimizer.lr=0.03", "solved_accuracy=0.26",
+        "solved_passes=2", "eval_every=4", "eval_batches=8",
+    ],
+    "solved after": [
+        "model=lstm", "optimizer=adam", "optimizer.lr=0.03", "solved_accuracy=0.26",
+        "solved_passes=5", "eval_every=4", "eval_batches=8",
+    ],
     "solved": [
         "model=lstm", "optimizer=adam", "optimizer.lr=0.1", "stop_when_solved=true",
         "solved_accuracy=0.5", "solved_passes=1",
@@ -105,9 +114,54 @@ def test_the_settings_see_what_they_are_for(fleet):
     for setting, status in (("diverges", "diverged"), ("solved", "solved")):
         outcomes = run_fleet(*fleet(setting, setting), show=False)
         assert status in {outcome.status for outcome in outcomes}
+    for setting, early in (("solved before", True), ("solved after", False)):
+        outcomes = run_fleet(*fleet(setting, setting), show=False)
+        solved = [outcome.solved_at for outcome in outcomes if outcome.solved_at is not None]
+        # Two passes were made when it is cut off at step 17, or were being counted.
+        assert any(8 <= step <= 17 if early else 17 < step <= 32 for step in solved), solved
     outcomes = run_fleet(*fleet("spikes", "spikes"), show=False)
     steps = [spike["step"] for outcome in outcomes for spike in outcome.spikes]
     assert min(steps) <= 17 < max(steps)
+
+
+def test_explosions_before_the_end_are_counted(fleet):
+    more = ["steps=240", "optimizer.lr=0.03", "log_every=50", "eval_every=200"]
+    whole = run_fleet(*fleet("spikes", "whole", *more), show=False)
+    configs, folders = fleet("spikes", "parts", *more)
+    run_fleet(configs, folders, At(230), show=False)
+    saved = [newest(folder, no_warning) for folder in folders]
+    assert any(len(each.tensors()["exploded"]) for each in saved)
+    assert told(run_fleet(configs, folders, show=False, saved=saved)) == told(whole)
+    assert any(outcome.explosions["steps"] for outcome in whole)
+
+
+def test_what_is_solved_after_the_last_step_has_not_ended_if_there_are_more(fleet):
+    """The pass after the last step is one that a longer run would not make."""
+    more = ["eval_every=1000", "solved_passes=1", "checkpoint_every=10", "stop_when_solved=true"]
+    long = run_fleet(*fleet("solved before", "long", *more), show=False)
+    configs, folders = fleet("solved before", "short", *more)
+    short = [config.model_copy(update={"steps": 33}) for config in configs]
+    first = run_fleet(short, folders, show=False)
+    ended = [outcome for outcome in first if outcome.status == "solved"]
+    assert ended
+    assert {outcome.step for outcome in ended} == {33}
+    for folder in folders:
+        assert read_finished(folder, 33, 1000) is not None
+        assert read_finished(folder, STEPS, 1000) is None
+    saved = [newest(folder, no_warning) for folder in folders]
+    assert told(run_fleet(configs, folders, show=False, saved=saved)) == told(long)
+
+
+def test_what_diverges_in_the_last_step_is_recorded_as_in_a_longer_run(fleet):
+    configs, folders = fleet("diverges", "long", "eval_every=1000")
+    long = run_fleet(configs, folders, show=False)
+    at = {outcome.step for outcome in long if outcome.status == "diverged"}
+    assert at
+    for step in at:
+        configs, folders = fleet("diverges", f"to{step}", "eval_every=1000", f"steps={step}")
+        for outcome, whole in zip(run_fleet(configs, folders, show=False), long, strict=True):
+            if whole.status == "diverged" and whole.step == step:
+                assert told([outcome]) == told([whole])
 
 
 def test_more_steps_after_the_end(fleet):
@@ -133,7 +187,7 @@ def events(folder):
     }
 
 
-@pytest.mark.parametrize("damage", ["remove", "shorten", "link"])
+@pytest.mark.parametrize("damage", ["remove", "shorten", "link", "zeros"])
 def test_tensorboards_file_is_made_again_if_it_is_not_what_it_was(fleet, damage):
     configs, folders = fleet("rnn", "whole")
     run_fleet(configs[:1], folders[:1], show=False)
@@ -143,6 +197,9 @@ def test_tensorboards_file_is_made_again_if_it_is_not_what_it_was(fleet, damage)
     (file,) = folder.glob("events*")
     if damage == "shorten":
         file.write_bytes(file.read_bytes()[:100])
+    elif damage == "zeros":  # as a power cut may leave it
+        size = file.stat().st_size
+        file.write_bytes(file.read_bytes()[: size // 2] + bytes(size - size // 2))
     else:
         file.rename(folder.parent / "elsewhere")
         if damage == "link":

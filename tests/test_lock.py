@@ -8,7 +8,10 @@ import time
 
 import pytest
 
-from hw2exp.lock import LOCK, FolderHeldError, hold
+from hw2exp.lock import LOCK, TO_SIGN, FolderHeldError, hold
+from hw2exp.records.run_dir import read_result
+from hw2exp.sweeps import launcher
+from hw2exp.train import main
 
 HOLD = """
 import sys, time
@@ -72,6 +75,55 @@ def test_a_lock_is_no_way_out(tmp_path):
     with pytest.raises(OSError, match=LOCK):
         hold(tmp_path / "run").__enter__()
     assert not (tmp_path / "canary").exists()
+
+
+def test_who_has_not_signed_yet_is_waited_for(tmp_path):
+    process = holder(tmp_path)
+    (tmp_path / LOCK).write_bytes(b"")
+    began = time.monotonic()
+    with pytest.raises(FolderHeldError, match="another process works there"):
+        hold(tmp_path).__enter__()
+    assert time.monotonic() - began > TO_SIGN
+    process.kill()
+    process.communicate()
+
+
+def test_a_command_in_a_folder_that_is_held_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    process = holder(tmp_path / "here")
+    for words in (["hydra.run.dir=here"], ["-m", "hydra.sweep.dir=here"], ["resume=here"]):
+        assert main([*RUN, *words]) == 2
+        assert f"process {process.pid} on " in capsys.readouterr().err
+        assert [path.name for path in (tmp_path / "here").iterdir()] == [LOCK]
+    process.kill()
+    process.communicate()
+
+
+@pytest.mark.slow
+def test_a_job_that_is_held_is_left_as_it_is(tmp_path, monkeypatch, capsys):
+    """A sweep that goes on while somebody works on one of its jobs: that one fails, alone."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(launcher, "PATIENCE", 0.5)
+    short = ["task=easy", "steps=4", "eval_every=2", "eval_batches=1", "plot=false", "model=rnn",
+             "batch_size=8", "check_initial_loss=off", "seed=0,1"]  # fmt: skip
+    assert main(["-m", *short, "hydra.sweep.dir=sweep"]) == 0
+    process = holder(tmp_path / "sweep/0")
+    before = (tmp_path / "sweep/0/.hydra/config.yaml").read_bytes()
+    capsys.readouterr()
+    longer = [word.replace("steps=4", "steps=8") for word in short]
+    assert main(["-m", *longer, "resume=sweep"]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert error.startswith("hw2exp: job 0 (")
+    assert f"{tmp_path / 'sweep/0'}: process {process.pid} on " in error
+    assert (tmp_path / "sweep/0/.hydra/config.yaml").read_bytes() == before
+    assert read_result(tmp_path / "sweep/0").step == 4
+    assert read_result(tmp_path / "sweep/1").step == 8
+    process.kill()
+    process.communicate()
+    assert main(["-m", *longer, "resume=sweep"]) == 0
+    assert read_result(tmp_path / "sweep/0").step == 8
 
 
 STRUGGLE = """

@@ -31,9 +31,11 @@ def load_yaml(path: Path) -> Any:
         text = regular_file.read(path, LARGEST_FILE)
         if _size(text.decode()) > LARGEST_TREE:
             raise ConfigError([f"{path} is too large for a config"])
-        if problems := _wrong_keys(text):
+        loader = LOADER(text)
+        node = loader.get_single_node()
+        if problems := _wrong_keys(node):
             raise ConfigError([f"{path}, {problem}" for problem in problems])
-        return yaml.load(text, LOADER)
+        return None if node is None else loader.construct_document(node)
     except RecursionError as error:
         raise ConfigError([f"{path} is nested too deep for a config"]) from error
     except IrregularError as error:
@@ -54,11 +56,11 @@ def _why(error: Exception) -> str:
     return ""
 
 
-def _wrong_keys(text: bytes) -> list[str]:
+def _wrong_keys(root: yaml.Node | None) -> list[str]:
     """Keys that stand twice in a mapping, or are no texts, as Hydra has them."""
     problems: dict[str, None] = {}
     seen: set[int] = set()
-    open_nodes = [yaml.compose(text, LOADER)]
+    open_nodes = [root]
     while open_nodes:
         node = open_nodes.pop()
         if id(node) in seen or not isinstance(node, yaml.CollectionNode):

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import yaml
@@ -27,6 +28,9 @@ touch()
 """
 CALL = "{_target_:payload.touch}"
 TAG = "!!python/object/apply:payload.touch []"
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in pairwise("abcdefghij")
+)
 
 TARGETS = [
     ["model._target_=payload.touch"],
@@ -107,6 +111,11 @@ OUTSIDE = [
 
 FOLDERS = {
     "another main config": {"train.yaml": f"seed: {CALL}"},
+    "a folder outside": {"model/evil.yaml": "# @package _global_\nhydra: {run: {dir: /tmp/out}}"},
+    "a folder above": {"model/evil.yaml": "# @package _global_\nhydra: {run: {dir: ../outside/x}}"},
+    "a folder behind a link": {
+        "model/evil.yaml": "# @package _global_\nhydra: {run: {dir: here/link/x}}"
+    },
     "Hydra's own choices": {"hydra/launcher/fleet.yaml": "_target_: payload.touch"},
     "an object for a tag": {"model/evil.yaml": f"name: {TAG}"},
     "a module for a tag": {"model/evil.yaml": "name: !!python/module:payload"},
@@ -129,9 +138,7 @@ FOLDERS = {
         "model/evil.yaml": "defaults: [\"${eval:\\\"__import__('payload')\\\"}\"]\nname: lstm"
     },
     "billions of values": {
-        "model/evil.yaml": "a: &a [x, x, x, x, x, x, x, x, x]\n"
-        + "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in pairwise("abcdefghij"))
-    },
+        "model/evil.yaml": BOMB},
     "itself": {"model/evil.yaml": "a: &a [*a]"},
     "endless nesting": {"model/evil.yaml": "a: " + "[" * 50_000},
     "an endless file": {"model/evil.yaml": "#" * (1 << 21)},
@@ -187,6 +194,73 @@ def test_hostile_folders_of_configs(files, canary, capsys, tmp_path):
         (tmp_path / "theirs" / name).parent.mkdir(parents=True)
         (tmp_path / "theirs" / name).write_text(text)
     check_refused([f"--config-dir={tmp_path}/theirs", "model=evil"], canary, capsys)
+
+
+@pytest.mark.parametrize("kind", ["a pipe", "a device", "a folder elsewhere", "a circle"])
+def test_folders_of_configs_with_what_is_no_file(kind, canary, capsys, tmp_path):
+    (tmp_path / "theirs/model").mkdir(parents=True)
+    evil = tmp_path / "theirs/model/evil.yaml"
+    if kind == "a pipe":
+        os.mkfifo(evil)
+    elif kind == "a device":
+        evil.symlink_to("/dev/zero")
+    elif kind == "a folder elsewhere":
+        (tmp_path / "elsewhere").mkdir()
+        (tmp_path / "elsewhere/evil.yaml").write_text(BOMB)
+        (tmp_path / "theirs/model").rmdir()
+        (tmp_path / "theirs/model").symlink_to(tmp_path / "elsewhere")
+    else:
+        (tmp_path / "theirs/model/circle").symlink_to(tmp_path / "theirs")
+    check_refused([f"--config-dir={tmp_path}/theirs", "model=evil"], canary, capsys)
+
+
+def test_who_makes_up_jobs_may_not_choose_their_logging(canary, capsys, tmp_path):
+    """Optuna's jobs are not known beforehand, and Hydra's launcher would believe what they say."""
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    (tmp_path / "theirs/experiment").mkdir(parents=True)
+    (tmp_path / "theirs/experiment/evil.yaml").write_text(
+        "# @package _global_\nhydra: {job_logging: {handlers: {x: {(): payload.touch}}}}"
+    )
+    (tmp_path / "theirs/experiment/good.yaml").write_text("# @package _global_\nseed: 1")
+    check_refused(
+        ["-m", f"--config-dir={tmp_path}/theirs", "hydra/sweeper=optuna", "hydra/launcher=basic",
+         "experiment=choice(evil,good)"],
+        canary, capsys,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def begun(canary):
+    """The folder of a run, and the words that let it go on."""
+    words = ["task=easy", "steps=4", "eval_every=2", "eval_batches=1", "plot=false", "model=rnn",
+             "batch_size=8", "check_initial_loss=off"]  # fmt: skip
+    assert main([*words, "hydra.run.dir=here/run"]) == 0
+    return Path("here/run"), [*words[:1], "steps=8", *words[2:], "resume=here/run"]
+
+
+@pytest.mark.parametrize("name", [".hydra", "checkpoints"])
+def test_a_run_that_goes_on_writes_through_no_link(begun, name, canary, capsys, tmp_path):
+    run, words = begun
+    capsys.readouterr()
+    assert main(words) == 0
+    capsys.readouterr()
+    (run / name).rename(tmp_path / "outside/elsewhere")
+    (run / name).symlink_to(tmp_path / "outside/elsewhere")
+    check_refused(words, canary, capsys)
+
+
+@pytest.mark.parametrize("kind", ["a link", "a pipe"])
+def test_a_sweep_that_goes_on_writes_through_no_link(begun, kind, canary, capsys, tmp_path):
+    run, words = begun
+    capsys.readouterr()
+    (run.parent / "sweep").mkdir()
+    run.rename(run.parent / "sweep/0")
+    place = run.parent / "sweep/multirun.yaml"
+    if kind == "a link":
+        place.symlink_to(tmp_path / "outside/victim")
+    else:
+        os.mkfifo(place)
+    check_refused(["-m", *words[:-1], "resume=here/sweep"], canary, capsys)
 
 
 @pytest.mark.parametrize("text", [TAG, f"seed: {TAG}", "seed: ${eval:\"__import__('payload')\"}"])

@@ -11,6 +11,10 @@ from hw2exp.train import main
 SWEEP = ["task=easy", "model=lstm,rnn", "optimizer.lr=1e-3,1e-05"]
 
 
+SHORT = ["task=easy", "model=rnn", "steps=3", "eval_every=3", "eval_batches=1", "plot=false",
+         "batch_size=8", "check_initial_loss=off"]  # fmt: skip
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """The folder of a sweep of four jobs, of which the second is missing."""
@@ -97,9 +101,16 @@ BAD = {
         [*SWEEP, "hydra.output_subdir=null"],
         ["resume=sweep: holds none of the sweep's jobs"],
     ),
-    "no such folder": ([*SWEEP, "resume=nowhere"], ["resume=nowhere: must be a folder"]),
+    "no such folder": (
+        [*SWEEP, "resume=nowhere"],
+        [
+            "resume=nowhere: must be a folder that exists",
+            "with hydra.sweep.dir=nowhere too it begins",
+        ],
+    ),
     "a file": ([*SWEEP, "resume=sweep/0/.hydra/config.yaml"], ["must be a folder"]),
     "a number": ([*SWEEP, "resume=3"], ["resume=3: must be a text or null"]),
+    "no name": ([*SWEEP, "resume="], ["resume=: must be the folder of a run or of a sweep"]),
     "two folders": ([*SWEEP, "resume=sweep,other"], ["resume can't be swept"]),
 }
 
@@ -197,6 +208,45 @@ def test_what_was_killed_before_its_first_step_can_be_resumed(folder):
     assert read(["-m", "resume=sweep", *SWEEP]).resumes
     (folder / "thesis.txt").touch()
     assert main(["-m", "resume=sweep", *SWEEP]) == 2
+
+
+@pytest.mark.parametrize(("key", "flags"), [("hydra.run.dir", []), ("hydra.sweep.dir", ["-m"])])
+def test_named_by_both_keys_a_run_begins_or_goes_on(folder, capsys, key, flags):
+    """What a cluster's script may say each time it is started."""
+    words = [*flags, "task=easy", "model=lstm", "seed=3"]
+    both = [*words, f"{key}=new", "resume=new"]
+    command = read(both)
+    assert not command.resumes
+    assert command.explicit_folder
+    assert str(command.folder) == "new"
+    (folder.parent / "new").mkdir()
+    assert read(both).resumes
+    assert main([*words, "resume=other"]) == 2
+    assert f"; with {key}=other too it begins there" in capsys.readouterr().err
+    assert main([*words, f"{key}=other", "resume=another"]) == 2
+
+
+def test_a_checkpoint_of_another_run_is_found_before_anything_is_written(folder, capsys):
+    assert main([*SHORT, "hydra.run.dir=run"]) == 0
+    shutil.rmtree("run/.hydra")
+    for path in ("result.json", "metrics.parquet", "parameters.safetensors"):
+        (folder.parent / "run" / path).unlink()
+    capsys.readouterr()
+    before = everything(folder.parent)
+    assert main([*SHORT, "seed=5", "resume=run"]) == 2
+    assert "step_0000000002 has seed=0, not 5" in capsys.readouterr().err
+    assert everything(folder.parent) == before
+    assert main([*SHORT, "resume=run"]) == 0
+
+
+def test_to_begin_again_is_told(folder, capsys):
+    assert main([*SHORT, "hydra.run.dir=run"]) == 0
+    shutil.rmtree("run/checkpoints")
+    capsys.readouterr()
+    assert main([*SHORT, "steps=4", "resume=run"]) == 0
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "run has no checkpoint that can be used: begins again at step 1" in error
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "warmup_cosine"])

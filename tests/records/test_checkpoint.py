@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
+from hw2exp.config.problems import ConfigError
 from hw2exp.fleet_run import run_fleet
 from hw2exp.interrupt import Interrupt
 from hw2exp.records.checkpoint import Checkpoint, newest
@@ -181,6 +182,10 @@ FORGED = {
     "spikes of another make": {"facts__spikes": [[1, 2, 3]]},
     "spikes that are texts": {"facts__spikes": [["1", 2, 3, 0.5, 0.5, True]]},
     "a config that is none": {"facts__config": "x"},
+    "other metrics": {"facts__rows__columns": ["loss"]},
+    "rows that are no rows": {"facts__rows__bytes": 7, "facts__rows__sha256": "0" * 64},
+    "another number of rows": {"facts__rows__count": 4},
+    "versions that are none": {"facts__versions": [1]},
 }
 
 
@@ -190,6 +195,30 @@ def test_a_manifest_that_was_made_up_is_refused(run, manifest):
     forge(run, **manifest)
     assert refused(run)
     assert sorted(run.parent.rglob("*")) == before
+
+
+@pytest.mark.parametrize("config", [{}, {"seed": 1}, {"steps": "x"}, {"clip": {"name": [1, 2]}}])
+def test_a_checkpoint_with_an_impossible_config_is_skipped(run, made, config):
+    forge(run, facts__config=config)
+    warnings = []
+    assert newest(run, warnings.append, made[1]).step == 10
+    assert len(warnings) == 1
+    assert "step_0000000011 can't be used: its config: " in warnings[0]
+
+
+def test_a_checkpoint_of_another_run_is_refused(run, made):
+    other_seed = made[1].model_copy(update={"seed": 7})
+    with pytest.raises(ConfigError, match=r"step_0000000011 has seed=0, not 7"):
+        newest(run, pytest.fail, other_seed)
+
+
+def test_other_versions_are_told(run, made):
+    there = newest(run, pytest.fail, made[1]).facts.versions
+    forge(run, facts__versions=there | {"torch": "1.0", "platform": "elsewhere"})
+    warnings = []
+    assert newest(run, warnings.append, made[1]).step == 11
+    (line,) = warnings
+    assert f"was made with torch 1.0, not {there['torch']}: bits may differ" in line
 
 
 def other(run, **changes):
@@ -251,7 +280,7 @@ def bytes_of(kind, run, canary):
         case "huge header":
             return struct.pack("<Q", 1 << 62) + state[8:]
         case "large header":
-            text = json.dumps(header | {f"x{n}": header[name] for n in range(20_000)}).encode()
+            text = json.dumps(header).encode().ljust(2 << 20)  # which safetensors would read
             return struct.pack("<Q", len(text)) + text + state[8 + size :]
         case "deep header":
             text = b'{"x":' * 50_000 + b"1" + b"}" * 50_000

@@ -1,0 +1,104 @@
+"""The order of the system's operations: what counts is on the disk before it has its name."""
+
+import os
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from hw2exp import disk
+
+NOTED = ("mkdir", "open", "write", "ftruncate", "fsync", "replace", "rename", "rmdir", "unlink")
+
+
+class Notes:
+    """The system, with what is asked of it noted; one operation may fail."""
+
+    def __init__(self, failing=None):
+        self.done, self.failing, self.names = [], failing, {}
+
+    def __getattr__(self, name):
+        return getattr(os, name) if name not in NOTED else lambda *a, **k: self._do(name, *a, **k)
+
+    def _do(self, name, *args, **kwargs):
+        what = self.names.get(args[0], Path(args[0]).name if isinstance(args[0], Path) else "?")
+        if isinstance(args[0], Path) and args[0].is_dir() and name == "open":
+            what = f"{what}/"
+        if name == self.failing:
+            raise OSError(28, "No space left on device")
+        answer = getattr(os, name)(*args, **kwargs)
+        if name == "open":
+            self.names[answer] = what
+        elif name != "mkdir" or "part" in what:
+            self.done.append(f"{name} {what}")
+        return answer
+
+
+@pytest.fixture
+def notes(monkeypatch):
+    noted = Notes()
+    monkeypatch.setattr(disk, "os", noted)
+    return noted
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name_and_then_its_name_is(notes, tmp_path):
+    disk.write(tmp_path / "a", b"x")
+    part = f".a.{os.getpid()}.part"
+    folder = f"{tmp_path.name}/"
+    assert notes.done == [f"write {part}", f"fsync {part}", f"replace {part}", f"fsync {folder}"]
+
+
+def test_of_a_folder_too(notes, tmp_path):
+    disk.publish(tmp_path / "a", {"x": b"1", "y": b"2"})
+    part = ".a.part"
+    assert notes.done == [
+        f"mkdir {part}", "write x", "fsync x", "write y", "fsync y", f"fsync {part}/",
+        f"rename {part}", f"fsync {tmp_path.name}/",
+    ]  # fmt: skip
+    assert {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()} == {
+        "x": b"1",
+        "y": b"2",
+    }
+
+
+def test_what_is_added_is_on_the_disk(notes, tmp_path):
+    disk.append(tmp_path / "a", 0, b"abc")
+    disk.append(tmp_path / "a", 2, b"d")
+    assert (tmp_path / "a").read_bytes() == b"abd"
+    assert notes.done == ["ftruncate a", "write a", "fsync a"] * 2
+
+
+def test_the_name_of_a_new_folder_is_on_the_disk(notes, tmp_path):
+    disk.make_folder(tmp_path / "a/b")
+    assert notes.done == [f"fsync {tmp_path.name}/", "fsync a/"]
+    disk.make_folder(tmp_path / "a/c", sync=False)
+    assert len(notes.done) == 2
+
+
+def test_a_stream_is_cut_back_and_knows_its_digest(tmp_path):
+    path = tmp_path / "a"
+    first = disk.Stream(path)
+    first.write(b"one two")
+    first.flush()
+    first.close()
+    second = disk.Stream(path, at=4)
+    assert path.read_bytes() == b"one "
+    second.write(b"three")
+    second.flush()
+    assert path.read_bytes() == b"one three"
+    assert second.tell() == 9
+    assert second.sha256() == sha256(b"one three").hexdigest()
+    second.close()
+    third = disk.Stream(path, at=9)
+    assert third.sha256() == second.sha256()
+    third.close()
+
+
+@pytest.mark.parametrize("failing", ["write", "fsync", "replace"])
+def test_what_fails_leaves_what_was_there(tmp_path, monkeypatch, failing):
+    disk.write(tmp_path / "a", b"old")
+    monkeypatch.setattr(disk, "os", Notes(failing))
+    with pytest.raises(OSError, match="No space left"):
+        disk.write(tmp_path / "a", b"new")
+    assert (tmp_path / "a").read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
