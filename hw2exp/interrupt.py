@@ -7,7 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from types import FrameType, TracebackType
 from typing import Any, NoReturn, Self
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+HANGUP: int | None = getattr(signal, "SIGHUP", None)
+"""What comes when a terminal closes; who starts a command with nohup wants it ignored."""
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, *([HANGUP] if HANGUP is not None else []))
 SAVE: int | None = getattr(signal, "SIGUSR1", None)
 """What clusters send some time before they end a job."""
 
@@ -19,7 +22,7 @@ class Interrupt:
     the system does it. Outside the main thread, where Python knows no signals, none is noted.
 
     Args:
-        signals: which ask to end; by default SIGINT and SIGTERM.
+        signals: which ask to end; by default SIGINT, SIGTERM and SIGHUP.
         insist: a second one ends the process at once; else it changes nothing.
         leave: how to end at once, given the exit status. To raise is polite to a caller, but gets
             lost where a compiler calls back; a process that is nobody else's takes ``os._exit``.
@@ -62,7 +65,7 @@ class Interrupt:
 
     @property
     def status(self) -> int:
-        """The exit status that says which signal it was: 130 or 143."""
+        """The exit status that says which signal it was: 130, 143 or 129."""
         return 0 if self.signal is None else 128 + self.signal
 
     def __enter__(self) -> Self:
@@ -75,6 +78,8 @@ class Interrupt:
     def _handle(self, handlers: Mapping[int, Callable[..., None]]) -> None:
         if threading.current_thread() is threading.main_thread():
             for number, own in handlers.items():
+                if number == HANGUP and signal.getsignal(number) is signal.SIG_IGN:
+                    continue
                 self._before[number] = signal.signal(number, own)
 
     def __exit__(
@@ -89,7 +94,7 @@ class Interrupt:
     def _end(self, number: int, frame: FrameType | None) -> None:
         first, self.signal = self.signal is None, number
         if self.insist:
-            for each in self.signals:
+            for each in {*self.signals} - {HANGUP}:  # a terminal and its shell both hang up
                 signal.signal(each, signal.SIG_DFL)
         if first and not self._to_save and self.leave is not None:
             self.leave(self.status)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from hw2exp.execution import Ended
     from hw2exp.interrupt import Interrupt
 
-INTERRUPTED = (130, 143)
+INTERRUPTED = (129, 130, 143)
 HELP_FLAGS = {"--help", "-h"}
 
 
@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0 done, 1 failed, 2 bad input (nothing was created), 3 diverged where
-        ``fail_on_divergence`` is set, 130 or 143 interrupted.
+        ``fail_on_divergence`` is set, 130, 143 or 129 interrupted.
     """
     from hw2exp.interrupt import Interrupt
 

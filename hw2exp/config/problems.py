@@ -64,7 +64,7 @@ def unknown_choice(group: str, value: object, allowed: Iterable[str]) -> str:
         allowed: the choices there are.
     """
     names = sorted(allowed)
-    close = get_close_matches(str(value), names, n=1)
+    close = get_close_matches(str(value).lower(), names, n=1)
     meant = f"did you mean {close[0]}? " if close else ""
     return f"{group}={show(value)}: no such choice; {meant}allowed: {', '.join(names)}"
 
@@ -84,6 +84,16 @@ def show(value: Any) -> str:
             text = "[" + ",".join(show(item) for item in value) + "]"
         case dict():
             text = "{" + ",".join(f"{key}:{show(item)}" for key, item in value.items()) + "}"
+        case str() if value.isascii() and _is_number(value):
+            text = f"'{value}'"
         case _:
             text = str(value)
     return " ".join(text.split())
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

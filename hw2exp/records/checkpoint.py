@@ -169,7 +169,7 @@ def newest(
             found.check()
             other = {} if config is None else _other(found, config)
         except (DamagedError, IrregularError, OSError) as error:
-            warn(f"{folder} can't be used: {error}")
+            warn(f"{folder} can't be used: {_why(error)}")
             continue
         if other:
             raise ConfigError(f"resume={run}: {folder} has {text}" for text in other.values())
@@ -178,6 +178,12 @@ def newest(
                 warn(f"{folder} was made with {name} {version}, not {now}: bits may differ")
         return found
     return None
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename:
+        return f"{Path(error.filename).name}: {error.strerror}"
+    return str(error)
 
 
 def _other(found: Checkpoint, config: TrainConfig) -> dict[str, str]:

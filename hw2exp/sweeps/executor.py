@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, ParamSpec, TypeVar
 
-from hw2exp.interrupt import SAVE
+from hw2exp.interrupt import SAVE, SIGNALS
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -68,7 +68,7 @@ def _without_interrupt() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-GROUP = {signal.SIGINT, signal.SIGTERM, *([SAVE] if SAVE is not None else [])}
+GROUP = {*SIGNALS, *([SAVE] if SAVE is not None else [])}
 """Signals that a terminal or a cluster sends to all processes at once."""
 
 
@@ -171,9 +171,9 @@ class _Worker:
 def _work(connection: Connection) -> None:
     """What a worker does: answer tasks until nobody asks any more."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    if SAVE is not None:
-        signal.signal(SAVE, signal.SIG_IGN)  # between two tasks there is nothing to save
+    # The parent decides; and between two tasks there is nothing to save.
+    for number in GROUP - {signal.SIGTERM}:
+        signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, GROUP)
     while True:
         try:

@@ -6,12 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 import hw2exp
-from hw2exp.interrupt import SAVE
+from hw2exp.interrupt import HANGUP, SAVE
 
 ROOT = Path(hw2exp.__file__).parent.parent
 SECONDS = 2.0
@@ -48,18 +49,29 @@ def end(process, *numbers, group=False):
     return process.returncode, time.monotonic() - began, error
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """A run and a sweep that nobody interrupts."""
-    folder = tmp_path_factory.mktemp("whole")
-    for words in ([*SMALL, "hydra.run.dir=run"], [*JOBS, "hydra.sweep.dir=sweep"]):
-        process = start(folder, *words)
-        _, error = process.communicate(timeout=120)
-        assert process.returncode == 0, error
+def uninterrupted(folder, *words):
+    process = start(folder, *words)
+    _, error = process.communicate(timeout=300)
+    assert process.returncode == 0, error
     return folder
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that nobody interrupts."""
+    return uninterrupted(tmp_path_factory.mktemp("whole"), *SMALL, "hydra.run.dir=run")
+
+
+@pytest.fixture(scope="module")
+def whole_sweep(tmp_path_factory):
+    """A sweep that nobody interrupts."""
+    return uninterrupted(tmp_path_factory.mktemp("whole"), *JOBS, "hydra.sweep.dir=sweep")
+
+
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow), (signal.SIGTERM, 143)],
+)
 def test_a_run_that_is_ended_saves_and_goes_on(tmp_path, whole, same, number, status):
     process = start(tmp_path, *SMALL, "hydra.run.dir=run")
     wait_for(process, "starts at loss")
@@ -76,6 +88,48 @@ def test_a_run_that_is_ended_saves_and_goes_on(tmp_path, whole, same, number, st
     same(whole / "run", [tmp_path / "run"])
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(HANGUP is None, reason="there is no such signal")
+@pytest.mark.parametrize("sweep", [False, True])
+def test_a_terminal_that_closes_ends_it_in_order(tmp_path, sweep):
+    """Its shell hangs up too; whoever was started with nohup goes on."""
+    where = [*JOBS, "hydra.sweep.dir=run"] if sweep else [*SMALL, "hydra.run.dir=run"]
+    process = start(tmp_path, *where)
+    while not list(tmp_path.glob("run/**/events*")):
+        assert process.poll() is None
+        time.sleep(0.02)
+    time.sleep(1)
+    code, _, error = end(process, HANGUP, HANGUP, group=True)
+    assert (code, error) == (129, "")
+    saved = len(list(tmp_path.glob("run/**/checkpoints/step_*")))
+    assert saved == 8 if sweep else saved == 1
+    ignoring = subprocess.Popen(
+        ["nohup", sys.executable, "-um", "hw2exp.train", *SMALL, "hydra.run.dir=other"],
+        cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    wait_for(ignoring, "starts at loss")
+    ignoring.send_signal(HANGUP)
+    ignoring.communicate(timeout=120)
+    assert ignoring.returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(SAVE is None, reason="there is no such signal")
+def test_a_clusters_warning_harms_nobody_who_has_nothing_to_save(tmp_path):
+    """Before there is a step, and while the process ends."""
+    process = start(tmp_path, *SMALL, "hydra.run.dir=run", "steps=20", "eval_every=20")
+    while not (tmp_path / "run").exists():
+        assert process.poll() is None
+    while process.poll() is None:
+        with suppress(ProcessLookupError):
+            process.send_signal(SAVE)
+        time.sleep(0.005)
+    assert process.communicate()[1] == ""
+    assert process.returncode == 0
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(SAVE is None, reason="there is no such signal")
 def test_a_clusters_warning_saves_and_the_run_goes_on(tmp_path, whole, same):
     process = start(tmp_path, *SMALL, "hydra.run.dir=run")
@@ -140,7 +194,7 @@ def test_who_leaves_while_it_compiles_does_not_wait(tmp_path, number, sweep):
 @pytest.mark.slow
 @pytest.mark.parametrize("group", [False, True], ids=["one", "all"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_sweep_that_is_ended_saves_and_goes_on(tmp_path, whole, same, number, group):
+def test_a_sweep_that_is_ended_saves_and_goes_on(tmp_path, whole_sweep, same, number, group):
     """Also where a terminal or a cluster sends the signal to all of its processes."""
     process = start(tmp_path, *JOBS, "hydra.sweep.dir=sweep")
     while len(list(tmp_path.glob("sweep/*/events*"))) < 8:
@@ -155,11 +209,11 @@ def test_a_sweep_that_is_ended_saves_and_goes_on(tmp_path, whole, same, number, 
     out, error = process.communicate(timeout=60)
     assert (process.returncode, error) == (0, "")
     assert "8 jobs of 8 go on from a checkpoint" in out
-    same(whole / "sweep/3", [tmp_path / "sweep/3"])
+    same(whole_sweep / "sweep/3", [tmp_path / "sweep/3"])
     for job in range(8):
         mine, theirs = (
             (folder / f"sweep/{job}/parameters.safetensors").read_bytes()
-            for folder in (whole, tmp_path)
+            for folder in (whole_sweep, tmp_path)
         )
         assert mine == theirs
 
@@ -167,7 +221,7 @@ def test_a_sweep_that_is_ended_saves_and_goes_on(tmp_path, whole, same, number, 
 @pytest.mark.slow
 @pytest.mark.skipif(SAVE is None, reason="there is no such signal")
 @pytest.mark.parametrize("group", [False, True], ids=["one", "all"])
-def test_a_warning_to_a_sweep_saves_all_jobs(tmp_path, whole, same, group):
+def test_a_warning_to_a_sweep_saves_all_jobs(tmp_path, whole_sweep, same, group):
     process = start(tmp_path, *JOBS, "hydra.sweep.dir=sweep")
     while len(list(tmp_path.glob("sweep/*/events*"))) < 8:
         assert process.poll() is None
@@ -181,4 +235,4 @@ def test_a_warning_to_a_sweep_saves_all_jobs(tmp_path, whole, same, group):
     _, error = process.communicate(timeout=60)
     assert (process.returncode, error) == (0, "")
     for job in range(8):
-        same(whole / f"sweep/{job}", [tmp_path / f"sweep/{job}"])
+        same(whole_sweep / f"sweep/{job}", [tmp_path / f"sweep/{job}"])
