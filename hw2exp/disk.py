@@ -42,6 +42,24 @@ def make_folder(path: Path) -> None:
             raise
 
 
+@contextmanager
+def made_folder(path: Path) -> Iterator[None]:
+    """Make a folder and those above it; they go again where a failure leaves them empty.
+
+    Args:
+        path: the folder.
+    """
+    missing = [each for each in (path, *path.parents) if not each.exists()]
+    try:
+        make_folder(path)
+        yield
+    except BaseException:
+        for each in missing:
+            with suppress(OSError):  # not made, or not empty
+                os.rmdir(each)
+        raise
+
+
 def new_folder(path: Path) -> None:
     """Make a folder that nobody else has made.
 
@@ -66,8 +84,10 @@ def write(path: Path, content: bytes, sync: bool = True) -> None:
     try:
         _write_new(part, content, sync)
         os.replace(part, path)
-    except BaseException:
+    except BaseException as error:
         _forget(part)
+        if isinstance(error, OSError):  # of the part nobody knows
+            error.filename = str(path)
         raise
 
 

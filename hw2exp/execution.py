@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hw2exp.command import cant_write
 from hw2exp.config.command_line import CONFIG_MODULE, CONFIG_NAME, VERSION_BASE, Command
 from hw2exp.config.folder import check_folder, reserve
 from hw2exp.config.overrides import assignment
@@ -288,13 +289,3 @@ def _why(error: Exception) -> str:
     ):
         return str(error)
     return "\n".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", [])])
-
-
-def cant_write(error: OSError) -> str:
-    """Say in a line what the system refused.
-
-    Args:
-        error: what it raised.
-    """
-    where = f"{error.filename}: " if error.filename else ""
-    return f"{where}{error.strerror or error}"

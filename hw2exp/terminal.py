@@ -6,6 +6,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -133,7 +134,8 @@ def warn(text: str) -> None:
     Args:
         text: one line.
     """
-    print(f"hw2exp: warning: {text}", file=sys.stderr)
+    with suppress(OSError):  # nobody can be told
+        print(f"hw2exp: warning: {text}", file=sys.stderr)
 
 
 def print_start(

@@ -27,18 +27,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     words = list(sys.argv[1:] if argv is None else argv)
     with Interrupt(leave=os._exit) as interrupt:
+        from hw2exp.command import failed
         from hw2exp.config.problems import ConfigError
 
         try:
             return _run(words, interrupt)
         except ConfigError as error:
-            print("hw2exp: " + " | ".join(error.problems), file=sys.stderr)
-            return 2
+            return failed(error)
         except OSError as error:
-            from hw2exp.execution import cant_write
-
-            print(f"hw2exp: {cant_write(error)}", file=sys.stderr)
-            return interrupt.status or 1
+            status = failed(error)
+            return interrupt.status or status
 
 
 def _run(words: Sequence[str], interrupt: "Interrupt") -> int:

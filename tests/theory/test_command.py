@@ -97,7 +97,7 @@ def test_it_is_said_that_no_figure_belongs_to_a_part(tmp_path, capsys):
 
 def test_a_figure_that_cannot_be_written_is_one_line(tmp_path, capsys):
     (tmp_path / "gated_rnn.svg").mkdir()
-    assert main(["1.2.1a", "--figures", str(tmp_path)]) == 2
+    assert main(["1.2.1a", "--figures", str(tmp_path)]) == 1
     assert capsys.readouterr().err.endswith("gated_rnn.svg: Is a directory\n")
 
 
