@@ -1,5 +1,6 @@
 """The command ``python -m hw2exp.report``: one page about all runs below a folder."""
 
+import os
 import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
@@ -43,7 +44,7 @@ def _run(word: str, out: str | None) -> int:
         raise ConfigError(["'': must be a folder"])
     folder = Path(word)
     target = folder / "report" if out is None else Path(out)
-    if out is None and target.is_symlink():  # it came with the runs, and may lead anywhere
+    if out is None and os.path.islink(target):  # it came with the runs, and may lead anywhere
         raise ConfigError([f"{target}: is a link; must be a folder, or named by --out"])
     page = make_report(folder, target, say)
     say(f"  look at   {relative(page)}")
