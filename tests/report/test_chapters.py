@@ -140,6 +140,20 @@ def test_a_chapter_stays_below_the_report(study, tmp_path, capsys):
     assert list((study / "report").iterdir()) == [link]
 
 
+@pytest.mark.parametrize("rows", [0, 1, 100])
+def test_a_run_that_was_forged_throughout_has_a_page(braked, tmp_path, rows, report_of):
+    """Fewer rows than steps, spikes where there are none, and digests that agree."""
+    shutil.copytree(braked / "0", tmp_path / "forged")
+    path = tmp_path / "forged" / "metrics.parquet"
+    polars.read_parquet(path).head(rows).write_parquet(path)
+    spike = {"step": 5000, "start": 5000, "end": 5000, "loss": -1.0, "median": 1.0}
+    spikes = [spike | {"above_initial": True, "after_explosion": True}]
+    result = json.loads(path.with_name("result.json").read_text())
+    forged = result | {"spikes": spikes, "metrics_sha256": digest_of_parquet(path)}
+    path.with_name("result.json").write_text(json.dumps(forged))
+    assert "1 run in 1 arm" in report_of(tmp_path / "forged")
+
+
 @pytest.mark.parametrize("name", ["multirun.yaml", "0/.hydra/overrides.yaml"])
 def test_records_of_commands_that_never_end_are_passed_over(sweep, tmp_path, name, report_of):
     shutil.copytree(sweep, tmp_path / "sweep")
