@@ -44,6 +44,24 @@ def make_folder(path: Path, sync: bool = True) -> None:
             raise
 
 
+@contextmanager
+def made_folder(path: Path) -> Iterator[None]:
+    """Make a folder and those above it; they go again where a failure leaves them empty.
+
+    Args:
+        path: the folder.
+    """
+    missing = [each for each in (path, *path.parents) if not each.exists()]
+    try:
+        make_folder(path)
+        yield
+    except BaseException:
+        for each in missing:
+            with suppress(OSError):  # not made, or not empty
+                os.rmdir(each)
+        raise
+
+
 def new_folder(path: Path, sync: bool = True) -> None:
     """Make a folder that nobody else has made.
 
@@ -73,8 +91,10 @@ def write(path: Path, content: bytes, sync: bool = True) -> None:
         os.replace(part, path)
         if sync:
             sync_folder(path.parent)
-    except BaseException:
+    except BaseException as error:
         _forget(part)
+        if isinstance(error, OSError):  # of the part nobody knows
+            error.filename = str(path)
         raise
 
 

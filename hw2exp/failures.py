@@ -1,16 +1,16 @@
 """Says why jobs have failed: a line a reason, whatever it is."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hw2exp.command import cant_write
 from hw2exp.config.problems import ConfigError
 from hw2exp.interrupt import Interrupt
 from hw2exp.lock import FolderHeldError
 from hw2exp.records.checkpoint import had_begun
 from hw2exp.records.manifest import DamagedError
-from hw2exp.terminal import resume_word
+from hw2exp.terminal import complain, resume_word
 from hw2exp.training import InitialLossError
 
 if TYPE_CHECKING:
@@ -37,10 +37,11 @@ def report(batch: "Sequence[Ended]", folder: Path, interrupt: Interrupt) -> None
             if isinstance(each.outcome, OSError) and had_begun(each.folder):
                 text += f"; what was saved is whole, and goes on with {resume_word(folder)}"
             told.setdefault(text, []).append(each)
-    for text, jobs in list(told.items())[:TOLD]:
-        print(f"hw2exp: {_names(jobs)}{text}", file=sys.stderr)
+    lines = [f"{_names(jobs)}{text}" for text, jobs in list(told.items())[:TOLD]]
     if more := sum(len(jobs) for jobs in list(told.values())[TOLD:]):
-        print(f"hw2exp: and {more} more jobs failed", file=sys.stderr)
+        lines.append(f"and {more} more jobs failed")
+    for line in lines:
+        complain(line)
 
 
 def _names(jobs: "Sequence[Ended]") -> str:
@@ -65,13 +66,3 @@ def _why(error: Exception) -> str:
     ):
         return str(error)
     return "\n".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", [])])
-
-
-def cant_write(error: OSError) -> str:
-    """Say in a line what the system refused.
-
-    Args:
-        error: what it raised.
-    """
-    where = f"{error.filename}: " if error.filename else ""
-    return f"{where}{error.strerror or error}"

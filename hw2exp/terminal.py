@@ -144,13 +144,23 @@ def say(text: str) -> None:
             warn(f"standard output: {error.strerror}")
 
 
+def complain(line: str) -> None:
+    """Say what went wrong, on the stream for that.
+
+    Args:
+        line: one line.
+    """
+    with suppress(OSError):  # nobody can be told
+        print(f"hw2exp: {line}", file=sys.stderr)
+
+
 def warn(text: str) -> None:
     """Tell of what is not as it should be, where the run goes on all the same.
 
     Args:
         text: one line.
     """
-    print(f"hw2exp: warning: {text}", file=sys.stderr)
+    complain(f"warning: {text}")
 
 
 def print_start(

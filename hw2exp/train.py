@@ -29,26 +29,27 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     words = list(sys.argv[1:] if argv is None else argv)
     with Interrupt(leave=os._exit, last=True) as interrupt:
+        from hw2exp.command import failed
         from hw2exp.config.problems import ConfigError
 
         try:
             return _run(words, interrupt)
         except ConfigError as error:
-            print("hw2exp: " + " | ".join(error.problems), file=sys.stderr)
-            return 2
+            return failed(error)
         except OSError as error:
-            from hw2exp.failures import cant_write
-
-            print(f"hw2exp: {cant_write(error)}", file=sys.stderr)
-            return interrupt.status or 1
+            status = failed(error)
+            return interrupt.status or status
 
 
 def _run(words: Sequence[str], interrupt: "Interrupt") -> int:
     """Check the command, then show, or execute."""
+    from hw2exp.terminal import say
+
     if HELP_FLAGS & set(words):
         from hw2exp.config.help import help_text
 
-        return _print(help_text())
+        say(help_text())
+        return 0
     from hw2exp.config.arguments import in_order
     from hw2exp.config.command_line import read
 
@@ -62,7 +63,8 @@ def _run(words: Sequence[str], interrupt: "Interrupt") -> int:
     if command.jobs[0].config.dry_run:
         from hw2exp.config.help import plan_text
 
-        return _print(plan_text(command))
+        say(plan_text(command))
+        return 0
     ended = launch(command, arguments, interrupt)
     return max([interrupt.status, *(each.status(interrupt) for each in ended)])
 
@@ -92,19 +94,7 @@ def launch(
     return [] if interrupt() else execute(command, arguments, interrupt, show)
 
 
-def _print(text: str) -> int:
-    """Print a long text, which a pager or ``head`` may leave off reading."""
-    try:
-        print(text, flush=True)
-    except OSError as error:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-        if not isinstance(error, BrokenPipeError):
-            error.filename = "standard output"
-            raise
-    return 0
-
-
-def command() -> NoReturn:
+def process() -> NoReturn:
     """Be the process: who interrupts it is not kept waiting while modules are taken apart."""
     status = main()
     if status in INTERRUPTED:
@@ -116,4 +106,4 @@ def command() -> NoReturn:
 
 
 if __name__ == "__main__":
-    command()
+    process()

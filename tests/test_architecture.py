@@ -13,7 +13,7 @@ FLOORS = [
     {"task", "notebook_stream", "closed_form", "models", "stabilizers", "optimizer", "records"},
     {"diagnostics", "fleet", "fleet_state"},
     {"training"},
-    {"recording", "terminal"},
+    {"command", "recording", "terminal"},
     {"checkpointing"},
     {"fleet_run"},
     {"report", "sweeps", "theory"},

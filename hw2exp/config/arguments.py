@@ -3,12 +3,11 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from hydra._internal.utils import get_args_parser
 
 from hw2exp.config.folder import check_path
-from hw2exp.config.problems import ConfigError
+from hw2exp.config.problems import ConfigError, in_one_line
 
 MULTIRUN = ("-m", "--multirun")
 INSPECTING = ("cfg", "info", "hydra_help", "version", "shell_completion")
@@ -41,13 +40,7 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     Raises:
         ConfigError: an unknown flag, or one that this command can't honor.
     """
-    parser = get_args_parser()
-
-    def refuse(message: str) -> NoReturn:
-        raise ConfigError([f"{message}; see --help"])
-
-    parser.error = refuse  # type: ignore[method-assign]
-    arguments = parser.parse_args(list(argv))
+    arguments = in_one_line(get_args_parser()).parse_args(list(argv))
     problems = [
         f"--{name.replace('_', '-')}={value}: not here; {why}"
         for name, why in UNSUPPORTED.items()

@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import chain, count
 from pathlib import Path
 
@@ -13,6 +14,25 @@ RESULT = "result.json"
 LONGEST_NAME = 255
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 """What the system says where the disk is the problem, and not the folder that was asked for."""
+
+
+@contextmanager
+def asked_for(what: str) -> Iterator[None]:
+    """Take for bad input what the system refuses, unless the disk is the problem.
+
+    Args:
+        what: the key and the value that ask for it.
+
+    Raises:
+        ConfigError: what was asked for can't be.
+        OSError: the disk is full, read-only or broken.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in DISK:
+            raise
+        raise ConfigError([f"{what}: {error.strerror}"]) from error
 
 
 def check_path(path: Path, what: str) -> None:
@@ -70,7 +90,7 @@ def reserve(folder: Path, key: str, explicit: bool) -> Path:
         ConfigError: it can't be made.
         OSError: the disk is full, read-only or broken.
     """
-    try:
+    with asked_for(f"{key}={folder}: can't be made"):
         if explicit:
             disk.make_folder(folder)
             return folder
@@ -81,10 +101,6 @@ def reserve(folder: Path, key: str, explicit: bool) -> Path:
             except FileExistsError:
                 continue
             return candidate
-    except OSError as error:
-        if error.errno in DISK:
-            raise
-        raise ConfigError([f"{key}={folder}: can't be made: {error.strerror}"]) from error
     raise AssertionError("count never ends")
 
 

@@ -1,8 +1,11 @@
 """What is wrong with an input, as lines for people: key, value, what is allowed, nearest match."""
 
+from argparse import ArgumentParser
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, NoReturn
+
+from pydantic import ValidationError
 
 LONGEST_WORD = 200
 
@@ -25,6 +28,32 @@ def _printable(problem: str) -> str:
     return " ".join(
         word if len(word) <= LONGEST_WORD else f"{word[:60]}…{word[-20:]}" for word in words.split()
     )
+
+
+def in_one_line(parser: ArgumentParser) -> ArgumentParser:
+    """Let a parser tell of wrong flags as of other bad input, without its usage.
+
+    Args:
+        parser: raises a :class:`ConfigError` from now on.
+    """
+
+    def refuse(message: str) -> NoReturn:
+        raise ConfigError([f"{message}; see --help"])
+
+    parser.error = refuse  # type: ignore[method-assign]
+    return parser
+
+
+def faults(error: ValidationError) -> list[str]:
+    """Say what is wrong with the content of a file.
+
+    Args:
+        error: what its check has found.
+    """
+    return [
+        f"{'.'.join(map(str, each['loc'])) or 'the file'}: {each['msg']}"
+        for each in error.errors(include_url=False)
+    ]
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:

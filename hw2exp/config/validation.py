@@ -36,11 +36,11 @@ def validate(raw: Mapping[str, Any]) -> TrainConfig:
     values = dict(raw)
     for group, choices in CHOICES.items():
         section = raw.get(group)
-        if not isinstance(section, Mapping) or section.get("name") not in choices:
-            name = section.get("name") if isinstance(section, Mapping) else section
+        name = section.get("name") if isinstance(section, Mapping) else section
+        if not isinstance(section, Mapping) or not isinstance(name, str) or name not in choices:
             problems.append(unknown_choice(group, name, choices))
             continue
-        schema = choices[section["name"]]
+        schema = choices[name]
         try:
             values[group] = schema.model_validate(dict(section))
         except ValidationError as error:

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import yaml
+from hw2exp.config.problems import ConfigError
+from hw2exp.config.yaml_file import load_yaml
 
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 SWEEP = "multirun.yaml"
 PLAIN = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=.,/:~@%")
 
@@ -54,6 +54,6 @@ def quoted(word: str) -> str:
 
 def _read(path: Path) -> Any:
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), LOADER)
-    except (OSError, ValueError, yaml.YAMLError):
+        return load_yaml(path)
+    except ConfigError:
         return None

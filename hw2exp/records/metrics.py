@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from hw2exp import disk
+from hw2exp import disk, regular_file
 
 if TYPE_CHECKING:
     import polars
@@ -40,6 +40,10 @@ CATALOG: dict[str, tuple[str, str]] = {
 }
 """By column: the TensorBoard tag and the meaning. The test's are missing where none was made."""
 
+LATER = {"update_norm_max"}
+"""Columns that older files lack."""
+
+LARGEST_METRICS, MOST_ROWS = 1 << 30, 1 << 26  # bytes; rows, as a few bytes can stand for billions
 MISSING = np.float64("nan")
 
 ROW = struct.Struct(f"<qq{len(CATALOG)}d")
@@ -188,10 +192,39 @@ def read_metrics(path: Path) -> "polars.DataFrame":
 
     Args:
         path: its ``metrics.parquet``.
+
+    Raises:
+        OSError: they can't be read.
+        ValueError: they are damaged, or no metrics.
     """
     import polars
+    from polars.exceptions import PanicException, PolarsError
 
-    return polars.read_parquet(path)
+    content = regular_file.read(path, LARGEST_METRICS)
+    try:
+        schema = polars.read_parquet_schema(BytesIO(content))
+        if problem := _no_metrics(schema):
+            raise ValueError(f"{path}: {problem}")
+        frame = polars.read_parquet(BytesIO(content), n_rows=MOST_ROWS)
+    except (PolarsError, PanicException) as error:
+        raise ValueError(f"{path}: {error}") from error
+    steps = frame[STEP]
+    rising = steps.is_sorted() and steps.is_unique().all()
+    if steps.null_count() or not rising or (steps < 1).any():
+        raise ValueError(f"{path}: {STEP}: must rise from 1 on")
+    return frame
+
+
+def _no_metrics(schema: "Mapping[str, polars.DataType]") -> str | None:
+    if unknown := schema.keys() - {STEP, *CATALOG}:
+        return f"not in the catalog: {sorted(unknown)}"
+    if lacking := {STEP, *CATALOG} - LATER - schema.keys():
+        return f"has no {', '.join(sorted(lacking))}"
+    if not schema[STEP].is_integer():
+        return f"{STEP}: must be integers"
+    if other := [n for n, kind in schema.items() if not (kind.is_float() or kind.is_integer())]:
+        return f"{', '.join(other)}: must be numbers"
+    return None
 
 
 def digest_of_parquet(path: Path) -> str:
@@ -200,7 +233,15 @@ def digest_of_parquet(path: Path) -> str:
     Args:
         path: a run's ``metrics.parquet``.
     """
-    frame = read_metrics(path)
+    return digest_of_frame(read_metrics(path))
+
+
+def digest_of_frame(frame: "polars.DataFrame") -> str:
+    """``metrics_sha256`` from what was read.
+
+    Args:
+        frame: a run's metrics.
+    """
     columns = {
         name: frame[name].fill_null(MISSING).to_numpy().copy()
         for name in frame.columns

@@ -3,12 +3,15 @@
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hw2exp import disk
+from hw2exp import disk, regular_file
 from hw2exp.records.run_dir import PARAMETERS, RESULT, read_result
+
+LARGEST_PARAMETERS, LARGEST_HEADER = 1 << 32, 1 << 20  # bytes
 
 Parameters = Mapping[str, NDArray[np.float32]]
 """By name, without the replica axis."""
@@ -52,17 +55,32 @@ def read_parameters(folder: Path) -> dict[str, NDArray[np.float32]]:
         OSError: they are not there, or there is no result.
         ValueError: they are damaged.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
     expected = read_result(folder).parameters_sha256
     path = folder / PARAMETERS
-    try:
-        params = load(path.read_bytes())
-    except SafetensorError as error:
-        raise ValueError(f"{path}: {error}") from error
+    params = tensors_of(regular_file.read(path, LARGEST_PARAMETERS), str(path))
     if any(value.dtype != np.float32 for value in params.values()):
         raise ValueError(f"{path}: is not of float32")
     if parameters_sha256(params) != expected:
         raise ValueError(f"{path}: is not what {RESULT} has the digest of")
     return params
+
+
+def tensors_of(content: bytes, name: str) -> dict[str, NDArray[Any]]:
+    """The tensors of a file of safetensors.
+
+    Args:
+        content: of the file.
+        name: what to call it.
+
+    Raises:
+        ValueError: it is no safetensors.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    if int.from_bytes(content[:8], "little") > LARGEST_HEADER:
+        raise ValueError(f"{name}: has too large a header")
+    try:
+        return load(content)
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise ValueError(f"{name}: {error}") from error

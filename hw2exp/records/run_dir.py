@@ -8,10 +8,13 @@ from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 import hw2exp
-from hw2exp import disk
+from hw2exp import disk, regular_file
+from hw2exp.config.problems import faults
 
 Status = Literal["finished", "solved", "diverged", "interrupted"]
 
@@ -19,10 +22,23 @@ RESULT = "result.json"
 METRICS = "metrics.parquet"
 PARAMETERS = "parameters.safetensors"
 EVENTS = "events.out.tfevents.*"
-MEASURED = {
+LARGEST_RESULT, LAST_STEP = 1 << 26, 1 << 31  # bytes; what a config allows
+KEYS = {
     "initial": {"loss", "accuracy"},
     "final": {"train_loss", "test_loss", "test_accuracy"},
+    "explosions": {"steps", "followed", "watched", "soon_after"},
 }
+NOT_FINITE = ("nan", "inf", "-inf")
+
+Count = Annotated[int, Field(ge=0, le=LAST_STEP)]
+Step = Annotated[int, Field(ge=1, le=LAST_STEP)]
+
+
+def _number(value: Any) -> Any:
+    return float(value) if value in NOT_FINITE else value
+
+
+Number = Annotated[float, BeforeValidator(_number)]
 
 
 @dataclass(frozen=True)
@@ -46,18 +62,20 @@ class RunResult:
             these came ``soon_after`` an explosion; nothing in older records.
     """
 
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
     status: Status
-    step: int
-    diverged_at: int | None
-    solved_at: int | None
-    initial: Mapping[str, float]
-    final: Mapping[str, float | None]
+    step: Step
+    diverged_at: Step | None
+    solved_at: Step | None
+    initial: Mapping[str, Number]
+    final: Mapping[str, Number | None]
     spikes: Sequence[Mapping[str, Any]]
     parameters_sha256: str
     metrics_sha256: str
-    seconds: float
+    seconds: Number
     versions: Mapping[str, str]
-    explosions: Mapping[str, int] = field(default_factory=dict)
+    explosions: Mapping[str, Count] = field(default_factory=dict)
 
     def final_or(self, name: str, worst: float) -> float:
         """A final value; the worst there is if it is unknown, or the run diverged.
@@ -79,6 +97,23 @@ class RunResult:
             folder: the run folder.
         """
         write_json(folder / RESULT, asdict(self))
+
+
+class _Spike(BaseModel):
+    """What stands in a spike; ``after_explosion`` is missing where ``explosions`` is."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    step: Step
+    start: Step
+    end: Step
+    loss: float
+    median: float
+    above_initial: bool
+    after_explosion: bool | None = None
+
+
+_RESULT, _SPIKES = TypeAdapter(RunResult), TypeAdapter(list[_Spike])
 
 
 def clear(folder: Path, events: bool = True) -> None:
@@ -115,12 +150,19 @@ def read_result(folder: Path) -> RunResult:
         OSError: there is none.
         ValueError: it is damaged.
     """
+    path = folder / RESULT
+    content = regular_file.read(path, LARGEST_RESULT)
     try:
-        result = RunResult(**_values(json.loads((folder / RESULT).read_text(encoding="utf-8"))))
-    except TypeError as error:
-        raise ValueError(f"{folder / RESULT}: {error}") from error
-    if not (MEASURED["initial"] <= set(result.initial) and MEASURED["final"] <= set(result.final)):
-        raise ValueError(f"{folder / RESULT}: initial or final values are missing")
+        result = _RESULT.validate_json(content, strict=True)
+        spikes = _SPIKES.validate_python(result.spikes)
+    except ValidationError as error:
+        raise ValueError(f"{path}: {faults(error)[0]}") from error
+    for name, keys in KEYS.items():
+        found = getattr(result, name)
+        if not keys <= set(found) and (found or name != "explosions"):
+            raise ValueError(f"{path}: {name}: must have {', '.join(sorted(keys))}")
+    if result.explosions and any(spike.after_explosion is None for spike in spikes):
+        raise ValueError(f"{path}: spikes: must have after_explosion")
     return result
 
 
@@ -154,16 +196,6 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
-    return value
-
-
-def _values(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _values(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_values(item) for item in value]
-    if value in ("nan", "inf", "-inf"):
-        return float(value)
     return value
 
 

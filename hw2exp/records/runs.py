@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hw2exp.config.choices import CHOICES, OPERATIONAL
+from hw2exp.config.folder import check_path
 from hw2exp.config.problems import ConfigError, show
 from hw2exp.config.recorded import recorded_config
 from hw2exp.config.schema import TrainConfig
-from hw2exp.records.metrics import read_metrics
+from hw2exp.records.metrics import digest_of_frame, read_metrics
 from hw2exp.records.run_dir import METRICS, RESULT, RunResult, read_result
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ def read_runs(folder: Path) -> Found:
     Raises:
         ConfigError: there is no such folder, or no run in it that came to its end.
     """
+    check_path(folder, str(folder))
     if not folder.is_dir():
         raise ConfigError([f"{folder}: {'not a' if folder.exists() else 'no such'} folder"])
     runs: list[Run] = []
@@ -122,22 +124,34 @@ def read_runs(folder: Path) -> Found:
         except (ConfigError, OSError, ValueError):
             left_out["config or result can't be read"] += 1
             continue
-        if run.result.status == "interrupted":
-            left_out["interrupted"] += 1
-        elif not (run.folder / METRICS).is_file():
-            left_out["metrics are missing"] += 1
+        if problem := _unusable(run):
+            left_out[problem] += 1
         else:
             runs.append(run)
     arms, repeated = gather(runs)
     left_out["another run has its settings and seed"] += repeated
-    if not arms:
-        raise ConfigError([f"{folder}: holds no run that came to its end"])
     lines = [
         f"{count} run{'s' * (count > 1)} left out: {why}"
         for why, count in left_out.items()
         if count
     ]
+    if not arms:
+        problem = f"{folder}: holds no run that came to its end"
+        raise ConfigError(["; ".join([problem, *lines])])
     return Found(sorted(arms, key=_order), tuple(lines))
+
+
+def _unusable(run: Run) -> str | None:
+    """Why a run does not count, if so; the metrics are read again where they are needed."""
+    if run.result.status == "interrupted":
+        return "interrupted"
+    try:
+        digest = digest_of_frame(run.metrics())
+    except FileNotFoundError:
+        return "metrics are missing"
+    except (OSError, ValueError):
+        return "metrics can't be read"
+    return None if digest == run.result.metrics_sha256 else "metrics are not those of the result"
 
 
 def gather(runs: Iterable[Run]) -> tuple[list[Arm], int]:

@@ -1,11 +1,14 @@
 """The command ``python -m hw2exp.report``: one page about all runs below a folder."""
 
-import argparse
+import os
 import sys
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
+from hw2exp.command import failed, lenient, parser_of
 from hw2exp.config.problems import ConfigError
+from hw2exp.terminal import relative, say
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -15,32 +18,39 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments; by default those of the process.
 
     Returns:
-        The exit status: 0 done, 2 bad input.
+        The exit status: 0 done, 1 the report can't be written, 2 bad input.
     """
-    parser = argparse.ArgumentParser(
-        "python -m hw2exp.report",
-        description="Tables, figures and a self-contained report.html over every run below DIR.",
-        allow_abbrev=False,
+    try:
+        arguments = _parser().parse_args(argv)
+        return _run(arguments.folder, arguments.out)
+    except (ConfigError, OSError) as error:
+        return failed(error)
+
+
+def _parser() -> ArgumentParser:
+    parser = parser_of(
+        "hw2exp.report",
+        "Tables, figures and a self-contained report.html over every run below DIR.",
     )
     parser.add_argument("folder", metavar="DIR", help="of a run, of a sweep, or of many")
     parser.add_argument("--out", metavar="DIR", help="where to write; by default DIR/report")
-    arguments = parser.parse_args(argv)
+    return parser
 
+
+def _run(word: str, out: str | None) -> int:
     from hw2exp.report.report import make_report
-    from hw2exp.terminal import relative, say
 
-    try:
-        if not arguments.folder or arguments.out == "":
-            raise ConfigError(["'': must be a folder"])
-        folder = Path(arguments.folder)
-        target = Path(arguments.out) if arguments.out else folder / "report"
-        page = make_report(folder, target, say)
-    except ConfigError as error:
-        print("hw2exp: " + " | ".join(error.problems), file=sys.stderr)
-        return 2
+    if not word or out == "":
+        raise ConfigError(["'': must be a folder"])
+    folder = Path(word)
+    target = folder / "report" if out is None else Path(out)
+    if out is None and os.path.islink(target):  # it came with the runs, and may lead anywhere
+        raise ConfigError([f"{target}: is a link; must be a folder, or named by --out"])
+    page = make_report(folder, target, say)
     say(f"  look at   {relative(page)}")
     return 0
 
 
 if __name__ == "__main__":
+    lenient()
     sys.exit(main())

@@ -70,7 +70,7 @@ def aftermath(arm: Arm) -> Aftermath | None:
 def _of_run(run: Run) -> tuple[Floats, Floats] | None:
     """Relative updates and counts of spikes around each explosion, ``(events, n)`` each."""
     metrics = run.metrics()
-    if metrics.height < BEFORE + AFTER:
+    if metrics.height < BEFORE + AFTER or "update_norm_max" not in metrics.columns:
         return None
     norms, updates = (
         metrics[name].to_numpy().astype(float) for name in ("grad_norm_raw", "update_norm_max")
@@ -80,7 +80,7 @@ def _of_run(run: Run) -> tuple[Floats, Floats] | None:
     if not len(places):
         return None
     begun = np.zeros(len(norms))
-    begun[[spike["start"] - 1 for spike in run.result.spikes]] = 1
+    begun[[at for spike in run.result.spikes if (at := spike["start"] - 1) < len(begun)]] = 1
     around = places[:, None] + np.arange(-BEFORE, AFTER + 1)  # (events, n)
     before = np.median(updates[around[:, :BEFORE]], axis=1, keepdims=True)
     since = np.where(np.arange(-BEFORE, AFTER + 1) > 0, begun[around], 0).cumsum(1)

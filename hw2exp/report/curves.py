@@ -63,8 +63,10 @@ def _sampled(run: Run, edges: Floats) -> Floats:
 
 
 def _held(points: Floats) -> Floats:
-    """Where no step was logged, the value before it; before the first, the first."""
+    """Where no step was logged, the value before it; before the first, the first; of none, ∞."""
     known = np.flatnonzero(points > -np.inf)
+    if not len(known):
+        return np.full(len(points), np.inf)
     places = np.searchsorted(known, np.arange(len(points)), side="right") - 1
     return points[known[np.maximum(places, 0)]]
 

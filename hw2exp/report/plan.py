@@ -1,11 +1,14 @@
 """What a report is to be made of: the file ``report.yaml`` of a folder, or none."""
 
+import os
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from hw2exp.config.problems import ConfigError
+from hw2exp.config.confinement import check_inside
+from hw2exp.config.problems import ConfigError, faults
+from hw2exp.config.yaml_file import load_yaml
 
 PLAN = "report.yaml"
 
@@ -68,18 +71,24 @@ def read_plan(folder: Path) -> Plan | None:
     Raises:
         ConfigError: it is no plan.
     """
-    import yaml
-
     path = folder / PLAN
-    if not path.is_file():
+    if not os.path.lexists(path):
         return None
     try:
-        return Plan.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return Plan.model_validate(load_yaml(path))
     except ValidationError as error:
-        problems = [
-            f"{path}: {'.'.join(map(str, each['loc'])) or 'the file'}: {each['msg']}"
-            for each in error.errors()
-        ]
-        raise ConfigError(problems) from error
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ConfigError([f"{path} can't be read"]) from error
+        raise ConfigError(f"{path}: {fault}" for fault in faults(error)) from error
+
+
+def check_target(plan: Plan, target: Path) -> None:
+    """Refuse chapters whose files would lie elsewhere than below the report.
+
+    Args:
+        plan: the page.
+        target: the report's folder.
+
+    Raises:
+        ConfigError: with the chapter's folder.
+    """
+    for chapter in plan.chapters:
+        check_inside(target, target / chapter.folder, f"{PLAN}: folder={chapter.folder}")

@@ -1,14 +1,16 @@
 """A folder's report: reads the runs, makes its chapters, writes everything beside each other."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from hw2exp import disk
+from hw2exp.config.folder import asked_for, check_path
 from hw2exp.config.problems import ConfigError
 from hw2exp.records.runs import Found, read_runs
 from hw2exp.report.chapter import Chapter, make_chapter
 from hw2exp.report.page import claims_of, render, size_of
-from hw2exp.report.plan import ChapterPlan, Plan, read_plan
+from hw2exp.report.plan import ChapterPlan, Plan, check_target, read_plan
 from hw2exp.report.tables import claims_table, write_table
 
 PAGE = "report.html"
@@ -29,20 +31,27 @@ def make_report(folder: Path, target: Path, say: Callable[[str], None] = lambda 
         The page.
 
     Raises:
-        ConfigError: there are no runs, or the target can't be written to.
+        ConfigError: there are no runs, or the target can't be made.
+        OSError: it can't be written to.
     """
+    for path in (folder, target):
+        check_path(path, str(path))
     plan = read_plan(folder)
-    try:
+    if plan is not None:
+        check_target(plan, target)
+    found = _found(folder, plan)
+    with ExitStack() as stack:
+        with asked_for(str(target)):
+            stack.enter_context(disk.made_folder(target))
         chapters = [
-            _chapter(each, found, folder, target / each.folder if plan else target, say)
-            for each, found in _found(folder, plan)
+            _chapter(each, runs, folder, target / each.folder if plan else target, say)
+            for each, runs in found
         ]
         claims = claims_of(chapters)
         if claims:
             write_table(claims_table(claims), target, "claims")
-        disk.write(target / PAGE, render(folder, plan, chapters, claims).encode())
-    except OSError as error:
-        raise ConfigError([f"{target}: {error.strerror or error}"]) from error
+        page = render(folder, plan, chapters, claims)
+        disk.write(target / PAGE, page.encode(errors="replace"))  # a folder's name may be no text
     return target / PAGE
 
 

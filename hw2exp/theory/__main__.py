@@ -1,17 +1,20 @@
 """The command ``python -m hw2exp.theory``: the write-up's answers, worked out and checked."""
 
-import argparse
 import os
 import signal
 import sys
 import time
+from argparse import ArgumentParser
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from hw2exp import disk
+from hw2exp.command import failed, lenient, parser_of
+from hw2exp.config.folder import asked_for, check_path
 from hw2exp.config.problems import ConfigError
+from hw2exp.terminal import say
 
 if TYPE_CHECKING:
     from hw2exp.theory.answer import Answer
@@ -24,26 +27,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments; by default those of the process.
 
     Returns:
-        The exit status: 0 all checks passed, 1 one failed, 2 bad input.
+        The exit status: 0 all checks passed, 1 one failed or a figure can't be written, 2 bad
+        input.
     """
-    arguments = _parser().parse_args(argv)
     try:
+        arguments = _parser().parse_args(argv)
         return _run(arguments.part, arguments.runs, arguments.figures)
-    except ConfigError as error:
-        print("hw2exp: " + " | ".join(error.problems), file=sys.stderr)
-        return 2
+    except (ConfigError, OSError) as error:
+        return failed(error)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> ArgumentParser:
     from hw2exp.theory.sheet import PARTS
 
-    parser = argparse.ArgumentParser(
-        "python -m hw2exp.theory",
-        description="The write-up's answers part by part: each with the right formula, numbers, "
+    parser = parser_of(
+        "hw2exp.theory",
+        "The write-up's answers part by part: each with the right formula, numbers, "
         "the checks that were run, and a verdict. All in under a minute, but for compiling, once "
         "for a machine.",
-        epilog="Parts: " + " ".join(PARTS),
-        allow_abbrev=False,
+        "Parts: " + " ".join(PARTS),
     )
     parser.add_argument("part", nargs="*", help="1.2.2e, or a beginning, 1.2; all by default")
     parser.add_argument("--runs", metavar="DIR", help="a sweep of trained networks, for 1.2.1d")
@@ -52,16 +54,19 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(words: Sequence[str], runs: str | None, figures: str | None) -> int:
-    from hw2exp.terminal import say
     from hw2exp.theory.sheet import READS_RUNS, select, summary
 
     parts = select(words)
     if runs is not None and READS_RUNS not in parts:
         raise ConfigError([f"--runs {runs}: only part {READS_RUNS} reads runs"])
     source = None if runs is None else _folder("--runs", runs)
-    target = None if figures is None else _folder("--figures", figures, make=True)
+    target = None if figures is None else _named("--figures", figures)
     began = time.monotonic()
-    found = [_show(part, source, target) for part in parts]
+    with ExitStack() as stack:
+        if target is not None:
+            with asked_for(f"--figures {figures}"):
+                stack.enter_context(disk.made_folder(target))
+        found = [_show(part, source, target) for part in parts]
     say(summary(found, time.monotonic() - began))
     if target is not None and not any(each.figures for each in found):
         say(f"no figure belongs to {', '.join(parts)}")
@@ -74,7 +79,6 @@ def _show(part: str, runs: Path | None, figures: Path | None) -> "Answer":
 
     from hw2exp.fleet_run import one_thread
     from hw2exp.kernel import compiled_before
-    from hw2exp.terminal import say
     from hw2exp.theory.sheet import answer, text_of
 
     console = Console(highlight=False)
@@ -85,45 +89,29 @@ def _show(part: str, runs: Path | None, figures: Path | None) -> "Answer":
     width = console.width if console.is_terminal or "COLUMNS" in os.environ else 100
     say(text_of(found, width, console.is_terminal and not console.no_color))
     if figures is not None:
-        _draw(found, figures)
+        for name, draw in found.figures.items():
+            draw(figures / name)
+            say(f"drawn: {figures / name}\n")
     return found
 
 
-def _draw(found: "Answer", folder: Path) -> None:
-    from hw2exp.terminal import say
-
-    for name, draw in found.figures.items():
-        try:
-            draw(folder / name)
-        except OSError as error:
-            raise ConfigError([f"--figures {folder / name}: {error.strerror}"]) from error
-        say(f"drawn: {folder / name}\n")
-
-
-def _folder(option: str, word: str, make: bool = False) -> Path:
-    """A folder that is there, or is made."""
+def _named(option: str, word: str) -> Path:
     if not word:
         raise ConfigError([f"{option} '': must be a folder"])
-    path = Path(word)
-    try:
-        if make:
-            disk.make_folder(path)
-    except OSError as error:
-        raise ConfigError([f"{option} {word}: {error.strerror}"]) from error
+    check_path(Path(word), f"{option} {word}")
+    return Path(word)
+
+
+def _folder(option: str, word: str) -> Path:
+    """A folder that is there."""
+    path = _named(option, word)
     if not path.is_dir():
         raise ConfigError([f"{option} {word}: {'not a' if path.exists() else 'no such'} folder"])
     return path
 
 
-def _lenient(stream: TextIO) -> None:
-    """Write a replacement for what a terminal's encoding doesn't have."""
-    if reconfigure := getattr(stream, "reconfigure", None):
-        reconfigure(errors="replace")
-
-
 if __name__ == "__main__":
     # There is nothing to save: an interrupt ends the command at once, while it imports too.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    _lenient(sys.stdout)
-    _lenient(sys.stderr)
+    lenient()
     sys.exit(main())

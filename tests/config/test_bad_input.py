@@ -2,6 +2,9 @@
 
 import pytest
 
+from hw2exp.config.command_line import read
+from hw2exp.config.problems import ConfigError, show
+from hw2exp.config.validation import validate
 from hw2exp.train import main
 
 BAD = {
@@ -221,3 +224,12 @@ def test_a_file_without_its_first_line_and_one_of_another_encoding(tmp_path, mon
     assert "begins with # @package _global_" in error
     error = refused_file(b"# \xe9\nsteps: 5\n", tmp_path / "other", monkeypatch, capsys)
     assert "byte 3 is not UTF-8" in error
+
+
+@pytest.mark.parametrize("name", [["none"], {"a": 1}, 3, None])
+def test_a_choice_that_is_no_text_is_unknown(name):
+    values = read(["model=rnn"]).jobs[0].config.model_dump()
+    with pytest.raises(ConfigError) as refused:
+        validate(values | {"clip": {"name": name}})
+    (problem,) = refused.value.problems
+    assert problem.startswith(f"clip={show(name)}: no such choice; ")

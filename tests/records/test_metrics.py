@@ -1,11 +1,12 @@
 import hashlib
+import os
 import struct
 
 import numpy as np
 import polars
 import pytest
 
-from hw2exp.records.metrics import CATALOG, MetricsTable, digest_of_parquet
+from hw2exp.records.metrics import CATALOG, MetricsTable, digest_of_parquet, read_metrics
 
 QUIET_NAN = bytes.fromhex("000000000000f87f")
 
@@ -93,3 +94,53 @@ def test_an_unknown_column_or_a_step_out_of_order_is_refused():
     with pytest.raises(ValueError, match="step 5 after step 5"):
         rows.append(5, {"lr": 0.1})
     assert rows.steps.tolist() == [5]
+
+
+@pytest.fixture
+def path(tmp_path):
+    table((1, {"lr": 0.1, "loss_train": 1.5}), (7, {"lr": 0.2})).write(tmp_path / "metrics.parquet")
+    return tmp_path / "metrics.parquet"
+
+
+def test_a_file_of_before_a_column_came_is_read(path):
+    polars.read_parquet(path).drop("update_norm_max").write_parquet(path)
+    assert read_metrics(path).columns == ["step", *(c for c in CATALOG if c != "update_norm_max")]
+
+
+TEXT, NOTHING = polars.lit("x"), polars.lit(None, polars.Int64)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda frame: frame.drop("step"), "has no step"),
+        (lambda frame: frame.drop("lr", "loss_train"), "has no loss_train, lr"),
+        (lambda frame: frame.with_columns(TEXT.alias("more")), "not in the catalog"),
+        (lambda frame: frame.with_columns(TEXT.alias("lr")), "lr: must be numbers"),
+        (lambda frame: frame.with_columns(TEXT.alias("step")), "step: must be integers"),
+        (lambda frame: frame.with_columns(polars.col("step") - 1), "step: must rise from 1 on"),
+        (lambda frame: frame.reverse(), "step: must rise from 1 on"),
+        (lambda frame: frame.with_columns(NOTHING.alias("step")), "step: must rise from 1 on"),
+    ],
+)
+def test_other_columns_are_refused(path, change, message):
+    change(polars.read_parquet(path)).write_parquet(path)
+    with pytest.raises(ValueError, match=rf"metrics\.parquet: {message}"):
+        read_metrics(path)
+
+
+def test_a_damaged_file_is_refused(path):
+    whole = path.read_bytes()
+    for content in (b"", b"PAR1", b"garbage" * 100, whole[:-1], whole[: len(whole) // 2]):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"metrics\.parquet: "):
+            read_metrics(path)
+
+
+def test_a_file_that_never_ends_is_refused(path):
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        read_metrics(path)
+    os.mkfifo(path)
+    with pytest.raises(ValueError, match=r"metrics\.parquet is no file"):
+        read_metrics(path)

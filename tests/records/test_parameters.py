@@ -1,4 +1,5 @@
 import hashlib
+import os
 
 import numpy as np
 import pytest
@@ -55,6 +56,12 @@ def test_damaged_or_foreign_parameters_are_refused(folder):
     path.write_bytes(whole[:-7])
     with pytest.raises(ValueError, match="safetensors"):
         read_parameters(folder)
+    path.write_bytes(b"\xff" * 20)
+    with pytest.raises(ValueError, match="safetensors: has too large a header"):
+        read_parameters(folder)
     path.unlink()
     with pytest.raises(OSError, match="safetensors"):
+        read_parameters(folder)
+    os.mkfifo(path)
+    with pytest.raises(ValueError, match="safetensors is no file"):
         read_parameters(folder)

@@ -1,8 +1,10 @@
 import json
+import os
 import platform
+import re
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.metadata import version
 
 import numpy as np
@@ -10,7 +12,9 @@ import pytest
 
 from hw2exp import disk
 from hw2exp.records.run_dir import (
+    KEYS,
     RunResult,
+    read_finished,
     read_result,
     versions,
     write_json,
@@ -23,7 +27,9 @@ RESULT = RunResult(
     solved_at=None,
     initial={"loss": 1.386, "accuracy": 0.25},
     final={"train_loss": float("inf"), "test_loss": float("-inf"), "test_accuracy": None},
-    spikes=[{"step": 100, "loss": 7.5, "above_initial": True}],
+    spikes=[
+        {"step": 100, "start": 98, "end": 101, "loss": 7.5, "median": 1.5, "above_initial": True}
+    ],
     parameters_sha256="a" * 64,
     metrics_sha256="b" * 64,
     seconds=1.25,
@@ -47,7 +53,7 @@ def test_the_file_is_strict_json(tmp_path):
     text = (tmp_path / "result.json").read_text()
     content = json.loads(text, parse_constant=refuse)
     assert content["final"] == {"train_loss": "nan", "test_loss": "inf", "test_accuracy": None}
-    assert content["spikes"] == [{"step": 100, "loss": 7.5, "above_initial": True}]
+    assert content["spikes"] == RESULT.spikes
     assert np.isnan(read_result(tmp_path).final["train_loss"])
 
 
@@ -55,10 +61,83 @@ def test_a_missing_or_damaged_result_says_so(tmp_path):
     with pytest.raises(OSError, match=r"result\.json"):
         read_result(tmp_path)
     (tmp_path / "result.json").write_text("{")
-    with pytest.raises(ValueError, match="Expecting"):
+    with pytest.raises(ValueError, match=r"result\.json: the file: Invalid JSON"):
         read_result(tmp_path)
     (tmp_path / "result.json").write_text('{"status": "finished"}')
     with pytest.raises(ValueError, match=r"result\.json.*step"):
+        read_result(tmp_path)
+
+
+SPIKE = RESULT.spikes[0]
+COUNTS = dict.fromkeys(KEYS["explosions"], 3)
+
+
+def test_a_result_of_before_explosions_were_counted_is_read(tmp_path):
+    old = {name: value for name, value in asdict(RESULT).items() if name != "explosions"}
+    write_json(tmp_path / "result.json", old)
+    assert read_result(tmp_path) == RESULT
+    now = replace(RESULT, spikes=[{**SPIKE, "after_explosion": False}], explosions=COUNTS)
+    now.write(tmp_path)
+    assert read_result(tmp_path) == now
+
+
+@pytest.mark.parametrize(
+    ("changed", "where"),
+    [
+        ({"step": "x"}, "step"),
+        ({"step": 0}, "step"),
+        ({"step": True}, "step"),
+        ({"step": 10**30}, "step"),
+        ({"solved_at": 1.5}, "solved_at"),
+        ({"status": "lost"}, "status"),
+        ({"status": ["finished"]}, "status"),
+        ({"spikes": 5}, "spikes"),
+        ({"spikes": [5]}, "spikes.0"),
+        ({"spikes": [{**SPIKE, "loss": "high"}]}, "0.loss"),
+        ({"spikes": [{**SPIKE, "loss": "nan"}]}, "0.loss"),
+        ({"spikes": [{**SPIKE, "start": 10**400}]}, "0.start"),
+        ({"spikes": [{"step": 3}]}, "0.start: Field required"),
+        ({"spikes": [SPIKE], "explosions": COUNTS}, "spikes: must have after_explosion"),
+        ({"explosions": {"steps": 1}}, "explosions: must have followed"),
+        ({"initial": {"loss": 1.0}}, "initial: must have accuracy, loss"),
+        ({"initial": {"loss": None, "accuracy": 1.0}}, "initial.loss"),
+        ({"final": []}, "final"),
+        ({"seconds": 10**400}, "seconds"),
+        ({"versions": {"hw2exp": 1}}, "versions.hw2exp"),
+        ({"more": 1}, "more"),
+    ],
+)
+def test_a_result_of_other_types_is_refused(tmp_path, changed, where):
+    write_json(tmp_path / "result.json", asdict(RESULT) | changed)
+    with pytest.raises(ValueError, match=re.escape(f"result.json: {where}")):
+        read_result(tmp_path)
+    (tmp_path / "metrics.parquet").touch()
+    assert read_finished(tmp_path, 1) is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff", b"null", b"[" * 10**6, b'{"a":' * 10**6, b'{"step": ' + b"9" * 10**5 + b"}"],
+)
+def test_a_result_that_is_no_json_of_ours_is_refused(tmp_path, content):
+    (tmp_path / "result.json").write_bytes(content)
+    with pytest.raises(ValueError, match=r"result\.json: the file: "):
+        read_result(tmp_path)
+
+
+def test_a_result_that_never_ends_is_refused(tmp_path):
+    path = tmp_path / "result.json"
+    os.mkfifo(path)
+    with pytest.raises(ValueError, match=r"result\.json is no file"):
+        read_result(tmp_path)
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    with pytest.raises(ValueError, match=r"result\.json is no file"):
+        read_result(tmp_path)
+    path.unlink()
+    with path.open("w") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(ValueError, match=r"result\.json is too large"):
         read_result(tmp_path)
 
 

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 
 import pytest
@@ -108,6 +109,56 @@ def test_what_cannot_be_used_is_counted(runs, tmp_path):
         "1 run left out: interrupted",
         "1 run left out: metrics are missing",
     ]
+
+
+def damaged(path, change):
+    """A file that is no file any more, or another's."""
+    if change in ("fifo", "device", "missing"):
+        path.unlink()
+    match change:
+        case "fifo":
+            os.mkfifo(path)
+        case "device":
+            path.symlink_to("/dev/zero")
+        case bytes():
+            path.write_bytes(change)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "why"),
+    [
+        *(
+            ("result.json", change, "config or result can't be read")
+            for change in ("fifo", "device", b"[" * 10**6, b'{"step": "x"}')
+        ),
+        *(
+            (".hydra/config.yaml", change, "config or result can't be read")
+            for change in ("fifo", "missing", b"[" * 10**5, b"clip: {name: [1, 2]}")
+        ),
+        *(
+            ("metrics.parquet", change, "metrics can't be read")
+            for change in ("fifo", "device", b"", b"PAR1 garbage PAR1")
+        ),
+        ("metrics.parquet", "missing", "metrics are missing"),
+    ],
+)
+def test_a_damaged_run_is_left_out(runs, tmp_path, name, change, why):
+    shutil.copytree(runs, tmp_path / "runs")
+    damaged(tmp_path / "runs" / "deep" / "1" / name, change)
+    found = read_runs(tmp_path / "runs")
+    assert list(found.arms[0].runs) == [0, 2]
+    assert found.left_out == (f"1 run left out: {why}",)
+
+
+def test_metrics_of_another_run_are_left_out(runs, tmp_path):
+    shutil.copytree(runs, tmp_path / "runs")
+    own = tmp_path / "runs" / "deep" / "1"
+    shutil.copy(runs / "deep" / "0" / "metrics.parquet", own)
+    assert read_runs(tmp_path / "runs").left_out == (
+        "1 run left out: metrics are not those of the result",
+    )
+    with pytest.raises(ConfigError, match=r"came to its end; 1 run left out: metrics are not"):
+        read_runs(own)
 
 
 @pytest.mark.parametrize(

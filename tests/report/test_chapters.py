@@ -1,5 +1,7 @@
 """A report of several chapters, and what figures and claims of special runs say."""
 
+import json
+import os
 import shutil
 import textwrap
 from dataclasses import replace
@@ -8,6 +10,7 @@ import numpy as np
 import polars
 import pytest
 
+from hw2exp.records.metrics import digest_of_parquet
 from hw2exp.records.runs import read_runs
 from hw2exp.report.__main__ import main
 from hw2exp.report.aftermath import aftermath
@@ -91,6 +94,10 @@ def report_of(tmp_path):
         ("title: x\nchapters: [{folder: first, title: y, figures: [pie]}]", "figures.0"),
         ("title: [", "can't be read"),
         ("just text", "report.yaml: the file:"),
+        ("[" * 10_000, "nested too deep"),
+        ("title: x\ntitle: y", "report.yaml, line 2: title stands there twice"),
+        (f"title: x\nchapters: [{{folder: {'x' * 300}, title: y}}]", "more than 255 bytes"),
+        ('title: x\nchapters: [{folder: "a\\0", title: y}]', "has control characters"),
     ],
 )
 def test_a_bad_plan_is_one_line(study, text, message, capsys):
@@ -100,6 +107,72 @@ def test_a_bad_plan_is_one_line(study, text, message, capsys):
     assert message in error
     assert error.count("\n") == 1
     assert not (study / "report").exists()
+
+
+@pytest.mark.parametrize("kind", ["fifo", "device", "nothing", "folder"])
+def test_a_plan_that_is_no_file_is_one_line(study, kind, capsys):
+    path = study / "report.yaml"
+    match kind:
+        case "fifo":
+            os.mkfifo(path)
+        case "folder":
+            path.mkdir()
+        case _:
+            path.symlink_to("/dev/zero" if kind == "device" else "nowhere")
+    assert main([str(study)]) == 2
+    error = capsys.readouterr().err
+    assert "report.yaml" in error
+    assert error.count("\n") == 1
+    assert not (study / "report").exists()
+
+
+def test_a_chapter_stays_below_the_report(study, tmp_path, capsys):
+    write(study, "{title: x, chapters: [{folder: second, title: y, figures: []}]}")
+    for place in ("elsewhere", "study/report"):
+        (tmp_path / place).mkdir()
+    link = study / "report" / "second"
+    link.symlink_to(tmp_path / "elsewhere")
+    assert main([str(study)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"hw2exp: report.yaml: folder=second: leads out of {study}/report;")
+    assert error.count("\n") == 1
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert list((study / "report").iterdir()) == [link]
+
+
+@pytest.mark.parametrize("rows", [0, 1, 100])
+def test_a_run_that_was_forged_throughout_has_a_page(braked, tmp_path, rows, report_of):
+    """Fewer rows than steps, spikes where there are none, and digests that agree."""
+    shutil.copytree(braked / "0", tmp_path / "forged")
+    path = tmp_path / "forged" / "metrics.parquet"
+    polars.read_parquet(path).head(rows).write_parquet(path)
+    spike = {"step": 5000, "start": 5000, "end": 5000, "loss": -1.0, "median": 1.0}
+    spikes = [spike | {"above_initial": True, "after_explosion": True}]
+    result = json.loads(path.with_name("result.json").read_text())
+    forged = result | {"spikes": spikes, "metrics_sha256": digest_of_parquet(path)}
+    path.with_name("result.json").write_text(json.dumps(forged))
+    assert "1 run in 1 arm" in report_of(tmp_path / "forged")
+
+
+@pytest.mark.parametrize("name", ["multirun.yaml", "0/.hydra/overrides.yaml"])
+def test_records_of_commands_that_never_end_are_passed_over(sweep, tmp_path, name, report_of):
+    shutil.copytree(sweep, tmp_path / "sweep")
+    (tmp_path / "sweep" / "multirun.yaml").unlink()
+    (tmp_path / "sweep" / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / "sweep" / name)
+    assert "python -m hw2exp.report" in report_of(tmp_path / "sweep" / "0")
+
+
+def test_explosions_of_before_updates_were_kept_say_nothing(braked, tmp_path):
+    shutil.copytree(braked, tmp_path / "old")
+    for path in (tmp_path / "old").glob("*/metrics.parquet"):
+        polars.read_parquet(path).drop("update_norm_max").write_parquet(path)
+        result = path.with_name("result.json")
+        own = {"metrics_sha256": digest_of_parquet(path)}
+        result.write_text(json.dumps(json.loads(result.read_text()) | own))
+    arms = read_runs(tmp_path / "old").arms
+    assert len(arms) == 2
+    assert [aftermath(arm) for arm in arms] == [None, None]
 
 
 @pytest.fixture(scope="module")

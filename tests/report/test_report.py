@@ -1,4 +1,6 @@
+import errno
 import html
+import os
 import re
 import shutil
 import subprocess
@@ -7,6 +9,7 @@ import sys
 import polars
 import pytest
 
+from hw2exp import disk
 from hw2exp.records.runs import read_runs
 from hw2exp.report.__main__ import main
 
@@ -93,6 +96,12 @@ def test_a_folder_name_is_text(sweep, tmp_path):
         ([""], "'': must be a folder"),
         (["SWEEP", "--out", ""], "'': must be a folder"),
         (["SWEEP", "--out", "file/below"], "file/below: Not a directory"),
+        (["SWEEP", "--out", "file"], "file: File exists"),
+        (["SWEEP", "--out", "x" * 300], f"{60 * 'x'}…{19 * 'x'}: has a name of more than 255"),
+        (["x" * 300], f"{60 * 'x'}…{19 * 'x'}: has a name of more than 255"),
+        ([], "the following arguments are required: DIR; see --help"),
+        (["SWEEP", "--ou", "x"], "unrecognized arguments: --ou x; see --help"),
+        (["SWEEP", "--out"], "argument --out: expected one argument; see --help"),
     ],
 )
 def test_bad_input_is_one_line(words, message, sweep, tmp_path, monkeypatch, capsys):
@@ -103,6 +112,60 @@ def test_bad_input_is_one_line(words, message, sweep, tmp_path, monkeypatch, cap
     assert error.startswith(f"hw2exp: {message}")
     assert error.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_the_folder_of_a_report_may_be_a_link_only_if_it_is_named(sweep, tmp_path, capsys):
+    shutil.copytree(sweep / "0", tmp_path / "run")
+    elsewhere, link = tmp_path / "elsewhere", tmp_path / "run" / "report"
+    elsewhere.mkdir()
+    link.symlink_to(elsewhere)
+    assert main([str(tmp_path / "run")]) == 2
+    assert capsys.readouterr().err.startswith(f"hw2exp: {link}: is a link")
+    assert list(elsewhere.iterdir()) == []
+    assert main([str(tmp_path / "run"), "--out", str(link)]) == 0
+    assert (elsewhere / "report.html").exists()
+
+
+@pytest.mark.parametrize("operation", ["mkdir", "write", "fsync", "replace"])
+def test_a_full_disk_is_one_line(operation, sweep, tmp_path, monkeypatch, capsys):
+    def full(*args, **options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(disk.os, operation, full)
+    assert main([str(sweep / "0"), "--out", str(tmp_path / "new" / "report")]) == 1
+    monkeypatch.undo()
+    error = capsys.readouterr().err
+    assert re.fullmatch(r"hw2exp: (.*/report/\S+: )?No space left on device\n", error)
+    assert ".part" not in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_written_is_one_line(sweep, tmp_path, capsys):
+    (tmp_path / "report.html").mkdir()
+    assert main([str(sweep / "0"), "--out", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == f"hw2exp: {tmp_path}/report.html: Is a directory\n"
+
+
+@pytest.mark.parametrize("words", [["--help"], ["RUN", "--out", "out"]])
+def test_a_full_standard_output_is_one_line(words, sweep, tmp_path):
+    shutil.copytree(sweep / "0", tmp_path / "RUN")
+    command = [sys.executable, "-m", "hw2exp.report", *words]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    with open("/dev/full", "w") as full:
+        shown = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=environment
+        )
+    assert shown.returncode == 0
+    assert shown.stderr == "hw2exp: warning: standard output: No space left on device\n"
+
+
+def test_a_folder_whose_name_is_no_text_is_reported(sweep, tmp_path):
+    folder = os.fsencode(tmp_path) + b"/\xff"
+    shutil.copytree(sweep / "0", os.fsdecode(folder))
+    command = [sys.executable, "-m", "hw2exp.report", folder]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    shown = subprocess.run(command, capture_output=True, env=environment)
+    assert (shown.returncode, shown.stderr) == (0, b"")
 
 
 def browser():

@@ -99,3 +99,24 @@ def test_a_sweep_whose_disk_fills_up(tmp_path, whole, same):
     assert "3 jobs (0, 1, 2): " in told["first"][1]
     assert told["last"] == [0, ""]
     same(whole, [tmp_path / "kept/0"])
+
+
+@pytest.mark.parametrize(
+    "words", [["hw2exp.report", "RUN", "--out"], ["hw2exp.theory", "1.2.1a", "--figures"]]
+)
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [("size=4k", "No space left on device"), ("ro", "Read-only file system")],
+)
+def test_what_is_written_about_runs(tmp_path, whole, words, options, why):
+    (tmp_path / "disk").mkdir()
+    command = [sys.executable, "-m", *(str(whole) if w == "RUN" else w for w in words), "disk/new"]
+    mounted = f'mount -o {options} -t tmpfs tmpfs disk && "$@"; code=$?; ls disk; exit $code'
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [*UNSHARE, "sh", "-c", mounted, "sh", *command],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    one_line((done.returncode, done.stderr), why)
+    assert done.stderr.startswith("hw2exp: disk/new")
+    assert done.stdout.splitlines()[-1:] != ["new"]

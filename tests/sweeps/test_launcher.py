@@ -1,7 +1,6 @@
 """The fleet launcher against Hydra's basic one, and what only it does."""
 
 import os
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import OmegaConf
 
-from hw2exp.records.run_dir import RunResult, write_json
+from hw2exp.records.run_dir import RunResult
 
 SWEEPS = {
     "defaults": ["seed=0"],
@@ -141,13 +140,20 @@ def test_records_of_a_finished_job_stay(sweep, tmp_path):
     (tmp_path / "sweep/0/.hydra").mkdir(parents=True)
     for name in ("result.json", "metrics.parquet"):
         (tmp_path / "sweep/0" / name).touch()
-    whole = {
-        "initial": {"loss": 1.39, "accuracy": 0.25},
-        "final": {"train_loss": 1.0, "test_loss": 1.0, "test_accuracy": 0.5},
-    }
-    others = [field.name for field in fields(RunResult) if field.name not in whole]
-    end = {"status": "finished", "step": 50}
-    write_json(tmp_path / "sweep/0/result.json", whole | dict.fromkeys(others) | end)
+    end = RunResult(
+        status="finished",
+        step=50,
+        diverged_at=None,
+        solved_at=None,
+        initial={"loss": 1.39, "accuracy": 0.25},
+        final={"train_loss": 1.0, "test_loss": 1.0, "test_accuracy": 0.5},
+        spikes=[],
+        parameters_sha256="",
+        metrics_sha256="",
+        seconds=1.0,
+        versions={},
+    )
+    end.write(tmp_path / "sweep/0")
     (tmp_path / "sweep/0/.hydra/config.yaml").write_text("steps: 50  # before")
     words = ("seed=0,1", "hydra.sweep.dir=sweep")
     sweep(*words, "steps=50", fleet=lambda jobs: [None, None])

@@ -1,4 +1,6 @@
+import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -7,6 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from hw2exp import disk
 from hw2exp.config.problems import ConfigError
 from hw2exp.theory import convolution, sheet
 from hw2exp.theory.__main__ import main
@@ -72,6 +75,11 @@ def test_a_failed_check_is_shown_and_exits_with_1(capsys, monkeypatch):
         (["--runs", ".", "1.1a"], "--runs .: only part 1.2.1d reads runs"),
         (["--runs", ".", "1.2.1d"], ".: holds no run that came to its end"),
         (["--figures", "file/below", "1.1a"], "--figures file/below: Not a directory"),
+        (["--figures", "file", "1.1a"], "--figures file: File exists"),
+        (["--runs", ".", "--figures", "new", "1.2.1d"], ".: holds no run"),
+        (["--runs", "x" * 300, "1.2.1d"], "--runs xxx"),
+        (["--figure", "x"], "unrecognized arguments: --figure; see --help"),
+        (["--figures"], "argument --figures: expected one argument; see --help"),
     ],
 )
 def test_bad_input_is_one_line(words, message, tmp_path, monkeypatch, capsys):
@@ -97,8 +105,31 @@ def test_it_is_said_that_no_figure_belongs_to_a_part(tmp_path, capsys):
 
 def test_a_figure_that_cannot_be_written_is_one_line(tmp_path, capsys):
     (tmp_path / "gated_rnn.svg").mkdir()
-    assert main(["1.2.1a", "--figures", str(tmp_path)]) == 2
+    assert main(["1.2.1a", "--figures", str(tmp_path)]) == 1
     assert capsys.readouterr().err.endswith("gated_rnn.svg: Is a directory\n")
+
+
+@pytest.mark.parametrize("operation", ["mkdir", "write", "replace"])
+def test_a_full_disk_is_one_line(operation, tmp_path, monkeypatch, capsys):
+    def full(*args, **options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), *map(str, args[:1]))
+
+    monkeypatch.setattr(disk.os, operation, full)
+    assert main(["1.2.1a", "--figures", str(tmp_path / "new" / "figures")]) == 1
+    monkeypatch.undo()
+    error = capsys.readouterr().err
+    assert re.fullmatch(r"hw2exp: .*/new\S*: No space left on device\n", error)
+    assert ".part" not in error
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [["1.2.1a"], ["--help"]])
+def test_a_full_standard_output_is_one_line(words):
+    command = [sys.executable, "-m", "hw2exp.theory", *words]
+    with open("/dev/full", "w") as full:
+        shown = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert shown.returncode == 0
+    assert shown.stderr == "hw2exp: warning: standard output: No space left on device\n"
 
 
 def test_commands_to_run_next_stand_whole(capsys):

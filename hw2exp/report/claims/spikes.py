@@ -51,7 +51,7 @@ def spikes_after_explosions(
 ) -> Iterable[Judged]:
     """Whether spikes of runs without cures begin soon after exploding gradients."""
     for arm, spiking in _spiking(arms):
-        results = [result for result in spiking if result.explosions]
+        results = [result for result in spiking if result.explosions.get("watched")]
         if not results:
             continue
         after = [sum(spike["after_explosion"] for spike in result.spikes) for result in results]

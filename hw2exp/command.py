@@ -1,0 +1,55 @@
+"""What commands have in common: their flags and help, how they say why they failed."""
+
+import sys
+from argparse import ArgumentParser
+
+from hw2exp.config.problems import ConfigError, in_one_line
+from hw2exp.terminal import complain, say
+
+
+def parser_of(module: str, description: str, epilog: str | None = None) -> ArgumentParser:
+    """A parser of flags, whose help may be left off reading.
+
+    Args:
+        module: the command's.
+        description: what the command does.
+        epilog: what stands below the flags.
+    """
+    prog = f"python -m {module}"
+    parser = ArgumentParser(prog, description=description, epilog=epilog, allow_abbrev=False)
+    parser.print_help = lambda file=None: say(parser.format_help())  # type: ignore[method-assign]
+    return in_one_line(parser)
+
+
+def failed(error: ConfigError | OSError) -> int:
+    """Say in a line why a command ends.
+
+    Args:
+        error: bad input, or what the system refused.
+
+    Returns:
+        The exit status: 2 for bad input, 1 for the system.
+    """
+    if isinstance(error, ConfigError):
+        status, line = 2, " | ".join(error.problems)
+    else:
+        status, line = 1, cant_write(error)
+    complain(line)
+    return status
+
+
+def cant_write(error: OSError) -> str:
+    """Say in a line what the system refused.
+
+    Args:
+        error: what it raised.
+    """
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}"
+
+
+def lenient() -> None:
+    """Write a replacement for what a terminal's encoding doesn't have."""
+    for stream in (sys.stdout, sys.stderr):
+        if reconfigure := getattr(stream, "reconfigure", None):
+            reconfigure(errors="replace")
