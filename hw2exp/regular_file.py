@@ -26,12 +26,13 @@ def opened(path: Path, largest: int, links: bool = True) -> Iterator[BufferedRea
         OSError: it can't be opened.
     """
     flags = os.O_RDONLY | os.O_NONBLOCK | (0 if links else os.O_NOFOLLOW)
-    with open(os.open(path, flags), "rb") as file:
-        about = os.fstat(file.fileno())
-        if not stat.S_ISREG(about.st_mode):
-            raise IrregularError(f"{path.name} is no file")
-        if about.st_size > largest:
-            raise IrregularError(f"{path.name} is too large")
+    number = os.open(path, flags)
+    about = os.fstat(number)
+    if not stat.S_ISREG(about.st_mode) or about.st_size > largest:
+        os.close(number)
+        why = "too large" if stat.S_ISREG(about.st_mode) else "no file"
+        raise IrregularError(f"{path.name} is {why}")
+    with open(number, "rb") as file:
         yield file
 
 

@@ -157,7 +157,7 @@ def make(number):
 def told_in(line, key, text):
     """Whether a message names the key and the value."""
     value = line.partition("=")[2]
-    read = {"''": "", "1e3": "1000.0"}.get(value, value)
+    read = {"''": "", "1e3": 1000.0}.get(value, value)
     return line in text or f"{key}={show(read)}" in text
 
 

@@ -112,7 +112,7 @@ def test_a_result_of_other_types_is_refused(tmp_path, changed, where):
     with pytest.raises(ValueError, match=re.escape(f"result.json: {where}")):
         read_result(tmp_path)
     (tmp_path / "metrics.parquet").touch()
-    assert read_finished(tmp_path, 1) is None
+    assert read_finished(tmp_path, 1, 1) is None
 
 
 @pytest.mark.parametrize(

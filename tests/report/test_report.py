@@ -135,7 +135,7 @@ def test_a_full_disk_is_one_line(operation, sweep, tmp_path, monkeypatch, capsys
     assert main([str(sweep / "0"), "--out", str(tmp_path / "new" / "report")]) == 1
     monkeypatch.undo()
     error = capsys.readouterr().err
-    assert re.fullmatch(r"hw2exp: (.*/report/\S+: )?No space left on device\n", error)
+    assert re.fullmatch(r"hw2exp: (/\S+: )?No space left on device\n", error)
     assert ".part" not in error
     assert list(tmp_path.iterdir()) == []
 
