@@ -21,22 +21,34 @@ with hold(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(float(sys.argv[2]))
 """
+STARTED = []
 RUN = ["task=easy", "steps=2000000", "plot=false", "eval_every=1000000"]
 
 
+@pytest.fixture(autouse=True)
+def nobody_stays():
+    """End what a test has started, also where it fails: some would go on for hours."""
+    yield
+    while STARTED:
+        with STARTED.pop() as process:
+            process.kill()
+
+
+def started(words, **options):
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, **options)
+    STARTED.append(process)
+    return process
+
+
 def holder(folder, seconds=60):
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, folder, str(seconds)], stdout=subprocess.PIPE, text=True
-    )
+    process = started([sys.executable, "-c", HOLD, folder, str(seconds)])
     assert process.stdout.readline() == "held\n"
     return process
 
 
 def command(folder, *words):
-    return subprocess.Popen(
-        [sys.executable, "-um", "hw2exp.train", *words],
-        cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+    words = [sys.executable, "-um", "hw2exp.train", *words]
+    return started(words, cwd=folder, stderr=subprocess.PIPE)
 
 
 def test_a_folder_is_held_by_one(tmp_path):

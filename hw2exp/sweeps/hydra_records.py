@@ -100,6 +100,7 @@ def write_records(job: ComposedJob, folder: Path) -> None:
     own = (mode, *mine, str(job.number), job.number)
     records = folder / subfolder
     disk.make_folder(records, sync=False)
+    disk.remove_parts(records)
     texts = {
         "config.yaml": config.fill(job.values),
         "hydra.yaml": hydra.fill(dict(zip(keys, own, strict=False))),

@@ -7,7 +7,7 @@ is called job by job, as Hydra's basic launcher does. The jobs of a fleet share 
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from copy import deepcopy
 from dataclasses import dataclass
@@ -25,6 +25,7 @@ from hydra.core.utils import (
     setup_globals,
 )
 from hydra.errors import HydraException
+from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
@@ -133,6 +134,36 @@ class Batches:
                 return list(fleet(jobs))
             except Exception as error:
                 return [error] * len(jobs)
+
+
+def run_batches(
+    launcher: Launcher, sweep: DictConfig, batches: Iterable[Sequence[Sequence[str]]]
+) -> list[Sequence[JobReturn]]:
+    """Record a sweep as Hydra does, but whole or not at all; then launch it.
+
+    Args:
+        launcher: runs a batch.
+        sweep: the config of the sweep.
+        batches: the overrides of each job, by batch.
+
+    Returns:
+        What became of each job, by batch.
+
+    Raises:
+        Exception: what a job has failed with; those behind it in later batches are not run.
+    """
+    folder = Path(str(sweep.hydra.sweep.dir))
+    disk.make_folder(folder)
+    disk.remove_parts(folder)
+    disk.write(folder / "multirun.yaml", OmegaConf.to_yaml(sweep).encode(), sync=False)
+    returns: list[Sequence[JobReturn]] = []
+    first = 0
+    for batch in batches:
+        returns.append(launcher.launch(batch, initial_job_idx=first))
+        for each in returns[-1]:
+            _ = each.return_value  # raises what a job has failed with
+        first += len(batch)
+    return returns
 
 
 def _prepare(job: ComposedJob, deadline: float) -> FleetJob:

@@ -6,6 +6,7 @@ from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
@@ -35,15 +36,15 @@ class FleetSweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the sweep; of a job that failed the user was told."""
-        from hw2exp.sweeps.launcher import JobFailed
+        from hw2exp.sweeps.launcher import JobFailed, run_batches
 
+        lines = [*self._parse_config(), *arguments]
+        overrides = OverridesParser.create(self.hydra_context.config_loader).parse_overrides(lines)
+        batches = self.split_arguments(overrides, self.max_batch_size)
         try:
-            return super().sweep(arguments)
+            return run_batches(self.launcher, self.config, batches)
         except JobFailed:
             return None
-
-    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-        """Leave it to the launcher, which composes all jobs before it starts one."""
 
 
 @dataclass

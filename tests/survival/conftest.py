@@ -43,6 +43,7 @@ def nothing_else(folder):
         ".hydra", "checkpoints", "events.out", "metrics.parquet", "parameters.safetensors",
         "result.json",
     ]  # fmt: skip
+    assert not list(folder.rglob("*.part"))
     below = {path.name.split("_")[0] for path in (folder / "checkpoints").iterdir()}
     assert below <= {"metrics.rows", "step"}
 
