@@ -49,6 +49,7 @@ def digests(folder):
     }
 
 
+@pytest.mark.slow
 def test_rates_are_tuned_arms_run_and_a_page_is_made(study, tiny, tmp_path, capsys):
     script, _, _ = study
     script.reproduce(tiny, tmp_path, ["tune", "cures"])

@@ -68,10 +68,8 @@ def whole_sweep(tmp_path_factory):
     return uninterrupted(tmp_path_factory.mktemp("whole"), *JOBS, "hydra.sweep.dir=sweep")
 
 
-@pytest.mark.parametrize(
-    ("number", "status"),
-    [pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow), (signal.SIGTERM, 143)],
-)
+@pytest.mark.slow  # in the quick suite: test_train.py, without the digests
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_run_that_is_ended_saves_and_goes_on(tmp_path, whole, same, number, status):
     process = start(tmp_path, *SMALL, "hydra.run.dir=run")
     wait_for(process, "starts at loss")

@@ -110,7 +110,9 @@ def test_rows_that_cover_many_steps(compose, run):
     assert_the_same_in_company(compose(*SHORT, "model=gated_rnn", *sizes), run)
 
 
-@pytest.mark.parametrize("extra", ["norm=layer", "norm=batch", "closed_form=false"])
+@pytest.mark.parametrize(
+    "extra", [pytest.param("norm=layer", marks=pytest.mark.slow), "norm=batch", "closed_form=false"]
+)
 def test_the_processes_threads_change_nothing(compose, run, extra):
     sizes = ["steps=3", "eval_every=3", "eval_batches=2", "task=normal", "plot=false"]
     config = compose(*sizes, "model=gated_rnn", extra, "check_initial_loss=off")
@@ -123,6 +125,7 @@ def test_the_processes_threads_change_nothing(compose, run, extra):
         torch.set_num_threads(1)
 
 
+@pytest.mark.slow
 def test_autograd_and_norms_too(compose, run):
     for extra in (["closed_form=false"], ["norm=batch"], ["norm=layer"]):
         assert_the_same_in_company(compose(*SHORT, "model=attn_rnn", *extra), run)

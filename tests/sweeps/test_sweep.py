@@ -53,6 +53,7 @@ def digests(folder):
     return [result and (result.parameters_sha256, result.metrics_sha256) for result in results]
 
 
+@pytest.mark.slow
 @linux
 def test_a_killed_worker_fails_its_own_jobs_and_resume_runs_just_these(tmp_path):
     process = start(tmp_path, "hydra.sweep.dir=whole")
