@@ -83,14 +83,12 @@ def write(path: Path, content: bytes, sync: bool = True) -> None:
     Args:
         path: the file; its folder must exist.
         content: what it is to hold.
-        sync: wait for the disk.
+        sync: wait for the disk before it gets its name; for that name see :func:`sync_folder`.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}{PART}")
     try:
         _write_new(part, content, sync)
         os.replace(part, path)
-        if sync:
-            sync_folder(path.parent)
     except BaseException as error:
         _forget(part)
         if isinstance(error, OSError):  # of the part nobody knows

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hw2exp import disk
+from hw2exp.fleet_run import run_fleet
 
 NOTED = ("mkdir", "open", "write", "ftruncate", "fsync", "replace", "rename", "rmdir", "unlink")
 
@@ -41,11 +42,23 @@ def notes(monkeypatch):
     return noted
 
 
-def test_a_file_is_on_the_disk_before_it_has_its_name_and_then_its_name_is(notes, tmp_path):
+def test_a_file_is_on_the_disk_before_it_has_its_name(notes, tmp_path):
     disk.write(tmp_path / "a", b"x")
     part = f".a.{os.getpid()}.part"
-    folder = f"{tmp_path.name}/"
-    assert notes.done == [f"write {part}", f"fsync {part}", f"replace {part}", f"fsync {folder}"]
+    assert notes.done == [f"write {part}", f"fsync {part}", f"replace {part}"]
+
+
+def test_a_run_has_its_result_once_its_files_are_on_the_disk(notes, tmp_path, compose):
+    config = compose("task=easy", "model=rnn", "steps=2", "plot=false", "check_initial_loss=off")
+    run_fleet([config], [tmp_path / "run"], show=False)
+    names = [
+        f".{name}.{os.getpid()}.part"
+        for name in ("metrics.parquet", "parameters.safetensors", "result.json")
+    ]
+    order = [word for word in notes.done if not word.startswith("write")]
+    steps = [f"{what} {name}" for name in names for what in ("fsync", "replace")]
+    last = order[order.index(steps[0]) :]
+    assert last == [*steps[:4], "fsync run/", *steps[4:]]
 
 
 def test_of_a_folder_too(notes, tmp_path):

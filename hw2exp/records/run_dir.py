@@ -89,13 +89,14 @@ class RunResult:
         return worst if unknown or value is None else value
 
     def write(self, folder: Path) -> None:
-        """Write ``result.json``: whole, or not at all.
+        """Write ``result.json``: whole, or not at all, and once all that it speaks of is safe.
 
         JSON has no word for what is not finite; it is written as ``"nan"``, ``"inf"``, ``"-inf"``.
 
         Args:
             folder: the run folder.
         """
+        disk.sync_folder(folder)
         write_json(folder / RESULT, asdict(self))
 
 
