@@ -128,6 +128,18 @@ def test_what_was_damaged_is_skipped_and_the_run_is_the_same(run, made):
     assert newest(run, pytest.fail).step == 29
 
 
+def test_what_was_damaged_does_not_take_the_place_of_a_newer_one(run, made):
+    _, config, _ = made
+    damaged = run / "checkpoints/step_0000000011"
+    later = damaged.with_name("step_0000000025")
+    damaged.rename(later)  # of a future that did not come to be
+    saved = newest(run, [].append)
+    assert saved.step == 10
+    run_fleet([config], [run], AtEleven([]), show=False, saved=[saved])
+    names = sorted(path.name for path in (run / "checkpoints").glob("step_*"))
+    assert names == ["step_0000000020", "step_0000000021"]
+
+
 def forge(run, state=None, **manifest):
     """Make a checkpoint of other content whose digests are right."""
     found = newest(run, pytest.fail)
