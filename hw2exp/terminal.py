@@ -253,4 +253,5 @@ def resume_word(folder: Path) -> str:
         return f"resume={path}"
     from hw2exp.config.overrides import assignment
 
-    return shlex.quote(assignment("resume", path))
+    word = assignment("resume", path)
+    return shlex.quote(word) if set(word) & set('"$`\\!') else f'"{word}"'
