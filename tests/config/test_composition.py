@@ -64,7 +64,13 @@ def keys(layer):
     yield from (key for key in keys_of(TrainConfig) if key.split(".")[0] not in CHOICES)
 
 
-@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: "-".join(layer.values()))
+@pytest.mark.parametrize(
+    "layer",
+    [
+        pytest.param(layer, id="-".join(layer.values()), marks=[pytest.mark.slow] * (place > 1))
+        for place, layer in enumerate(LAYERS)
+    ],
+)
 def test_every_choice_and_key_with_every_kind_of_value(ways, layer):
     theirs, mine = ways
     choices = [f"{group}={name}" for group, name in layer.items()]
