@@ -126,7 +126,8 @@ def append(path: Path, at: int, content: bytes) -> None:
         at: how many of its bytes stay.
         content: what follows them.
     """
-    with _opened(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW) as file:
+    # O_NONBLOCK: who would wait for a pipe's other end waits for ever.
+    with _opened(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK) as file:
         os.ftruncate(file, at)
         os.lseek(file, at, os.SEEK_SET)
         _write_all(file, content)

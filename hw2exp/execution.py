@@ -199,6 +199,8 @@ def _known(job: "FleetJob") -> "tuple[TrainConfig, Outcome | Checkpoint | None]"
         config = validate(job.config)
     except ConfigError as error:  # a sweeper made up what the command didn't say
         return TrainConfig.model_construct(**job.config), error
+    if job.held is not None:
+        return config, job.held
     if config.resume is None:
         return config, None
     if (result := read_finished(job.folder, config.steps, config.eval_every)) is not None:

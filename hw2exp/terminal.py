@@ -61,7 +61,8 @@ class LiveLine:
         traceback: TracebackType | None,
     ) -> None:
         if self._live is not None:
-            self._live.__exit__(kind, error, traceback)
+            with suppress(OSError):  # the terminal may be gone
+                self._live.__exit__(kind, error, traceback)
 
     def observe(self, step: int, measured: "Measured", tested: "Tested | None") -> None:
         """Refresh the line, if it is time."""
@@ -72,7 +73,8 @@ class LiveLine:
             self._began, self._first_step = now, step
             if self.console.is_terminal:  # not before: who leaves while it compiles has a cursor
                 self._live = Live(console=self.console, auto_refresh=False, transient=True)
-                self._live.__enter__()
+                with suppress(OSError):
+                    self._live.__enter__()
         if now - self._shown < self.interval and step < self.steps:
             return
         self._shown = now

@@ -110,7 +110,8 @@ def read(argv: Sequence[str]) -> Command:
         folder = _folder(fixed, key)
         if shipped is not None and not explicit:
             _check_files_folder(fixed.base.hydra, shipped, key, folder)
-        if explicit and resumed and Path(resumed) == folder and not folder.exists():
+        same = resumed is not None and Path(resumed).absolute() == folder.absolute()
+        if explicit and same and not folder.exists():
             resumed = None  # named by both keys, a run begins where there is none to go on with
         _check_jobs_folders(composed, folder if resumed is None else Path(resumed))
         if resumed is not None:

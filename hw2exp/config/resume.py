@@ -64,16 +64,17 @@ def check_resumed(
     for job, config, own in zip(jobs, configs, runs, strict=True):
         name = "it" if single else f"job {job.number}"
         path = own / (job.base.hydra["output_subdir"] or "") / "config.yaml"
-        ended, known = (own / RESULT).exists(), path.is_file()
+        saved, known = (own / CHECKPOINTS).is_dir(), path.is_file()
+        ended = (own / RESULT).exists() and not saved  # a checkpoint knows the config too
         if ended and not known:
             problems.setdefault("", f"{what}: {name} has a result, but {path} is gone")
         if not known:
-            there |= (own / CHECKPOINTS).is_dir()
+            there |= saved
             continue
         try:
             different = differences(read_values(path), config)
         except ConfigError as error:
-            if not ended:  # a kill may have cut it off; it is written anew
+            if not ended:  # a power cut may have emptied it; it is written anew
                 there = True
                 continue
             different = {text: f"an unusable config: {text}" for text in error.problems}
@@ -140,10 +141,15 @@ def differences(values: Mapping[str, Any], new: TrainConfig) -> dict[str, str]:
 def _only_begun(folder: Path) -> bool:
     """Whether a folder holds nothing but what is made before the first step."""
     return all(
-        path.name == SWEEP
-        or path.name.startswith(".")
-        or (path.is_dir() and not any(path.iterdir()))
+        path.name == SWEEP or path.name.startswith(".") or (path.is_dir() and _is_empty(path))
         for path in folder.iterdir()
+    )
+
+
+def _is_empty(folder: Path) -> bool:
+    """Whether there is nothing below a folder but what was cut off, and locks."""
+    return not folder.is_symlink() and all(
+        _is_empty(path) if path.is_dir() else path.name.startswith(".") for path in folder.iterdir()
     )
 
 

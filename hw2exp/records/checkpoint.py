@@ -209,6 +209,8 @@ def discard_after(run: Path, step: int) -> None:
     folder = run / CHECKPOINTS
     if folder.is_dir() and not folder.is_symlink():
         disk.remove_parts(folder)
+        if step == 0:
+            disk.remove(folder / ROWS)
         for path in list(_folders(run)):
             if _step(path) > step:
                 disk.remove(path)

@@ -90,7 +90,7 @@ def write_records(job: ComposedJob, folder: Path) -> None:
         ConfigError: what is recorded is gone, and a checkpoint there is of another run.
     """
     subfolder = job.base.hydra["output_subdir"]
-    if job.config.get("resume") and not (folder / (subfolder or "") / "config.yaml").is_file():
+    if job.config.get("resume") and not _is_there(folder / (subfolder or "") / "config.yaml"):
         newest(folder, lambda line: None, validate(job.config))
     if subfolder is None or _stays(folder, folder / subfolder, job.config):
         return
@@ -108,6 +108,10 @@ def write_records(job: ComposedJob, folder: Path) -> None:
     }
     for name, text in texts.items():
         disk.write(records / name, text.encode(), sync=False)
+
+
+def _is_there(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
 
 
 def _stays(folder: Path, records: Path, config: Plain) -> bool:

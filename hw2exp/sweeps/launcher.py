@@ -8,7 +8,7 @@ is called job by job, as Hydra's basic launcher does. The jobs of a fleet share 
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
@@ -46,12 +46,14 @@ class FleetJob:
         overrides: what distinguishes it.
         config: its composed config, plain values; to be read only, since jobs share its parts.
         folder: its output folder, absolute; it exists.
+        held: another process works there, and this one must not.
     """
 
     number: int
     overrides: tuple[str, ...]
     config: Plain
     folder: Path
+    held: FolderHeldError | None = None
 
 
 class JobFailed(Exception):  # noqa: N818
@@ -172,10 +174,14 @@ def _prepare(job: ComposedJob, deadline: float) -> FleetJob:
     check_inside(root, job.folder, f"hydra.sweep.subdir={job.select('hydra.sweep.subdir')}")
     folder = Path(os.path.abspath(job.folder))
     disk.make_folder(folder, sync=False)
-    with suppress(FolderHeldError), _free(job, folder, deadline):
-        write_records(job, folder)
+    held = None
+    try:
+        with _free(job, folder, deadline):
+            write_records(job, folder)
+    except FolderHeldError as error:
+        held = error
     assert job.number is not None
-    return FleetJob(job.number, job.overrides, job.config, folder)
+    return FleetJob(job.number, job.overrides, job.config, folder, held)
 
 
 def _free(job: ComposedJob, folder: Path, deadline: float) -> AbstractContextManager[None]:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -57,7 +58,8 @@ class SweepTable:
         self._began = self._shown = time.monotonic()
         if self.show and self.console.is_terminal:
             self._live = Live(console=self.console, auto_refresh=False, transient=True)
-            self._live.__enter__()
+            with suppress(OSError):
+                self._live.__enter__()
         return self
 
     def __exit__(
@@ -67,7 +69,8 @@ class SweepTable:
         traceback: TracebackType | None,
     ) -> None:
         if self._live is not None:
-            self._live.__exit__(kind, error, traceback)
+            with suppress(OSError):  # the terminal may be gone
+                self._live.__exit__(kind, error, traceback)
         elif self.show and error is None:
             say(self._summary(self._all(), time.monotonic() - self._began))
 

@@ -1,5 +1,6 @@
 """A sweep goes on in its folder only if its jobs are those that are there."""
 
+import os
 import shutil
 
 import pytest
@@ -206,7 +207,12 @@ def test_what_was_killed_before_its_first_step_can_be_resumed(folder):
     (folder / "multirun.yaml").touch()
     (folder / "0").mkdir()
     assert read(["-m", "resume=sweep", *SWEEP]).resumes
-    (folder / "thesis.txt").touch()
+    (folder / "0/.hydra").mkdir()
+    (folder / "0/.lock").write_text("process 1")
+    (folder / "0/.hydra/.config.yaml.1.part").touch()
+    (folder / "1/records").mkdir(parents=True)
+    assert read(["-m", "resume=sweep", *SWEEP]).resumes
+    (folder / "1/records/thesis.txt").touch()
     assert main(["-m", "resume=sweep", *SWEEP]) == 2
 
 
@@ -215,6 +221,7 @@ def test_named_by_both_keys_a_run_begins_or_goes_on(folder, capsys, key, flags):
     """What a cluster's script may say each time it is started."""
     words = [*flags, "task=easy", "model=lstm", "seed=3"]
     both = [*words, f"{key}=new", "resume=new"]
+    assert not read([*words, f"{key}={folder.parent}/new", "resume=new"]).resumes
     command = read(both)
     assert not command.resumes
     assert command.explicit_folder
@@ -237,6 +244,30 @@ def test_a_checkpoint_of_another_run_is_found_before_anything_is_written(folder,
     assert "step_0000000002 has seed=0, not 5" in capsys.readouterr().err
     assert everything(folder.parent) == before
     assert main([*SHORT, "resume=run"]) == 0
+
+
+def test_what_has_no_records_goes_on_by_its_checkpoint(folder, capsys):
+    bare = [*SHORT, "hydra.output_subdir=null"]
+    assert main([*bare, "hydra.run.dir=run"]) == 0
+    for change, status in (("seed=5", 2), ("steps=4", 0)):
+        assert main([*bare, change, "resume=run"]) == status
+    assert "has seed=0, not 5" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link"])
+def test_who_begins_again_waits_for_no_pipe(folder, kind):
+    rows = folder.parent / "run/checkpoints/metrics.rows"
+    rows.parent.mkdir(parents=True)
+    if kind == "pipe":
+        os.mkfifo(rows)
+    elif kind == "folder":
+        rows.mkdir()
+    else:
+        rows.symlink_to(folder.parent / "victim")
+    assert main([*SHORT, "resume=run"]) == 0
+    assert rows.is_file()
+    assert not rows.is_symlink()
+    assert not (folder.parent / "victim").exists()
 
 
 def test_to_begin_again_is_told(folder, capsys):

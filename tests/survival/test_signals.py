@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -110,6 +111,39 @@ def test_a_terminal_that_closes_ends_it_in_order(tmp_path, sweep):
     ignoring.send_signal(HANGUP)
     ignoring.communicate(timeout=120)
     assert ignoring.returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sweep", [False, True])
+def test_a_terminal_that_is_gone_keeps_no_file_back(tmp_path, sweep):
+    """On a terminal a line is renewed in place; where that fails the run is recorded still."""
+    pty = pytest.importorskip("pty")
+    where = [*JOBS, "hydra.sweep.dir=run"] if sweep else [*SMALL, "hydra.run.dir=run"]
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-um", "hw2exp.train", *where],
+        cwd=tmp_path, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "TERM": "xterm"},
+    )  # fmt: skip
+    os.close(theirs)
+    reader = threading.Thread(target=drain, args=(ours,))
+    reader.start()
+    while not list(tmp_path.glob("run/**/events*")):
+        assert process.poll() is None
+        time.sleep(0.02)
+    time.sleep(1)
+    os.close(ours)
+    process.send_signal(HANGUP)
+    assert process.wait(timeout=60) == 129
+    reader.join()
+    assert len(list(tmp_path.glob("run/**/result.json"))) == (8 if sweep else 1)
+
+
+def drain(terminal):
+    """Read what is shown, as a terminal does."""
+    with suppress(OSError):
+        while os.read(terminal, 1 << 12):
+            pass
 
 
 @pytest.mark.slow
