@@ -59,35 +59,41 @@ def check_resumed(
     ]
     if led := _led_elsewhere(folder, runs, jobs[0].base.hydra["output_subdir"]):
         raise ConfigError(f"{what}: {problem}" for problem in led)
-    there = _only_begun(folder)
-    problems: dict[str, str] = {}  # by key, as the first job has it
-    for job, config, own in zip(jobs, configs, runs, strict=True):
-        name = "it" if single else f"job {job.number}"
-        path = own / (job.base.hydra["output_subdir"] or "") / "config.yaml"
-        saved, known = (own / CHECKPOINTS).is_dir(), path.is_file()
-        ended = (own / RESULT).exists() and not saved  # a checkpoint knows the config too
-        if ended and not known:
-            problems.setdefault("", f"{what}: {name} has a result, but {path} is gone")
-        if not known:
-            there |= saved
-            continue
-        try:
-            different = differences(read_values(path), config)
-        except ConfigError as error:
-            if not ended:  # a power cut may have emptied it; it is written anew
-                there = True
-                continue
-            different = {text: f"an unusable config: {text}" for text in error.problems}
-        there = True
-        for key, text in different.items():
-            problems.setdefault(key, f"{what}: {name} has {text}")
-    if not there:
+    there, problems = _compare(jobs, configs, runs)
+    if not (there or _only_begun(folder)):
         nothing = "no run" if single else "none of the sweep's jobs"
         if not single and (folder / RESULT).exists():
             nothing += ", but a run; leave out -m"
         raise ConfigError([f"{what}: holds {nothing}"])
     if problems:
-        raise ConfigError(problems.values())
+        raise ConfigError(f"{what}: {problem}" for problem in problems)
+
+
+def _compare(
+    jobs: Sequence[ComposedJob], configs: Sequence[TrainConfig], runs: Sequence[Path]
+) -> tuple[bool, list[str]]:
+    """Whether any of the jobs is there, and how those that are differ from what is asked for."""
+    there = False
+    problems: dict[str, str] = {}  # by key, as the first job has it
+    for job, config, own in zip(jobs, configs, runs, strict=True):
+        name = "it" if job.number is None else f"job {job.number}"
+        path = own / (job.base.hydra["output_subdir"] or "") / "config.yaml"
+        ended, saved = (own / RESULT).exists(), (own / CHECKPOINTS).is_dir()
+        if not path.is_file():
+            there |= saved
+            if ended and not saved:  # a checkpoint knows the config too
+                problems.setdefault("", f"{name} has a result, but {path} is gone")
+            continue
+        there = True
+        try:
+            different = differences(read_values(path), config)
+        except ConfigError as error:
+            if not ended or (saved and path.stat().st_size == 0):
+                continue  # cut off before it was on the disk; it is written anew
+            different = {text: f"an unusable config: {text}" for text in error.problems}
+        for key, text in different.items():
+            problems.setdefault(key, f"{name} has {text}")
+    return there, list(problems.values())
 
 
 def _led_elsewhere(folder: Path, runs: Iterable[Path], records: str | None) -> list[str]:

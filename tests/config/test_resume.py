@@ -254,6 +254,18 @@ def test_what_has_no_records_goes_on_by_its_checkpoint(folder, capsys):
     assert "has seed=0, not 5" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("content", "goes_on"), [("", True), ("steps: 3", False), ("[", False)])
+def test_a_lost_config_is_no_way_to_another_runs_result(folder, capsys, content, goes_on):
+    assert main([*SHORT, "hydra.run.dir=run"]) == 0
+    path = folder.parent / "run/.hydra/config.yaml"
+    path.write_text(content)
+    capsys.readouterr()
+    assert main([*SHORT, "seed=5", "resume=run"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert path.read_text() == content
+    assert main([*SHORT, "resume=run"]) == (0 if goes_on else 2)
+
+
 @pytest.mark.parametrize("kind", ["pipe", "folder", "link"])
 def test_who_begins_again_waits_for_no_pipe(folder, kind):
     rows = folder.parent / "run/checkpoints/metrics.rows"
