@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hw2exp import optimizer
-from hw2exp.axes import Params, State
+from hw2exp.axes import Params
 from hw2exp.config.schema import Task, TrainConfig
 from hw2exp.fleet_state import FleetState, Layout, concatenate
 from hw2exp.models import CELLS
-from hw2exp.models.classifier import Classifier
+from hw2exp.models.classifier import Classifier, Gradient
 from hw2exp.notebook_stream import NotebookStream
 from hw2exp.stabilizers import clip, norm, regularizer, schedule
 from hw2exp.task import CHECK, PAD, TEST, TemporalOrder
@@ -125,23 +125,23 @@ class Fleet:
         return torch.from_numpy(symbols).to(self.device), torch.from_numpy(labels).to(self.device)
 
     def loss_and_gradient(
-        self, symbols: Tensor, labels: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, State]:
+        self, symbols: Tensor, labels: Tensor, keeps_flow: bool = False
+    ) -> tuple[Tensor, Gradient]:
         """Run forward and backward through time.
 
         Args:
             symbols: ``(R, B, T)``.
             labels: ``(R, B)``.
+            keeps_flow: say how large ∂ℓ/∂h[t] is.
 
         Returns:
-            Loss ``(R,)``, accuracy ``(R,)``, gradient in rows ``(R, P)``, running statistics.
-            A regularizer's gradient is part of the gradient, its value no part of the loss.
+            The gradient in rows ``(R, P)``, a regularizer's among it, and what else the pass has
+            computed; a regularizer's value is no part of the loss.
         """
         params = self.params
-        back = self.model.gradient(params, self.state.buffers, symbols, labels)
+        back = self.model.gradient(params, self.state.buffers, symbols, labels, keeps_flow)
         grads = self.regularizer.add(back.of, self.model.cell, params, back.path)
-        accuracy = back.correct.double().mean(1)
-        return back.loss, accuracy, self.layout.flatten(list(grads.values())), back.buffers
+        return self.layout.flatten(list(grads.values())), back
 
     @torch.no_grad()
     def initial(self) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from hw2exp.fleet import Fleet
+from hw2exp.fleet_state import FleetState
 from hw2exp.task import CLASSES, TRAIN
 
 INITIAL_LOSS = math.log(len(CLASSES))
@@ -70,6 +71,35 @@ class Observer(Protocol):
         """Take note of a step, and of the test pass after it if there was one."""
 
 
+@dataclass(frozen=True)
+class Made:
+    """What a step had to compute on its way, for whoever wants to see why; nothing is copied.
+
+    Args:
+        before: the state that it began with.
+        symbols: of its batch, ``(R, B, T)``.
+        labels: ``(R, B)``.
+        grads: the gradient before clipping, in rows ``(R, P)``.
+        flow: ‖∂ℓ/∂h[t]‖ over the batch, for t = 1…T, ``(R, T)``, if it was wanted.
+    """
+
+    before: FleetState
+    symbols: Tensor
+    labels: Tensor
+    grads: Tensor
+    flow: Tensor | None
+
+
+class Inspector(Protocol):
+    """Whoever looks into the steps; it changes nothing."""
+
+    def wants_flow(self, step: int) -> bool:
+        """Whether a step is to say how the gradient flows through time."""
+
+    def inspect(self, step: int, made: Made) -> None:
+        """Look into a step that was made."""
+
+
 class InitialLossError(Exception):
     """Training would not start at loss ln 4 and accuracy 0.25."""
 
@@ -79,6 +109,7 @@ def train(
     observers: Sequence[Observer],
     after: Callable[[int], bool] = lambda step: False,
     first: int = 1,
+    inspector: Inspector | None = None,
 ) -> None:
     """Train until the last step, or until no replica is left, or until it is ended from outside.
 
@@ -89,10 +120,11 @@ def train(
         observers: whom to tell of every step.
         after: called after every step but the last, to save what there is; says whether to end.
         first: the step to begin with.
+        inspector: looks into every step before the observers are told of it.
     """
     config = fleet.config
     for step in range(first, config.steps + 1):
-        measured = train_step(fleet, step)
+        measured = train_step(fleet, step, inspector)
         last = step == config.steps
         tested = test_step(fleet, step) if last or step % config.eval_every == 0 else None
         for observer in observers:
@@ -106,27 +138,32 @@ def train(
             break
 
 
-def train_step(fleet: Fleet, step: int) -> Measured:
+def train_step(fleet: Fleet, step: int, inspector: Inspector | None = None) -> Measured:
     """Make one step with every replica.
 
     Args:
         fleet: the runs.
         step: counted from 1.
+        inspector: looks into it.
     """
     state = fleet.state
     symbols, labels = fleet.batch(step, TRAIN, fleet.config.batch_size)  # (R, B, T), (R, B)
-    loss, accuracy, grads, buffers = fleet.loss_and_gradient(symbols, labels)  # grads (R, P)
-    norm = torch.linalg.vector_norm(grads, dim=1)  # (R,)
-    grads, clip_state = fleet.clip.update(grads, norm, state.clip)
+    keeps_flow = inspector is not None and inspector.wants_flow(step)
+    raw, back = fleet.loss_and_gradient(symbols, labels, keeps_flow)  # raw (R, P)
+    norm = torch.linalg.vector_norm(raw, dim=1)  # (R,)
+    grads, clip_state = fleet.clip.update(raw, norm, state.clip)
     lr = fleet.optimizer.lr * fleet.schedule.factor(step - 1, state.schedule)  # (R,)
     params, optimizer_state = fleet.optimizer.update(state.params, grads, state.optimizer, lr)
     proposed = replace(
-        state, params=params, buffers=buffers, optimizer=optimizer_state, clip=clip_state
+        state, params=params, buffers=back.buffers, optimizer=optimizer_state, clip=clip_state
     )
-    fleet.advance(step, loss, norm, proposed)
+    fleet.advance(step, back.loss, norm, proposed)
+    if inspector is not None:
+        inspector.inspect(step, Made(state, symbols, labels, raw, back.flow))
+    accuracy = back.correct.double().mean(1)
     clipped_norm = torch.linalg.vector_norm(grads, dim=1)
     update_norm = torch.linalg.vector_norm(params - state.params, dim=1)
-    return Measured(loss, accuracy, norm, clipped_norm, update_norm, lr)
+    return Measured(back.loss, accuracy, norm, clipped_norm, update_norm, lr)
 
 
 def test_step(fleet: Fleet, step: int) -> Tested:

@@ -29,8 +29,10 @@ class SequenceLoss:
     Attributes:
         keeps_state_gradients: whether ``mean`` keeps h[t] and ∂ℓ/∂h[t], which the pass computes
             anyway.
+        keeps_flow: whether ``mean`` keeps how large ∂ℓ/∂h[t] is.
         states: h[t], t = 1…T, ``(R, B, T, H)``, of the last call of ``mean``, if to be kept.
         state_gradients: total derivatives of the mean loss by them, of the same shape.
+        flow: ‖∂ℓ/∂h[t]‖ over all sequences, t = 1…T, ``(R, T)`` in float64, if to be kept.
     """
 
     def __init__(self, form: ClosedForm, hidden_size: int, input_size: int, lags: int = 1) -> None:
@@ -39,6 +41,8 @@ class SequenceLoss:
         self.rows = input_size + form.ones
         self.lags = lags
         self.keeps_state_gradients = False
+        self.keeps_flow = False
+        self.flow: Tensor | None = None
         self.states: Tensor | None = None
         self.state_gradients: Tensor | None = None
         self._judge, self._learn = make_passes(form.forward, form.backward)
@@ -101,7 +105,9 @@ class SequenceLoss:
         if self._path.shape != shape or self._path.dtype != dtype:
             self._path = np.empty(shape, dtype)
         assert self._way_back is not None  # made with the inputs
-        self._learn(*inputs, out, self._way_back, gradients[:-2], gradients[-2:], self._path)
+        flow = np.zeros((R if self.keeps_flow else 0, steps))
+        self._learn(*inputs, out, self._way_back, gradients[:-2], gradients[-2:], self._path, flow)
+        self.flow = torch.from_numpy(np.sqrt(flow))
         if kept:
             self.states, self.state_gradients = torch.from_numpy(self._path).unbind(1)
         with np.errstate(over="ignore"):  # an infinite mean is how divergence is seen

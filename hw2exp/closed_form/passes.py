@@ -8,6 +8,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+import numpy as np
+
 from hw2exp.closed_form import readout
 from hw2exp.closed_form.lanes import WIDTH
 from hw2exp.kernel import kernel, kernel_with
@@ -69,6 +71,7 @@ def learn(
     gradients: Any,
     into_readout: Any,
     path: Any,
+    flow: Any,
 ) -> None:
     """Compute every sequence's loss and the gradient of their mean.
 
@@ -84,6 +87,7 @@ def learn(
         gradients: of the cell's weights, zeros.
         into_readout: of W and b, zeros.
         path: ``(R, 2, B, T, H)``, to be filled with h[t] and ∂ℓ/∂h[t]; or of length 0.
+        flow: ``(R, T)``, zeros that get ‖∂ℓ/∂h[t]‖² over all sequences; or of length 0.
     """
     x, h, p, kept, ones = work
     losses, correct = out
@@ -102,6 +106,29 @@ def learn(
                 for lane in range(own.stop - i):
                     path[r, 0, i + lane] = h[1:, :, lane]
                     path[r, 1, i + lane] = delta[1:, :, lane]
+            if len(flow):
+                add_squares(delta, 1, flow[r])
+
+
+@kernel
+def add_squares(delta: Any, groups: Any, flow: Any) -> None:
+    """flow[t] += ‖δ[t]‖², in double precision: the square of an explosion overflows a single one.
+
+    Args:
+        delta: ∂ℓ/∂h[t], ``((T+1) groups, H, 16)``; zeros in lanes that have no sequence.
+        groups: how many groups of 16 sequences a time step has.
+        flow: ``(T,)``.
+    """
+    H = delta.shape[1]
+    lanes = np.empty(WIDTH)
+    for t in range(len(flow)):
+        lanes[:] = 0.0
+        for row in range((t + 1) * groups, (t + 2) * groups):
+            for j in range(H):
+                for lane in range(WIDTH):
+                    lanes[lane] += np.float64(delta[row, j, lane]) ** 2
+        for lane in range(WIDTH):
+            flow[t] += lanes[lane]
 
 
 @kernel

@@ -14,6 +14,7 @@ from hw2exp.config.schema import (
     ClipValue,
     ClipZ,
     Cosine,
+    Diagnostics,
     ElmanRNN,
     FixedLength,
     LayerNorm,
@@ -53,6 +54,7 @@ CHOICES: dict[str, dict[str, type[Choice]]] = {
         "warmup_cosine": WarmupCosine,
         "plateau": Plateau,
     },
+    "diagnostics": {"none": Diagnostics, "all": Diagnostics},
 }
 """The choices of each group and the knobs of each choice; the registry, open to new models."""
 
@@ -63,6 +65,7 @@ OPERATIONAL = {
     "check_initial_loss",
     "checkpoint_every",
     "device",
+    "diagnostics",
     "dry_run",
     "fail_on_divergence",
     "fleet_size",

@@ -18,6 +18,14 @@ ADDED: dict[str, Any] = {
     "keep_checkpoints": 2,
     "regularizer": {"name": "none"},
     "init": {"bias": "torch", "forget_bias": 0.0},
+    "diagnostics": {
+        "name": "none",
+        **dict.fromkeys(("flow_every", "cell_every", "jacobian_every", "sharpness_every"), 0),
+        "histogram_every": 0,
+        "spikes": 0,
+        "steps_before": 16,
+        "seeds": None,
+    },
 }
 """What older configs lack: keys that came later, with what was done before they came."""
 

@@ -14,7 +14,7 @@ from hw2exp.config.recorded import read_values
 from hw2exp.config.schema import Cosine, TrainConfig
 from hw2exp.config.validation import validate
 
-FREE = OPERATIONAL - {"log_every", "device"}
+FREE = OPERATIONAL - {"log_every", "device", "diagnostics"}
 """Knobs that may change when a run goes on: neither its bits nor its rows depend on them."""
 
 SWEEP = "multirun.yaml"

@@ -12,12 +12,14 @@ from hw2exp.config.knob import Choice, Section, per_replica, shared
 MAX_SEED = 2**63 - 1
 
 
-def _pair(value: object) -> object:
+def _tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
-Range = Annotated[tuple[int, int], BeforeValidator(_pair)]
+Range = Annotated[tuple[int, int], BeforeValidator(_tuple)]
 """A half-open range of integers, ``[from, to)``, written as a list of two."""
+
+Seeds = Annotated[tuple[int, ...], BeforeValidator(_tuple)]
 
 # ---------------------------------------------------------------- model
 
@@ -260,6 +262,19 @@ class Spikes(Section):
     )
 
 
+class Diagnostics(Choice):
+    """What is measured besides the curve; every part is off at 0."""
+
+    flow_every: int = shared("steps between two looks at the gradient's flow through time", ge=0)
+    cell_every: int = shared("steps between two looks at gates, attention and logits", ge=0)
+    jacobian_every: int = shared("steps between two looks at the state's Jacobians", ge=0)
+    sharpness_every: int = shared("steps between two looks at the loss's sharpness", ge=0)
+    histogram_every: int = shared("steps between two histograms and images in TensorBoard", ge=0)
+    spikes: int = shared("how many spikes are kept for hw2exp.anatomy, the first ones", ge=0)
+    steps_before: int = shared("steps before such a spike that are kept", ge=1, le=1000)
+    seeds: Seeds | None = shared("the seeds of the runs that are looked at; null: all")
+
+
 class TrainConfig(Section):
     """A whole run."""
 
@@ -272,6 +287,7 @@ class TrainConfig(Section):
     schedule: SerializeAsAny[Schedule] = shared("the learning rate's schedule")
     init: Init = shared("initialization")
     spikes: Spikes = shared("the definition of a spike")
+    diagnostics: SerializeAsAny[Diagnostics] = shared("what is measured besides the curve")
     seed: int = per_replica("seed of the parameters and of the data", ge=0, le=MAX_SEED)
     steps: int = shared("training steps", ge=1, le=2**31)
     batch_size: int = shared("sequences in a training step, B", ge=1, le=16_384)

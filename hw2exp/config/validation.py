@@ -14,6 +14,7 @@ from hw2exp.config.schema import (
     ElmanRNN,
     Omega,
     QKNorm,
+    Seeds,
     Task,
     TrainConfig,
     WarmupCosine,
@@ -162,6 +163,7 @@ def allowed_values(schema: type[BaseModel], name: str) -> str:
         bool: "true or false",
         str: "a text",
         str | None: "a text or null",
+        Seeds | None: "a list of integers or null",
     }
     words = names.get(kind, "a mapping" if isinstance(kind, type) else "two integers [from, to)")
     limits = [

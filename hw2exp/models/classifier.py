@@ -29,6 +29,7 @@ class Gradient:
         of: the loss's gradient by each parameter, by name, each ``(R, ...)``.
         buffers: the normalization's running statistics after this pass.
         path: the states and their gradients, if the model keeps them.
+        flow: ‖∂ℓ/∂h[t]‖ over the batch, for t = 1…T, ``(R, T)`` in float64, if asked for.
     """
 
     loss: Tensor
@@ -36,6 +37,7 @@ class Gradient:
     of: Params
     buffers: State
     path: Path | None
+    flow: Tensor | None = None
 
 
 class Classifier:
@@ -64,6 +66,7 @@ class Classifier:
         self.time_steps = time_steps
         self.device = device
         self.keeps_path = keeps_path
+        self._keeps_states = False
         self._states: list[Tensor] = []
         self.one_hot = torch.eye(PAD + 1, PAD, device=device)  # padding's row is zero
         self.closed_form: SequenceLoss | NormedSequenceLoss | None = None
@@ -116,7 +119,7 @@ class Classifier:
         x = one_hot[symbols.mT.long()]  # (R, T, B, I)
         norm_pass = self.norm.forward(params, buffers, self.cell.terms(), training)
         states = unroll(self.cell, params, x, norm_pass)  # T times (R, B, H)
-        self._states = states if self.keeps_path else []
+        self._states = states if self._keeps_states else []
         logits = product(params["readout_weight"], states[-1], params["readout_bias"])  # (R, B, C)
         return logits, norm_pass.statistics() if training else buffers
 
@@ -158,7 +161,12 @@ class Classifier:
         return losses.mean(1), right, after
 
     def gradient(
-        self, params: Params, buffers: State, symbols: Tensor, labels: Tensor
+        self,
+        params: Params,
+        buffers: State,
+        symbols: Tensor,
+        labels: Tensor,
+        keeps_flow: bool = False,
     ) -> "Gradient":
         """Run forward and backward through time.
 
@@ -167,22 +175,29 @@ class Classifier:
             buffers: the normalization's running statistics.
             symbols: indices, ``(R, B, T)``.
             labels: ``(R, B)``.
+            keeps_flow: say how large ∂ℓ/∂h[t] is, which the pass computes anyway.
         """
         free = {name: p.detach().requires_grad_() for name, p in params.items()}
+        self._keeps_states = self.keeps_path or keeps_flow
+        if self.closed_form is not None:
+            self.closed_form.keeps_flow = keeps_flow
         loss, right, after = self.mean_loss(free, buffers, symbols, labels)
         states, self._states = self._states, []
         # The sum over R only starts the backward pass: replicas share no parameter.
         grads = torch.autograd.grad(loss.sum(), [*free.values(), *states])
         path: Path | None = None
+        flow = self.closed_form.flow if self.closed_form is not None else None
         if states:
-            upstream = torch.stack(grads[len(free) :], 2)
+            upstream = torch.stack(grads[len(free) :], 2)  # (R, B, T, H)
             path = torch.stack(states, 2).detach(), upstream
+            flow = torch.linalg.vector_norm(upstream.double(), dim=(1, 3))  # (R, T)
         elif self.closed_form is not None and self.keeps_path:
             assert self.closed_form.states is not None
             assert self.closed_form.state_gradients is not None
             path = self.closed_form.states, self.closed_form.state_gradients
         of = dict(zip(free, grads, strict=False))
-        return Gradient(loss.detach(), right, of, after, path)
+        kept = flow if keeps_flow else None
+        return Gradient(loss.detach(), right, of, after, path if self.keeps_path else None, kept)
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

@@ -149,6 +149,24 @@ def test_every_state_and_its_gradient_are_kept(name):
     torch.testing.assert_close(
         fast.closed_form.state_gradients, expected, rtol=TOLERANCE, atol=TOLERANCE
     )
+    plain.cell.step = step
+    for model in (fast, plain):
+        assert model.gradient(params, {}, symbols, labels).flow is None
+        flow = model.gradient(params, {}, symbols, labels, keeps_flow=True).flow  # (R, T)
+        norms = expected.square().sum((1, 3)).sqrt()
+        torch.testing.assert_close(flow, norms, rtol=TOLERANCE, atol=TOLERANCE)
+
+
+def test_a_flow_whose_square_is_too_large_for_single_precision():
+    model = make("rnn")
+    params, symbols, labels = problem(model, 2, 18, 7, 0.5, 1)
+    single = {name: value.detach().float() for name, value in params.items()}
+    single["weight_hh"][1] = 0
+    single["readout_weight"][1] *= 1e25
+    flow = model.gradient(single, {}, symbols, labels, keeps_flow=True).flow  # (R, T)
+    assert flow.dtype == torch.float64
+    assert flow.isfinite().all()
+    assert flow[1, -1] > 1e22
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -138,6 +138,10 @@ def test_the_gradient_of_every_state_is_kept(name, kind):
     torch.testing.assert_close(
         fast.closed_form.state_gradients, expected, rtol=TOLERANCE, atol=TOLERANCE
     )
+    flow = fast.gradient(params, buffers, symbols, labels, keeps_flow=True).flow  # (R, T)
+    torch.testing.assert_close(
+        flow, expected.square().sum((1, 3)).sqrt(), rtol=TOLERANCE, atol=TOLERANCE
+    )
 
 
 @pytest.mark.parametrize(("name", "kind"), QUICK)

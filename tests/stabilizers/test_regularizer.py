@@ -157,7 +157,7 @@ def test_omega_is_added_before_clipping(compose):
     loud = config.regularizer.model_copy(update={"weight": 1e4})
     fleet = Fleet([config.model_copy(update={"regularizer": loud})])
     symbols, labels = fleet.batch(1, 0, 20)
-    _, _, grads, _ = fleet.loss_and_gradient(symbols, labels)
+    grads, _ = fleet.loss_and_gradient(symbols, labels)
     norm = torch.linalg.vector_norm(grads, dim=1)
     assert float(norm) > 10
     clipped, _ = fleet.clip.update(grads, norm, fleet.state.clip)

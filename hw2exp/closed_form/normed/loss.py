@@ -30,8 +30,10 @@ class NormedSequenceLoss:
 
     Attributes:
         keeps_state_gradients: whether ``mean`` keeps h[t] and ∂ℓ/∂h[t].
+        keeps_flow: whether ``mean`` keeps how large ∂ℓ/∂h[t] is.
         states: h[t], t = 1…T, ``(R, B, T, H)``, of the last call of ``mean``, if to be kept.
         state_gradients: total derivatives of the mean loss by them, of the same shape.
+        flow: ‖∂ℓ/∂h[t]‖ over all sequences, t = 1…T, ``(R, T)`` in float64, if to be kept.
     """
 
     def __init__(
@@ -52,6 +54,8 @@ class NormedSequenceLoss:
         self.rows = input_size
         self.lags = lags
         self.keeps_state_gradients = False
+        self.keeps_flow = False
+        self.flow: Tensor | None = None
         self.states: Tensor | None = None
         self.state_gradients: Tensor | None = None
         self._passes = make_passes(name, kind)
@@ -120,7 +124,10 @@ class NormedSequenceLoss:
         path = np.empty((R if kept else 0, 2, B, T, self.hidden_size), dtype)
         work, way_back = self._memory(symbols, weights, self.kind.together)
         inputs = self._inputs(symbols, labels, weights, self._statistics)
-        self._passes["learn"](*inputs, work, out, way_back, gradients[:-2], gradients[-2:], path)
+        flow = np.zeros((R if self.keeps_flow else 0, T))
+        arrays = work, out, way_back, gradients[:-2], gradients[-2:], path, flow
+        self._passes["learn"](*inputs, *arrays)
+        self.flow = torch.from_numpy(np.sqrt(flow))
         if kept:
             self.states, self.state_gradients = torch.from_numpy(path).unbind(1)
         with np.errstate(over="ignore"):  # an infinite mean is how divergence is seen

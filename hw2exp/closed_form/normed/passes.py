@@ -11,7 +11,7 @@ from typing import Any
 from hw2exp.closed_form import readout
 from hw2exp.closed_form.lanes import WIDTH
 from hw2exp.closed_form.normed.forms import kernels_of
-from hw2exp.closed_form.passes import one_hot
+from hw2exp.closed_form.passes import add_squares, one_hot
 from hw2exp.kernel import kernel, kernel_with
 
 cell_forward: Any = None  # of each copy of the passes its own
@@ -75,7 +75,7 @@ def judge(
 
 def learn(
     symbols: Any, labels: Any, weights: Any, W: Any, b: Any, eps: Any, statistics: Any, work: Any,
-    out: Any, way_back: Any, gradients: Any, into_readout: Any, path: Any,
+    out: Any, way_back: Any, gradients: Any, into_readout: Any, path: Any, flow: Any,
 ) -> None:  # fmt: skip
     """Compute every sequence's loss and the gradient of their mean.
 
@@ -93,6 +93,7 @@ def learn(
         gradients: of the cell's weights, zeros.
         into_readout: of W and b, zeros.
         path: ``(R, 2, B, T, H)``, to be filled with h[t] and ∂ℓ/∂h[t]; or of length 0.
+        flow: ``(R, T)``, zeros that get ‖∂ℓ/∂h[t]‖² over all sequences; or of length 0.
     """
     x, h, p, mask, kept = work
     losses, correct = out
@@ -119,6 +120,8 @@ def learn(
                     for t in range(T):
                         path[r, 0, first + place, t] = h[(t + 1) * G + g, :, lane]
                         path[r, 1, first + place, t] = delta[(t + 1) * G + g, :, lane]
+            if len(flow):
+                add_squares(delta, G, flow[r])
 
 
 @kernel
