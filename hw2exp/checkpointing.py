@@ -6,7 +6,7 @@ in another company: each gives the bits that it gives alone.
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any
@@ -17,17 +17,20 @@ from numpy.typing import NDArray
 
 from hw2exp import disk
 from hw2exp.diagnostics.explosions import WINDOW
+from hw2exp.diagnostics.ring import GRADS
 from hw2exp.diagnostics.spikes import Spike
 from hw2exp.fleet import Fleet
 from hw2exp.interrupt import Interrupt
 from hw2exp.recording import Recording
-from hw2exp.records.checkpoint import CHECKPOINTS, ROWS, Checkpoint, save
+from hw2exp.records.checkpoint import CHECKPOINTS, ROWS, SEEN, Checkpoint, save
+from hw2exp.records.diagnostics import COLUMNS, DiagnosticsTable
 from hw2exp.records.manifest import DamagedError, Facts, Rows
 from hw2exp.records.metrics import CATALOG, MetricsTable
 from hw2exp.records.run_dir import versions
 from hw2exp.training import Measured
 
 SINCE, SPIKES, EXPLOSIONS, EXPLODED = "since_row.", "spikes.recent", "explosions.recent", "exploded"
+RING = "ring."
 
 Named = dict[str, NDArray[Any]]
 
@@ -52,10 +55,11 @@ class Checkpointer:
         self.fleet = fleet
         self.recording = recording
         self.interrupt = interrupt
-        self._rows = {
-            member: _WrittenRows(folder, saved.get(member))
-            for member, folder in enumerate(recording.folders)
-        }
+        self._rows = {member: _WrittenRows(ROWS) for member in range(len(recording.folders))}
+        self._seen = {member: _WrittenRows(SEEN) for member in range(len(recording.folders))}
+        for member, own in saved.items():
+            self._rows[member] = _WrittenRows(ROWS, own, own.facts.rows)
+            self._seen[member] = _WrittenRows(SEEN, own, own.facts.diagnostics)
 
     def __call__(self, step: int) -> bool:
         """Save what a step has come to, if it is time; says whether training is to end.
@@ -86,40 +90,53 @@ class Checkpointer:
         for row, (member, config) in enumerate(
             zip(map(int, self.fleet.members), self.fleet.configs, strict=True)
         ):
+            folder = recording.folders[member]
             tensors = {name: value[row] for name, value in state.items()}
             tensors |= {SINCE + name: value[row] for name, value in since.items()}
             tensors[SPIKES] = recording.detector.recent(member)
             tensors[EXPLOSIONS] = recording.explosions.recent(member)
             tensors[EXPLODED] = np.array(recording.explosions.steps(member), dtype=np.int64)
+            seen = None
+            if (inspection := recording.inspection) and member in inspection.tables:
+                ring = inspection.saved(member)
+                tensors |= {RING + name: value for name, value in ring.items()}
+                seen = self._seen[member].write(folder, inspection.tables[member], COLUMNS)
+                inspection.write_kept(member, folder)
             facts = Facts(
                 config=config.model_dump(mode="json"),
-                rows=self._rows[member].write(recording.tables[member]),
+                rows=self._rows[member].write(folder, recording.tables[member], CATALOG),
+                diagnostics=seen,
                 events=recording.events[member].so_far(),
                 spikes=[astuple(spike) for spike in recording.detector.spikes(member)],
                 seconds=time.monotonic() - recording.began[member],
                 versions=versions(),
             )
-            save(recording.folders[member], step, tensors, facts, config.keep_checkpoints)
+            save(folder, step, tensors, facts, config.keep_checkpoints)
 
 
 class _WrittenRows:
-    """The metrics of a run as they lie on the disk, added to at every checkpoint."""
+    """A table of a run as it lies on the disk, added to at every checkpoint."""
 
-    def __init__(self, folder: Path, saved: Checkpoint | None) -> None:
-        self.path = folder / CHECKPOINTS / ROWS
-        content = saved.rows() if saved else b""
-        self.count = saved.facts.rows.count if saved else 0
+    def __init__(
+        self, name: str, saved: Checkpoint | None = None, about: Rows | None = None
+    ) -> None:
+        self.name = name
+        content = saved.rows(name, about) if saved else b""
+        self.count = about.count if about else 0
         self.bytes = len(content)
         self._digest = hashlib.sha256(content)
 
-    def write(self, table: MetricsTable) -> Rows:
+    def write(
+        self, run: Path, table: MetricsTable | DiagnosticsTable, columns: Iterable[str]
+    ) -> Rows:
         content = table.rows(self.count)
-        disk.make_folder(self.path.parent)
-        disk.append(self.path, self.bytes, content)
+        folder = run / CHECKPOINTS
+        disk.make_folder(folder)
+        disk.append(folder / self.name, self.bytes, content)
         self.count, self.bytes = len(table), self.bytes + len(content)
         self._digest.update(content)
         return Rows(
-            columns=list(CATALOG),
+            columns=list(columns),
             count=self.count,
             bytes=self.bytes,
             sha256=self._digest.hexdigest(),
@@ -140,17 +157,26 @@ def restore(fleet: Fleet, recording: Recording, saved: Mapping[int, Checkpoint])
     template = _host(fleet.state.tensors())
     step = next(iter(saved.values())).step
     columns: list[Named] = []
+    known: dict[int, int] = {}
+    rings: dict[int, Named] = {}
     for row, member in enumerate(map(int, fleet.members)):
         tensors = saved[member].tensors()
         own = {name: value[row] for name, value in template.items()}
         try:
-            columns.append(_checked(tensors, own, step, recording.detector.window))
+            window, before = recording.detector.window, fleet.config.diagnostics.steps_before
+            columns.append(_checked(tensors, own, step, window, before))
         except DamagedError as error:
             raise DamagedError(f"{saved[member].folder}: {error}") from error
         spikes = [Spike(*values) for values in saved[member].facts.spikes]
         recording.detector.restore(member, step, tensors[SPIKES], spikes)
         recording.explosions.restore(member, step, tensors[EXPLOSIONS], tensors[EXPLODED].tolist())
         recording.began[member] -= saved[member].facts.seconds
+        known[member] = len(spikes)
+        rings[member] = {
+            name.removeprefix(RING): value
+            for name, value in tensors.items()
+            if name.startswith(RING)
+        }
     if len({frozenset(own) for own in columns}) > 1:
         raise DamagedError("checkpoints of different rhythms can't be one fleet")
     together = {
@@ -158,12 +184,16 @@ def restore(fleet: Fleet, recording: Recording, saved: Mapping[int, Checkpoint])
         for name in columns[0]
     }
     fleet.state = fleet.state.with_tensors(together)
+    if recording.inspection is not None:
+        recording.inspection.restore(step, rings, known)
+        for member in map(int, fleet.members):
+            recording.inspection.restore_kept(member, recording.folders[member])
     recording.restore_since_row(
         {name.removeprefix(SINCE): v for name, v in together.items() if name.startswith(SINCE)}
     )
 
 
-def _checked(tensors: Named, own: Named, step: int, window: int) -> Named:
+def _checked(tensors: Named, own: Named, step: int, window: int, ring: int) -> Named:
     """Of a checkpoint's tensors those that become the fleet's, if they are what they must be."""
     since = {SINCE + each.name for each in fields(Measured)}
     given = {name: tensors[name] for name in since & tensors.keys()}
@@ -174,6 +204,12 @@ def _checked(tensors: Named, own: Named, step: int, window: int) -> Named:
         EXPLOSIONS: (np.dtype(np.float64), (min(step, WINDOW),)),
         EXPLODED: (np.dtype(np.int64), tensors.get(EXPLODED, np.empty(0)).shape[:1]),
     }
+    if any(name.startswith(RING) for name in tensors):
+        kept = {**own, GRADS: own["params"]}
+        expected |= {
+            RING + name: (value.dtype, (min(step, ring), *value.shape))
+            for name, value in kept.items()
+        }
     if tensors.keys() != expected.keys() or (given and given.keys() != since):
         raise DamagedError(f"has other tensors: {sorted(tensors.keys() ^ expected.keys())}")
     for name, (dtype, shape) in expected.items():

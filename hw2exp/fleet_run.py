@@ -157,7 +157,8 @@ def _run_fleet(
             observers.append(observe(fleet))
         try:
             with line or nullcontext():
-                train(fleet, observers, Checkpointer(fleet, recording, interrupt, saved), first)
+                checkpointer = Checkpointer(fleet, recording, interrupt, saved)
+                train(fleet, observers, checkpointer, first, recording.inspection)
             outcomes |= recording.finish()
         finally:
             recording.abandon()
@@ -172,7 +173,8 @@ def _begin_recording(
 ) -> Recording:
     """Clear the folders of what does not belong to the steps so far, and go on from those."""
     tables = {member: each.metrics() for member, each in saved.items()}
-    recording = Recording(fleet, folders, initial, tables)
+    seen = {member: each.diagnostics() for member, each in saved.items()}
+    recording = Recording(fleet, folders, initial, tables, seen)
     if saved:
         restore(fleet, recording, saved)
     events = {}
@@ -181,7 +183,7 @@ def _begin_recording(
         # Of more steps than it was to make, its row in HParams is to be another.
         same = own is not None and own.facts.config["steps"] == config.steps
         there = own is not None and same and own.knows_events()
-        clear(folder, events=not there)
+        clear(folder, events=not there, spikes=own is None)
         discard_after(folder, own.step if own else 0)
         if own is not None and there:
             events[member] = (own.facts.events.name, own.facts.events.bytes)

@@ -13,7 +13,9 @@ from hw2exp.config.choices import OPERATIONAL
 from hw2exp.diagnostics.explosions import ExplosionDetector, preceded
 from hw2exp.diagnostics.spikes import Spike, SpikeDetector, first_watched
 from hw2exp.fleet import Fleet
+from hw2exp.inspection import Inspection, inspects
 from hw2exp.records.curve import draw_curve
+from hw2exp.records.diagnostics import DiagnosticsTable
 from hw2exp.records.metrics import CATALOG, MetricsTable
 from hw2exp.records.parameters import Parameters, parameters_sha256, write_parameters
 from hw2exp.records.run_dir import METRICS, RunResult, Status, versions
@@ -38,6 +40,10 @@ class Recording:
         folders: the run folder of each of the fleet's configs; those of its members must exist.
         initial: loss and accuracy of each of them before training.
         tables: the metrics so far of those that go on.
+        diagnostics: likewise.
+
+    Attributes:
+        inspection: looks into the steps, if any run is to be looked into.
     """
 
     def __init__(
@@ -46,6 +52,7 @@ class Recording:
         folders: Sequence[Path],
         initial: tuple[Floats, Floats],
         tables: Mapping[int, MetricsTable] | None = None,
+        diagnostics: Mapping[int, DiagnosticsTable] | None = None,
     ) -> None:
         self.fleet = fleet
         self.folders = folders
@@ -61,6 +68,9 @@ class Recording:
         )
         self.explosions = ExplosionDetector(len(folders))
         self.results: dict[int, RunResult] = {}
+        self.inspection: Inspection | None = None
+        if any(map(inspects, fleet.configs)):
+            self.inspection = Inspection(fleet, self.events, SPIKE_BLOCK, diagnostics or {})
         # Both of the replicas that still take part.
         self._since_row: list[Measured] = []
         self._unsearched: list[Measured] = []  # steps not yet searched for spikes
@@ -78,6 +88,8 @@ class Recording:
                 events.hparams(flatten(config.model_dump(exclude=OPERATIONAL)))
                 for step, row in self.tables[member]:
                     events.scalars(step, {CATALOG[name][0]: v for name, v in row.items()})
+                if self.inspection is not None:
+                    self.inspection.show_again(member)
 
     def observe(self, step: int, measured: Measured, tested: Tested | None) -> None:
         """Take a step's values; make a row of them where one is due."""
@@ -149,6 +161,9 @@ class Recording:
             self.detector.update(losses)
             self.explosions.update(norms)
             self._unsearched.clear()
+            if self.inspection is not None:
+                for member in map(int, self.fleet.members):
+                    self.inspection.keep(member, self.detector.spikes(member))
 
     def spikes_so_far(self) -> int:
         """Spikes of all replicas together, in the steps searched."""
@@ -198,6 +213,8 @@ class Recording:
         result = self._result(row, params, spikes)
         table.write(folder / METRICS)
         write_parameters(folder, params)
+        if self.inspection is not None:
+            self.inspection.finish(replica, folder)
         if result.status != "interrupted":  # else a TensorBoard that watches could not read on
             self.events[replica].text("spikes", spike_table(spikes))
             if result.diverged_at:

@@ -77,6 +77,7 @@ class Made:
 
     Args:
         before: the state that it began with.
+        after: the state that it led to; the same of a replica that it has frozen.
         symbols: of its batch, ``(R, B, T)``.
         labels: ``(R, B)``.
         grads: the gradient before clipping, in rows ``(R, P)``.
@@ -84,6 +85,7 @@ class Made:
     """
 
     before: FleetState
+    after: FleetState
     symbols: Tensor
     labels: Tensor
     grads: Tensor
@@ -159,7 +161,7 @@ def train_step(fleet: Fleet, step: int, inspector: Inspector | None = None) -> M
     )
     fleet.advance(step, back.loss, norm, proposed)
     if inspector is not None:
-        inspector.inspect(step, Made(state, symbols, labels, raw, back.flow))
+        inspector.inspect(step, Made(state, fleet.state, symbols, labels, raw, back.flow))
     accuracy = back.correct.double().mean(1)
     clipped_norm = torch.linalg.vector_norm(grads, dim=1)
     update_norm = torch.linalg.vector_norm(params - state.params, dim=1)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from hw2exp.axes import Params
-from hw2exp.models.cell import Carry, Cell, Inputs, Weight, linear, product
+from hw2exp.models.cell import SCORES, Carry, Cell, Inputs, Unrolled, Weight, linear, product
 from hw2exp.stabilizers.norm import Features, NormPass, Terms
 
 
@@ -58,14 +58,23 @@ class AttnRNN(Cell):
         self, params: Params, inputs: Inputs, carry: Carry, norm: NormPass
     ) -> tuple[Tensor, Carry]:
         """The equations; a state's scores and values are computed once, when it is made."""
-        (w_0, v_0), scores, values = inputs, carry[::2], carry[1::2]
-        w = torch.stack([w_0, *(s[..., i] for i, s in enumerate(scores))], -1)  # (R, B, 1+K)
+        v_0, values = inputs[1], carry[1::2]
+        w = self._scores(inputs, carry)
         v = torch.stack([v_0, *(s[:, :, i] for i, s in enumerate(values))], -2)  # (R, B, 1+K, H)
         a = torch.softmax(w, -1)  # (R, B, 1+K)
         h = (a[..., None] * v).sum(-2)  # (R, B, H)
         qkv = product(params["QKV_lags"], h).view(*h.shape[:-1], 3, -1, self.hidden_size)
         q, k, v = norm("h", qkv).unbind(-3)  # (R, B, K, H)
         return h, (score(q, k), v, *carry[:-2])
+
+    def _scores(self, inputs: Inputs, carry: Carry) -> Tensor:
+        scores = (s[..., i] for i, s in enumerate(carry[::2]))
+        return torch.stack([inputs[0], *scores], -1)  # (R, B, 1+K)
+
+    def decisions(self, params: Params, seen: Unrolled, norm: NormPass) -> dict[str, Tensor]:
+        """w_0, of the input, and w_1 … w_k."""
+        steps = zip(seen.inputs, seen.carries, strict=True)
+        return {SCORES: torch.stack([self._scores(*own) for own in steps], 2)}
 
 
 def score(q: Tensor, k: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from hw2exp.axes import Params
 from hw2exp.models.attn_rnn import score
-from hw2exp.models.cell import Carry, Cell, Inputs, Weight, linear, product
+from hw2exp.models.cell import SCORES, Carry, Cell, Inputs, Unrolled, Weight, linear, product
 from hw2exp.stabilizers.norm import Features, NormPass, Terms
 
 
@@ -62,6 +62,19 @@ class AttnRNNInf(Cell):
         top = torch.maximum(m, w.detach())
         past, now = (m - top).exp(), (w - top).exp()
         return h, (top, past * n + now * v, past * d + now)
+
+    def decisions(self, params: Params, seen: Unrolled, norm: NormPass) -> dict[str, Tensor]:
+        """The scores of the input and of all states before, the newest first."""
+        states = enumerate(seen.states)
+        own = torch.stack(
+            [self._attend(params, h, "h", norm.at(t))[0] for t, h in states], -1
+        )  # (R, B, T)
+        w_0 = torch.cat([w for w, _ in seen.inputs], -1)  # (R, B, T)
+        T = len(seen.states)
+        lags = torch.arange(1, T, device=own.device)
+        source = torch.arange(T, device=own.device)[:, None] - lags  # (T, T-1): which state it is
+        past = own[..., source.clamp(min=0)].masked_fill(source < 0, -torch.inf)
+        return {SCORES: torch.cat([w_0[..., None], past], -1)}  # (R, B, T, T)
 
 
 def quadratic_states(cell: AttnRNNInf, params: Params, x: Tensor) -> list[Tensor]:

@@ -15,6 +15,24 @@ Role = Literal["input", "recurrent", "bias", "readout", "readout_bias"]
 Inputs = tuple[Tensor, ...]
 Carry = tuple[Tensor, ...]
 
+GATE, SCORES = "gate", "scores"
+"""What a cell may decide by: how much of its state stays; the scores of its attention."""
+
+
+@dataclass(frozen=True)
+class Unrolled:
+    """What happened at every time step of a pass, in lists of length T.
+
+    Args:
+        inputs: what the step was given.
+        carries: what the step before had handed on.
+        states: the hidden state after the step, each ``(R, B, H)``.
+    """
+
+    inputs: list[Inputs]
+    carries: list[Carry]
+    states: list[Tensor]
+
 
 @dataclass(frozen=True)
 class Weight:
@@ -121,6 +139,21 @@ class Cell(ABC):
             The hidden state ``(R, B, H)`` and what is handed on.
         """
 
+    def decisions(self, params: Params, seen: Unrolled, norm: NormPass) -> dict[str, Tensor]:
+        """What the cell decided by at every time step; nothing by default.
+
+        Args:
+            params: what ``prepare`` gave.
+            seen: a pass.
+            norm: the normalization of that pass.
+
+        Returns:
+            ``gate``, the share of the state that stays, ``(R, B, T, H)``, or ``scores`` of the
+            attention before the softargmax, ``(R, B, T, 1 + K)``: of the input, then of the state
+            at each lag; -∞ where there is none.
+        """
+        return {}
+
 
 def unroll(cell: Cell, params: Params, x: Tensor, norm: NormPass) -> list[Tensor]:
     """Run a cell over a sequence.
@@ -134,15 +167,27 @@ def unroll(cell: Cell, params: Params, x: Tensor, norm: NormPass) -> list[Tensor
     Returns:
         The hidden state of every time step, T tensors ``(R, B, H)``.
     """
+    return run(cell, cell.prepare(params), x, norm).states
+
+
+def run(cell: Cell, params: Params, x: Tensor, norm: NormPass) -> Unrolled:
+    """Run a cell over a sequence, and keep what every step was given.
+
+    Args:
+        cell: the cell.
+        params: what its ``prepare`` gave.
+        x: input vectors, ``(R, T, B, I)``.
+        norm: the normalization of this forward pass.
+    """
     replicas, _, batch_size, _ = x.shape
-    params = cell.prepare(params)
     inputs = [term.unbind(1) for term in cell.project(params, x, norm)]
     carry = cell.start(params, x.new_zeros(replicas, batch_size, cell.hidden_size))
-    states = []
-    for t, now in enumerate(zip(*inputs, strict=True)):
+    seen = Unrolled(list(zip(*inputs, strict=True)), [], [])
+    for t, now in enumerate(seen.inputs):
+        seen.carries.append(carry)
         state, carry = cell.step(params, now, carry, norm.at(t))
-        states.append(state)
-    return states
+        seen.states.append(state)
+    return seen
 
 
 def product(weight: Tensor, x: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -1,9 +1,20 @@
 """The gated RNN (write-up, part 1.2.1)."""
 
+import torch
 from torch import Tensor
 
 from hw2exp.axes import Params
-from hw2exp.models.cell import Carry, Cell, Inputs, Weight, linear, product, sigmoid
+from hw2exp.models.cell import (
+    GATE,
+    Carry,
+    Cell,
+    Inputs,
+    Unrolled,
+    Weight,
+    linear,
+    product,
+    sigmoid,
+)
 from hw2exp.stabilizers.norm import Features, NormPass, Terms
 
 
@@ -40,7 +51,16 @@ class GatedRNN(Cell):
         self, params: Params, inputs: Inputs, carry: Carry, norm: NormPass
     ) -> tuple[Tensor, Carry]:
         """The two equations."""
-        (candidate, gate), (h,) = inputs, carry
-        c = sigmoid(gate + norm("W_h", product(params["W_h"], h)))  # (R, B, H)
+        (candidate, _), (h,) = inputs, carry
+        c = self._gate(params, inputs, carry, norm)
         h = c * h + (1 - c) * candidate  # (R, B, H)
         return h, (h,)
+
+    def _gate(self, params: Params, inputs: Inputs, carry: Carry, norm: NormPass) -> Tensor:
+        (_, gate), (h,) = inputs, carry
+        return sigmoid(gate + norm("W_h", product(params["W_h"], h)))  # (R, B, H)
+
+    def decisions(self, params: Params, seen: Unrolled, norm: NormPass) -> dict[str, Tensor]:
+        """c[t]."""
+        steps = enumerate(zip(seen.inputs, seen.carries, strict=True))
+        return {GATE: torch.stack([self._gate(params, *own, norm.at(t)) for t, own in steps], 2)}

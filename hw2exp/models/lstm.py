@@ -4,7 +4,16 @@ import torch
 from torch import Tensor
 
 from hw2exp.axes import Params
-from hw2exp.models.cell import Carry, Cell, Inputs, Weight, product, sigmoid
+from hw2exp.models.cell import (
+    GATE,
+    Carry,
+    Cell,
+    Inputs,
+    Unrolled,
+    Weight,
+    product,
+    sigmoid,
+)
 from hw2exp.stabilizers.norm import Features, NormPass, Terms
 
 
@@ -44,10 +53,21 @@ class LSTM(Cell):
         self, params: Params, inputs: Inputs, carry: Carry, norm: NormPass
     ) -> tuple[Tensor, Carry]:
         """The equations."""
-        (drive,), (h, c) = inputs, carry
-        z = drive + norm("weight_hh", product(params["weight_hh"], h))  # (R, B, 4H)
+        c = carry[1]
+        z = self._drive(params, inputs, carry, norm)
         i_f, g, o = torch.tensor_split(z, (2 * self.hidden_size, 3 * self.hidden_size), -1)
         i, f = sigmoid(i_f).chunk(2, -1)
         c = f * c + i * torch.tanh(g)  # (R, B, H)
         h = sigmoid(o) * torch.tanh(norm("c", c))  # (R, B, H)
         return h, (h, c)
+
+    def _drive(self, params: Params, inputs: Inputs, carry: Carry, norm: NormPass) -> Tensor:
+        (drive,), (h, _) = inputs, carry
+        return drive + norm("weight_hh", product(params["weight_hh"], h))  # (R, B, 4H)
+
+    def decisions(self, params: Params, seen: Unrolled, norm: NormPass) -> dict[str, Tensor]:
+        """The forget gate f: the share of c[t-1] that stays."""
+        steps = enumerate(zip(seen.inputs, seen.carries, strict=True))
+        forget = slice(self.hidden_size, 2 * self.hidden_size)
+        drives = [self._drive(params, *own, norm.at(t))[..., forget] for t, own in steps]
+        return {GATE: sigmoid(torch.stack(drives, 2))}

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,17 @@ from hw2exp.config.problems import ConfigError
 from hw2exp.config.recorded import completed
 from hw2exp.config.resume import differences
 from hw2exp.config.schema import TrainConfig
-from hw2exp.records.manifest import STATE, DamagedError, Facts, Manifest, sealed, sha256, unsealed
+from hw2exp.records.diagnostics import COLUMNS, DiagnosticsTable
+from hw2exp.records.manifest import (
+    STATE,
+    DamagedError,
+    Facts,
+    Manifest,
+    Rows,
+    sealed,
+    sha256,
+    unsealed,
+)
 from hw2exp.records.metrics import CATALOG, MetricsTable
 from hw2exp.records.parameters import tensors_of
 from hw2exp.records.run_dir import METRICS, versions
@@ -29,6 +39,7 @@ from hw2exp.regular_file import IrregularError
 
 CHECKPOINTS = "checkpoints"
 ROWS = "metrics.rows"
+SEEN = "diagnostics.rows"
 MANIFEST = "manifest.json"
 LARGEST_MANIFEST, LARGEST_STATE = 1 << 26, 1 << 34  # bytes
 COMPUTING = ("hw2exp", "torch", "numpy", "numba")
@@ -37,6 +48,7 @@ COMPUTING = ("hw2exp", "torch", "numpy", "numba")
 FOLDER = re.compile(r"step_(\d{10})")
 
 Tensors = Mapping[str, NDArray[Any]]
+Table = TypeVar("Table", MetricsTable, DiagnosticsTable)
 
 
 @dataclass(frozen=True)
@@ -61,16 +73,21 @@ class Checkpoint:
         """What is known besides the tensors."""
         return self.manifest.facts
 
-    def rows(self) -> bytes:
-        """The metrics up to its step.
+    def rows(self, name: str, about: Rows | None) -> bytes:
+        """The metrics, or the diagnostics, up to its step.
+
+        Args:
+            name: of the file.
+            about: what is known of it; nothing if there is none.
 
         Raises:
             DamagedError: they are not what the manifest has the digest of.
         """
-        about = self.facts.rows
-        content = _content(self.folder.parent / ROWS, LARGEST_STATE)[: about.bytes]
+        if about is None:
+            return b""
+        content = _content(self.folder.parent / name, LARGEST_STATE)[: about.bytes]
         if len(content) < about.bytes or sha256(content) != about.sha256:
-            raise DamagedError(f"{ROWS} is not what {MANIFEST} has the digest of")
+            raise DamagedError(f"{name} is not what {MANIFEST} has the digest of")
         return content
 
     def metrics(self) -> MetricsTable:
@@ -79,15 +96,26 @@ class Checkpoint:
         Raises:
             DamagedError: they are not what the manifest says.
         """
-        about = self.facts.rows
-        if about.columns != list(CATALOG):
-            raise DamagedError("has the metrics of another version")
+        return self._table(MetricsTable, ROWS, self.facts.rows, list(CATALOG))
+
+    def diagnostics(self) -> DiagnosticsTable:
+        """The diagnostics up to its step.
+
+        Raises:
+            DamagedError: they are not what the manifest says.
+        """
+        about = self.facts.diagnostics
+        return self._table(DiagnosticsTable, SEEN, about, list(COLUMNS))
+
+    def _table(self, kind: type[Table], name: str, about: Rows | None, columns: list[str]) -> Table:
+        if about is not None and about.columns != columns:
+            raise DamagedError(f"has {name} of another version")
         try:
-            table = MetricsTable.of_rows(self.rows())
+            table = kind.of_rows(self.rows(name, about))
         except ValueError as error:
             raise DamagedError(str(error)) from error
-        if len(table) != about.count:
-            raise DamagedError(f"has {len(table)} rows, not {about.count}")
+        if about is not None and len(table) != about.count:
+            raise DamagedError(f"has {len(table)} rows in {name}, not {about.count}")
         return table
 
     def check(self) -> None:
@@ -97,6 +125,7 @@ class Checkpoint:
             DamagedError: something is not what it was.
         """
         self.metrics()
+        self.diagnostics()
         with regular_file.opened(self.folder / STATE, LARGEST_STATE, links=False) as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != self.manifest.files[STATE]:
                 raise DamagedError(f"{STATE} is not what {MANIFEST} has the digest of")
@@ -211,6 +240,7 @@ def discard_after(run: Path, step: int) -> None:
         disk.remove_parts(folder)
         if step == 0:
             disk.remove(folder / ROWS)
+            disk.remove(folder / SEEN)
         for path in list(_folders(run)):
             if _step(path) > step:
                 disk.remove(path)

@@ -25,7 +25,7 @@ class Part(BaseModel):
 
 
 class Rows(Part):
-    """How long the metrics were, and what stood in them."""
+    """How long the metrics or the diagnostics were, and what stood in them."""
 
     columns: list[str]
     count: Count
@@ -47,6 +47,7 @@ class Facts(Part):
     Args:
         config: the whole config, plain values.
         rows: of the metrics so far.
+        diagnostics: of the diagnostics so far, if there are any.
         events: of TensorBoard's file.
         spikes: the spikes so far, each as its fields in order.
         seconds: how long the run has taken.
@@ -55,6 +56,7 @@ class Facts(Part):
 
     config: dict[str, Any]
     rows: Rows
+    diagnostics: Rows | None = None
     events: Events
     spikes: list[tuple[int, int, int, float, float, bool]]
     seconds: float

@@ -21,6 +21,8 @@ Status = Literal["finished", "solved", "diverged", "interrupted"]
 RESULT = "result.json"
 METRICS = "metrics.parquet"
 PARAMETERS = "parameters.safetensors"
+DIAGNOSTICS = "diagnostics.parquet"
+SPIKES = "spikes.safetensors"
 EVENTS = "events.out.tfevents.*"
 LARGEST_RESULT, LAST_STEP = 1 << 26, 1 << 31  # bytes; what a config allows
 KEYS = {
@@ -117,15 +119,17 @@ class _Spike(BaseModel):
 _RESULT, _SPIKES = TypeAdapter(RunResult), TypeAdapter(list[_Spike])
 
 
-def clear(folder: Path, events: bool = True) -> None:
+def clear(folder: Path, events: bool = True, spikes: bool = True) -> None:
     """Remove what a run left that did not come to its end.
 
     Args:
         folder: the run folder.
         events: TensorBoard's files too.
+        spikes: what was kept of spikes too.
     """
     disk.remove_parts(folder)
-    patterns = [RESULT, METRICS, PARAMETERS, "curve.*", *[EVENTS] * events]
+    patterns = [RESULT, METRICS, PARAMETERS, DIAGNOSTICS, "curve.*", "diagnostics.[ps]*g"]
+    patterns += [*[EVENTS] * events, *[SPIKES] * spikes]
     for pattern in patterns:
         for path in folder.glob(pattern):
             disk.remove(path)

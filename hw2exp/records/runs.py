@@ -181,6 +181,8 @@ def _order(arm: Arm) -> list[tuple[int, float, str]]:
     """By the registry's order of each group's choices, then by values."""
     keys: list[tuple[int, float, str]] = []
     for group, choices in CHOICES.items():
+        if group in OPERATIONAL:
+            continue
         keys.append((list(choices).index(arm.settings[group]), 0.0, ""))
     for key, value in arm.settings.items():
         if key not in CHOICES:

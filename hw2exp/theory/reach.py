@@ -14,6 +14,7 @@ from hw2exp.axes import Params, Shape
 from hw2exp.config.command_line import read
 from hw2exp.config.problems import ConfigError, show
 from hw2exp.config.schema import TrainConfig
+from hw2exp.diagnostics.gradient_flow import fitted_factors
 from hw2exp.diagnostics.gradient_reach import (
     Node,
     hidden_state,
@@ -72,8 +73,7 @@ class Reach:
 
         Lags whose norm is zero or infinite are left out; a run with fewer than ten others is NaN.
         """
-        factors, fits = zip(*(_line(row) for row in self.logarithms), strict=True)
-        return np.array(factors), np.array(fits)
+        return fitted_factors(self.logarithms, fewest=10)
 
     def at(self, lag: int) -> Floats:
         """The logarithms at a lag, ``(R,)``.
@@ -95,15 +95,6 @@ class Reach:
     def largest(self) -> Floats:
         """The logarithm of each run's largest norm at any lag, ``(R,)``."""
         return np.asarray(self.logarithms.max(1))
-
-
-def _line(logarithms: Floats) -> tuple[float, float]:
-    lags = np.arange(1, len(logarithms) + 1)
-    known = np.isfinite(logarithms)
-    if known.sum() < 10:
-        return math.nan, math.nan
-    slope = np.polyfit(lags[known], logarithms[known], 1)[0]
-    return math.exp(slope), float(np.corrcoef(lags[known], logarithms[known])[0, 1] ** 2)
 
 
 def farthest_mark() -> int:

@@ -1,0 +1,52 @@
+"""The command ``python -m hw2exp.anatomy``: why one spike of a run happened, on one page."""
+
+import sys
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from pathlib import Path
+
+from hw2exp.command import failed, lenient, parser_of
+from hw2exp.config.problems import ConfigError
+from hw2exp.terminal import relative, say
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        argv: the arguments; by default those of the process.
+
+    Returns:
+        The exit status: 0 done, 1 the page can't be written, 2 bad input.
+    """
+    try:
+        arguments = _parser().parse_args(argv)
+        return _run(Path(arguments.folder), arguments.spike, arguments.out)
+    except (ConfigError, OSError) as error:
+        return failed(error)
+
+
+def _parser() -> ArgumentParser:
+    parser = parser_of(
+        "hw2exp.anatomy",
+        "Why a spike happened: the steps that led to it are made again, bit for bit, and drawn.",
+        "A run trained with diagnostics=all has kept the steps before its first spikes; for others "
+        "the run is made again from its beginning.",
+    )
+    parser.add_argument("folder", metavar="RUN", help="the run's folder")
+    parser.add_argument("--spike", metavar="N", default="1", help="which one, from 1; by default 1")
+    parser.add_argument("--out", metavar="DIR", help="where to write; by default RUN/anatomy")
+    return parser
+
+
+def _run(folder: Path, number: str, out: str | None) -> int:
+    from hw2exp.anatomy.anatomy import make_page
+
+    page = make_page(folder, number, None if out is None else Path(out), say)
+    say(f"  look at   {relative(page)}")
+    return 0
+
+
+if __name__ == "__main__":
+    lenient()
+    sys.exit(main())

@@ -1,0 +1,216 @@
+"""What led to a spike, measured: the steps around it become the replicas of a fleet."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hw2exp.anatomy.replay import Replayed
+from hw2exp.config.schema import TrainConfig
+from hw2exp.diagnostics.cliff import Cliff, plane_along, slice_loss
+from hw2exp.diagnostics.gradient_flow import growth
+from hw2exp.diagnostics.jacobian import JacobianGrowth, jacobian_growth
+from hw2exp.diagnostics.ring import norms_by_tensor
+from hw2exp.diagnostics.sharpness import Sharpness, sharpness
+from hw2exp.diagnostics.spikes import Spike
+from hw2exp.fleet import Fleet
+from hw2exp.fleet_run import one_thread
+from hw2exp.fleet_state import concatenate
+from hw2exp.task import decode
+
+Floats = NDArray[np.float64]
+
+PATH_BEFORE, PATH_AFTER = 6, 4
+"""Steps before and after the one that did it, whose way is drawn on the cliff."""
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A sequence of the batch, and its part in the gradient.
+
+    Args:
+        text: as people read it.
+        loss: its loss.
+        gradient: the norm of its loss's gradient; NaN under batch normalization.
+    """
+
+    text: str
+    loss: float
+    gradient: float
+
+
+@dataclass(frozen=True)
+class Dissection:
+    """What led to a spike. n steps were looked into, from some before it to some behind its peak.
+
+    Args:
+        spike: the spike.
+        steps: the steps, ``(n,)``.
+        loss: of each step's own batch, ``(n,)``.
+        fresh_loss: of sequences that are the same for all, before each step, ``(n,)``.
+        raw: norm of the gradient, ``(n,)``.
+        clipped: the same after clipping, ``(n,)``.
+        updates: how far each step moved the parameters, ``(n,)``.
+        lr: the learning rate, ``(n,)``.
+        gradients_by_tensor: norms before clipping, by parameter, each ``(n,)``.
+        flow: ‖∂ℓ/∂h[t]‖, ``(n, T)``.
+        flow_growth: its factor a step back, ``(n,)``.
+        jacobians: along the first of ``sequences``, of all steps.
+        sharp: the sharpness on each step's own batch.
+        culprit: the place among the steps of the one whose update did it.
+        cliff: the loss around the parameters before it, on its own batch.
+        path: coordinates on the cliff of the parameters before some steps around it, ``(k, 2)``.
+        path_steps: these steps, ``(k,)``.
+        off: how far each of them lies off the cliff's plane, ``(k,)``.
+        sequences: of the culprit's batch, those with the largest gradients first; with the
+            largest losses where batch normalization gives no sequence a gradient of its own.
+    """
+
+    spike: Spike
+    steps: list[int]
+    loss: Floats
+    fresh_loss: Floats
+    raw: Floats
+    clipped: Floats
+    updates: Floats
+    lr: Floats
+    gradients_by_tensor: dict[str, Floats]
+    flow: Floats
+    flow_growth: Floats
+    jacobians: JacobianGrowth
+    sharp: Sharpness
+    culprit: int
+    cliff: Cliff | None
+    path: Floats
+    path_steps: list[int]
+    off: Floats
+    sequences: list[Suspect]
+
+    @property
+    def thrown(self) -> float:
+        """How many times farther than the median step before it the culprit moved."""
+        return _times(self.updates, self.culprit)
+
+    @property
+    def gradient_times(self) -> float:
+        """How many times the median gradient before it the culprit's was."""
+        return _times(self.raw, self.culprit)
+
+
+def _times(values: Floats, place: int) -> float:
+    before = values[:place]
+    return float(values[place] / np.median(before)) if len(before) else float("nan")
+
+
+def dissect(config: TrainConfig, spike: Spike, seen: Replayed) -> Dissection:
+    """Look into the steps that led to a spike.
+
+    Args:
+        config: of the run.
+        spike: the spike.
+        seen: the steps around it, made again.
+    """
+    with one_thread():
+        befores = concatenate([made.before for made in seen.made])
+        afters = concatenate([made.after for made in seen.made])
+        fleet = Fleet([config] * len(seen.steps))
+        fleet.state = replace(befores, optimizer=afters.optimizer)  # what each step divided by
+        fresh = _host(fleet.initial()[0])
+        culprit = _culprit(fresh, sum(step < spike.step for step in seen.steps))
+        symbols, labels = (
+            torch.cat([getattr(made, name) for made in seen.made]) for name in ("symbols", "labels")
+        )
+        measured = {
+            name: torch.cat([getattr(each, name) for each in seen.measured])
+            for name in ("loss", "grad_norm_raw", "grad_norm_clipped", "update_norm", "lr")
+        }
+        sharp = sharpness(fleet, symbols, labels, measured["lr"])
+        suspects, order = _suspects(config, seen, culprit)
+        first = symbols[culprit][order[0]].expand(len(seen.steps), 1, -1)  # (n, 1, T)
+        jacobians = jacobian_growth(fleet.model, fleet.params, befores.buffers, first)
+        flow = torch.cat([made.flow for made in seen.made if made.flow is not None]).numpy()
+        grads = torch.cat([made.grads for made in seen.made])
+        cliff, around, path, off = _cliff(config, befores.params, seen, culprit)
+    return Dissection(
+        spike=spike,
+        steps=seen.steps,
+        loss=_host(measured["loss"]),
+        fresh_loss=fresh,
+        raw=_host(measured["grad_norm_raw"]),
+        clipped=_host(measured["grad_norm_clipped"]),
+        updates=_host(measured["update_norm"]),
+        lr=_host(measured["lr"]),
+        gradients_by_tensor=norms_by_tensor(fleet.layout, grads),
+        flow=flow,
+        flow_growth=growth(flow)[0],
+        jacobians=jacobians,
+        sharp=sharp,
+        culprit=culprit,
+        cliff=cliff,
+        path=path,
+        path_steps=[seen.steps[place] for place in around],
+        off=off,
+        sequences=suspects,
+    )
+
+
+def _culprit(fresh: Floats, before_peak: int) -> int:
+    """The step whose update raised the loss most, of those before the peak."""
+    with np.errstate(invalid="ignore"):  # ∞ - ∞
+        raised = np.diff(fresh)[: max(before_peak, 1)]
+    return int(np.argmax(np.nan_to_num(raised, nan=-np.inf))) if len(raised) else 0
+
+
+def _suspects(config: TrainConfig, seen: Replayed, culprit: int) -> tuple[list[Suspect], list[int]]:
+    """The sequences of the culprit's batch, each as a batch of its own, and their order."""
+    made = seen.made[culprit]
+    symbols, labels = made.symbols[0], made.labels[0]  # (B, T), (B,)
+    singles = Fleet([config] * len(labels))
+    params = singles.layout.unflatten(made.before.params.expand(len(labels), -1))
+    if config.norm.name == "batch":  # a sequence alone has no deviation
+        together = {name: value[:1] for name, value in params.items()}
+        buffers = made.before.buffers
+        alone = Fleet([config]).model
+        losses = alone.losses(together, buffers, made.symbols, made.labels, training=True)[0][0]
+        norms = torch.full_like(losses, torch.nan)
+        key = losses
+    else:
+        buffers = {
+            name: value.expand(len(labels), *value.shape[1:])
+            for name, value in made.before.buffers.items()
+        }
+        back = singles.model.gradient(params, buffers, symbols[:, None], labels[:, None])
+        rows = singles.layout.flatten(list(back.of.values()))
+        losses, norms = back.loss, torch.linalg.vector_norm(rows.double(), dim=1)
+        key = norms
+    order = key.nan_to_num(torch.inf).argsort(descending=True, stable=True).tolist()
+    texts = [decode(symbols[row].tolist(), int(labels[row])) for row in order]
+    each = zip(texts, losses[order].tolist(), norms[order].tolist(), strict=True)
+    return [Suspect(*own) for own in each], order
+
+
+def _cliff(
+    config: TrainConfig, params: Tensor, seen: Replayed, culprit: int
+) -> tuple[Cliff | None, list[int], Floats, Floats]:
+    """The loss around the parameters before the culprit's update, and the way of the steps there.
+
+    Without a gradient that is finite, or where no step moved, there is no plane to draw.
+    """
+    made = seen.made[culprit]
+    first, last = max(culprit - PATH_BEFORE, 0), min(culprit + PATH_AFTER, len(params) - 1)
+    around = list(range(first, last + 1))
+    rows = params[first : last + 1]
+    try:
+        plane = plane_along(params[culprit], made.grads[0], config.seed)
+        grid = plane.grid(rows)
+    except ValueError:
+        return None, around, np.zeros((len(rows), 2)), np.zeros(len(rows))
+    cliff = slice_loss(config, plane, made.symbols[0], made.labels[0], grid, grid)
+    return cliff, around, _host(plane.project(rows)), _host(plane.distance(rows))
+
+
+def _host(values: Any) -> Floats:
+    return np.asarray(values.double().cpu().numpy())

@@ -1,0 +1,236 @@
+"""Draws the anatomy of a spike on one page."""
+
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hw2exp.anatomy.dissection import Dissection
+from hw2exp.anatomy.verdict import sentences
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LOSS, FRESH, RAW, CLIPPED, CULPRIT, QUIET = (
+    "#0072B2", "#E69F00", "#0072B2", "#E69F00", "#CC3311", "#888888",
+)  # fmt: skip
+STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "svg.hashsalt": "hw2exp",
+}
+SIZE = 15.0, 11.5  # inches
+SEQUENCES = 6
+WIDEST = 64
+"""Letters of a sequence that are shown."""
+
+
+def draw(seen: Dissection, title: str) -> bytes:
+    """Draw the page.
+
+    Args:
+        seen: what led to the spike.
+        title: what stands above.
+
+    Returns:
+        A PNG.
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context(STYLE):
+        figure = Figure(SIZE, layout="constrained")
+        figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
+        above, below = figure.subfigures(2, 1, height_ratios=(9.2, 2.3))
+        panels = above.subplots(3, 3)
+        _curve(panels[0, 0], seen)
+        _norms(panels[0, 1], seen)
+        _tensors(panels[0, 2], seen)
+        _flow(panels[1, 0], seen, above)
+        _jacobians(panels[1, 1], seen)
+        _sharpness(panels[1, 2], seen)
+        _contour(panels[2, 0], seen, above)
+        panels[2, 1].remove()
+        _surface(above.add_subplot(3, 3, 8, projection="3d"), seen)
+        _profile(panels[2, 2], seen)
+        _text(below, seen)
+        content = BytesIO()
+        figure.savefig(content, format="png", dpi=110, metadata={"Software": None})
+    return content.getvalue()
+
+
+def _mark(axes: "Axes", seen: Dissection) -> None:
+    """A line at the step that did it, another at the peak."""
+    axes.axvline(seen.steps[seen.culprit], color=CULPRIT, linewidth=1, linestyle="--", zorder=0)
+    axes.axvline(seen.spike.step, color=QUIET, linewidth=1, linestyle=":", zorder=0)
+    axes.set_xlabel("training step")
+
+
+def _log(axes: "Axes", *values: Any) -> None:
+    if any((np.asarray(each) > 0).any() for each in values):
+        axes.set_yscale("log")
+
+
+def _curve(axes: "Axes", seen: Dissection) -> None:
+    axes.plot(seen.steps, seen.loss, "o-", color=LOSS, markersize=3, label="of the step's batch")
+    label = "of 1,024 other sequences"
+    axes.plot(seen.steps, seen.fresh_loss, "s-", color=FRESH, markersize=3, label=label)
+    top = np.nanmax(np.where(np.isfinite(seen.loss), seen.loss, np.nan))
+    axes.set_yscale("log" if top > 20 else "linear")
+    axes.annotate("peak", (seen.spike.step, top), xytext=(4, -4), textcoords="offset points",
+                  color=QUIET, fontsize=8)  # fmt: skip
+    axes.annotate(f"step {seen.steps[seen.culprit]:,} did it", (seen.steps[seen.culprit], 0.97),
+                  xycoords=("data", "axes fraction"), xytext=(-4, 0), textcoords="offset points",
+                  ha="right", va="top", color=CULPRIT, fontsize=8)  # fmt: skip
+    axes.set_title("Loss before each step")
+    axes.legend(frameon=False, fontsize=8, loc="center left")
+    _mark(axes, seen)
+
+
+def _norms(axes: "Axes", seen: Dissection) -> None:
+    axes.plot(seen.steps, seen.raw, "o-", color=RAW, markersize=3, label="gradient")
+    if not np.array_equal(seen.raw, seen.clipped, equal_nan=True):
+        axes.plot(seen.steps, seen.clipped, "s-", color=CLIPPED, markersize=3, label="clipped")
+    label = "how far the parameters moved"
+    axes.plot(seen.steps, seen.updates, "^-", color="#009E73", markersize=3, label=label)
+    _log(axes, seen.raw, seen.updates)
+    axes.set_title("Norms of the gradient and of the update")
+    axes.legend(frameon=False, fontsize=8)
+    _mark(axes, seen)
+
+
+def _tensors(axes: "Axes", seen: Dissection) -> None:
+    """The gradient's norm by parameter, those with the largest at the culprit by name."""
+    order = sorted(seen.gradients_by_tensor.items(), key=lambda own: -own[1][seen.culprit])
+    for place, (name, norms) in enumerate(order):
+        named = place < 6
+        color = f"C{place}" if named else "#CCCCCC"
+        axes.plot(seen.steps, norms, color=color, linewidth=1.2 if named else 0.7,
+                  zorder=2 if named else 1, label=name if named else None)  # fmt: skip
+    _log(axes, *seen.gradients_by_tensor.values())
+    axes.set_title("Gradient by parameter")
+    axes.legend(frameon=False, fontsize=7, ncols=2)
+    _mark(axes, seen)
+
+
+def _flow(axes: "Axes", seen: Dissection, figure: Any) -> None:
+    from matplotlib.colors import LogNorm
+
+    flow = np.where(seen.flow > 0, seen.flow, np.nan)
+    T = flow.shape[1]
+    extent = (seen.steps[0] - 0.5, seen.steps[-1] + 0.5, T + 0.5, 0.5)
+    if np.isfinite(flow).any():
+        low, high = np.nanmin(flow), np.nanmax(np.where(np.isfinite(flow), flow, np.nan))
+        norm = LogNorm(max(low, high * 1e-8), high)
+        image = axes.imshow(flow.T, aspect="auto", extent=extent, norm=norm, interpolation="none")
+        figure.colorbar(image, ax=axes, pad=0.01)
+    axes.set_ylabel("time step t of the sequence")
+    axes.set_title("How the gradient flows back: ‖∂ℓ/∂h[t]‖")
+    _mark(axes, seen)
+
+
+def _jacobians(axes: "Axes", seen: Dissection) -> None:
+    product = seen.jacobians.product.double().numpy()  # (n, T-1)
+    t = np.arange(1, product.shape[1] + 1)
+    for place in range(len(product)):
+        if place != seen.culprit:
+            axes.plot(t, product[place], color="#BBBBBB", linewidth=0.6, zorder=1)
+    label = f"step {seen.steps[seen.culprit]:,}"
+    axes.plot(t, product[seen.culprit], color=CULPRIT, linewidth=1.6, label=label, zorder=3)
+    single = seen.jacobians.step[seen.culprit].double().numpy()
+    axes.plot(t + 1, single, color=CULPRIT, linewidth=0.8, linestyle=":", zorder=2,
+              label="its ‖∂h[t]/∂h[t-1]‖")  # fmt: skip
+    axes.axhline(1, color=QUIET, linewidth=0.8)
+    _log(axes, product)
+    axes.set_xlabel("time step t of the sequence")
+    axes.set_title("Jacobians: ‖∂h[T]/∂h[t]‖, other steps in gray")
+    axes.legend(frameon=False, fontsize=8)
+
+
+def _sharpness(axes: "Axes", seen: Dissection) -> None:
+    ratio = seen.sharp.instability.numpy()
+    axes.plot(seen.steps, ratio, "o-", color=LOSS, markersize=3)
+    axes.axhline(1, color=QUIET, linewidth=0.8)
+    _log(axes, ratio)
+    axes.set_title("Sharpness, in units of what the optimizer can stand")
+    _mark(axes, seen)
+
+
+def _levels(loss: Any) -> Any:
+    finite = loss[np.isfinite(loss)]
+    low, high = finite.min(), finite.max()
+    return np.geomspace(max(low, 1e-4), max(high, 1.01 * low + 1e-3), 24)
+
+
+def _contour(axes: "Axes", seen: Dissection, figure: Any) -> None:
+    axes.set_title("The cliff: loss of the batch that did it")
+    if seen.cliff is None or not np.isfinite(seen.cliff.loss.numpy()).any():
+        axes.text(0.5, 0.5, "no finite gradient to draw along", ha="center", color=QUIET)
+        return
+    from matplotlib.colors import LogNorm
+
+    loss = np.ma.masked_invalid(seen.cliff.loss.numpy().clip(min=1e-4))
+    levels = _levels(loss.filled(np.nan))
+    norm = LogNorm(levels[0], levels[-1])
+    drawn = axes.contourf(seen.cliff.a, seen.cliff.b, loss, levels, norm=norm)
+    figure.colorbar(drawn, ax=axes, pad=0.01, format="%.2g")
+    _way(axes, seen)
+    axes.set_xlabel("along the gradient")
+    axes.set_ylabel("along a random direction")
+
+
+def _way(axes: "Axes", seen: Dissection) -> None:
+    a, b = seen.path.T
+    axes.plot(a, b, "o-", color="white", markersize=3.5, linewidth=1.2, markeredgecolor="black")
+    did = seen.path_steps.index(seen.steps[seen.culprit])
+    axes.plot(a[did], b[did], "o", color=CULPRIT, markersize=6, markeredgecolor="white")
+    if did + 1 < len(a):
+        axes.annotate("", (a[did + 1], b[did + 1]), (a[did], b[did]),
+                      arrowprops={"arrowstyle": "->", "color": CULPRIT, "lw": 1.8})  # fmt: skip
+
+
+def _surface(axes: Any, seen: Dissection) -> None:
+    if seen.cliff is None:
+        axes.set_axis_off()
+        return
+    a, b = np.meshgrid(seen.cliff.a.numpy(), seen.cliff.b.numpy())
+    loss = seen.cliff.loss.numpy()
+    height = np.log10(np.where(np.isfinite(loss), loss, np.nan).clip(min=1e-4))
+    axes.plot_surface(a, b, height, cmap="viridis", linewidth=0, rstride=1, cstride=1, alpha=0.95)
+    axes.set_title("The same as a surface, log₁₀ of the loss")
+    axes.set_xlabel("gradient", fontsize=7, labelpad=-8)
+    axes.set_ylabel("random", fontsize=7, labelpad=-8)
+    axes.tick_params(labelsize=6, pad=-3)
+    axes.view_init(elev=35, azim=-125)
+
+
+def _profile(axes: "Axes", seen: Dissection) -> None:
+    """The gradient's flow within the culprit's step, against the median of the steps before."""
+    t = np.arange(1, seen.flow.shape[1] + 1)
+    if seen.culprit:
+        usual = np.median(seen.flow[: seen.culprit], axis=0)
+        axes.plot(t, usual, color=QUIET, linewidth=1, label="median of the steps before")
+    label = f"step {seen.steps[seen.culprit]:,}"
+    axes.plot(t, seen.flow[seen.culprit], color=CULPRIT, linewidth=1.6, label=label)
+    _log(axes, seen.flow)
+    axes.set_xlabel("time step t of the sequence")
+    axes.set_title("‖∂ℓ/∂h[t]‖ in the step that did it")
+    axes.legend(frameon=False, fontsize=8)
+
+
+def _text(figure: Any, seen: Dissection) -> None:
+    """What happened, in words, and the sequences that did it."""
+    lines = "\n".join(f"· {line}" for line in sentences(seen))
+    figure.text(0.01, 0.98, lines, va="top", fontsize=9.5, linespacing=1.5)
+    rows = [f"{'gradient':>9} {'loss':>8}  sequence → class"]
+    for each in seen.sequences[:SEQUENCES]:
+        text, _, label = each.text.partition(" → ")
+        short = text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
+        rows.append(f"{each.gradient:9.3g} {each.loss:8.3g}  {short} → {label}")
+    rows.append(f"{'':9} {'':8}  … and {len(seen.sequences) - SEQUENCES} more of its batch")
+    text = "\n".join(rows if len(seen.sequences) > SEQUENCES else rows[:-1])
+    figure.text(0.99, 0.98, text, va="top", ha="right", fontsize=8.5, family="monospace",
+                linespacing=1.5)  # fmt: skip

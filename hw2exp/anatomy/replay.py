@@ -1,0 +1,91 @@
+"""Makes some steps of a run again, bit for bit, and keeps what each had computed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+
+from hw2exp.config.schema import TrainConfig
+from hw2exp.fleet import Fleet
+from hw2exp.fleet_run import one_thread
+from hw2exp.fleet_state import FleetState, Layout
+from hw2exp.training import Made, Measured, Tested, train
+
+
+@dataclass
+class Replayed:
+    """Steps that were made again; each is a fleet of one.
+
+    Args:
+        first: the first that is kept.
+        last: the last.
+        layout: how the parameters lie in one row.
+        steps: those that were kept.
+        made: what each had computed.
+        measured: what each had measured.
+        losses: the training loss of every step that was made, kept or not, by step.
+    """
+
+    first: int
+    last: int
+    layout: Layout
+    steps: list[int] = field(default_factory=list)
+    made: list[Made] = field(default_factory=list)
+    measured: list[Measured] = field(default_factory=list)
+    losses: dict[int, float] = field(default_factory=dict)
+
+    def wants_flow(self, step: int) -> bool:
+        """Of every step that is kept."""
+        return self.first <= step
+
+    def inspect(self, step: int, made: Made) -> None:
+        """Keep it."""
+        if self.first <= step:
+            self.steps.append(step)
+            self.made.append(made)
+
+    def observe(self, step: int, measured: Measured, tested: Tested | None) -> None:
+        """Keep it."""
+        self.losses[step] = float(measured.loss[0])
+        if self.first <= step:
+            self.measured.append(measured)
+
+
+def replay(
+    config: TrainConfig, first: int, last: int, state: Mapping[str, NDArray[Any]] | None = None
+) -> Replayed:
+    """Make steps again.
+
+    Args:
+        config: of the run.
+        first: the first step that is kept.
+        last: the last step that is made.
+        state: the whole state before ``first``, without the replica axis; if left out, the run is
+            made again from its beginning.
+
+    Raises:
+        ValueError: the state is none of such a run.
+    """
+    with one_thread():
+        fleet = Fleet([config])
+        begin = 1
+        if state is not None:
+            fleet.state = _of(state, fleet.state)
+            begin = first
+        seen = Replayed(first, last, fleet.layout)
+        train(fleet, [seen], after=lambda step: step >= last, first=begin, inspector=seen)
+    return seen
+
+
+def _of(state: Mapping[str, NDArray[Any]], template: FleetState) -> FleetState:
+    own = template.tensors()
+    if own.keys() != state.keys():
+        raise ValueError(f"has other tensors: {sorted(own.keys() ^ state.keys())}")
+    tensors = {name: torch.from_numpy(value)[None] for name, value in state.items()}
+    for name, value in tensors.items():
+        if value.shape != own[name].shape or value.dtype != own[name].dtype:
+            wanted = f"{own[name].dtype} {tuple(own[name].shape[1:])}"
+            raise ValueError(f"{name} is {value.dtype} {tuple(value.shape[1:])}, not {wanted}")
+    return template.with_tensors(tensors)

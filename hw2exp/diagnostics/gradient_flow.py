@@ -1,0 +1,72 @@
+"""How a gradient flows back through time: how large ∂ℓ/∂h[t] is, and how fast it grows."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+FEWEST = 3
+"""Points that a line must be fitted to, at least."""
+
+
+def logarithms(flow: Floats) -> Floats:
+    """ln ‖∂ℓ/∂h[t]‖; NaN where nothing flows, or what flows is not finite.
+
+    Args:
+        flow: ‖∂ℓ/∂h[t]‖, ``(R, T)``.
+    """
+    known = (flow > 0) & np.isfinite(flow)
+    return np.log(np.where(known, flow, np.nan))
+
+
+def growth(flow: Floats) -> tuple[Floats, Floats]:
+    """The factor by which a gradient grows with every step back in time, and how well that fits.
+
+    A line is fitted to ln ‖∂ℓ/∂h[t]‖ against T - t: the factor is e to its slope, above one where
+    the gradient explodes on its way back, below where it vanishes (Pascanu, Mikolov & Bengio 2013,
+    eq. 5-7).
+
+    Args:
+        flow: ‖∂ℓ/∂h[t]‖ for t = 1…T, ``(R, T)``.
+
+    Returns:
+        Factor and R², each ``(R,)``.
+    """
+    return fitted_factors(logarithms(flow)[:, ::-1])
+
+
+def fitted_factors(logarithms: Floats, fewest: int = FEWEST) -> tuple[Floats, Floats]:
+    """Fit a line to each row, by least squares.
+
+    Args:
+        logarithms: values at 0, 1, 2, …, ``(R, n)``; what is not finite is left out.
+        fewest: how many must be known.
+
+    Returns:
+        e to the slope, and R², each ``(R,)``; NaN where too little is known, and R² of what does
+        not vary.
+    """
+    known = np.isfinite(logarithms)
+    count = known.sum(1)
+    place = np.broadcast_to(np.arange(logarithms.shape[1], dtype=float), logarithms.shape)
+    value = np.where(known, logarithms, 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        x = _centered(place, known, count)
+        y = _centered(value, known, count)
+        xx, xy, yy = (_sums(a * b) for a, b in ((x, x), (x, y), (y, y)))
+        slope, r2 = xy / xx, xy**2 / (xx * yy)
+    enough = count >= fewest
+    with np.errstate(over="ignore"):
+        return np.where(enough, np.exp(slope), np.nan), np.where(enough, r2, np.nan)
+
+
+def _centered(values: Floats, known: NDArray[np.bool_], count: Any) -> Floats:
+    mean = _sums(np.where(known, values, 0)) / count
+    return np.where(known, values - mean[:, None], 0)
+
+
+def _sums(rows: Floats) -> Floats:
+    # Each row by itself and in one piece: else the order would go by how many there are.
+    return np.asarray(np.ascontiguousarray(rows).sum(1))

@@ -1,0 +1,72 @@
+"""What a network decides by: its gates, its attention, the size of its logits."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hw2exp.axes import Params, State
+from hw2exp.models.cell import GATE, SCORES, product, run
+from hw2exp.models.classifier import Classifier
+from hw2exp.task import PAD
+
+SATURATED = 0.05
+"""A gate is saturated that is nearer than this to 0 or to 1."""
+
+
+@dataclass(frozen=True)
+class Internals:
+    """Means over the sequences of a batch and their time steps, without the padding.
+
+    Args:
+        logit_size: root of the mean square of the readout's logits, ``(R,)``.
+        gate_mean: share of the state that stays: c of the gated RNN, f of the LSTM, ``(R,)``.
+        gate_saturated: share of gates that are nearly open or shut, ``(R,)``.
+        attention: weight of the input, then of the state at each lag, ``(R, 1 + K)``.
+        attention_entropy: -Σ a ln a, in nats, ``(R,)``.
+        score_size: the largest size of a score before the softargmax, ``(R,)``.
+    """
+
+    logit_size: Tensor
+    gate_mean: Tensor | None = None
+    gate_saturated: Tensor | None = None
+    attention: Tensor | None = None
+    attention_entropy: Tensor | None = None
+    score_size: Tensor | None = None
+
+
+@torch.no_grad()
+def internals(model: Classifier, params: Params, buffers: State, symbols: Tensor) -> Internals:
+    """Run forward by the equations, and look at what the cell decides by.
+
+    Args:
+        model: the model.
+        params: its parameters, each ``(R, ...)``.
+        buffers: the normalization's running statistics; the pass goes by the batch's own.
+        symbols: ``(R, B, T)``.
+    """
+    cell = model.cell
+    x = model.one_hot.to(params["readout_weight"].dtype)[symbols.mT.long()]  # (R, T, B, I)
+    norm = model.norm.forward(params, buffers, cell.terms(), training=True)
+    prepared = cell.prepare(params)
+    seen = run(cell, prepared, x, norm)
+    decided = cell.decisions(prepared, seen, norm)
+    logits = product(params["readout_weight"], seen.states[-1], params["readout_bias"])
+    own: dict[str, Tensor] = {"logit_size": logits.double().square().flatten(1).mean(1).sqrt()}
+    within = (symbols != PAD).double()  # (R, B, T)
+    if (gate := decided.get(GATE)) is not None:
+        shut_or_open = (gate < SATURATED) | (gate > 1 - SATURATED)
+        own["gate_mean"] = _mean(gate.double().mean(-1), within)
+        own["gate_saturated"] = _mean(shut_or_open.double().mean(-1), within)
+    if (scores := decided.get(SCORES)) is not None:
+        a = torch.softmax(scores.double(), -1)  # (R, B, T, 1+K)
+        own["attention"] = torch.stack([_mean(lag, within) for lag in a.unbind(-1)], 1)
+        own["attention_entropy"] = _mean(-torch.xlogy(a, a).sum(-1), within)
+        there = torch.where(scores == -torch.inf, 0, scores)
+        own["score_size"] = there.abs().flatten(1).amax(1).double()
+    return Internals(**own)
+
+
+def _mean(values: Tensor, within: Tensor) -> Tensor:
+    """Of ``(R, B, T)``, over what is no padding, ``(R,)``."""
+    return (values * within).flatten(1).sum(1) / within.flatten(1).sum(1)

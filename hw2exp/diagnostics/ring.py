@@ -1,0 +1,141 @@
+"""The last steps of a fleet, kept until it is known whether they led to a spike."""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hw2exp.fleet_state import FleetState, Layout, concatenate
+from hw2exp.records.kept_spikes import KeptSpike
+
+GRADS = "grads"
+
+Named = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A step that was made.
+
+    Args:
+        step: its number.
+        members: which replica each row belongs to, ``(R,)``.
+        before: the state that it began with.
+        grads: its gradient before clipping, ``(R, P)``.
+    """
+
+    step: int
+    members: NDArray[np.int64]
+    before: FleetState
+    grads: Tensor
+
+    def of(self, member: int) -> tuple[FleetState, Tensor]:
+        """The state and the gradient of one replica, with R = 1.
+
+        Args:
+            member: which one.
+        """
+        row = torch.from_numpy(np.flatnonzero(self.members == member))
+        return self.before.take(row), self.grads[row]
+
+
+class Ring:
+    """The last steps, at most so many; the tensors are those of the loop, nothing is copied.
+
+    Args:
+        layout: how a replica's parameters lie in one row.
+        length: how many steps.
+    """
+
+    def __init__(self, layout: Layout, length: int) -> None:
+        self.layout = layout
+        self._entries: deque[Entry] = deque(maxlen=length)
+
+    def push(self, entry: Entry) -> None:
+        """Add a step, and forget the oldest.
+
+        Args:
+            entry: the step after the last.
+        """
+        self._entries.append(entry)
+
+    def keep(self, member: int, number: int, start: int, before: int) -> KeptSpike:
+        """Take out what led to a spike.
+
+        Args:
+            member: the replica that has it.
+            number: of the spike.
+            start: the step at which it starts.
+            before: how many steps before, if there were as many.
+        """
+        own = [e for e in self._entries if start - before <= e.step <= start]
+        states, grads = zip(*(entry.of(member) for entry in own), strict=True)
+        params = torch.cat([state.params for state in states])  # (n+1, P)
+        return KeptSpike(
+            number=number,
+            start=start,
+            first=own[0].step,
+            state={name: value[0] for name, value in _host(states[0].tensors()).items()},
+            params=params.cpu().numpy(),
+            grad_norms=norms_by_tensor(self.layout, torch.cat(grads)),
+            update_norms=norms_by_tensor(self.layout, params.diff(dim=0)),
+        )
+
+    def saved(self, member: int, count: int) -> Named:
+        """The last steps of a replica, each tensor ``(n, ...)``: what a checkpoint has to hold.
+
+        Args:
+            member: which one.
+            count: how many steps at most.
+        """
+        own = [entry.of(member) for entry in list(self._entries)[-count:]]
+        if not own:
+            return {}
+        states = concatenate([state for state, _ in own])
+        return _host({**states.tensors(), GRADS: torch.cat([grads for _, grads in own])})
+
+    def restore(
+        self, step: int, members: Sequence[int], saved: Sequence[Named], template: FleetState
+    ) -> None:
+        """Put back what was saved.
+
+        Args:
+            step: the last step that was made.
+            members: the replicas.
+            saved: of each what :meth:`saved` gave, all of the same lengths.
+            template: any state of the fleet.
+        """
+        if not saved or not saved[0]:
+            return
+        together = {
+            name: torch.from_numpy(np.stack([own[name] for own in saved], 1)) for name in saved[0]
+        }  # (n, R, ...)
+        count = len(together[GRADS])
+        for place in range(count):
+            tensors = {
+                name: value[place].to(template.params.device) for name, value in together.items()
+            }
+            grads = tensors.pop(GRADS)
+            before = template.with_tensors(tensors)
+            self.push(Entry(step - count + 1 + place, np.array(members), before, grads))
+
+
+def norms_by_tensor(layout: Layout, rows: Tensor) -> Named:
+    """The norm of each parameter's part in rows, by name, each ``(n,)`` in float64.
+
+    Args:
+        layout: how the parameters lie in a row.
+        rows: gradients or updates, ``(n, P)``.
+    """
+    parts = layout.unflatten(rows.double().cpu())
+    norm = torch.linalg.vector_norm
+    return {name: norm(part.flatten(1), dim=1).numpy() for name, part in parts.items()}
+
+
+def _host(tensors: Mapping[str, Tensor]) -> Named:
+    return {name: value.cpu().numpy() for name, value in tensors.items()}

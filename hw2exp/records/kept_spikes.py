@@ -1,0 +1,104 @@
+"""``spikes.safetensors``: what a run keeps of the steps that led to its first spikes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw2exp import disk, regular_file
+from hw2exp.records.parameters import tensors_of
+from hw2exp.records.run_dir import SPIKES
+
+LARGEST = 1 << 33  # bytes
+PARTS = ("state", "grad_norm", "update_norm")
+
+Named = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class KeptSpike:
+    """The steps before a spike, up to the one at which it starts.
+
+    The batches are pure functions of the run's seed and the step; so the state before the first
+    step is enough to make all of them again, bit for bit, and the rest says whether they are.
+
+    Args:
+        number: of the spike in the run's list, from 1.
+        start: the step at which it starts.
+        first: the first step that was kept.
+        state: the whole state before that, by name, without the replica axis.
+        params: the parameters before each step, ``(n+1, P)``.
+        grad_norms: norms of each parameter's gradient before clipping, by its name, ``(n+1,)``.
+        update_norms: how far each was moved by the n steps before ``start``, by its name.
+    """
+
+    number: int
+    start: int
+    first: int
+    state: Named
+    params: NDArray[np.float32]
+    grad_norms: Named
+    update_norms: Named
+
+
+def write_kept(folder: Path, spikes: Sequence[KeptSpike]) -> None:
+    """Write all that a run has kept.
+
+    Args:
+        folder: the run folder.
+        spikes: in order.
+    """
+    from safetensors.numpy import save
+
+    tensors: Named = {}
+    for spike in spikes:
+        own = f"{spike.number:04d}"
+        tensors[f"{own}.steps"] = np.array([spike.first, spike.start], dtype=np.int64)
+        tensors[f"{own}.params"] = spike.params
+        for part, values in zip(
+            PARTS, (spike.state, spike.grad_norms, spike.update_norms), strict=True
+        ):
+            tensors |= {f"{own}.{part}.{name}": value for name, value in values.items()}
+    whole = {name: np.asarray(value, order="C") for name, value in tensors.items()}
+    disk.write(folder / SPIKES, save(whole))
+
+
+def read_kept(folder: Path) -> list[KeptSpike]:
+    """Read what a run has kept.
+
+    Args:
+        folder: the run folder.
+
+    Raises:
+        OSError: nothing was kept, or it can't be read.
+        ValueError: it is damaged.
+    """
+    path = folder / SPIKES
+    tensors = tensors_of(regular_file.read(path, LARGEST), str(path))
+    parts: dict[str, Named] = {}
+    for name, value in tensors.items():
+        own, _, rest = name.partition(".")
+        parts.setdefault(own, {})[rest] = value
+    try:
+        return [_kept(int(own), parts[own]) for own in sorted(parts)]
+    except (KeyError, ValueError, TypeError) as error:
+        raise ValueError(f"{path}: holds no kept spikes: {error}") from error
+
+
+def _kept(number: int, tensors: Named) -> KeptSpike:
+    first, start = map(int, tensors["steps"])
+    params = tensors["params"]
+    if not (1 <= first <= start and params.ndim == 2 and len(params) == start - first + 1):
+        raise ValueError(f"spike {number} is of other steps than it says")
+    state, grad_norms, update_norms = (
+        {
+            name.removeprefix(f"{part}."): value
+            for name, value in tensors.items()
+            if name.startswith(f"{part}.")
+        }
+        for part in PARTS
+    )
+    return KeptSpike(number, start, first, state, params, grad_norms, update_norms)

@@ -1,0 +1,67 @@
+"""What diagnostics cost: runs alone and in a fleet, with none, with each part alone, with all."""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+from bench_parts.measure import one_core, ratios, row, spread, table
+from hw2exp.config.command_line import read
+from hw2exp.fleet_run import run_fleet
+
+PARTS = {
+    "flow": "flow_every",
+    "gates, attention, logits": "cell_every",
+    "Jacobians": "jacobian_every",
+    "sharpness": "sharpness_every",
+    "histograms and images": "histogram_every",
+    "spikes": "spikes",
+}
+"""What each is called, and the key that turns it off."""
+
+
+def words_of(part: str) -> list[str]:
+    """The overrides that turn on one part at its default cadence; none, or all."""
+    if part == "none":
+        return ["diagnostics=none"]
+    off = [key for name, key in PARTS.items() if part not in (name, "all")]
+    return ["diagnostics=all", *(f"diagnostics.{key}=0" for key in off)]
+
+
+def seconds(model: str, replicas: int, steps: int, part: str) -> float:
+    """CPU time of a fleet, from its configs to all its files."""
+    words = [f"model={model}", f"steps={steps}", "plot=false", *words_of(part)]
+    config = read(words).jobs[0].config
+    configs = [config.model_copy(update={"seed": seed}) for seed in range(replicas)]
+    with tempfile.TemporaryDirectory() as name:
+        folders = [Path(name) / str(seed) for seed in range(replicas)]
+        began = time.process_time()
+        run_fleet(configs, folders, show=False)
+        return time.process_time() - began
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="(default: 5)")
+    parser.add_argument("--steps", type=int, default=3000, help="of each run (default: 3000)")
+    parser.add_argument("--models", nargs="+", default=["attn_rnn", "gated_rnn"])
+    parser.add_argument("--replicas", type=int, nargs="+", default=[1, 64])
+    arguments = parser.parse_args()
+    parts = ["none", *PARTS, "all"]
+    print("CPU time on one core, times that with none: median and quartiles.\n")
+    with one_core():
+        table("", *parts)
+        for model in arguments.models:
+            for replicas in arguments.replicas:
+                taken: dict[str, list[float]] = {part: [] for part in parts}
+                seconds(model, replicas, 20, "all")  # kernels are compiled now
+                for _ in range(arguments.rounds):
+                    for part in parts:
+                        taken[part].append(seconds(model, replicas, arguments.steps, part))
+                shown = [spread(taken["none"], 1) + " s"]
+                shown += [spread(ratios(taken[part], taken["none"])) for part in parts[1:]]
+                row(f"{model}, R = {replicas}", *shown)
+
+
+if __name__ == "__main__":
+    main()
