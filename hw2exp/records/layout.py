@@ -42,6 +42,7 @@ a category should have the same charts in all of them."""
 RUN: Layout = {
     "training": (
         Lines("loss", ("loss/train", "loss/test")),
+        Lines("spikes: the largest loss since the row before", ("loss/train_max",)),
         Lines("gradient norm: raw against clipped", ("grad_norm/raw", "grad_norm/clipped")),
         Lines("learning rate", ("lr",)),
         Lines("accuracy", ("accuracy/train", "accuracy/test")),
@@ -73,12 +74,12 @@ RUNS_TAG = "runs"
 """How many runs of an arm there are at a step."""
 
 ARM: Layout = {
-    "arms": (
-        over_the_arm("loss", "loss/train"),
-        over_the_arm("test loss", "loss/test"),
-        over_the_arm("test accuracy", "accuracy/test"),
-        over_the_arm("gradient norm", "grad_norm/raw"),
+    "arms": (  # TensorBoard shows the charts of a category with bands from the last to the first
         Lines("runs that have come so far", (RUNS_TAG,)),
+        over_the_arm("gradient norm", "grad_norm/raw"),
+        over_the_arm("test accuracy", "accuracy/test"),
+        over_the_arm("test loss", "loss/test"),
+        over_the_arm("loss", "loss/train"),
     ),
     **RUN,
 }

@@ -106,13 +106,14 @@ def _text(job: Overrides, outcomes: Sequence[Outcome], counted: int) -> str:
     """What an arm is, and what became of its runs, in Markdown."""
     common = " ".join(line for line in job if not is_seed(line))
     statuses = Counter(each.status if ended(each) else "missing" for each in outcomes)
-    rows = summary(outcomes, quartiles=True) | {
+    rows = {
+        **summary(outcomes, quartiles=True),
         "statuses": ", ".join(f"{count} {status}" for status, count in statuses.most_common()),
-        "in the curves": f"{counted}; a run that has ended leaves them: see the tag `{RUNS_TAG}`",
+        "in the curves": f"{counted} runs, each until it ends: see the tag `{RUNS_TAG}`",
     }
-    lines = [f"| {key} | {value} |" for key, value in rows.items()]
-    return "\n".join([f"`{common or 'no overrides but the seed'}`", "", "| | |", "| --- | --- |",
-                      *lines])  # fmt: skip
+    table = [f"| {key} | {value} |" for key, value in rows.items()]
+    table.insert(1, "| --- | --- |")
+    return "\n".join([f"`{common}`" if common else "nothing but the seed", "", *table])
 
 
 def _write_arm(folder: Path, name: str, jobs: Sequence[Job], taken: set[str]) -> None:
