@@ -97,6 +97,10 @@ def execute(
         if not command.multirun:  # Hydra's own writes could be cut off
             write_records(command.composed, Path(os.path.abspath(folder)))
             words.append("hydra.output_subdir=null")
+        elif command.resumes:
+            from hw2exp.sweeps.arm_events import remove_arms
+
+            remove_arms(folder)
         try:
             hand_to_hydra(words, ended, interrupt, show)
         except SystemExit:
@@ -105,6 +109,10 @@ def execute(
         except OSError as error:  # of what Hydra writes itself the system names no file
             error.filename = error.filename or str(folder)
             raise
+        if command.multirun:
+            from hw2exp.sweeps.arm_events import write_arms
+
+            write_arms(folder, [(e.overrides, e.outcome, e.folder) for e in ended], interrupt)
     return ended
 
 

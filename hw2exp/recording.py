@@ -16,10 +16,11 @@ from hw2exp.fleet import Fleet
 from hw2exp.inspection import Inspection, inspects
 from hw2exp.records.curve import draw_curve
 from hw2exp.records.diagnostics import DiagnosticsTable
+from hw2exp.records.layout import RUN
 from hw2exp.records.metrics import CATALOG, MetricsTable
 from hw2exp.records.parameters import Parameters, parameters_sha256, write_parameters
 from hw2exp.records.run_dir import METRICS, RunResult, Status, versions
-from hw2exp.records.tensorboard import EventWriter, flatten
+from hw2exp.records.tensorboard import EventWriter, config_table, flatten
 from hw2exp.training import Measured, Tested
 
 Floats = NDArray[np.float64]
@@ -85,7 +86,10 @@ class Recording:
             there = (goes_on or {}).get(member)
             events = self.events[member] = EventWriter(self.folders[member], there)
             if there is None:
-                events.hparams(flatten(config.model_dump(exclude=OPERATIONAL)))
+                values = flatten(config.model_dump(exclude=OPERATIONAL))
+                events.layout(RUN)
+                events.text("config", config_table(values))
+                events.hparams(values)
                 for step, row in self.tables[member]:
                     events.scalars(step, {CATALOG[name][0]: v for name, v in row.items()})
                 if self.inspection is not None:

@@ -1,4 +1,7 @@
-"""TensorBoard's event file of one run: scalars, text, and one row in the HParams dashboard."""
+"""TensorBoard's event file of one run: scalars, pictures, text, one row in the HParams dashboard.
+
+What is written again is as long as it was: a run that goes on meets the same offsets.
+"""
 
 import itertools
 import os
@@ -8,7 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from hw2exp import disk
+from hw2exp.records.encoding import BINS, bins, png
+from hw2exp.records.layout import Layout, serialized
 from hw2exp.records.manifest import Events
 
 if TYPE_CHECKING:
@@ -75,17 +83,51 @@ class EventWriter:
             markdown: the text.
             step: the training step that it is about.
         """
-        from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.compat.proto.summary_pb2 import Summary
-        from tensorboard.compat.proto.tensor_pb2 import TensorProto
-        from tensorboard.compat.proto.types_pb2 import DT_STRING
         from tensorboard.plugins.text import metadata
 
         about = metadata.create_summary_metadata(display_name="", description="")
-        tensor = TensorProto(dtype=DT_STRING, string_val=[markdown.encode()])
-        tensor.tensor_shape.SetInParent()  # a scalar
-        value = Summary.Value(tag=f"{tag}/text_summary", metadata=about, tensor=tensor)
-        self._write(Event(step=step, summary=Summary(value=[value])))
+        self._tensor(f"{tag}/text_summary", about, step, [markdown.encode()], ())
+
+    def histogram(self, tag: str, values: ArrayLike, step: int) -> None:
+        """Write how values are distributed, for the Histograms and Distributions dashboards.
+
+        Args:
+            tag: its tag.
+            values: of any shape; what is not finite is left out.
+            step: the training step.
+        """
+        from tensorboard.plugins.histogram import metadata
+
+        about = metadata.create_summary_metadata(display_name="", description="")
+        self._tensor(tag, about, step, bins(np.asarray(values, float)), (BINS, 3))
+
+    def image(self, tag: str, pixels: NDArray[np.uint8], step: int) -> None:
+        """Write a picture for the Images dashboard.
+
+        Args:
+            tag: its tag.
+            pixels: red, green and blue, ``(h, w, 3)``.
+            step: the training step.
+
+        Raises:
+            ValueError: pixels of another shape or type.
+        """
+        from tensorboard.plugins.image import metadata
+
+        content = [str(pixels.shape[1]).encode(), str(pixels.shape[0]).encode(), png(pixels)]
+        about = metadata.create_summary_metadata(display_name="", description="")
+        self._tensor(tag, about, step, content, (len(content),))
+
+    def layout(self, layout: Layout) -> None:
+        """Say which charts the Custom Scalars dashboard shows.
+
+        Args:
+            layout: the charts by category.
+        """
+        from tensorboard.plugins.custom_scalar import metadata
+
+        about = metadata.create_summary_metadata()
+        self._tensor(metadata.CONFIG_SUMMARY_TAG, about, 0, [serialized(layout)], ())
 
     def hparams(self, values: Mapping[str, Plain]) -> None:
         """Begin the run's row in the HParams dashboard.
@@ -148,6 +190,31 @@ class EventWriter:
         value = Summary.Value(tag=tag, metadata=about, tensor=metadata.NULL_TENSOR)
         self._write(Event(summary=Summary(value=[value])))
 
+    def _tensor(
+        self,
+        tag: str,
+        about: Any,
+        step: int,
+        content: list[bytes] | NDArray[np.float64],
+        shape: tuple[int, ...],
+    ) -> None:
+        """Write texts or numbers of a shape; their metadata say which dashboard they are for."""
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.compat.proto.tensor_pb2 import TensorProto
+        from tensorboard.compat.proto.types_pb2 import DT_DOUBLE, DT_STRING
+
+        if isinstance(content, list):
+            tensor = TensorProto(dtype=DT_STRING, string_val=content)
+        else:
+            little = content.astype("<f8").tobytes()
+            tensor = TensorProto(dtype=DT_DOUBLE, tensor_content=little)
+        tensor.tensor_shape.SetInParent()  # also of a scalar
+        for size in shape:
+            tensor.tensor_shape.dim.add(size=size)
+        value = Summary.Value(tag=tag, metadata=about, tensor=tensor)
+        self._write(Event(step=step, summary=Summary(value=[value])))
+
     def _write(self, event: "Event", wall_time: float | None = None) -> None:
         now = time.time()
         event.wall_time = now if wall_time is None else wall_time
@@ -172,3 +239,13 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Plain]:
         else:
             flat[name] = value if isinstance(value, Plain) else str(value)
     return flat
+
+
+def config_table(values: Mapping[str, Plain]) -> str:
+    """Write a config as a Markdown table.
+
+    Args:
+        values: the config, flat.
+    """
+    rows = "".join(f"| {name} | `{value}` |\n" for name, value in values.items())
+    return f"| key | value |\n| --- | --- |\n{rows}"

@@ -33,15 +33,22 @@ def arms_of(jobs: Sequence[Overrides]) -> dict[str, list[int]]:
     Returns:
         The jobs of each arm by their places; by what tells the arm from others.
     """
-    unlike_seed = [
-        [line for line in job if line.lstrip("+").split("=")[0] != "seed"] for job in jobs
-    ]
+    unlike_seed = [[line for line in job if not is_seed(line)] for job in jobs]
     common = set.intersection(*map(set, unlike_seed)) if unlike_seed else set()
     arms: dict[str, list[int]] = {}
     for place, lines in enumerate(unlike_seed):
         name = " ".join(line for line in lines if line not in common) or "all"
         arms.setdefault(name, []).append(place)
     return arms
+
+
+def is_seed(override: str) -> bool:
+    """Whether an override sets the seed.
+
+    Args:
+        override: as typed.
+    """
+    return override.lstrip("+").split("=")[0] == "seed"
 
 
 def arms_table(jobs: Sequence[Overrides], outcomes: Sequence[Outcome], width: int) -> "Table":
@@ -55,7 +62,7 @@ def arms_table(jobs: Sequence[Overrides], outcomes: Sequence[Outcome], width: in
     from rich.table import Table
 
     rows = {
-        name: _row([outcomes[place] for place in places], quartiles=width >= ROOMY)
+        name: summary([outcomes[place] for place in places], quartiles=width >= ROOMY)
         for name, places in arms_of(jobs).items()
     }
     table = Table(box=None, pad_edge=False)
@@ -73,8 +80,13 @@ def arms_table(jobs: Sequence[Overrides], outcomes: Sequence[Outcome], width: in
     return table
 
 
-def _row(outcomes: Sequence[Outcome], quartiles: bool) -> dict[str, str]:
-    """An arm's cells by their headings; an interrupted run is as good as missing."""
+def summary(outcomes: Sequence[Outcome], quartiles: bool) -> dict[str, str]:
+    """An arm's cells by their headings; an interrupted run is as good as missing.
+
+    Args:
+        outcomes: what became of each of its runs.
+        quartiles: beside the medians.
+    """
     results = [outcome for outcome in outcomes if ended(outcome)]
     return {
         "runs": str(len(outcomes)),

@@ -1,24 +1,37 @@
+import io
 import json
 import math
+import subprocess
+import sys
 import time
 import warnings
 
+import numpy as np
 import pytest
+from PIL import Image
 from tensorboard.backend.event_processing import data_provider, plugin_event_multiplexer
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.base_plugin import TBContext
 from werkzeug.test import Client
 from werkzeug.wrappers import Response
 
+from hw2exp.config.choices import OPERATIONAL
 from hw2exp.records import tensorboard
-from hw2exp.records.tensorboard import EventWriter, flatten
+from hw2exp.records.encoding import BINS
+from hw2exp.records.layout import ARM, RUN, Band
+from hw2exp.records.tensorboard import EventWriter, config_table, flatten
 
 with warnings.catch_warnings():
     # From the copy of html5lib that TensorBoard carries, when its pages are imported.
     warnings.filterwarnings("ignore", "html5lib's sanitizer is deprecated", DeprecationWarning)
+    from tensorboard.plugins.custom_scalar.custom_scalars_plugin import CustomScalarsPlugin
+    from tensorboard.plugins.histogram.histograms_plugin import HistogramsPlugin
+    from tensorboard.plugins.histogram.summary_v2 import histogram_pb
     from tensorboard.plugins.hparams.hparams_plugin import HParamsPlugin
+    from tensorboard.plugins.image.images_plugin import ImagesPlugin
     from tensorboard.plugins.scalar.scalars_plugin import ScalarsPlugin
     from tensorboard.plugins.text.text_plugin import TextPlugin
+    from tensorboard.util import tensor_util
 
 CONFIG = {"seed": 3, "optimizer.lr": 0.5, "model.name": "attn_rnn", "stop": False}
 
@@ -32,6 +45,11 @@ def write_run(folder, config=CONFIG, success=True, loss=0.25):
     writer.text("spikes", "| step |\n| --- |\n| 7 |")
     writer.end(success=success)
     writer.close()
+
+
+def opened(folder):
+    folder.mkdir(parents=True)
+    return EventWriter(folder)
 
 
 def context(folder):
@@ -141,3 +159,178 @@ def test_flatten():
         "model.name": "rnn", "model.deep.k": 2, "task.length": "[50, 60]", "on": True,
     }  # fmt: skip
     assert flatten({"x": None}) == {"x": "None"}
+
+
+def test_a_mixed_sweep_is_a_row_a_run_with_every_knob_and_metric_as_a_column(tmp_path):
+    from hw2exp.config.command_line import read
+
+    words = ["-m", "model=gated_rnn,attn_rnn,rnn", "optimizer=sgd,adam", "clip=none,norm"]
+    flat = [
+        flatten(job.config.model_dump(exclude=OPERATIONAL))
+        for job in read([*words, "seed=0,1"]).jobs
+    ]
+    for number, values in enumerate(flat):
+        write_run(tmp_path / str(number), config=values)
+    arm = opened(tmp_path / "arms")  # is no row
+    arm.scalars(1, {"loss/train": 1.0, "runs": 2.0})
+    arm.close()
+
+    groups = session_groups(tmp_path)
+    assert len(groups) == len(flat) == 24
+    by_name = {group["sessions"][0]["name"]: group for group in groups}
+    for number, values in enumerate(flat):
+        assert by_name[str(number)]["hparams"] == values
+    plugin, request = (
+        HParamsPlugin(context(tmp_path)),
+        {"experimentName": "", "includeMetrics": True},
+    )
+    experiment = json.loads(serve(plugin, "/experiment", json=request).data)
+    columns = {each["name"] for each in experiment["hparamInfos"]}
+    assert columns == set().union(*flat)
+    assert {"model.lags", "clip.max_norm", "optimizer.momentum", "seed"} <= columns
+    assert not columns & OPERATIONAL
+    metrics = {each["name"]["tag"] for each in experiment["metricInfos"]}
+    assert metrics == {"loss/train", "lr"}
+
+
+VALUES = {
+    "many": np.random.default_rng(0).normal(size=(7, 30)),
+    "few": [0.0, 0.0, 5.0],
+    "one": [3.0, 3.0],
+    "none": [],
+    "too close for thirty numbers between": [1.0, np.nextafter(1.0, 2.0)],
+}
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_histograms_are_those_that_tensorboard_makes(tmp_path, name):
+    writer = EventWriter(tmp_path)
+    writer.histogram("weights", VALUES[name], 7)
+    writer.close()
+    (event,) = EventAccumulator(str(tmp_path)).Reload().Tensors("weights")
+    found = tensor_util.make_ndarray(event.tensor_proto)
+    expected = tensor_util.make_ndarray(histogram_pb("weights", VALUES[name]).value[0].tensor)
+    assert event.step == 7
+    assert found.shape == (BINS, 3)
+    assert found[:, 2].sum() == np.size(VALUES[name])
+    if not name.startswith("too close"):  # there its own edges leave the order
+        np.testing.assert_allclose(found, expected, rtol=1e-14, atol=1e-14)
+
+
+def test_the_page_of_histograms_shows_what_is_finite(tmp_path):
+    writer = opened(tmp_path / "run")
+    writer.histogram("weights", [1.0, 2.0, math.nan, math.inf], 3)
+    writer.histogram("weights", [2.0], 4)
+    writer.close()
+    query = {"run": "run", "tag": "weights"}
+    shown = json.loads(serve(HistogramsPlugin(context(tmp_path)), "/histograms", **query).data)
+    assert [step for _, step, _ in shown] == [3, 4]
+    assert sum(count for _, _, count in shown[0][2]) == 2
+
+
+def test_the_page_of_images_shows_the_pixels(tmp_path):
+    pixels = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
+    writer = opened(tmp_path / "run")
+    writer.image("attention", pixels, 5)
+    writer.close()
+    plugin = ImagesPlugin(context(tmp_path))
+    query = {"run": "run", "tag": "attention", "sample": 0}
+    (about,) = json.loads(serve(plugin, "/images", **query).data)
+    assert about["step"] == 5
+    shown = serve(plugin, "/individualImage", blob_key=about["query"].split("blob_key=")[1])
+    assert shown.content_type == "image/png"
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(shown.data))), pixels)
+
+
+@pytest.mark.parametrize(
+    "pixels", [np.zeros((4, 6), np.uint8), np.zeros((4, 6, 4), np.uint8), np.zeros((4, 6, 3))]
+)
+def test_what_is_no_picture_is_refused(tmp_path, pixels):
+    writer = EventWriter(tmp_path)
+    with pytest.raises(ValueError, match="not uint8"):
+        writer.image("attention", pixels, 5)
+    writer.close()
+
+
+def test_custom_scalars_join_the_charts_of_runs_and_arms(tmp_path):
+    for name, layout in {"0": RUN, "1": RUN, "arms/a": ARM, "arms/b": ARM}.items():
+        writer = opened(tmp_path / name)
+        writer.layout(layout)
+        writer.scalars(1, {"loss/train": 1.5, "loss/train/q1": 1.0, "loss/train_max": 2.0})
+        writer.close()
+    about = context(tmp_path)
+    about.plugin_name_to_instance = {"scalars": ScalarsPlugin(about)}
+    plugin = CustomScalarsPlugin(about)
+    shown = json.loads(serve(plugin, "/layout").data)["category"]
+    assert {each["title"]: [chart["title"] for chart in each["chart"]] for each in shown} == {
+        title: [chart.title for chart in charts] for title, charts in ARM.items()
+    }
+    (loss,) = (c for each in shown for c in each["chart"] if c["title"] == "loss")
+    tags = [
+        json.loads(serve(plugin, "/scalars", run="0", tag=tag).data)["tag_to_events"]
+        for tag in loss["multiline"]["tag"]
+    ]
+    assert [list(each) for each in tags] == [["loss/train"], []]  # and none that only begins so
+    (band,) = (c for each in shown for c in each["chart"] if c["title"].startswith("loss over"))
+    assert band["margin"]["series"] == [
+        {"value": "loss/train", "lower": "loss/train/q1", "upper": "loss/train/q3"}
+    ]
+
+
+def test_every_tag_of_a_layout_is_one_that_is_written():
+    from hw2exp.records.metrics import CATALOG
+
+    known = {tag for tag, _ in CATALOG.values()}
+    lines = [chart for charts in RUN.values() for chart in charts]
+    assert {tag for chart in lines for tag in chart.tags} <= known
+    assert {chart.value for chart in ARM["arms"] if isinstance(chart, Band)} <= known
+
+
+def test_what_is_written_again_is_as_long_as_it_was(tmp_path):
+    sizes = []
+    for name in ("once", "again"):
+        writer = opened(tmp_path / name)
+        writer.layout(ARM)
+        writer.text("config", config_table(CONFIG))
+        writer.hparams(CONFIG)
+        writer.histogram("weights", np.random.default_rng(0).normal(size=99), 300)
+        writer.image("attention", np.full((9, 9, 3), 7, np.uint8), 300)
+        sizes.append(writer.so_far().bytes)
+        writer.close()
+        time.sleep(0.01)
+    assert sizes[0] == sizes[1]
+
+
+def test_the_config_is_a_table(tmp_path):
+    writer = opened(tmp_path / "run")
+    writer.text("config", config_table(CONFIG))
+    writer.close()
+    text = serve(TextPlugin(context(tmp_path)), "/text", run="run", tag="config/text_summary")
+    (shown,) = json.loads(text.data)
+    assert "<td>optimizer.lr</td>\n<td><code>0.5</code></td>" in shown["text"]
+
+
+def test_tensorflow_is_never_imported(tmp_path):
+    code = (
+        "import sys, numpy as np\n"
+        "class Refuse:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        assert name.split('.')[0] != 'tensorflow', name\n"
+        "sys.meta_path.insert(0, Refuse())\n"
+        "from pathlib import Path\n"
+        "from hw2exp.records.tensorboard import EventWriter\n"
+        "from hw2exp.records.layout import RUN\n"
+        "writer = EventWriter(Path(sys.argv[1]))\n"
+        "writer.layout(RUN)\n"
+        "writer.text('a', 'b')\n"
+        "writer.hparams({'a': 1})\n"
+        "writer.histogram('h', [1, 2], 1)\n"
+        "writer.image('i', np.zeros((2, 2, 3), np.uint8), 1)\n"
+        "writer.end()\n"
+        "writer.close()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path], capture_output=True, text=True,
+        env={"PYTHONPATH": ":".join(sys.path)}, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,107 @@
+"""What TensorBoard's Custom Scalars dashboard shows: charts by category, as data."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Lines:
+    """A chart of several tags' curves.
+
+    Args:
+        title: what stands above it.
+        tags: the tags, exactly; those that a run lacks are no curve of it.
+    """
+
+    title: str
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Band:
+    """A chart of a curve between two others.
+
+    Args:
+        title: what stands above it.
+        value: the tag of the curve in the middle.
+        lower: of the one below.
+        upper: of the one above.
+    """
+
+    title: str
+    value: str
+    lower: str
+    upper: str
+
+
+Layout = Mapping[str, Sequence[Lines | Band]]
+"""Charts by the title of their category. TensorBoard joins the layouts of all runs that it shows;
+a category should have the same charts in all of them."""
+
+RUN: Layout = {
+    "training": (
+        Lines("loss", ("loss/train", "loss/test")),
+        Lines("spikes: the largest loss since the row before", ("loss/train_max",)),
+        Lines("gradient norm: raw against clipped", ("grad_norm/raw", "grad_norm/clipped")),
+        Lines("learning rate", ("lr",)),
+        Lines("accuracy", ("accuracy/train", "accuracy/test")),
+    ),
+}
+"""Of one run. Categories of diagnostics join it: ``{**RUN, "diagnostics": (Lines(...), ...)}``."""
+
+
+def quartile_tags(tag: str) -> tuple[str, str]:
+    """The tags of the first and the third quartile; the median has the tag itself.
+
+    Args:
+        tag: a run's tag.
+    """
+    return f"{tag}/q1", f"{tag}/q3"
+
+
+def over_the_arm(name: str, tag: str) -> Band:
+    """The band of one tag over an arm's runs.
+
+    Args:
+        name: what the tag means.
+        tag: a run's tag.
+    """
+    return Band(f"{name} over the arm: median and quartiles", tag, *quartile_tags(tag))
+
+
+RUNS_TAG = "runs"
+"""How many runs of an arm there are at a step."""
+
+ARM: Layout = {
+    "arms": (  # TensorBoard shows the charts of a category with bands from the last to the first
+        Lines("runs that have come so far", (RUNS_TAG,)),
+        over_the_arm("gradient norm", "grad_norm/raw"),
+        over_the_arm("test accuracy", "accuracy/test"),
+        over_the_arm("test loss", "loss/test"),
+        over_the_arm("loss", "loss/train"),
+    ),
+    **RUN,
+}
+"""Of an arm, whose medians have the tags of a run."""
+
+
+def serialized(layout: Layout) -> bytes:
+    """A layout as TensorBoard's protocol buffer.
+
+    Args:
+        layout: the charts.
+    """
+    from tensorboard.plugins.custom_scalar import layout_pb2
+
+    message = layout_pb2.Layout()
+    for title, charts in layout.items():
+        category = message.category.add(title=title)
+        for chart in charts:
+            drawn = category.chart.add(title=chart.title)
+            if isinstance(chart, Band):
+                drawn.margin.series.add(value=chart.value, lower=chart.lower, upper=chart.upper)
+            else:  # expressions that are searched for
+                drawn.multiline.tag.extend(f"^{re.escape(tag)}$" for tag in chart.tags)
+    content: bytes = message.SerializeToString(deterministic=True)
+    return content

@@ -1,0 +1,196 @@
+"""A run in TensorBoard for every arm of a sweep: median and quartiles of the arm's runs."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw2exp import disk
+from hw2exp.command import cant_write
+from hw2exp.fleet_run import Outcome
+from hw2exp.interrupt import NEVER, Interrupt
+from hw2exp.records.layout import ARM, RUNS_TAG, quartile_tags
+from hw2exp.records.metrics import CATALOG, STEP, read_metrics
+from hw2exp.records.run_dir import EVENTS, METRICS
+from hw2exp.records.tensorboard import EventWriter
+from hw2exp.sweeps.arms import Overrides, arms_of, ended, is_seed, summary
+from hw2exp.terminal import warn
+
+if TYPE_CHECKING:
+    import polars
+
+Floats = NDArray[np.float64]
+
+ARMS = "arms"
+"""Below the sweep's folder: a folder an arm."""
+
+Job = tuple[Overrides, Outcome, Path]
+"""A job's overrides as typed, what became of it, and its run folder."""
+
+LONGEST = 120
+"""Characters of an arm's folder; an arm of many knobs has more."""
+
+
+def write_arms(folder: Path, jobs: Sequence[Job], interrupt: Interrupt = NEVER) -> None:
+    """Write a TensorBoard run of every arm of which two runs or more have ended.
+
+    Where they can't be written a warning says so: the runs are worth more than their summary.
+
+    Args:
+        folder: the sweep's folder.
+        jobs: all of the sweep.
+        interrupt: asked before every arm whether to leave it.
+    """
+    inside = Path(os.path.abspath(folder / ARMS))
+    if any(inside in run.absolute().parents for _, _, run in jobs):  # whose own names these are
+        return
+    taken: set[str] = set()
+    try:
+        for name, places in arms_of([overrides for overrides, _, _ in jobs]).items():
+            if interrupt():
+                return
+            _write_arm(folder / ARMS, name, [jobs[place] for place in places], taken)
+    except OSError as error:
+        warn(cant_write(error))
+
+
+def remove_arms(folder: Path) -> None:
+    """Remove what :func:`write_arms` has written, and nothing else.
+
+    Args:
+        folder: the sweep's folder.
+    """
+    arms = folder / ARMS
+    if arms.is_symlink():
+        disk.remove(arms)
+    if not arms.is_dir():
+        return
+    below = list(arms.iterdir())
+    ours = [path for path in below if path.is_symlink() or _holds_only_events(path)]
+    for path in [arms] if len(ours) == len(below) else ours:
+        disk.remove(path)
+
+
+def _holds_only_events(path: Path) -> bool:
+    return path.is_dir() and all(each.match(EVENTS) for each in path.iterdir())
+
+
+def _frames(runs: Sequence[Path]) -> "list[polars.DataFrame]":
+    """The metrics of runs; those that can't be read the report will name."""
+    frames = []
+    for run in runs:
+        try:
+            frames.append(read_metrics(run / METRICS))
+        except (OSError, ValueError):
+            continue
+    return frames
+
+
+def _folder_name(arm: str, taken: set[str]) -> str:
+    """An arm's name as that of a folder, unlike those that are taken."""
+    name = re.sub(r"[^\w.,=+-]+", "_", arm.replace(" ", ",")).lstrip(".")[:LONGEST]
+    own, count = name, 1
+    while own.casefold() in taken:
+        count += 1
+        own = f"{name}_{count}"
+    taken.add(own.casefold())
+    return own
+
+
+def _text(job: Overrides, outcomes: Sequence[Outcome], counted: int) -> str:
+    """What an arm is, and what became of its runs, in Markdown."""
+    common = " ".join(line for line in job if not is_seed(line))
+    statuses = Counter(each.status if ended(each) else "missing" for each in outcomes)
+    rows = {
+        **summary(outcomes, quartiles=True),
+        "statuses": ", ".join(f"{count} {status}" for status, count in statuses.most_common()),
+        "in the curves": f"{counted} runs, each until it ends: see the tag `{RUNS_TAG}`",
+    }
+    table = [f"| {key} | {value} |" for key, value in rows.items()]
+    table.insert(1, "| --- | --- |")
+    return "\n".join([f"`{common}`" if common else "nothing but the seed", "", *table])
+
+
+def _write_arm(folder: Path, name: str, jobs: Sequence[Job], taken: set[str]) -> None:
+    runs = [run for _, outcome, run in jobs if ended(outcome)]
+    frames = _frames(runs) if len(runs) > 1 else []
+    if len(frames) < 2:
+        return
+    steps, count, columns = aligned(frames)
+    scalars = {RUNS_TAG: count}
+    for column, values in columns.items():
+        tag = CATALOG[column][0]
+        low, high = quartile_tags(tag)
+        scalars[low], scalars[tag], scalars[high] = quartiles(values)
+    own = folder / _folder_name(name, taken)
+    disk.make_folder(own, sync=False)
+    events = EventWriter(own)
+    try:
+        events.layout(ARM)
+        events.text("arm", _text(jobs[0][0], [outcome for _, outcome, _ in jobs], len(frames)))
+        for place, step in enumerate(steps):
+            row = {tag: float(values[place]) for tag, values in scalars.items()}
+            events.scalars(int(step), {tag: v for tag, v in row.items() if not np.isnan(v)})
+        events.close()
+    finally:
+        events.abandon()
+
+
+def aligned(
+    frames: "Sequence[polars.DataFrame]",
+) -> tuple[NDArray[np.int64], Floats, Mapping[str, Floats]]:
+    """Lay the metrics of runs side by side, at the steps that all have logged that came so far.
+
+    The last row of a run that ended between two logged steps has no others beside it, and is none
+    of these; unless it is the last run.
+
+    Args:
+        frames: the metrics of each run.
+
+    Returns:
+        The steps ``(S,)``, how many runs have come to each ``(S,)``, and each column ``(S, R)``
+        with NaN where nothing was measured or what was is not finite.
+    """
+    own = [frame[STEP].to_numpy() for frame in frames]
+    steps = np.unique(np.concatenate(own))
+    places = [np.searchsorted(steps, each) for each in own]
+    logged = np.zeros((len(steps), len(frames)), dtype=bool)
+    for run, rows in enumerate(places):
+        logged[rows, run] = True
+    last = np.array([each[-1] if len(each) else -1 for each in own])
+    count = logged.sum(axis=1)
+    kept = count == (last >= steps[:, None]).sum(axis=1)
+    columns = {}
+    for name in CATALOG:
+        values = np.full(logged.shape, np.nan)
+        for run, (frame, rows) in enumerate(zip(frames, places, strict=True)):
+            if name in frame.columns:  # not in older files
+                values[rows, run] = frame[name].fill_null(np.nan).to_numpy()
+        columns[name] = np.where(np.isfinite(values), values, np.nan)[kept]
+    return steps[kept], count[kept].astype(np.float64), columns
+
+
+def quartiles(values: Floats) -> Floats:
+    """First quartile, median and third quartile over runs, interpolated, whatever is missing.
+
+    Args:
+        values: ``(S, R)``, NaN where missing.
+
+    Returns:
+        ``(3, S)``, NaN where all are missing.
+    """
+    ascending = np.sort(values, axis=1)  # NaN last
+    count = np.isfinite(values).sum(axis=1)
+    found = []
+    for share in (0.25, 0.5, 0.75):
+        place = share * np.maximum(count - 1, 0)
+        below = np.floor(place).astype(int)
+        above = np.minimum(below + 1, np.maximum(count - 1, 0))
+        low, high = (np.take_along_axis(ascending, at[:, None], 1)[:, 0] for at in (below, above))
+        found.append(low + (high - low) * (place - below))
+    return np.stack(found)

@@ -1,0 +1,127 @@
+"""TensorBoard's own pages, in a browser: what a run and a sweep have written is there to be seen."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hw2exp.records.tensorboard import EventWriter
+from hw2exp.train import main
+
+SCRIPT = Path(__file__).parents[1] / "scripts" / "screenshot_tensorboard.py"
+spec = importlib.util.spec_from_file_location("screenshot_tensorboard", SCRIPT)
+screenshot = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(screenshot)
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(screenshot.browser() is None, reason="needs a browser"),
+]
+
+CHART = "vz-line-chart2 .main svg path, vz-line-chart2 svg path"
+SHORT = ("task=easy", "steps=60", "eval_every=20", "eval_batches=1", "plot=false", "workers=1")
+
+
+@pytest.fixture(scope="module")
+def page():
+    with screenshot.page() as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """The folder of a sweep over two models, whose first run has pictures too."""
+    folder = tmp_path_factory.mktemp("sweep")
+    words = ["model=rnn,gated_rnn", "seed=0,1,2", *SHORT, f"hydra.sweep.dir={folder}"]
+    assert main(["-m", *words]) == 0
+    more = EventWriter(folder / "0")
+    random = np.random.default_rng(0)
+    for step in (20, 40):
+        more.image("attention", random.integers(0, 255, (20, 30, 3), dtype=np.uint8), step)
+        more.histogram("weights", random.normal(size=100), step)
+    more.close()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(root):
+    with screenshot.tensorboard(root / "0") as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def sweep(root):
+    with screenshot.tensorboard(root) as address:
+        yield address
+
+
+def test_time_series_of_a_run(page, run):
+    page.open(screenshot.address_of(run, "timeseries"))
+    page.await_text("accuracy/test", "accuracy/train", "grad_norm/clipped", "grad_norm/raw")
+    page.await_elements("scalar-card line-chart canvas, scalar-card line-chart svg", least=4)
+    page.open(screenshot.address_of(run, "timeseries", tags="attention|weights"))
+    page.await_text("attention", "weights", "Step 40")
+    page.await_elements("image-card img")
+    page.await_elements("histogram-card tb-histogram")
+
+
+def test_custom_scalars_of_a_run(page, run):
+    page.open(screenshot.address_of(run, "custom_scalars"), height=1600)
+    shown = page.await_text("loss", "gradient norm: raw against clipped", "learning rate")
+    assert "over the arm" not in shown
+    page.await_text("Matches (2)", "Matches (1)")
+    assert page.await_elements("tf-custom-scalar-multi-line-chart-card", least=5) == 5
+    page.await_elements("tf-custom-scalar-multi-line-chart-card g.plottable, "
+                        "tf-custom-scalar-multi-line-chart-card path", least=5)  # fmt: skip
+
+
+def test_texts_of_a_run(page, run):
+    page.open(screenshot.address_of(run, "text"), height=3000)
+    page.await_text("config/text_summary", "spikes/text_summary", "optimizer.lr", "median before")
+
+
+def test_images_of_a_run(page, run):
+    page.open(screenshot.address_of(run, "images"))
+    page.await_text("attention", "step 40")
+    page.await_elements("tf-image-loader img")
+
+
+def test_histograms_of_a_run(page, run):
+    page.open(screenshot.address_of(run, "histograms"))
+    page.await_text("weights")
+    page.await_elements("vz-histogram-timeseries path", least=2)
+
+
+def test_hparams_of_a_run(page, run):
+    page.open(screenshot.address_of(run, "hparams"))
+    page.await_text("Trial ID", "model.name", "loss/test")
+
+
+def test_time_series_of_a_sweep_with_its_arms(page, sweep):
+    page.open(screenshot.address_of(sweep, "timeseries", runs="arms", tags="loss/test$"))
+    page.await_text("arms/model=gated_rnn", "arms/model=rnn", "loss/test")
+    page.await_elements("scalar-card line-chart canvas, scalar-card line-chart svg")
+
+
+def test_custom_scalars_of_a_sweep_show_its_arms_as_bands(page, sweep):
+    page.open(screenshot.address_of(sweep, "custom_scalars", runs="arms"), height=2600)
+    page.await_text("training", "loss over the arm: median and quartiles", "Matches (2)",
+                    "runs that have come so far", "arms/model=rnn")  # fmt: skip
+    assert page.await_elements("tf-custom-scalar-margin-chart-card", least=4) == 4
+    page.await_elements("tf-custom-scalar-margin-chart-card path.area", least=2)
+
+
+def test_texts_of_a_sweep(page, sweep):
+    page.open(screenshot.address_of(sweep, "text", runs="arms"))
+    page.await_text("arm/text_summary", "in the curves", "3 runs, each until it ends", "3 finished")
+
+
+def test_hparams_of_a_sweep_are_a_row_a_run(page, sweep):
+    page.open(screenshot.address_of(sweep, "hparams"), width=2600, height=1200)
+    shown = page.await_text("Trial ID", "model.name", "seed", "accuracy/test")
+    for number in range(6):
+        assert f" {number} " in shown
+    table = shown.split("Trial ID")[1]
+    assert table.count("gated_rnn") == 3
+    assert "arms" not in table
