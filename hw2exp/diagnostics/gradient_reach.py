@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from hw2exp.axes import Params
+from hw2exp.diagnostics.trajectory import NO_NORM, trajectory
 from hw2exp.models.cell import Carry, Cell
-from hw2exp.stabilizers.norm import NoNorm
+from hw2exp.stabilizers.norm import NormPass
 
 Node = Callable[[Tensor, Carry], Tensor]
 """What of a step is differentiated by: its state, or something that it hands on."""
@@ -33,7 +34,13 @@ def lstm_memory(state: Tensor, carry: Carry) -> Tensor:
     return carry[1]
 
 
-def state_jacobians(cell: Cell, params: Params, x: Tensor, node: Node = hidden_state) -> Tensor:
+def state_jacobians(
+    cell: Cell,
+    params: Params,
+    x: Tensor,
+    node: Node = hidden_state,
+    norm_pass: NormPass = NO_NORM,
+) -> Tensor:
     """∂h[T]/∂h[t] for every t < T: total derivatives, through all steps and lags between.
 
     One pass back serves all rows of the matrices: each sequence is there H times, and of the copy
@@ -44,28 +51,32 @@ def state_jacobians(cell: Cell, params: Params, x: Tensor, node: Node = hidden_s
         params: its parameters, each ``(R, ...)``.
         x: input vectors, ``(R, T, B, I)``.
         node: by what to differentiate.
+        norm_pass: the normalization, at its beginning; not one by the batch's own statistics.
 
     Returns:
         ``(R, B, T-1, H, H)``, from t = 1 on.
     """
     (R, T, B, _), H = x.shape, cell.hidden_size
-    last, nodes = _unroll(cell, params, x.repeat_interleave(H, 2), node)  # (R, B H, H)
+    with torch.enable_grad():
+        run = trajectory(cell, params, x.repeat_interleave(H, 2), norm_pass)
+        nodes = [node(*step) for step in zip(run.states, run.carries[1:], strict=True)]
     of_copy = torch.eye(H, dtype=x.dtype, device=x.device).repeat(B, 1).expand(R, -1, -1)
-    gradients = torch.autograd.grad(last, nodes[:-1], of_copy)
+    gradients = torch.autograd.grad(run.states[-1], nodes[:-1], of_copy)  # (R, B H, H)
     return torch.stack(gradients, 1).view(R, T - 1, B, H, H).transpose(1, 2)
 
 
-def _unroll(cell: Cell, params: Params, x: Tensor, node: Node) -> tuple[Tensor, list[Tensor]]:
-    """The last state, and the nodes of all steps; autograd follows from the first state on."""
-    norm = NoNorm().forward({}, {}, {}, training=False)
-    params = cell.prepare({name: value.detach() for name, value in params.items()})
-    inputs = [term.unbind(1) for term in cell.project(params, x, norm)]
-    zeros = x.new_zeros(x.shape[0], x.shape[2], cell.hidden_size, requires_grad=True)
-    carry, nodes = cell.start(params, zeros), []
-    for now in zip(*inputs, strict=True):
-        state, carry = cell.step(params, now, carry, norm)
-        nodes.append(node(state, carry))
-    return state, nodes
+def singular_values(matrices: Tensor) -> Tensor:
+    """The singular values of each matrix, largest first; infinite if an element is not finite.
+
+    Args:
+        matrices: ``(..., H, H)``.
+
+    Returns:
+        ``(..., H)``.
+    """
+    sound = matrices.isfinite().all(-1).all(-1)  # (...)
+    values = torch.linalg.svdvals(torch.where(sound[..., None, None], matrices, 0))
+    return torch.where(sound[..., None], values, torch.inf)
 
 
 def spectral_norms(matrices: Tensor) -> Tensor:
@@ -74,6 +85,4 @@ def spectral_norms(matrices: Tensor) -> Tensor:
     Args:
         matrices: ``(..., H, H)``.
     """
-    sound = matrices.isfinite().all(-1).all(-1)  # (...)
-    norms = torch.linalg.matrix_norm(torch.where(sound[..., None, None], matrices, 0), 2)
-    return torch.where(sound, norms, torch.inf)
+    return singular_values(matrices)[..., 0]

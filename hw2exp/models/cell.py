@@ -202,6 +202,10 @@ def product(weight: Tensor, x: Tensor, bias: Tensor | None = None) -> Tensor:
         ``(R, ..., out)``.
     """
     vectors = x.flatten(1, -2) if x.dim() > 3 else x  # (R, N, in)
+    if vectors.shape[1] == 1:
+        # A lone vector of a lone replica goes through another of MKL's routines than in a fleet,
+        # which rounds differently; two vectors don't.
+        return product(weight, vectors.expand(-1, 2, -1), bias)[:, :1].reshape(*x.shape[:-1], -1)
     if bias is None:
         result = torch.bmm(vectors, weight.mT)  # (R, N, out)
     else:

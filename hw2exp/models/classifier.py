@@ -101,6 +101,15 @@ class Classifier:
         """The normalization's running statistics at the start."""
         return self.norm.buffers(self.cell.terms(), self.time_steps)
 
+    def input_vectors(self, symbols: Tensor, dtype: torch.dtype) -> Tensor:
+        """One-hot vectors of symbols, zero for padding, ``(R, T, B, I)``.
+
+        Args:
+            symbols: indices, ``(R, B, T)``.
+            dtype: of the vectors.
+        """
+        return self.one_hot.to(dtype)[symbols.mT.long()]
+
     def forward(
         self, params: Params, buffers: State, symbols: Tensor, training: bool
     ) -> tuple[Tensor, State]:
@@ -115,8 +124,7 @@ class Classifier:
         Returns:
             Logits ``(R, B, C)`` and the running statistics after this pass.
         """
-        one_hot = self.one_hot.to(params["readout_weight"].dtype)
-        x = one_hot[symbols.mT.long()]  # (R, T, B, I)
+        x = self.input_vectors(symbols, params["readout_weight"].dtype)
         norm_pass = self.norm.forward(params, buffers, self.cell.terms(), training)
         states = unroll(self.cell, params, x, norm_pass)  # T times (R, B, H)
         self._states = states if self._keeps_states else []

@@ -162,3 +162,26 @@ def test_sigmoid_and_its_gradient_stay_finite_at_the_ends():
     y.sum().backward()
     assert y.tolist() == [0.0, 0.0, 1.0, 1.0]
     assert x.grad.tolist() == [0.0, 0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_replica_alone_has_the_bits_that_it_has_among_others(name, batch):
+    """In single precision and at a width where MKL's routines differ; of a lone sequence too."""
+    options = make(name).options.model_copy(update={"hidden_size": 32})
+    cell, norm = CELLS[name](options, INPUTS), NormPass()
+    generator = torch.Generator().manual_seed(0)
+    params = {
+        key: torch.randn(3, *w.shape, generator=generator).mul_(0.3).requires_grad_()
+        for key, w in cell.weights().items()
+    }
+    x = torch.randn(3, TIME, batch, INPUTS, generator=generator)
+    states = unroll(cell, params, x, norm)
+    gradients = torch.autograd.grad(states[-1].sum(), params.values())
+    for r in range(3):
+        own = {key: value[r : r + 1].detach().requires_grad_() for key, value in params.items()}
+        alone = unroll(cell, own, x[r : r + 1], norm)
+        assert torch.equal(torch.stack(alone), torch.stack(states)[:, r : r + 1])
+        of_own = torch.autograd.grad(alone[-1].sum(), own.values())
+        for key, one, other in zip(own, of_own, gradients, strict=True):
+            assert torch.equal(one, other[r : r + 1]), key

@@ -1,0 +1,123 @@
+"""Lyapunov exponents along a trajectory: at what rate neighboring states part or meet.
+
+By the QR method: orthonormal directions are moved by the derivative of each step, and made
+orthonormal again; the mean logarithms of what is divided by are the exponents. Source: Benettin et
+al. 1980; for recurrent networks Engelken, Wolf & Abbott 2023, "Lyapunov spectra of chaotic
+recurrent neural networks", Phys. Rev. Research 5, 043044.
+
+The state is all that a step hands on. Where that says a thing twice, as in AttentionRNN(k), the
+surplus exponents are -∞. AttentionRNN(∞) hands on sums over all states, which forget nothing:
+its largest exponent is near zero or above. Its running maximum is differentiated as the cell does,
+as a constant.
+"""
+
+import torch
+from torch import Tensor
+
+from hw2exp.axes import Params
+from hw2exp.diagnostics.trajectory import NO_NORM, Trajectory, floating, leaves, numbers, record
+from hw2exp.models.cell import Cell
+from hw2exp.stabilizers.norm import NormPass
+
+TRANSIENT = 5
+"""Steps in which directions turn to where they grow most, before growth is counted."""
+
+
+def lyapunov_exponent(
+    cell: Cell,
+    params: Params,
+    x: Tensor,
+    norm_pass: NormPass = NO_NORM,
+    transient: int = TRANSIENT,
+) -> Tensor:
+    """The largest exponent of each sequence: the first of ``lyapunov_exponents``, ``(R, B)``.
+
+    Args:
+        cell: the cell.
+        params: its parameters, each ``(R, ...)``.
+        x: input vectors, ``(R, T, B, I)``.
+        norm_pass: the normalization, at its beginning.
+        transient: how many steps are not counted.
+    """
+    return lyapunov_exponents(cell, params, x, norm_pass, transient, count=1)[..., 0]
+
+
+def lyapunov_exponents(
+    cell: Cell,
+    params: Params,
+    x: Tensor,
+    norm_pass: NormPass = NO_NORM,
+    transient: int = TRANSIENT,
+    count: int | None = None,
+) -> Tensor:
+    """The finite-time exponents of each sequence, natural logarithm per time step.
+
+    Padding is run through but not counted, nor are the first steps after it: ``transient`` of
+    them, at most half of the sequence.
+
+    Args:
+        cell: the cell.
+        params: its parameters, each ``(R, ...)``.
+        x: input vectors, ``(R, T, B, I)``.
+        norm_pass: the normalization, at its beginning; not one by the batch's own statistics.
+        transient: how many steps are not counted.
+        count: how many exponents, n; all S by default.
+
+    Returns:
+        ``(R, B, n)``, largest first but for finite time; -∞ where a direction is lost, ∞ where
+        something is not finite, NaN of a sequence of a single symbol.
+
+    Raises:
+        ValueError: what is handed on changes its shape.
+    """
+    (R, T, B, _), counted = x.shape, _counted(x, transient)  # (R, T, B)
+    run = record(cell, params, x, norm_pass)
+    size = numbers(run.carries[1]).shape[-1]
+    directions = _directions(size, count or size).to(x.device).expand(R, B, -1, -1)
+    total = directions.new_zeros(R, B, directions.shape[-1])
+    infinite = torch.zeros_like(counted[:, 0])  # (R, B)
+    # From the first state on: before, AttentionRNN(∞) has the maximum of nothing, -∞.
+    for t in range(1, T):
+        moved = _moved(cell, run, t, directions.to(x.dtype)).double()  # (R, B, S, n)
+        sound = moved.isfinite().all(-1).all(-1)  # (R, B)
+        directions, factors = torch.linalg.qr(torch.where(sound[..., None, None], moved, 0))
+        growth = factors.diagonal(dim1=-2, dim2=-1).abs().log()  # (R, B, n)
+        total += torch.where(counted[:, t, :, None], growth, 0)
+        infinite |= ~sound
+    mean = total / counted.sum(1)[..., None]
+    return torch.where(infinite[..., None], torch.inf, mean).to(x.dtype)
+
+
+def _directions(size: int, count: int) -> Tensor:
+    """Orthonormal ones that favor none; the first are the same for any count, ``(S, n)``."""
+    generator = torch.Generator().manual_seed(0)
+    drawn = [torch.randn(size, generator=generator, dtype=torch.float64) for _ in range(count)]
+    orthonormal: Tensor = torch.linalg.qr(torch.stack(drawn, 1))[0]
+    return orthonormal
+
+
+def _moved(cell: Cell, run: Trajectory, t: int, directions: Tensor) -> Tensor:
+    """J D for the derivative J of a step and directions D ``(R, B, S, n)``.
+
+    Each sequence is there n times. Jᵀ u, which is linear in u, is differentiated by u along D:
+    torch's forward mode would do it in one pass, but its first use compiles for a second and warns.
+    """
+    R, B, size, n = directions.shape
+    before = leaves(part.repeat_interleave(n, 1) for part in run.carries[t])
+    inputs = leaves(term.repeat_interleave(n, 1) for term in run.inputs_at(t))
+    with torch.enable_grad():
+        after = numbers(cell.step(run.params, inputs, before, run.norm.at(t))[1])  # (R, B n, S)
+        u = torch.zeros_like(after, requires_grad=True)
+        of = floating(before)
+        back = numbers(torch.autograd.grad(after, of, u, create_graph=True, materialize_grads=True))
+        along = directions.mT.reshape(R, B * n, size)
+        (moved,) = torch.autograd.grad(back, u, along, materialize_grads=True)
+    return moved.view(R, B, n, size).mT
+
+
+def _counted(x: Tensor, transient: int) -> Tensor:
+    """Which steps are counted, ``(R, T, B)``."""
+    begun = (x != 0).any(-1).cumsum(1) > 0
+    begun = begun | ~begun[:, -1:]  # without any symbol there is no padding either
+    age = begun.cumsum(1) - 1  # 0 at the first symbol
+    return age > (age[:, -1:] // 2).clamp(max=transient)

@@ -1,0 +1,114 @@
+"""The path of a cell through its states, to differentiate along."""
+
+from collections.abc import Iterable
+from copy import copy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hw2exp.axes import Params
+from hw2exp.models.cell import Carry, Cell, Inputs
+from hw2exp.stabilizers.norm import NormPass
+
+NO_NORM = NormPass()
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """What a cell has computed over a sequence.
+
+    Args:
+        params: the parameters without a history, and what ``prepare`` made of them.
+        norm: the normalization, at a time step.
+        inputs: what ``project`` made of the input vectors, each ``(R, T, B, ·)``.
+        states: h[1] … h[T], each ``(R, B, H)``.
+        carries: what is handed into each step, and on by the last; T + 1 of them.
+    """
+
+    params: Params
+    norm: NormPass
+    inputs: Inputs
+    states: list[Tensor]
+    carries: list[Carry]
+
+    def inputs_at(self, t: int) -> Inputs:
+        """The inputs of a step, each ``(R, B, ·)``.
+
+        Args:
+            t: the time step, from 0.
+        """
+        return tuple(term[:, t] for term in self.inputs)
+
+
+def trajectory(cell: Cell, params: Params, x: Tensor, norm_pass: NormPass) -> Trajectory:
+    """Run a cell over a sequence; where autograd is on, it follows from the start on.
+
+    Args:
+        cell: the cell.
+        params: its parameters, each ``(R, ...)``.
+        x: input vectors, ``(R, T, B, I)``.
+        norm_pass: a normalization at its beginning; it stays there.
+    """
+    R, T, B, _ = x.shape
+    params = cell.prepare({name: value.detach() for name, value in params.items()})
+    norm = copy(norm_pass)  # a pass remembers its time step
+    run = Trajectory(params, norm, cell.project(params, x, norm), [], [])
+    zeros = x.new_zeros(R, B, cell.hidden_size, requires_grad=torch.is_grad_enabled())
+    run.carries.append(cell.start(params, zeros))
+    for t in range(T):
+        state, carry = cell.step(params, run.inputs_at(t), run.carries[-1], norm.at(t))
+        run.states.append(state)
+        run.carries.append(carry)
+    return run
+
+
+def record(cell: Cell, params: Params, x: Tensor, norm_pass: NormPass) -> Trajectory:
+    """As ``trajectory``, without autograd, of a cell that always hands on as much.
+
+    Args:
+        cell: the cell.
+        params: its parameters, each ``(R, ...)``.
+        x: input vectors, ``(R, T, B, I)``.
+        norm_pass: a normalization at its beginning; it stays there.
+
+    Raises:
+        ValueError: what is handed on changes its shape.
+    """
+    with torch.no_grad():
+        run = trajectory(cell, params, x, norm_pass)
+    if len({tuple(part.shape for part in carry) for carry in run.carries}) > 1:
+        raise ValueError(f"{type(cell).__name__}: what a step hands on changes its shape")
+    return run
+
+
+def floating(carry: Iterable[Tensor]) -> Carry:
+    """The tensors that can be differentiated by; counters and flags are left out.
+
+    Args:
+        carry: any tensors.
+    """
+    return tuple(part for part in carry if part.is_floating_point())
+
+
+def numbers(carry: Carry) -> Tensor:
+    """All that is handed on and can be differentiated by, as one vector a sequence.
+
+    Args:
+        carry: tensors ``(R, B, ...)``.
+
+    Returns:
+        ``(R, B, S)``.
+    """
+    return torch.cat([part.flatten(2) for part in floating(carry)], -1)
+
+
+def leaves(tensors: Iterable[Tensor]) -> Carry:
+    """The same tensors without a history, at which autograd begins.
+
+    Args:
+        tensors: any.
+    """
+    return tuple(
+        part.detach().requires_grad_() if part.is_floating_point() else part for part in tensors
+    )
