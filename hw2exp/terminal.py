@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import sys
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -129,6 +130,27 @@ def number(value: float | None) -> str:
         value: the number, or nothing.
     """
     return "–" if value is None else f"{value:.4g}"
+
+
+def spread(
+    values: Sequence[float],
+    quartiles: bool = True,
+    write: Callable[[float], str] = "{:.3g}".format,
+) -> str:
+    """Write the median, and the quartiles where they differ from each other.
+
+    Args:
+        values: some, which may be infinite.
+        quartiles: whether there is room for them.
+        write: how to write one.
+    """
+    if not values:
+        return "–"
+    import numpy as np
+
+    low, high = np.quantile(values, [0.25, 0.75], method="inverted_cdf")
+    middle = write(float(np.median(values)))
+    return f"{middle} [{write(low)}, {write(high)}]" if quartiles and low < high else middle
 
 
 def relative(path: Path) -> Path:

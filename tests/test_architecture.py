@@ -16,7 +16,7 @@ FLOORS = [
     {"command", "live_line", "recording", "terminal"},
     {"checkpointing"},
     {"fleet_run"},
-    {"report", "sweeps", "theory"},
+    {"compare", "report", "sweeps", "theory"},
     {"failures"},
     {"execution"},
     {"train"},
