@@ -14,6 +14,7 @@ from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet import Fleet
 from hw2exp.interrupt import NEVER, Interrupt
 from hw2exp.kernel import compiled_before
+from hw2exp.live_line import LiveLine
 from hw2exp.lock import PATIENCE, FolderHeldError, hold
 from hw2exp.models import CELLS
 from hw2exp.recording import Floats, Recording
@@ -22,7 +23,7 @@ from hw2exp.records.manifest import DamagedError
 from hw2exp.records.run_dir import RunResult, clear
 from hw2exp.stabilizers import norm
 from hw2exp.task import PAD
-from hw2exp.terminal import LiveLine, print_start, say, warn
+from hw2exp.terminal import print_start, say, warn
 from hw2exp.training import InitialLossError, Observer, check_initial, train
 
 Outcome = RunResult | Exception

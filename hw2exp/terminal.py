@@ -1,124 +1,22 @@
-"""What a person sees in the terminal while a run trains, and at its end."""
+"""What a person reads in the terminal when a run starts and ends, and how commands speak."""
 
 import os
 import re
 import shlex
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
-
-from rich.console import Console, RenderableType
-from rich.live import Live
-from rich.text import Text
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hw2exp.config.schema import TrainConfig
     from hw2exp.records.run_dir import RunResult
-    from hw2exp.training import Measured, Tested
 
-REFRESH_SECONDS = 0.2
-PLAIN_SECONDS = 5.0
-WIDE = 100
 PLAIN_PATH = re.compile(r"[\w./+-]+", re.ASCII)
 """What neither a shell nor Hydra reads as anything but letters."""
 
 FILES = ("curve.png", "result.json", "metrics.parquet")
-
-
-class LiveLine:
-    """One line that follows a run; plain lines, further apart, when not on a terminal.
-
-    Args:
-        steps: steps of the whole run.
-        spikes: asked for the spikes so far of every replica.
-        console: where to write.
-    """
-
-    def __init__(
-        self, steps: int, spikes: Callable[[], int], console: Console | None = None
-    ) -> None:
-        self.steps = steps
-        self.spikes = spikes
-        self.console = console or Console(highlight=False)
-        self.interval = REFRESH_SECONDS if self.console.is_terminal else PLAIN_SECONDS
-        self.test_accuracy: float | None = None
-        self._live: Live | None = None
-
-    def __enter__(self) -> Self:
-        self._shown = time.monotonic()
-        self._began: float | None = None
-        self._first_step = 0
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._live is not None:
-            with suppress(OSError):  # the terminal may be gone
-                self._live.__exit__(kind, error, traceback)
-
-    def observe(self, step: int, measured: "Measured", tested: "Tested | None") -> None:
-        """Refresh the line, if it is time."""
-        if tested is not None:
-            self.test_accuracy = float(tested.accuracy.mean())
-        now = time.monotonic()
-        if self._began is None:  # the first step may have waited for the compiler
-            self._began, self._first_step = now, step
-            if self.console.is_terminal:  # not before: who leaves while it compiles has a cursor
-                self._live = Live(console=self.console, auto_refresh=False, transient=True)
-                with suppress(OSError):
-                    self._live.__enter__()
-        if now - self._shown < self.interval and step < self.steps:
-            return
-        self._shown = now
-        line = self._line(step, measured, now - self._began)
-        if self._live is None:
-            say(line)
-        elif not show_live(self._live, Text(line, no_wrap=True, overflow="ellipsis")):
-            self._live, self.interval = None, PLAIN_SECONDS
-
-    def _line(self, step: int, measured: "Measured", seconds: float) -> str:
-        speed = (step - self._first_step) / max(seconds, 1e-9)
-        left = clock((self.steps - step) / speed) if speed else "–"
-        test = "–" if self.test_accuracy is None else f"{self.test_accuracy:.3f}"
-        loss, accuracy, norm = (
-            float(values.double().mean())
-            for values in (measured.loss, measured.accuracy, measured.grad_norm_raw)
-        )
-        parts = (
-            f"step {step}/{self.steps}",
-            f"loss {loss:.4f}",
-            f"acc {accuracy:.3f}",
-            f"test {test}",
-            f"|grad| {norm:.2e}",
-            f"spikes {self.spikes()}",
-            f"{speed:.0f} steps/s",
-            f"left {left}",
-        )
-        return ("  " if self.console.width >= WIDE else " ").join(parts)
-
-
-def show_live(live: Live, content: RenderableType) -> bool:
-    """Renew what stands at a terminal's end; says whether the terminal is still there.
-
-    Args:
-        live: what stands there.
-        content: what is to.
-    """
-    try:
-        live.update(content, refresh=True)
-    except OSError:
-        with suppress(OSError):
-            live.stop()
-        return False
-    return True
 
 
 def clock(seconds: float) -> str:
@@ -232,6 +130,27 @@ def number(value: float | None) -> str:
         value: the number, or nothing.
     """
     return "–" if value is None else f"{value:.4g}"
+
+
+def spread(
+    values: Sequence[float],
+    quartiles: bool = True,
+    write: Callable[[float], str] = "{:.3g}".format,
+) -> str:
+    """Write the median, and the quartiles where they differ from each other.
+
+    Args:
+        values: some, which may be infinite.
+        quartiles: whether there is room for them.
+        write: how to write one.
+    """
+    if not values:
+        return "–"
+    import numpy as np
+
+    low, high = np.quantile(values, [0.25, 0.75], method="inverted_cdf")
+    middle = write(float(np.median(values)))
+    return f"{middle} [{write(low)}, {write(high)}]" if quartiles and low < high else middle
 
 
 def relative(path: Path) -> Path:

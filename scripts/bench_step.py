@@ -23,10 +23,10 @@ from torch import nn
 from hw2exp.config.command_line import read
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet import Fleet
+from hw2exp.live_line import LiveLine
 from hw2exp.notebook_stream import NotebookStream
 from hw2exp.recording import Recording
 from hw2exp.task import PAD, TRAIN, TemporalOrder
-from hw2exp.terminal import LiveLine
 from hw2exp.training import train_step
 
 BLOCK = 50

@@ -9,15 +9,15 @@ ROOT = Path(hw2exp.__file__).parent
 
 FLOORS = [
     {"axes", "config", "disk", "hyperparameters", "interrupt", "kernel", "lock", "philox"}
-    | {"regular_file", "statistics"},
+    | {"regular_file", "sparkline", "statistics"},
     {"task", "notebook_stream", "closed_form", "models", "stabilizers", "optimizer", "records"},
     {"diagnostics", "fleet", "fleet_state"},
     {"training"},
     {"inspection"},
-    {"command", "recording", "terminal"},
+    {"command", "live_line", "recording", "terminal"},
     {"checkpointing"},
     {"fleet_run"},
-    {"anatomy", "report", "sweeps", "theory"},
+    {"anatomy", "compare", "report", "sweeps", "theory"},
     {"failures"},
     {"execution"},
     {"train"},

@@ -23,6 +23,10 @@ from hw2exp.task import decode
 
 Floats = NDArray[np.float64]
 
+LINE = -1.0, 3.0
+POINTS = 61
+"""How far along a step the loss is measured, in steps, and at how many points."""
+
 PATH_BEFORE, PATH_AFTER = 6, 4
 """Steps before and after the one that did it, whose way is drawn on the cliff."""
 
@@ -40,6 +44,21 @@ class Suspect:
     text: str
     loss: float
     gradient: float
+
+
+@dataclass(frozen=True)
+class Along:
+    """The loss on the line on which a step was taken.
+
+    Args:
+        share: of the step that is taken: 0 is before it, 1 after it, ``(n,)``.
+        own: the loss of the step's own batch, ``(n,)``.
+        later: the loss of the peak's batch, ``(n,)``.
+    """
+
+    share: Floats
+    own: Floats
+    later: Floats
 
 
 @dataclass(frozen=True)
@@ -61,12 +80,14 @@ class Dissection:
         jacobians: along the first of ``sequences``, of all steps.
         sharp: the sharpness on each step's own batch.
         culprit: the place among the steps of the one whose update did it.
+        along: the loss on the straight line through the parameters before and after its update.
         cliff: the loss around the parameters before it, on its own batch.
         path: coordinates on the cliff of the parameters before some steps around it, ``(k, 2)``.
         path_steps: these steps, ``(k,)``.
         off: how far each of them lies off the cliff's plane, ``(k,)``.
         sequences: of the culprit's batch, those with the largest gradients first; with the
             largest losses where batch normalization gives no sequence a gradient of its own.
+        at_peak: those of the batch at the peak, likewise.
     """
 
     spike: Spike
@@ -83,11 +104,18 @@ class Dissection:
     jacobians: JacobianGrowth
     sharp: Sharpness
     culprit: int
+    along: Along
     cliff: Cliff | None
     path: Floats
     path_steps: list[int]
     off: Floats
     sequences: list[Suspect]
+    at_peak: list[Suspect]
+
+    @property
+    def peak(self) -> int:
+        """The place of the peak among the steps."""
+        return self.steps.index(self.spike.step)
 
     @property
     def thrown(self) -> float:
@@ -129,6 +157,7 @@ def dissect(config: TrainConfig, spike: Spike, seen: Replayed) -> Dissection:
         }
         sharp = sharpness(fleet, symbols, labels, measured["lr"])
         suspects, order = _suspects(config, seen, culprit)
+        at_peak, _ = _suspects(config, seen, seen.steps.index(spike.step))
         first = symbols[culprit][order[0]].expand(len(seen.steps), 1, -1)  # (n, 1, T)
         jacobians = jacobian_growth(fleet.model, fleet.params, befores.buffers, first)
         flow = torch.cat([made.flow for made in seen.made if made.flow is not None]).numpy()
@@ -149,11 +178,13 @@ def dissect(config: TrainConfig, spike: Spike, seen: Replayed) -> Dissection:
         jacobians=jacobians,
         sharp=sharp,
         culprit=culprit,
+        along=_along(config, seen, culprit, seen.steps.index(spike.step)),
         cliff=cliff,
         path=path,
         path_steps=[seen.steps[place] for place in around],
         off=off,
         sequences=suspects,
+        at_peak=at_peak,
     )
 
 
@@ -164,9 +195,9 @@ def _culprit(fresh: Floats, before_peak: int) -> int:
     return int(np.argmax(np.nan_to_num(raised, nan=-np.inf))) if len(raised) else 0
 
 
-def _suspects(config: TrainConfig, seen: Replayed, culprit: int) -> tuple[list[Suspect], list[int]]:
-    """The sequences of the culprit's batch, each as a batch of its own, and their order."""
-    made = seen.made[culprit]
+def _suspects(config: TrainConfig, seen: Replayed, place: int) -> tuple[list[Suspect], list[int]]:
+    """The sequences of a step's batch, each as a batch of its own, and their order."""
+    made = seen.made[place]
     symbols, labels = made.symbols[0], made.labels[0]  # (B, T), (B,)
     singles = Fleet([config] * len(labels))
     params = singles.layout.unflatten(made.before.params.expand(len(labels), -1))
@@ -190,6 +221,22 @@ def _suspects(config: TrainConfig, seen: Replayed, culprit: int) -> tuple[list[S
     texts = [decode(symbols[row].tolist(), int(labels[row])) for row in order]
     each = zip(texts, losses[order].tolist(), norms[order].tolist(), strict=True)
     return [Suspect(*own) for own in each], order
+
+
+def _along(config: TrainConfig, seen: Replayed, culprit: int, peak: int) -> Along:
+    """Before, within and beyond a step, each point a replica."""
+    share = torch.linspace(*LINE, POINTS)
+    made = seen.made[culprit]
+    step = made.after.params - made.before.params  # (1, P)
+    fleet = Fleet([config] * POINTS)
+    params = fleet.layout.unflatten(made.before.params + share[:, None] * step)
+    losses = []
+    for batch in (made, seen.made[peak]):
+        symbols, labels = batch.symbols.expand(POINTS, -1, -1), batch.labels.expand(POINTS, -1)
+        buffers = fleet.state.buffers
+        own, _, _ = fleet.model.losses(params, buffers, symbols, labels, training=True)
+        losses.append(_host(own.mean(1)))
+    return Along(_host(share), *losses)
 
 
 def _cliff(

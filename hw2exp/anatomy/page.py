@@ -1,11 +1,12 @@
 """Draws the anatomy of a spike on one page."""
 
 from io import BytesIO
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hw2exp.anatomy.dissection import Dissection
+from hw2exp.anatomy.dissection import Dissection, Suspect
 from hw2exp.anatomy.verdict import sentences
 
 if TYPE_CHECKING:
@@ -23,9 +24,9 @@ STYLE: dict[Any, Any] = {
     "svg.hashsalt": "hw2exp",
 }
 SIZE = 15.0, 11.5  # inches
-SEQUENCES = 6
-WIDEST = 64
-"""Letters of a sequence that are shown."""
+SEQUENCES = 4
+WIDEST, BROADEST = 52, 125
+"""Letters of a sequence that are shown, and of a line of text."""
 
 
 def draw(seen: Dissection, title: str) -> bytes:
@@ -44,7 +45,8 @@ def draw(seen: Dissection, title: str) -> bytes:
     with rc_context(STYLE):
         figure = Figure(SIZE, layout="constrained")
         figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
-        above, below = figure.subfigures(2, 1, height_ratios=(9.2, 2.3))
+        parts: Any = figure.subfigures(2, 1, height_ratios=(9.2, 2.3))
+        above, below = parts
         panels = above.subplots(3, 3)
         _curve(panels[0, 0], seen)
         _norms(panels[0, 1], seen)
@@ -55,7 +57,7 @@ def draw(seen: Dissection, title: str) -> bytes:
         _contour(panels[2, 0], seen, above)
         panels[2, 1].remove()
         _surface(above.add_subplot(3, 3, 8, projection="3d"), seen)
-        _profile(panels[2, 2], seen)
+        _along(panels[2, 2], seen)
         _text(below, seen)
         content = BytesIO()
         figure.savefig(content, format="png", dpi=110, metadata={"Software": None})
@@ -136,13 +138,13 @@ def _jacobians(axes: "Axes", seen: Dissection) -> None:
     product = seen.jacobians.product.double().numpy()  # (n, T-1)
     t = np.arange(1, product.shape[1] + 1)
     for place in range(len(product)):
-        if place != seen.culprit:
-            axes.plot(t, product[place], color="#BBBBBB", linewidth=0.6, zorder=1)
-    label = f"step {seen.steps[seen.culprit]:,}"
-    axes.plot(t, product[seen.culprit], color=CULPRIT, linewidth=1.6, label=label, zorder=3)
+        axes.plot(t, product[place], color="#BBBBBB", linewidth=0.6, zorder=1)
+    for place, color, what in ((seen.peak, FRESH, "the peak"), (seen.culprit, CULPRIT, "did it")):
+        label = f"step {seen.steps[place]:,}, {what}"
+        axes.plot(t, product[place], color=color, linewidth=1.6, label=label, zorder=3)
     single = seen.jacobians.step[seen.culprit].double().numpy()
     axes.plot(t + 1, single, color=CULPRIT, linewidth=0.8, linestyle=":", zorder=2,
-              label="its ‖∂h[t]/∂h[t-1]‖")  # fmt: skip
+              label="its ‖∂h[t]/∂h[t-1]‖ step by step")  # fmt: skip
     axes.axhline(1, color=QUIET, linewidth=0.8)
     _log(axes, product)
     axes.set_xlabel("time step t of the sequence")
@@ -178,6 +180,10 @@ def _contour(axes: "Axes", seen: Dissection, figure: Any) -> None:
     drawn = axes.contourf(seen.cliff.a, seen.cliff.b, loss, levels, norm=norm)
     figure.colorbar(drawn, ax=axes, pad=0.01, format="%.2g")
     _way(axes, seen)
+    did = seen.path_steps.index(seen.steps[seen.culprit])
+    if did + 1 < len(seen.off):
+        axes.text(0.98, 0.03, f"the step ends {seen.off[did + 1]:.2g} off this plane", ha="right",
+                  transform=axes.transAxes, fontsize=7, color="white")  # fmt: skip
     axes.set_xlabel("along the gradient")
     axes.set_ylabel("along a random direction")
 
@@ -207,30 +213,44 @@ def _surface(axes: Any, seen: Dissection) -> None:
     axes.view_init(elev=35, azim=-125)
 
 
-def _profile(axes: "Axes", seen: Dissection) -> None:
-    """The gradient's flow within the culprit's step, against the median of the steps before."""
-    t = np.arange(1, seen.flow.shape[1] + 1)
-    if seen.culprit:
-        usual = np.median(seen.flow[: seen.culprit], axis=0)
-        axes.plot(t, usual, color=QUIET, linewidth=1, label="median of the steps before")
-    label = f"step {seen.steps[seen.culprit]:,}"
-    axes.plot(t, seen.flow[seen.culprit], color=CULPRIT, linewidth=1.6, label=label)
-    _log(axes, seen.flow)
-    axes.set_xlabel("time step t of the sequence")
-    axes.set_title("‖∂ℓ/∂h[t]‖ in the step that did it")
+def _along(axes: "Axes", seen: Dissection) -> None:
+    """The loss on the way of the step that did it, and beyond."""
+    step, along = seen.steps[seen.culprit], seen.along
+    axes.plot(along.share, along.own, color=LOSS, label=f"of step {step:,}'s batch")
+    label = f"of step {seen.spike.step:,}'s batch"
+    axes.plot(along.share, along.later, color=FRESH, label=label)
+    finite = np.concatenate([along.own, along.later])
+    finite = finite[np.isfinite(finite)]
+    if len(finite) and finite.max() > 20 and finite.min() > 0:
+        axes.set_yscale("log")
+    for share in (0, 1):
+        axes.axvline(share, color=CULPRIT, linewidth=1, linestyle="--", zorder=0)
+    axes.set_xlabel(f"share of the step that is taken; step {step:,} took 1")
+    axes.set_title("Loss along the step that did it")
     axes.legend(frameon=False, fontsize=8)
 
 
 def _text(figure: Any, seen: Dissection) -> None:
     """What happened, in words, and the sequences that did it."""
-    lines = "\n".join(f"· {line}" for line in sentences(seen))
-    figure.text(0.01, 0.98, lines, va="top", fontsize=9.5, linespacing=1.5)
-    rows = [f"{'gradient':>9} {'loss':>8}  sequence → class"]
-    for each in seen.sequences[:SEQUENCES]:
+    lines = "\n".join(
+        fill(f"· {line}", BROADEST, subsequent_indent="  ") for line in sentences(seen)
+    )
+    figure.text(0.01, 0.98, lines, va="top", fontsize=9, linespacing=1.4)
+    step = seen.steps[seen.culprit]
+    rows = [
+        *_rows(f"in the batch of step {step:,}, that did it", seen.sequences),
+        "",
+        *_rows(f"in the batch of step {seen.spike.step:,}, the peak", seen.at_peak),
+    ]
+    figure.text(0.68, 0.98, "\n".join(rows), va="top", fontsize=7.5, family="monospace",
+                linespacing=1.4)  # fmt: skip
+
+
+def _rows(where: str, sequences: list[Suspect]) -> list[str]:
+    """The sequences with the largest gradients, as they were read."""
+    rows = [f"{'gradient':>9} {'loss':>8}  {where}"]
+    for each in sequences[:SEQUENCES]:
         text, _, label = each.text.partition(" → ")
         short = text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
         rows.append(f"{each.gradient:9.3g} {each.loss:8.3g}  {short} → {label}")
-    rows.append(f"{'':9} {'':8}  … and {len(seen.sequences) - SEQUENCES} more of its batch")
-    text = "\n".join(rows if len(seen.sequences) > SEQUENCES else rows[:-1])
-    figure.text(0.99, 0.98, text, va="top", ha="right", fontsize=8.5, family="monospace",
-                linespacing=1.5)  # fmt: skip
+    return rows

@@ -55,14 +55,10 @@ def _gradient(seen: Dissection) -> str:
     clipped = seen.clipped[seen.culprit]
     cut = f", clipped to {clipped:.3g}" if clipped < 0.99 * size else ""
     exploded = "has exploded" if times > EXPLODED else "has not exploded"
-    largest = int(np.nanargmax(seen.raw[: seen.culprit + 1]))
-    if largest != seen.culprit and seen.raw[largest] > 2 * size:
-        more = (
-            f"; the largest before it was {seen.raw[largest]:.3g} at step {seen.steps[largest]:,}"
-        )
-    else:
-        more = ""
-    return f"Its gradient {exploded}: {size:.3g}{_median(times)}{cut}{more}."
+    peak = ""
+    if seen.peak > seen.culprit and seen.raw[seen.peak] > 2 * size:
+        peak = f"; {seen.raw[seen.peak]:.3g} at the peak, where the parameters are thrown already"
+    return f"Its gradient {exploded}: {size:.3g}{_median(times)}{cut}{peak}."
 
 
 def _flow(seen: Dissection) -> str:

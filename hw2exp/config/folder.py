@@ -55,6 +55,21 @@ def check_path(path: Path, what: str) -> None:
         raise ConfigError([f"{what}: {error.strerror}"]) from error
 
 
+def check_there(folder: Path, what: str) -> None:
+    """Refuse what is no folder.
+
+    Args:
+        folder: the path.
+        what: the key and the value that say so.
+
+    Raises:
+        ConfigError: it isn't there, or is something else.
+    """
+    check_path(folder, what)
+    if not folder.is_dir():
+        raise ConfigError([f"{what}: {'not a' if folder.exists() else 'no such'} folder"])
+
+
 def check_folder(folder: Path, key: str, explicit: bool) -> None:
     """Refuse a folder that can't be made or that holds results.
 

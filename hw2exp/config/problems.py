@@ -18,13 +18,17 @@ class ConfigError(Exception):
     """
 
     def __init__(self, problems: Iterable[str]) -> None:
-        self.problems = [_printable(problem) for problem in problems]
+        self.problems = [printable(problem) for problem in problems]
         super().__init__("; ".join(self.problems))
 
 
-def _printable(problem: str) -> str:
-    """A problem on one line that leaves the terminal as it is; endless words are shortened."""
-    words = "".join(c if c.isprintable() or c.isspace() else ascii(c)[1:-1] for c in problem)
+def printable(text: str) -> str:
+    """Write on one line, and so that the terminal stays as it is; endless words are shortened.
+
+    Args:
+        text: anything.
+    """
+    words = "".join(c if c.isprintable() or c.isspace() else ascii(c)[1:-1] for c in text)
     return " ".join(
         word if len(word) <= LONGEST_WORD else f"{word[:60]}…{word[-20:]}" for word in words.split()
     )

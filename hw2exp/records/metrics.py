@@ -242,9 +242,5 @@ def digest_of_frame(frame: "polars.DataFrame") -> str:
     Args:
         frame: a run's metrics.
     """
-    columns = {
-        name: frame[name].fill_null(MISSING).to_numpy().copy()
-        for name in frame.columns
-        if name != STEP
-    }
+    columns = {name: frame[name].to_numpy() for name in frame.columns if name != STEP}  # null: NaN
     return digest_of_columns(frame[STEP].to_numpy(), columns)

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hw2exp.config.choices import CHOICES, OPERATIONAL
-from hw2exp.config.folder import check_path
-from hw2exp.config.problems import ConfigError, show
+from hw2exp.config.folder import check_there
+from hw2exp.config.problems import ConfigError
 from hw2exp.config.recorded import recorded_config
 from hw2exp.config.schema import TrainConfig
+from hw2exp.config.settings import settings_as_typed
 from hw2exp.records.metrics import digest_of_frame, read_metrics
 from hw2exp.records.run_dir import METRICS, RESULT, RunResult, read_result
 
@@ -47,16 +48,26 @@ class Run:
         """A row a logged step."""
         return read_metrics(self.folder / METRICS)
 
+    def checked_metrics(self) -> "polars.DataFrame":
+        """The metrics, if they are those that the result speaks of.
+
+        Raises:
+            ValueError: why they are not.
+        """
+        try:
+            frame = self.metrics()
+        except FileNotFoundError as error:
+            raise ValueError("metrics are missing") from error
+        except (OSError, ValueError) as error:
+            raise ValueError("metrics can't be read") from error
+        if digest_of_frame(frame) != self.result.metrics_sha256:
+            raise ValueError("metrics are not those of the result")
+        return frame
+
     @cached_property
     def settings(self) -> dict[str, str]:
         """What was chosen, but for the seed and what only shows: ``clip`` and ``clip.max_norm``."""
-        found: dict[str, str] = {}
-        for name, value in self.config.model_dump(exclude={*OPERATIONAL, "seed"}).items():
-            if name in CHOICES:
-                found[name] = value.pop("name")
-            within = value.items() if isinstance(value, Mapping) else [("", value)]
-            found |= {f"{name}.{key}".rstrip("."): show(each) for key, each in within}
-        return found
+        return settings_as_typed(self.config, {*OPERATIONAL, "seed"})
 
 
 @dataclass(frozen=True)
@@ -113,9 +124,7 @@ def read_runs(folder: Path) -> Found:
     Raises:
         ConfigError: there is no such folder, or no run in it that came to its end.
     """
-    check_path(folder, str(folder))
-    if not folder.is_dir():
-        raise ConfigError([f"{folder}: {'not a' if folder.exists() else 'no such'} folder"])
+    check_there(folder, str(folder))
     runs: list[Run] = []
     left_out: Counter[str] = Counter()
     for path in sorted(folder.glob(f"**/{RESULT}")):
@@ -146,12 +155,10 @@ def _unusable(run: Run) -> str | None:
     if run.result.status == "interrupted":
         return "interrupted"
     try:
-        digest = digest_of_frame(run.metrics())
-    except FileNotFoundError:
-        return "metrics are missing"
-    except (OSError, ValueError):
-        return "metrics can't be read"
-    return None if digest == run.result.metrics_sha256 else "metrics are not those of the result"
+        run.checked_metrics()
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def gather(runs: Iterable[Run]) -> tuple[list[Arm], int]:

@@ -3,15 +3,13 @@
 import sys
 from collections.abc import Sequence
 from io import StringIO
+from math import inf
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, TypeGuard
-
-import numpy as np
 
 from hw2exp.fleet_run import Outcome
 from hw2exp.records.run_dir import RunResult
-from hw2exp.terminal import relative, resume_word, say
+from hw2exp.terminal import relative, resume_word, say, spread
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -93,11 +91,9 @@ def summary(outcomes: Sequence[Outcome], quartiles: bool) -> dict[str, str]:
         "solved": str(sum(result.solved_at is not None for result in results)),
         "diverged": str(sum(result.diverged_at is not None for result in results)),
         "missing": str(len(outcomes) - len(results)),
-        "test loss": _median(
-            [result.final_or("test_loss", np.inf) for result in results], quartiles
-        ),
-        "accuracy": _median([result.final_or("test_accuracy", 0) for result in results], quartiles),
-        "spikes": _median([float(len(result.spikes)) for result in results], quartiles),
+        "test loss": spread([result.final_or("test_loss", inf) for result in results], quartiles),
+        "accuracy": spread([result.final_or("test_accuracy", 0) for result in results], quartiles),
+        "spikes": spread([len(result.spikes) for result in results], quartiles),
     }
 
 
@@ -135,12 +131,3 @@ def print_sweep(jobs: Sequence[Overrides], outcomes: Sequence[Outcome], folder: 
     if not all(map(ended, outcomes)):
         lines.append(f"  go on     the same command with {resume_word(folder)}")
     say("\n".join(lines))
-
-
-def _median(values: Sequence[float], quartiles: bool) -> str:
-    """The median, and the quartiles where they differ from it."""
-    if not values:
-        return "–"
-    low, high = np.quantile(values, [0.25, 0.75], method="inverted_cdf")  # may be infinite
-    middle = f"{median(values):.3g}"
-    return f"{middle} [{low:.3g}, {high:.3g}]" if quartiles and low < high else middle

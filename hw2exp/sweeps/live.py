@@ -14,9 +14,10 @@ from rich.text import Text
 
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet_run import Outcome
+from hw2exp.live_line import PLAIN_SECONDS, show_live
 from hw2exp.records.run_dir import RunResult
 from hw2exp.sweeps.progress import Progress, read_progress
-from hw2exp.terminal import PLAIN_SECONDS, clock, say, show_live
+from hw2exp.terminal import clock, say
 
 SHOWN = 12
 """Fleets at most in the table: those that run."""

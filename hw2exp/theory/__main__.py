@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from hw2exp import disk
 from hw2exp.command import failed, lenient, parser_of
-from hw2exp.config.folder import asked_for, check_path
+from hw2exp.config.folder import asked_for, check_path, check_there
 from hw2exp.config.problems import ConfigError
 from hw2exp.terminal import say
 
@@ -105,8 +105,7 @@ def _named(option: str, word: str) -> Path:
 def _folder(option: str, word: str) -> Path:
     """A folder that is there."""
     path = _named(option, word)
-    if not path.is_dir():
-        raise ConfigError([f"{option} {word}: {'not a' if path.exists() else 'no such'} folder"])
+    check_there(path, f"{option} {word}")
     return path
 
 

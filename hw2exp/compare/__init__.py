@@ -1,0 +1,1 @@
+"""What tells runs apart: their configs, their results, and where two that should agree part."""

@@ -1,0 +1,197 @@
+"""The rows of a comparison: config keys and versions that differ, and results side by side."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import get_args
+
+from hw2exp.compare.columns import Column, Compared
+from hw2exp.config.settings import settings_as_typed
+from hw2exp.records.run_dir import RunResult, Status
+from hw2exp.terminal import spread
+
+ABSENT = "–"
+
+FEW = 3
+"""Values of a key that are written one by one."""
+
+DIGITS = 8
+"""Of a digest."""
+
+COUNT, MEASURED = "{:.10g}", "{:.4g}"
+"""How numbers are written; a count in full."""
+
+Number = float | int | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table.
+
+    Args:
+        label: a key, or what was measured.
+        cells: one a column.
+        same: whether all columns agree, bit for bit.
+    """
+
+    label: str
+    cells: Sequence[str]
+    same: bool = False
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number that a run ends with.
+
+    Args:
+        label: its name.
+        of: where it stands.
+        worst: what a run that diverged counts as among others.
+    """
+
+    label: str
+    of: Callable[[Compared], Number]
+    worst: float | None = None
+
+    def values(self, column: Column) -> list[Number]:
+        """Of each run of a column.
+
+        Args:
+            column: the column.
+        """
+        judges = self.worst is not None and column.alone is None
+        return [
+            self.worst if judges and each.result.diverged_at is not None else self.of(each)
+            for each in column.members
+        ]
+
+
+def _count(key: str) -> Callable[[Compared], Number]:
+    return lambda each: sum(bool(spike[key]) for spike in each.result.spikes)
+
+
+def _after_explosion(each: Compared) -> Number:
+    known = each.result.explosions or not each.result.spikes
+    return sum(bool(spike["after_explosion"]) for spike in each.result.spikes) if known else None
+
+
+MEASURES = (
+    Measure("last step", lambda each: each.result.step),
+    Measure("diverged at", lambda each: each.result.diverged_at),
+    Measure("solved at", lambda each: each.result.solved_at),
+    Measure("initial loss", lambda each: each.result.initial["loss"]),
+    Measure("train loss", lambda each: each.result.final["train_loss"], math.inf),
+    Measure("test loss", lambda each: each.result.final["test_loss"], math.inf),
+    Measure("test accuracy", lambda each: each.result.final["test_accuracy"], 0.0),
+    Measure("spikes", lambda each: len(each.result.spikes)),
+    Measure("above initial", _count("above_initial")),
+    Measure("after explosion", _after_explosion),
+    Measure(
+        "largest spike",
+        lambda each: max((spike["loss"] for spike in each.result.spikes), default=None),
+    ),
+    Measure("explosions", lambda each: each.result.explosions.get("steps")),
+    Measure("largest |grad|", lambda each: each.grad_norm),
+    Measure("largest update", lambda each: each.update_norm),
+    Measure("seconds", lambda each: each.result.seconds),
+)
+
+
+def differing(columns: Sequence[Column], of: Callable[[Compared], Mapping[str, str]]) -> list[Row]:
+    """The keys whose values aren't the same in all columns; of a single one, in all its runs.
+
+    Args:
+        columns: the columns.
+        of: a run's values by key.
+    """
+    written = [[of(each) for each in column.members] for column in columns]
+    keys = dict.fromkeys(key for runs in written for run in runs for key in run)
+    groups = list(dict.fromkeys(map(_group, keys)))
+    rows = []
+    for key in sorted(keys, key=lambda key: groups.index(_group(key))):
+        values = [list(dict.fromkeys(run.get(key) for run in runs)) for runs in written]
+        if len({frozenset(each) for each in values}) > 1 or (
+            len(columns) == 1 and len(values[0]) > 1
+        ):
+            rows.append(Row(key, [_listed(each) for each in values]))
+    return rows
+
+
+def _group(key: str) -> str:
+    return key.partition(".")[0]
+
+
+def config_of(each: Compared) -> dict[str, str]:
+    """A run's config by key.
+
+    Args:
+        each: the run.
+    """
+    return settings_as_typed(each.run.config)
+
+
+def versions_of(each: Compared) -> Mapping[str, str]:
+    """What a run ran on.
+
+    Args:
+        each: the run.
+    """
+    return each.result.versions
+
+
+def results(columns: Sequence[Column]) -> Iterator[Row]:
+    """How the runs ended; what nobody has is left out.
+
+    Args:
+        columns: the columns.
+    """
+    if any(column.alone is None for column in columns):
+        yield Row("runs", [str(len(column.members)) for column in columns])
+    statuses = [[each.result.status for each in column.members] for column in columns]
+    yield Row("status", [_statuses(each) for each in statuses], _agree(statuses))
+    for measure in MEASURES:
+        values = [measure.values(column) for column in columns]
+        if any(value is not None for each in values for value in each):
+            yield Row(measure.label, [_cell(each) for each in values], _agree(values))
+    if any(column.alone for column in columns):
+        yield _digests("parameters", columns, lambda result: result.parameters_sha256)
+        yield _digests("metrics", columns, lambda result: result.metrics_sha256)
+
+
+def _digests(label: str, columns: Sequence[Column], of: Callable[[RunResult], str]) -> Row:
+    digests = [[of(each.result) for each in column.members] for column in columns]
+    cells = [each[0][:DIGITS] if len(each) == 1 else ABSENT for each in digests]
+    return Row(label, cells, _agree(digests))
+
+
+def _agree(values: Sequence[Sequence[object]]) -> bool:
+    """Whether all columns have the same values, in any order; a float's text has all its bits."""
+    return len(values) > 1 and len({tuple(sorted(map(repr, each))) for each in values}) == 1
+
+
+def _statuses(statuses: Sequence[Status]) -> str:
+    if len(statuses) == 1:
+        return statuses[0]
+    counts = Counter(statuses)
+    return ", ".join(f"{counts[each]} {each}" for each in get_args(Status) if counts[each])
+
+
+def _cell(values: Sequence[Number]) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return ABSENT
+    write = (COUNT if all(isinstance(value, int) for value in known) else MEASURED).format
+    text = write(known[0]) if len(values) == 1 else spread(known, write=write)
+    return text if len(known) == len(values) else f"{text}, of {len(known)}"
+
+
+def _listed(values: Sequence[str | None]) -> str:
+    """The values that a column has of a key: all, or the least and the largest, or how many."""
+    if len(values) <= FEW:
+        return ", ".join(ABSENT if value is None else value for value in values)
+    try:
+        ranked = sorted((value for value in values if value is not None), key=float)
+    except ValueError:
+        return f"{len(values)} values"
+    return f"{ranked[0]} … {ranked[-1]} ({len(values)})"

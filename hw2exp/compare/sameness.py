@@ -1,0 +1,102 @@
+"""Which runs are the same run, bit for bit, and where two part that should be."""
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+
+import numpy as np
+
+from hw2exp.compare.columns import Column, Compared
+from hw2exp.records.metrics import CATALOG, STEP
+from hw2exp.terminal import counted
+
+SINCE_ROW = {"loss_train_max", "accuracy_train", "grad_norm_raw_max", "update_norm_max"}
+"""Columns of the metrics that depend on how far back the row before lies."""
+
+NAMED = 3
+"""Columns that differ first, which are written with their values."""
+
+
+def same_runs(columns: Sequence[Column]) -> list[str]:
+    """Say which columns are the same run, or have runs in common.
+
+    Args:
+        columns: the columns.
+    """
+    alone = [(column.mark, column.alone) for column in columns if column.alone is not None]
+    lines = []
+    equals: dict[str, dict[str, list[str]]] = {}  # marks by digests of parameters and of metrics
+    for mark, each in alone:
+        metrics = equals.setdefault(each.result.parameters_sha256, {})
+        metrics.setdefault(each.result.metrics_sha256, []).append(mark)
+    for metrics in equals.values():
+        lines += [
+            f"{_and(marks)} are the same run, bit for bit"
+            for marks in metrics.values()
+            if len(marks) > 1
+        ]
+        if len(metrics) > 1:
+            marks = [mark for each in metrics.values() for mark in each]
+            lines.append(
+                f"{_and(marks)} end with the same parameters, bit for bit; their metrics differ"
+            )
+    for one, other in combinations(columns, 2):
+        common = len(_digests(one) & _digests(other))
+        if common and None in (one.alone, other.alone):
+            shared = counted(common, "run")
+            lines.append(f"{one.mark} and {other.mark} have {shared} in common, bit for bit")
+    return lines
+
+
+def _digests(column: Column) -> set[tuple[str, str]]:
+    results = [each.result for each in column.members]
+    return {(result.parameters_sha256, result.metrics_sha256) for result in results}
+
+
+def _and(marks: Sequence[str]) -> str:
+    return f"{', '.join(marks[:-1])} and {marks[-1]}"
+
+
+def parting(columns: Sequence[Column]) -> list[str]:
+    """Say where two runs part that have the same config, but for what only shows.
+
+    Args:
+        columns: the columns; nothing is said unless they are two such runs.
+    """
+    if len(columns) != 2:
+        return []
+    one, other = (column.alone for column in columns)
+    if one is None or other is None or _digests(columns[0]) == _digests(columns[1]):
+        return []
+    if (one.run.settings, one.run.config.seed) != (other.run.settings, other.run.config.seed):
+        return []
+    marks = " and ".join(column.mark for column in columns)
+    return [f"{marks} have the same config, but other digests:", *_first(one, other)]
+
+
+def _first(one: Compared, other: Compared) -> Iterator[str]:
+    """Where the metrics of two runs differ first, in bits."""
+    frames = one.run.metrics(), other.run.metrics()
+    logged = [frame[STEP].to_numpy() for frame in frames]
+    steps, *rows = np.intersect1d(logged[0], logged[1], return_indices=True)
+    left_out = SINCE_ROW if one.run.config.log_every != other.run.config.log_every else set()
+    shared = [name for name in CATALOG if all(name in frame.columns for frame in frames)]
+    names = [name for name in shared if name not in left_out]
+    values = np.array(
+        [
+            [frame[name].to_numpy()[row] for name in names]
+            for frame, row in zip(frames, rows, strict=True)
+        ],
+        float,
+    )  # (2, columns, steps)
+    equal = (values[0] == values[1]) | np.isnan(values).all(0)
+    differing = np.flatnonzero(~equal.all(0))
+    both = f"the {counted(len(steps), 'step')} that both have logged"
+    if not len(differing):
+        yield f"  their metrics agree at all of {both}"
+        return
+    first = differing[0]
+    before = f", and agree until step {steps[first - 1]}" if first else ""
+    yield f"  their metrics part at step {steps[first]}{before} (of {both})"
+    for place in np.flatnonzero(~equal[:, first])[:NAMED]:
+        pair = " and ".join(repr(float(value)) for value in values[:, place, first])
+        yield f"  {names[place]} is {pair}"

@@ -1,0 +1,94 @@
+"""A comparison as text: as many columns side by side as there is room for."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from io import StringIO
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from hw2exp.compare.columns import Column
+from hw2exp.compare.rows import Row
+from hw2exp.config.problems import printable
+from hw2exp.terminal import counted
+
+WIDEST = 30
+"""Characters of a cell; longer ones take several lines."""
+
+GAP, SAME = 2, "="
+
+
+def legend(columns: Sequence[Column]) -> list[str]:
+    """What each column stands for.
+
+    Args:
+        columns: the columns.
+    """
+    return [
+        f"{column.mark}  {printable(column.name)}"
+        + ("" if column.alone else f" ({counted(len(column.members), 'run')})")
+        for column in columns
+    ]
+
+
+def table_of(
+    marks: Sequence[str], sections: Mapping[str, Sequence[Row]], width: int, color: bool
+) -> str:
+    """Write rows side by side; where the columns don't fit, block after block.
+
+    Args:
+        marks: the headings of the columns.
+        sections: rows by their heading; those without rows are left out.
+        width: characters of a line.
+        color: mark headings.
+    """
+    shown = {heading: [_printable(row) for row in rows] for heading, rows in sections.items()}
+    rows = [row for each in shown.values() for row in each]
+    labels = max(cell_len(row.label) for row in rows) + GAP + len(SAME)
+    widths = [
+        min(WIDEST, max(cell_len(text) for text in (mark, *(row.cells[place] for row in rows))))
+        for place, mark in enumerate(marks)
+    ]
+    written = StringIO()
+    console = Console(
+        file=written, width=width, force_terminal=color, force_jupyter=False, highlight=False,
+        color_system="standard" if color else None,
+    )  # fmt: skip
+    for places in _blocks(widths, width - labels):
+        console.print(_block(marks, shown, places))
+    return "\n".join(line.rstrip() for line in written.getvalue().splitlines())
+
+
+def _printable(row: Row) -> Row:
+    return Row(printable(row.label), [printable(cell) for cell in row.cells], row.same)
+
+
+def _blocks(widths: Sequence[int], room: int) -> Iterator[Sequence[int]]:
+    """The columns of each block by their places: as many as fit, but one at least."""
+    places: list[int] = []
+    for place, width in enumerate(widths):
+        if places and sum(widths[each] + GAP for each in places) + width + GAP > room:
+            yield places
+            places = []
+        places.append(place)
+    yield places
+
+
+def _block(
+    marks: Sequence[str], sections: Mapping[str, Sequence[Row]], places: Sequence[int]
+) -> Table:
+    table = Table.grid(padding=(0, GAP, 0, 0))
+    table.add_column(no_wrap=True)
+    for _ in places:
+        table.add_column(max_width=WIDEST, overflow="fold")
+    table.add_column(no_wrap=True)
+    for heading, rows in sections.items():
+        if not rows:
+            continue
+        table.add_row()
+        table.add_row(*(Text(text, "bold") for text in (heading, *(marks[p] for p in places))))
+        for row in rows:
+            cells = (row.label, *(row.cells[place] for place in places), SAME * row.same)
+            table.add_row(*map(Text, cells))
+    return table
