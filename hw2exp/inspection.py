@@ -191,7 +191,7 @@ class Inspection:
         Args:
             member: the run.
         """
-        for step, row in self.tables[member]:
+        for step, row in self.tables.get(member, ()):
             self._show(member, step, row)
             if due(self.options.histogram_every, step):
                 self.draw_images(member, step)

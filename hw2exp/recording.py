@@ -14,20 +14,20 @@ from hw2exp.diagnostics.explosions import ExplosionDetector, preceded
 from hw2exp.diagnostics.spikes import Spike, SpikeDetector, first_watched
 from hw2exp.fleet import Fleet
 from hw2exp.inspection import Inspection, inspects
+from hw2exp.metrics_row import TESTED, columns_of, host
 from hw2exp.records.curve import draw_curve
 from hw2exp.records.diagnostics import DiagnosticsTable
-from hw2exp.records.layout import RUN
+from hw2exp.records.layout import DIAGNOSED, RUN
 from hw2exp.records.metrics import CATALOG, MetricsTable
 from hw2exp.records.parameters import Parameters, parameters_sha256, write_parameters
 from hw2exp.records.run_dir import METRICS, RunResult, Status, versions
-from hw2exp.records.tensorboard import EventWriter, config_table, flatten
+from hw2exp.records.tensorboard import EventWriter, flatten
+from hw2exp.records.texts import config_table, spike_table
 from hw2exp.training import Measured, Tested
 
 Floats = NDArray[np.float64]
 
 DIVERGED = "Loss, gradient or parameters were not finite at step {}; the run was frozen before it."
-
-TESTED = ("loss_test", "loss_test_last", "accuracy_test")
 
 SPIKE_BLOCK = 32
 """Steps that are searched for spikes at once: a block costs little more than a step."""
@@ -87,7 +87,7 @@ class Recording:
             events = self.events[member] = EventWriter(self.folders[member], there)
             if there is None:
                 values = flatten(config.model_dump(exclude=OPERATIONAL))
-                events.layout(RUN)
+                events.layout(DIAGNOSED if inspects(config) else RUN)
                 events.text("config", config_table(values))
                 events.hparams(values)
                 for step, row in self.tables[member]:
@@ -106,7 +106,7 @@ class Recording:
         ended = ~self.fleet.state.active.cpu().numpy()
         diverged = self.fleet.state.diverged_at.cpu().numpy() > 0
         if due or ended.any():
-            columns = self._columns(measured, tested)
+            columns = columns_of(self._since_row, tested)
             for row in range(len(members)) if due else np.flatnonzero(ended):
                 # A test pass after the last step of all tells nothing of who has diverged in it:
                 # in a run of more steps there would be none.
@@ -131,36 +131,13 @@ class Recording:
         stay = torch.from_numpy(~ended)
         self._since_row = [past.take(stay.to(past.loss.device)) for past in self._since_row]
 
-    def _columns(self, measured: Measured, tested: Tested | None) -> dict[str, Floats]:
-        losses = _host([past.loss for past in self._since_row])  # (steps, R)
-        accuracies = _host([past.accuracy for past in self._since_row])
-        norms = _host([past.grad_norm_raw for past in self._since_row])
-        updates = _host([past.update_norm for past in self._since_row])
-        (clipped,), (lr,) = _host([measured.grad_norm_clipped]), _host([measured.lr])
-        columns = {
-            "loss_train": losses[-1],
-            "loss_train_max": np.fmax.reduce(losses),
-            # One step after another: a sum's order would go by how many replicas lie side by side.
-            "accuracy_train": np.add.accumulate(accuracies)[-1] / len(accuracies),
-            "grad_norm_raw": norms[-1],
-            "grad_norm_raw_max": np.fmax.reduce(norms),
-            "grad_norm_clipped": clipped,
-            "update_norm_max": np.fmax.reduce(updates),
-            "lr": lr,
-        }
-        if tested is not None:
-            test_loss, last = _host([tested.losses.mean(1), tested.losses[:, -1]])
-            (accuracy,) = _host([tested.accuracy])
-            columns |= {"loss_test": test_loss, "loss_test_last": last, "accuracy_test": accuracy}
-        return columns
-
     def search(self) -> None:
         """Search the steps so far for spikes and explosions."""
         if self._unsearched:
             found = np.full((2, len(self._unsearched), len(self.folders)), np.nan)
             columns = [[past.loss, past.grad_norm_raw] for past in self._unsearched]
             for values, column in zip(found, zip(*columns, strict=True), strict=True):
-                values[:, self.fleet.members] = _host(column)  # (steps, R)
+                values[:, self.fleet.members] = host(column)  # (steps, R)
             losses, norms = found
             self.detector.update(losses)
             self.explosions.update(norms)
@@ -280,22 +257,3 @@ class Recording:
                 "soon_after": exploded.soon_after,
             },
         )
-
-
-def spike_table(spikes: Sequence[Spike]) -> str:
-    """Write a list of spikes as a Markdown table.
-
-    Args:
-        spikes: in order.
-    """
-    head = "| step | loss | median before | above the initial loss |\n| --- | --- | --- | --- |\n"
-    return head + "\n".join(
-        f"| {s.step} | {s.loss:.4g} | {s.median:.4g} | {'yes' if s.above_initial else 'no'} |"
-        for s in spikes
-    )
-
-
-def _host(tensors: Sequence[torch.Tensor]) -> Floats:
-    """Bring tensors ``(R,)`` of one dtype to the CPU in one transfer: ``(n, R)`` in float64."""
-    stacked: Floats = torch.stack(list(tensors)).cpu().double().numpy()
-    return stacked

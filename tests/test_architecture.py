@@ -14,7 +14,7 @@ FLOORS = [
     {"diagnostics", "fleet", "fleet_state"},
     {"training"},
     {"inspection"},
-    {"command", "live_line", "recording", "terminal"},
+    {"command", "live_line", "metrics_row", "recording", "terminal"},
     {"checkpointing"},
     {"fleet_run"},
     {"anatomy", "compare", "report", "sweeps", "theory"},

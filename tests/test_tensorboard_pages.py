@@ -1,4 +1,4 @@
-"""TensorBoard's own pages, in a browser: what a run and a sweep have written is there to be seen."""
+"""TensorBoard's own pages, in a browser: what a run and a sweep have written is seen there."""
 
 import importlib.util
 from pathlib import Path

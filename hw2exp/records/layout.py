@@ -48,7 +48,22 @@ RUN: Layout = {
         Lines("accuracy", ("accuracy/train", "accuracy/test")),
     ),
 }
-"""Of one run. Categories of diagnostics join it: ``{**RUN, "diagnostics": (Lines(...), ...)}``."""
+"""Of one run."""
+
+DIAGNOSED: Layout = {
+    **RUN,
+    "why": (
+        Lines("sharpness against the optimizer's limit",
+              ("sharpness/preconditioned", "sharpness/limit")),
+        Lines("growth of the gradient with each time step back", ("gradient_flow/growth",)),
+        Lines("largest Lyapunov exponent", ("jacobian/lyapunov",)),
+        Lines("largest norms", ("gradient_flow/largest", "jacobian/largest")),
+        Lines("gates", ("gate/mean", "gate/saturated")),
+        Lines("entropy of the attention", ("attention/entropy",)),
+        Lines("sizes of logits and scores", ("logits/size", "attention/score_size")),
+    ),
+}  # fmt: skip
+"""Of a run that is looked into."""
 
 
 def quartile_tags(tag: str) -> tuple[str, str]:

@@ -22,6 +22,7 @@ from hw2exp.records.manifest import Events
 if TYPE_CHECKING:
     from tensorboard.compat.proto.event_pb2 import Event
 
+
 FLUSH_SECONDS = 1.0
 """How far a TensorBoard that watches may lag behind."""
 
@@ -239,13 +240,3 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Plain]:
         else:
             flat[name] = value if isinstance(value, Plain) else str(value)
     return flat
-
-
-def config_table(values: Mapping[str, Plain]) -> str:
-    """Write a config as a Markdown table.
-
-    Args:
-        values: the config, flat.
-    """
-    rows = "".join(f"| {name} | `{value}` |\n" for name, value in values.items())
-    return f"| key | value |\n| --- | --- |\n{rows}"

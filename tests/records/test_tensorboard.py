@@ -19,7 +19,8 @@ from hw2exp.config.choices import OPERATIONAL
 from hw2exp.records import tensorboard
 from hw2exp.records.encoding import BINS
 from hw2exp.records.layout import ARM, RUN, Band
-from hw2exp.records.tensorboard import EventWriter, config_table, flatten
+from hw2exp.records.tensorboard import EventWriter, flatten
+from hw2exp.records.texts import config_table
 
 with warnings.catch_warnings():
     # From the copy of html5lib that TensorBoard carries, when its pages are imported.

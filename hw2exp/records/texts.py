@@ -1,0 +1,31 @@
+"""What TensorBoard shows as text: tables in Markdown."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hw2exp.diagnostics.spikes import Spike
+    from hw2exp.records.tensorboard import Plain
+
+
+def config_table(values: Mapping[str, "Plain"]) -> str:
+    """Write a config as a Markdown table.
+
+    Args:
+        values: the config, flat.
+    """
+    rows = "".join(f"| {name} | `{value}` |\n" for name, value in values.items())
+    return f"| key | value |\n| --- | --- |\n{rows}"
+
+
+def spike_table(spikes: Sequence["Spike"]) -> str:
+    """Write a list of spikes as a Markdown table.
+
+    Args:
+        spikes: in order.
+    """
+    head = "| step | loss | median before | above the initial loss |\n| --- | --- | --- | --- |\n"
+    return head + "\n".join(
+        f"| {s.step} | {s.loss:.4g} | {s.median:.4g} | {'yes' if s.above_initial else 'no'} |"
+        for s in spikes
+    )

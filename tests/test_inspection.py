@@ -1,0 +1,217 @@
+"""What is seen of a run: the same alone and in a fleet, at once and resumed, and at no one's cost."""
+
+import json
+
+import numpy as np
+import polars
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from hw2exp.diagnostics.gradient_flow import growth
+from hw2exp.diagnostics.jacobian import jacobian_growth
+from hw2exp.diagnostics.sharpness import sharpness
+from hw2exp.fleet import Fleet
+from hw2exp.fleet_run import run_fleet
+from hw2exp.interrupt import NEVER
+from hw2exp.records.checkpoint import newest
+from hw2exp.records.diagnostics import COLUMNS, read_diagnostics
+from hw2exp.records.kept_spikes import read_kept
+from hw2exp.records.run_dir import read_result
+from hw2exp.training import train
+
+SMALL = (
+    "task=easy", "model.hidden_size=5", "batch_size=6", "steps=60", "eval_every=20",
+    "eval_batches=2", "plot=false", "spikes.window=11", "optimizer.lr=0.05",
+    "check_initial_loss=off",
+)  # fmt: skip
+OFTEN = (
+    "diagnostics=all", "diagnostics.flow_every=3", "diagnostics.cell_every=10",
+    "diagnostics.jacobian_every=15", "diagnostics.sharpness_every=25",
+    "diagnostics.histogram_every=30", "diagnostics.spikes=3", "diagnostics.steps_before=7",
+)  # fmt: skip
+
+
+@pytest.fixture
+def runs(compose, tmp_path):
+    """Train replicas of one config, in folders named by their seeds."""
+
+    def runs(name, seeds, *words, **options):
+        config = compose(*SMALL, *words)
+        configs = [config.model_copy(update={"seed": seed}) for seed in seeds]
+        folders = [tmp_path / name / str(seed) for seed in seeds]
+        outcomes = run_fleet(configs, folders, show=False, **options)
+        assert not [each for each in outcomes if isinstance(each, Exception)], outcomes
+        return folders
+
+    return runs
+
+
+def seen(folder):
+    """All that diagnostics have left of a run."""
+    result = json.loads((folder / "result.json").read_text())
+    kept = folder / "spikes.safetensors"
+    return {
+        "digests": (result["parameters_sha256"], result["metrics_sha256"], result["spikes"]),
+        "diagnostics": (folder / "diagnostics.parquet").read_bytes(),
+        "kept": kept.read_bytes() if kept.exists() else None,
+        "events": shown(folder),
+    }
+
+
+def shown(folder):
+    everything = dict.fromkeys(("scalars", "images", "tensors", "histograms"), 0)
+    accumulator = EventAccumulator(str(folder), everything)
+    accumulator.Reload()
+    tags = accumulator.Tags()
+    return {
+        **{tag: [(e.step, e.value) for e in accumulator.Scalars(tag)] for tag in tags["scalars"]},
+        **{
+            tag: [(e.step, e.tensor_proto.SerializeToString()) for e in accumulator.Tensors(tag)]
+            for tag in tags["tensors"]
+            if not tag.startswith("_hparams_")  # with the time
+        },
+    }
+
+
+@pytest.mark.parametrize("model", ["gated_rnn", "attn_rnn", "attn_rnn_inf", "rnn", "lstm"])
+def test_a_run_is_seen_the_same_alone_and_in_a_fleet(runs, model):
+    words = f"model={model}", *OFTEN
+    together = runs("together", range(3), *words)
+    alone = runs("alone", [1], *words)
+    assert seen(alone[0]) == seen(together[1])
+
+
+def test_looking_changes_nothing(runs):
+    (looked,) = runs("looked", [4], *OFTEN)
+    (plain,) = runs("plain", [4])
+    own, other = (json.loads((folder / "result.json").read_text()) for folder in (looked, plain))
+    for result in (own, other):
+        result.pop("seconds")
+    assert own == other
+    assert not (plain / "diagnostics.parquet").exists()
+
+
+def test_only_the_chosen_few_are_looked_into(runs):
+    few = runs("few", range(4), *OFTEN, "diagnostics.seeds=[1,3]", "norm=layer")
+    everyone = runs("all", range(4), *OFTEN, "norm=layer")
+    for seed, folder in enumerate(few):
+        assert (folder / "diagnostics.parquet").exists() == (seed in (1, 3))
+    assert seen(few[3]) == seen(everyone[3])
+
+
+class EndAt:
+    """An interrupt that comes after so many steps."""
+
+    signal, status = None, 130
+
+    def __init__(self, step):
+        self.left = step
+
+    def __call__(self):
+        return self.left <= 0
+
+    def begin_to_save(self):
+        self.left -= 1
+
+    def asked_to_save(self):
+        return False
+
+
+@pytest.mark.parametrize("steps", [(1,), (9,), (31, 2), (40,)])
+def test_a_resumed_run_has_seen_the_same(runs, compose, steps):
+    words = "model=attn_rnn", "optimizer.lr=0.1", *OFTEN
+    seeds = [0, 5]
+    whole = runs("whole", seeds, *words)
+    assert any(read_result(folder).spikes for folder in whole)
+    assert any((folder / "spikes.safetensors").exists() for folder in whole)
+    parts = runs("parts", seeds, *words, interrupt=EndAt(steps[0]))
+    for more in (*steps[1:], None):
+        saved = [newest(folder, pytest.fail) for folder in parts]
+        ends = NEVER if more is None else EndAt(more)
+        runs("parts", seeds, *words, saved=saved, interrupt=ends)
+    for one, other in zip(whole, parts, strict=True):
+        assert seen(one) == seen(other)
+
+
+def test_a_run_that_leaves_its_fleet_is_seen_as_if_alone(runs, tmp_path):
+    """One diverges; the others are looked into by a fleet that has become smaller."""
+    words = "model=rnn", "model.nonlinearity=relu", "optimizer=sgd", "init.scale=3", *OFTEN
+    seeds = range(6)
+    together = runs("together", seeds, *words)
+    diverged = [read_result(folder).diverged_at is not None for folder in together]
+    assert any(diverged)
+    assert not all(diverged)
+    for seed in (diverged.index(True), diverged.index(False)):
+        assert seen(runs("alone", [seed], *words)[0]) == seen(together[seed])
+
+
+def test_what_is_seen_is_what_the_parts_compute(runs, compose):
+    words = "model=gated_rnn", "optimizer=adam", *OFTEN
+    (folder,) = runs("run", [2], *words)
+    frame = read_diagnostics(folder)
+    assert frame["step"].to_list() == sorted({1, *range(3, 61, 3), *range(10, 61, 10), 25, 50})
+    fleet = Fleet([compose(*SMALL, *words, "seed=2")])
+    states = {}
+
+    class Watch:
+        def wants_flow(self, step):
+            return True
+
+        def inspect(self, step, made):
+            states[step] = made
+
+    train(fleet, [], inspector=Watch())
+    row = {name: frame.filter(polars.col("step") == 15)[name][0] for name in COLUMNS}
+    made = states[15]
+    np.testing.assert_array_equal(row["gradient_flow"], made.flow[0])
+    assert row["gradient_growth"] == growth(made.flow.numpy())[0][0]
+    probe = Fleet([compose(*SMALL, *words, "seed=2")])
+    probe.state = made.before
+    grown = jacobian_growth(probe.model, probe.params, {}, made.symbols[:, :1])
+    np.testing.assert_array_equal(row["jacobian_norm"], grown.step[0].double())
+    assert row["lyapunov"] == float(grown.exponent[0])
+    assert row["sharpness"] is None
+    made = states[25]
+    probe.state = made.after
+    after = probe.state.params
+    probe.state = made.before
+    probe.state = type(made.before)(**{**vars(made.before), "optimizer": made.after.optimizer})
+    sharp = sharpness(probe, made.symbols, made.labels, probe.optimizer.lr)
+    row = frame.filter(polars.col("step") == 25)
+    assert row["sharpness"][0] == float(sharp.raw.value[0])
+    assert row["sharpness_preconditioned"][0] == float(sharp.preconditioned.value[0])
+    assert row["sharpness_limit"][0] == pytest.approx(3.8 / 0.1 / 0.05)
+    assert not torch.equal(after, made.before.params)
+
+
+def test_what_is_kept_of_a_spike_is_what_came_before_it(runs, compose):
+    words = "model=attn_rnn", "optimizer.lr=0.1", *OFTEN
+    (folder,) = runs("run", [5], *words)
+    spikes = read_result(folder).spikes
+    kept = read_kept(folder)
+    assert [each.number for each in kept] == list(range(1, min(len(spikes), 3) + 1))
+    fleet = Fleet([compose(*SMALL, *words, "seed=5")])
+    states = {}
+
+    class Watch:
+        def wants_flow(self, step):
+            return False
+
+        def inspect(self, step, made):
+            states[step] = made
+
+    train(fleet, [], inspector=Watch())
+    for spike, own in zip(spikes, kept, strict=False):
+        assert own.start == spike["start"]
+        assert own.first == max(1, own.start - 7)
+        steps = range(own.first, own.start + 1)
+        params = torch.cat([states[step].before.params for step in steps]).numpy()
+        np.testing.assert_array_equal(own.params, params)
+        whole = np.sqrt(sum(norms**2 for norms in own.grad_norms.values()))
+        expected = [float(states[step].grads.double().norm()) for step in steps]
+        np.testing.assert_allclose(whole, expected, rtol=1e-12)
+        moved = np.sqrt(sum(norms**2 for norms in own.update_norms.values()))
+        np.testing.assert_allclose(moved, np.linalg.norm(np.diff(params, axis=0), axis=1), 1e-5)
+        for name, value in states[own.first].before.tensors().items():
+            np.testing.assert_array_equal(own.state[name], value[0].numpy())
