@@ -99,3 +99,12 @@ def test_every_part_shown_is_one_of_the_write_ups():
     assert len(lines) >= 4
     for line in lines:
         assert select(_parser().parse_args(line.split()).part)
+
+
+def test_every_comparison_shown_is_accepted():
+    from hw2exp.compare.__main__ import _parser
+
+    lines = re.findall(r"python -m hw2exp\.compare ([^`\n#]*)", README)
+    assert lines
+    for line in lines:
+        assert len(_parser().parse_args(line.split()).folders) >= 2
