@@ -27,17 +27,26 @@ FLAGS = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--hide-scrollbars", "--remote-debugging-pipe",
 )  # fmt: skip
+REDIRECT = """
+import fcntl, os, sys
+reads, writes = (fcntl.fcntl(int(fd), fcntl.F_DUPFD, 5) for fd in sys.argv[1:3])
+os.dup2(reads, 3), os.dup2(writes, 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""Chromium reads commands from descriptor 3 and writes answers to descriptor 4."""
+
 ADDRESS = re.compile(r"http://\S+:\d+/")
 PATIENCE = 60.0
 """Seconds until a page must show what it is asked for."""
 
 TEXT = """
 (function text(node) {
+  if (!node) return "";
   if (node.nodeType === Node.TEXT_NODE) return node.data;
   if (node.nodeType === Node.COMMENT_NODE) return "";
   if (/^(STYLE|SCRIPT|TEMPLATE|DOM-MODULE)$/.test(node.tagName ?? "")) return "";
   if (node.checkVisibility && !node.checkVisibility()) return "";
-  return [node.shadowRoot, ...node.childNodes].map(each => each ? text(each) : "").join(" ");
+  return [node.shadowRoot, ...node.childNodes].map(text).join(" ");
 })(document.body)
 """
 """All that a page shows as text, shadow roots included."""
@@ -178,11 +187,10 @@ def page() -> Iterator[Page]:
     assert program is not None, "no browser is installed"
     (their_read, commands), (answers, their_write) = os.pipe(), os.pipe()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        # Chromium reads commands from descriptor 3 and answers to descriptor 4.
-        redirect = f'exec "$0" "$@" 3<&{their_read} 4>&{their_write}'
         words = [program, *FLAGS, f"--user-data-dir={profile}"]
         process = subprocess.Popen(
-            ["sh", "-c", redirect, *words], pass_fds=(their_read, their_write),
+            [sys.executable, "-c", REDIRECT, str(their_read), str(their_write), *words],
+            pass_fds=(their_read, their_write),
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         os.close(their_read)

@@ -89,13 +89,13 @@ RUNS_TAG = "runs"
 """How many runs of an arm there are at a step."""
 
 ARM: Layout = {
-    "arms": (  # TensorBoard shows the charts of a category with bands from the last to the first
-        Lines("runs that have come so far", (RUNS_TAG,)),
+    "arms": (  # TensorBoard shows bands from the last to the first
         over_the_arm("gradient norm", "grad_norm/raw"),
         over_the_arm("test accuracy", "accuracy/test"),
         over_the_arm("test loss", "loss/test"),
         over_the_arm("loss", "loss/train"),
     ),
+    "runs of the arms": (Lines("runs that have come so far", (RUNS_TAG,)),),
     **RUN,
 }
 """Of an arm, whose medians have the tags of a run."""
