@@ -41,6 +41,19 @@ class Optimizer(Protocol):
             The new parameters and the new state.
         """
 
+    def preconditioner(self, state: State) -> Tensor:
+        """What the update that made this state divided the gradient by, ``(R, P)``."""
+
+    def stability_limit(self, lr: Tensor) -> Tensor:
+        """The curvature above which updates diverge on a quadratic loss, ``(R,)``.
+
+        Args:
+            lr: the scheduled learning rate, ``(R,)`` in float64.
+
+        Returns:
+            In units of the preconditioner, which is held fixed (Cohen et al. 2022, §2).
+        """
+
 
 @dataclass(frozen=True)
 class SGD:
@@ -71,6 +84,14 @@ class SGD:
         v = mu * state["velocity"] + g
         direction = g + mu * v if self.nesterov else v
         return params - columns(lr, params) * direction, {"velocity": v}
+
+    def preconditioner(self, state: State) -> Tensor:
+        """One."""
+        return torch.ones_like(state["velocity"])
+
+    def stability_limit(self, lr: Tensor) -> Tensor:
+        """2 (1+μ) / lr; Nesterov's, of z² - (1+μ)(1-x) z + μ(1-x) with x = lr λ, over 1+2μ."""
+        return heavy_ball_limit(self.momentum, lr) / (1 + 2 * self.momentum * self.nesterov)
 
 
 @dataclass(frozen=True)
@@ -105,13 +126,22 @@ class RMSprop:
         g = with_decay(grads, params, self.weight_decay)  # (R, P)
         alpha, rest = columns(self.alpha, params), columns(1 - self.alpha, params)  # (R, 1)
         after = {"mean_square": alpha * state["mean_square"] + rest * g * g}
-        spread = after["mean_square"]
         if self.centered:
             after["mean"] = alpha * state["mean"] + rest * g
-            spread = spread - after["mean"] ** 2
-        step = g / (spread.sqrt() + columns(self.eps, params))
+        step = g / self.preconditioner(after)
         after["velocity"] = columns(self.momentum, params) * state["velocity"] + step
         return params - columns(lr, params) * after["velocity"], after
+
+    def preconditioner(self, state: State) -> Tensor:
+        """√s + ε, of the variance s - m² where it is centered."""
+        spread = state["mean_square"]
+        if self.centered:
+            spread = spread - state["mean"] ** 2
+        return spread.sqrt() + columns(self.eps, spread)
+
+    def stability_limit(self, lr: Tensor) -> Tensor:
+        """2 (1+μ) / lr."""
+        return heavy_ball_limit(self.momentum, lr)
 
 
 @dataclass(frozen=True)
@@ -154,12 +184,23 @@ class Adam:
         t = state["updates"] + 1  # (R,)
         beta1, rest1 = columns(self.beta1, params), columns(1 - self.beta1, params)  # (R, 1)
         beta2, rest2 = columns(self.beta2, params), columns(1 - self.beta2, params)
-        m = beta1 * state["mean"] + rest1 * g
-        s = beta2 * state["mean_square"] + rest2 * g * g
-        root = s.sqrt() / columns(bias_correction(self.beta2, t).sqrt(), params)
+        after = {
+            "mean": beta1 * state["mean"] + rest1 * g,
+            "mean_square": beta2 * state["mean_square"] + rest2 * g * g,
+            "updates": t,
+        }
         rate = columns(lr / bias_correction(self.beta1, t), params)
-        step = rate * m / (root + columns(self.eps, params))
-        return params - step, {"mean": m, "mean_square": s, "updates": t}
+        return params - rate * after["mean"] / self.preconditioner(after), after
+
+    def preconditioner(self, state: State) -> Tensor:
+        """√ŝ + ε."""
+        s = state["mean_square"]
+        correction = bias_correction(self.beta2, state["updates"])  # (R,)
+        return s.sqrt() / columns(correction.sqrt(), s) + columns(self.eps, s)
+
+    def stability_limit(self, lr: Tensor) -> Tensor:
+        """2 (1+β₁) / ((1-β₁) lr), once the bias of m is gone."""
+        return heavy_ball_limit(self.beta1, lr * (1 - self.beta1))
 
 
 def bias_correction(beta: Tensor, updates: Tensor) -> Tensor:
@@ -173,6 +214,19 @@ def bias_correction(beta: Tensor, updates: Tensor) -> Tensor:
     """
     # Not beta**t: the last bit of torch's pow depends on how many replicas stand beside.
     return -torch.expm1(updates * beta.log())
+
+
+def heavy_ball_limit(momentum: Tensor, lr: Tensor) -> Tensor:
+    """The curvature λ above which v = μ v + λ θ;  θ = θ - lr v diverges, ``(R,)``.
+
+    θ[t+1] = (1 + μ - lr λ) θ[t] - μ θ[t-1] has the polynomial z² - (1 + μ - lr λ) z + μ, one of
+    whose roots passes -1 where lr λ = 2 (1 + μ).
+
+    Args:
+        momentum: μ, ``(R,)``.
+        lr: ``(R,)``.
+    """
+    return 2 * (1 + momentum) / lr
 
 
 def with_decay(grads: Tensor, params: Tensor, weight_decay: Tensor) -> Tensor:
