@@ -1,0 +1,137 @@
+"""The cliff: the loss on a plane through a run's parameters (Pascanu, Mikolov & Bengio 2013, §2.3).
+
+Their figure 6 draws the wall in the loss of a one-unit network. Here the plane is spanned by the
+gradient, which is steep where there is a wall, and by a random direction.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hw2exp.config.schema import TrainConfig
+from hw2exp.fleet import Fleet
+
+
+@dataclass(frozen=True)
+class Plane:
+    """All θ + a u + b v.
+
+    Args:
+        origin: θ, ``(P,)``.
+        u: a unit vector, ``(P,)``.
+        v: a unit vector orthogonal to it, ``(P,)``.
+    """
+
+    origin: Tensor
+    u: Tensor
+    v: Tensor
+
+    def project(self, rows: Tensor) -> Tensor:
+        """The coordinates a and b of the nearest points on the plane, ``(n, 2)``.
+
+        Args:
+            rows: parameters, such as those of the steps taken, ``(n, P)``.
+        """
+        return (rows - self.origin) @ torch.stack([self.u, self.v], 1)
+
+    def distance(self, rows: Tensor) -> Tensor:
+        """How far off the plane parameters are, ``(n,)``.
+
+        Args:
+            rows: ``(n, P)``.
+        """
+        nearest = self.project(rows) @ torch.stack([self.u, self.v])  # (n, P)
+        distance: Tensor = torch.linalg.vector_norm(rows - self.origin - nearest, dim=1)
+        return distance
+
+    def grid(self, rows: Tensor, points: int = 41, margin: float = 1.25) -> Tensor:
+        """Values of a, and as well of b, that reach as far as a path on the plane does.
+
+        Args:
+            rows: the path's parameters, ``(n, P)``; what is not finite doesn't count.
+            points: how many values, an odd number, so that 0 is one of them.
+            margin: how much farther, as a factor.
+
+        Raises:
+            ValueError: ``points`` is even or below 3, or the path never leaves the origin.
+        """
+        if points < 3 or points % 2 == 0:
+            raise ValueError(f"points={points}: must be odd and at least 3")
+        reach = float(self.project(rows).abs().nan_to_num(0, posinf=0).max())
+        if reach == 0:
+            raise ValueError("rows: no step leaves the origin within the plane")
+        half = points // 2
+        return torch.arange(-half, half + 1).to(self.origin) * (margin * reach / half)
+
+
+@dataclass(frozen=True)
+class Cliff:
+    """The loss on a grid, infinite or NaN where it overflows.
+
+    Args:
+        a: coordinates along u, ``(n,)``.
+        b: coordinates along v, ``(m,)``.
+        loss: ``(m, n)``, as an image is drawn: a row for every b.
+    """
+
+    a: Tensor
+    b: Tensor
+    loss: Tensor
+
+
+def plane_along(origin: Tensor, gradient: Tensor, seed: int) -> Plane:
+    """The plane spanned by the gradient and a random direction, a pure function of the arguments.
+
+    Args:
+        origin: the parameters, ``(P,)``; their dtype is the plane's.
+        gradient: of the loss there, ``(P,)``.
+        seed: of the random direction.
+
+    Raises:
+        ValueError: the gradient is zero or not finite, or there is but one parameter.
+    """
+    steep = gradient.double()
+    length = torch.linalg.vector_norm(steep)
+    if not 0 < length < torch.inf:
+        raise ValueError(f"gradient: its norm is {float(length)}, which points nowhere")
+    if len(origin) < 2:
+        raise ValueError("origin: one parameter spans no plane")
+    u = steep / length
+    v = torch.from_numpy(np.random.default_rng(seed).normal(size=len(origin))).to(u.device)
+    for _ in range(2):  # once leaves rounding
+        v = v - (v * u).sum() * u
+        v = v / torch.linalg.vector_norm(v)
+    return Plane(origin, u.to(origin.dtype), v.to(origin.dtype))
+
+
+@torch.no_grad()
+def slice_loss(
+    config: TrainConfig, plane: Plane, symbols: Tensor, labels: Tensor, a: Tensor, b: Tensor
+) -> Cliff:
+    """Measure the loss of one batch on a grid; every line of it is a fleet, each point a replica.
+
+    It is the loss in training, so that running statistics play no part: batch normalization goes
+    by the batch.
+
+    Args:
+        config: of the run.
+        plane: through its parameters.
+        symbols: of the batch, ``(B, T)``.
+        labels: ``(B,)``.
+        a: coordinates along u, ``(n,)``; up to 64 are fastest.
+        b: coordinates along v, ``(m,)``.
+    """
+    fleet = Fleet([config] * len(a), plane.origin.device)
+    symbols, labels = symbols.expand(len(a), -1, -1), labels.expand(len(a), -1)
+    a, b = a.to(plane.origin), b.to(plane.origin)
+    lines = []
+    for along_v in b:
+        rows = plane.origin + a[:, None] * plane.u + along_v * plane.v  # (n, P)
+        params = fleet.layout.unflatten(rows)
+        losses, _, _ = fleet.model.losses(
+            params, fleet.state.buffers, symbols, labels, training=True
+        )
+        lines.append(losses.mean(1))  # (n,)
+    return Cliff(a, b, torch.stack(lines))
