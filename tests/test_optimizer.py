@@ -222,6 +222,71 @@ def test_adam_counts_every_replica_for_itself():
     assert torch.equal(both[1:], first)
 
 
+@each_case
+def test_the_preconditioner_is_what_torch_divides_by(case):
+    sections = options(case)
+    start, grads = draw(REPLICAS, torch.float64, 7)
+    _, state = run(sections, start, grads)
+    ours = optimizer.build(sections).preconditioner(state)
+    for r, section in enumerate(sections):
+        param = torch.nn.Parameter(start[r].clone())
+        theirs = torch_optimizer(section, param)
+        for step, g in enumerate(grads[:, r]):
+            theirs.param_groups[0]["lr"] = section.lr * factor(step)
+            param.grad = g.clone()
+            theirs.step()
+        kept = theirs.state[param]
+        if isinstance(section, SGD):
+            expected = torch.ones_like(param)
+        elif isinstance(section, RMSprop):
+            mean = kept["grad_avg"] if section.centered else 0
+            expected = (kept["square_avg"] - mean**2).sqrt() + section.eps
+        else:
+            unbiased = kept["exp_avg_sq"] / (1 - section.beta2 ** float(kept["step"]))
+            expected = unbiased.sqrt() + section.eps
+        torch.testing.assert_close(ours[r], expected.detach(), rtol=1e-9, atol=0)
+
+
+MU = torch.tensor([0.0, 0.1, 0.5, 0.9, 0.95], dtype=torch.float64)
+RATE = torch.tensor([0.1, 3.0, 0.02, 0.5, 1e-3], dtype=torch.float64)
+ALMOST_ONE = torch.full_like(MU, 1 - 1e-13)  # a mean that stays what it is
+NONE = torch.zeros_like(MU)
+ON_A_QUADRATIC = {
+    "sgd": (optimizer.SGD(RATE, NONE, MU, False), {}),
+    "nesterov": (optimizer.SGD(RATE, NONE, MU, True), {}),
+    "rmsprop": (optimizer.RMSprop(RATE, NONE, ALMOST_ONE, NONE + 0.1, MU, False), {}),
+    "centered": (optimizer.RMSprop(RATE, NONE, ALMOST_ONE, NONE + 0.1, MU, True), {"mean": 0.7}),
+    "adam": (
+        optimizer.Adam(RATE, NONE, MU, ALMOST_ONE, NONE + 0.1, False),
+        {"updates": 1e16},  # no bias is left
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ON_A_QUADRATIC)
+@pytest.mark.parametrize("times", [0.97, 1.03])
+def test_updates_on_a_quadratic_converge_below_the_stability_limit_and_diverge_above(kind, times):
+    """Where the gradient is λ θ, and the preconditioner held where it was set."""
+    program, start = ON_A_QUADRATIC[kind]
+    params = torch.full((len(MU), 1), 1e-3, dtype=torch.float64)
+    state = program.init(params)
+    for name, value in {"mean_square": 2.0, **start}.items():
+        if name in state:
+            state[name] += value
+    scale = program.preconditioner(state)
+    curvature = times * program.stability_limit(RATE)[:, None] * scale  # (R, 1)
+    sizes = []
+    for _ in range(1200 if times < 1 else 200):
+        params, state = program.update(params, curvature * params, state, RATE)
+        sizes.append(params.abs())
+        if kind == "centered":
+            state["mean"] = torch.full_like(params, 0.7)
+    if times < 1:
+        assert (torch.stack(sizes[-20:]) < 1e-9).all()
+    else:  # until the preconditioner can't be held any longer
+        assert (torch.stack(sizes).amax(0) > 1).all()
+
+
 def test_unequal_shared_knobs_are_refused():
     sections = [
         SGD(name="sgd", lr=0.1, weight_decay=0.0, momentum=0.9, nesterov=nesterov)

@@ -17,8 +17,8 @@ from hw2exp.fleet import Fleet
 from hw2exp.models.classifier import Classifier
 
 ITERATIONS = 14
-"""Of Lanczos, each a gradient in float64. In AttentionRNN and GatedRNN in training, ``raw`` was off
-by 1e-5 at most, ``preconditioned`` by 2e-3 in nine of ten and by 5e-2 at most."""
+"""Of Lanczos, each a gradient in float64. In 1,000 steps of AttentionRNN and GatedRNN ``raw`` was
+off by 4e-4 of itself at most; ``preconditioned`` by 3e-5 in the median, by 7e-2 at most."""
 
 NUDGE = 1e-9
 """The length of a nudge of the parameters, as a share of their norm."""
@@ -52,7 +52,7 @@ class Sharpness:
         preconditioned: of P^(-1/2) H P^(-1/2), P what the optimizer divides the gradient by; the
             same as ``raw`` for SGD.
         limit: where ``preconditioned`` exceeds this, a step of the optimizer on a quadratic loss
-            diverges, ``(R,)``.
+            diverges, ``(R,)``; P is held fixed.
     """
 
     raw: Eigenvalue
@@ -76,7 +76,7 @@ def sharpness(
     """Measure the sharpness of every replica where it is, with its optimizer's last state.
 
     Args:
-        fleet: the runs.
+        fleet: the runs. Before the first update P means nothing: it is ε for RMSprop, NaN for Adam.
         symbols: of the batch whose loss it is, ``(R, B, T)``.
         labels: ``(R, B)``.
         lr: the scheduled learning rate, ``(R,)`` in float64.
