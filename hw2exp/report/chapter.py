@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from hw2exp import disk
 from hw2exp.records.runs import Arm, Found, labels, references, settings_of
 from hw2exp.report.aftermath import aftermaths
 from hw2exp.report.claims import Claim, Judged, judge, reach
+from hw2exp.report.drawn import Drawn, draw
 from hw2exp.report.figures import curves, solving, spikes
 from hw2exp.report.figures.style import MOST_ARMS
 from hw2exp.report.lengths import by_length
@@ -18,33 +18,16 @@ from hw2exp.report.measures import ArmMeasures, Comparison, compare, measure
 from hw2exp.report.plan import ChapterPlan
 from hw2exp.report.published import published
 from hw2exp.report.tables import arms_table, comparisons_table, runs_table, write_table
+from hw2exp.report.why import Why, make_why
 from hw2exp.theory.reach_figure import reach_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-DPI = 110
 REACH = (
     "The norm of ∂h[T]/∂h[t] against the lag, median and quartiles over runs. The line marks how "
     "far back the task asks to see."
 )
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """A figure on the page.
-
-    Args:
-        name: of its files.
-        title: its heading.
-        caption: what it shows.
-        png: its bytes.
-    """
-
-    name: str
-    title: str
-    caption: str
-    png: bytes
 
 
 @dataclass(frozen=True)
@@ -58,6 +41,7 @@ class Chapter:
         compared: cures against none.
         claims: what was found of the claims.
         figures: in their order.
+        why: what diagnostics say.
         notes: lines about what is not in it.
     """
 
@@ -67,6 +51,7 @@ class Chapter:
     compared: Sequence[Comparison]
     claims: Sequence[tuple[Claim, Sequence[Judged]]]
     figures: Sequence[Drawn]
+    why: Why
     notes: Sequence[str]
 
     @property
@@ -91,16 +76,19 @@ def make_chapter(plan: ChapterPlan, folder: Path, found: Found, target: Path) ->
     measured = [measure(arm) for arm in found.arms]
     compared = compare(references(found.arms))
     claims = judge(found.arms, compared, plan.claims)
-    notes = [f"{line[0].upper()}{line[1:]}." for line in found.left_out]
+    wanted = plan.figures is None or "why" in plan.figures
+    why = make_why(found.arms, target, wanted)
+    left_out = [*found.left_out, *why.notes]
+    notes = [f"{line[0].upper()}{line[1:]}." for line in left_out]
     drawn = [
-        _draw(figure, target, name, title, caption)
+        draw(figure, target, name, title, caption)
         for name, title, caption, figure in _figures(plan, found.arms, measured, compared)
     ]
     write_table(runs_table(found.arms), target, "runs")
     write_table(arms_table(measured), target, "arms")
     if compared:
         write_table(comparisons_table(compared), target, "comparisons")
-    return Chapter(plan, folder, measured, compared, claims, drawn, notes)
+    return Chapter(plan, folder, measured, compared, claims, drawn, why, notes)
 
 
 def _figures(
@@ -152,16 +140,3 @@ def _curves(arms: Sequence[Arm]) -> Iterator[tuple[str, str, str, "Figure"]]:
         figure = curves.curves(own[:MOST_ARMS], labels(own)[:MOST_ARMS])
         title = f"Loss curves: {', '.join(setting)}"
         yield f"curves_{'_'.join(setting)}", title, curves.CURVES + left_out, figure
-
-
-def _draw(figure: "Figure", target: Path, name: str, title: str, caption: str) -> Drawn:
-    import matplotlib as mpl
-
-    image = BytesIO()
-    figure.savefig(image, format="png", dpi=DPI)
-    disk.write(target / f"{name}.png", image.getvalue())
-    vector = BytesIO()
-    with mpl.rc_context({"svg.hashsalt": "hw2exp", "svg.fonttype": "none"}):
-        figure.savefig(vector, format="svg", metadata={"Date": None})
-    disk.write(target / f"{name}.svg", vector.getvalue())
-    return Drawn(name, title, caption, image.getvalue())

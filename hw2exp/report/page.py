@@ -1,19 +1,19 @@
 """The page: one file, offline."""
 
 import base64
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hw2exp.records.commands import commands
 from hw2exp.records.runs import Arm
+from hw2exp.report.cells import cell, number, plain, points, steps
 from hw2exp.report.chapter import Chapter
 from hw2exp.report.claims import CLAIMS, Claim, Finding, Judged, percent, signed
 from hw2exp.report.measures import ArmMeasures, Comparison
 from hw2exp.report.plan import Plan
-from hw2exp.statistics import Estimate
+from hw2exp.report.why_section import section
 from hw2exp.terminal import counted
 
 HEADINGS = (
@@ -108,6 +108,7 @@ def _chapter(chapter: Chapter, number: int) -> dict[str, Any]:
             }
             for each in chapter.figures
         ],
+        "why": section(chapter.why, chapter.plan.arms),
         "common": _common(chapter.arms),
         "commands": commands(run.folder for arm in chapter.arms for run in arm.runs.values()),
     }
@@ -170,59 +171,26 @@ def _diverged(arms: Sequence[Arm]) -> str:
 
 def _arm_cells(each: ArmMeasures) -> list[dict[str, Any]]:
     return [
-        _plain(len(each.arm.runs)),
-        _cell(each.diverged, percent),
-        _cell(each.solved, percent),
-        _cell(each.spikes, number),
-        _cell(each.above_initial, number),
-        _cell(each.steps_to_solve, _steps),
-        _cell(each.test_loss, number),
-        _cell(each.test_loss_mean, number),
+        plain(len(each.arm.runs)),
+        cell(each.diverged, percent),
+        cell(each.solved, percent),
+        cell(each.spikes, number),
+        cell(each.above_initial, number),
+        cell(each.steps_to_solve, steps),
+        cell(each.test_loss, number),
+        cell(each.test_loss_mean, number),
     ]
 
 
 def _comparison_cells(each: Comparison) -> list[dict[str, Any]]:
     return [
-        _plain(each.seeds),
-        _cell(each.spikes, signed),
-        _plain(each.pvalue, f"{each.pvalue:.2g}"),
-        _plain(each.verdict, style=each.verdict),
-        _cell(each.solved, _points),
-        _plain(each.pvalue_solved, f"{each.pvalue_solved:.2g}"),
+        plain(each.seeds),
+        cell(each.spikes, signed),
+        plain(each.pvalue, f"{each.pvalue:.2g}"),
+        plain(each.verdict, style=each.verdict),
+        cell(each.solved, points),
+        plain(each.pvalue_solved, f"{each.pvalue_solved:.2g}"),
     ]
-
-
-def _plain(value: Any, text: str = "", style: str = "number") -> dict[str, Any]:
-    return {"value": value, "text": text or str(value), "interval": "", "style": style}
-
-
-def _cell(estimate: Estimate, written: Callable[[float], str]) -> dict[str, Any]:
-    """An estimate above its interval; the value is what a browser sorts by."""
-    value = "Infinity" if math.isinf(estimate.value) else estimate.value
-    interval = f"{written(estimate.low)} … {written(estimate.high)}"
-    cell = _plain(value, written(estimate.value))
-    return cell | {"interval": "" if math.isnan(estimate.low) else interval}
-
-
-def _points(value: float) -> str:
-    return f"{100 * value:+.0f} %".replace("-", "−")
-
-
-def _steps(value: float) -> str:
-    if math.isnan(value):
-        return "–"
-    return "never" if math.isinf(value) else f"{value:,.0f}"
-
-
-def number(value: float) -> str:
-    """Write a number in three digits.
-
-    Args:
-        value: the number; infinite where runs diverged.
-    """
-    if math.isinf(value):
-        return "∞"
-    return "–" if math.isnan(value) else f"{value:.3g}"
 
 
 def _common(arms: Sequence[Arm]) -> list[tuple[str, str]]:

@@ -13,8 +13,9 @@ from hw2exp.config.yaml_file import load_yaml
 PLAN = "report.yaml"
 
 FigureName = Literal[
-    "curves", "unsolved", "rates", "cures", "aftermath", "published", "reach", "lengths", "spikes"
-]
+    "curves", "unsolved", "rates", "cures", "aftermath", "published", "reach", "lengths", "spikes",
+    "why",
+]  # fmt: skip
 
 
 def _below(folder: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hw2exp import disk
 from hw2exp.records.runs import Arm
+from hw2exp.report.before_spikes import ArmLooks, Counted, Phase
 from hw2exp.report.claims import Claim, Judged
 from hw2exp.report.measures import ArmMeasures, Comparison, spikes_per_1000
 from hw2exp.statistics import Estimate
@@ -116,6 +117,32 @@ def claims_table(claims: Sequence[tuple[Claim, Sequence[Judged]]]) -> "polars.Da
             for each in judged
         ]
     )
+
+
+def why_table(looks: Sequence[ArmLooks]) -> "polars.DataFrame":
+    """A row an arm that was looked into: what its looks say, and how many each number rests on.
+
+    Args:
+        looks: of the arms.
+    """
+    rows = []
+    for each in looks:
+        found = {
+            **{f"growth_{phase}": each.growth[phase] for phase in Phase},
+            "unstable": each.unstable_ever,
+            **{f"unstable_{phase}": each.unstable[phase] for phase in Phase},
+            "lyapunov": each.lyapunov,
+        }
+        row: dict[str, Any] = {"arm": each.arm.name, "runs": each.runs, "looks": each.looks}
+        for name, counted in found.items():
+            row |= _counted(name, counted)
+        rows.append(row)
+    return _frame(rows)
+
+
+def _counted(name: str, found: Counted) -> dict[str, float]:
+    basis = {f"{name}_looks": found.looks, f"{name}_runs": found.runs}
+    return _columns(name, found.estimate) | basis
 
 
 def _columns(name: str, estimate: Estimate) -> dict[str, float]:

@@ -1,0 +1,115 @@
+"""Runs that were looked into while they trained: what their diagnostics hold, as arrays."""
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw2exp.inspection import inspects
+from hw2exp.records.diagnostics import LISTS, NUMBERS, STEP, read_diagnostics
+from hw2exp.records.run_dir import DIAGNOSTICS
+from hw2exp.records.runs import Arm, Run
+from hw2exp.terminal import counted
+
+if TYPE_CHECKING:
+    import polars
+
+Floats = NDArray[np.float64]
+Steps = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Diagnosed:
+    """A run and its looks: the steps at which anything was measured.
+
+    Args:
+        run: the run.
+        steps: of the looks, ``(n,)``.
+        numbers: of each look, by column; NaN where it was not measured, ``(n,)`` each.
+    """
+
+    run: Run
+    steps: Steps
+    numbers: Mapping[str, Floats]
+
+    def measured(self, name: str) -> tuple[Steps, Floats]:
+        """Steps and values of a column of numbers, where they are finite, ``(m,)`` each.
+
+        Args:
+            name: a name of ``NUMBERS``.
+        """
+        known = np.isfinite(self.numbers[name])
+        return self.steps[known], self.numbers[name][known]
+
+    def lists(self, name: str) -> tuple[Steps, Floats]:
+        """Steps ``(m,)`` and values ``(m, length)`` of a column of lists, where it was measured.
+
+        They are read anew: those of a thousand runs would fill the memory.
+
+        Args:
+            name: a name of ``LISTS``.
+
+        Raises:
+            OSError: they can't be read.
+            ValueError: they are damaged.
+        """
+        frame = _checked(self.run).select(STEP, name).drop_nulls()
+        rows = [column.to_numpy() for column in frame[name]]
+        length = len(rows[0]) if rows else 0
+        return frame[STEP].to_numpy(), np.array(rows, dtype=float).reshape(len(rows), length)
+
+
+def read_diagnosed(arms: Sequence[Arm]) -> tuple[list[tuple[Arm, list[Diagnosed]]], list[str]]:
+    """Read the diagnostics of all runs that have some.
+
+    Args:
+        arms: all.
+
+    Returns:
+        The arms that have such runs, with these by seed, and a line for each reason why others
+        could not be used.
+    """
+    found: list[tuple[Arm, list[Diagnosed]]] = []
+    left_out: Counter[str] = Counter()
+    for arm in arms:
+        own = []
+        for run in arm.runs.values():
+            if not os.path.lexists(run.folder / DIAGNOSTICS):
+                left_out["missing"] += inspects(run.config)
+                continue
+            try:
+                own.append(_of(run))
+            except (OSError, ValueError):
+                left_out["can't be read"] += 1
+        if own:
+            found.append((arm, own))
+    lines = [
+        f"diagnostics of {counted(count, 'run')} left out: {why}"
+        for why, count in left_out.items()
+        if count
+    ]
+    return found, lines
+
+
+def _of(run: Run) -> Diagnosed:
+    frame = _checked(run)
+    numbers = {name: frame[name].cast(float).fill_null(np.nan).to_numpy() for name in NUMBERS}
+    return Diagnosed(run, frame[STEP].to_numpy(), numbers)
+
+
+def _checked(run: Run) -> "polars.DataFrame":
+    """A run's diagnostics, whose steps are those of the run, in order."""
+    frame = read_diagnostics(run.folder)
+    steps = frame[STEP]
+    if not frame.height or steps.null_count():
+        raise ValueError("the diagnostics lack steps")
+    first, last = int(steps[0]), int(steps[-1])
+    if first < 1 or last > run.result.step or (steps.to_numpy()[1:] <= steps.to_numpy()[:-1]).any():
+        raise ValueError("the steps of the diagnostics are not those of the run")
+    if any(frame[name].list.len().drop_nulls().n_unique() > 1 for name in LISTS):
+        raise ValueError("the lists of the diagnostics differ in length")
+    return frame

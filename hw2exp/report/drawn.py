@@ -1,0 +1,55 @@
+"""A figure on the page, and its files beside it."""
+
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hw2exp import disk
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DPI = 110
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure on the page.
+
+    Args:
+        name: of its files.
+        title: its heading.
+        caption: what it shows.
+        png: its bytes.
+    """
+
+    name: str
+    title: str
+    caption: str
+    png: bytes
+
+
+def draw(figure: "Figure", target: Path, name: str, title: str, caption: str) -> Drawn:
+    """Write a figure as PNG and SVG; the same bytes whenever it is drawn.
+
+    Args:
+        figure: the figure.
+        target: where the files go; it must exist.
+        name: theirs, without ending.
+        title: its heading.
+        caption: what it shows.
+
+    Raises:
+        OSError: they can't be written.
+    """
+    import matplotlib as mpl
+
+    image = BytesIO()
+    figure.savefig(image, format="png", dpi=DPI)
+    disk.write(target / f"{name}.png", image.getvalue())
+    vector = BytesIO()
+    with mpl.rc_context({"svg.hashsalt": "hw2exp", "svg.fonttype": "none"}):
+        figure.savefig(vector, format="svg", metadata={"Date": None})
+    disk.write(target / f"{name}.svg", vector.getvalue())
+    return Drawn(name, title, caption, image.getvalue())
