@@ -54,7 +54,7 @@ def read_anatomies(arms: Sequence[Arm]) -> tuple[list[AnatomyPage], list[str]]:
         try:
             png = _read(run.folder / FOLDER, number)
         except (OSError, ValueError):
-            left_out["no PNG file, or too large"] += 1
+            left_out["no PNG, too large, or a link"] += 1
         else:
             pages.append(AnatomyPage(arm, run, number, png))
     lines = [f"{counted(count, 'anatomy page')} left out: {why}" for why, count in left_out.items()]

@@ -103,12 +103,13 @@ def _of(run: Run) -> Diagnosed:
 
 def _checked(run: Run) -> "polars.DataFrame":
     """A run's diagnostics, whose steps are those of the run, in order."""
-    frame = read_diagnostics(run.folder)
-    steps = frame[STEP]
-    if not frame.height or steps.null_count():
+    import polars
+
+    frame = read_diagnostics(run.folder).cast({STEP: polars.Int64}, strict=False)
+    if not frame.height or frame[STEP].null_count():
         raise ValueError("the diagnostics lack steps")
-    first, last = int(steps[0]), int(steps[-1])
-    if first < 1 or last > run.result.step or (steps.to_numpy()[1:] <= steps.to_numpy()[:-1]).any():
+    steps = frame[STEP].to_numpy()
+    if steps[0] < 1 or steps[-1] > run.result.step or (steps[1:] <= steps[:-1]).any():
         raise ValueError("the steps of the diagnostics are not those of the run")
     if any(frame[name].list.len().drop_nulls().n_unique() > 1 for name in LISTS):
         raise ValueError("the lists of the diagnostics differ in length")
