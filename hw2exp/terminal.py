@@ -109,9 +109,9 @@ def print_summary(result: "RunResult", folder: Path) -> None:
         f"  or run    tensorboard --logdir {relative(folder)}",
     ]
     if spikes and result.status != "interrupted":
-        number = max(range(len(spikes)), key=lambda place: float(spikes[place]["loss"])) + 1
+        highest = max(range(len(spikes)), key=lambda place: float(spikes[place]["loss"])) + 1
         path = shlex.quote(str(relative(folder)))
-        lines.append(f"  ask why   python -m hw2exp.anatomy {path} --spike {number}")
+        lines.append(f"  ask why   python -m hw2exp.anatomy {path} --spike {highest}")
     if result.status == "interrupted":
         lines.append(f"  go on     the same command with {resume_word(folder)}")
     say("\n".join(lines))
