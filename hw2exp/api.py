@@ -38,6 +38,17 @@ class Run:
 
         return read_metrics(self.folder / "metrics.parquet")
 
+    @cached_property
+    def diagnostics(self) -> "polars.DataFrame":
+        """A row a step at which any diagnostic was due; the columns of ``diagnostics.parquet``.
+
+        Raises:
+            FileNotFoundError: the run was not looked into.
+        """
+        from hw2exp.records.diagnostics import read_diagnostics
+
+        return read_diagnostics(self.folder)
+
 
 @dataclass(frozen=True)
 class Sweep:

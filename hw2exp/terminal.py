@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 PLAIN_PATH = re.compile(r"[\w./+-]+", re.ASCII)
 """What neither a shell nor Hydra reads as anything but letters."""
 
-FILES = ("curve.png", "result.json", "metrics.parquet")
+FILES = ("curve.png", "result.json", "metrics.parquet", "diagnostics.parquet")
 
 
 def clock(seconds: float) -> str:
@@ -108,6 +108,10 @@ def print_summary(result: "RunResult", folder: Path) -> None:
         f"  look at   {relative(folder)}/ with {', '.join(written)}",
         f"  or run    tensorboard --logdir {relative(folder)}",
     ]
+    if spikes and result.status != "interrupted":
+        highest = max(range(len(spikes)), key=lambda place: float(spikes[place]["loss"])) + 1
+        path = shlex.quote(str(relative(folder)))
+        lines.append(f"  ask why   python -m hw2exp.anatomy {path} --spike {highest}")
     if result.status == "interrupted":
         lines.append(f"  go on     the same command with {resume_word(folder)}")
     say("\n".join(lines))

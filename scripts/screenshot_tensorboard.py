@@ -228,14 +228,15 @@ def main() -> None:
     parser.add_argument("--tags", default="", help="only tags that match this expression")
     parser.add_argument("--size", default="1280x1000")
     parser.add_argument("--seconds", type=float, default=12, help="until the picture is taken")
-    parser.add_argument("--script", default="0", help="JavaScript that is run before")
+    parser.add_argument("--click", help="a selector of buttons that are pressed before")
     own = parser.parse_args()
     width, height = map(int, own.size.split("x"))
     with tensorboard(own.logdir) as root, page() as shown:
         shown.open(address_of(root, own.tab, own.runs, own.tags), width, height)
         time.sleep(own.seconds)
-        shown.evaluate(own.script)
-        time.sleep(2)
+        if own.click:
+            shown.evaluate(FIND % json.dumps(own.click) + ".forEach(each => each.click())")
+            time.sleep(2)
         own.output.write_bytes(quantized(shown.screenshot()))
 
 

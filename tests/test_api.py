@@ -22,14 +22,16 @@ def here(tmp_path, monkeypatch):
 
 
 def test_a_run_is_what_the_command_makes(here):
-    run = hw2exp.run("model=rnn", *SHORT, "hydra.run.dir=a")
-    assert main(["model=rnn", *SHORT, "hydra.run.dir=b"]) == 0
+    seen = "diagnostics.flow_every=10"
+    run = hw2exp.run("model=rnn", *SHORT, seen, "hydra.run.dir=a")
+    assert main(["model=rnn", *SHORT, seen, "hydra.run.dir=b"]) == 0
     command = read_result(here / "b")
     assert run.folder == here / "a"
     assert run.result.parameters_sha256 == command.parameters_sha256
     assert run.result.metrics_sha256 == command.metrics_sha256
     assert run.config["model.name"] == "rnn"
     assert run.metrics.equals(polars.read_parquet("b/metrics.parquet"))
+    assert run.diagnostics.equals(polars.read_parquet("b/diagnostics.parquet"))
     assert {path.name for path in (here / "a").rglob("*.yaml")} == {
         path.name for path in (here / "b").rglob("*.yaml")
     }

@@ -229,3 +229,31 @@ def test_what_is_kept_of_a_spike_is_what_came_before_it(runs, compose):
         np.testing.assert_allclose(moved, np.linalg.norm(np.diff(params, axis=0), axis=1), 1e-5)
         for name, value in states[own.first].before.tensors().items():
             np.testing.assert_array_equal(own.state[name], value[0].numpy())
+
+
+def test_a_checkpoint_whose_diagnostics_are_damaged_is_not_used(runs):
+    words = "model=gated_rnn", *OFTEN, "checkpoint_every=20"
+    (folder,) = runs("run", [0], *words, interrupt=EndAt(45))
+    rows = folder / "checkpoints" / "diagnostics.rows"
+    whole = rows.read_bytes()
+    told = []
+    assert newest(folder, told.append).step == 45
+    rows.write_bytes(whole[:-30])
+    assert newest(folder, told.append).step == 40
+    rows.write_bytes(b"x" + whole[1:])
+    assert newest(folder, told.append) is None
+    assert "diagnostics.rows is not what manifest.json has the digest of" in told[0]
+
+
+def test_events_that_are_lost_are_made_again(runs):
+    words = "model=attn_rnn", *OFTEN
+    (whole,) = runs("whole", [0], *words)
+    (folder,) = runs("parts", [0], *words, interrupt=EndAt(45))
+    (events,) = folder.glob("events.*")
+    events.unlink()
+    runs("parts", [0], *words, saved=[newest(folder, pytest.fail)])
+    own, other = shown(folder), shown(whole)
+    assert {tag for tag in other if tag not in own} == set()
+    for tag, values in other.items():
+        if not tag.startswith(("parameters/", "gradients/")):  # histograms are lost
+            assert own[tag] == values, tag

@@ -57,7 +57,7 @@ def sweep(root):
 
 def test_time_series_of_a_run(page, run):
     page.open(screenshot.address_of(run, "timeseries"))
-    page.await_text("accuracy 2 cards", "/test", "/train", "grad_norm 3 cards", "/clipped")
+    page.await_text("accuracy 2 cards", "/test", "/train", "grad_norm 3 cards", "loss")
     page.await_elements("line-chart canvas, line-chart path", least=4)
     page.open(screenshot.address_of(run, "timeseries", tags="attention|weights"))
     page.await_text("attention", "weights", "Step 40")

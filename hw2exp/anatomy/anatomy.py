@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from hw2exp import disk
-from hw2exp.anatomy.dissection import dissect
+from hw2exp.anatomy.dissection import Dissection, dissect
 from hw2exp.anatomy.page import draw
 from hw2exp.anatomy.replay import Replayed, replay
 from hw2exp.anatomy.verdict import sentences
@@ -45,21 +45,37 @@ def make_page(folder: Path, number: str, out: Path | None, tell: Callable[[str],
         ConfigError: the folder holds no run with such a spike, or other steps than it says.
         OSError: the page can't be written.
     """
-    config, result = _read(folder)
-    spike, place = _spike(folder, result, number)
     target = folder / "anatomy" if out is None else out
     if out is None and target.is_symlink():  # it came with the run, and may lead anywhere
         raise ConfigError([f"{target}: is a link; must be a folder, or named by --out"])
-    kept = _kept(folder, place)
-    seen = _replayed(folder, config, result, spike, kept, tell)
-    found = dissect(config, spike, seen)
-    title = f"Spike {place} of {len(result.spikes)}: {config.describe()}"
+    found, title = dissect_spike(folder, number, tell)
     for line in [title, *(f"  {line}" for line in sentences(found))]:
         tell(line)
     disk.make_folder(target)
-    page = target / f"spike_{place}.png"
+    page = target / f"spike_{int(number)}.png"
     disk.write(page, draw(found, title), sync=False)
     return page
+
+
+def dissect_spike(folder: Path, number: str, tell: Callable[[str], None]) -> tuple[Dissection, str]:
+    """Make the steps around a spike again, and look into them.
+
+    Args:
+        folder: the run folder.
+        number: of the spike, from 1, as typed.
+        tell: is told if that takes long.
+
+    Returns:
+        What was found, and a title.
+
+    Raises:
+        ConfigError: the folder holds no run with such a spike, or other steps than it says.
+    """
+    config, result = _read(folder)
+    spike, place = _spike(folder, result, number)
+    seen = _replayed(folder, config, result, spike, _kept(folder, place), tell)
+    title = f"Spike {place} of {len(result.spikes)}: {config.describe()}"
+    return dissect(config, spike, seen), title
 
 
 def _read(folder: Path) -> tuple[TrainConfig, RunResult]:

@@ -9,8 +9,9 @@ from hw2exp.anatomy.dissection import Dissection
 EXPLODED = 10.0
 """A gradient has exploded that is as many times the median before it: as in ``explosions``."""
 
-RAISED = 1.5
-"""The loss of other sequences must grow by as much for the parameters to be at fault."""
+SHARED = 0.5
+"""The parameters are at fault if other sequences share as much of the spike's height, and one step
+is if it alone makes as much of that."""
 
 
 def sentences(seen: Dissection) -> list[str]:
@@ -20,22 +21,11 @@ def sentences(seen: Dissection) -> list[str]:
         seen: what led to the spike.
     """
     spike, place = seen.spike, seen.culprit
-    step = seen.steps[place]
     lines = [
         f"The loss rises from {spike.median:.3g} to {spike.loss:.3g} at step {spike.step:,}"
         + (", above the loss before training." if spike.above_initial else "."),
     ]
-    before, after = seen.fresh_loss[place], seen.fresh_loss[min(place + 1, len(seen.steps) - 1)]
-    if not after > RAISED * before:
-        lines.append(
-            f"The loss of other sequences does not grow by half at any step (from {before:.3g} to "
-            f"{after:.3g} at most): the batch is hard, the parameters are not at fault."
-        )
-    else:
-        lines.append(
-            f"Step {step:,} did it: it takes the loss of 1,024 other sequences from {before:.3g} "
-            f"to {after:.3g}."
-        )
+    lines.append(_fault(seen))
     lines.append(_gradient(seen))
     lines.append(
         f"Its update moves the parameters by {seen.updates[place]:.3g}{_median(seen.thrown)}."
@@ -44,6 +34,25 @@ def sentences(seen: Dissection) -> list[str]:
     lines.append(_curvature(seen))
     lines += _sequences(seen)
     return lines
+
+
+def _fault(seen: Dissection) -> str:
+    """Whether the parameters or the batch are at fault, and which step."""
+    place, fresh = seen.culprit, seen.fresh_loss
+    lowest, at_peak = fresh[: place + 1].min(), fresh[seen.peak]
+    if not at_peak - lowest >= SHARED * (seen.spike.loss - seen.spike.median):
+        return (
+            "It is a hard batch, the parameters are not at fault: the loss of 1,024 other "
+            f"sequences goes from {lowest:.3g} to {at_peak:.3g}."
+        )
+    before, after = fresh[place], fresh[min(place + 1, len(fresh) - 1)]
+    step = f"it takes the loss of 1,024 other sequences from {before:.3g} to {after:.3g}"
+    if after - before >= SHARED * (at_peak - lowest):
+        return f"Step {seen.steps[place]:,} did it: {step}."
+    return (
+        f"Several steps did it, step {seen.steps[place]:,} most: {step}; all together it goes from "
+        f"{lowest:.3g} to {at_peak:.3g} at the peak."
+    )
 
 
 def _median(times: float) -> str:

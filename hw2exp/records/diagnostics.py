@@ -110,6 +110,8 @@ class DiagnosticsTable:
         try:
             for line in content.splitlines():
                 step, row = json.loads(line)
+                if type(step) is not int or not all(map(_is_value, row.values())):
+                    raise ValueError("a row of diagnostics is not of numbers")
                 table.append(step, row)
         except (TypeError, AttributeError, RecursionError) as error:
             raise ValueError("the diagnostics are no rows") from error
@@ -154,6 +156,10 @@ class DiagnosticsTable:
         content = BytesIO()
         polars.DataFrame(columns).write_parquet(content)
         disk.write(folder / DIAGNOSTICS, content.getvalue())
+
+
+def _is_value(value: object) -> bool:
+    return all(isinstance(each, float) for each in (value if isinstance(value, list) else [value]))
 
 
 def read_diagnostics(folder: Path) -> "polars.DataFrame":

@@ -8,7 +8,9 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from hw2exp.records.metrics import CATALOG, digest_of_parquet
+from hw2exp.records.run_dir import DIAGNOSTICS, SPIKES
 
+OPTIONAL = DIAGNOSTICS, SPIKES
 LIVES = Path(__file__).with_name("lives.py")
 
 
@@ -24,7 +26,8 @@ def record(folder):
         tag: [(event.step, event.value) for event in accumulator.Scalars(tag)]
         for tag in tags["scalars"]
     }
-    assert len(scalars) == len(CATALOG)
+    seen = (folder / DIAGNOSTICS).exists()
+    assert len(scalars) == len(CATALOG) if not seen else len(scalars) > len(CATALOG)
     assert all(len({step for step, _ in events}) == len(events) for events in scalars.values())
     texts = [event.tensor_proto for event in accumulator.Tensors("spikes/text_summary")]
     return {
@@ -33,19 +36,20 @@ def record(folder):
         "texts": texts,
         "tensors": sorted(tags["tensors"]),
         "parameters": (folder / "parameters.safetensors").read_bytes(),
+        **{name: (folder / name).read_bytes() for name in OPTIONAL if (folder / name).exists()},
     }
 
 
 def nothing_else(folder):
     """Assert that a run that has ended holds no more than the contract says."""
     names = sorted(path.name.split(".tfevents")[0] for path in folder.iterdir())
-    assert names == [
+    assert [name for name in names if name not in OPTIONAL] == [
         ".hydra", "checkpoints", "events.out", "metrics.parquet", "parameters.safetensors",
         "result.json",
     ]  # fmt: skip
     assert not list(folder.rglob("*.part"))
     below = {path.name.split("_")[0] for path in (folder / "checkpoints").iterdir()}
-    assert below <= {"metrics.rows", "step"}
+    assert below <= {"metrics.rows", "diagnostics.rows", "step"}
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Lives of the command: forked from one process that has imported all, so that each is short.
 
-As a program: ``python lives.py random MODEL KILLS FOLDER`` or ``python lives.py operations FAULT
-FOLDER SHARE OF``, which print a line of JSON.
+As a program: ``python lives.py random MODEL KILLS FOLDER WORD…`` or ``python lives.py operations
+FAULT FOLDER SHARE OF WORD…``, with more words of the command; prints a line of JSON.
 """
 
 import errno
@@ -147,9 +147,9 @@ def where(run, folder):
     return f"resume={run}" if (folder / run).is_dir() else f"hydra.run.dir={run}"
 
 
-def random_kills(model, kills, folder):
+def random_kills(model, kills, folder, *more):
     """Kill runs of a model at random instants, until they come to their end all the same."""
-    words = [*SHORT, f"model={model}"]
+    words = [*SHORT, f"model={model}", *more]
     warm(words)
     draw = random.Random(model)
     began = time.monotonic()
@@ -175,9 +175,9 @@ def random_kills(model, kills, folder):
     return {"kills": done, "runs": runs + 1, "redone": max(lost)}
 
 
-def operations(fault, folder, share, of):
+def operations(fault, folder, share, of, *more):
     """Let each operation of a run go wrong in turn, and a second one where it goes on."""
-    words = [*SHORT[1:], "task=easy", "model=attn_rnn", "steps=25"]
+    words = [*SHORT[1:], "task=easy", "model=attn_rnn", "steps=25", *more]
     warm(words)
     life = Life([*words, "hydra.run.dir=whole"], folder)
     assert life.end()[0] == 0
@@ -197,7 +197,7 @@ def operations(fault, folder, share, of):
 if __name__ == "__main__":
     kind, what, *rest = sys.argv[1:]
     if kind == "random":
-        answer = random_kills(what, int(rest[0]), Path(rest[1]))
+        answer = random_kills(what, int(rest[0]), Path(rest[1]), *rest[2:])
     else:
-        answer = operations(what, Path(rest[0]), int(rest[1]), int(rest[2]))
+        answer = operations(what, Path(rest[0]), int(rest[1]), int(rest[2]), *rest[3:])
     print(json.dumps(answer))

@@ -17,6 +17,32 @@ def test_killed_at_random_instants(lives, same, tmp_path, model):
     same(tmp_path / "whole", runs)
 
 
+SEEN = [
+    "diagnostics=all", "diagnostics.flow_every=4", "diagnostics.cell_every=10",
+    "diagnostics.jacobian_every=20", "diagnostics.sharpness_every=30", "diagnostics.steps_before=7",
+    "diagnostics.histogram_every=25", "spikes.window=11", "spikes.margin=0.05",
+    "spikes.deviations=0",
+]  # fmt: skip
+"""Looked into often, by what spikes often."""
+
+
+@pytest.mark.slow
+def test_killed_at_random_instants_while_it_is_looked_into(lives, same, tmp_path):
+    told = lives("random", "attn_rnn", 30, tmp_path, *SEEN)
+    assert told["redone"] <= EVERY
+    assert (tmp_path / "whole" / "spikes.safetensors").exists()
+    same(tmp_path / "whole", [tmp_path / f"run{number}" for number in range(told["runs"])])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["kill", "fail"])
+def test_operations_go_wrong_while_it_is_looked_into(lives, same, tmp_path, fault):
+    told = lives("operations", fault, tmp_path, 1, 16, *SEEN)
+    assert told["failures"] == []
+    assert told["cases"] > 5
+    same(tmp_path / "whole", sorted(tmp_path.glob("run*")))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("share", range(2))
 @pytest.mark.parametrize("fault", ["kill", "fail"])

@@ -1,0 +1,275 @@
+"""The anatomy of a spike: the steps are those of the run, and the numbers those of the steps."""
+
+import json
+import math
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import polars
+import pytest
+import torch
+from PIL import Image
+from safetensors.numpy import load_file, save_file
+
+from hw2exp.anatomy.__main__ import main
+from hw2exp.anatomy.anatomy import dissect_spike
+from hw2exp.anatomy.dissection import _culprit
+from hw2exp.anatomy.replay import replay
+from hw2exp.anatomy.verdict import sentences
+from hw2exp.config.recorded import recorded_config
+from hw2exp.models import CELLS
+from hw2exp.models.classifier import Classifier
+from hw2exp.records.kept_spikes import read_kept
+from hw2exp.records.metrics import read_metrics
+from hw2exp.records.run_dir import read_result
+from hw2exp.stabilizers.norm import NoNorm
+from hw2exp.task import PAD, encode
+from hw2exp.train import main as train
+
+SMALL = (
+    "task=easy", "model.hidden_size=5", "batch_size=6", "steps=60", "eval_every=20",
+    "eval_batches=2", "plot=false", "spikes.window=11", "optimizer.lr=0.1", "log_every=1",
+    "check_initial_loss=off", "seed=5",
+)  # fmt: skip
+KEPT = "diagnostics=all", "diagnostics.steps_before=7"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run that spikes and has kept what led to it."""
+    folder = tmp_path_factory.mktemp("anatomy") / "run"
+    assert train([*SMALL, *KEPT, f"hydra.run.dir={folder}"]) == 0
+    assert read_result(folder).spikes
+    return folder
+
+
+@pytest.fixture
+def copy(run, tmp_path):
+    return shutil.copytree(run, tmp_path / "copy", ignore=lambda *_: ["anatomy"])
+
+
+@pytest.fixture(scope="module")
+def seen(run):
+    return dissect_spike(run, "1", print)[0]
+
+
+def test_the_page_is_drawn(run, capsys):
+    assert main([str(run), "--spike", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert "The loss rises from" in printed
+    with Image.open(run / "anatomy" / "spike_1.png") as page:
+        assert page.width > 1000
+        colors = page.convert("RGB").getcolors(2**24)
+    assert len(colors) > 1000
+    first = (run / "anatomy" / "spike_1.png").read_bytes()
+    assert main([str(run)]) == 0
+    assert (run / "anatomy" / "spike_1.png").read_bytes() == first
+
+
+def test_the_steps_are_those_of_the_run(run, seen):
+    metrics = read_metrics(run / "metrics.parquet")
+    rows = metrics.filter(polars.col("step").is_in(seen.steps))
+    np.testing.assert_array_equal(seen.loss, rows["loss_train"])
+    np.testing.assert_array_equal(seen.raw, rows["grad_norm_raw"])
+    np.testing.assert_array_equal(seen.clipped, rows["grad_norm_clipped"])
+    np.testing.assert_array_equal(seen.updates, rows["update_norm_max"])
+    spike = read_result(run).spikes[0]
+    assert seen.steps[0] == max(1, spike["start"] - 7)
+    assert seen.loss[seen.peak] == spike["loss"]
+
+
+def test_a_run_that_has_kept_nothing_is_made_again(run, seen, tmp_path, capsys):
+    folder = tmp_path / "plain"
+    words = [*SMALL, "diagnostics.steps_before=7", f"hydra.run.dir={folder}"]
+    assert train(words) == 0
+    again, _ = dissect_spike(folder, "1", print)
+    assert "training again" in capsys.readouterr().out
+    assert again.steps == seen.steps
+    assert again.culprit == seen.culprit
+    for name in ("loss", "fresh_loss", "updates", "flow", "path", "off"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(seen, name))
+    assert torch.equal(again.cliff.loss, seen.cliff.loss)
+    assert torch.equal(again.sharp.raw.value, seen.sharp.raw.value)
+    assert again.sequences == seen.sequences
+
+
+def plain_loss(config, params, sequences):
+    """The mean loss of decoded sequences, by the equations."""
+    cell = CELLS[config.model.name](config.model, PAD)
+    model = Classifier(cell, NoNorm(), 9, closed_form=False)
+    pairs = [encode(text, 9) for text in sequences]
+    symbols = torch.from_numpy(np.stack([symbols for symbols, _ in pairs]))[None]
+    labels = torch.tensor([label for _, label in pairs])[None]
+    return model.mean_loss(params, {}, symbols, labels)[0][0]
+
+
+def parameters(run, seen, step):
+    """The named parameters before a step, from what the run has kept."""
+    config = recorded_config(run)
+    kept = read_kept(run)[0]
+    made = replay(config, kept.first, step, kept.state)
+    rows = made.made[-1].before.params
+    return {
+        name: value.clone().requires_grad_() for name, value in made.layout.unflatten(rows).items()
+    }
+
+
+def test_a_sequence_has_the_gradient_that_autograd_gives_it_alone(run, seen):
+    config = recorded_config(run)
+    params = parameters(run, seen, seen.steps[seen.culprit])
+    assert len(seen.sequences) == 6
+    for each in seen.sequences:
+        loss = plain_loss(config, params, [each.text])
+        grads = torch.autograd.grad(loss, list(params.values()))
+        norm = math.sqrt(sum(float(grad.double().square().sum()) for grad in grads))
+        assert each.loss == pytest.approx(float(loss.detach()), rel=1e-4)
+        assert each.gradient == pytest.approx(norm, rel=1e-4)
+    gradients = [each.gradient for each in seen.sequences]
+    assert gradients == sorted(gradients, reverse=True)
+
+
+def test_the_batch_is_decoded_as_it_was_drawn(run, seen):
+    params = parameters(run, seen, seen.spike.step)
+    loss = plain_loss(recorded_config(run), params, [each.text for each in seen.at_peak])
+    assert float(loss.detach()) == pytest.approx(seen.loss[seen.peak], rel=1e-4)
+
+
+def test_the_line_goes_through_the_step(seen):
+    before, after = (int(np.argmin(abs(seen.along.share - share))) for share in (0, 1))
+    assert seen.along.own[before] == pytest.approx(seen.loss[seen.culprit], rel=1e-5)
+    if seen.peak == seen.culprit + 1:
+        assert seen.along.later[after] == pytest.approx(seen.loss[seen.peak], rel=1e-4)
+
+
+def test_the_way_on_the_cliff_begins_where_the_step_began(seen):
+    at = seen.path_steps.index(seen.steps[seen.culprit])
+    np.testing.assert_allclose(seen.path[at], 0, atol=1e-6)
+    assert seen.off[at] == pytest.approx(0, abs=1e-6)
+    moved = np.hypot(*(seen.path[at + 1] - seen.path[at]))
+    assert math.hypot(moved, seen.off[at + 1]) == pytest.approx(
+        seen.updates[seen.culprit], rel=1e-4
+    )
+    middle = len(seen.cliff.a) // 2
+    assert float(seen.cliff.loss[middle, middle]) == pytest.approx(
+        seen.loss[seen.culprit], rel=1e-5
+    )
+
+
+def test_the_culprit_is_who_raised_the_loss_before_the_peak():
+    fresh = np.array([1.0, 1.1, 0.9, 3.0, 2.9, 9.0])
+    assert _culprit(fresh, 4) == 2
+    assert _culprit(fresh, 5) == 4
+    assert _culprit(np.array([1.0, np.inf, np.inf, 2.0]), 3) == 0
+    assert _culprit(np.array([1.0, 2.0]), 0) == 0
+    assert _culprit(np.array([1.0]), 0) == 0
+
+
+def test_the_sentences_go_by_the_numbers(seen):
+    def text(**changes):
+        return " ".join(sentences(replace(seen, **changes)))
+
+    step = seen.steps[seen.culprit]
+    fresh = np.full(len(seen.steps), 1.0)
+    assert "a hard batch" in text(fresh_loss=fresh)
+    thrown = fresh + (np.arange(len(fresh)) > seen.culprit) * 2.0
+    spike = replace(seen.spike, median=1.0, loss=3.5)
+    assert f"Step {step:,} did it" in text(fresh_loss=thrown, spike=spike)
+    assert "from 1 to 3." in text(fresh_loss=thrown, spike=spike)
+    slowly = np.linspace(1, 9, len(fresh))
+    assert f"Several steps did it, step {step:,} most" in text(fresh_loss=slowly, spike=spike)
+    raw = np.ones_like(seen.raw)
+    assert "has not exploded" in " ".join(sentences(replace(seen, raw=raw, clipped=raw)))
+    raw = raw.copy()
+    raw[seen.culprit] = 50
+    loud = " ".join(sentences(replace(seen, raw=raw, clipped=np.ones_like(raw))))
+    assert "has exploded: 50, 50 times the median of the steps before, clipped to 1" in loud
+    stable = replace(seen.sharp, limit=torch.full_like(seen.sharp.limit, 1e9))
+    assert "it can descend" in " ".join(sentences(replace(seen, sharp=stable)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("model=gated_rnn", "norm=batch", "clip=norm"),
+        ("model=lstm", "optimizer=adam", "schedule=plateau", "schedule.patience=0"),
+        ("model=rnn", "regularizer=omega", "optimizer=sgd", "clip=zclip"),
+        ("model=attn_rnn_inf", "clip=value", "norm=qk", "schedule=cosine"),
+        ("model=lstm", "task.stream=notebook", "batch_size=32", "eval_every=31"),
+    ],
+    ids=["batch", "plateau", "omega", "qk", "notebook"],
+)
+def test_whatever_the_run_is_made_of(words, tmp_path, capsys):
+    folder = tmp_path / "run"
+    few = ["spikes.margin=0.01", "spikes.deviations=0", "steps=40", "eval_every=8"]
+    given = [*SMALL, *KEPT, *few, *words, "optimizer.lr=0.05", f"hydra.run.dir={folder}"]
+    assert train(given) == 0
+    count = len(read_result(folder).spikes)
+    assert count
+    number = str(min(count, 2))
+    assert main([str(folder), "--spike", number, "--out", str(tmp_path / "pages")]) == 0
+    assert [path.name for path in (tmp_path / "pages").iterdir()] == [f"spike_{number}.png"]
+
+
+def test_a_run_that_diverges_after_its_spike(tmp_path, capsys):
+    folder = tmp_path / "run"
+    words = ["model=rnn", "model.nonlinearity=relu", "optimizer=sgd", "optimizer.lr=2"]
+    assert train([*SMALL, *words, "init.scale=2", "seed=1", f"hydra.run.dir={folder}"]) == 0
+    result = read_result(folder)
+    assert result.status == "diverged"
+    if result.spikes:
+        assert main([str(folder)]) == 0
+
+
+def line(capsys):
+    captured = capsys.readouterr()
+    (only,) = captured.err.splitlines()
+    return only
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "99", "one", "", "1.0", "²"])
+def test_a_spike_that_there_is_not(run, number, capsys):
+    assert main([str(run), f"--spike={number}"]) == 2
+    assert f"--spike={number}: must be from 1 to" in line(capsys)
+
+
+def test_folders_that_are_no_runs(run, tmp_path, capsys):
+    for folder in (tmp_path / "missing", tmp_path, run / "result.json"):
+        assert main([str(folder)]) == 2
+        assert str(folder) in line(capsys)
+        assert not (tmp_path / "anatomy").exists()
+
+
+def test_a_run_without_a_spike(copy, capsys):
+    result = json.loads((copy / "result.json").read_text())
+    (copy / "result.json").write_text(json.dumps(result | {"spikes": []}))
+    assert main([str(copy)]) == 2
+    assert "has no spike" in line(capsys)
+
+
+@pytest.mark.parametrize("part", ["params", "state.params", "grad_norm.V_1", "state.seen"])
+def test_what_was_kept_must_be_what_the_run_had(copy, part, capsys):
+    path = copy / "spikes.safetensors"
+    tensors = load_file(path)
+    name = f"0001.{part}"
+    tensors[name] = tensors.get(name, np.zeros(3, np.float32)) + np.float32(1e-3)
+    save_file(tensors, path)
+    assert main([str(copy)]) == 2
+    assert str(copy) in line(capsys)
+    assert not (copy / "anatomy").exists()
+
+
+def test_what_was_kept_is_damaged(copy, capsys):
+    path = copy / "spikes.safetensors"
+    path.write_bytes(path.read_bytes()[:-9])
+    assert main([str(copy)]) == 2
+    assert "spikes.safetensors" in line(capsys)
+
+
+def test_a_link_in_the_place_of_the_pages_is_not_followed(copy, tmp_path, capsys):
+    (tmp_path / "elsewhere").mkdir()
+    (copy / "anatomy").symlink_to(tmp_path / "elsewhere")
+    assert main([str(copy)]) == 2
+    assert "is a link" in line(capsys)
+    assert not list((tmp_path / "elsewhere").iterdir())

@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+from matplotlib import colormaps
+
+from hw2exp.diagnostics.heat_map import heat_map
+
+
+def color(level):
+    return (np.array(colormaps["viridis"](level))[:3] * 255).round()
+
+
+def test_a_column_for_each_list_with_its_first_value_at_the_top():
+    pixels = heat_map([[1.0, 10.0], [100.0, 1000.0]], logarithmic=True)
+    assert pixels.dtype == np.uint8
+    height, width, _ = pixels.shape
+    assert height >= 120
+    assert width >= 320
+    np.testing.assert_array_equal(pixels[0, 0], color(0.0))
+    np.testing.assert_array_equal(pixels[-1, 0], color(1 / 3))
+    np.testing.assert_array_equal(pixels[0, -1], color(2 / 3))
+    np.testing.assert_array_equal(pixels[-1, -1], color(1.0))
+
+
+def test_a_linear_one():
+    pixels = heat_map([[0.0], [0.25], [1.0]], logarithmic=False)
+    width = pixels.shape[1]
+    np.testing.assert_array_equal(pixels[0, width // 2], color(0.25))
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
+def test_what_has_no_logarithm_is_gray(value):
+    pixels = heat_map([[1.0, value, 2.0]], logarithmic=True)
+    assert (pixels[pixels.shape[0] // 2, 0] == 128).all()
+    assert (heat_map([[value]], logarithmic=True) == 128).all()
+
+
+def test_large_ones_stay_as_they_are():
+    assert heat_map(np.ones((700, 500)).tolist(), logarithmic=True).shape == (500, 700, 3)
