@@ -44,5 +44,5 @@ def png(pixels: NDArray[np.uint8]) -> bytes:
     from PIL import Image
 
     content = BytesIO()
-    Image.fromarray(pixels).save(content, "PNG")
+    Image.fromarray(pixels).save(content, "PNG", compress_level=1)  # half the time, 8 % longer
     return content.getvalue()

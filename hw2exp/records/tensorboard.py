@@ -18,6 +18,7 @@ from hw2exp import disk
 from hw2exp.records.encoding import BINS, bins, png
 from hw2exp.records.layout import Layout, serialized
 from hw2exp.records.manifest import Events
+from hw2exp.records.record_file import write_record
 
 if TYPE_CHECKING:
     from tensorboard.compat.proto.event_pb2 import Event
@@ -42,20 +43,17 @@ class EventWriter:
 
     def __init__(self, folder: Path, goes_on: tuple[str, int] | None = None) -> None:
         from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.summary.writer.record_writer import RecordWriter
 
         self._flushed = time.time()
         if goes_on is not None:
             self.name, size = goes_on
             self._file = disk.Stream(folder / self.name, size)
-            self._records = RecordWriter(self._file)
             return
         # TensorBoard reads a folder's files in the order of their names, which begin with the
         # second; the count tells apart those that one process opens within it.
         writer = f"{socket.gethostname()}.{os.getpid()}.{next(_count)}"
         self.name = f"events.out.tfevents.{int(time.time()):010d}.{writer}"
         self._file = disk.Stream(folder / self.name)
-        self._records = RecordWriter(self._file)
         self._write(Event(file_version="brain.Event:2"))
         self._file.flush()
 
@@ -219,7 +217,7 @@ class EventWriter:
     def _write(self, event: "Event", wall_time: float | None = None) -> None:
         now = time.time()
         event.wall_time = now if wall_time is None else wall_time
-        self._records.write(event.SerializeToString())
+        write_record(self._file, event.SerializeToString())
         if now - self._flushed > FLUSH_SECONDS:
             self._file.flush()
             self._flushed = now
