@@ -98,10 +98,10 @@ class Checkpointer:
             tensors[EXPLODED] = np.array(recording.explosions.steps(member), dtype=np.int64)
             seen = None
             if (inspection := recording.inspection) and member in inspection.tables:
-                ring = inspection.saved(member)
+                ring = inspection.forensics.saved(member)
                 tensors |= {RING + name: value for name, value in ring.items()}
                 seen = self._seen[member].write(folder, inspection.tables[member], COLUMNS)
-                inspection.write_kept(member, folder)
+                inspection.forensics.write(member, folder)
             facts = Facts(
                 config=config.model_dump(mode="json"),
                 rows=self._rows[member].write(folder, recording.tables[member], CATALOG),
@@ -185,9 +185,9 @@ def restore(fleet: Fleet, recording: Recording, saved: Mapping[int, Checkpoint])
     }
     fleet.state = fleet.state.with_tensors(together)
     if recording.inspection is not None:
-        recording.inspection.restore(step, rings, known)
+        recording.inspection.forensics.restore(step, rings, known)
         for member in map(int, fleet.members):
-            recording.inspection.restore_kept(member, recording.folders[member])
+            recording.inspection.forensics.restore_kept(member, recording.folders[member])
     recording.restore_since_row(
         {name.removeprefix(SINCE): v for name, v in together.items() if name.startswith(SINCE)}
     )

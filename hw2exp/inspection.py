@@ -1,7 +1,6 @@
 """Looks into the steps of a fleet, as often as its config says, and keeps what it has seen."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,24 +15,25 @@ from hw2exp.diagnostics.gradient_flow import growth
 from hw2exp.diagnostics.heat_map import heat_map
 from hw2exp.diagnostics.internals import internals
 from hw2exp.diagnostics.jacobian import jacobian_growth
-from hw2exp.diagnostics.ring import Entry, Named, Ring
 from hw2exp.diagnostics.sharpness import sharpness
-from hw2exp.diagnostics.spikes import Spike
 from hw2exp.fleet import Fleet
+from hw2exp.forensics import Forensics
 from hw2exp.records.diagnostics import NUMBERS, DiagnosticsTable, Value
-from hw2exp.records.kept_spikes import KeptSpike, read_kept, write_kept
 from hw2exp.records.tensorboard import EventWriter
 from hw2exp.training import Made
 
 PROBE_SEQUENCES = 1
 """Sequences of the batch along which Jacobians are taken: they tell much the same."""
 
-IMAGES = (
-    ("gradient_flow", "gradient_flow", True),
-    ("attention", "attention", False),
-    ("jacobian_product", "jacobian_product", True),
-)
-"""Columns of the table, their images' tags, and whether colors go by logarithms."""
+IMAGES = {
+    "gradient_flow": (True, "‖∂ℓ/∂h[t]‖: t = 1 at the top, a column a look; by its logarithm."),
+    "attention": (False, "Mean weight: the input at the top, then each lag; a column a look."),
+    "jacobian_product": (
+        True,
+        "‖∂h[T]/∂h[t]‖: t = 1 at the top, a column a look; by its logarithm.",
+    ),
+}
+"""Columns of the table: whether colors go by logarithms, and what is seen."""
 
 Columns = dict[str, Tensor | NDArray[Any]]
 
@@ -86,11 +86,9 @@ class Inspection:
             if inspects(config)
         ]
         self.tables = {member: tables.get(member, DiagnosticsTable()) for member in self.watched}
-        self.kept: dict[int, list[KeptSpike]] = {member: [] for member in self.watched}
-        self.ring = Ring(fleet.layout, searched + self.options.steps_before + 1)
-        self._known = dict.fromkeys(self.watched, 0)
-        self._written: dict[int, int] = {}
+        self.forensics = Forensics(fleet, self.watched, searched)
         self._probe: Fleet | None = None
+        self._of: NDArray[np.int64] | None = None
 
     def wants_flow(self, step: int) -> bool:
         """Whether a step is to say how the gradient flows through time."""
@@ -98,14 +96,12 @@ class Inspection:
 
     def inspect(self, step: int, made: Made) -> None:
         """Look into a step: what is due of it, and a place in the ring."""
-        rows = np.flatnonzero(np.isin(self.fleet.members, self.watched))
-        if not len(rows):
+        members, rows = self._members_and_rows()
+        if not len(members):
             return
-        members = self.fleet.members[rows]
-        if len(rows) < len(self.fleet.members):
-            made = _take(made, torch.from_numpy(rows).to(made.grads.device))
-        if self.options.spikes:
-            self.ring.push(Entry(step, members, made.before, made.grads))
+        if rows is not None:
+            made = _take(made, rows)
+        self.forensics.push(step, members, made)
         columns = self._columns(step, made, members)
         if columns:
             lists = {name: values.tolist() for name, values in columns.items()}  # by replica
@@ -115,6 +111,16 @@ class Inspection:
                 self._show(member, step, found)
         if due(self.options.histogram_every, step):
             self._draw(step, made, members)
+
+    def _members_and_rows(self) -> tuple[NDArray[np.int64], Tensor | None]:
+        """Those that are looked into and still take part, and their rows if they are a few."""
+        if self._of is not self.fleet.members:  # a new array when replicas leave
+            self._of = self.fleet.members
+            rows = np.flatnonzero(np.isin(self._of, self.watched))
+            few = len(rows) < len(self._of)
+            self._rows = torch.from_numpy(rows).to(self.fleet.device) if few else None
+            self._members = self._of[rows]
+        return self._members, self._rows
 
     def _columns(self, step: int, made: Made, members: NDArray[np.int64]) -> Columns:
         options, columns = self.options, Columns()
@@ -180,10 +186,11 @@ class Inspection:
             member: the run.
             step: up to where.
         """
-        for name, tag, logarithmic in IMAGES:
+        for name, (logarithmic, about) in IMAGES.items():
             steps, columns = self.tables[member].list_column(name)
             if shown := [column for at, column in zip(steps, columns, strict=True) if at <= step]:
-                self.events[member].image(tag, heat_map(shown, logarithmic), step)
+                pixels = heat_map(shown, logarithmic)
+                self.events[member].image(f"heat_map/{name}", pixels, step, about)
 
     def show_again(self, member: int) -> None:
         """Write what was measured to a new file of TensorBoard's; histograms are lost.
@@ -196,31 +203,6 @@ class Inspection:
             if due(self.options.histogram_every, step):
                 self.draw_images(member, step)
 
-    def keep(self, member: int, spikes: Sequence[Spike]) -> None:
-        """Keep what led to spikes that were not known before.
-
-        Args:
-            member: the run.
-            spikes: all of its spikes so far.
-        """
-        if member not in self.kept:
-            return
-        for number in range(self._known[member] + 1, min(len(spikes), self.options.spikes) + 1):
-            start, before = spikes[number - 1].start, self.options.steps_before
-            self.kept[member].append(self.ring.keep(member, number, start, before))
-        self._known[member] = len(spikes)
-
-    def write_kept(self, member: int, folder: Path) -> None:
-        """Write what was kept of spikes, where there is more than was written.
-
-        Args:
-            member: the run.
-            folder: its run folder.
-        """
-        if len(kept := self.kept.get(member, [])) > self._written.get(member, 0):
-            write_kept(folder, kept)
-            self._written[member] = len(kept)
-
     def finish(self, member: int, folder: Path) -> None:
         """Write what was seen of a run that has ended.
 
@@ -230,41 +212,7 @@ class Inspection:
         """
         if member in self.tables:
             self.tables[member].write(folder)
-            self.write_kept(member, folder)
-
-    def saved(self, member: int) -> Named:
-        """What a checkpoint has to hold of a run besides its table.
-
-        Args:
-            member: the run.
-        """
-        if member not in self.tables or not self.options.spikes:
-            return {}
-        return self.ring.saved(member, self.options.steps_before)
-
-    def restore(self, step: int, saved: Mapping[int, Named], known: Mapping[int, int]) -> None:
-        """Go on from checkpoints.
-
-        Args:
-            step: the last step that was made.
-            saved: of each run what :meth:`saved` gave.
-            known: how many spikes each had.
-        """
-        members = [member for member in self.watched if saved.get(member)]
-        self.ring.restore(step, members, [saved[m] for m in members], self.fleet.state)
-        self._known |= {member: known[member] for member in self.watched}
-
-    def restore_kept(self, member: int, folder: Path) -> None:
-        """Take up what a run that goes on had kept; what is lost stays so.
-
-        Args:
-            member: the run.
-            folder: its run folder.
-        """
-        with suppress(OSError, ValueError):
-            kept = [spike for spike in read_kept(folder) if spike.number <= self._known[member]]
-            self.kept[member] = kept
-            self._written[member] = len(kept)
+            self.forensics.write(member, folder)
 
 
 def _take(made: Made, rows: Tensor) -> Made:

@@ -144,7 +144,7 @@ class Recording:
             self._unsearched.clear()
             if self.inspection is not None:
                 for member in map(int, self.fleet.members):
-                    self.inspection.keep(member, self.detector.spikes(member))
+                    self.inspection.forensics.keep(member, self.detector.spikes(member))
 
     def spikes_so_far(self) -> int:
         """Spikes of all replicas together, in the steps searched."""

@@ -13,7 +13,7 @@ FLOORS = [
     {"task", "notebook_stream", "closed_form", "models", "stabilizers", "optimizer", "records"},
     {"diagnostics", "fleet", "fleet_state"},
     {"training"},
-    {"inspection"},
+    {"forensics", "inspection"},
     {"command", "live_line", "metrics_row", "recording", "terminal"},
     {"checkpointing"},
     {"fleet_run"},

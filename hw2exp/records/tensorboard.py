@@ -100,13 +100,14 @@ class EventWriter:
         about = metadata.create_summary_metadata(display_name="", description="")
         self._tensor(tag, about, step, bins(np.asarray(values, float)), (BINS, 3))
 
-    def image(self, tag: str, pixels: NDArray[np.uint8], step: int) -> None:
+    def image(self, tag: str, pixels: NDArray[np.uint8], step: int, description: str = "") -> None:
         """Write a picture for the Images dashboard.
 
         Args:
             tag: its tag.
             pixels: red, green and blue, ``(h, w, 3)``.
             step: the training step.
+            description: what it shows.
 
         Raises:
             ValueError: pixels of another shape or type.
@@ -114,7 +115,7 @@ class EventWriter:
         from tensorboard.plugins.image import metadata
 
         content = [str(pixels.shape[1]).encode(), str(pixels.shape[0]).encode(), png(pixels)]
-        about = metadata.create_summary_metadata(display_name="", description="")
+        about = metadata.create_summary_metadata(display_name="", description=description)
         self._tensor(tag, about, step, content, (len(content),))
 
     def layout(self, layout: Layout) -> None:
