@@ -49,6 +49,23 @@ class Run:
 
         return read_diagnostics(self.folder)
 
+    def anatomy(self, spike: int = 1) -> Path:
+        """Draw why a spike happened, as ``python -m hw2exp.anatomy`` does.
+
+        Args:
+            spike: which one, from 1.
+
+        Returns:
+            The page, in the run's folder.
+
+        Raises:
+            ConfigError: there is no such spike, or the steps can't be made again.
+        """
+        from hw2exp.anatomy.anatomy import make_page
+        from hw2exp.terminal import say
+
+        return make_page(self.folder, str(spike), None, say)
+
 
 @dataclass(frozen=True)
 class Sweep:

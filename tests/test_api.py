@@ -110,3 +110,12 @@ def test_bad_input_is_an_error_of_python(here):
     with pytest.raises(ConfigError, match="dry_run=true: only shows"):
         hw2exp.sweep("dry_run=true", "seed=0,1")
     assert list(here.iterdir()) == []
+
+
+def test_why_a_spike_happened(here):
+    words = "task=easy", "steps=40", "batch_size=4", "optimizer.lr=0.1", "spikes.window=11"
+    run = hw2exp.run(*words, "eval_batches=2", "plot=false", "hydra.run.dir=a")
+    assert run.result.spikes
+    assert run.anatomy(1) == here / "a" / "anatomy" / "spike_1.png"
+    with pytest.raises(ConfigError, match="must be from 1 to"):
+        run.anatomy(99)
