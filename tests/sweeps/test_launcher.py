@@ -160,7 +160,7 @@ def test_records_of_a_finished_job_stay(sweep, tmp_path):
     assert (tmp_path / "sweep/0/.hydra/config.yaml").read_text() == "steps: 50  # before"
     assert (tmp_path / "sweep/1/.hydra/config.yaml").exists()
     sweep(*words, "steps=60", fleet=lambda jobs: [None, None])
-    assert "before" not in (tmp_path / "sweep/0/.hydra/config.yaml").read_text()
+    assert "# before" not in (tmp_path / "sweep/0/.hydra/config.yaml").read_text()
 
 
 class Noting(Callback):
