@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from hw2exp.axes import Params
-from hw2exp.diagnostics.trajectory import NO_NORM, trajectory
+from hw2exp.diagnostics.trajectory import NO_NORM, Trajectory, trajectory
 from hw2exp.models.cell import Carry, Cell
 from hw2exp.stabilizers.norm import NormPass
 
@@ -56,13 +56,36 @@ def state_jacobians(
     Returns:
         ``(R, B, T-1, H, H)``, from t = 1 on.
     """
-    (R, T, B, _), H = x.shape, cell.hidden_size
+    return jacobians_along(of_copies(cell, params, x, norm_pass), node)
+
+
+def of_copies(cell: Cell, params: Params, x: Tensor, norm_pass: NormPass = NO_NORM) -> Trajectory:
+    """The trajectory, with its history, of H copies of each sequence.
+
+    Args:
+        cell: the cell.
+        params: its parameters, each ``(R, ...)``.
+        x: input vectors, ``(R, T, B, I)``.
+        norm_pass: the normalization, at its beginning.
+    """
     with torch.enable_grad():
-        run = trajectory(cell, params, x.repeat_interleave(H, 2), norm_pass)
+        return trajectory(cell, params, x.repeat_interleave(cell.hidden_size, 2), norm_pass)
+
+
+def jacobians_along(run: Trajectory, node: Node = hidden_state) -> Tensor:
+    """As ``state_jacobians``.
+
+    Args:
+        run: what ``of_copies`` gave; afterwards its history is gone.
+        node: by what to differentiate.
+    """
+    with torch.enable_grad():
         nodes = [node(*step) for step in zip(run.states, run.carries[1:], strict=True)]
-    of_copy = torch.eye(H, dtype=x.dtype, device=x.device).repeat(B, 1).expand(R, -1, -1)
-    gradients = torch.autograd.grad(run.states[-1], nodes[:-1], of_copy)  # (R, B H, H)
-    return torch.stack(gradients, 1).view(R, T - 1, B, H, H).transpose(1, 2)
+    last, size = run.states[-1], run.cell.hidden_size
+    R, T, rows, _ = run.x.shape
+    of_copy = torch.eye(size).to(last).repeat(rows // size, 1).expand_as(last)
+    gradients = torch.autograd.grad(last, nodes[:-1], of_copy)  # (R, B H, H)
+    return torch.stack(gradients, 1).view(R, T - 1, rows // size, size, size).transpose(1, 2)
 
 
 def singular_values(matrices: Tensor) -> Tensor:
@@ -85,4 +108,10 @@ def spectral_norms(matrices: Tensor) -> Tensor:
     Args:
         matrices: ``(..., H, H)``.
     """
-    return singular_values(matrices)[..., 0]
+    # By AᵀA, which is faster than the SVD; what it blurs are the small singular values.
+    sound = matrices.isfinite().all(-1).all(-1)  # (...)
+    finite = torch.where(sound[..., None, None], matrices, 0)
+    scale = finite.abs().amax((-2, -1))  # (...), so that no square leaves the range of numbers
+    scaled = finite / torch.where(scale > 0, scale, 1)[..., None, None]
+    squares = torch.linalg.eigvalsh(scaled.mT @ scaled)[..., -1]
+    return torch.where(sound, squares.clamp(min=0).sqrt() * scale, torch.inf)

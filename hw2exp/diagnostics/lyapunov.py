@@ -15,12 +15,16 @@ import torch
 from torch import Tensor
 
 from hw2exp.axes import Params
+from hw2exp.diagnostics.all_steps import AllSteps
 from hw2exp.diagnostics.trajectory import NO_NORM, Trajectory, floating, leaves, numbers, record
 from hw2exp.models.cell import Cell
 from hw2exp.stabilizers.norm import NormPass
 
 TRANSIENT = 5
 """Steps in which directions turn to where they grow most, before growth is counted."""
+
+FEW = 80
+"""Numbers handed on, S, up to which Jacobians are made: larger ones take too long and much room."""
 
 
 def lyapunov_exponent(
@@ -70,21 +74,37 @@ def lyapunov_exponents(
     Raises:
         ValueError: what is handed on changes its shape.
     """
+    return exponents_along(record(cell, params, x, norm_pass), transient, count)
+
+
+def exponents_along(
+    run: Trajectory, transient: int = TRANSIENT, count: int | None = None
+) -> Tensor:
+    """As ``lyapunov_exponents``, of a trajectory that is recorded.
+
+    Args:
+        run: the trajectory.
+        transient: how many steps are not counted.
+        count: how many exponents, n; all S by default.
+    """
+    x = run.x
     (R, T, B, _), counted = x.shape, _counted(x, transient)  # (R, T, B)
-    run = record(cell, params, x, norm_pass)
     size = numbers(run.carries[1]).shape[-1]
+    steps = AllSteps(run).carry_rows() if size <= FEW else None
     directions = _directions(size, count or size).to(x.device).expand(R, B, -1, -1)
-    total = directions.new_zeros(R, B, directions.shape[-1])
-    infinite = torch.zeros_like(counted[:, 0])  # (R, B)
+    growth = []
     # From the first state on: before, AttentionRNN(∞) has the maximum of nothing, -∞.
     for t in range(1, T):
-        moved = _moved(cell, run, t, directions.to(x.dtype)).double()  # (R, B, S, n)
-        sound = moved.isfinite().all(-1).all(-1)  # (R, B)
-        directions, factors = torch.linalg.qr(torch.where(sound[..., None, None], moved, 0))
-        growth = factors.diagonal(dim1=-2, dim2=-1).abs().log()  # (R, B, n)
-        total += torch.where(counted[:, t, :, None], growth, 0)
-        infinite |= ~sound
+        now = directions.to(x.dtype)  # (R, B, S, n)
+        moved = steps.move(t, now) if steps is not None else _along(run, t, now)
+        directions, factors = torch.linalg.qr(moved.double())
+        growth.append(factors.diagonal(dim1=-2, dim2=-1))  # (R, B, n)
+    stretched = torch.stack([directions.new_ones(R, B, directions.shape[-1]), *growth], 1).abs()
+    logarithms = torch.where(counted[..., None], stretched.log(), 0)  # (R, T, B, n)
+    # One by one: summed in the same order alone and in a fleet.
+    total: Tensor = sum(logarithms.unbind(1), torch.zeros_like(logarithms[:, 0]))
     mean = total / counted.sum(1)[..., None]
+    infinite = ~stretched.isfinite().all(-1).all(1)  # (R, B)
     return torch.where(infinite[..., None], torch.inf, mean).to(x.dtype)
 
 
@@ -96,7 +116,7 @@ def _directions(size: int, count: int) -> Tensor:
     return orthonormal
 
 
-def _moved(cell: Cell, run: Trajectory, t: int, directions: Tensor) -> Tensor:
+def _along(run: Trajectory, t: int, directions: Tensor) -> Tensor:
     """J D for the derivative J of a step and directions D ``(R, B, S, n)``.
 
     Each sequence is there n times. Jᵀ u, which is linear in u, is differentiated by u along D:
@@ -106,7 +126,7 @@ def _moved(cell: Cell, run: Trajectory, t: int, directions: Tensor) -> Tensor:
     before = leaves(part.repeat_interleave(n, 1) for part in run.carries[t])
     inputs = leaves(term.repeat_interleave(n, 1) for term in run.inputs_at(t))
     with torch.enable_grad():
-        after = numbers(cell.step(run.params, inputs, before, run.norm.at(t))[1])  # (R, B n, S)
+        after = numbers(run.cell.step(run.params, inputs, before, run.norm_at(t))[1])  # (R, B n, S)
         u = torch.zeros_like(after, requires_grad=True)
         of = floating(before)
         back = numbers(torch.autograd.grad(after, of, u, create_graph=True, materialize_grads=True))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -19,13 +19,17 @@ class Trajectory:
     """What a cell has computed over a sequence.
 
     Args:
+        cell: the cell.
+        x: input vectors, ``(R, T, B, I)``.
         params: the parameters without a history, and what ``prepare`` made of them.
-        norm: the normalization, at a time step.
+        norm: the normalization, at its beginning.
         inputs: what ``project`` made of the input vectors, each ``(R, T, B, ·)``.
         states: h[1] … h[T], each ``(R, B, H)``.
         carries: what is handed into each step, and on by the last; T + 1 of them.
     """
 
+    cell: Cell
+    x: Tensor
     params: Params
     norm: NormPass
     inputs: Inputs
@@ -40,6 +44,34 @@ class Trajectory:
         """
         return tuple(term[:, t] for term in self.inputs)
 
+    def norm_at(self, t: int) -> NormPass:
+        """The normalization of a step.
+
+        Args:
+            t: the time step, from 0.
+        """
+        return copy(self.norm).at(t)  # a pass remembers its time step
+
+    def recorded(self, copies: int = 1) -> "Trajectory":
+        """The same without a history, of a cell that always hands on as much.
+
+        Args:
+            copies: how many of each sequence stand side by side; a single one is taken.
+
+        Raises:
+            ValueError: what is handed on changes its shape.
+        """
+        if len({tuple(part.shape for part in carry) for carry in self.carries}) > 1:
+            name = type(self.cell).__name__
+            raise ValueError(f"{name}: what a step hands on changes its shape")
+        return replace(
+            self,
+            x=self.x[:, :, ::copies],
+            inputs=tuple(term[:, :, ::copies] for term in self.inputs),
+            states=[state.detach()[:, ::copies] for state in self.states],
+            carries=[tuple(p.detach()[:, ::copies] for p in carry) for carry in self.carries],
+        )
+
 
 def trajectory(cell: Cell, params: Params, x: Tensor, norm_pass: NormPass) -> Trajectory:
     """Run a cell over a sequence; where autograd is on, it follows from the start on.
@@ -52,12 +84,11 @@ def trajectory(cell: Cell, params: Params, x: Tensor, norm_pass: NormPass) -> Tr
     """
     R, T, B, _ = x.shape
     params = cell.prepare({name: value.detach() for name, value in params.items()})
-    norm = copy(norm_pass)  # a pass remembers its time step
-    run = Trajectory(params, norm, cell.project(params, x, norm), [], [])
+    run = Trajectory(cell, x, params, norm_pass, cell.project(params, x, norm_pass), [], [])
     zeros = x.new_zeros(R, B, cell.hidden_size, requires_grad=torch.is_grad_enabled())
     run.carries.append(cell.start(params, zeros))
     for t in range(T):
-        state, carry = cell.step(params, run.inputs_at(t), run.carries[-1], norm.at(t))
+        state, carry = cell.step(params, run.inputs_at(t), run.carries[-1], run.norm_at(t))
         run.states.append(state)
         run.carries.append(carry)
     return run
@@ -76,10 +107,7 @@ def record(cell: Cell, params: Params, x: Tensor, norm_pass: NormPass) -> Trajec
         ValueError: what is handed on changes its shape.
     """
     with torch.no_grad():
-        run = trajectory(cell, params, x, norm_pass)
-    if len({tuple(part.shape for part in carry) for carry in run.carries}) > 1:
-        raise ValueError(f"{type(cell).__name__}: what a step hands on changes its shape")
-    return run
+        return trajectory(cell, params, x, norm_pass).recorded()
 
 
 def floating(carry: Iterable[Tensor]) -> Carry:

@@ -109,3 +109,20 @@ def test_the_norm_of_what_is_not_finite_is_infinite():
     matrices[1, 0, 2] = torch.nan
     matrices[2] *= 2
     assert spectral_norms(matrices).tolist() == [1, float("inf"), 2]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_norm_is_the_largest_singular_value_whatever_the_scale(dtype):
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.randn(4, 50, 16, 16, dtype=torch.float64, generator=generator)
+    drawn[1] = drawn[1, :, :, :1] * drawn[1, :, :1]  # of rank 1
+    drawn[2] = torch.linalg.matrix_exp(2 * drawn[2])  # singular values far apart
+    drawn[3, :25] *= torch.eye(16)
+    drawn[3, 0] = 0
+    largest = torch.finfo(dtype).max ** 0.9
+    tolerance = 20 * torch.finfo(dtype).eps
+    for scale in (1 / largest, 1, largest):
+        matrices = (drawn / drawn.abs().amax((-2, -1), keepdim=True).clamp(min=1) * scale).to(dtype)
+        expected = torch.linalg.svdvals(matrices.double() / scale)[..., 0]
+        norms = spectral_norms(matrices).double() / scale
+        torch.testing.assert_close(norms, expected, rtol=tolerance, atol=0)

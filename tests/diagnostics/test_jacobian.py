@@ -1,6 +1,9 @@
+from functools import cache
+
 import pytest
 import torch
 
+from hw2exp.diagnostics import all_steps, lyapunov
 from hw2exp.diagnostics.gradient_reach import singular_values, spectral_norms, state_jacobians
 from hw2exp.diagnostics.jacobian import carry_jacobians, jacobian_growth, step_jacobians
 from hw2exp.diagnostics.lyapunov import lyapunov_exponent, lyapunov_exponents
@@ -25,6 +28,12 @@ WITH_AND_WITHOUT_NORM = [(f"model={model}",) for model in MODELS] + [
     (f"model={model}", f"norm={kind}") for model, kind in NORMS
 ]
 R, T, B, I, H = 2, 6, 3, 8, 4  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def compose(compose):
+    """Most of what these tests would take is composing the same configs."""
+    return cache(compose)
 
 
 def draw(cell, generator):
@@ -186,7 +195,9 @@ def by_products(jacobians, skipped=(T - 1) // 2):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_the_largest_exponent_is_the_growth_under_the_jacobians(compose, model):
+@pytest.mark.parametrize("few", [0, 80], ids=["moved", "matrices"])
+def test_the_largest_exponent_is_the_growth_under_the_jacobians(compose, model, few, monkeypatch):
+    monkeypatch.setattr(lyapunov, "FEW", few)
     cell, params, x = small(compose, model)
     exponents = lyapunov_exponent(cell, params, x)
     assert exponents.shape == (R, B)
@@ -325,7 +336,7 @@ def test_singular_values_of_what_is_not_finite_are_infinite():
 
 def fleet_of(compose, *overrides):
     words = (*overrides, "model.hidden_size=16", "task=easy")
-    fleet = Fleet([compose(*words, f"seed={seed}") for seed in range(3)])
+    fleet = Fleet([compose(*words).model_copy(update={"seed": seed}) for seed in range(3)])
     params = fleet.model.initialize([c.init for c in fleet.configs], fleet.seeds.tolist())
     symbols, _ = fleet.task.batch(fleet.seeds, 0, 2, CHECK)
     return fleet, params, torch.from_numpy(symbols)
@@ -336,7 +347,11 @@ def assert_same_bits(one, other):
         assert torch.equal(value, vars(other)[name]), name
 
 
-@pytest.mark.parametrize("overrides", WITH_AND_WITHOUT_NORM, ids=" ".join)
+MANY_LAGS = ("model=attn_rnn", "model.lags=3")
+"""Which hands on more than a step's whole matrix is made for."""
+
+
+@pytest.mark.parametrize("overrides", [*WITH_AND_WITHOUT_NORM, MANY_LAGS], ids=" ".join)
 def test_a_replica_has_the_same_bits_alone_and_in_a_fleet(compose, overrides):
     fleet, params, all_symbols = fleet_of(compose, *overrides)
     last = slice(2, 3)
@@ -357,6 +372,23 @@ def test_a_replica_has_the_same_bits_alone_and_in_a_fleet(compose, overrides):
             assert seen.dtype == torch.float32
             assert seen.isfinite().all()
             assert torch.equal(value, seen[last]), (name, sequences)
+
+
+@pytest.mark.parametrize("overrides", WITH_AND_WITHOUT_NORM, ids=" ".join)
+def test_the_bits_do_not_depend_on_how_many_rows_are_made_at_once(compose, overrides, monkeypatch):
+    fleet, params, symbols = fleet_of(compose, *overrides)
+    looks, copies = [], []
+    own = all_steps.AllSteps._copies
+    monkeypatch.setattr(
+        all_steps.AllSteps, "_copies", lambda *given: copies.append(own(*given)) or copies[-1]
+    )
+    some = 5 * symbols.numel() * 16  # of the states' Jacobians 5 rows
+    for elements in (1, some, 1 << 30):
+        monkeypatch.setattr(all_steps, "AT_ONCE", elements)
+        looks.append(jacobian_growth(fleet.model, params, fleet.state.buffers, symbols))
+    assert copies[::2] == [1, 5, 16]
+    assert_same_bits(looks[0], looks[1])
+    assert_same_bits(looks[0], looks[2])
 
 
 def test_what_a_look_shows_are_means_over_the_sequences(compose):
