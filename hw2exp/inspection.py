@@ -22,8 +22,9 @@ from hw2exp.records.diagnostics import NUMBERS, DiagnosticsTable, Value
 from hw2exp.records.tensorboard import EventWriter
 from hw2exp.training import Made
 
-PROBE_SEQUENCES = 1
-"""Sequences of the batch along which Jacobians are taken: they tell much the same."""
+ALONG, WITHIN = 1, 8
+"""Sequences of the batch along which Jacobians are taken, and of which gates and attention are:
+more tell much the same. Under batch normalization, which needs all, the latter are of all."""
 
 IMAGES = {
     "gradient_flow": (True, "‖∂ℓ/∂h[t]‖: t = 1 at the top, a column a look; by its logarithm."),
@@ -50,14 +51,15 @@ def inspects(config: TrainConfig) -> bool:
     return wanted and any((*cadences, own.histogram_every, own.spikes))
 
 
-def due(every: int, step: int) -> bool:
-    """Whether a diagnostic is due: at the first step, and then every so many.
+def due(every: int, step: int, first: bool = True) -> bool:
+    """Whether a diagnostic is due.
 
     Args:
         every: its cadence; 0 is never.
         step: the training step.
+        first: at the first step too.
     """
-    return every > 0 and (step == 1 or step % every == 0)
+    return every > 0 and (step % every == 0 or (first and step == 1))
 
 
 class Inspection:
@@ -109,7 +111,7 @@ class Inspection:
                 found = {name: own[row] for name, own in lists.items()}
                 self.tables[member].append(step, found)
                 self._show(member, step, found)
-        if due(self.options.histogram_every, step):
+        if due(self.options.histogram_every, step, first=False):
             self._draw(step, made, members)
 
     def _members_and_rows(self) -> tuple[NDArray[np.int64], Tensor | None]:
@@ -129,20 +131,21 @@ class Inspection:
             columns["gradient_flow"] = flow
             columns["gradient_growth"], columns["gradient_growth_r2"] = growth(flow)
             columns["gradient_largest"] = flow.max(1)
-        looks = options.cell_every, options.jacobian_every, options.sharpness_every
-        if not any(due(every, step) for every in looks):
+        sharpens = due(options.sharpness_every, step, first=False)
+        if not (due(options.cell_every, step) or due(options.jacobian_every, step) or sharpens):
             return columns
         probe = self._fleet_of(members)
         probe.state = made.before
         if due(options.cell_every, step):
-            found = internals(probe.model, probe.params, made.before.buffers, made.symbols)
+            few = made.symbols if made.before.buffers else made.symbols[:, :WITHIN]
+            found = internals(probe.model, probe.params, made.before.buffers, few)
             columns |= {name: value for name, value in vars(found).items() if value is not None}
         if due(options.jacobian_every, step):
-            few = made.symbols[:, :PROBE_SEQUENCES]
+            few = made.symbols[:, :ALONG]
             grown = jacobian_growth(probe.model, probe.params, made.before.buffers, few)
             columns["jacobian_norm"], columns["jacobian_product"] = grown.step, grown.product
             columns["jacobian_largest"], columns["lyapunov"] = grown.step.amax(1), grown.exponent
-        if due(options.sharpness_every, step):
+        if sharpens:
             probe.state = replace(made.before, optimizer=made.after.optimizer)  # the step's own
             factor = probe.schedule.factor(step - 1, made.before.schedule)  # (R,)
             sharp = sharpness(probe, made.symbols, made.labels, probe.optimizer.lr * factor)
@@ -200,7 +203,7 @@ class Inspection:
         """
         for step, row in self.tables.get(member, ()):
             self._show(member, step, row)
-            if due(self.options.histogram_every, step):
+            if due(self.options.histogram_every, step, first=False):
                 self.draw_images(member, step)
 
     def finish(self, member: int, folder: Path) -> None:
