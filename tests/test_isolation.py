@@ -36,13 +36,13 @@ def poison(fleet, replica, value, place, when=WHEN):
     """Let a replica's loss or gradient go wrong at a step."""
     sound, steps = fleet.loss_and_gradient, itertools.count(1)
 
-    def broken(symbols, labels):
-        loss, accuracy, grads, buffers = sound(symbols, labels)
+    def broken(symbols, labels, keeps_flow):
+        grads, back = sound(symbols, labels, keeps_flow)
         if next(steps) == when:
             chosen = grads[replica, :1] if "entry" in place else grads[replica]
-            chosen = loss[replica : replica + 1] if place == "loss" else chosen
+            chosen = back.loss[replica : replica + 1] if place == "loss" else chosen
             chosen.copy_(value(chosen))
-        return loss, accuracy, grads, buffers
+        return grads, back
 
     fleet.loss_and_gradient = broken
 

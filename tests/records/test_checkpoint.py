@@ -389,4 +389,5 @@ def test_a_checkpoint_reads_back(run):
     assert isinstance(found, Checkpoint)
     state = (found.folder / "state.safetensors").read_bytes()
     assert found.tensors().keys() == load(state).keys()
-    assert len(found.rows()) == found.facts.rows.bytes > 0
+    rows = found.facts.rows
+    assert len(found.rows("metrics.rows", rows)) == rows.bytes > 0
