@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hw2exp.config.choices import OPERATIONAL
-from hw2exp.records.run_dir import RunResult
+from hw2exp.records.run_dir import DIAGNOSTICS, RunResult
 from hw2exp.records.tensorboard import flatten
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ class Run:
         """
         from hw2exp.records.diagnostics import read_diagnostics
 
+        if not (self.folder / DIAGNOSTICS).exists():
+            raise FileNotFoundError(f"{self.folder} was not looked into; it takes diagnostics=all")
         return read_diagnostics(self.folder)
 
     def anatomy(self, spike: int = 1) -> Path:
@@ -62,9 +64,10 @@ class Run:
             ConfigError: there is no such spike, or the steps can't be made again.
         """
         from hw2exp.anatomy.anatomy import make_page
+        from hw2exp.anatomy.request import read_request
         from hw2exp.terminal import say
 
-        return make_page(self.folder, str(spike), None, say)
+        return make_page(read_request(self.folder, str(spike), None, "spike "), say)
 
 
 @dataclass(frozen=True)

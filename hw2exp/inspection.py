@@ -149,8 +149,8 @@ class Inspection:
             probe.state = replace(made.before, optimizer=made.after.optimizer)  # the step's own
             factor = probe.schedule.factor(step - 1, made.before.schedule)  # (R,)
             sharp = sharpness(probe, made.symbols, made.labels, probe.optimizer.lr * factor)
-            columns["sharpness"] = sharp.raw.value
-            columns["sharpness_preconditioned"] = sharp.preconditioned.value
+            columns["sharpness"] = sharp.raw.found
+            columns["sharpness_preconditioned"] = sharp.preconditioned.found
             columns["sharpness_limit"] = sharp.limit
         return columns
 

@@ -23,6 +23,10 @@ class Optimizer(Protocol):
     def lr(self) -> Tensor:
         """Learning rate before the schedule's factor, ``(R,)``."""
 
+    @property
+    def l2(self) -> Tensor:
+        """The L2 penalty that adds to the loss's curvature, ``(R,)``."""
+
     def init(self, params: Tensor) -> State:
         """Make the state before the first update, for parameters ``(R, P)``."""
 
@@ -71,6 +75,11 @@ class SGD:
     momentum: Tensor
     nesterov: bool
 
+    @property
+    def l2(self) -> Tensor:
+        """The weight decay."""
+        return self.weight_decay
+
     def init(self, params: Tensor) -> State:
         """The velocity is zero."""
         return {"velocity": torch.zeros_like(params)}
@@ -113,6 +122,11 @@ class RMSprop:
     eps: Tensor
     momentum: Tensor
     centered: bool
+
+    @property
+    def l2(self) -> Tensor:
+        """The weight decay."""
+        return self.weight_decay
 
     def init(self, params: Tensor) -> State:
         """All means are zero."""
@@ -163,6 +177,11 @@ class Adam:
     beta2: Tensor
     eps: Tensor
     decoupled: bool
+
+    @property
+    def l2(self) -> Tensor:
+        """The weight decay; none where it is decoupled, which is no part of the gradient."""
+        return torch.zeros_like(self.weight_decay) if self.decoupled else self.weight_decay
 
     def init(self, params: Tensor) -> State:
         """Both moments are zero, and so is the count of updates."""

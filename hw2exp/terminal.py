@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hw2exp.config.choices import ADDED_CHOICES
+
 if TYPE_CHECKING:
     from hw2exp.config.schema import TrainConfig
     from hw2exp.records.run_dir import RunResult
@@ -108,10 +110,12 @@ def print_summary(result: "RunResult", folder: Path) -> None:
         f"  look at   {relative(folder)}/ with {', '.join(written)}",
         f"  or run    tensorboard --logdir {relative(folder)}",
     ]
-    if spikes and result.status != "interrupted":
+    if spikes and result.status != "interrupted" and not ADDED_CHOICES:  # of a cell of one's own
         highest = max(range(len(spikes)), key=lambda place: float(spikes[place]["loss"])) + 1
         path = shlex.quote(str(relative(folder)))
-        lines.append(f"  ask why   python -m hw2exp.anatomy {path} --spike {highest}")
+        lines.append(
+            f"  ask why   python -m hw2exp.anatomy {path} --spike {highest}  # its highest"
+        )
     if result.status == "interrupted":
         lines.append(f"  go on     the same command with {resume_word(folder)}")
     say("\n".join(lines))

@@ -40,9 +40,13 @@ def _parser() -> ArgumentParser:
 
 
 def _run(folder: Path, number: str, out: str | None) -> int:
-    from hw2exp.anatomy.anatomy import make_page
+    from hw2exp.anatomy.request import read_request
 
-    page = make_page(folder, number, None if out is None else Path(out), say)
+    request = read_request(folder, number, None if out is None else Path(out))
+
+    from hw2exp.anatomy.anatomy import make_page  # behind what may be refused: it takes seconds
+
+    page = make_page(request, say)
     say(f"  look at   {relative(page)}")
     return 0
 

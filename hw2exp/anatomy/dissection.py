@@ -76,18 +76,22 @@ class Dissection:
         lr: the learning rate, ``(n,)``.
         gradients_by_tensor: norms before clipping, by parameter, each ``(n,)``.
         flow: ‖∂ℓ/∂h[t]‖, ``(n, T)``.
-        flow_growth: its factor a step back, ``(n,)``.
+        flow_growth: its factor a time step back by a fitted line, and the R², each ``(n,)``.
         jacobians: along the first of ``sequences``, of all steps.
         sharp: the sharpness on each step's own batch.
-        culprit: the place among the steps of the one whose update did it.
+        thrown: the parameters are at fault: at the peak other sequences have a high loss too.
+        culprit: the place among the steps of the one whose update did it; of the step before the
+            peak where the parameters are not at fault.
         along: the loss on the straight line through the parameters before and after its update.
-        cliff: the loss around the parameters before it, on its own batch.
+        cliff: the loss around the parameters before it, on its own batch, in the plane of its
+            update and of a random direction.
         path: coordinates on the cliff of the parameters before some steps around it, ``(k, 2)``.
         path_steps: these steps, ``(k,)``.
         off: how far each of them lies off the cliff's plane, ``(k,)``.
         sequences: of the culprit's batch, those with the largest gradients first; with the
             largest losses where batch normalization gives no sequence a gradient of its own.
         at_peak: those of the batch at the peak, likewise.
+        diverged_at: the step at which the run diverged, if it did.
     """
 
     spike: Spike
@@ -100,9 +104,10 @@ class Dissection:
     lr: Floats
     gradients_by_tensor: dict[str, Floats]
     flow: Floats
-    flow_growth: Floats
+    flow_growth: tuple[Floats, Floats]
     jacobians: JacobianGrowth
     sharp: Sharpness
+    thrown: bool
     culprit: int
     along: Along
     cliff: Cliff | None
@@ -111,6 +116,7 @@ class Dissection:
     off: Floats
     sequences: list[Suspect]
     at_peak: list[Suspect]
+    diverged_at: int | None = None
 
     @property
     def peak(self) -> int:
@@ -118,7 +124,7 @@ class Dissection:
         return self.steps.index(self.spike.step)
 
     @property
-    def thrown(self) -> float:
+    def update_times(self) -> float:
         """How many times farther than the median step before it the culprit moved."""
         return _times(self.updates, self.culprit)
 
@@ -130,24 +136,29 @@ class Dissection:
 
 def _times(values: Floats, place: int) -> float:
     before = values[:place]
-    return float(values[place] / np.median(before)) if len(before) else float("nan")
+    usual = float(np.median(before)) if len(before) else 0.0
+    return float(values[place]) / usual if 0 < usual < np.inf else float("nan")
 
 
-def dissect(config: TrainConfig, spike: Spike, seen: Replayed) -> Dissection:
+def dissect(
+    config: TrainConfig, spike: Spike, seen: Replayed, diverged_at: int | None = None
+) -> Dissection:
     """Look into the steps that led to a spike.
 
     Args:
         config: of the run.
         spike: the spike.
         seen: the steps around it, made again.
+        diverged_at: the step at which the run diverged, if it did.
     """
+    peak = seen.steps.index(spike.step)
     with one_thread():
         befores = concatenate([made.before for made in seen.made])
         afters = concatenate([made.after for made in seen.made])
         fleet = Fleet([config] * len(seen.steps))
         fleet.state = replace(befores, optimizer=afters.optimizer)  # what each step divided by
         fresh = _host(fleet.initial()[0])
-        culprit = _culprit(fresh, sum(step < spike.step for step in seen.steps))
+        culprit, thrown = find_culprit(fresh, peak, spike.median, config.spikes.margin)
         symbols, labels = (
             torch.cat([getattr(made, name) for made in seen.made]) for name in ("symbols", "labels")
         )
@@ -157,7 +168,7 @@ def dissect(config: TrainConfig, spike: Spike, seen: Replayed) -> Dissection:
         }
         sharp = sharpness(fleet, symbols, labels, measured["lr"])
         suspects, order = _suspects(config, seen, culprit)
-        at_peak, _ = _suspects(config, seen, seen.steps.index(spike.step))
+        at_peak, _ = _suspects(config, seen, peak)
         first = symbols[culprit][order[0]].expand(len(seen.steps), 1, -1)  # (n, 1, T)
         jacobians = jacobian_growth(fleet.model, fleet.params, befores.buffers, first)
         flow = torch.cat([made.flow for made in seen.made if made.flow is not None]).numpy()
@@ -174,25 +185,44 @@ def dissect(config: TrainConfig, spike: Spike, seen: Replayed) -> Dissection:
         lr=_host(measured["lr"]),
         gradients_by_tensor=norms_by_tensor(fleet.layout, grads),
         flow=flow,
-        flow_growth=growth(flow)[0],
+        flow_growth=growth(flow),
         jacobians=jacobians,
         sharp=sharp,
+        thrown=thrown,
         culprit=culprit,
-        along=_along(config, seen, culprit, seen.steps.index(spike.step)),
+        along=_along(config, seen, culprit, peak),
         cliff=cliff,
         path=path,
         path_steps=[seen.steps[place] for place in around],
         off=off,
         sequences=suspects,
         at_peak=at_peak,
+        diverged_at=diverged_at,
     )
 
 
-def _culprit(fresh: Floats, before_peak: int) -> int:
-    """The step whose update raised the loss most, of those before the peak."""
-    with np.errstate(invalid="ignore"):  # ∞ - ∞
-        raised = np.diff(fresh)[: max(before_peak, 1)]
-    return int(np.argmax(np.nan_to_num(raised, nan=-np.inf))) if len(raised) else 0
+def find_culprit(fresh: Floats, peak: int, median: float, margin: float) -> tuple[int, bool]:
+    """The step whose update raised the loss, and whether any did.
+
+    The parameters are at fault if at the peak the loss of other sequences exceeds the baseline by
+    as much as makes a spike. The culprit is then the last step before the peak that took that loss
+    across the middle between baseline and peak: an earlier rise that was over is no part of this.
+
+    Args:
+        fresh: the loss of other sequences before each step, ``(n,)``.
+        peak: the peak's place among the steps.
+        median: the baseline.
+        margin: least height of a spike.
+
+    Returns:
+        The place of the culprit, or of the step before the peak, and whether it is one.
+    """
+    high = fresh[peak]
+    if high - median < margin:  # false for what is not finite: it is high
+        return max(peak - 1, 0), False
+    middle = (median + high) / 2 if np.isfinite(high) else np.inf
+    below = np.flatnonzero(fresh[:peak] < middle)
+    return (int(below[-1]) if len(below) else 0), True
 
 
 def _suspects(config: TrainConfig, seen: Replayed, place: int) -> tuple[list[Suspect], list[int]]:
@@ -244,15 +274,18 @@ def _cliff(
 ) -> tuple[Cliff | None, list[int], Floats, Floats]:
     """The loss around the parameters before the culprit's update, and the way of the steps there.
 
-    Without a gradient that is finite, or where no step moved, there is no plane to draw.
+    The plane holds the update itself: the gradient as the optimizer has scaled it, with its
+    momentum; plain SGD's is the gradient. Where that is zero or not finite there is none to draw.
     """
     made = seen.made[culprit]
     first, last = max(culprit - PATH_BEFORE, 0), min(culprit + PATH_AFTER, len(params) - 1)
     around = list(range(first, last + 1))
     rows = params[first : last + 1]
     try:
-        plane = plane_along(params[culprit], made.grads[0], config.seed)
-        grid = plane.grid(rows)
+        plane = plane_along(
+            params[culprit], (made.after.params - made.before.params)[0], config.seed
+        )
+        grid = plane.grid(rows[: culprit - first + 2])
     except ValueError:
         return None, around, np.zeros((len(rows), 2)), np.zeros(len(rows))
     cliff = slice_loss(config, plane, made.symbols[0], made.labels[0], grid, grid)

@@ -25,6 +25,9 @@ STYLE: dict[Any, Any] = {
 }
 SIZE = 15.0, 11.5  # inches
 SEQUENCES = 4
+DECADES = 1e8
+"""How many times the median is still drawn."""
+
 WIDEST, BROADEST = 52, 125
 """Letters of a sequence that are shown, and of a line of text."""
 
@@ -69,11 +72,23 @@ def _mark(axes: "Axes", seen: Dissection) -> None:
     axes.axvline(seen.steps[seen.culprit], color=CULPRIT, linewidth=1, linestyle="--", zorder=0)
     axes.axvline(seen.spike.step, color=QUIET, linewidth=1, linestyle=":", zorder=0)
     axes.set_xlabel("training step")
+    axes.locator_params(axis="x", integer=True)
+
+
+def _what(seen: Dissection) -> str:
+    """What the culprit is to the spike."""
+    return "did it" if seen.thrown else "before the peak"
 
 
 def _log(axes: "Axes", *values: Any) -> None:
-    if any((np.asarray(each) > 0).any() for each in values):
+    """A logarithmic scale, that what is beyond all measure does not flatten."""
+    all_values = np.concatenate([np.ravel(each) for each in values])
+    known = all_values[np.isfinite(all_values) & (all_values > 0)]
+    if len(known):
         axes.set_yscale("log")
+        middle = np.median(known)
+        bottom, top = axes.get_ylim()
+        axes.set_ylim(max(bottom, middle / DECADES), min(top, middle * DECADES))
 
 
 def _curve(axes: "Axes", seen: Dissection) -> None:
@@ -82,13 +97,12 @@ def _curve(axes: "Axes", seen: Dissection) -> None:
     axes.plot(seen.steps, seen.fresh_loss, "s-", color=FRESH, markersize=3, label=label)
     top = np.nanmax(np.where(np.isfinite(seen.loss), seen.loss, np.nan))
     axes.set_yscale("log" if top > 20 else "linear")
-    axes.annotate("peak", (seen.spike.step, top), xytext=(4, -4), textcoords="offset points",
-                  color=QUIET, fontsize=8)  # fmt: skip
-    axes.annotate(f"step {seen.steps[seen.culprit]:,} did it", (seen.steps[seen.culprit], 0.97),
+    step = seen.steps[seen.culprit]
+    axes.annotate(f"step {step:,} {_what(seen)}", (step, 0.97),
                   xycoords=("data", "axes fraction"), xytext=(-4, 0), textcoords="offset points",
                   ha="right", va="top", color=CULPRIT, fontsize=8)  # fmt: skip
     axes.set_title("Loss before each step")
-    axes.legend(frameon=False, fontsize=8, loc="center left")
+    axes.legend(frameon=False, fontsize=8, loc="best")
     _mark(axes, seen)
 
 
@@ -100,7 +114,7 @@ def _norms(axes: "Axes", seen: Dissection) -> None:
     axes.plot(seen.steps, seen.updates, "^-", color="#009E73", markersize=3, label=label)
     _log(axes, seen.raw, seen.updates)
     axes.set_title("Norms of the gradient and of the update")
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, loc="best")
     _mark(axes, seen)
 
 
@@ -113,7 +127,7 @@ def _tensors(axes: "Axes", seen: Dissection) -> None:
         axes.plot(seen.steps, norms, color=color, linewidth=1.2 if named else 0.7,
                   zorder=2 if named else 1, label=name if named else None)  # fmt: skip
     _log(axes, *seen.gradients_by_tensor.values())
-    axes.set_title("Gradient by parameter")
+    axes.set_title("Gradient by parameter, the six largest by name")
     axes.legend(frameon=False, fontsize=7, ncols=2)
     _mark(axes, seen)
 
@@ -139,7 +153,7 @@ def _jacobians(axes: "Axes", seen: Dissection) -> None:
     t = np.arange(1, product.shape[1] + 1)
     for place in range(len(product)):
         axes.plot(t, product[place], color="#BBBBBB", linewidth=0.6, zorder=1)
-    for place, color, what in ((seen.peak, FRESH, "the peak"), (seen.culprit, CULPRIT, "did it")):
+    for place, color, what in ((seen.peak, FRESH, "peak"), (seen.culprit, CULPRIT, _what(seen))):
         label = f"step {seen.steps[place]:,}, {what}"
         axes.plot(t, product[place], color=color, linewidth=1.6, label=label, zorder=3)
     single = seen.jacobians.step[seen.culprit].double().numpy()
@@ -148,7 +162,7 @@ def _jacobians(axes: "Axes", seen: Dissection) -> None:
     axes.axhline(1, color=QUIET, linewidth=0.8)
     _log(axes, product)
     axes.set_xlabel("time step t of the sequence")
-    axes.set_title("Jacobians: ‖∂h[T]/∂h[t]‖, other steps in gray")
+    axes.set_title("‖∂h[T]/∂h[t]‖ along the first sequence below, other steps gray", fontsize=9)
     axes.legend(frameon=False, fontsize=8)
 
 
@@ -168,9 +182,9 @@ def _levels(loss: Any) -> Any:
 
 
 def _contour(axes: "Axes", seen: Dissection, figure: Any) -> None:
-    axes.set_title("The cliff: loss of the batch that did it")
+    axes.set_title(f"The cliff: loss of step {seen.steps[seen.culprit]:,}'s batch")
     if seen.cliff is None or not np.isfinite(seen.cliff.loss.numpy()).any():
-        axes.text(0.5, 0.5, "no finite gradient to draw along", ha="center", color=QUIET)
+        axes.text(0.5, 0.5, "no finite step to draw along", ha="center", color=QUIET)
         return
     from matplotlib.colors import LogNorm
 
@@ -180,11 +194,10 @@ def _contour(axes: "Axes", seen: Dissection, figure: Any) -> None:
     drawn = axes.contourf(seen.cliff.a, seen.cliff.b, loss, levels, norm=norm)
     figure.colorbar(drawn, ax=axes, pad=0.01, format="%.2g")
     _way(axes, seen)
-    did = seen.path_steps.index(seen.steps[seen.culprit])
-    if did + 1 < len(seen.off):
-        axes.text(0.98, 0.03, f"the step ends {seen.off[did + 1]:.2g} off this plane", ha="right",
-                  transform=axes.transAxes, fontsize=7, color="white")  # fmt: skip
-    axes.set_xlabel("along the gradient")
+    axes.set_facecolor("#CCCCCC")  # where the loss is not finite
+    axes.set_xlim(float(seen.cliff.a[0]), float(seen.cliff.a[-1]))
+    axes.set_ylim(float(seen.cliff.b[0]), float(seen.cliff.b[-1]))
+    axes.set_xlabel("distance along the step that was taken; dots: steps")
     axes.set_ylabel("along a random direction")
 
 
@@ -207,10 +220,11 @@ def _surface(axes: Any, seen: Dissection) -> None:
     height = np.log10(np.where(np.isfinite(loss), loss, np.nan).clip(min=1e-4))
     axes.plot_surface(a, b, height, cmap="viridis", linewidth=0, rstride=1, cstride=1, alpha=0.95)
     axes.set_title("The same as a surface, log₁₀ of the loss")
-    axes.set_xlabel("gradient", fontsize=7, labelpad=-8)
+    axes.set_xlabel("step", fontsize=7, labelpad=-8)
     axes.set_ylabel("random", fontsize=7, labelpad=-8)
     axes.tick_params(labelsize=6, pad=-3)
-    axes.view_init(elev=35, azim=-125)
+    axes.locator_params(nbins=5)
+    axes.view_init(elev=30, azim=-55)
 
 
 def _along(axes: "Axes", seen: Dissection) -> None:
@@ -225,8 +239,8 @@ def _along(axes: "Axes", seen: Dissection) -> None:
         axes.set_yscale("log")
     for share in (0, 1):
         axes.axvline(share, color=CULPRIT, linewidth=1, linestyle="--", zorder=0)
-    axes.set_xlabel(f"share of the step that is taken; step {step:,} took 1")
-    axes.set_title("Loss along the step that did it")
+    axes.set_xlabel(f"from before step {step:,} (0) to after it (1), and beyond")
+    axes.set_title(f"Loss along step {step:,}")
     axes.legend(frameon=False, fontsize=8)
 
 
@@ -238,7 +252,7 @@ def _text(figure: Any, seen: Dissection) -> None:
     figure.text(0.01, 0.98, lines, va="top", fontsize=9, linespacing=1.4)
     step = seen.steps[seen.culprit]
     rows = [
-        *_rows(f"in the batch of step {step:,}, that did it", seen.sequences),
+        *_rows(f"in the batch of step {step:,}, {_what(seen)}", seen.sequences),
         "",
         *_rows(f"in the batch of step {seen.spike.step:,}, the peak", seen.at_peak),
     ]

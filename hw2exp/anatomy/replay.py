@@ -54,26 +54,29 @@ class Replayed:
 
 
 def replay(
-    config: TrainConfig, first: int, last: int, state: Mapping[str, NDArray[Any]] | None = None
+    config: TrainConfig,
+    begin: int,
+    first: int,
+    last: int,
+    state: Mapping[str, NDArray[Any]] | None = None,
 ) -> Replayed:
     """Make steps again.
 
     Args:
         config: of the run.
+        begin: the first step that is made.
         first: the first step that is kept.
         last: the last step that is made.
-        state: the whole state before ``first``, without the replica axis; if left out, the run is
-            made again from its beginning.
+        state: the whole state before ``begin``, without the replica axis; if left out, that of a
+            run that has not begun.
 
     Raises:
         ValueError: the state is none of such a run.
     """
     with one_thread():
         fleet = Fleet([config])
-        begin = 1
         if state is not None:
             fleet.state = _of(state, fleet.state)
-            begin = first
         seen = Replayed(first, last, fleet.layout)
         train(fleet, [seen], after=lambda step: step >= last, first=begin, inspector=seen)
     return seen

@@ -1,17 +1,15 @@
 """What the anatomy of a spike says, in sentences whose numbers decide what they say."""
 
-import math
-
 import numpy as np
 
 from hw2exp.anatomy.dissection import Dissection
-
-EXPLODED = 10.0
-"""A gradient has exploded that is as many times the median before it: as in ``explosions``."""
+from hw2exp.diagnostics.explosions import FACTOR
 
 SHARED = 0.5
-"""The parameters are at fault if other sequences share as much of the spike's height, and one step
-is if it alone makes as much of that."""
+"""One step did it if it alone makes as much of the rise."""
+
+FITS = 0.5
+"""R² from which on a line describes how the gradient grows."""
 
 
 def sentences(seen: Dissection) -> list[str]:
@@ -20,78 +18,95 @@ def sentences(seen: Dissection) -> list[str]:
     Args:
         seen: what led to the spike.
     """
-    spike, place = seen.spike, seen.culprit
-    lines = [
-        f"The loss rises from {spike.median:.3g} to {spike.loss:.3g} at step {spike.step:,}"
-        + (", above the loss before training." if spike.above_initial else "."),
-    ]
-    lines.append(_fault(seen))
-    lines.append(_gradient(seen))
-    lines.append(
-        f"Its update moves the parameters by {seen.updates[place]:.3g}{_median(seen.thrown)}."
+    spike = seen.spike
+    above = ", above the loss before training" if spike.above_initial else ""
+    rise = (
+        f"The loss rises from {spike.median:.3g} to {spike.loss:.3g} at step {spike.step:,}{above}."
     )
-    lines.append(_flow(seen))
-    lines.append(_curvature(seen))
-    lines += _sequences(seen)
-    return lines
+    if seen.diverged_at:
+        rise += f" The run diverges at step {seen.diverged_at:,}."
+    lines = [rise, _fault(seen), _gradient(seen)]
+    if np.isfinite(seen.updates[seen.culprit]):
+        moved = f"{seen.updates[seen.culprit]:.3g}{_median(seen.update_times)}"
+        lines.append(f"The update of step {_step(seen)} moves the parameters by {moved}.")
+    return [*lines, *_flow(seen), *_curvature(seen), *_sequences(seen)]
+
+
+def _step(seen: Dissection) -> str:
+    return f"{seen.steps[seen.culprit]:,}"
 
 
 def _fault(seen: Dissection) -> str:
     """Whether the parameters or the batch are at fault, and which step."""
-    place, fresh = seen.culprit, seen.fresh_loss
-    lowest, at_peak = fresh[: place + 1].min(), fresh[seen.peak]
-    if not at_peak - lowest >= SHARED * (seen.spike.loss - seen.spike.median):
-        return (
-            "It is a hard batch, the parameters are not at fault: the loss of 1,024 other "
-            f"sequences goes from {lowest:.3g} to {at_peak:.3g}."
-        )
+    place, fresh, baseline = seen.culprit, seen.fresh_loss, seen.spike.median
+    high = fresh[seen.peak]
+    others = "the loss of 1,024 other sequences"
+    if not seen.thrown:
+        return f"It is a hard batch, the parameters are not at fault: {others} is {high:.3g} there."
     before, after = fresh[place], fresh[min(place + 1, len(fresh) - 1)]
-    step = f"it takes the loss of 1,024 other sequences from {before:.3g} to {after:.3g}"
-    if after - before >= SHARED * (at_peak - lowest):
-        return f"Step {seen.steps[place]:,} did it: {step}."
+    hard = ""
+    if seen.spike.loss > 2 * high:
+        hard = f" The peak's batch is a hard one besides: its loss is {seen.spike.loss:.3g}."
+    whole = after - before >= SHARED * (high - baseline) if np.isfinite(high) else True
+    if whole:
+        return (
+            f"Step {_step(seen)} did it: it takes {others} from {before:.3g} to {after:.3g}.{hard}"
+        )
     return (
-        f"Several steps did it, step {seen.steps[place]:,} most: {step}; all together it goes from "
-        f"{lowest:.3g} to {at_peak:.3g} at the peak."
+        f"Several steps did it: {others} goes from {baseline:.3g} to {high:.3g} at the peak, and "
+        f"crosses the middle of that at step {_step(seen)}.{hard}"
     )
 
 
 def _median(times: float) -> str:
-    return "" if math.isnan(times) else f", {times:.3g} times the median of the steps before"
+    return "" if np.isnan(times) else f", {times:.3g} times the median of the steps before"
 
 
 def _gradient(seen: Dissection) -> str:
     size, times = seen.raw[seen.culprit], seen.gradient_times
     clipped = seen.clipped[seen.culprit]
     cut = f", clipped to {clipped:.3g}" if clipped < 0.99 * size else ""
-    exploded = "has exploded" if times > EXPLODED else "has not exploded"
+    exploded = "has exploded" if times > FACTOR or not np.isfinite(size) else "has not exploded"
     peak = ""
     if seen.peak > seen.culprit and seen.raw[seen.peak] > 2 * size:
-        peak = f"; {seen.raw[seen.peak]:.3g} at the peak, where the parameters are thrown already"
-    return f"Its gradient {exploded}: {size:.3g}{_median(times)}{cut}{peak}."
+        after = ", where the parameters are thrown already" if seen.thrown else ""
+        peak = f"; at the peak it is {seen.raw[seen.peak]:.3g}{after}"
+    return f"The gradient of step {_step(seen)} {exploded}: {size:.3g}{_median(times)}{cut}{peak}."
 
 
-def _flow(seen: Dissection) -> str:
-    flow, factor = seen.flow[seen.culprit], seen.flow_growth[seen.culprit]
-    at = int(np.nanargmax(flow)) + 1
-    T = len(flow)
-    times = flow[at - 1] / flow[-1] if flow[-1] > 0 else math.inf
-    way = "where the loss reads it" if at == T else f"{T - at} steps before the end"
-    grown = f", {times:.3g} times what it is at the end" if at < T else ""
+def _flow(seen: Dissection) -> list[str]:
+    """Where on its way back the gradient is largest; nothing where nothing flows."""
+    flow = seen.flow[seen.culprit]
+    factor, fit = (float(each[seen.culprit]) for each in seen.flow_growth)
+    if not (np.isfinite(flow).all() and flow[-1] > 0):
+        return []
+    at, T = int(np.argmax(flow)) + 1, len(flow)
+    if at == T:
+        way = f"at the end, t = {T}, where the readout feeds it in"
+    else:
+        times = flow[at - 1] / flow[-1]
+        way = f"at t = {at}, {T - at} steps before the end, {times:.3g} times what it is there"
+    line = f"On its way back ‖∂ℓ/∂h[t]‖ is largest {way}"
+    if fit >= FITS:
+        line += f"; a fitted line (R² {fit:.2f}) has a factor of {factor:.3g} a step back"
     exponent = float(seen.jacobians.exponent[seen.culprit])
-    return (
-        f"‖∂ℓ/∂h[t]‖ is largest at t = {at}, {way}{grown}; the factor a step back is {factor:.3g}, "
-        f"the largest Lyapunov exponent {exponent:.3g} a step."
-    )
+    return [f"{line}; the largest Lyapunov exponent is {exponent:.3g} a step."]
 
 
-def _curvature(seen: Dissection) -> str:
-    ratio = float(seen.sharp.instability[seen.culprit])
-    raw = float(seen.sharp.raw.value[seen.culprit])
-    verb = "cannot" if ratio > 1 else "can"
-    return (
-        f"The sharpness of its loss is {raw:.3g}; as the optimizer sees it, {ratio:.3g} times what "
-        f"it can stand: a quadratic loss of that curvature it {verb} descend."
+def _curvature(seen: Dissection) -> list[str]:
+    """The sharpness, and the largest of the steps up to the culprit."""
+    ratios = seen.sharp.instability.numpy()[: seen.culprit + 1]
+    ratio, raw = float(ratios[-1]), float(seen.sharp.raw.value[seen.culprit])
+    if not np.isfinite(ratio):
+        return []
+    line = (
+        f"The sharpness at step {_step(seen)} is {raw:.3g}; as the optimizer sees it, "
+        f"{ratio:.3g} times what it can stand on a quadratic loss"
     )
+    largest = int(np.nanargmax(ratios))
+    if ratios[largest] > 2 * ratio:
+        line += f"; up to {ratios[largest]:.3g} times before, at step {seen.steps[largest]:,}"
+    return [f"{line}."]
 
 
 def _sequences(seen: Dissection) -> list[str]:
@@ -100,8 +115,8 @@ def _sequences(seen: Dissection) -> list[str]:
         return []
     share = np.cumsum(squares) / squares.sum()
     count = int(np.searchsorted(share, 0.9)) + 1
-    what = "sequence has" if count == 1 else "sequences have"
+    have = "has" if count == 1 else "have"
     return [
-        f"{count} of the batch's {len(squares)} {what} nine tenths of the squared gradients, "
-        f"the first {share[0]:.0%}."
+        f"Of the {len(squares)} sequences of its batch {count} {have} nine tenths of the sum of "
+        f"squared gradients, the one with the largest {share[0]:.0%}."
     ]

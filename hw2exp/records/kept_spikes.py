@@ -1,5 +1,6 @@
 """``spikes.safetensors``: what a run keeps of the steps that led to its first spikes."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from hw2exp.records.parameters import tensors_of
 from hw2exp.records.run_dir import SPIKES
 
 LARGEST = 1 << 33  # bytes
+DIGEST = "sha256"
 PARTS = ("state", "grad_norm", "update_norm")
 
 Named = dict[str, NDArray[Any]]
@@ -63,7 +65,7 @@ def write_kept(folder: Path, spikes: Sequence[KeptSpike]) -> None:
         ):
             tensors |= {f"{own}.{part}.{name}": value for name, value in values.items()}
     whole = {name: np.asarray(value, order="C") for name, value in tensors.items()}
-    disk.write(folder / SPIKES, save(whole))
+    disk.write(folder / SPIKES, save({**whole, DIGEST: _digest(whole)}))
 
 
 def read_kept(folder: Path) -> list[KeptSpike]:
@@ -77,7 +79,9 @@ def read_kept(folder: Path) -> list[KeptSpike]:
         ValueError: it is damaged.
     """
     path = folder / SPIKES
-    tensors = tensors_of(regular_file.read(path, LARGEST), str(path))
+    tensors = tensors_of(regular_file.read(path, LARGEST, links=False), str(path))
+    if not np.array_equal(tensors.pop(DIGEST, np.empty(0)), _digest(tensors)):
+        raise ValueError(f"{path}: is not what it has the digest of")
     parts: dict[str, Named] = {}
     for name, value in tensors.items():
         own, _, rest = name.partition(".")
@@ -86,6 +90,16 @@ def read_kept(folder: Path) -> list[KeptSpike]:
         return [_kept(int(own), parts[own]) for own in sorted(parts)]
     except (KeyError, ValueError, TypeError) as error:
         raise ValueError(f"{path}: holds no kept spikes: {error}") from error
+
+
+def _digest(tensors: Named) -> NDArray[np.uint8]:
+    """Of names, types, shapes and bytes, in the order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        value = tensors[name]
+        digest.update(f"{name} {value.dtype.str} {value.shape}".encode())
+        digest.update(np.ascontiguousarray(value).tobytes())
+    return np.frombuffer(digest.digest(), dtype=np.uint8)
 
 
 def _kept(number: int, tensors: Named) -> KeptSpike:

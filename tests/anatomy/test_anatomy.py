@@ -10,17 +10,17 @@ import polars
 import pytest
 import torch
 from PIL import Image
-from safetensors.numpy import load_file, save_file
 
 from hw2exp.anatomy.__main__ import main
 from hw2exp.anatomy.anatomy import dissect_spike
-from hw2exp.anatomy.dissection import _culprit
+from hw2exp.anatomy.dissection import find_culprit
 from hw2exp.anatomy.replay import replay
+from hw2exp.anatomy.request import read_request
 from hw2exp.anatomy.verdict import sentences
 from hw2exp.config.recorded import recorded_config
 from hw2exp.models import CELLS
 from hw2exp.models.classifier import Classifier
-from hw2exp.records.kept_spikes import read_kept
+from hw2exp.records.kept_spikes import read_kept, write_kept
 from hw2exp.records.metrics import read_metrics
 from hw2exp.records.run_dir import read_result
 from hw2exp.stabilizers.norm import NoNorm
@@ -51,7 +51,7 @@ def copy(run, tmp_path):
 
 @pytest.fixture(scope="module")
 def seen(run):
-    return dissect_spike(run, "1", print)[0]
+    return dissect_spike(read_request(run, "1", None), print)
 
 
 def test_the_page_is_drawn(run, capsys):
@@ -83,7 +83,7 @@ def test_a_run_that_has_kept_nothing_is_made_again(run, seen, tmp_path, capsys):
     folder = tmp_path / "plain"
     words = [*SMALL, "diagnostics.steps_before=7", f"hydra.run.dir={folder}"]
     assert train(words) == 0
-    again, _ = dissect_spike(folder, "1", print)
+    again = dissect_spike(read_request(folder, "1", None), print)
     assert "training again" in capsys.readouterr().out
     assert again.steps == seen.steps
     assert again.culprit == seen.culprit
@@ -108,7 +108,7 @@ def parameters(run, seen, step):
     """The named parameters before a step, from what the run has kept."""
     config = recorded_config(run)
     kept = read_kept(run)[0]
-    made = replay(config, kept.first, step, kept.state)
+    made = replay(config, kept.first, kept.first, step, kept.state)
     rows = made.made[-1].before.params
     return {
         name: value.clone().requires_grad_() for name, value in made.layout.unflatten(rows).items()
@@ -156,36 +156,52 @@ def test_the_way_on_the_cliff_begins_where_the_step_began(seen):
     )
 
 
-def test_the_culprit_is_who_raised_the_loss_before_the_peak():
-    fresh = np.array([1.0, 1.1, 0.9, 3.0, 2.9, 9.0])
-    assert _culprit(fresh, 4) == 2
-    assert _culprit(fresh, 5) == 4
-    assert _culprit(np.array([1.0, np.inf, np.inf, 2.0]), 3) == 0
-    assert _culprit(np.array([1.0, 2.0]), 0) == 0
-    assert _culprit(np.array([1.0]), 0) == 0
+@pytest.mark.parametrize(
+    ("fresh", "peak", "expected"),
+    [
+        ([1.0, 1.1, 0.9, 3.0, 2.9, 9.0], 4, (2, True)),
+        ([1.0, 5.0, 5.0, 1.0, 1.0, 3.0], 5, (4, True)),  # an earlier rise is over
+        ([1.0, 1.5, 2.5, 3.5, 4.5], 4, (2, True)),  # slowly: across the middle, 2.75
+        ([4.0, 4.5, 5.0], 2, (0, True)),  # risen before all that is seen
+        ([1.0, 1.1, 1.0, 1.2], 3, (2, False)),
+        ([1.0, 1.0, math.inf], 2, (1, True)),
+        ([1.0, math.inf, math.inf], 2, (0, True)),
+        ([1.0, math.nan], 1, (0, True)),
+        ([1.0], 0, (0, False)),
+    ],
+)
+def test_the_culprit_is_the_last_to_take_the_loss_across_the_middle(fresh, peak, expected):
+    assert find_culprit(np.array(fresh), peak, median=1.0, margin=0.3) == expected
 
 
 def test_the_sentences_go_by_the_numbers(seen):
     def text(**changes):
         return " ".join(sentences(replace(seen, **changes)))
 
-    step = seen.steps[seen.culprit]
-    fresh = np.full(len(seen.steps), 1.0)
-    assert "a hard batch" in text(fresh_loss=fresh)
-    thrown = fresh + (np.arange(len(fresh)) > seen.culprit) * 2.0
+    step, n = f"step {seen.steps[seen.culprit]:,}", len(seen.steps)
+    assert "a hard batch" in text(thrown=False)
+    assert "thrown already" not in text(thrown=False)
+    fresh = 1.0 + (np.arange(n) > seen.culprit) * 2.0
     spike = replace(seen.spike, median=1.0, loss=3.5)
-    assert f"Step {step:,} did it" in text(fresh_loss=thrown, spike=spike)
-    assert "from 1 to 3." in text(fresh_loss=thrown, spike=spike)
-    slowly = np.linspace(1, 9, len(fresh))
-    assert f"Several steps did it, step {step:,} most" in text(fresh_loss=slowly, spike=spike)
+    assert f"S{step[1:]} did it" in text(thrown=True, fresh_loss=fresh, spike=spike)
+    assert "from 1 to 3." in text(thrown=True, fresh_loss=fresh, spike=spike)
+    assert "hard one besides" in text(thrown=True, fresh_loss=fresh, spike=replace(spike, loss=7.0))
+    slowly = np.linspace(1, 9, n)
+    told = text(thrown=True, fresh_loss=slowly, spike=spike)
+    assert "Several steps did it" in told
+    assert f"at {step}" in told
+    assert "diverges at step 1,234" in text(diverged_at=1234)
+    still = text(flow=np.zeros_like(seen.flow))
+    assert "nan" not in still
+    assert "inf" not in still
     raw = np.ones_like(seen.raw)
     assert "has not exploded" in " ".join(sentences(replace(seen, raw=raw, clipped=raw)))
     raw = raw.copy()
     raw[seen.culprit] = 50
     loud = " ".join(sentences(replace(seen, raw=raw, clipped=np.ones_like(raw))))
     assert "has exploded: 50, 50 times the median of the steps before, clipped to 1" in loud
-    stable = replace(seen.sharp, limit=torch.full_like(seen.sharp.limit, 1e9))
-    assert "it can descend" in " ".join(sentences(replace(seen, sharp=stable)))
+    unknown = replace(seen.sharp, limit=torch.full_like(seen.sharp.limit, math.nan))
+    assert "sharpness" not in text(sharp=unknown)
 
 
 @pytest.mark.slow
@@ -248,23 +264,69 @@ def test_a_run_without_a_spike(copy, capsys):
     assert "has no spike" in line(capsys)
 
 
-@pytest.mark.parametrize("part", ["params", "state.params", "grad_norm.V_1", "state.seen"])
-def test_what_was_kept_must_be_what_the_run_had(copy, part, capsys):
-    path = copy / "spikes.safetensors"
-    tensors = load_file(path)
-    name = f"0001.{part}"
-    tensors[name] = tensors.get(name, np.zeros(3, np.float32)) + np.float32(1e-3)
-    save_file(tensors, path)
+CHANGES = {
+    "params": lambda kept: replace(kept, params=kept.params + np.float32(1e-3)),
+    "state": lambda kept: replace(
+        kept, state=kept.state | {"params": kept.state["params"] + np.float32(1e-3)}
+    ),
+    "gradients": lambda kept: replace(
+        kept, grad_norms={name: norms * 1.001 for name, norms in kept.grad_norms.items()}
+    ),
+    "more": lambda kept: replace(kept, state=kept.state | {"seen": np.zeros(3)}),
+    "shape": lambda kept: replace(kept, state=kept.state | {"params": kept.params[:2]}),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_was_kept_must_be_what_the_run_had(copy, change, capsys):
+    """Somebody has written it anew, with its digest."""
+    first, *others = read_kept(copy)
+    write_kept(copy, [CHANGES[change](first), *others])
     assert main([str(copy)]) == 2
     assert str(copy) in line(capsys)
     assert not (copy / "anatomy").exists()
 
 
-def test_what_was_kept_is_damaged(copy, capsys):
+def test_what_was_kept_is_damaged_so_that_the_run_is_made_again(copy, capsys):
     path = copy / "spikes.safetensors"
-    path.write_bytes(path.read_bytes()[:-9])
-    assert main([str(copy)]) == 2
-    assert "spikes.safetensors" in line(capsys)
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+    for content in (whole[:-9], flipped):
+        path.write_bytes(content)
+        assert main([str(copy)]) == 0
+        captured = capsys.readouterr()
+        assert "training again" in captured.out
+        assert "spikes.safetensors" in captured.err
+        assert "it is not used" in captured.err
+
+
+def test_a_spike_whose_peak_comes_long_after_its_start(tmp_path, capsys):
+    """The loss climbs and climbs, as the L2 penalty alone makes SGD diverge."""
+    words = [
+        *SMALL, "model=rnn", "optimizer=sgd", "optimizer.lr=0.05", "optimizer.weight_decay=40.3",
+        "optimizer.momentum=0", "steps=300", "spikes.window=201", "spikes.deviations=0", "seed=0",
+        f"hydra.run.dir={tmp_path / 'run'}",
+    ]  # fmt: skip
+    assert train(words) == 0
+    (spike, *_) = read_result(tmp_path / "run").spikes
+    assert spike["step"] - spike["start"] > 60
+    seen = dissect_spike(read_request(tmp_path / "run", "1", None), print)
+    assert seen.steps[seen.peak] == spike["step"]
+    assert len(seen.steps) <= 69
+    assert (seen.sharp.instability > 1).all()  # the penalty is part of what the optimizer sees
+
+
+def test_a_page_goes_into_a_folder(run, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert main([str(run), "--out", str(tmp_path / "file")]) == 2
+    assert "must be a folder" in line(capsys)
+
+
+def test_a_sweeps_folder_is_told_from_a_run(tmp_path, capsys):
+    (tmp_path / "multirun.yaml").touch()
+    assert main([str(tmp_path)]) == 2
+    assert "is a sweep's folder; name that of one job" in line(capsys)
 
 
 def test_a_link_in_the_place_of_the_pages_is_not_followed(copy, tmp_path, capsys):

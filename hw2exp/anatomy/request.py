@@ -1,0 +1,76 @@
+"""Which spike of which run is asked for; nothing here is slow to import."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from hw2exp.config.problems import ConfigError
+from hw2exp.config.recorded import recorded_config
+from hw2exp.config.resume import SWEEP
+from hw2exp.config.schema import TrainConfig
+from hw2exp.diagnostics.spikes import Spike
+from hw2exp.records.run_dir import RunResult, read_result
+
+
+@dataclass(frozen=True)
+class Request:
+    """A spike of a run.
+
+    Args:
+        folder: the run folder.
+        config: of the run.
+        result: of the run.
+        number: of the spike, from 1.
+        spike: the spike.
+        out: where the page goes.
+    """
+
+    folder: Path
+    config: TrainConfig
+    result: RunResult
+    number: int
+    spike: Spike
+    out: Path
+
+
+def read_request(folder: Path, number: str, out: Path | None, key: str = "--spike=") -> Request:
+    """Read what a run has recorded of a spike.
+
+    Args:
+        folder: the run folder.
+        number: of the spike, from 1, as typed.
+        out: where to write; by default a folder in the run folder.
+        key: what stands before the number in a complaint.
+
+    Raises:
+        ConfigError: the folder holds no run with such a spike, or the page can't go there.
+    """
+    target = folder / "anatomy" if out is None else out
+    if out is None and target.is_symlink():  # it came with the run, and may lead anywhere
+        raise ConfigError([f"{target}: is a link; must be a folder, or named by --out"])
+    if not folder.is_dir():
+        raise ConfigError([f"{folder}: must be the folder of a run"])
+    if target.exists() and not target.is_dir():
+        raise ConfigError([f"{target}: must be a folder"])
+    config, result = _read(folder)
+    count = len(result.spikes)
+    if not count:
+        raise ConfigError([f"{folder}: has no spike"])
+    if not (number.isascii() and number.isdigit() and 1 <= int(number) <= count):
+        raise ConfigError([f"{key}{number}: must be from 1 to {count}"])
+    values: Mapping[str, Any] = result.spikes[int(number) - 1]
+    spike = Spike(**{each.name: values[each.name] for each in fields(Spike)})
+    return Request(folder, config, result, int(number), spike, target)
+
+
+def _read(folder: Path) -> tuple[TrainConfig, RunResult]:
+    try:
+        result = read_result(folder)
+    except OSError as error:
+        if (folder / SWEEP).exists():
+            raise ConfigError([f"{folder}: is a sweep's folder; name that of one job"]) from error
+        raise ConfigError([f"{folder}: holds no result of a run: {error.strerror}"]) from error
+    except ValueError as error:
+        raise ConfigError([str(error)]) from error
+    return recorded_config(folder).model_copy(update={"device": "cpu"}), result
