@@ -100,17 +100,18 @@ class LiveLine:
             float(values.double().mean())
             for values in (measured.loss, measured.accuracy, measured.grad_norm_raw)
         )
+        wide = self.console.width >= WIDE
         parts = (
             f"step {step}/{self.steps}",
             f"loss {loss:.4f}",
-            f"acc {accuracy:.3f}",
+            f"acc {accuracy:.3f}" if wide else "",
             f"test {test}",
             f"|grad| {norm:.2e}",
             f"spikes {self.spikes()}",
-            f"{speed:.0f} steps/s",
+            f"{speed:.0f} steps/s" if wide else "",
             f"left {left}",
         )
-        return ("  " if self.console.width >= WIDE else " ").join(parts)
+        return ("  " if wide else " ").join(filter(None, parts))
 
     def _curves(self) -> str:
         """The curves so far, as wide as the terminal; nothing where it is too narrow for them."""

@@ -5,7 +5,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench_parts.measure import one_core, ratios, row, spread, table
+from bench_parts.measure import one_core, row, spread, table
 from hw2exp.config.command_line import read
 from hw2exp.fleet_run import run_fleet
 
@@ -46,21 +46,24 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3000, help="of each run (default: 3000)")
     parser.add_argument("--models", nargs="+", default=["attn_rnn", "gated_rnn"])
     parser.add_argument("--replicas", type=int, nargs="+", default=[1, 64])
+    parser.add_argument("--parts", nargs="+", default=[*PARTS, "all"], choices=[*PARTS, "all"])
     arguments = parser.parse_args()
-    parts = ["none", *PARTS, "all"]
-    print("CPU time on one core, times that with none: median and quartiles.\n")
+    print("CPU time on one core, times that with none, in turn: median and quartiles.\n")
     with one_core():
-        table("", *parts)
+        table("", "none", *arguments.parts)
         for model in arguments.models:
             for replicas in arguments.replicas:
-                taken: dict[str, list[float]] = {part: [] for part in parts}
                 seconds(model, replicas, 20, "all")  # kernels are compiled now
-                for _ in range(arguments.rounds):
-                    for part in parts:
-                        taken[part].append(seconds(model, replicas, arguments.steps, part))
-                shown = [spread(taken["none"], 1) + " s"]
-                shown += [spread(ratios(taken[part], taken["none"])) for part in parts[1:]]
-                row(f"{model}, R = {replicas}", *shown)
+                plain: list[float] = []
+                shown = []
+                for part in arguments.parts:
+                    pairs = [
+                        [seconds(model, replicas, arguments.steps, each) for each in ("none", part)]
+                        for _ in range(arguments.rounds)
+                    ]
+                    plain += [none for none, _ in pairs]
+                    shown.append(spread([own / none for none, own in pairs]))
+                row(f"{model}, R = {replicas}", spread(plain, 1) + " s", *shown)
 
 
 if __name__ == "__main__":

@@ -135,12 +135,22 @@ def _heat_map(axes: Any, steps: Steps, values: Floats, first: int, norm: Any) ->
     return image
 
 
+FEW = 20
+"""Looks that are not joined by lines."""
+
+
 def _line(axes: Any, looked: Diagnosed, name: str, **look: Any) -> Floats:
-    """A number against the step, a dot a look."""
+    """A number against the step, a dot a look; too few tell no course, which a line would show."""
     steps, values = looked.measured(name)
     values = values.clip(-HUGE, HUGE)
-    axes.plot(steps, values, **{"color": BAND, "marker": ".", "markersize": 3, "linewidth": 0.8}
-              | look)  # fmt: skip
+    few = len(steps) < FEW
+    own = {
+        "color": BAND,
+        "marker": ".",
+        "markersize": 6 if few else 3,
+        "linewidth": 0.8 * (not few),
+    }
+    axes.plot(steps, values, **own | look)
     return values
 
 
