@@ -3,10 +3,8 @@
 import importlib.util
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from hw2exp.records.tensorboard import EventWriter
 from hw2exp.train import main
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "screenshot_tensorboard.py"
@@ -28,18 +26,18 @@ def page():
         yield page
 
 
+SEEN = (
+    "diagnostics=all", "diagnostics.seeds=[0]", "diagnostics.flow_every=4",
+    "diagnostics.sharpness_every=20", "diagnostics.histogram_every=20",
+)  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """The folder of a sweep over two models, whose first run has pictures too."""
+    """The folder of a sweep over two models, of which the runs with seed 0 are looked into."""
     folder = tmp_path_factory.mktemp("sweep")
-    words = ["model=rnn,gated_rnn", "seed=0,1,2", *SHORT, f"hydra.sweep.dir={folder}"]
+    words = ["model=rnn,gated_rnn", "seed=0,1,2", *SHORT, *SEEN, f"hydra.sweep.dir={folder}"]
     assert main(["-m", *words]) == 0
-    more = EventWriter(folder / "0")
-    random = np.random.default_rng(0)
-    for step in (20, 40):
-        more.image("attention", random.integers(0, 255, (20, 30, 3), dtype=np.uint8), step)
-        more.histogram("weights", random.normal(size=100), step)
-    more.close()
     return folder
 
 
@@ -59,8 +57,8 @@ def test_time_series_of_a_run(page, run):
     page.open(screenshot.address_of(run, "timeseries"))
     page.await_text("accuracy 2 cards", "/test", "/train", "grad_norm 3 cards", "loss")
     page.await_elements("line-chart canvas, line-chart path", least=4)
-    page.open(screenshot.address_of(run, "timeseries", tags="attention|weights"))
-    page.await_text("attention", "weights", "Step 40")
+    page.open(screenshot.address_of(run, "timeseries", tags="heat_map|parameters"))
+    page.await_text("heat_map", "parameters", "Step 60")
     page.await_elements("img")
     page.await_elements("tb-histogram")
 
@@ -68,11 +66,12 @@ def test_time_series_of_a_run(page, run):
 def test_custom_scalars_of_a_run(page, run):
     page.open(screenshot.address_of(run, "custom_scalars"), height=1600)
     shown = page.await_text(
-        "loss", "gradient norm: raw against clipped", "learning rate", "Matches (2)", "Matches (1)"
-    )
+        "loss", "gradient norm: raw against clipped", "learning rate", "Matches (2)", "Matches (1)",
+        "why", "sharpness against the optimizer's limit", "largest Lyapunov exponent",
+    )  # fmt: skip
     assert "over the arm" not in shown
-    assert page.await_elements("tf-custom-scalar-multi-line-chart-card", least=5) == 5
-    page.await_elements("path.line", least=8)
+    assert page.await_elements("tf-custom-scalar-multi-line-chart-card", least=12) == 12
+    page.await_elements("path.line", least=12)
 
 
 def test_texts_of_a_run(page, run):
@@ -82,13 +81,13 @@ def test_texts_of_a_run(page, run):
 
 def test_images_of_a_run(page, run):
     page.open(screenshot.address_of(run, "images"))
-    page.await_text("attention", "step 40")
+    page.await_text("heat_map/gradient_flow", "heat_map/jacobian_product", "step 60")
     page.await_elements("img")
 
 
 def test_histograms_of_a_run(page, run):
     page.open(screenshot.address_of(run, "histograms"))
-    page.await_text("weights")
+    page.await_text("parameters", "gradients")
     page.await_elements("g.histogram path", least=2)
 
 
