@@ -10,7 +10,23 @@ Pixels = NDArray[np.uint8]
 LEAST = 320, 120
 """Width and height that an image has at least: smaller ones are scaled up by whole factors."""
 
-COLORMAP = "viridis"
+VIRIDIS = np.array(
+    [
+        (68, 1, 84),
+        (71, 45, 123),
+        (59, 82, 139),
+        (44, 114, 142),
+        (33, 145, 140),
+        (40, 174, 128),
+        (94, 201, 98),
+        (173, 220, 48),
+        (253, 231, 37),
+    ],
+    dtype=np.float64,
+)
+"""Nine colors of matplotlib's colormap, whose import would take longer than a short run."""
+
+GRAY = 128
 
 
 def heat_map(columns: Sequence[Sequence[float]], logarithmic: bool) -> Pixels:
@@ -23,16 +39,16 @@ def heat_map(columns: Sequence[Sequence[float]], logarithmic: bool) -> Pixels:
     Returns:
         ``(height, width, 3)``.
     """
-    from matplotlib import colormaps
-
     values = np.array(columns, dtype=np.float64).T  # (length, n)
     with np.errstate(divide="ignore", invalid="ignore"):
         shown = np.log(values) if logarithmic else values
     known = np.isfinite(shown)
     low, high = (shown[known].min(), shown[known].max()) if known.any() else (0.0, 1.0)
     level = (np.where(known, shown, low) - low) / max(high - low, 1e-12)
-    colors = (colormaps[COLORMAP](level)[..., :3] * 255).round().astype(np.uint8)
-    colors[~known] = 128
+    places = np.linspace(0, 1, len(VIRIDIS))
+    colors = np.stack([np.interp(level, places, channel) for channel in VIRIDIS.T], axis=-1)
+    colors = colors.round().astype(np.uint8)
+    colors[~known] = GRAY
     height, width = values.shape
     by_row, by_column = (
         -(-least // size) for least, size in zip(LEAST[::-1], (height, width), strict=True)
