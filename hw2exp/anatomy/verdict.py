@@ -49,7 +49,8 @@ def _fault(seen: Dissection) -> str:
         hard = f" The peak's batch is a hard one besides: its loss is {seen.spike.loss:.3g}."
     whole = after - before >= SHARED * (high - baseline) if np.isfinite(high) else True
     if whole:
-        return f"Step {_step(seen)} did it: it takes {others} from {before:.3g} to {_loss(after)}.{hard}"
+        rise = f"from {before:.3g} to {_loss(after)}"
+        return f"Step {_step(seen)} did it: it takes {others} {rise}.{hard}"
     return (
         f"Several steps did it: {others} goes from {baseline:.3g} to {high:.3g} at the peak, and "
         f"crosses the middle of that at step {_step(seen)}.{hard}"

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hw2exp.fleet_state import FleetState, Layout, concatenate
+from hw2exp.fleet_state import FleetState, Layout
 from hw2exp.records.kept_spikes import KeptSpike
 
 GRADS = "grads"
@@ -34,14 +34,14 @@ class Entry:
     before: FleetState
     grads: Tensor
 
-    def of(self, member: int) -> tuple[FleetState, Tensor]:
-        """The state and the gradient of one replica, with R = 1.
+    def row(self, member: int) -> slice:
+        """The row of one replica, which keeps the axis R.
 
         Args:
             member: which one.
         """
-        row = torch.from_numpy(np.flatnonzero(self.members == member))
-        return self.before.take(row), self.grads[row]
+        (row,) = np.flatnonzero(self.members == member)
+        return slice(row, row + 1)
 
 
 class Ring:
@@ -74,15 +74,16 @@ class Ring:
             before: how many steps before, if there were as many.
         """
         own = [e for e in self._entries if start - before <= e.step <= start]
-        states, grads = zip(*(entry.of(member) for entry in own), strict=True)
-        params = torch.cat([state.params for state in states])  # (n+1, P)
+        rows = [entry.row(member) for entry in own]
+        params = torch.cat([e.before.params[row] for e, row in zip(own, rows, strict=True)])
+        grads = torch.cat([e.grads[row] for e, row in zip(own, rows, strict=True)])  # (n+1, P)
         return KeptSpike(
             number=number,
             start=start,
             first=own[0].step,
-            state={name: value[0] for name, value in _host(states[0].tensors()).items()},
+            state=_host({n: value[rows[0]][0] for n, value in own[0].before.tensors().items()}),
             params=params.cpu().numpy(),
-            grad_norms=norms_by_tensor(self.layout, torch.cat(grads)),
+            grad_norms=norms_by_tensor(self.layout, grads),
             update_norms=norms_by_tensor(self.layout, params.diff(dim=0)),
         )
 
@@ -93,11 +94,17 @@ class Ring:
             member: which one.
             count: how many steps at most.
         """
-        own = [entry.of(member) for entry in list(self._entries)[-count:]]
+        own = [(entry, entry.row(member)) for entry in list(self._entries)[-count:]]
         if not own:
             return {}
-        states = concatenate([state for state, _ in own])
-        return _host({**states.tensors(), GRADS: torch.cat([grads for _, grads in own])})
+        columns = [{**entry.before.tensors(), GRADS: entry.grads} for entry, _ in own]
+        rows = [row for _, row in own]
+        return _host(
+            {
+                name: torch.cat([each[name][row] for each, row in zip(columns, rows, strict=True)])
+                for name in columns[0]
+            }
+        )
 
     def restore(
         self, step: int, members: Sequence[int], saved: Sequence[Named], template: FleetState
