@@ -28,18 +28,21 @@ VIRIDIS = np.array(
 
 GRAY = 128
 
+MOST = 1000
+"""Columns of an image, however long the run."""
+
 
 def heat_map(columns: Sequence[Sequence[float]], logarithmic: bool) -> Pixels:
     """Draw values, a column for each list, its first value at the top; from dark to bright.
 
     Args:
-        columns: lists of equal length.
+        columns: lists of equal length; of many, neighbors become one, their largest values.
         logarithmic: the color goes by the logarithm; what has none is gray, as what is not finite.
 
     Returns:
         ``(height, width, 3)``.
     """
-    values = np.array(columns, dtype=np.float64).T  # (length, n)
+    values = _thinned(np.array(columns, dtype=np.float64)).T  # (length, n)
     with np.errstate(divide="ignore", invalid="ignore"):
         shown = np.log(values) if logarithmic else values
     known = np.isfinite(shown)
@@ -54,3 +57,9 @@ def heat_map(columns: Sequence[Sequence[float]], logarithmic: bool) -> Pixels:
         -(-least // size) for least, size in zip(LEAST[::-1], (height, width), strict=True)
     )
     return colors.repeat(by_row, 0).repeat(by_column, 1)
+
+
+def _thinned(columns: NDArray[np.float64]) -> NDArray[np.float64]:
+    """At most so many columns, each the largest values of as many neighbors."""
+    each = -(-len(columns) // MOST)
+    return np.fmax.reduceat(columns, np.arange(0, len(columns), each)) if each > 1 else columns

@@ -39,3 +39,13 @@ def test_what_has_no_logarithm_is_gray(value):
 
 def test_large_ones_stay_as_they_are():
     assert heat_map(np.ones((700, 500)).tolist(), logarithmic=True).shape == (500, 700, 3)
+
+
+def test_a_long_run_is_thinned_and_no_explosion_is_lost():
+    columns = np.ones((4321, 3))
+    columns[1234, 1] = 100
+    pixels = heat_map(columns.tolist(), logarithmic=True)
+    assert pixels.shape[1] <= 1000
+    bright = (pixels == (253, 231, 37)).all(-1)
+    assert bright.any(axis=0).sum() == 1
+    np.testing.assert_allclose(np.flatnonzero(bright.any(axis=0)), [1234 // 5])
