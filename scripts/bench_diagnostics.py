@@ -28,9 +28,9 @@ def words_of(part: str) -> list[str]:
     return ["diagnostics=all", *(f"diagnostics.{key}=0" for key in off)]
 
 
-def seconds(model: str, replicas: int, steps: int, part: str) -> float:
+def seconds(model: str, replicas: int, steps: int, part: str, *more: str) -> float:
     """CPU time of a fleet, from its configs to all its files."""
-    words = [f"model={model}", f"steps={steps}", "plot=false", *words_of(part)]
+    words = [f"model={model}", f"steps={steps}", "plot=false", *words_of(part), *more]
     config = read(words).jobs[0].config
     configs = [config.model_copy(update={"seed": seed}) for seed in range(replicas)]
     with tempfile.TemporaryDirectory() as name:
@@ -53,7 +53,8 @@ def main() -> None:
         table("", "none", *arguments.parts)
         for model in arguments.models:
             for replicas in arguments.replicas:
-                seconds(model, replicas, 20, "all")  # kernels are compiled now
+                # Kernels are compiled now, those of the sharpness in double precision.
+                seconds(model, replicas, 2, "all", "diagnostics.sharpness_every=1")
                 plain: list[float] = []
                 shown = []
                 for part in arguments.parts:
