@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hw2exp.anatomy.dissection import Dissection, Suspect
+from hw2exp.anatomy.blame import Suspect
+from hw2exp.anatomy.cliff_panels import along, contour, surface
+from hw2exp.anatomy.colors import CLIPPED, CULPRIT, FRESH, LOSS, QUIET, RAW
+from hw2exp.anatomy.dissection import Dissection
 from hw2exp.anatomy.verdict import sentences
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LOSS, FRESH, RAW, CLIPPED, CULPRIT, QUIET = (
-    "#0072B2", "#E69F00", "#0072B2", "#E69F00", "#CC3311", "#888888",
-)  # fmt: skip
 STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -57,10 +57,10 @@ def draw(seen: Dissection, title: str) -> bytes:
         _flow(panels[1, 0], seen, above)
         _jacobians(panels[1, 1], seen)
         _sharpness(panels[1, 2], seen)
-        _contour(panels[2, 0], seen, above)
+        contour(panels[2, 0], seen, above)
         panels[2, 1].remove()
-        _surface(above.add_subplot(3, 3, 8, projection="3d"), seen)
-        _along(panels[2, 2], seen)
+        surface(above.add_subplot(3, 3, 8, projection="3d"), seen)
+        along(panels[2, 2], seen)
         _text(below, seen)
         content = BytesIO()
         figure.savefig(content, format="png", dpi=110, metadata={"Software": None})
@@ -173,75 +173,6 @@ def _sharpness(axes: "Axes", seen: Dissection) -> None:
     _log(axes, ratio)
     axes.set_title("Sharpness, in units of what the optimizer can stand")
     _mark(axes, seen)
-
-
-def _levels(loss: Any) -> Any:
-    finite = loss[np.isfinite(loss)]
-    low, high = finite.min(), finite.max()
-    return np.geomspace(max(low, 1e-4), max(high, 1.01 * low + 1e-3), 24)
-
-
-def _contour(axes: "Axes", seen: Dissection, figure: Any) -> None:
-    axes.set_title(f"The cliff: loss of step {seen.steps[seen.culprit]:,}'s batch")
-    if seen.cliff is None or not np.isfinite(seen.cliff.loss.numpy()).any():
-        axes.text(0.5, 0.5, "no finite step to draw along", ha="center", color=QUIET)
-        return
-    from matplotlib.colors import LogNorm
-
-    loss = np.ma.masked_invalid(seen.cliff.loss.numpy().clip(min=1e-4))
-    levels = _levels(loss.filled(np.nan))
-    norm = LogNorm(levels[0], levels[-1])
-    drawn = axes.contourf(seen.cliff.a, seen.cliff.b, loss, levels, norm=norm)
-    figure.colorbar(drawn, ax=axes, pad=0.01, format="%.2g")
-    _way(axes, seen)
-    axes.set_facecolor("#CCCCCC")  # where the loss is not finite
-    axes.set_xlim(float(seen.cliff.a[0]), float(seen.cliff.a[-1]))
-    axes.set_ylim(float(seen.cliff.b[0]), float(seen.cliff.b[-1]))
-    axes.set_xlabel("distance along the step that was taken; dots: steps")
-    axes.set_ylabel("along a random direction")
-
-
-def _way(axes: "Axes", seen: Dissection) -> None:
-    a, b = seen.path.T
-    axes.plot(a, b, "o-", color="white", markersize=3.5, linewidth=1.2, markeredgecolor="black")
-    did = seen.path_steps.index(seen.steps[seen.culprit])
-    axes.plot(a[did], b[did], "o", color=CULPRIT, markersize=6, markeredgecolor="white")
-    if did + 1 < len(a):
-        axes.annotate("", (a[did + 1], b[did + 1]), (a[did], b[did]),
-                      arrowprops={"arrowstyle": "->", "color": CULPRIT, "lw": 1.8})  # fmt: skip
-
-
-def _surface(axes: Any, seen: Dissection) -> None:
-    if seen.cliff is None:
-        axes.set_axis_off()
-        return
-    a, b = np.meshgrid(seen.cliff.a.numpy(), seen.cliff.b.numpy())
-    loss = seen.cliff.loss.numpy()
-    height = np.log10(np.where(np.isfinite(loss), loss, np.nan).clip(min=1e-4))
-    axes.plot_surface(a, b, height, cmap="viridis", linewidth=0, rstride=1, cstride=1, alpha=0.95)
-    axes.set_title("The same as a surface, log₁₀ of the loss")
-    axes.set_xlabel("step", fontsize=7, labelpad=-8)
-    axes.set_ylabel("random", fontsize=7, labelpad=-8)
-    axes.tick_params(labelsize=6, pad=-3)
-    axes.locator_params(nbins=5)
-    axes.view_init(elev=30, azim=-55)
-
-
-def _along(axes: "Axes", seen: Dissection) -> None:
-    """The loss on the way of the step that did it, and beyond."""
-    step, along = seen.steps[seen.culprit], seen.along
-    axes.plot(along.share, along.own, color=LOSS, label=f"of step {step:,}'s batch")
-    label = f"of step {seen.spike.step:,}'s batch"
-    axes.plot(along.share, along.later, color=FRESH, label=label)
-    finite = np.concatenate([along.own, along.later])
-    finite = finite[np.isfinite(finite)]
-    if len(finite) and finite.max() > 20 and finite.min() > 0:
-        axes.set_yscale("log")
-    for share in (0, 1):
-        axes.axvline(share, color=CULPRIT, linewidth=1, linestyle="--", zorder=0)
-    axes.set_xlabel(f"from before step {step:,} (0) to after it (1), and beyond")
-    axes.set_title(f"Loss along step {step:,}")
-    axes.legend(frameon=False, fontsize=8)
 
 
 def _text(figure: Any, seen: Dissection) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from hw2exp.anatomy.__main__ import main
 from hw2exp.anatomy.anatomy import dissect_spike
-from hw2exp.anatomy.dissection import find_culprit
+from hw2exp.anatomy.blame import find_culprit
 from hw2exp.anatomy.replay import replay
 from hw2exp.anatomy.request import read_request
 from hw2exp.anatomy.verdict import sentences

@@ -1,0 +1,90 @@
+"""Which step, and which sequences, a spike is to be blamed on."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hw2exp.anatomy.replay import Replayed
+from hw2exp.config.schema import TrainConfig
+from hw2exp.fleet import Fleet
+from hw2exp.task import decode
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A sequence of the batch, and its part in the gradient.
+
+    Args:
+        text: as people read it.
+        loss: its loss.
+        gradient: the norm of its loss's gradient; NaN under batch normalization.
+    """
+
+    text: str
+    loss: float
+    gradient: float
+
+
+def find_culprit(fresh: Floats, peak: int, median: float, margin: float) -> tuple[int, bool]:
+    """The step whose update raised the loss, and whether any did.
+
+    The parameters are at fault if at the peak the loss of other sequences exceeds the baseline by
+    as much as makes a spike. The culprit is then the last step before the peak that took that loss
+    across the middle between baseline and peak: an earlier rise that was over is no part of this.
+
+    Args:
+        fresh: the loss of other sequences before each step, ``(n,)``.
+        peak: the peak's place among the steps.
+        median: the baseline.
+        margin: least height of a spike.
+
+    Returns:
+        The place of the culprit, or of the step before the peak, and whether it is one.
+    """
+    high = fresh[peak]
+    if high - median < margin:  # false for what is not finite: it is high
+        return max(peak - 1, 0), False
+    middle = (median + high) / 2 if np.isfinite(high) else np.inf
+    below = np.flatnonzero(fresh[:peak] < middle)
+    return (int(below[-1]) if len(below) else 0), True
+
+
+def suspects_of(config: TrainConfig, seen: Replayed, place: int) -> tuple[list[Suspect], list[int]]:
+    """The sequences of a step's batch, each as a batch of its own.
+
+    Args:
+        config: of the run.
+        seen: the steps.
+        place: of the step among them.
+
+    Returns:
+        The sequences, those with the largest gradients first, and their places in the batch.
+    """
+    made = seen.made[place]
+    symbols, labels = made.symbols[0], made.labels[0]  # (B, T), (B,)
+    singles = Fleet([config] * len(labels))
+    params = singles.layout.unflatten(made.before.params.expand(len(labels), -1))
+    if config.norm.name == "batch":  # a sequence alone has no deviation
+        together = {name: value[:1] for name, value in params.items()}
+        buffers = made.before.buffers
+        alone = Fleet([config]).model
+        losses = alone.losses(together, buffers, made.symbols, made.labels, training=True)[0][0]
+        norms = torch.full_like(losses, torch.nan)
+        key = losses
+    else:
+        buffers = {
+            name: value.expand(len(labels), *value.shape[1:])
+            for name, value in made.before.buffers.items()
+        }
+        back = singles.model.gradient(params, buffers, symbols[:, None], labels[:, None])
+        rows = singles.layout.flatten(list(back.of.values()))
+        losses, norms = back.loss, torch.linalg.vector_norm(rows.double(), dim=1)
+        key = norms
+    order = key.nan_to_num(torch.inf).argsort(descending=True, stable=True).tolist()
+    texts = [decode(symbols[row].tolist(), int(labels[row])) for row in order]
+    each = zip(texts, losses[order].tolist(), norms[order].tolist(), strict=True)
+    return [Suspect(*own) for own in each], order

@@ -1,0 +1,98 @@
+"""The panels of an anatomy that show the loss around the step."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hw2exp.anatomy.colors import CULPRIT, FRESH, LOSS, QUIET
+from hw2exp.anatomy.dissection import Dissection
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def _levels(loss: Any) -> Any:
+    finite = loss[np.isfinite(loss)]
+    low, high = finite.min(), finite.max()
+    return np.geomspace(max(low, 1e-4), max(high, 1.01 * low + 1e-3), 24)
+
+
+def contour(axes: "Axes", seen: Dissection, figure: Any) -> None:
+    """The loss on the plane of the step and a random direction, and the way of the steps.
+
+    Args:
+        axes: the panel.
+        seen: what led to the spike.
+        figure: takes the scale of the colors.
+    """
+    axes.set_title(f"The cliff: loss of step {seen.steps[seen.culprit]:,}'s batch")
+    if seen.cliff is None or not np.isfinite(seen.cliff.loss.numpy()).any():
+        axes.text(0.5, 0.5, "no finite step to draw along", ha="center", color=QUIET)
+        return
+    from matplotlib.colors import LogNorm
+
+    loss = np.ma.masked_invalid(seen.cliff.loss.numpy().clip(min=1e-4))
+    levels = _levels(loss.filled(np.nan))
+    norm = LogNorm(levels[0], levels[-1])
+    drawn = axes.contourf(seen.cliff.a, seen.cliff.b, loss, levels, norm=norm)
+    figure.colorbar(drawn, ax=axes, pad=0.01, format="%.2g")
+    _way(axes, seen)
+    axes.set_facecolor("#CCCCCC")  # where the loss is not finite
+    axes.set_xlim(float(seen.cliff.a[0]), float(seen.cliff.a[-1]))
+    axes.set_ylim(float(seen.cliff.b[0]), float(seen.cliff.b[-1]))
+    axes.set_xlabel("distance along the step that was taken; dots: steps")
+    axes.set_ylabel("along a random direction")
+
+
+def _way(axes: "Axes", seen: Dissection) -> None:
+    a, b = seen.path.T
+    axes.plot(a, b, "o-", color="white", markersize=3.5, linewidth=1.2, markeredgecolor="black")
+    did = seen.path_steps.index(seen.steps[seen.culprit])
+    axes.plot(a[did], b[did], "o", color=CULPRIT, markersize=6, markeredgecolor="white")
+    if did + 1 < len(a):
+        axes.annotate("", (a[did + 1], b[did + 1]), (a[did], b[did]),
+                      arrowprops={"arrowstyle": "->", "color": CULPRIT, "lw": 1.8})  # fmt: skip
+
+
+def surface(axes: Any, seen: Dissection) -> None:
+    """The same as a landscape.
+
+    Args:
+        axes: the panel, in three dimensions.
+        seen: what led to the spike.
+    """
+    if seen.cliff is None:
+        axes.set_axis_off()
+        return
+    a, b = np.meshgrid(seen.cliff.a.numpy(), seen.cliff.b.numpy())
+    loss = seen.cliff.loss.numpy()
+    height = np.log10(np.where(np.isfinite(loss), loss, np.nan).clip(min=1e-4))
+    axes.plot_surface(a, b, height, cmap="viridis", linewidth=0, rstride=1, cstride=1, alpha=0.95)
+    axes.set_title("The same as a surface, log₁₀ of the loss")
+    axes.set_xlabel("step", fontsize=7, labelpad=-8)
+    axes.set_ylabel("random", fontsize=7, labelpad=-8)
+    axes.tick_params(labelsize=6, pad=-3)
+    axes.locator_params(nbins=5)
+    axes.view_init(elev=30, azim=-55)
+
+
+def along(axes: "Axes", seen: Dissection) -> None:
+    """The loss on the way of the step, and beyond.
+
+    Args:
+        axes: the panel.
+        seen: what led to the spike.
+    """
+    step, line = seen.steps[seen.culprit], seen.along
+    axes.plot(line.share, line.own, color=LOSS, label=f"of step {step:,}'s batch")
+    label = f"of step {seen.spike.step:,}'s batch"
+    axes.plot(line.share, line.later, color=FRESH, label=label)
+    finite = np.concatenate([line.own, line.later])
+    finite = finite[np.isfinite(finite)]
+    if len(finite) and finite.max() > 20 and finite.min() > 0:
+        axes.set_yscale("log")
+    for share in (0, 1):
+        axes.axvline(share, color=CULPRIT, linewidth=1, linestyle="--", zorder=0)
+    axes.set_xlabel(f"from before step {step:,} (0) to after it (1), and beyond")
+    axes.set_title(f"Loss along step {step:,}")
+    axes.legend(frameon=False, fontsize=8)
