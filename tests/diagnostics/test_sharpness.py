@@ -109,6 +109,20 @@ def test_a_matrix_that_is_not_finite_is_nan_and_its_neighbors_do_not_notice(wher
         assert broken.residual[r] == sound.residual[r]
 
 
+def test_beside_a_huge_negative_one_what_inexact_products_make_up_is_known_for_what_it_is():
+    """A product that is off by a share of the norm, as one of differences: of 1e9, by 1e4."""
+    spectrum = torch.tensor([-1e9, *torch.linspace(-1, 1, 39)])
+    matrix = symmetric(spectrum)[None]
+    error = symmetric(torch.linspace(-1e4, 1e4, 40), seed=1)[None]
+    off = times(matrix + error)
+    fooled = lanczos(off, start_vectors([3], 40), 14)
+    assert float(fooled.value) > 1e3
+    assert torch.equal(fooled.found, fooled.value)
+    found = lanczos(off, start_vectors([3], 40), 14, check=times(matrix))
+    assert float(found.value) <= 1 + 1e-6  # a Rayleigh quotient exceeds no eigenvalue
+    assert found.found.isnan().all()
+
+
 def test_start_vectors_are_a_function_of_the_seed():
     seeds = np.array([5, 2**63 - 1, 0], dtype=np.uint64)
     together = start_vectors(seeds, 33)
@@ -254,3 +268,29 @@ def test_of_sgd_the_preconditioned_is_the_raw_one_and_its_limit_is_two_over_the_
     assert found.preconditioned is found.raw
     torch.testing.assert_close(found.limit, torch.tensor([2.0, 3.0]).double() / lr)
     torch.testing.assert_close(found.instability, found.raw.value / found.limit)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_the_optimizer_sees_its_l2_penalty_too(compose, optimizer):
+    words = (*SMALL, "model=gated_rnn", f"optimizer={optimizer}")
+    fleet, *batch, lr = trained(
+        [compose(*words, f"optimizer.weight_decay={decay}") for decay in (3, 0.5)]
+    )
+    hessian = whole_hessian(fleet, *batch)
+    root = fleet.optimizer.preconditioner(fleet.state.optimizer).double().sqrt()
+    penalty = torch.tensor([3.0, 0.5]).double()[:, None, None] * torch.eye(hessian.shape[1])
+    seen = (hessian + penalty) / root[:, :, None] / root[:, None, :]
+    found = sharpness(fleet, *batch, lr, iterations=40)
+    for eigenvalue, matrix in ((found.raw, hessian), (found.preconditioned, seen)):
+        largest = torch.linalg.eigvalsh(matrix)[:, -1]
+        torch.testing.assert_close(eigenvalue.value, largest, rtol=1e-4, atol=0)
+
+
+def test_a_decoupled_decay_is_no_curvature(compose):
+    words = (*SMALL, "model=gated_rnn", "optimizer=adam", "optimizer.weight_decay=0.1")
+    fleet, *batch, lr = trained([compose(*words, "optimizer.decoupled=true")])
+    coupled = Fleet([compose(*words)])
+    coupled.state = fleet.state
+    seen, more = (sharpness(each, *batch, lr) for each in (fleet, coupled))
+    assert torch.equal(seen.raw.value, more.raw.value)
+    assert float(seen.preconditioned.value) < float(more.preconditioned.value)
