@@ -35,7 +35,6 @@ class Dissection:
         raw: norm of the gradient, ``(n,)``.
         clipped: the same after clipping, ``(n,)``.
         updates: how far each step moved the parameters, ``(n,)``.
-        lr: the learning rate, ``(n,)``.
         gradients_by_tensor: norms before clipping, by parameter, each ``(n,)``.
         flow: ‖∂ℓ/∂h[t]‖, ``(n, T)``.
         flow_growth: its factor a time step back by a fitted line, and the R², each ``(n,)``.
@@ -63,7 +62,6 @@ class Dissection:
     raw: Floats
     clipped: Floats
     updates: Floats
-    lr: Floats
     gradients_by_tensor: dict[str, Floats]
     flow: Floats
     flow_growth: tuple[Floats, Floats]
@@ -144,7 +142,6 @@ def dissect(
         raw=host(measured["grad_norm_raw"]),
         clipped=host(measured["grad_norm_clipped"]),
         updates=host(measured["update_norm"]),
-        lr=host(measured["lr"]),
         gradients_by_tensor=norms_by_tensor(fleet.layout, grads),
         flow=flow,
         flow_growth=growth(flow),

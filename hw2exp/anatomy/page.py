@@ -93,7 +93,7 @@ def _log(axes: "Axes", *values: Any) -> None:
 
 def _curve(axes: "Axes", seen: Dissection) -> None:
     axes.plot(seen.steps, seen.loss, "o-", color=LOSS, markersize=3, label="of the step's batch")
-    label = "of 1,024 other sequences"
+    label = "of other sequences"
     axes.plot(seen.steps, seen.fresh_loss, "s-", color=FRESH, markersize=3, label=label)
     top = np.nanmax(np.where(np.isfinite(seen.loss), seen.loss, np.nan))
     axes.set_yscale("log" if top > 20 else "linear")

@@ -40,7 +40,7 @@ def _fault(seen: Dissection) -> str:
     """Whether the parameters or the batch are at fault, and which step."""
     place, fresh, baseline = seen.culprit, seen.fresh_loss, seen.spike.median
     high = fresh[seen.peak]
-    others = "the loss of 1,024 other sequences"
+    others = "the loss of other sequences"
     if not seen.thrown:
         return f"It is a hard batch, the parameters are not at fault: {others} is {high:.3g} there."
     before, after = fresh[place], fresh[min(place + 1, len(fresh) - 1)]

@@ -46,7 +46,7 @@ def internals(model: Classifier, params: Params, buffers: State, symbols: Tensor
         symbols: ``(R, B, T)``.
     """
     cell = model.cell
-    x = model.one_hot.to(params["readout_weight"].dtype)[symbols.mT.long()]  # (R, T, B, I)
+    x = model.input_vectors(symbols, params["readout_weight"].dtype)  # (R, T, B, I)
     norm = model.norm.forward(params, buffers, cell.terms(), training=True)
     prepared = cell.prepare(params)
     seen = run(cell, prepared, x, norm)

@@ -126,15 +126,6 @@ class DiagnosticsTable:
         found = [(step, row[name]) for step, row in self._rows if name in row]
         return [step for step, _ in found], [value for _, value in found]  # type: ignore[misc]
 
-    def number_column(self, name: str) -> tuple[list[int], list[float]]:
-        """Steps and values of a column of numbers, where it was measured.
-
-        Args:
-            name: a name of ``NUMBERS``.
-        """
-        found = [(step, row[name]) for step, row in self._rows if name in row]
-        return [step for step, _ in found], [value for _, value in found]  # type: ignore[misc]
-
     def write(self, folder: Path) -> None:
         """Write the table as Parquet; what was not measured is null.
 
