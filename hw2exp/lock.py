@@ -6,6 +6,7 @@ cleaned up after a kill.
 
 import fcntl
 import os
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ PATIENCE = 10.0
 """Seconds to wait for a folder: the workers of a sweep that was killed finish their step."""
 
 TO_SIGN = 1.0
-"""Seconds that a holder has to write who it is."""
+"""Seconds that a holder has to write who it is, over what a killed one may have left there."""
 
 LOOK = 0.05
 """Seconds between two looks at a lock that is waited for."""
@@ -67,16 +68,32 @@ def _acquire(path: Path, deadline: float) -> int:
                     os.write(file, f"process {os.getpid()} on {socket.gethostname()}".encode())
                 return file
         except BlockingIOError:
-            holder = os.pread(file, 200, 0).decode("ascii", "replace")
+            holder = _signature(file)
             if time.monotonic() >= deadline + (0 if holder else TO_SIGN):
                 os.close(file)
-                who = holder if holder.isprintable() and holder else "another process"
+                who = holder or "another process"
                 raise FolderHeldError(f"{path.parent}: {who} works there") from None
             time.sleep(LOOK)
         except BaseException:
             os.close(file)
             raise
         os.close(file)
+
+
+def _signature(file: int) -> str | None:
+    """Who holds a file, by its own words; none while they are missing or a dead process's."""
+    words = os.pread(file, 200, 0).decode("ascii", "replace")
+    signed = re.fullmatch(r"process (\d{1,9}) on (.+)", words)
+    if not (signed and words.isprintable()):
+        return None
+    if signed[2] == socket.gethostname():
+        try:
+            os.kill(int(signed[1]), 0)
+        except ProcessLookupError:
+            return None
+        except PermissionError:
+            pass  # somebody else's, alive
+    return words
 
 
 def _is_at(path: Path, file: int) -> bool:

@@ -2,12 +2,15 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
+from hw2exp import lock
 from hw2exp.lock import LOCK, TO_SIGN, FolderHeldError, hold
 from hw2exp.records.run_dir import read_result
 from hw2exp.sweeps import launcher
@@ -70,9 +73,10 @@ def test_who_is_patient_gets_it(tmp_path):
         assert process.returncode == 0
 
 
-def test_a_lock_of_others_is_told_in_a_line(tmp_path):
+def test_a_lock_of_others_is_told_in_a_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock, "TO_SIGN", 0.01)
     process = holder(tmp_path)
-    for content in (b"x\ny", b"\x1b[31m", b"\xff" * 300, b""):
+    for content in (b"x\ny", b"\x1b[31m", b"\xff" * 300, b"", b"process 1 on \x1b[31m"):
         (tmp_path / LOCK).write_bytes(content)
         with pytest.raises(FolderHeldError) as error:
             hold(tmp_path).__enter__()
@@ -98,6 +102,30 @@ def test_who_has_not_signed_yet_is_waited_for(tmp_path):
     assert time.monotonic() - began > TO_SIGN
     process.kill()
     process.communicate()
+
+
+def test_what_a_killed_one_left_is_not_who_holds_it(tmp_path):
+    """Whoever comes right after a kill has the lock before its name is over the dead one's."""
+    killed = holder(tmp_path)
+    killed.kill()
+    killed.communicate()
+    left = (tmp_path / LOCK).read_bytes()
+    process = holder(tmp_path)
+    signed = (tmp_path / LOCK).read_bytes()
+    (tmp_path / LOCK).write_bytes(left)
+    signs = threading.Timer(TO_SIGN / 3, (tmp_path / LOCK).write_bytes, [signed])
+    signs.start()
+    with pytest.raises(FolderHeldError, match=rf"process {process.pid} on .* works there"):
+        hold(tmp_path).__enter__()
+    signs.join()
+
+
+def test_a_holder_elsewhere_or_of_others_is_believed(tmp_path):
+    holder(tmp_path)
+    for content in (f"process 1 on {socket.gethostname()}", "process 4194305 on another.host"):
+        (tmp_path / LOCK).write_text(content)
+        with pytest.raises(FolderHeldError, match=f": {content} works there"):
+            hold(tmp_path).__enter__()
 
 
 def test_a_command_in_a_folder_that_is_held_is_refused(tmp_path, monkeypatch, capsys):
