@@ -65,6 +65,7 @@ def test_a_sweep_without_any_result_is_an_error(here):
         hw2exp.sweep("model=rnn", "seed=0,1", "init.readout_scale=50", *SHORT)
 
 
+@pytest.mark.slow
 def test_a_script_that_is_piped_can_sweep(here):
     sizes = ", ".join(map(repr, SHORT))
     script = f"""import hw2exp
@@ -79,6 +80,7 @@ if __name__ == "__main__":
     assert "[0, 1] {}" in done.stdout
 
 
+@pytest.mark.slow
 def test_an_interrupt_reaches_the_caller_once_all_is_recorded(here):
     script = """import signal
 import hw2exp

@@ -43,6 +43,8 @@ SETTINGS = {
         "solved_accuracy=0.5", "solved_passes=1",
     ],
 }  # fmt: skip
+ALIKE = {"gated_rnn", "rnn", "layer", "solved before", "solved after"}
+"""What they carry, others in the quick suite carry too."""
 
 
 class At(Interrupt):
@@ -76,7 +78,9 @@ def fleet(compose, tmp_path):
     return fleet
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize(
+    "setting", [pytest.param(name, marks=[pytest.mark.slow] * (name in ALIKE)) for name in SETTINGS]
+)
 def test_ended_and_resumed_in_other_company(fleet, setting):
     configs, folders = fleet(setting, "whole")
     whole = run_fleet(configs, folders, show=False)

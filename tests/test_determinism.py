@@ -72,8 +72,9 @@ def test_a_sweep_has_the_same_digests(change, cures, shared, tmp_path):
     assert sweep(tmp_path / "sweep", {**BASE, **change}, *what) == base
 
 
+@pytest.mark.slow
 def test_all_at_once_against_each_run_alone(shared, tmp_path):
-    """The quick form: everything is different at the same time."""
+    """Everything is different at the same time."""
     models = ("attn_rnn", "lstm")
     other = {"threads": 4, "workers": 2, "hash_seed": 7, "fleet": 3}
     together = sweep(tmp_path / "sweep", other, models, 3, ())

@@ -55,7 +55,12 @@ def losses_of(rnn, readout, one_hot, batch):
     ("experiment", "module", "hidden"),
     [
         ("notebook_lstm_moderate", nn.LSTM, 12),
-        ("notebook_rnn_easy", lambda i, h: nn.RNN(i, h, nonlinearity="relu"), 4),
+        pytest.param(
+            "notebook_rnn_easy",
+            lambda i, h: nn.RNN(i, h, nonlinearity="relu"),
+            4,
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_ten_epochs_equal_a_plain_loop_on_the_same_stream(compose, experiment, module, hidden):

@@ -47,6 +47,7 @@ def test_a_cell_of_ones_own_in_30_lines(tmp_path):
     assert "norm=batch: model=leaky_rnn names no terms" in nothing.stderr
 
 
+@pytest.mark.slow
 def test_a_cell_of_ones_own_in_a_sweep(tmp_path):
     (tmp_path / "leaky_rnn.py").write_text(block("python", "@register_cell"), encoding="utf-8")
     short = ["task=easy", "steps=20", "eval_every=20", "eval_batches=2", "plot=false"]
@@ -56,6 +57,7 @@ def test_a_cell_of_ones_own_in_a_sweep(tmp_path):
     assert {read_result(tmp_path / "sweep" / job).status for job in "01"} == {"finished"}
 
 
+@pytest.mark.slow
 def test_the_example_of_use_from_python(tmp_path):
     (tmp_path / "example.py").write_text(block("python", "hw2exp.sweep("), encoding="utf-8")
     done = run("example.py", cwd=tmp_path)

@@ -260,7 +260,13 @@ def test_an_occupied_folder_is_not_written_over(here, capsys):
     assert after == before
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [
+        (signal.SIGINT, 130),
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow),
+    ],
+)
 def test_an_interrupt_ends_the_run_in_order(here, number, status):
     process = command("steps=100000", "plot=false", "hydra.run.dir=run", cwd=here)
     for line in process.stdout:  # the first progress line: it trains

@@ -67,7 +67,7 @@ def keys(layer):
 @pytest.mark.parametrize(
     "layer",
     [
-        pytest.param(layer, id="-".join(layer.values()), marks=[pytest.mark.slow] * (place > 1))
+        pytest.param(layer, id="-".join(layer.values()), marks=[pytest.mark.slow] * (place > 0))
         for place, layer in enumerate(LAYERS)
     ],
 )

@@ -276,6 +276,7 @@ def test_other_lstms_are_not_the_published_one(sweep):
     assert published(read_runs(sweep).arms) == []
 
 
+@pytest.mark.slow
 def test_many_arms_have_a_figure_for_each_setting(tmp_path):
     words = ["model=rnn,gated_rnn", "task=easy", "steps=20", "eval_every=20", "eval_batches=1"]
     rates = "optimizer.lr=" + ",".join(f"{1e-3 * (1 + n):g}" for n in range(7))

@@ -146,7 +146,9 @@ def test_what_cannot_be_written_is_one_line(sweep, tmp_path, capsys):
     assert capsys.readouterr().err == f"hw2exp: {tmp_path}/report.html: Is a directory\n"
 
 
-@pytest.mark.parametrize("words", [["--help"], ["RUN", "--out", "out"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], pytest.param(["RUN", "--out", "out"], marks=pytest.mark.slow)]
+)
 def test_a_full_standard_output_is_one_line(words, sweep, tmp_path):
     shutil.copytree(sweep / "0", tmp_path / "RUN")
     command = [sys.executable, "-m", "hw2exp.report", *words]
@@ -159,6 +161,7 @@ def test_a_full_standard_output_is_one_line(words, sweep, tmp_path):
     assert shown.stderr == "hw2exp: warning: standard output: No space left on device\n"
 
 
+@pytest.mark.slow
 def test_a_folder_whose_name_is_no_text_is_reported(sweep, tmp_path):
     folder = os.fsencode(tmp_path) + b"/\xff"
     shutil.copytree(sweep / "0", os.fsdecode(folder))

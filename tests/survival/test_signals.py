@@ -192,7 +192,9 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_a_second_signal_ends_at_once(tmp_path, number):
     process = subprocess.Popen(
         [sys.executable, "-uc", SLOW_STEPS, *SMALL, "hydra.run.dir=run"],

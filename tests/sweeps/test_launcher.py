@@ -41,7 +41,13 @@ def records(folder):
     }
 
 
-@pytest.mark.parametrize("arguments", SWEEPS.values(), ids=SWEEPS)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(words, id=name, marks=[pytest.mark.slow] * (place % 2))
+        for place, (name, words) in enumerate(SWEEPS.items())
+    ],
+)
 def test_it_leaves_and_returns_what_hydras_own_does(sweep, tmp_path, monkeypatch, arguments):
     where = [] if any("sweep.dir" in word for word in arguments) else ["hydra.sweep.dir=sweep"]
     got, given = {}, []

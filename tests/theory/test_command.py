@@ -142,6 +142,7 @@ def test_commands_to_run_next_stand_whole(capsys):
     assert max(map(len, text_of(found, 60, color=False).splitlines())) <= 60
 
 
+@pytest.mark.slow
 def test_a_terminal_without_the_letters_gets_others():
     environment = os.environ | {"PYTHONIOENCODING": "ascii"}
     command = [sys.executable, "-m", "hw2exp.theory", "1.1a"]
@@ -149,6 +150,7 @@ def test_a_terminal_without_the_letters_gets_others():
     assert (shown.returncode, shown.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_a_reader_may_leave_off():
     command = f"{sys.executable} -m hw2exp.theory 1.1 | head -1; exit ${{PIPESTATUS[0]}}"
     shown = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
