@@ -22,7 +22,8 @@ from hw2exp.diagnostics.spikes import Spike
 from hw2exp.fleet import Fleet
 from hw2exp.interrupt import Interrupt
 from hw2exp.recording import Recording
-from hw2exp.records.checkpoint import CHECKPOINTS, ROWS, SEEN, Checkpoint, save
+from hw2exp.records.checkpoint import ROWS, SEEN, Checkpoint
+from hw2exp.records.checkpoints import CHECKPOINTS, save
 from hw2exp.records.diagnostics import COLUMNS, DiagnosticsTable
 from hw2exp.records.manifest import DamagedError, Facts, Rows
 from hw2exp.records.metrics import CATALOG, MetricsTable

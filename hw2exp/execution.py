@@ -18,7 +18,8 @@ from hw2exp.config.validation import validate
 from hw2exp.failures import report
 from hw2exp.interrupt import Interrupt
 from hw2exp.lock import FolderHeldError, hold
-from hw2exp.records.checkpoint import Checkpoint, had_begun, newest
+from hw2exp.records.checkpoint import Checkpoint
+from hw2exp.records.checkpoints import had_begun, newest
 from hw2exp.records.run_dir import RunResult, read_finished
 from hw2exp.sweeps.hydra_records import write_records
 from hw2exp.terminal import counted, print_summary, relative, say, warn
@@ -142,7 +143,7 @@ def hand_to_hydra(
     import hydra
     from hydra.core.utils import env_override
 
-    from hw2exp.sweeps.launcher import JobFailed
+    from hw2exp.sweeps.job_return import JobFailed
 
     def give(batch: list[Ended], folder: Path) -> list[float | Exception | None]:
         ended.extend(batch)

@@ -8,7 +8,7 @@ from hw2exp.command import cant_write
 from hw2exp.config.problems import ConfigError
 from hw2exp.interrupt import Interrupt
 from hw2exp.lock import FolderHeldError
-from hw2exp.records.checkpoint import had_begun
+from hw2exp.records.checkpoints import had_begun
 from hw2exp.records.manifest import DamagedError
 from hw2exp.terminal import complain, resume_word
 from hw2exp.training import InitialLossError

@@ -8,9 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hw2exp import optimizer
+from hw2exp import optimizers
 from hw2exp.axes import Params
-from hw2exp.config.schema import Task, TrainConfig
+from hw2exp.config.groups import Task
+from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet_state import FleetState, Layout, concatenate
 from hw2exp.models import CELLS
 from hw2exp.models.classifier import Classifier, Gradient
@@ -70,7 +71,7 @@ class Fleet:
         )
         self.clip = clip.build([config.clip for config in configs], device)
         self.schedule = schedule.build([c.schedule for c in configs], first.steps, device)
-        self.optimizer = optimizer.build([config.optimizer for config in configs], device)
+        self.optimizer = optimizers.build([config.optimizer for config in configs], device)
 
     def leave(self, rows: Tensor) -> None:
         """Take replicas out, so that no work is done for them; the others keep their bits.

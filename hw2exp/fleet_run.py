@@ -18,7 +18,8 @@ from hw2exp.live_line import LiveLine
 from hw2exp.lock import PATIENCE, FolderHeldError, hold
 from hw2exp.models import CELLS
 from hw2exp.recording import Floats, Recording
-from hw2exp.records.checkpoint import Checkpoint, discard_after
+from hw2exp.records.checkpoint import Checkpoint
+from hw2exp.records.checkpoints import discard_after
 from hw2exp.records.manifest import DamagedError
 from hw2exp.records.run_dir import RunResult, clear
 from hw2exp.stabilizers import norm

@@ -10,7 +10,7 @@ ROOT = Path(hw2exp.__file__).parent
 FLOORS = [
     {"axes", "config", "disk", "hyperparameters", "interrupt", "kernel", "lock", "philox"}
     | {"regular_file", "sparkline", "statistics"},
-    {"task", "notebook_stream", "closed_form", "models", "stabilizers", "optimizer", "records"},
+    {"task", "notebook_stream", "closed_form", "models", "stabilizers", "optimizers", "records"},
     {"diagnostics", "fleet", "fleet_state"},
     {"training"},
     {"forensics", "inspection"},
@@ -34,6 +34,7 @@ HYDRA_MAY_BE_KNOWN_TO = {
     "config.trusted",
     "execution",
     "sweeps.hydra_records",
+    "sweeps.job_return",
     "sweeps.launcher",
 }
 ONLY_FROM_HYDRA = {"hydra", "omegaconf"}

@@ -8,7 +8,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from hw2exp.fleet_run import run_fleet
 from hw2exp.interrupt import Interrupt
-from hw2exp.records.checkpoint import newest
+from hw2exp.records.checkpoints import newest
 from hw2exp.records.run_dir import read_finished
 
 STEPS = 47

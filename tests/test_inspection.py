@@ -14,7 +14,7 @@ from hw2exp.diagnostics.sharpness import sharpness
 from hw2exp.fleet import Fleet
 from hw2exp.fleet_run import run_fleet
 from hw2exp.interrupt import NEVER
-from hw2exp.records.checkpoint import newest
+from hw2exp.records.checkpoints import newest
 from hw2exp.records.diagnostics import COLUMNS, read_diagnostics
 from hw2exp.records.kept_spikes import read_kept
 from hw2exp.records.run_dir import read_result

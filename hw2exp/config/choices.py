@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from hw2exp.config.knob import Choice
-from hw2exp.config.schema import (
+from hw2exp.config.groups import (
     SGD,
     Adam,
     Attention,
@@ -30,6 +29,7 @@ from hw2exp.config.schema import (
     Task,
     WarmupCosine,
 )
+from hw2exp.config.knob import Choice
 
 CHOICES: dict[str, dict[str, type[Choice]]] = {
     "model": {

@@ -7,11 +7,12 @@ from typing import Any
 from hw2exp.config.choices import OPERATIONAL
 from hw2exp.config.composed_job import ComposedJob
 from hw2exp.config.folder import RESULT, check_path
+from hw2exp.config.groups import Cosine
 from hw2exp.config.jobs import ENUMERATING
 from hw2exp.config.overrides import one_error
 from hw2exp.config.problems import ConfigError, show
 from hw2exp.config.recorded import read_values
-from hw2exp.config.schema import Cosine, TrainConfig
+from hw2exp.config.schema import TrainConfig
 from hw2exp.config.validation import validate
 
 FREE = OPERATIONAL - {"log_every", "device", "diagnostics"}

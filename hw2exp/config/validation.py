@@ -7,18 +7,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from hw2exp.config.choices import CHOICES
+from hw2exp.config.groups import SGD, BatchNorm, ElmanRNN, Omega, QKNorm, Seeds, Task, WarmupCosine
 from hw2exp.config.problems import ConfigError, show, unknown_choice, unknown_key
-from hw2exp.config.schema import (
-    SGD,
-    BatchNorm,
-    ElmanRNN,
-    Omega,
-    QKNorm,
-    Seeds,
-    Task,
-    TrainConfig,
-    WarmupCosine,
-)
+from hw2exp.config.schema import TrainConfig
 
 GLOBAL = "# @package _global_"
 LIMITS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}

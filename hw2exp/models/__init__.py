@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from hw2exp.config.choices import ADDED_CHOICES, CHOICES
-from hw2exp.config.schema import Model
+from hw2exp.config.groups import Model
 from hw2exp.models.attn_rnn import AttnRNN
 from hw2exp.models.attn_rnn_inf import AttnRNNInf
 from hw2exp.models.cell import Cell

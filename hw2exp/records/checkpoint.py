@@ -1,4 +1,4 @@
-"""Checkpoints of a run: verified before they are used, the last few kept.
+"""A checkpoint of a run: verified before it is used.
 
 ``checkpoints/step_0000001000/`` holds the tensors (safetensors) and a manifest with the digest of
 every file, its own included; ``checkpoints/metrics.rows`` the metrics so far, of which each
@@ -7,20 +7,13 @@ checked before it is believed.
 """
 
 import hashlib
-import re
-from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 from numpy.typing import NDArray
 
-from hw2exp import disk, regular_file
-from hw2exp.config.problems import ConfigError
-from hw2exp.config.recorded import completed
-from hw2exp.config.resume import differences
-from hw2exp.config.schema import TrainConfig
+from hw2exp import regular_file
 from hw2exp.records.diagnostics import COLUMNS, DiagnosticsTable
 from hw2exp.records.manifest import (
     STATE,
@@ -28,26 +21,17 @@ from hw2exp.records.manifest import (
     Facts,
     Manifest,
     Rows,
-    sealed,
     sha256,
-    unsealed,
 )
 from hw2exp.records.metrics import CATALOG, MetricsTable
 from hw2exp.records.parameters import tensors_of
-from hw2exp.records.run_dir import METRICS, versions
 from hw2exp.regular_file import IrregularError
 
-CHECKPOINTS = "checkpoints"
 ROWS = "metrics.rows"
 SEEN = "diagnostics.rows"
 MANIFEST = "manifest.json"
 LARGEST_MANIFEST, LARGEST_STATE = 1 << 26, 1 << 34  # bytes
-COMPUTING = ("hw2exp", "torch", "numpy", "numba")
-"""What bits may depend on."""
 
-FOLDER = re.compile(r"step_(\d{10})")
-
-Tensors = Mapping[str, NDArray[Any]]
 Table = TypeVar("Table", MetricsTable, DiagnosticsTable)
 
 
@@ -85,7 +69,7 @@ class Checkpoint:
         """
         if about is None:
             return b""
-        content = _content(self.folder.parent / name, LARGEST_STATE)[: about.bytes]
+        content = content_of(self.folder.parent / name, LARGEST_STATE)[: about.bytes]
         if len(content) < about.bytes or sha256(content) != about.sha256:
             raise DamagedError(f"{name} is not what {MANIFEST} has the digest of")
         return content
@@ -134,7 +118,7 @@ class Checkpoint:
         """Whether TensorBoard's file begins with what it was then; if not, it can be made again."""
         about = self.facts.events
         try:
-            content = _content(self.folder.parent.parent / about.name, LARGEST_STATE)
+            content = content_of(self.folder.parent.parent / about.name, LARGEST_STATE)
         except (DamagedError, OSError):
             return False
         return len(content) >= about.bytes and sha256(content[: about.bytes]) == about.sha256
@@ -145,7 +129,7 @@ class Checkpoint:
         Raises:
             DamagedError: they are not what the manifest has the digest of, or no safetensors.
         """
-        content = _content(self.folder / STATE, LARGEST_STATE)
+        content = content_of(self.folder / STATE, LARGEST_STATE)
         if sha256(content) != self.manifest.files[STATE]:
             raise DamagedError(f"{STATE} is not what {MANIFEST} has the digest of")
         try:
@@ -154,118 +138,16 @@ class Checkpoint:
             raise DamagedError(str(error)) from error
 
 
-def save(run: Path, step: int, tensors: Tensors, facts: Facts, keep: int) -> None:
-    """Write a checkpoint, and remove what is older than the last few.
+def content_of(path: Path, largest: int) -> bytes:
+    """Read a file that must be a regular one, and no link.
 
     Args:
-        run: the run folder.
-        step: the last step that it has seen.
-        tensors: by name.
-        facts: what is known besides.
-        keep: how many stay.
-    """
-    from safetensors.numpy import save as to_bytes
-
-    state = to_bytes({name: np.asarray(value, order="C") for name, value in tensors.items()})
-    manifest = Manifest(format=1, step=step, files={STATE: sha256(state)}, facts=facts)
-    folder = run / CHECKPOINTS / f"step_{step:010d}"
-    disk.publish(folder, {STATE: state, MANIFEST: sealed(manifest)})
-    for old in sorted(_folders(run), reverse=True)[keep:]:
-        disk.remove(old)
-
-
-def newest(
-    run: Path, warn: Callable[[str], None], config: TrainConfig | None = None
-) -> Checkpoint | None:
-    """Find the newest checkpoint of a run that can be used.
-
-    Args:
-        run: the run folder.
-        warn: is told in a line of each newer one that can't, and if what is used was made by other
-            versions of what computes.
-        config: the run's config, if the checkpoint must be of that.
+        path: the file.
+        largest: bytes that it may have.
 
     Raises:
-        ConfigError: it is of a run that computes something else.
+        DamagedError: it is something else.
     """
-    for folder in sorted(_folders(run), reverse=True):
-        try:
-            found = Checkpoint(folder, _manifest(folder))
-            found.check()
-            other = {} if config is None else _other(found, config)
-        except (DamagedError, IrregularError, OSError) as error:
-            warn(f"{folder} can't be used: {_why(error)}")
-            continue
-        if other:
-            raise ConfigError(f"resume={run}: {folder} has {text}" for text in other.values())
-        for name, version in found.facts.versions.items():
-            if name in COMPUTING and version != (now := versions().get(name)):
-                warn(f"{folder} was made with {name} {version}, not {now}: bits may differ")
-        return found
-    return None
-
-
-def _why(error: Exception) -> str:
-    if isinstance(error, OSError) and error.filename:
-        return f"{Path(error.filename).name}: {error.strerror}"
-    return str(error)
-
-
-def _other(found: Checkpoint, config: TrainConfig) -> dict[str, str]:
-    """In what a checkpoint's run computes something else."""
-    try:
-        return differences(completed(found.facts.config), config)
-    except ConfigError as error:
-        raise DamagedError(f"its config: {' | '.join(error.problems)}") from error
-
-
-def had_begun(run: Path) -> bool:
-    """Whether a run has come so far that it had a checkpoint, or its records.
-
-    Args:
-        run: the run folder.
-    """
-    return (run / METRICS).exists() or any(_folders(run))
-
-
-def discard_after(run: Path, step: int) -> None:
-    """Remove what is newer than the step from which a run goes on, and what was cut off.
-
-    Args:
-        run: the run folder.
-        step: the step; 0 where it begins anew.
-    """
-    folder = run / CHECKPOINTS
-    if folder.is_dir() and not folder.is_symlink():
-        disk.remove_parts(folder)
-        if step == 0:
-            disk.remove(folder / ROWS)
-            disk.remove(folder / SEEN)
-        for path in list(_folders(run)):
-            if _step(path) > step:
-                disk.remove(path)
-
-
-def _folders(run: Path) -> Iterator[Path]:
-    root = run / CHECKPOINTS
-    if root.is_dir() and not root.is_symlink():
-        yield from (path for path in root.iterdir() if FOLDER.fullmatch(path.name))
-
-
-def _step(folder: Path) -> int:
-    return int(folder.name.removeprefix("step_"))
-
-
-def _manifest(folder: Path) -> Manifest:
-    if folder.is_symlink():
-        raise DamagedError("it is a link")
-    manifest = unsealed(_content(folder / MANIFEST, LARGEST_MANIFEST))
-    if manifest.step != _step(folder):
-        raise DamagedError(f"{MANIFEST} is of step {manifest.step}")
-    return manifest
-
-
-def _content(path: Path, largest: int) -> bytes:
     try:
         return regular_file.read(path, largest, links=False)
     except IrregularError as error:

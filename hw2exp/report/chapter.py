@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hw2exp import disk
-from hw2exp.records.runs import Arm, Found, labels, references, settings_of
+from hw2exp.records.comparisons import labels, references, settings_of
+from hw2exp.records.runs import Arm, Found
 from hw2exp.report.aftermath import aftermaths
 from hw2exp.report.claims import Claim, Judged, judge, reach
 from hw2exp.report.drawn import Drawn, draw

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hw2exp.axes import State, columns
-from hw2exp.config.schema import Clip as ClipOptions
+from hw2exp.config.groups import Clip as ClipOptions
 from hw2exp.hyperparameters import stack
 
 EPS = 1e-6

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hw2exp.axes import Params, Path, columns
-from hw2exp.config.schema import Regularizer as RegularizerOptions
+from hw2exp.config.groups import Regularizer as RegularizerOptions
 from hw2exp.hyperparameters import stack
 
 

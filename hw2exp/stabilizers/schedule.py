@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hw2exp.axes import State
-from hw2exp.config.schema import Schedule as ScheduleOptions
+from hw2exp.config.groups import Schedule as ScheduleOptions
 from hw2exp.hyperparameters import stack
 
 

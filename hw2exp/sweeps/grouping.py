@@ -4,8 +4,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from hw2exp.config.groups import AttnRNN
 from hw2exp.config.knob import Section, is_per_replica
-from hw2exp.config.schema import AttnRNN, TrainConfig
+from hw2exp.config.schema import TrainConfig
 
 CLOSED_FORM, AUTOGRAD = 64, 32
 """Runs in a fleet by default, at most, as measured: more gain little (by the closed form, the cost

@@ -15,7 +15,7 @@ from hw2exp.config.composed_job import Base, ComposedJob, Plain, put
 from hw2exp.config.problems import ConfigError
 from hw2exp.config.recorded import read_values
 from hw2exp.config.validation import validate
-from hw2exp.records.checkpoint import newest
+from hw2exp.records.checkpoints import newest
 from hw2exp.records.run_dir import RESULT, read_finished
 
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)

@@ -11,15 +11,12 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.utils import (
     JobReturn,
-    JobRuntime,
-    JobStatus,
     configure_log,
     env_override,
     setup_globals,
@@ -27,7 +24,7 @@ from hydra.core.utils import (
 from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf
 
 from hw2exp import disk
 from hw2exp.config.composed_job import ComposedJob, Plain, current
@@ -35,6 +32,7 @@ from hw2exp.config.composition import Composition
 from hw2exp.config.confinement import check_inside
 from hw2exp.lock import PATIENCE, FolderHeldError, hold
 from hw2exp.sweeps.hydra_records import write_records
+from hw2exp.sweeps.job_return import FleetJobReturn, with_output
 
 
 @dataclass(frozen=True)
@@ -54,10 +52,6 @@ class FleetJob:
     config: Plain
     folder: Path
     held: FolderHeldError | None = None
-
-
-class JobFailed(Exception):  # noqa: N818
-    """A job has failed, and the user was told why."""
 
 
 FleetFunction = Callable[[Sequence[FleetJob]], Sequence[Any]]
@@ -130,7 +124,7 @@ class Batches:
         """Run the jobs; what the function raises is the failure of all, as in Hydra's launchers."""
         hydra = self._sweep.hydra
         environment: Any = OmegaConf.to_container(hydra.job.env_set, resolve=True)
-        config = _with_output(deepcopy(self._sweep), Path(str(hydra.sweep.dir)))
+        config = with_output(deepcopy(self._sweep), Path(str(hydra.sweep.dir)))
         with current(config), env_override(environment):
             try:
                 return list(fleet(jobs))
@@ -189,67 +183,3 @@ def _free(job: ComposedJob, folder: Path, deadline: float) -> AbstractContextMan
     if not job.config.get("resume"):
         return nullcontext()
     return hold(folder, deadline - time.monotonic())
-
-
-class FleetJobReturn(JobReturn):
-    """What became of a job; its configs are built once somebody looks: that takes long.
-
-    Args:
-        job: the job.
-        folder: its output folder.
-    """
-
-    def __init__(self, job: ComposedJob, folder: Path) -> None:
-        super().__init__(overrides=list(job.overrides), working_dir=os.getcwd())
-        del self.cfg, self.hydra_cfg  # the fields, which would hide the properties
-        self.task_name = JobRuntime.instance().get("name")
-        self._job = job
-        self._folder = folder
-
-    @property
-    def return_value(self) -> Any:
-        """What the job returned; of a failed one that was reported, nothing is said again."""
-        if isinstance(self._return_value, JobFailed):
-            raise self._return_value
-        return super().return_value
-
-    @return_value.setter
-    def return_value(self, value: Any) -> None:
-        self._return_value = value
-
-    def set(self, value: Any) -> None:
-        """Note how the job ended.
-
-        Args:
-            value: what it returned, or the exception that it failed with.
-        """
-        failed = isinstance(value, BaseException)
-        self.return_value = value
-        self.status = JobStatus.FAILED if failed else JobStatus.COMPLETED
-
-    @cached_property
-    def full(self) -> DictConfig:
-        """The config, Hydra's node included."""
-        return _with_output(self._job.full(), self._folder)
-
-    @cached_property
-    def cfg(self) -> DictConfig:  # type: ignore[override]
-        """The config, as the job sees it."""
-        config = deepcopy(self.full)
-        with read_write(config), open_dict(config):
-            del config["hydra"]
-        return config
-
-    @cached_property
-    def hydra_cfg(self) -> DictConfig:  # type: ignore[override]
-        """Hydra's node of it."""
-        config = OmegaConf.masked_copy(self.full, "hydra")
-        config.hydra._set_parent(self.full)  # as HydraConfig does: for what depends on the job's
-        return config
-
-
-def _with_output(config: DictConfig, folder: Path) -> DictConfig:
-    with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
-        config.hydra.runtime.output_dir = os.path.abspath(folder)
-    OmegaConf.set_readonly(config.hydra, True)
-    return config

@@ -36,7 +36,8 @@ class FleetSweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the sweep; of a job that failed the user was told."""
-        from hw2exp.sweeps.launcher import JobFailed, run_batches
+        from hw2exp.sweeps.job_return import JobFailed
+        from hw2exp.sweeps.launcher import run_batches
 
         lines = [*self._parse_config(), *arguments]
         overrides = OverridesParser.create(self.hydra_context.config_loader).parse_overrides(lines)

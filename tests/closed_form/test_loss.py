@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw2exp.config.schema import AttnRNN, ElmanRNN, Model
+from hw2exp.config.groups import AttnRNN, ElmanRNN, Model
 from hw2exp.models import CELLS
 from hw2exp.models.classifier import Classifier
 from hw2exp.stabilizers.norm import NoNorm

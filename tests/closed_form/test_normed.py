@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from hw2exp.closed_form.normed.forms import FORMS, KINDS
 from hw2exp.config.choices import CHOICES
-from hw2exp.config.schema import AttnRNN, ElmanRNN, Model
+from hw2exp.config.groups import AttnRNN, ElmanRNN, Model
 from hw2exp.models import CELLS
 from hw2exp.models.classifier import Classifier
 from hw2exp.stabilizers.norm import BatchNorm, LayerNorm, QKNorm

@@ -5,13 +5,8 @@ import pytest
 import torch
 from scipy.sparse.linalg import LinearOperator, eigsh
 
-from hw2exp.diagnostics.sharpness import (
-    difference_product,
-    exact_product,
-    lanczos,
-    sharpness,
-    start_vectors,
-)
+from hw2exp.diagnostics.lanczos import lanczos, start_vectors
+from hw2exp.diagnostics.sharpness import difference_product, exact_product, sharpness
 from hw2exp.fleet import Fleet
 from hw2exp.models.classifier import Classifier
 from hw2exp.task import TRAIN

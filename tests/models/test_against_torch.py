@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from hw2exp.config.schema import ElmanRNN as RNNOptions
-from hw2exp.config.schema import Init, Model
+from hw2exp.config.groups import ElmanRNN as RNNOptions
+from hw2exp.config.groups import Model
+from hw2exp.config.schema import Init
 from hw2exp.models.cell import unroll
 from hw2exp.models.classifier import Classifier
 from hw2exp.models.lstm import LSTM

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from hw2exp.config.schema import AttnRNN as AttnOptions
-from hw2exp.config.schema import ElmanRNN as RNNOptions
-from hw2exp.config.schema import Model
+from hw2exp.config.groups import AttnRNN as AttnOptions
+from hw2exp.config.groups import ElmanRNN as RNNOptions
+from hw2exp.config.groups import Model
 from hw2exp.models import CELLS
 from hw2exp.models.attn_rnn_inf import quadratic_states
 from hw2exp.models.cell import product, sigmoid, unroll

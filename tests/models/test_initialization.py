@@ -3,7 +3,8 @@ import pytest
 import torch
 from scipy.stats import kstest
 
-from hw2exp.config.schema import Init, Model
+from hw2exp.config.groups import Model
+from hw2exp.config.schema import Init
 from hw2exp.models.classifier import Classifier
 from hw2exp.models.gated_rnn import GatedRNN
 from hw2exp.models.lstm import LSTM

@@ -15,7 +15,8 @@ from safetensors.numpy import load, save
 from hw2exp.config.problems import ConfigError
 from hw2exp.fleet_run import run_fleet
 from hw2exp.interrupt import Interrupt
-from hw2exp.records.checkpoint import Checkpoint, newest
+from hw2exp.records.checkpoint import Checkpoint
+from hw2exp.records.checkpoints import newest
 from hw2exp.records.manifest import DamagedError, sealed, sha256
 
 SMALL = ["task=easy", "steps=30", "plot=false", "eval_batches=1", "log_every=2"]

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw2exp.config.schema import Clip, ClipNorm, ClipValue, ClipZ
+from hw2exp.config.groups import Clip, ClipNorm, ClipValue, ClipZ
 from hw2exp.stabilizers import clip
 
 NUMBERS = 37

@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from hw2exp.config.schema import AttnRNN as AttnOptions
-from hw2exp.config.schema import Model
+from hw2exp.config.groups import AttnRNN as AttnOptions
+from hw2exp.config.groups import Model
 from hw2exp.models.attn_rnn import AttnRNN
 from hw2exp.models.cell import unroll
 from hw2exp.models.lstm import LSTM

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from hw2exp.config.schema import ElmanRNN as Options
-from hw2exp.config.schema import Omega, Regularizer
+from hw2exp.config.groups import ElmanRNN as Options
+from hw2exp.config.groups import Omega, Regularizer
 from hw2exp.fleet import Fleet
 from hw2exp.models.classifier import Classifier
 from hw2exp.models.rnn import ElmanRNN

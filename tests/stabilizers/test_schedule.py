@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw2exp.config.schema import Cosine, Plateau, Schedule, StepSchedule, WarmupCosine
+from hw2exp.config.groups import Cosine, Plateau, Schedule, StepSchedule, WarmupCosine
 from hw2exp.stabilizers import schedule
 
 STEPS, LR = 200, 0.3

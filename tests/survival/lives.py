@@ -27,7 +27,7 @@ from hw2exp import checkpointing, disk
 from hw2exp.config.command_line import read
 from hw2exp.fleet import Fleet
 from hw2exp.fleet_run import one_thread
-from hw2exp.records.checkpoint import newest
+from hw2exp.records.checkpoints import newest
 from hw2exp.train import main
 from hw2exp.training import train
 

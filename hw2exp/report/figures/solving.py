@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hw2exp.records.runs import RATE, Arm, settings_of
+from hw2exp.records.comparisons import settings_of
+from hw2exp.records.runs import RATE, Arm
 from hw2exp.report.figures.style import (
     MOST_ARMS,
     PALETTE,

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hw2exp.records.runs import Arm, Run, settings_of
+from hw2exp.records.comparisons import settings_of
+from hw2exp.records.runs import Arm, Run
 from hw2exp.report.aftermath import AFTER, Aftermath
 from hw2exp.report.figures.solving import by_setting
 from hw2exp.report.figures.style import (

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from hw2exp.config.schema import Norm as NormOptions
+from hw2exp.config.groups import Norm as NormOptions
 from hw2exp.hyperparameters import stack
 from hw2exp.stabilizers.norm.batch import BatchNorm
 from hw2exp.stabilizers.norm.layer import LayerNorm, QKNorm

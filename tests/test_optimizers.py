@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from hw2exp import optimizer
-from hw2exp.config.schema import SGD, Adam, RMSprop
+from hw2exp import optimizers
+from hw2exp.config.groups import SGD, Adam, RMSprop
+from hw2exp.optimizers import adam, formulas, rmsprop, sgd
 
 REPLICAS, NUMBERS, STEPS = 4, 37, 100
 
@@ -88,7 +89,7 @@ def factor(step):
 
 def run(sections, start, grads):
     """The parameters after every update, (steps, R, P), and the last state."""
-    program = optimizer.build(sections)
+    program = optimizers.build(sections)
     params, state = start, program.init(start)
     history = []
     for step, g in enumerate(grads):
@@ -133,8 +134,8 @@ def test_bias_correction_has_the_same_bits_alone_and_in_a_fleet():
     beta = torch.linspace(0.5, 0.9999, 64, dtype=torch.float64)
     for t in range(1, 300):
         updates = torch.full_like(beta, t)
-        fleet = optimizer.bias_correction(beta, updates)
-        alone = [optimizer.bias_correction(beta[r : r + 1], updates[:1]) for r in range(64)]
+        fleet = formulas.bias_correction(beta, updates)
+        alone = [formulas.bias_correction(beta[r : r + 1], updates[:1]) for r in range(64)]
         assert torch.equal(fleet, torch.cat(alone)), f"update {t}"
 
 
@@ -142,7 +143,7 @@ def test_bias_correction_has_the_same_bits_alone_and_in_a_fleet():
 def test_state_has_a_row_for_every_replica(case):
     start, grads = draw(REPLICAS, torch.float32, 1)
     sections = options(case)
-    before = optimizer.build(sections).init(start)
+    before = optimizers.build(sections).init(start)
     _, after = run(sections, start, grads)
     assert before.keys() == after.keys()
     for name in before:
@@ -154,7 +155,7 @@ def test_state_has_a_row_for_every_replica(case):
 @each_case
 def test_update_is_out_of_place(case):
     sections = options(case)
-    program = optimizer.build(sections)
+    program = optimizers.build(sections)
     start, grads = draw(REPLICAS, torch.float32, 3)
     _, state = run(sections, start, grads)
     arguments = {"params": start, "grads": grads[0], "lr": program.lr, **state}
@@ -197,7 +198,7 @@ def test_zero_momentum_and_zero_decay_are_none_at_all():
 def test_zero_decay_does_not_look_at_the_parameters(case):
     section = options(case)[0]
     assert section.weight_decay == 0
-    program = optimizer.build([section])
+    program = optimizers.build([section])
     start, grads = draw(1, torch.float32, 1)
     start[0, 0] = torch.inf
     _, state = program.update(start, grads[0], program.init(start), program.lr)
@@ -207,7 +208,7 @@ def test_zero_decay_does_not_look_at_the_parameters(case):
 def test_adam_counts_every_replica_for_itself():
     """A replica that was held back goes on as if the others had not gone ahead."""
     sections = options("adam decay", 2)
-    program = optimizer.build(sections)
+    program = optimizers.build(sections)
     start, grads = draw(2, torch.float32, 5)
     params, state = start, program.init(start)
     for g in grads[:3]:
@@ -217,7 +218,7 @@ def test_adam_counts_every_replica_for_itself():
         state = {name: torch.stack([ahead_state[name][0], state[name][1]]) for name in state}
     both, _ = program.update(params, grads[3], state, program.lr)
 
-    alone = optimizer.build(sections[1:])
+    alone = optimizers.build(sections[1:])
     first, _ = alone.update(start[1:], grads[3, 1:], alone.init(start[1:]), alone.lr)
     assert torch.equal(both[1:], first)
 
@@ -227,7 +228,7 @@ def test_the_preconditioner_is_what_torch_divides_by(case):
     sections = options(case)
     start, grads = draw(REPLICAS, torch.float64, 7)
     _, state = run(sections, start, grads)
-    ours = optimizer.build(sections).preconditioner(state)
+    ours = optimizers.build(sections).preconditioner(state)
     for r, section in enumerate(sections):
         param = torch.nn.Parameter(start[r].clone())
         theirs = torch_optimizer(section, param)
@@ -252,12 +253,12 @@ RATE = torch.tensor([0.1, 3.0, 0.02, 0.5, 1e-3], dtype=torch.float64)
 ALMOST_ONE = torch.full_like(MU, 1 - 1e-13)  # a mean that stays what it is
 NONE = torch.zeros_like(MU)
 ON_A_QUADRATIC = {
-    "sgd": (optimizer.SGD(RATE, NONE, MU, False), {}),
-    "nesterov": (optimizer.SGD(RATE, NONE, MU, True), {}),
-    "rmsprop": (optimizer.RMSprop(RATE, NONE, ALMOST_ONE, NONE + 0.1, MU, False), {}),
-    "centered": (optimizer.RMSprop(RATE, NONE, ALMOST_ONE, NONE + 0.1, MU, True), {"mean": 0.7}),
+    "sgd": (sgd.SGD(RATE, NONE, MU, False), {}),
+    "nesterov": (sgd.SGD(RATE, NONE, MU, True), {}),
+    "rmsprop": (rmsprop.RMSprop(RATE, NONE, ALMOST_ONE, NONE + 0.1, MU, False), {}),
+    "centered": (rmsprop.RMSprop(RATE, NONE, ALMOST_ONE, NONE + 0.1, MU, True), {"mean": 0.7}),
     "adam": (
-        optimizer.Adam(RATE, NONE, MU, ALMOST_ONE, NONE + 0.1, False),
+        adam.Adam(RATE, NONE, MU, ALMOST_ONE, NONE + 0.1, False),
         {"updates": 1e16},  # no bias is left
     ),
 }
@@ -293,4 +294,4 @@ def test_unequal_shared_knobs_are_refused():
         for nesterov in (False, True)
     ]
     with pytest.raises(ValueError, match="nesterov"):
-        optimizer.build(sections)
+        optimizers.build(sections)

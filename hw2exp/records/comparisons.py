@@ -1,0 +1,72 @@
+"""Arms beside each other: which is compared with which, and what they are called there."""
+
+from collections.abc import Sequence
+
+from hw2exp.records.runs import BROUGHT, NO_CURE, RATE, Arm, Key, decided
+
+
+def references(arms: Sequence[Arm]) -> list[tuple[Arm, Arm]]:
+    """Pairs of an arm with cures and the arm that differs from it in having none.
+
+    Where there is none at the same learning rate, it is the one at another, if there is but one:
+    each may have a rate that suits it.
+
+    Args:
+        arms: all.
+    """
+    plain: dict[Key, list[Arm]] = {}
+    for arm in arms:
+        if not arm.cures:
+            for key in (_but_cures(arm), _but_cures(arm, RATE)):
+                plain.setdefault(key, []).append(arm)
+    pairs = []
+    for arm in arms:
+        same, near = (plain.get(_but_cures(arm, *left_out), []) for left_out in ((), (RATE,)))
+        if arm.cures and (same or len(near) == 1):
+            pairs.append((arm, (same or near)[0]))
+    return pairs
+
+
+def _but_cures(arm: Arm, *left_out: str) -> Key:
+    return tuple(
+        (key, value)
+        for key, value in arm.settings.items()
+        if BROUGHT.get(key, key.partition(".")[0]) not in NO_CURE and key not in left_out
+    )
+
+
+def settings_of(arm: Arm) -> tuple[str, str]:
+    """The model and the optimizer: what figures and claims look at apart.
+
+    Args:
+        arm: the arm.
+    """
+    return arm.settings["model"], arm.settings["optimizer"]
+
+
+def labels(arms: Sequence[Arm]) -> list[str]:
+    """Short names of arms of one model and optimizer: the cures, and what else tells them apart.
+
+    Args:
+        arms: the arms.
+    """
+    keys = [
+        key
+        for key in dict.fromkeys(key for arm in arms for key in arm.settings)
+        if len({arm.settings.get(key) for arm in arms}) > 1
+        and key.partition(".")[0] not in NO_CURE
+        and not decided(key, [arm.settings for arm in arms])
+    ]
+    return [
+        " ".join(
+            [
+                arm.cures or "no cure",
+                *(f"{_short(key)}={arm.settings[key]}" for key in keys if key in arm.settings),
+            ]
+        )
+        for arm in arms
+    ]
+
+
+def _short(key: str) -> str:
+    return key.removeprefix("optimizer.")
