@@ -1,6 +1,6 @@
 """Looks into the steps of a fleet, as often as its config says, and keeps what it has seen."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,16 @@ def inspects(config: TrainConfig) -> bool:
     wanted = own.seeds is None or config.seed in own.seeds
     cadences = (own.flow_every, own.cell_every, own.jacobian_every, own.sharpness_every)
     return wanted and any((*cadences, own.histogram_every, own.spikes))
+
+
+def without_run(configs: Sequence[TrainConfig]) -> list[int]:
+    """The seeds whose runs are to be looked into and that no run has.
+
+    Args:
+        configs: of all runs.
+    """
+    named = {seed for config in configs for seed in config.diagnostics.seeds or ()}
+    return sorted(named - {config.seed for config in configs})
 
 
 def due(every: int, step: int, first: bool = True) -> bool:

@@ -6,31 +6,23 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-import numpy as np
-import torch
 from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from hw2exp.sparkline import ASCII, BLOCKS, Peaks, sparkline
+from hw2exp.live_curves import LiveCurves, curves_line
 from hw2exp.terminal import clock, say
 from hw2exp.training import Measured, Tested
 
 REFRESH_SECONDS = 0.2
 PLAIN_SECONDS = 5.0
 WIDE = 100
-NARROWEST = 8
-"""Characters of a curve, at least."""
-
-MOST_WAITING = 1024
-"""Steps whose values wait for the next refresh, at most."""
 
 
 class LiveLine:
     """One line that follows a run; plain lines, further apart, when not on a terminal.
 
-    On a terminal the training loss and the gradient's norm stand below it as sparklines, from the
-    first step that was watched; on logarithmic scales, lest one spike flatten all the rest.
+    On a terminal the curves so far stand below it.
 
     Args:
         steps: steps of the whole run.
@@ -46,8 +38,7 @@ class LiveLine:
         self.console = console or Console(highlight=False)
         self.interval = REFRESH_SECONDS if self.console.is_terminal else PLAIN_SECONDS
         self.test_accuracy: float | None = None
-        self.losses, self.norms = Peaks(), Peaks()
-        self._waiting: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self.curves = LiveCurves()
         self._live: Live | None = None
 
     def __enter__(self) -> Self:
@@ -78,9 +69,7 @@ class LiveLine:
                 with suppress(OSError):
                     self._live.__enter__()
         if self._live is not None:
-            self._waiting.append((measured.loss, measured.grad_norm_raw))
-            if len(self._waiting) == MOST_WAITING:
-                self._take()
+            self.curves.observe(measured)
         if now - self._shown < self.interval and step < self.steps:
             return
         self._shown = now
@@ -88,7 +77,8 @@ class LiveLine:
         if self._live is None:
             say(line)
             return
-        shown = "\n".join(filter(None, (line, self._curves())))
+        curves = curves_line(*self.curves.so_far(), self.console.width, self.console.encoding)
+        shown = "\n".join(filter(None, (line, curves)))
         if not show_live(self._live, Text(shown, no_wrap=True, overflow="ellipsis")):
             self._live, self.interval = None, PLAIN_SECONDS
 
@@ -112,40 +102,6 @@ class LiveLine:
             f"left {left}",
         )
         return ("  " if wide else " ").join(filter(None, parts))
-
-    def _curves(self) -> str:
-        """The curves so far, as wide as the terminal; nothing where it is too narrow for them."""
-        self._take()
-        loss, norm = "loss ", "  |grad| "
-        width = (self.console.width - len(loss + norm)) // 2
-        if width < NARROWEST:
-            return ""
-        marks = BLOCKS if _has(self.console.encoding, BLOCKS) else ASCII
-        losses, norms = (
-            sparkline(peaks.bins, width, log=True, marks=marks)
-            for peaks in (self.losses, self.norms)
-        )
-        return f"{loss}{losses}{norm}{norms}"
-
-    def _take(self) -> None:
-        """Bring what waits to the CPU, all at once, and take the mean over replicas."""
-        if not self._waiting:
-            return
-        sizes = np.array([len(loss) for loss, _ in self._waiting])  # replicas may have left
-        starts = np.cumsum(sizes) - sizes
-        columns = zip(*self._waiting, strict=True)
-        for peaks, column in zip((self.losses, self.norms), columns, strict=True):
-            values = torch.cat(column).double().cpu().numpy()  # a step's replicas after another's
-            peaks.add((np.add.reduceat(values, starts) / sizes).tolist())
-        self._waiting.clear()
-
-
-def _has(encoding: str, letters: str) -> bool:
-    try:
-        letters.encode(encoding)
-    except (UnicodeEncodeError, LookupError):
-        return False
-    return True
 
 
 def show_live(live: Live, content: RenderableType) -> bool:

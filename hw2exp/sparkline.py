@@ -45,9 +45,13 @@ class Peaks:
     """A series of any length in few bins, each the largest of as many values.
 
     When all bins are taken, each takes in its neighbor. What is not finite is kept as NaN.
+
+    Args:
+        most_bins: how many, an even number.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most_bins: int = MOST_BINS) -> None:
+        self.most_bins = most_bins
         self.bins: list[float] = []
         self._size, self._room = 1, 0  # values in a bin; those that the last has room for
 
@@ -63,7 +67,7 @@ class Peaks:
                 self.bins[-1] = _larger(self.bins[-1], known)
                 self._room -= 1
                 continue
-            if len(self.bins) == MOST_BINS:
+            if len(self.bins) == self.most_bins:
                 self.bins = [
                     _larger(*pair) for pair in zip(self.bins[::2], self.bins[1::2], strict=True)
                 ]

@@ -87,10 +87,17 @@ def launch(
         from hw2exp.sweeps.executor import prepare
 
         prepare()  # while this process imports what it needs itself
+    from hw2exp.config.jobs import ENUMERATING
     from hw2exp.execution import execute
     from hw2exp.fleet_run import check_machine
+    from hw2exp.inspection import without_run
+    from hw2exp.terminal import warn
 
-    check_machine([job.config for job in command.jobs])
+    configs = [job.config for job in command.jobs]
+    check_machine(configs)
+    known = not command.multirun or command.composed.choice("hydra/sweeper") in ENUMERATING
+    if known and (seeds := without_run(configs)):
+        warn(f"diagnostics.seeds: no run has seed {', '.join(map(str, seeds))}")
     return [] if interrupt() else execute(command, arguments, interrupt, show)
 
 

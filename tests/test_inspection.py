@@ -8,6 +8,8 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from hw2exp import execution
+from hw2exp.config.command_line import read
 from hw2exp.diagnostics.gradient_flow import growth
 from hw2exp.diagnostics.jacobian import jacobian_growth
 from hw2exp.diagnostics.sharpness import sharpness
@@ -18,6 +20,7 @@ from hw2exp.records.checkpoints import newest
 from hw2exp.records.diagnostics import COLUMNS, read_diagnostics
 from hw2exp.records.kept_spikes import read_kept
 from hw2exp.records.run_dir import read_result
+from hw2exp.train import launch
 from hw2exp.training import train
 
 SMALL = (
@@ -101,6 +104,27 @@ def test_only_the_chosen_few_are_looked_into(runs):
     for seed, folder in enumerate(few):
         assert (folder / "diagnostics.parquet").exists() == (seed in (1, 3))
     assert seen(few[3]) == seen(everyone[3])
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["diagnostics.seeds=[7,1]"], "seed 7"),
+        (["diagnostics.seeds=[9,8]"], "seed 8, 9"),
+        (["diagnostics.seeds=[0]"], None),
+        (["diagnostics.seeds=null"], None),
+        (["hydra/sweeper=optuna", "diagnostics.seeds=[7]"], None),  # which seeds is not known yet
+    ],
+)
+def test_seeds_that_no_run_has_are_told(words, told, tmp_path, monkeypatch, capsys):
+    if words[0] == "hydra/sweeper=optuna":
+        pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    monkeypatch.chdir(tmp_path)
+    command = read(["-m", "seed=0,1", *words])
+    monkeypatch.setattr(execution, "execute", lambda *_: [])
+    launch(command, [], NEVER)
+    expected = f"hw2exp: warning: diagnostics.seeds: no run has {told}\n" if told else ""
+    assert capsys.readouterr().err == expected
 
 
 class EndAt:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from hw2exp import live_line
+from hw2exp import live_curves
 from hw2exp.live_line import LiveLine
 from hw2exp.sparkline import ASCII, BLOCKS
 from hw2exp.training import Measured
@@ -54,16 +54,15 @@ def test_what_is_not_finite_is_marked():
 
 
 def test_replicas_that_leave_and_many_steps_between_refreshes(monkeypatch):
-    monkeypatch.setattr(live_line, "MOST_WAITING", 4)
+    monkeypatch.setattr(live_curves, "MOST_WAITING", 4)
     line = LiveLine(12, lambda: 0, Console(file=io.StringIO(), force_terminal=True, width=80))
     line.interval = 100
     both = Measured(*[torch.tensor([1.0, 3.0])] * 6)
     with line:
         for step in range(1, 13):
             line.observe(step, both if step <= 6 else measured(5, 7), None)
-            assert len(line._waiting) < 4
-    assert line.losses.bins == [2.0] * 6 + [5.0] * 6
-    assert line.norms.bins == [2.0] * 6 + [7.0] * 6
+            assert len(line.curves._waiting) < 4
+    assert line.curves.so_far() == ([2.0] * 6 + [5.0] * 6, [2.0] * 6 + [7.0] * 6)
 
 
 def test_a_terminal_without_the_blocks_gets_letters():

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hw2exp import sparkline as module
 from hw2exp.sparkline import ASCII, BLOCKS, Peaks, sparkline
 
 FLOATS = st.floats()  # the infinite ones and NaN too
@@ -70,11 +69,9 @@ def test_what_is_drawn(values, log, expected):
 
 @given(st.lists(st.sampled_from([0.0, 1.0, 2.0, math.nan, math.inf]), max_size=70))
 def test_bins_that_halve_keep_the_largest_of_each(values):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "MOST_BINS", 8)
-        peaks = Peaks()
-        for value in values:
-            peaks.add([value])
+    peaks = Peaks(most_bins=8)
+    for value in values:
+        peaks.add([value])
     size = 1
     while len(values) > 8 * size:
         size *= 2

@@ -70,4 +70,7 @@ def _chapter(
 ) -> Chapter:
     say(f"{plan.title}: {size_of(found.arms)}" if plan.title else size_of(found.arms))
     own = folder / plan.folder if plan.title else folder
-    return make_chapter(plan, own, found, target)
+    chapter = make_chapter(plan, own, found, target)
+    for note in chapter.notes:
+        say(f"  {note}")
+    return chapter

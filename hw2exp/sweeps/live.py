@@ -14,6 +14,7 @@ from rich.text import Text
 
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet_run import Outcome
+from hw2exp.live_curves import curves_line
 from hw2exp.live_line import PLAIN_SECONDS, show_live
 from hw2exp.records.run_dir import RunResult
 from hw2exp.sweeps.progress import Progress, read_progress
@@ -21,6 +22,13 @@ from hw2exp.terminal import clock, say
 
 SHOWN = 12
 """Fleets at most in the table: those that run."""
+
+HEADINGS = ("fleet", "runs", "training", "solved", "diverged", "step")
+WIDE = 60
+"""Characters of a fleet's curves, where there is room."""
+
+GAP = 2
+"""Characters between two columns."""
 
 
 class SweepTable:
@@ -123,24 +131,34 @@ class SweepTable:
 
     def _table(self, seconds: float) -> Group:
         fleets = self._all()
-        table = Table(box=None, pad_edge=False)
-        for heading in ("fleet", "runs", "training", "solved", "diverged", "step"):
-            table.add_column(heading, justify="left" if heading == "fleet" else "right")
         running = [
-            (number, progress)
+            (self.fleets[number], progress)
             for number, progress in enumerate(fleets)
             if progress is not None and number not in self._done
-        ]
-        for number, progress in running[:SHOWN]:
-            first = self.fleets[number][0]
-            table.add_row(
-                first.describe_shape(),
-                str(len(self.fleets[number])),
+        ][:SHOWN]
+        rows = [
+            (
+                str(len(configs)),
                 str(progress.alive),
                 str(progress.solved),
                 str(progress.diverged),
-                f"{progress.step}/{first.steps}",
+                f"{progress.step}/{configs[0].steps}",
             )
+            for configs, progress in running
+        ]
+        names = [configs[0].describe_shape() for configs, _ in running]
+        columns = zip(HEADINGS[1:], *rows, strict=True)
+        numbers = sum(max(map(len, column)) + GAP for column in columns)
+        width = min(max(WIDE, *map(len, names)), self.console.width - numbers) if rows else 0
+        if 2 * len(rows) + 3 > self.console.height:
+            width = 0  # the terminal is too low for curves
+        table = Table(box=None, pad_edge=False)
+        table.add_column(HEADINGS[0], no_wrap=True, overflow="ellipsis")
+        for heading in HEADINGS[1:]:
+            table.add_column(heading, justify="right", no_wrap=True)
+        for (_, progress), name, row in zip(running, names, rows, strict=True):
+            curves = curves_line(progress.losses, progress.norms, width, self.console.encoding)
+            table.add_row("\n".join(filter(None, (name, curves))), *row)
         return Group(table, Text(self._summary(fleets, seconds), overflow="ellipsis"))
 
 

@@ -5,17 +5,21 @@ A small file a fleet serves any executor that shares a file system, on one machi
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hw2exp import disk
 from hw2exp.fleet import Fleet
+from hw2exp.live_curves import LiveCurves
 from hw2exp.training import Measured, Tested
 
 INTERVAL = 0.5
 """Seconds between two writes."""
+
+BINS = 64
+"""Numbers of a curve, at most: the file is small."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,8 @@ class Progress:
         alive: replicas that still train.
         solved: replicas whose task counts as solved.
         diverged: replicas that turned non-finite.
+        losses: the mean training loss so far, see ``LiveCurves.so_far``.
+        norms: the gradient's mean norm likewise.
     """
 
     step: int = 0
@@ -35,6 +41,8 @@ class Progress:
     alive: int = 0
     solved: int = 0
     diverged: int = 0
+    losses: Sequence[float] = ()
+    norms: Sequence[float] = ()
 
 
 class ProgressWriter:
@@ -48,23 +56,28 @@ class ProgressWriter:
     def __init__(self, fleet: Fleet, path: Path) -> None:
         self.fleet = fleet
         self.path = path
+        self.curves = LiveCurves(BINS)
         self._replica_steps = 0
         self._written = 0.0
 
     def observe(self, step: int, measured: Measured, tested: Tested | None) -> None:
         """Count a step, and write if it is time."""
         self._replica_steps += len(measured.loss)
+        self.curves.observe(measured)
         now = time.monotonic()
         if now - self._written < INTERVAL and step < self.fleet.config.steps:
             return
         self._written = now
         end = self.fleet.outcome
+        losses, norms = self.curves.so_far()
         progress = Progress(
             step,
             self._replica_steps,
             alive=int(self.fleet.state.active.sum()),
             solved=int((end.solved_at > 0).sum()),
             diverged=int((end.diverged_at > 0).sum()),
+            losses=losses,
+            norms=norms,
         )
         with suppress(OSError):  # only shown: where that can't be, training goes on
             disk.write(self.path, json.dumps(asdict(progress)).encode(), sync=False)

@@ -262,10 +262,11 @@ def test_diagnostics_that_a_run_was_to_leave_are_missed(runs):
     assert found == ([], ["diagnostics of 1 run left out: missing"])
 
 
-def test_where_all_diagnostics_are_damaged_only_the_summary_says_so(runs, tmp_path):
+def test_where_all_diagnostics_are_damaged_only_the_summary_says_so(runs, tmp_path, capsys):
     (runs / "0" / DIAGNOSTICS).write_bytes(b"no Parquet")
     page = page_of(runs, tmp_path / "out", figures="[]")
     assert "<li>Diagnostics of 1 run left out: can&#39;t be read.</li>" in page
+    assert "\n  Diagnostics of 1 run left out: can't be read.\n" in capsys.readouterr().out
     assert 'class="why"' not in page
 
 
