@@ -14,7 +14,7 @@ from hw2exp.records.tensorboard import flatten
 if TYPE_CHECKING:
     import polars
 
-    from hw2exp.execution import Ended
+    from hw2exp.ended import Ended
 
 
 @dataclass(frozen=True)

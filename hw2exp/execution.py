@@ -1,11 +1,9 @@
 """Executes a checked command: through Hydra, which keeps its records, and calls back."""
 
-import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +13,7 @@ from hw2exp.config.overrides import assignment
 from hw2exp.config.problems import ConfigError
 from hw2exp.config.schema import TrainConfig
 from hw2exp.config.validation import validate
+from hw2exp.ended import Ended
 from hw2exp.failures import report
 from hw2exp.interrupt import Interrupt
 from hw2exp.lock import FolderHeldError, hold
@@ -27,47 +26,6 @@ from hw2exp.terminal import counted, print_summary, relative, say, warn
 if TYPE_CHECKING:
     from hw2exp.fleet_run import Outcome
     from hw2exp.sweeps.launcher import FleetJob
-
-
-@dataclass(frozen=True)
-class Ended:
-    """A job that was executed.
-
-    Args:
-        number: of the job in its sweep.
-        overrides: what distinguishes it.
-        folder: its run folder.
-        config: its config.
-        outcome: its result, or why there is none.
-    """
-
-    number: int
-    overrides: tuple[str, ...]
-    folder: Path
-    config: TrainConfig
-    outcome: "Outcome"
-
-    @property
-    def objective(self) -> float | None:
-        """The final test loss, for a sweeper that minimizes it; infinite where it diverged."""
-        if isinstance(self.outcome, Exception):
-            return None
-        if self.outcome.status == "diverged":
-            return math.inf
-        return self.outcome.final["test_loss"]
-
-    def status(self, interrupt: Interrupt) -> int:
-        """Its share in the exit status.
-
-        Args:
-            interrupt: what may have come in between.
-        """
-        if isinstance(self.outcome, Exception):
-            return interrupt.status or 1
-        if self.outcome.status == "interrupted":
-            return interrupt.status
-        diverged = self.outcome.status == "diverged"
-        return 3 if diverged and self.config.fail_on_divergence else 0
 
 
 def execute(

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from hw2exp.command import cant_write
 from hw2exp.config.problems import ConfigError
+from hw2exp.ended import Ended
 from hw2exp.interrupt import Interrupt
 from hw2exp.lock import FolderHeldError
 from hw2exp.records.checkpoints import had_begun
@@ -13,14 +13,11 @@ from hw2exp.records.manifest import DamagedError
 from hw2exp.terminal import complain, resume_word
 from hw2exp.training import InitialLossError
 
-if TYPE_CHECKING:
-    from hw2exp.execution import Ended
-
 TOLD, NAMED = 20, 8
 """How many reasons are told of why jobs failed, and how many jobs are named with each."""
 
 
-def report(batch: "Sequence[Ended]", folder: Path, interrupt: Interrupt) -> None:
+def report(batch: Sequence[Ended], folder: Path, interrupt: Interrupt) -> None:
     """Say why jobs have failed; what an interrupt has kept from running has not.
 
     Args:
@@ -44,7 +41,7 @@ def report(batch: "Sequence[Ended]", folder: Path, interrupt: Interrupt) -> None
         complain(line)
 
 
-def _names(jobs: "Sequence[Ended]") -> str:
+def _names(jobs: Sequence[Ended]) -> str:
     """Which jobs of a sweep a message is about."""
     if len(jobs) == 1:
         (job,) = jobs

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from hw2exp.config.command_line import Command
-    from hw2exp.execution import Ended
+    from hw2exp.ended import Ended
     from hw2exp.interrupt import Interrupt
 
 INTERRUPTED = (129, 130, 143)

@@ -18,6 +18,7 @@ FLOORS = [
     {"checkpointing"},
     {"fleet_run"},
     {"anatomy", "compare", "report", "sweeps", "theory"},
+    {"ended"},
     {"failures"},
     {"execution"},
     {"train"},
