@@ -1,7 +1,10 @@
 """What commands have in common: their flags and help, how they say why they failed."""
 
+import os
+import signal
 import sys
 from argparse import ArgumentParser
+from types import FrameType
 
 from hw2exp.config.problems import ConfigError, in_one_line
 from hw2exp.terminal import complain, say
@@ -46,6 +49,18 @@ def cant_write(error: OSError) -> str:
     """
     where = f"{error.filename}: " if error.filename else ""
     return f"{where}{error.strerror or error}"
+
+
+def ends_at_once() -> None:
+    """Let an interrupt end the process at once, by the system: it has nothing to save."""
+
+    # Not the system's own handler from the start: polars puts one before it that passes the signal
+    # on to functions only.
+    def leave(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    signal.signal(signal.SIGINT, leave)
 
 
 def lenient() -> None:

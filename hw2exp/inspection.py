@@ -216,14 +216,18 @@ class Inspection:
             if due(self.options.histogram_every, step, first=False):
                 self.draw_images(member, step)
 
-    def finish(self, member: int, folder: Path) -> None:
+    def finish(self, member: int, folder: Path, last: int | None) -> None:
         """Write what was seen of a run that has ended.
 
         Args:
             member: the run.
             folder: its run folder.
+            last: its last step, if it is not to go on: what was seen is drawn up to there.
         """
         if member in self.tables:
+            every = self.options.histogram_every
+            if last is not None and every and not due(every, last, first=False):
+                self.draw_images(member, last)
             self.tables[member].write(folder)
             self.forensics.write(member, folder)
 

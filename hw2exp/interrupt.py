@@ -1,9 +1,11 @@
 """Signals: some ask a run to end, one asks it to save and to go on."""
 
+import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, NoReturn, Self
 
@@ -93,6 +95,8 @@ class Interrupt:
 
     def _end(self, number: int, frame: FrameType | None) -> None:
         first, self.signal = self.signal is None, number
+        if first:
+            _show_cursor()
         if self.insist:
             for each in {*self.signals} - {HANGUP}:  # a terminal and its shell both hang up
                 signal.signal(each, signal.SIG_DFL)
@@ -101,6 +105,14 @@ class Interrupt:
 
     def _save(self, number: int, frame: FrameType | None) -> None:
         self._asked = True
+
+
+def _show_cursor() -> None:
+    """Give a terminal its cursor back, which a live display has hidden: a second signal can't."""
+    if os.environ.get("TERM", "dumb") != "dumb":
+        with suppress(OSError):
+            if os.isatty(1):  # past Python's buffer, which may be in use
+                os.write(1, b"\x1b[?25h")
 
 
 NEVER = Interrupt([])

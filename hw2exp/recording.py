@@ -195,7 +195,8 @@ class Recording:
         table.write(folder / METRICS)
         write_parameters(folder, params)
         if self.inspection is not None:
-            self.inspection.finish(replica, folder)
+            last = None if result.status == "interrupted" else result.step
+            self.inspection.finish(replica, folder, last)
         if result.status != "interrupted":  # else a TensorBoard that watches could not read on
             self.events[replica].text("spikes", spike_table(spikes))
             if result.diverged_at:

@@ -106,7 +106,7 @@ def _known(values: ArrayLike) -> Floats:
 
 
 def _bootstrapped(statistic: Callable[[Any], Any], runs: int) -> Estimate:
-    """A statistic of all runs, and its percentiles over runs drawn again.
+    """A statistic of all runs, and its percentiles over runs drawn again; none of a single run.
 
     Args:
         statistic: from places ``(..., R)`` to values ``(...)``.
@@ -114,11 +114,14 @@ def _bootstrapped(statistic: Callable[[Any], Any], runs: int) -> Estimate:
     """
     if not runs:
         return Estimate(math.nan, math.nan, math.nan)
+    value = float(statistic(np.arange(runs)))
+    if runs == 1:  # drawn again it is the same, which tells nothing of others
+        return Estimate(value, math.nan, math.nan)
     rows = np.random.default_rng(0).integers(runs, size=(RESAMPLES, runs))
     tail = (1 - CONFIDENCE) / 2
     # Not interpolated, since some may be infinite.
     low, high = np.quantile(statistic(rows), [tail, 1 - tail], method="inverted_cdf")
-    return Estimate(float(statistic(np.arange(runs))), float(low), float(high))
+    return Estimate(value, float(low), float(high))
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,21 @@ def test_a_run_is_seen_the_same_alone_and_in_a_fleet(runs, model):
     assert seen(alone[0]) == seen(together[1])
 
 
+def test_images_come_at_their_cadence_and_at_the_end(runs, compose):
+    words = *OFTEN, "diagnostics.histogram_every=25"
+    (folder,) = runs("run", [0], *words)
+    (short,) = runs("short", [0], *words, "steps=50")
+    tag = "heat_map/gradient_flow"
+    assert [step for step, _ in shown(folder)[tag]] == [25, 50, 60]
+    assert [step for step, _ in shown(short)[tag]] == [25, 50]
+    config = compose(*SMALL, *words, "seed=0")
+    cut = folder.parent / "cut"
+    run_fleet([config], [cut], EndAt(40), show=False)
+    assert [step for step, _ in shown(cut)[tag]] == [25]  # it may go on
+    run_fleet([config], [cut], show=False, saved=[newest(cut, print)])
+    assert seen(cut) == seen(folder)
+
+
 def test_looking_changes_nothing(runs):
     (looked,) = runs("looked", [4], *OFTEN)
     (plain,) = runs("plain", [4])

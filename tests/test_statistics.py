@@ -31,6 +31,13 @@ def test_wilsons_interval_is_the_textbooks():
     assert (found.low, found.high) == pytest.approx((0.2366, 0.7634), abs=1e-4)
 
 
+def test_a_single_run_has_values_and_no_intervals():
+    for found in (rate([3], [1000]), interquartile_mean([0.5]), mean([0.5]), median([0.5])):
+        assert found.value in (0.003, 0.5)
+        assert math.isnan(found.low)
+        assert math.isnan(found.high)
+
+
 @pytest.mark.parametrize(
     ("estimate", "draw", "truth"),
     [
@@ -49,7 +56,7 @@ def test_intervals_cover_as_often_as_they_say(estimate, draw, truth):
 def test_the_rate_weighs_runs_by_what_was_seen_of_them():
     found = rate([10, 0], [100, 900])
     assert found.value == 0.01
-    assert rate([3, 3], [100, 100]) == rate([3], [100])
+    assert rate([3, 3], [100, 100]).value == rate([3], [100]).value == 0.03
 
 
 @given(

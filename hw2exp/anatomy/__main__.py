@@ -5,7 +5,7 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
-from hw2exp.command import failed, lenient, parser_of
+from hw2exp.command import ends_at_once, failed, lenient, parser_of
 from hw2exp.config.problems import ConfigError
 from hw2exp.terminal import relative, say
 
@@ -52,5 +52,6 @@ def _run(folder: Path, number: str, out: str | None) -> int:
 
 
 if __name__ == "__main__":
+    ends_at_once()
     lenient()
     sys.exit(main())

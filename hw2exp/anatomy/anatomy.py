@@ -45,9 +45,10 @@ def make_page(request: Request, tell: Callable[[str], None]) -> Path:
     title = f"Spike {request.number} of {spikes}: {config.describe()}"
     for line in [title, *(f"  {line}" for line in sentences(found))]:
         tell(line)
+    drawn = draw(found, title)
     disk.make_folder(request.out)
     page = request.out / f"spike_{request.number}.png"
-    disk.write(page, draw(found, title), sync=False)
+    disk.write(page, drawn, sync=False)
     return page
 
 

@@ -1,5 +1,6 @@
 """Which step, and which sequences, a spike is to be blamed on."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,10 +9,17 @@ from numpy.typing import NDArray
 
 from hw2exp.anatomy.replay import Replayed
 from hw2exp.config.schema import TrainConfig
+from hw2exp.diagnostics.spikes import Spike
 from hw2exp.fleet import Fleet
 from hw2exp.task import decode
 
 Floats = NDArray[np.float64]
+
+
+HALF = 0.5
+
+LOST = 10 * math.log(4)
+"""From ten times the loss of guessing on a run is lost; how it rises from there tells nothing."""
 
 
 @dataclass(frozen=True)
@@ -29,28 +37,40 @@ class Suspect:
     gradient: float
 
 
-def find_culprit(fresh: Floats, peak: int, median: float, margin: float) -> tuple[int, bool]:
+def find_culprit(fresh: Floats, peak: int, spike: Spike, margin: float) -> tuple[int, bool]:
     """The step whose update raised the loss, and whether any did.
 
     The parameters are at fault if at the peak the loss of other sequences exceeds the baseline by
-    as much as makes a spike. The culprit is then the last step before the peak that took that loss
-    across the middle between baseline and peak: an earlier rise that was over is no part of this.
+    as much as makes a spike, or by half of what the batch's does. The culprit is then the last step
+    before the peak that took that loss across the middle between baseline and peak: an earlier rise
+    that was over is no part of this.
 
     Args:
         fresh: the loss of other sequences before each step, ``(n,)``.
         peak: the peak's place among the steps.
-        median: the baseline.
+        spike: the spike.
         margin: least height of a spike.
 
     Returns:
         The place of the culprit, or of the step before the peak, and whether it is one.
     """
-    high = fresh[peak]
-    if high - median < margin:  # false for what is not finite: it is high
+    risen = fresh[peak] - spike.median
+    if risen < min(margin, HALF * (spike.loss - spike.median)):  # false for NaN: it is high
         return max(peak - 1, 0), False
-    middle = (median + high) / 2 if np.isfinite(high) else np.inf
+    middle = spike.median + HALF * rise_of(fresh[peak], spike.median)
     below = np.flatnonzero(fresh[:peak] < middle)
     return (int(below[-1]) if len(below) else 0), True
+
+
+def rise_of(loss: float, baseline: float) -> float:
+    """How far a loss has risen above its baseline, up to where a run is lost.
+
+    Args:
+        loss: the loss; one that is not finite is lost.
+        baseline: where it was; it may be higher than ``LOST``.
+    """
+    top = max(LOST, 2 * baseline)
+    return (min(loss, top) if np.isfinite(loss) else top) - baseline
 
 
 def suspects_of(config: TrainConfig, seen: Replayed, place: int) -> tuple[list[Suspect], list[int]]:

@@ -118,7 +118,7 @@ def dissect(
         fleet = Fleet([config] * len(seen.steps))
         fleet.state = replace(befores, optimizer=afters.optimizer)  # what each step divided by
         fresh = host(fleet.initial()[0])
-        culprit, thrown = find_culprit(fresh, peak, spike.median, config.spikes.margin)
+        culprit, thrown = find_culprit(fresh, peak, spike, config.spikes.margin)
         symbols, labels = (
             torch.cat([getattr(made, name) for made in seen.made]) for name in ("symbols", "labels")
         )

@@ -11,6 +11,7 @@ from hw2exp.anatomy.cliff_panels import along, contour, surface
 from hw2exp.anatomy.colors import CLIPPED, CULPRIT, FRESH, LOSS, QUIET, RAW
 from hw2exp.anatomy.dissection import Dissection
 from hw2exp.anatomy.verdict import sentences
+from hw2exp.task import MARKS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,10 +26,10 @@ STYLE: dict[Any, Any] = {
 }
 SIZE = 15.0, 11.5  # inches
 SEQUENCES = 4
-DECADES = 1e8
-"""How many times the median is still drawn."""
+DECADES, BEYOND = 1e8, 1e4
+"""How many times the median is still drawn, and how many times what there was up to the culprit."""
 
-WIDEST, BROADEST = 52, 125
+WIDEST, BROADEST = 47, 125
 """Letters of a sequence that are shown, and of a line of text."""
 
 
@@ -80,9 +81,9 @@ def _what(seen: Dissection) -> str:
     return "did it" if seen.thrown else "before the peak"
 
 
-def _log(axes: "Axes", *values: Any) -> None:
-    """A logarithmic scale, that what is beyond all measure does not flatten."""
-    all_values = np.concatenate([np.ravel(each) for each in values])
+def _log(axes: "Axes", seen: Dissection, *values: Any) -> None:
+    """A logarithmic scale, that what is beyond all measure after the culprit does not flatten."""
+    all_values = np.concatenate([np.ravel(each[: seen.culprit + 1]) for each in values])
     known = all_values[np.isfinite(all_values) & (all_values > 0)]
     if len(known):
         axes.set_yscale("log")
@@ -112,7 +113,7 @@ def _norms(axes: "Axes", seen: Dissection) -> None:
         axes.plot(seen.steps, seen.clipped, "s-", color=CLIPPED, markersize=3, label="clipped")
     label = "how far the parameters moved"
     axes.plot(seen.steps, seen.updates, "^-", color="#009E73", markersize=3, label=label)
-    _log(axes, seen.raw, seen.updates)
+    _log(axes, seen, seen.raw, seen.updates)
     axes.set_title("Norms of the gradient and of the update")
     axes.legend(frameon=False, fontsize=8, loc="best")
     _mark(axes, seen)
@@ -126,7 +127,7 @@ def _tensors(axes: "Axes", seen: Dissection) -> None:
         color = f"C{place}" if named else "#CCCCCC"
         axes.plot(seen.steps, norms, color=color, linewidth=1.2 if named else 0.7,
                   zorder=2 if named else 1, label=name if named else None)  # fmt: skip
-    _log(axes, *seen.gradients_by_tensor.values())
+    _log(axes, seen, *seen.gradients_by_tensor.values())
     axes.set_title("Gradient by parameter, the six largest by name")
     axes.legend(frameon=False, fontsize=7, ncols=2)
     _mark(axes, seen)
@@ -139,8 +140,11 @@ def _flow(axes: "Axes", seen: Dissection, figure: Any) -> None:
     T = flow.shape[1]
     extent = (seen.steps[0] - 0.5, seen.steps[-1] + 0.5, T + 0.5, 0.5)
     if np.isfinite(flow).any():
-        low, high = np.nanmin(flow), np.nanmax(np.where(np.isfinite(flow), flow, np.nan))
-        norm = LogNorm(max(low, high * 1e-8), high)
+        finite = np.where(np.isfinite(flow), flow, np.nan)
+        low, high = np.nanmin(finite), np.nanmax(finite)
+        if np.isfinite(until := finite[: seen.culprit + 1]).any():
+            high = min(high, np.nanmax(until) * BEYOND)
+        norm = LogNorm(max(low, high / DECADES), high)
         image = axes.imshow(flow.T, aspect="auto", extent=extent, norm=norm, interpolation="none")
         figure.colorbar(image, ax=axes, pad=0.01)
     axes.set_ylabel("time step t of the sequence")
@@ -154,13 +158,14 @@ def _jacobians(axes: "Axes", seen: Dissection) -> None:
     for place in range(len(product)):
         axes.plot(t, product[place], color="#BBBBBB", linewidth=0.6, zorder=1)
     for place, color, what in ((seen.peak, FRESH, "peak"), (seen.culprit, CULPRIT, _what(seen))):
-        label = f"step {seen.steps[place]:,}, {what}"
+        there = (np.isfinite(product[place]) & (product[place] > 0)).any()
+        label = f"step {seen.steps[place]:,}, {what}" if there else None
         axes.plot(t, product[place], color=color, linewidth=1.6, label=label, zorder=3)
     single = seen.jacobians.step[seen.culprit].double().numpy()
     axes.plot(t + 1, single, color=CULPRIT, linewidth=0.8, linestyle=":", zorder=2,
               label="its ‖∂h[t]/∂h[t-1]‖ step by step")  # fmt: skip
     axes.axhline(1, color=QUIET, linewidth=0.8)
-    _log(axes, product)
+    _log(axes, seen, product)
     axes.set_xlabel("time step t of the sequence")
     axes.set_title("‖∂h[T]/∂h[t]‖ along the first sequence below, other steps gray", fontsize=9)
     axes.legend(frameon=False, fontsize=8)
@@ -170,7 +175,7 @@ def _sharpness(axes: "Axes", seen: Dissection) -> None:
     ratio = seen.sharp.instability.numpy()
     axes.plot(seen.steps, ratio, "o-", color=LOSS, markersize=3)
     axes.axhline(1, color=QUIET, linewidth=0.8)
-    _log(axes, ratio)
+    _log(axes, seen, ratio)
     axes.set_title("Sharpness, in units of what the optimizer can stand")
     _mark(axes, seen)
 
@@ -196,6 +201,21 @@ def _rows(where: str, sequences: list[Suspect]) -> list[str]:
     rows = [f"{'gradient':>9} {'loss':>8}  {where}"]
     for each in sequences[:SEQUENCES]:
         text, _, label = each.text.partition(" → ")
-        short = text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
-        rows.append(f"{each.gradient:9.3g} {each.loss:8.3g}  {short} → {label}")
+        rows.append(f"{each.gradient:9.3g} {each.loss:8.3g}  {shortened(text)} → {label}")
     return rows
+
+
+def shortened(text: str) -> str:
+    """A sequence in ``WIDEST`` letters, which are those around its marks: they decide its class.
+
+    Args:
+        text: as people read it.
+    """
+    if len(text) <= WIDEST:
+        return text
+    around = (WIDEST - 5) // 4  # three gaps, and two marks with letters on both sides
+    marks = [place for place, letter in enumerate(text) if letter in MARKS]
+    kept = [place for place in range(len(text)) if min(abs(place - m) for m in marks) <= around]
+    gaps = ["…" * (place > before + 1) for before, place in zip([-1, *kept], kept, strict=False)]
+    shown = "".join(f"{gap}{text[place]}" for gap, place in zip(gaps, kept, strict=True))
+    return f"{shown}…" if kept[-1] < len(text) - 1 else shown

@@ -2,11 +2,12 @@
 
 import numpy as np
 
+from hw2exp.anatomy.blame import HALF, rise_of
 from hw2exp.anatomy.dissection import Dissection
 from hw2exp.diagnostics.explosions import FACTOR
 
-SHARED = 0.5
-"""One step did it if it alone makes as much of the rise."""
+SLIGHT = 0.1
+"""The share in a rise that is not worth a word."""
 
 FITS = 0.5
 """R² from which on a line describes how the gradient grows."""
@@ -42,18 +43,24 @@ def _fault(seen: Dissection) -> str:
     high = fresh[seen.peak]
     others = "the loss of other sequences"
     if not seen.thrown:
-        return f"It is a hard batch, the parameters are not at fault: {others} is {high:.3g} there."
+        share = (high - baseline) / (seen.spike.loss - baseline)
+        if share < SLIGHT:
+            at_fault = "the parameters are not at fault"
+            return f"It is a hard batch, {at_fault}: {others} is {high:.3g} there."
+        risen = f"{others} goes from {baseline:.3g} to {high:.3g}, {share:.0%} of the rise"
+        return f"It is a hard batch for the most part: {risen}."
     before, after = fresh[place], fresh[min(place + 1, len(fresh) - 1)]
     hard = ""
     if seen.spike.loss > 2 * high:
         hard = f" The peak's batch is a hard one besides: its loss is {seen.spike.loss:.3g}."
-    whole = after - before >= SHARED * (high - baseline) if np.isfinite(high) else True
-    if whole:
-        rise = f"from {before:.3g} to {_loss(after)}"
-        return f"Step {_step(seen)} did it: it takes {others} {rise}.{hard}"
+    rise = rise_of(high, baseline)
+    if rise_of(after, baseline) - rise_of(before, baseline) >= HALF * rise:
+        then = "" if high < 2 * after or place + 1 >= seen.peak else f", then {_loss(high)}"
+        taken = f"from {before:.3g} to {_loss(after)}"
+        return f"Step {_step(seen)} did it: it takes {others} {taken}{then}.{hard}"
     return (
-        f"Several steps did it: {others} goes from {baseline:.3g} to {high:.3g} at the peak, and "
-        f"crosses the middle of that at step {_step(seen)}.{hard}"
+        f"Several steps did it: {others} goes from {baseline:.3g} to {_loss(high)} at the peak, "
+        f"and crosses {baseline + HALF * rise:.3g} at step {_step(seen)}.{hard}"
     )
 
 
@@ -93,7 +100,9 @@ def _flow(seen: Dissection) -> list[str]:
     if fit >= FITS:
         line += f"; a fitted line (R² {fit:.2f}) has a factor of {factor:.3g} a step back"
     exponent = float(seen.jacobians.exponent[seen.culprit])
-    return [f"{line}; the largest Lyapunov exponent is {exponent:.3g} a step."]
+    if np.isfinite(exponent):
+        line += f"; the largest Lyapunov exponent is {exponent:.3g} a step"
+    return [f"{line}."]
 
 
 def _curvature(seen: Dissection) -> list[str]:

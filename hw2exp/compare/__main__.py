@@ -1,12 +1,11 @@
 """The command ``python -m hw2exp.compare``: what tells runs apart, and how each ended."""
 
-import signal
 import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
-from hw2exp.command import failed, lenient, parser_of
+from hw2exp.command import ends_at_once, failed, lenient, parser_of
 from hw2exp.config.problems import ConfigError, printable
 from hw2exp.terminal import say, warn
 
@@ -70,6 +69,6 @@ def _run(words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # there is nothing to save
+    ends_at_once()
     lenient()
     sys.exit(main())

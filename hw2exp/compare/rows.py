@@ -123,12 +123,12 @@ def _group(key: str) -> str:
 
 
 def config_of(each: Compared) -> dict[str, str]:
-    """A run's config by key.
+    """A run's config by key, but for the folder in which it went on.
 
     Args:
         each: the run.
     """
-    return settings_as_typed(each.run.config)
+    return settings_as_typed(each.run.config, {"resume"})
 
 
 def versions_of(each: Compared) -> Mapping[str, str]:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from hw2exp.config.knob import Choice, per_replica, shared
 
@@ -14,7 +14,9 @@ def _tuple(value: object) -> object:
 Range = Annotated[tuple[int, int], BeforeValidator(_tuple)]
 """A half-open range of integers, ``[from, to)``, written as a list of two."""
 
-Seeds = Annotated[tuple[int, ...], BeforeValidator(_tuple)]
+MAX_SEED = 2**63 - 1
+
+Seeds = Annotated[tuple[Annotated[int, Field(ge=0, le=MAX_SEED)], ...], BeforeValidator(_tuple)]
 
 # ---------------------------------------------------------------- model
 

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import SerializeAsAny
 
 from hw2exp.config.groups import (
+    MAX_SEED,
     AnyTask,
     Clip,
     Diagnostics,
@@ -18,8 +19,6 @@ from hw2exp.config.groups import (
     Schedule,
 )
 from hw2exp.config.knob import Section, per_replica, shared
-
-MAX_SEED = 2**63 - 1
 
 
 class Init(Section):

@@ -7,7 +7,17 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from hw2exp.config.choices import CHOICES
-from hw2exp.config.groups import SGD, BatchNorm, ElmanRNN, Omega, QKNorm, Seeds, Task, WarmupCosine
+from hw2exp.config.groups import (
+    MAX_SEED,
+    SGD,
+    BatchNorm,
+    ElmanRNN,
+    Omega,
+    QKNorm,
+    Seeds,
+    Task,
+    WarmupCosine,
+)
 from hw2exp.config.problems import ConfigError, show, unknown_choice, unknown_key
 from hw2exp.config.schema import TrainConfig
 
@@ -154,7 +164,7 @@ def allowed_values(schema: type[BaseModel], name: str) -> str:
         bool: "true or false",
         str: "a text",
         str | None: "a text or null",
-        Seeds | None: "a list of integers or null",
+        Seeds | None: f"a list of integers from 0 to {MAX_SEED}, or null",
     }
     words = names.get(kind, "a mapping" if isinstance(kind, type) else "two integers [from, to)")
     limits = [

@@ -18,7 +18,7 @@ MOST_RUNS = 4
 
 @dataclass(frozen=True)
 class Why:
-    """What was seen of runs that were looked into; empty if none was.
+    """What was seen of runs that were looked into, then or afterwards; empty if none was.
 
     Args:
         looks: of the arms that have such runs.
@@ -45,10 +45,9 @@ def make_why(arms: Sequence[Arm], target: Path, figures_wanted: bool) -> Why:
         OSError: the files can't be written.
     """
     diagnosed, notes = read_diagnosed(arms)
-    if not diagnosed:
-        return Why([], [], [], notes)
     looks = [look_at(arm, looked) for arm, looked in diagnosed]
-    write_table(why_table(looks), target, "why")
+    if looks:
+        write_table(why_table(looks), target, "why")
     if not figures_wanted:
         return Why(looks, [], [], notes)
     drawn = [

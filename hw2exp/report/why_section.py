@@ -21,9 +21,10 @@ def section(why: Why, arms: bool) -> dict[str, Any] | None:
         why: what was seen.
         arms: whether arms are listed.
     """
-    if not why.looks:
+    if not (why.looks or why.pages):
         return None
     return {
+        "looked": bool(why.looks),
         "near": NEAR,
         "reading": WHY,
         "phases": [str(phase) for phase in Phase],

@@ -1,7 +1,6 @@
 """The command ``python -m hw2exp.theory``: the write-up's answers, worked out and checked."""
 
 import os
-import signal
 import sys
 import time
 from argparse import ArgumentParser
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hw2exp import disk
-from hw2exp.command import failed, lenient, parser_of
+from hw2exp.command import ends_at_once, failed, lenient, parser_of
 from hw2exp.config.folder import asked_for, check_path, check_there
 from hw2exp.config.problems import ConfigError
 from hw2exp.terminal import say
@@ -110,7 +109,6 @@ def _folder(option: str, word: str) -> Path:
 
 
 if __name__ == "__main__":
-    # There is nothing to save: an interrupt ends the command at once, while it imports too.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    ends_at_once()
     lenient()
     sys.exit(main())

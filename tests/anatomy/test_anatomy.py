@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 from dataclasses import replace
 
@@ -14,10 +15,12 @@ from PIL import Image
 from hw2exp.anatomy.__main__ import main
 from hw2exp.anatomy.anatomy import dissect_spike
 from hw2exp.anatomy.blame import find_culprit
+from hw2exp.anatomy.page import WIDEST, shortened
 from hw2exp.anatomy.replay import replay
 from hw2exp.anatomy.request import read_request
 from hw2exp.anatomy.verdict import sentences
 from hw2exp.config.recorded import recorded_config
+from hw2exp.diagnostics.spikes import Spike
 from hw2exp.models import CELLS
 from hw2exp.models.classifier import Classifier
 from hw2exp.records.kept_spikes import read_kept, write_kept
@@ -164,14 +167,36 @@ def test_the_way_on_the_cliff_begins_where_the_step_began(seen):
         ([1.0, 1.5, 2.5, 3.5, 4.5], 4, (2, True)),  # slowly: across the middle, 2.75
         ([4.0, 4.5, 5.0], 2, (0, True)),  # risen before all that is seen
         ([1.0, 1.1, 1.0, 1.2], 3, (2, False)),
+        ([1.0, 1.0, 1.0, 1.28], 3, (2, True)),  # over half of the batch's 1.5
         ([1.0, 1.0, math.inf], 2, (1, True)),
         ([1.0, math.inf, math.inf], 2, (0, True)),
         ([1.0, math.nan], 1, (0, True)),
+        ([1.0, 9.0, 90.0, 1e9, 1e21], 4, (0, True)),  # a run that is lost early
+        ([1.0, 2.0, 90.0, 1e9, math.nan], 4, (1, True)),
         ([1.0], 0, (0, False)),
     ],
 )
 def test_the_culprit_is_the_last_to_take_the_loss_across_the_middle(fresh, peak, expected):
-    assert find_culprit(np.array(fresh), peak, median=1.0, margin=0.3) == expected
+    spike = Spike(2, 1, 2, loss=1.5, median=1.0, above_initial=False)
+    assert find_culprit(np.array(fresh), peak, spike, margin=0.3) == expected
+
+
+def test_a_run_that_was_high_before_is_judged_all_the_same():
+    spike = Spike(2, 1, 2, loss=900.0, median=100.0, above_initial=True)
+    fresh = np.array([100.0, 100.0, 800.0, 900.0])
+    assert find_culprit(fresh, 3, spike, margin=0.3) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "text", ["BaXbYcE", "B" + "a" * 12 + "X" + "b" * 40 + "Y" + "c" * 30 + "E",
+             "B" + "a" * 200 + "X" + "b" * 400 + "YE", "BX" + "a" * 20 + "Y" + "b" * 90 + "E"],
+)  # fmt: skip
+def test_a_long_sequence_is_shortened_to_what_decides(text):
+    short = shortened(text)
+    assert len(short) <= WIDEST
+    assert re.sub("[^XY]", "", short) == re.sub("[^XY]", "", text)
+    assert re.fullmatch(re.escape(short).replace("…", ".+"), text)
+    assert (short == text) == (len(text) <= WIDEST)
 
 
 def test_the_sentences_go_by_the_numbers(seen):
@@ -179,10 +204,13 @@ def test_the_sentences_go_by_the_numbers(seen):
         return " ".join(sentences(replace(seen, **changes)))
 
     step, n = f"step {seen.steps[seen.culprit]:,}", len(seen.steps)
-    assert "a hard batch" in text(thrown=False)
+    spike = replace(seen.spike, median=1.0, loss=3.5)
+    low, some = np.full(n, 1.1), np.full(n, 1.5)
+    assert "are not at fault" in text(thrown=False, fresh_loss=low, spike=spike)
+    told = text(thrown=False, fresh_loss=some, spike=spike)
+    assert "for the most part: the loss of other sequences goes from 1 to 1.5, 20% of" in told
     assert "thrown already" not in text(thrown=False)
     fresh = 1.0 + (np.arange(n) > seen.culprit) * 2.0
-    spike = replace(seen.spike, median=1.0, loss=3.5)
     assert f"S{step[1:]} did it" in text(thrown=True, fresh_loss=fresh, spike=spike)
     assert "from 1 to 3." in text(thrown=True, fresh_loss=fresh, spike=spike)
     assert "hard one besides" in text(thrown=True, fresh_loss=fresh, spike=replace(spike, loss=7.0))
@@ -190,6 +218,10 @@ def test_the_sentences_go_by_the_numbers(seen):
     told = text(thrown=True, fresh_loss=slowly, spike=spike)
     assert "Several steps did it" in told
     assert f"at {step}" in told
+    lost = np.where(np.arange(n) > seen.culprit, 1e9, 1.0)
+    lost[seen.peak] = math.inf
+    told = text(thrown=True, fresh_loss=lost, spike=replace(spike, loss=1e9))
+    assert "from 1 to 1e+09, then no finite number." in told or seen.culprit + 1 >= seen.peak
     assert "diverges at step 1,234" in text(diverged_at=1234)
     still = text(flow=np.zeros_like(seen.flow))
     assert "nan" not in still

@@ -123,6 +123,8 @@ def test_without_diagnostics_nothing_of_it_is_there(shown, tmp_path):
     shutil.copytree(shown / "runs", tmp_path / "runs")
     for path in (tmp_path / "runs").glob(f"*/{DIAGNOSTICS}"):
         path.unlink()
+    for path in (tmp_path / "runs").glob("*/anatomy"):
+        shutil.rmtree(path)
     page = page_of(tmp_path / "runs", tmp_path / "out").replace(str(tmp_path), str(shown))
     with_them = (shown / "out" / "report.html").read_text()
     note = "\n  <li>1 anatomy page left out: no PNG, too large, or a link.</li>"
@@ -275,6 +277,15 @@ def anatomy(run, number, content=SIGNATURE + b"content"):
     path = run / "anatomy" / f"spike_{number}.png"
     path.write_bytes(content)
     return path
+
+
+def test_an_anatomy_is_shown_of_a_run_that_was_not_looked_into(runs, tmp_path):
+    anatomy(runs / "1", 3)
+    page = page_of(runs, tmp_path / "out")
+    assert page.count('<section class="why">') == 1
+    assert "Spike 3 of " in page
+    assert "What was seen of runs while they trained" not in page
+    assert not list(tmp_path.rglob("why.csv"))
 
 
 def test_pages_are_those_of_the_first_spikes_in_order(runs):

@@ -1,6 +1,7 @@
 """Signals: the step is finished and everything saved, soon; with nothing to save, at once."""
 
 import os
+import pty
 import shutil
 import signal
 import subprocess
@@ -270,3 +271,28 @@ def test_a_warning_to_a_sweep_saves_all_jobs(tmp_path, whole_sweep, same, group)
     assert (process.returncode, error) == (0, "")
     for job in range(8):
         same(whole_sweep / f"sweep/{job}", [tmp_path / f"sweep/{job}"])
+
+
+def test_a_terminal_has_its_cursor_back_whoever_insists(tmp_path):
+    """A live display hides it; a process that is ended at once can't show it again."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-uc", SLOW_STEPS, *SMALL, "hydra.run.dir=run"],
+        cwd=tmp_path, stdout=theirs, stderr=theirs, env=os.environ | {"TERM": "xterm"},
+    )  # fmt: skip
+    os.close(theirs)
+    said = b""
+    try:
+        while b"slow" not in said:
+            said += os.read(ours, 1000)
+        for number in (signal.SIGINT, signal.SIGINT):
+            process.send_signal(number)
+            time.sleep(0.5)
+        assert process.wait(5) == -signal.SIGINT
+        with suppress(OSError):  # the end of a terminal
+            while more := os.read(ours, 1000):
+                said += more
+    finally:
+        process.kill()
+        os.close(ours)
+    assert said.rindex(b"\x1b[?25h") > said.rfind(b"\x1b[?25l")
