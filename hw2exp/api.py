@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from hw2exp.config.choices import OPERATIONAL
 from hw2exp.records.run_dir import DIAGNOSTICS, RunResult
@@ -51,11 +51,11 @@ class Run:
             raise FileNotFoundError(f"{self.folder} was not looked into; it takes diagnostics=all")
         return read_diagnostics(self.folder)
 
-    def anatomy(self, spike: int = 1) -> Path:
+    def anatomy(self, spike: int | Literal["divergence"] = 1) -> Path:
         """Draw why a spike happened, as ``python -m hw2exp.anatomy`` does.
 
         Args:
-            spike: which one, from 1.
+            spike: which one, from 1; or ``"divergence"``, where the run diverged.
 
         Returns:
             The page, in the run's folder.

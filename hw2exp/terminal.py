@@ -110,12 +110,14 @@ def print_summary(result: "RunResult", folder: Path) -> None:
         f"  look at   {relative(folder)}/ with {', '.join(written)}",
         f"  or run    tensorboard --logdir {relative(folder)}",
     ]
-    if spikes and result.status != "interrupted" and not ADDED_CHOICES:  # of a cell of one's own
-        highest = max(range(len(spikes)), key=lambda place: float(spikes[place]["loss"])) + 1
+    ask = spikes or result.diverged_at
+    if ask and result.status != "interrupted" and not ADDED_CHOICES:  # of a cell of one's own
+        which = "divergence"
+        if not result.diverged_at:
+            highest = max(range(len(spikes)), key=lambda place: float(spikes[place]["loss"])) + 1
+            which = f"{highest}  # its highest"
         path = shlex.quote(str(relative(folder)))
-        lines.append(
-            f"  ask why   python -m hw2exp.anatomy {path} --spike {highest}  # its highest"
-        )
+        lines.append(f"  ask why   python -m hw2exp.anatomy {path} --spike {which}")
     if result.status == "interrupted":
         lines.append(f"  go on     the same command with {resume_word(folder)}")
     say("\n".join(lines))

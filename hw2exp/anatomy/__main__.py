@@ -9,6 +9,8 @@ from hw2exp.command import ends_at_once, failed, lenient, parser_of
 from hw2exp.config.problems import ConfigError
 from hw2exp.terminal import relative, say
 
+WHICH = "which one, from 1; or divergence, where the run diverged; by default 1"
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
@@ -34,7 +36,7 @@ def _parser() -> ArgumentParser:
         "the run is made again from its beginning.",
     )
     parser.add_argument("folder", metavar="RUN", help="the run's folder")
-    parser.add_argument("--spike", metavar="N", default="1", help="which one, from 1; by default 1")
+    parser.add_argument("--spike", metavar="N", default="1", help=WHICH)
     parser.add_argument("--out", metavar="DIR", help="where to write; by default RUN/anatomy")
     return parser
 

@@ -1,6 +1,7 @@
 """From a run folder to the page of one of its spikes."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from hw2exp.anatomy.request import Request
 from hw2exp.anatomy.verdict import sentences
 from hw2exp.config.problems import ConfigError
 from hw2exp.diagnostics.ring import norms_by_tensor
+from hw2exp.diagnostics.spikes import Spike
 from hw2exp.records.kept_spikes import KeptSpike, read_kept
 from hw2exp.records.metrics import STEP, read_metrics
 from hw2exp.records.run_dir import METRICS
@@ -42,12 +44,13 @@ def make_page(request: Request, tell: Callable[[str], None]) -> Path:
     """
     found = dissect_spike(request, tell)
     spikes, config = len(request.result.spikes), request.config
-    title = f"Spike {request.number} of {spikes}: {config.describe()}"
+    what = f"Spike {request.number} of {spikes}" if request.number else "The divergence"
+    title = f"{what}: {config.describe()}"
     for line in [title, *(f"  {line}" for line in sentences(found))]:
         tell(line)
     drawn = draw(found, title)
     disk.make_folder(request.out)
-    page = request.out / f"spike_{request.number}.png"
+    page = request.out / f"{request.name}.png"
     disk.write(page, drawn, sync=False)
     return page
 
@@ -68,7 +71,7 @@ def dissect_spike(request: Request, tell: Callable[[str], None]) -> Dissection:
     first = kept.first if kept else max(1, spike.start - config.diagnostics.steps_before)
     shown = max(first, spike.step - LONGEST)
     if kept is None:
-        tell(f"spike {request.number} was not kept: training again up to step {last:,}")
+        tell(f"{request.name.replace('_', ' ')} was not kept: training again to step {last:,}")
         seen = replay(config, 1, shown, last)
     else:
         try:
@@ -78,11 +81,25 @@ def dissect_spike(request: Request, tell: Callable[[str], None]) -> Dissection:
     if problem := _other(request, seen, kept):
         more = "another machine or version, or a config that was changed?"
         raise ConfigError([f"{request.folder}: {problem}; {more}"])
+    if request.number is None:
+        spike = _divergence(request, seen)
     return dissect(config, spike, seen, result.diverged_at)
+
+
+def _divergence(request: Request, seen: Replayed) -> Spike:
+    """The divergence as a spike, whose baseline is that of all spikes."""
+    step = request.spike.step
+    window = range(step - request.config.spikes.window, step)
+    before = [seen.losses[each] for each in window if each in seen.losses]
+    initial = request.result.initial["loss"]
+    loss, median = seen.losses[step], float(np.median(before)) if before else initial
+    return replace(request.spike, loss=loss, median=median, above_initial=not loss <= initial)
 
 
 def _kept(request: Request) -> KeptSpike | None:
     """What the run has kept of the spike, if that can be used."""
+    if request.number is None:
+        return None
     try:
         kept = read_kept(request.folder)
     except OSError:

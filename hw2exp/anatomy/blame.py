@@ -54,8 +54,10 @@ def find_culprit(fresh: Floats, peak: int, spike: Spike, margin: float) -> tuple
     Returns:
         The place of the culprit, or of the step before the peak, and whether it is one.
     """
-    risen = fresh[peak] - spike.median
-    if risen < min(margin, HALF * (spike.loss - spike.median)):  # false for NaN: it is high
+    if spike.loss <= spike.median:  # what diverged is not the loss
+        return max(peak - 1, 0), False
+    risen, own = fresh[peak] - spike.median, spike.loss - spike.median
+    if risen < min(margin, HALF * own):  # false for NaN: it is high
         return max(peak - 1, 0), False
     middle = spike.median + HALF * rise_of(fresh[peak], spike.median)
     below = np.flatnonzero(fresh[:peak] < middle)

@@ -81,15 +81,15 @@ def _what(seen: Dissection) -> str:
     return "did it" if seen.thrown else "before the peak"
 
 
-def _log(axes: "Axes", seen: Dissection, *values: Any) -> None:
-    """A logarithmic scale, that what is beyond all measure after the culprit does not flatten."""
-    all_values = np.concatenate([np.ravel(each[: seen.culprit + 1]) for each in values])
-    known = all_values[np.isfinite(all_values) & (all_values > 0)]
+def _log(axes: "Axes", *seen: Any) -> None:
+    """A logarithmic scale for these; what else is beyond all measure does not flatten them."""
+    values = np.concatenate([np.ravel(each) for each in seen])
+    known = values[np.isfinite(values) & (values > 0)]
     if len(known):
         axes.set_yscale("log")
-        middle = np.median(known)
+        middle, largest = np.median(known), known.max()
         bottom, top = axes.get_ylim()
-        axes.set_ylim(max(bottom, middle / DECADES), min(top, middle * DECADES))
+        axes.set_ylim(max(bottom, middle / DECADES), min(top, max(middle * DECADES, 2 * largest)))
 
 
 def _curve(axes: "Axes", seen: Dissection) -> None:
@@ -113,7 +113,7 @@ def _norms(axes: "Axes", seen: Dissection) -> None:
         axes.plot(seen.steps, seen.clipped, "s-", color=CLIPPED, markersize=3, label="clipped")
     label = "how far the parameters moved"
     axes.plot(seen.steps, seen.updates, "^-", color="#009E73", markersize=3, label=label)
-    _log(axes, seen, seen.raw, seen.updates)
+    _log(axes, *(each[: seen.culprit + 1] for each in (seen.raw, seen.updates)))
     axes.set_title("Norms of the gradient and of the update")
     axes.legend(frameon=False, fontsize=8, loc="best")
     _mark(axes, seen)
@@ -127,7 +127,7 @@ def _tensors(axes: "Axes", seen: Dissection) -> None:
         color = f"C{place}" if named else "#CCCCCC"
         axes.plot(seen.steps, norms, color=color, linewidth=1.2 if named else 0.7,
                   zorder=2 if named else 1, label=name if named else None)  # fmt: skip
-    _log(axes, seen, *seen.gradients_by_tensor.values())
+    _log(axes, *(each[: seen.culprit + 1] for each in seen.gradients_by_tensor.values()))
     axes.set_title("Gradient by parameter, the six largest by name")
     axes.legend(frameon=False, fontsize=7, ncols=2)
     _mark(axes, seen)
@@ -165,7 +165,8 @@ def _jacobians(axes: "Axes", seen: Dissection) -> None:
     axes.plot(t + 1, single, color=CULPRIT, linewidth=0.8, linestyle=":", zorder=2,
               label="its ‖∂h[t]/∂h[t-1]‖ step by step")  # fmt: skip
     axes.axhline(1, color=QUIET, linewidth=0.8)
-    _log(axes, seen, product)
+    told = product[[seen.culprit, seen.peak]]
+    _log(axes, told if (told > 0).any() else product)
     axes.set_xlabel("time step t of the sequence")
     axes.set_title("‖∂h[T]/∂h[t]‖ along the first sequence below, other steps gray", fontsize=9)
     axes.legend(frameon=False, fontsize=8)
@@ -175,7 +176,7 @@ def _sharpness(axes: "Axes", seen: Dissection) -> None:
     ratio = seen.sharp.instability.numpy()
     axes.plot(seen.steps, ratio, "o-", color=LOSS, markersize=3)
     axes.axhline(1, color=QUIET, linewidth=0.8)
-    _log(axes, seen, ratio)
+    _log(axes, ratio[: seen.culprit + 1])
     axes.set_title("Sharpness, in units of what the optimizer can stand")
     _mark(axes, seen)
 

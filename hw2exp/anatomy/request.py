@@ -1,5 +1,6 @@
 """Which spike of which run is asked for; nothing here is slow to import."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -12,6 +13,9 @@ from hw2exp.config.schema import TrainConfig
 from hw2exp.diagnostics.spikes import Spike
 from hw2exp.records.run_dir import RunResult, read_result
 
+DIVERGENCE = "divergence"
+"""What may be asked for instead of a spike's number: the step at which the run diverged."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -21,17 +25,22 @@ class Request:
         folder: the run folder.
         config: of the run.
         result: of the run.
-        number: of the spike, from 1.
-        spike: the spike.
+        number: of the spike, from 1; none for the divergence.
+        spike: the spike; of the divergence only its step is known.
         out: where the page goes.
     """
 
     folder: Path
     config: TrainConfig
     result: RunResult
-    number: int
+    number: int | None
     spike: Spike
     out: Path
+
+    @property
+    def name(self) -> str:
+        """What is asked for, as a file is called."""
+        return DIVERGENCE if self.number is None else f"spike_{self.number}"
 
 
 def read_request(folder: Path, number: str, out: Path | None, key: str = "--spike=") -> Request:
@@ -39,7 +48,7 @@ def read_request(folder: Path, number: str, out: Path | None, key: str = "--spik
 
     Args:
         folder: the run folder.
-        number: of the spike, from 1, as typed.
+        number: of the spike, from 1, as typed; or ``divergence``.
         out: where to write; by default a folder in the run folder.
         key: what stands before the number in a complaint.
 
@@ -54,11 +63,17 @@ def read_request(folder: Path, number: str, out: Path | None, key: str = "--spik
     if target.exists() and not target.is_dir():
         raise ConfigError([f"{target}: must be a folder"])
     config, result = _read(folder)
-    count = len(result.spikes)
+    at, count = result.diverged_at, len(result.spikes)
+    if number == DIVERGENCE:
+        if at is None:
+            raise ConfigError([f"{key}{number}: {folder} has not diverged"])
+        spike = Spike(at, at, at, loss=math.nan, median=math.nan, above_initial=True)
+        return Request(folder, config, result, None, spike, target)
+    or_else = "" if at is None else f"; it diverged, see {key}{DIVERGENCE}"
     if not count:
-        raise ConfigError([f"{folder}: has no spike"])
+        raise ConfigError([f"{folder}: has no spike{or_else}"])
     if not (number.isascii() and number.isdigit() and 1 <= int(number) <= count):
-        raise ConfigError([f"{key}{number}: must be from 1 to {count}"])
+        raise ConfigError([f"{key}{number}: must be from 1 to {count}{or_else}"])
     values: Mapping[str, Any] = result.spikes[int(number) - 1]
     spike = Spike(**{each.name: values[each.name] for each in fields(Spike)})
     return Request(folder, config, result, int(number), spike, target)

@@ -20,10 +20,11 @@ def sentences(seen: Dissection) -> list[str]:
         seen: what led to the spike.
     """
     spike = seen.spike
-    above = ", above the loss before training" if spike.above_initial else ""
-    rise = (
-        f"The loss rises from {spike.median:.3g} to {spike.loss:.3g} at step {spike.step:,}{above}."
-    )
+    known = spike.above_initial and np.isfinite(spike.loss)
+    above = ", above the loss before training" if known else ""
+    moves = "rises" if spike.loss > spike.median else "goes"
+    high = _loss(spike.loss)
+    rise = f"The loss {moves} from {_loss(spike.median)} to {high} at step {spike.step:,}{above}."
     if seen.diverged_at:
         rise += f" The run diverges at step {seen.diverged_at:,}."
     lines = [rise, _fault(seen), _gradient(seen)]
@@ -42,6 +43,8 @@ def _fault(seen: Dissection) -> str:
     place, fresh, baseline = seen.culprit, seen.fresh_loss, seen.spike.median
     high = fresh[seen.peak]
     others = "the loss of other sequences"
+    if seen.spike.loss <= baseline:
+        return f"The loss has not risen: {others} is {_loss(high)} there."
     if not seen.thrown:
         share = (high - baseline) / (seen.spike.loss - baseline)
         if share < SLIGHT:

@@ -11,7 +11,8 @@ from hw2exp import regular_file
 from hw2exp.records.runs import Arm, Run
 from hw2exp.terminal import counted
 
-FOLDER, NAME = "anatomy", re.compile(r"spike_([1-9][0-9]{0,8})\.png", re.ASCII)
+FOLDER = "anatomy"
+NAME = re.compile(r"(?:spike_([1-9][0-9]{0,8})|divergence)\.png", re.ASCII)
 MOST_PAGES = 6
 LARGEST = 8 << 20  # bytes
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -19,18 +20,18 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 @dataclass(frozen=True)
 class AnatomyPage:
-    """The page of one spike.
+    """The page of one spike, or of a divergence.
 
     Args:
         arm: of its run.
         run: the run.
-        number: of the spike, from 1.
+        number: of the spike, from 1; none for the divergence.
         png: the page.
     """
 
     arm: Arm
     run: Run
-    number: int
+    number: int | None
     png: bytes
 
 
@@ -47,12 +48,12 @@ def read_anatomies(arms: Sequence[Arm]) -> tuple[list[AnatomyPage], list[str]]:
     """
     pages: list[AnatomyPage] = []
     left_out: Counter[str] = Counter()
-    for arm, run, number in _there(arms):
+    for arm, run, name, number in _there(arms):
         if len(pages) == MOST_PAGES:
             left_out[f"only the first {MOST_PAGES} are shown"] += 1
             continue
         try:
-            png = _read(run.folder / FOLDER, number)
+            png = _read(run.folder / FOLDER, name)
         except (OSError, ValueError):
             left_out["no PNG, too large, or a link"] += 1
         else:
@@ -61,7 +62,7 @@ def read_anatomies(arms: Sequence[Arm]) -> tuple[list[AnatomyPage], list[str]]:
     return pages, lines
 
 
-def _there(arms: Sequence[Arm]) -> Iterator[tuple[Arm, Run, int]]:
+def _there(arms: Sequence[Arm]) -> Iterator[tuple[Arm, Run, str, int | None]]:
     for arm in arms:
         for run in arm.runs.values():
             try:
@@ -69,14 +70,14 @@ def _there(arms: Sequence[Arm]) -> Iterator[tuple[Arm, Run, int]]:
             except OSError:
                 continue
             found = [match for name in names if (match := NAME.fullmatch(name))]
-            for number in sorted(int(match[1]) for match in found):
-                yield arm, run, number
+            for match in sorted(found, key=lambda each: int(each[1] or 10**9)):
+                yield arm, run, match[0], int(match[1]) if match[1] else None
 
 
-def _read(folder: Path, number: int) -> bytes:
+def _read(folder: Path, name: str) -> bytes:
     if folder.is_symlink():  # it came with the run, and may lead anywhere
         raise regular_file.IrregularError(f"{folder.name} is a link")
-    png = regular_file.read(folder / f"spike_{number}.png", LARGEST, links=False)
+    png = regular_file.read(folder / name, LARGEST, links=False)
     if not png.startswith(SIGNATURE):
         raise ValueError("no PNG")
     return png

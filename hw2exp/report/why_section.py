@@ -60,9 +60,12 @@ def _cell(found: Counted, written: Callable[[float], str]) -> dict[str, Any]:
 
 
 def _page(each: AnatomyPage) -> dict[str, str]:
-    command = f"python -m hw2exp.anatomy {quoted(str(each.run.folder))} --spike {each.number}"
+    which, what = each.number or "divergence", "The divergence"
+    if each.number:
+        what = f"Spike {each.number}"
+    command = f"python -m hw2exp.anatomy {quoted(str(each.run.folder))} --spike {which}"
     return {
-        "title": f"Spike {each.number} of {each.arm.name}, seed {each.run.config.seed}",
+        "title": f"{what} of {each.arm.name}, seed {each.run.config.seed}",
         "command": command,
         "png": base64.b64encode(each.png).decode(),
     }

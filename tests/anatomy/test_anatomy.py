@@ -270,6 +270,49 @@ def test_a_run_that_diverges_after_its_spike(tmp_path, capsys):
         assert main([str(folder)]) == 0
 
 
+@pytest.mark.parametrize(
+    ("words", "before"),
+    [
+        (["model=rnn", "model.nonlinearity=relu", "optimizer.lr=2", "init.scale=2", "seed=1"], 3),
+        (["model=attn_rnn", "optimizer.lr=1e30"], 1),
+        (["model=lstm", "norm=batch", "optimizer.lr=1e38"], 1),
+        (["model=gated_rnn", "init.scale=1e38", "init.input_scale=1e38"], 0),
+    ],
+    ids=["slowly", "at once", "batch", "from the start"],
+)
+def test_the_divergence_is_asked_for_like_a_spike(words, before, tmp_path, capsys):
+    folder = tmp_path / "run"
+    assert train([*SMALL, "optimizer=sgd", *words, f"hydra.run.dir={folder}"]) == 0
+    at = read_result(folder).diverged_at
+    assert at is not None
+    assert at > before
+    assert f"hw2exp.anatomy {folder} --spike divergence\n" in capsys.readouterr().out
+    assert main([str(folder), "--spike", "divergence"]) == 0
+    told = capsys.readouterr().out
+    assert "\nThe divergence: " in told
+    assert f"The run diverges at step {at}." in told
+    assert [path.name for path in (folder / "anatomy").iterdir()] == ["divergence.png"]
+    assert main([str(folder), "--spike", "99"]) == 2
+    assert "it diverged, see --spike=divergence" in line(capsys)
+
+
+def test_a_divergence_that_there_is_not(run, capsys):
+    assert main([str(run), "--spike=divergence"]) == 2
+    assert f"--spike=divergence: {run} has not diverged" in line(capsys)
+
+
+def test_the_divergence_has_the_baseline_of_spikes(tmp_path):
+    folder = tmp_path / "run"
+    words = ["model=rnn", "model.nonlinearity=relu", "optimizer=sgd", "optimizer.lr=2"]
+    assert train([*SMALL, *words, "init.scale=2", "seed=1", f"hydra.run.dir={folder}"]) == 0
+    at = read_result(folder).diverged_at
+    request = read_request(folder, "divergence", None)
+    seen = dissect_spike(request, lambda _: None)
+    losses = dict(read_metrics(folder / "metrics.parquet").select("step", "loss_train").rows())
+    assert seen.steps[seen.peak] == at
+    assert seen.spike.median == np.median([losses[step] for step in losses if at - 11 <= step < at])
+
+
 def line(capsys):
     captured = capsys.readouterr()
     (only,) = captured.err.splitlines()

@@ -281,9 +281,11 @@ def anatomy(run, number, content=SIGNATURE + b"content"):
 
 def test_an_anatomy_is_shown_of_a_run_that_was_not_looked_into(runs, tmp_path):
     anatomy(runs / "1", 3)
+    (runs / "1" / "anatomy" / "divergence.png").write_bytes(SIGNATURE + b"last")
     page = page_of(runs, tmp_path / "out")
     assert page.count('<section class="why">') == 1
-    assert "Spike 3 of " in page
+    assert page.index("Spike 3 of ") < page.index("The divergence of ")
+    assert f"hw2exp.anatomy {runs / '1'} --spike divergence" in page
     assert "What was seen of runs while they trained" not in page
     assert not list(tmp_path.rglob("why.csv"))
 
