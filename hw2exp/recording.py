@@ -104,8 +104,8 @@ class Recording:
             self.search()
         due = step % config.log_every == 0 or step == config.steps or tested is not None
         ended = ~self.fleet.state.active.cpu().numpy()
-        diverged = self.fleet.state.diverged_at.cpu().numpy() > 0
         if due or ended.any():
+            diverged = self.fleet.state.diverged_at.cpu().numpy() > 0
             columns = columns_of(self._since_row, tested)
             for row in range(len(members)) if due else np.flatnonzero(ended):
                 # A test pass after the last step of all tells nothing of who has diverged in it:

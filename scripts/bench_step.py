@@ -13,6 +13,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -58,18 +59,18 @@ def plain(config: TrainConfig) -> Block:
     return block
 
 
-def ours(config: TrainConfig, folder: Path | None) -> Block:
+def ours(config: TrainConfig, folder: Path | None = None, stack: ExitStack | None = None) -> Block:
     """Our step, with everything that is recorded and shown at the default cadence, or without."""
     fleet = Fleet([config])
     observers: list[Recording | LiveLine] = []
-    if folder is not None:
+    if folder is not None and stack is not None:
         folder.mkdir()
         ones = np.ones(1)
         recording = Recording(fleet, [folder], (ones, ones))
-        unseen = Console(file=io.StringIO())
+        recording.open_events()
+        unseen = Console(file=io.StringIO(), force_terminal=True, width=100)
         line = LiveLine(10**9, recording.spikes_so_far, unseen)
-        line.__enter__()
-        observers = [recording, line]
+        observers = [recording, stack.enter_context(line)]
 
     def block(done: int) -> None:
         for step in range(done + 1, done + BLOCK + 1):
@@ -86,17 +87,16 @@ def seconds(block: Block, done: int) -> float:
     return time.process_time() - began
 
 
-def compare(title: str, a: Block, b: Block, rounds: int) -> None:
-    """Print steps/s of both and the ratio a/b, pair by pair."""
+def compare(a: Block, b: Block, rounds: int) -> str:
+    """Steps/s of both and the ratio a/b, pair by pair."""
     seconds(a, 0), seconds(b, 0)
     times = [(seconds(a, n * BLOCK), seconds(b, n * BLOCK)) for n in range(1, rounds + 1)]
     speed_a, speed_b = (BLOCK / statistics.median(column) for column in zip(*times, strict=True))
     ratios = sorted(time_b / time_a for time_a, time_b in times)
     quarter = len(ratios) // 4
-    print(
-        f"| {title} | {speed_a:.0f} | {speed_b:.0f} | {statistics.median(ratios):.3f} "
-        f"({ratios[quarter]:.3f}–{ratios[-1 - quarter]:.3f}) |",
-        flush=True,
+    return (
+        f"{speed_a:.0f} | {speed_b:.0f} | {statistics.median(ratios):.3f} "
+        f"({ratios[quarter]:.3f}–{ratios[-1 - quarter]:.3f})"
     )
 
 
@@ -110,13 +110,16 @@ def main() -> None:
         for model, size in (("lstm", 12), ("rnn", 12)):
             choices = f"model={model}", f"model.hidden_size={size}", "task=moderate"
             config = read([*choices, "task.stream=notebook", "eval_every=31"]).jobs[0].config
-            title = f"{model}, MODERATE: recorded run, plain torch.nn loop"
-            compare(title, ours(config, Path(name) / model), plain(config), rounds)
+            with ExitStack() as stack:  # while a line is shown, what is printed is its
+                recorded = ours(config, Path(name) / model, stack)
+                row = compare(recorded, plain(config), rounds)
+            print(f"| {model}, MODERATE: recorded run, plain torch.nn loop | {row} |", flush=True)
         for model in ("attn_rnn", "gated_rnn", "rnn"):
             config = read([f"model={model}"]).jobs[0].config
-            title = f"{model}, NORMAL: logging on, off"
-            with_logging = ours(config, Path(name) / f"{model}-logged")
-            compare(title, with_logging, ours(config, None), rounds)
+            with ExitStack() as stack:
+                logged = ours(config, Path(name) / f"{model}-logged", stack)
+                row = compare(logged, ours(config), rounds)
+            print(f"| {model}, NORMAL: logging on, off | {row} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -20,16 +20,19 @@ BEFORE = 5
 """How many steps before a spike a gradient may explode to have caused it."""
 
 
-def explosions(norms: Floats, window: int = WINDOW, factor: float = FACTOR) -> Flags:
+def explosions(
+    norms: Floats, window: int = WINDOW, factor: float = FACTOR, before: Floats | None = None
+) -> Flags:
     """Find the steps whose gradient has exploded, ``(n, R)``.
 
     Args:
         norms: the gradient norm of every step, ``(n, R)``.
         window: steps of the running median.
         factor: how many times it.
+        before: the norms of steps before these, at most ``window``.
     """
     with np.errstate(invalid="ignore"):
-        exploded = norms > factor * running_median(norms, window)
+        exploded = norms > factor * running_median(norms, window, before)
     return np.asarray(exploded | ~np.isfinite(norms))
 
 
@@ -55,12 +58,13 @@ class ExplosionDetector:
         Args:
             norms: ``(n, R)``; NaN of runs that have ended. n may be 0.
         """
-        seen = len(self._recent)
-        series = np.concatenate([self._recent, norms])
-        exploded = explosions(series, self.window, self.factor)[seen:] & ~np.isnan(norms)
+        if not len(norms):
+            return
+        found = explosions(norms, self.window, self.factor, self._recent)
+        exploded = found & ~np.isnan(norms)
         for offset, replica in np.argwhere(exploded):
             self._found[replica].append(self._steps + int(offset) + 1)
-        self._recent = series[-self.window :]
+        self._recent = np.concatenate([self._recent, norms])[-self.window :]
         self._steps += len(norms)
 
     def recent(self, replica: int) -> Floats:

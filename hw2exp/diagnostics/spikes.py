@@ -164,15 +164,17 @@ def first_watched(window: int) -> int:
     return window // 2 + 1
 
 
-def running_median(curves: Floats, window: int) -> Floats:
+def running_median(curves: Floats, window: int, before: Floats | None = None) -> Floats:
     """The median of the steps before each, NaN until half a window was seen, ``(n, R)``.
 
     Args:
         curves: a value of every step, ``(n, R)``.
         window: how many steps before.
+        before: values of steps before these, at most ``window``.
     """
-    unseen = np.full((window, curves.shape[1]), np.nan)
-    series = np.concatenate([unseen, curves])[:-1]
+    seen = curves[:0] if before is None else before
+    unseen = np.full((window - len(seen), curves.shape[1]), np.nan)
+    series = np.concatenate([unseen, seen, curves])[:-1]
     return _median(sliding_window_view(series, window, axis=0))
 
 
