@@ -43,10 +43,13 @@ def _fault(seen: Dissection) -> str:
     place, fresh, baseline = seen.culprit, seen.fresh_loss, seen.spike.median
     high = fresh[seen.peak]
     others = "the loss of other sequences"
-    if seen.spike.loss <= baseline:
-        return f"The loss has not risen: {others} is {_loss(high)} there."
     if not seen.thrown:
-        share = (high - baseline) / (seen.spike.loss - baseline)
+        finite = np.isfinite(seen.spike.loss)
+        if finite and seen.spike.step == seen.diverged_at:
+            return (
+                f"What is not finite there is the gradient or the step: {others} is {_loss(high)}."
+            )
+        share = (high - baseline) / (seen.spike.loss - baseline) if finite else 0.0
         if share < SLIGHT:
             at_fault = "the parameters are not at fault"
             return f"It is a hard batch, {at_fault}: {others} is {high:.3g} there."

@@ -218,6 +218,12 @@ def test_the_sentences_go_by_the_numbers(seen):
     told = text(thrown=True, fresh_loss=slowly, spike=spike)
     assert "Several steps did it" in told
     assert f"at {step}" in told
+    lone = replace(spike, loss=math.nan)  # of the batch alone
+    assert "are not at fault" in text(thrown=False, fresh_loss=some, spike=lone)
+    still = replace(spike, loss=0.9)
+    told = text(thrown=False, fresh_loss=low, spike=still, diverged_at=still.step)
+    assert "goes from 1 to 0.9 at" in told
+    assert "What is not finite there is the gradient or the step" in told
     lost = np.where(np.arange(n) > seen.culprit, 1e9, 1.0)
     lost[seen.peak] = math.inf
     told = text(thrown=True, fresh_loss=lost, spike=replace(spike, loss=1e9))
