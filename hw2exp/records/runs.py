@@ -23,7 +23,10 @@ NO_CURE = {"clip": "none", "norm": "none", "regularizer": "none", "schedule": "c
 """The choice of each group of cures that is no cure."""
 
 BROUGHT = {"init.readout": "norm"}
-"""Values that a choice of another group brings along, and that group."""
+"""Values that a choice of another group may set in its own file, and that group.
+
+They shorten names only. A comparison counts them as settings like any other.
+"""
 
 RATE = "optimizer.lr"
 

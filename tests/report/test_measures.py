@@ -142,7 +142,7 @@ def test_a_cure_with_a_rate_of_its_own(tmp_path):
         "optimizer.lr=0.01": [result(spikes=8 + seed % 3) for seed in range(8)],
         "clip=norm optimizer.lr=0.01": [result(spikes=seed % 3) for seed in range(8)],
         "clip=norm optimizer.lr=0.1": [result(spikes=20 + seed % 3) for seed in range(8)],
-        "norm=layer optimizer.lr=0.1": [result(spikes=seed % 3) for seed in range(8)],
+        "schedule=cosine optimizer.lr=0.1": [result(spikes=seed % 3) for seed in range(8)],
     }
     found = compare(references(arms(tmp_path, made)))
     assert [(each.own_rate, each.verdict) for each in found] == [
@@ -151,6 +151,23 @@ def test_a_cure_with_a_rate_of_its_own(tmp_path):
     assert {each.plain.settings["optimizer.lr"] for each in found} == {"0.01"}
     made["optimizer.lr=0.3"] = made["optimizer.lr=0.01"]
     assert len(references(arms(tmp_path, made))) == 1
+
+
+@pytest.mark.parametrize(
+    ("brought", "rest"),
+    [("norm=layer", "init.readout=zeros"), ("clip=norm init.scale=0.5", "init.scale=0.5")],
+)
+def test_a_cure_is_compared_where_all_else_is_equal(tmp_path, brought, rest):
+    """Whatever sets it, a value outside the groups of cures must be the same on both sides."""
+    made = {"": [result(spikes=9)] * 4, brought: [result(spikes=1)] * 4}
+    assert references(arms(tmp_path, made)) == []
+    made |= {rest: [result(spikes=3)] * 4, "clip=value": [result(spikes=2)] * 4}
+    pairs = {cured.cures: plain for cured, plain in references(arms(tmp_path, made))}
+    key, _, value = rest.partition("=")
+    assert pairs.pop("clip=value").settings[key] != value
+    (plain,) = pairs.values()
+    assert plain.settings[key] == value
+    assert plain.results[0].spikes == result(spikes=3).spikes
 
 
 def test_models_under_an_optimizer_are_judged_together(tmp_path):
