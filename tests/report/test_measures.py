@@ -15,7 +15,10 @@ from hw2exp.report.lengths import by_length
 from hw2exp.report.measures import compare, measure
 
 
-def result(spikes=0, above=0, solved_at=None, diverged_at=None, loss=0.1, step=1_000, initial=1.39):
+def result(
+    spikes=0, above=0, solved_at=None, diverged_at=None, loss=0.1, step=1_000, initial=1.39,
+    ends_solved=False,
+):  # fmt: skip
     """A run's result, made up."""
     return RunResult(
         status="diverged" if diverged_at else "solved" if solved_at else "finished",
@@ -32,6 +35,7 @@ def result(spikes=0, above=0, solved_at=None, diverged_at=None, loss=0.1, step=1
         metrics_sha256="",
         seconds=1.0,
         versions={"hw2exp": "0"},
+        ends_solved=ends_solved,
     )
 
 
@@ -55,13 +59,14 @@ def arms(tmp_path, made, words=("steps=1000",)):
 def test_the_measures_of_an_arm(tmp_path):
     made = [
         result(spikes=4, above=1, solved_at=300, loss=0.1),
-        result(spikes=0, solved_at=500, loss=0.2),
+        result(spikes=0, solved_at=500, ends_solved=True, loss=0.2),
         result(spikes=2, above=2, loss=0.6),
         result(spikes=1, diverged_at=100),
     ]
     (arm,) = arms(tmp_path, {"": made})
     found = measure(arm)
     assert (found.diverged.value, found.solved.value) == (0.25, 0.5)
+    assert found.ends_solved.value == 0.25
     assert found.spikes.value == pytest.approx(7 / 3.1)  # 3,100 steps were made
     assert found.above_initial.value == pytest.approx(3 / 3.1)
     assert found.steps_to_solve.value == 500
