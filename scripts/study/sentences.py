@@ -110,11 +110,18 @@ def _lasting(folder: Path) -> list[str]:
         lines.append(
             f"**Solved is not for good**: of the runs that solve the task {_and(told)} end solved."
         )
-    gone = [f"{_runs(row, 'diverged')} of {row['runs']} ({row['arm']})"
-            for row in arms if _runs(row, "diverged")]  # fmt: skip
+    gone = [_gone(row) for row in arms if _runs(row, "diverged")]
     if gone:
-        lines.append(f"**Runs that diverge** are rare: {'; '.join(gone)}; in all other arms none.")
+        lines.append(f"**Runs that diverge**: {'; '.join(gone)}; in all other arms none.")
     return lines
+
+
+def _gone(row: Row) -> str:
+    arm = parsed(row["arm"])
+    return (
+        f"{_runs(row, 'diverged')} of {row['runs']} {arm['model']} under {arm['optimizer']} at "
+        f"{arm['optimizer.lr']} with {CURES.get(cures_of(arm), 'no cure')}"
+    )
 
 
 def _runs(row: Row, name: str) -> int:
@@ -246,7 +253,7 @@ def pascanu(folder: Path) -> str:
         + ", ".join(f"{method} {sum(own) / len(own):.0%}" for method, own in methods.items())
         for name, methods in shares.items()
     ]
-    order = f" The order is {', '.join(judged)}." if judged else ""
+    order = f" That order is {', '.join(judged)} in them." if judged else ""
     return f"Solved over all lengths, {'; '.join(told)}.{order}" if told else ""
 
 

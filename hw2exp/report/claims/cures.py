@@ -108,7 +108,8 @@ COMPARED = (
     "decide, and where they may differ (the same p-value without the correction) nothing does. "
     "Supported if fewer with at least one model and more with none; refuted if more with at least "
     "one and fewer with none. All settings but the cure are the same. At the same learning rate, "
-    "and at the cure's own where that is another. In brackets, where they differ so, the shares of runs that solve the task at "
+    "and at the cure's own where that is another. In brackets, "
+    "where they differ so, the shares of runs that solve the task at "
     "some time, and that end solved: runs that never leave ln 4 have no spikes either"
 )
 
