@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from hw2exp.diagnostics.spikes import Floats, running_median
+from hw2exp.statistics import paired_pvalue
 
 Flags = NDArray[np.bool_]
 
@@ -146,3 +147,17 @@ def preceded(
         watched=max(last - first + 1, 0),
         soon_after=sum(first <= step <= last for step in reached),
     )
+
+
+def excess_pvalue(after: ArrayLike, spikes: ArrayLike, base: ArrayLike) -> float:
+    """Return the p-value that spikes begin after explosions no more often than any step comes.
+
+    Of each run the spikes that do are compared with as many as its own share of steps has it, by
+    turning the signs of the differences. A run without spikes counts, with a difference of 0.
+
+    Args:
+        after: how many spikes of each run begin soon after an explosion, ``(R,)``.
+        spikes: how many each has, ``(R,)``.
+        base: the share of its steps that come as soon after one, ``(R,)``.
+    """
+    return paired_pvalue(np.asarray(after) - np.asarray(spikes) * np.asarray(base), "greater")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hw2exp.diagnostics.spikes import first_watched
 from hw2exp.records.runs import Arm, Run
 from hw2exp.report.diagnosed import Diagnosed, Floats, Steps
-from hw2exp.statistics import Estimate, median, rate
+from hw2exp.statistics import Estimate, median, proportion
 
 NEAR = 20
 """A look is before a spike if it comes at most so many steps before the first step of one."""
@@ -142,7 +142,13 @@ def _median(values: Sequence[Floats], of_run: Callable[[Floats], Any]) -> Counte
 def _share(values: Sequence[Floats]) -> Counted:
     """Of all looks; those of one run depend on each other, so the interval is over runs."""
     known = _known(values)
-    return _counted(rate([own.sum() for own in known], [len(own) for own in known]), known)
+    return _counted(_pooled(known), known)
+
+
+def _pooled(known: Sequence[Floats]) -> Estimate:
+    if not known:
+        return Estimate(nan, nan, nan)
+    return proportion([own.sum() for own in known], [len(own) for own in known])
 
 
 def _counted(estimate: Estimate, known: Sequence[Floats]) -> Counted:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hw2exp.diagnostics.explosions import excess_pvalue
 from hw2exp.records.run_dir import RunResult
 from hw2exp.records.runs import Arm
-from hw2exp.statistics import Estimate, paired_pvalue, proportion
+from hw2exp.statistics import Estimate, proportion
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,7 @@ class Explosions:
         after: how many spikes begin soon after an explosion.
         share: their share of all spikes.
         base: the share of all steps at which a spike could begin that come as soon after one.
-        pvalue: that spikes begin there no more often than that: of each run the spikes that do,
-            less as many as its own share of steps has it, by turning signs.
+        pvalue: that spikes begin there no more often than that, see :func:`excess_pvalue`.
         steps: how many steps had an exploding gradient.
         followed: how many of them come soon before a spike.
     """
@@ -91,7 +91,7 @@ def _explosions(results: Sequence[RunResult]) -> Explosions | None:
         after=int(after.sum()),
         share=proportion(after, counts),
         base=float(soon.sum() / max(watched.sum(), 1)),
-        pvalue=paired_pvalue(after - counts * soon / np.maximum(watched, 1), "greater"),
+        pvalue=excess_pvalue(after, counts, soon / np.maximum(watched, 1)),
         steps=int(steps.sum()),
         followed=int(followed.sum()),
     )

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw2exp.diagnostics.explosions import FACTOR, explosions, preceded
+from hw2exp.diagnostics.explosions import FACTOR, excess_pvalue, explosions, preceded
 from hw2exp.diagnostics.spikes import first_watched, running_median
-from hw2exp.statistics import paired_pvalue
 from hw2exp.theory.curves import Curves, Floats
 
 
@@ -36,11 +35,8 @@ class Causes:
         return float(self.after.sum() / max(self.spikes.sum(), 1))
 
     def pvalue(self) -> float:
-        """That spikes come after explosions more often than any step does, by runs with spikes."""
-        some = self.spikes > 0
-        if not some.any():
-            return 1.0
-        return paired_pvalue(self.after[some] / self.spikes[some] - self.base[some], "greater")
+        """That spikes come after explosions no more often than any step does."""
+        return excess_pvalue(self.after, self.spikes, self.base)
 
 
 def causes(curves: Curves, factor: float = FACTOR) -> Causes:
