@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from study import sentences, tables
+from study import paragraphs, sentences, tables
 
 KEPT = Path(__file__).parents[1] / "docs" / "study"
 BLOCKS: dict[str, Callable[[Path], str]] = {
@@ -20,9 +20,9 @@ BLOCKS: dict[str, Callable[[Path], str]] = {
     "spikes": tables.spike_differences,
     "solved": tables.solved_differences,
     "findings": sentences.findings,
-    "brake": sentences.brake,
-    "pascanu": sentences.pascanu,
-    "hochreiter": sentences.hochreiter,
+    "brake": paragraphs.brake,
+    "pascanu": paragraphs.pascanu,
+    "hochreiter": paragraphs.hochreiter,
 }
 PLACE = re.compile(r"(<!-- study: (\w+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
 

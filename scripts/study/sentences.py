@@ -15,6 +15,7 @@ from study.tables import (
     percent,
     plain_arms,
     read,
+    runs_of,
     signed,
 )
 
@@ -27,12 +28,6 @@ EFFECTS = {
     (False, False): "is not shown to change spikes",
 }
 """By whether there are fewer spikes in some setting, and more."""
-METHODS = {
-    ("none", "none"): "SGD",
-    ("norm", "none"): "clipping",
-    ("norm", "omega"): "clipping and Ω",
-}
-"""By clipping and regularizer."""
 
 
 def findings(folder: Path) -> str:
@@ -104,13 +99,13 @@ def _lasting(folder: Path) -> list[str]:
         for name, some in (("without cures", False), ("with", True)):
             own = [row for row in arms if bool(cures_of(parsed(row["arm"]))) == some]
             solved, lasting = (
-                sum(_runs(row, key) for row in own) for key in ("solved", "ends_solved")
+                sum(runs_of(row, key) for row in own) for key in ("solved", "ends_solved")
             )
             told.append(f"{lasting:,} of {solved:,} {name}")
         lines.append(
             f"**Solved is not for good**: of the runs that solve the task {_and(told)} end solved."
         )
-    gone = [_gone(row) for row in arms if _runs(row, "diverged")]
+    gone = [_gone(row) for row in arms if runs_of(row, "diverged")]
     if gone:
         lines.append(f"**Runs that diverge**: {'; '.join(gone)}; in all other arms none.")
     return lines
@@ -119,13 +114,9 @@ def _lasting(folder: Path) -> list[str]:
 def _gone(row: Row) -> str:
     arm = parsed(row["arm"])
     return (
-        f"{_runs(row, 'diverged')} of {row['runs']} {arm['model']} under {arm['optimizer']} at "
+        f"{runs_of(row, 'diverged')} of {row['runs']} {arm['model']} under {arm['optimizer']} at "
         f"{arm['optimizer.lr']} with {CURES.get(cures_of(arm), 'no cure')}"
     )
-
-
-def _runs(row: Row, name: str) -> int:
-    return round(float(row[name]) * int(row["runs"]))
 
 
 def _causes(folder: Path) -> list[str]:
@@ -177,101 +168,3 @@ def _range(values: Iterable[float], digits: int = 0, scale: int = 100) -> str:
     known = sorted(scale * value for value in values)
     low, high = (f"{value:.{digits}f}" for value in (known[0], known[-1]))
     return low if low == high else f"{low} to {high}"
-
-
-def brake(folder: Path) -> str:
-    """Write what follows an explosion under RMSprop, by stage of learning.
-
-    Args:
-        folder: of the CSV files.
-    """
-    heads = (
-        "clipping, memory α",
-        "stage",
-        "explosions: all, looked at",
-        "movement of the parameters [95 %]",
-        "spikes in the 150 steps after [95 %]",
-        "in as many steps anywhere",
-    )
-    lines = [f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|"]
-    rows = read(folder / "brake" / "aftermath.csv")
-    for row in rows:
-        arm = parsed(row["arm"])
-        moved, spikes = (_interval(row, name) for name in ("moved", "spikes_after"))
-        cells = (
-            f"{arm['clip']}, {arm['optimizer.alpha']}",
-            row["stage"],
-            f"{int(row['explosions']):,}, {row['bursts']}",
-            moved,
-            spikes,
-            f"{float(row['spikes_in_as_many_steps']):.2f}",
-        )
-        lines.append(f"| {' | '.join(cells)} |")
-    arms = [
-        f"{arm['clip']}, {arm['optimizer.alpha']}: {_interval(row, 'spikes_per_1000', 1)}"
-        for row in read(folder / "brake" / "arms.csv")
-        if (arm := parsed(row["arm"]))
-    ]
-    told = f"Spikes per 1,000 steps: {'; '.join(arms)}."
-    verdicts = [
-        f"“{claim}”: {'; '.join(f'{where} {finding}' for where, finding in judged)}."
-        for claim, judged in _claims(folder, "its mechanism").items()
-    ]
-    return "\n".join([*lines, "", told, *verdicts]) if rows else ""
-
-
-def _claims(folder: Path, part: str) -> dict[str, list[tuple[str, str]]]:
-    """Each claim of a part: where it was judged, and what was found."""
-    found: dict[str, list[tuple[str, str]]] = {}
-    for row in read(folder / "claims.csv"):
-        if row["part"] == part:
-            where = row["where"].rpartition(": ")[2]
-            found.setdefault(row["claim"], []).append((where, row["finding"]))
-    return found
-
-
-def _interval(row: Row, name: str, digits: int = 2) -> str:
-    value, low, high = (float(row[f"{name}{end}"]) for end in ("", "_low", "_high"))
-    return f"{value:,.{digits}f} [{low:,.{digits}f}, {high:,.{digits}f}]"
-
-
-def pascanu(folder: Path) -> str:
-    """Write which share of runs each method solves over all lengths, by initialization.
-
-    Args:
-        folder: of the CSV files.
-    """
-    shares: dict[str, dict[str, list[float]]] = {}
-    for row in read(folder / "pascanu" / "arms.csv"):
-        arm = parsed(row["arm"])
-        method = METHODS[arm["clip"], arm["regularizer"]]
-        own = shares.setdefault(_start(arm), {})
-        own.setdefault(method, []).append(float(row["solved"]))
-    judged = [f for each in _claims(folder, "Pascanu, fig. 7").values() for _, f in each]
-    told = [
-        f"{name}: "
-        + ", ".join(f"{method} {sum(own) / len(own):.0%}" for method, own in methods.items())
-        for name, methods in shares.items()
-    ]
-    order = f" That order is {', '.join(judged)} in them." if judged else ""
-    return f"Solved over all lengths, {'; '.join(told)}.{order}" if told else ""
-
-
-def _start(arm: Row) -> str:
-    """An initialization by its name in the paper."""
-    if arm["model.nonlinearity"] == "sigmoid":
-        return "sigmoid"
-    return "smart tanh" if arm["init.recurrent"] == "sparse" else "tanh"
-
-
-def hochreiter(folder: Path) -> str:
-    """Write how many LSTMs solve HARD, and after how many sequences.
-
-    Args:
-        folder: of the CSV files.
-    """
-    return "".join(
-        f"{_runs(row, 'solved')} of {row['runs']} LSTMs of 16 units solve HARD, one sequence at a "
-        f"time, after {_interval(row, 'steps_to_solve_median', 0)} sequences in the median."
-        for row in read(folder / "hochreiter" / "arms.csv")
-    )

@@ -163,6 +163,16 @@ def decided(row: Row, name: str) -> bool:
     return float(row[f"p_{name}"]) < SIGNIFICANT
 
 
+def runs_of(row: Row, name: str) -> int:
+    """Count the runs behind a share.
+
+    Args:
+        row: of the arms.
+        name: of the share.
+    """
+    return round(float(row[name]) * int(row["runs"]))
+
+
 def signed(value: float, digits: int = 1) -> str:
     """Write a difference.
 

@@ -1,0 +1,110 @@
+"""What the study finds besides cures, for the README; what it says follows from the CSV files."""
+
+from pathlib import Path
+
+from study.tables import Row, parsed, read, runs_of
+
+METHODS = {
+    ("none", "none"): "SGD",
+    ("norm", "none"): "clipping",
+    ("norm", "omega"): "clipping and Ω",
+}
+"""By clipping and regularizer."""
+
+
+def brake(folder: Path) -> str:
+    """Write what follows an explosion under RMSprop, by stage of learning.
+
+    Args:
+        folder: of the CSV files.
+    """
+    heads = (
+        "clipping, memory α",
+        "stage",
+        "explosions: all, looked at",
+        "movement of the parameters [95 %]",
+        "spikes in the 150 steps after [95 %]",
+        "in as many steps anywhere",
+    )
+    lines = [f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|"]
+    rows = read(folder / "brake" / "aftermath.csv")
+    for row in rows:
+        arm = parsed(row["arm"])
+        moved, spikes = (_interval(row, name) for name in ("moved", "spikes_after"))
+        cells = (
+            f"{arm['clip']}, {arm['optimizer.alpha']}",
+            row["stage"],
+            f"{int(row['explosions']):,}, {row['bursts']}",
+            moved,
+            spikes,
+            f"{float(row['spikes_in_as_many_steps']):.2f}",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    arms = [
+        f"{arm['clip']}, {arm['optimizer.alpha']}: {_interval(row, 'spikes_per_1000', 1)}"
+        for row in read(folder / "brake" / "arms.csv")
+        if (arm := parsed(row["arm"]))
+    ]
+    told = f"Spikes per 1,000 steps: {'; '.join(arms)}."
+    verdicts = [
+        f"“{claim}”: {'; '.join(f'{where} {finding}' for where, finding in judged)}."
+        for claim, judged in _claims(folder, "its mechanism").items()
+    ]
+    return "\n".join([*lines, "", told, *verdicts]) if rows else ""
+
+
+def _claims(folder: Path, part: str) -> dict[str, list[tuple[str, str]]]:
+    """Each claim of a part: where it was judged, and what was found."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for row in read(folder / "claims.csv"):
+        if row["part"] == part:
+            where = row["where"].rpartition(": ")[2]
+            found.setdefault(row["claim"], []).append((where, row["finding"]))
+    return found
+
+
+def _interval(row: Row, name: str, digits: int = 2) -> str:
+    value, low, high = (float(row[f"{name}{end}"]) for end in ("", "_low", "_high"))
+    return f"{value:,.{digits}f} [{low:,.{digits}f}, {high:,.{digits}f}]"
+
+
+def pascanu(folder: Path) -> str:
+    """Write which share of runs each method solves over all lengths, by initialization.
+
+    Args:
+        folder: of the CSV files.
+    """
+    shares: dict[str, dict[str, list[float]]] = {}
+    for row in read(folder / "pascanu" / "arms.csv"):
+        arm = parsed(row["arm"])
+        method = METHODS[arm["clip"], arm["regularizer"]]
+        own = shares.setdefault(_start(arm), {})
+        own.setdefault(method, []).append(float(row["solved"]))
+    judged = [f for each in _claims(folder, "Pascanu, fig. 7").values() for _, f in each]
+    told = [
+        f"{name}: "
+        + ", ".join(f"{method} {sum(own) / len(own):.0%}" for method, own in methods.items())
+        for name, methods in shares.items()
+    ]
+    order = f" That order is {', '.join(judged)} in them." if judged else ""
+    return f"Solved over all lengths, {'; '.join(told)}.{order}" if told else ""
+
+
+def _start(arm: Row) -> str:
+    """An initialization by its name in the paper."""
+    if arm["model.nonlinearity"] == "sigmoid":
+        return "sigmoid"
+    return "smart tanh" if arm["init.recurrent"] == "sparse" else "tanh"
+
+
+def hochreiter(folder: Path) -> str:
+    """Write how many LSTMs solve HARD, and after how many sequences.
+
+    Args:
+        folder: of the CSV files.
+    """
+    return "".join(
+        f"{runs_of(row, 'solved')} of {row['runs']} LSTMs of 16 units solve HARD, one sequence at "
+        f"a time, after {_interval(row, 'steps_to_solve_median', 0)} sequences in the median."
+        for row in read(folder / "hochreiter" / "arms.csv")
+    )
