@@ -156,9 +156,7 @@ def train_step(fleet: Fleet, step: int, inspector: Inspector | None = None) -> M
     grads, clip_state = fleet.clip.update(raw, norm, state.clip)
     lr = fleet.optimizer.lr * fleet.schedule.factor(step - 1, state.schedule)  # (R,)
     params, optimizer_state = fleet.optimizer.update(state.params, grads, state.optimizer, lr)
-    proposed = replace(
-        state, params=params, buffers=back.buffers, optimizer=optimizer_state, clip=clip_state
-    )
+    proposed = replace(state, params=params, optimizer=optimizer_state, clip=clip_state)
     fleet.advance(step, back.loss, norm, proposed)
     if inspector is not None:
         inspector.inspect(step, Made(state, fleet.state, symbols, labels, raw, back.flow))

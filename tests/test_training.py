@@ -58,7 +58,7 @@ def test_the_loop_is_what_torch_would_do(compose):
     for step in range(1, 21):
         symbols, labels = fleet.batch(step, 0, 32)
         lifted = {name: value[None] for name, value in mine.items()}
-        logits, _ = fleet.model.forward(lifted, {}, symbols, training=True)
+        logits, _ = fleet.model.forward(lifted, symbols)
         optimizer.zero_grad()
         cross_entropy(logits, labels).mean().backward()
         for value in mine.values():  # two biases share one gradient tensor, clipped in place

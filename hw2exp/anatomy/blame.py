@@ -90,19 +90,13 @@ def suspects_of(config: TrainConfig, seen: Replayed, place: int) -> tuple[list[S
     symbols, labels = made.symbols[0], made.labels[0]  # (B, T), (B,)
     singles = Fleet([config] * len(labels))
     params = singles.layout.unflatten(made.before.params.expand(len(labels), -1))
-    if config.norm.name == "batch":  # a sequence alone has no deviation
+    if singles.model.norm.over_batch:  # a sequence alone has no deviation
         together = {name: value[:1] for name, value in params.items()}
-        buffers = made.before.buffers
-        alone = Fleet([config]).model
-        losses = alone.losses(together, buffers, made.symbols, made.labels, training=True)[0][0]
+        losses = Fleet([config]).model.losses(together, made.symbols, made.labels)[0][0]
         norms = torch.full_like(losses, torch.nan)
         key = losses
     else:
-        buffers = {
-            name: value.expand(len(labels), *value.shape[1:])
-            for name, value in made.before.buffers.items()
-        }
-        back = singles.model.gradient(params, buffers, symbols[:, None], labels[:, None])
+        back = singles.model.gradient(params, symbols[:, None], labels[:, None])
         rows = singles.layout.flatten(list(back.of.values()))
         losses, norms = back.loss, torch.linalg.vector_norm(rows.double(), dim=1)
         key = norms

@@ -29,6 +29,9 @@ ADDED: dict[str, Any] = {
 }
 """What older configs lack: keys that came later, with what was done before they came."""
 
+REMOVED = {"norm": {"momentum"}}
+"""Keys of older configs, by section: batch normalization once kept running statistics."""
+
 
 def read_values(path: Path) -> dict[str, Any]:
     """Read a recorded config as plain values.
@@ -50,7 +53,7 @@ def read_values(path: Path) -> dict[str, Any]:
 
 
 def completed(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A recorded config with what an older one lacks.
+    """Return a recorded config with what an older one lacks, without what this version lacks.
 
     Args:
         values: plain values.
@@ -58,6 +61,9 @@ def completed(values: Mapping[str, Any]) -> dict[str, Any]:
     complete = {key: value for key, value in ADDED.items() if key not in values} | dict(values)
     if isinstance(values.get("init"), dict):
         complete["init"] = ADDED["init"] | values["init"]
+    for section, keys in REMOVED.items():
+        if isinstance(own := values.get(section), dict):
+            complete[section] = {key: value for key, value in own.items() if key not in keys}
     return complete
 
 

@@ -112,8 +112,7 @@ def slice_loss(
 ) -> Cliff:
     """Measure the loss of one batch on a grid; every line of it is a fleet, each point a replica.
 
-    It is the loss in training, so that running statistics play no part: batch normalization goes
-    by the batch.
+    It is the loss in training: batch normalization goes by the batch.
 
     Args:
         config: of the run.
@@ -130,8 +129,6 @@ def slice_loss(
     for along_v in b:
         rows = plane.origin + a[:, None] * plane.u + along_v * plane.v  # (n, P)
         params = fleet.layout.unflatten(rows)
-        losses, _, _ = fleet.model.losses(
-            params, fleet.state.buffers, symbols, labels, training=True
-        )
+        losses, _, _ = fleet.model.losses(params, symbols, labels)
         lines.append(losses.mean(1))  # (n,)
     return Cliff(a, b, torch.stack(lines))
