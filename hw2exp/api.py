@@ -190,6 +190,7 @@ def _row(result: RunResult) -> dict[str, Any]:
         "step": result.step,
         "diverged_at": result.diverged_at,
         "solved_at": result.solved_at,
+        "ends_solved": result.ends_solved,
         "initial_loss": result.initial["loss"],
         "initial_accuracy": result.initial["accuracy"],
         **result.final,

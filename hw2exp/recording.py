@@ -257,4 +257,5 @@ class Recording:
                 "watched": exploded.watched,
                 "soon_after": exploded.soon_after,
             },
+            ends_solved=bool(solved_at and not diverged_at and state.passes[row] > 0),
         )

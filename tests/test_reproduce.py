@@ -120,6 +120,29 @@ def test_every_experiment_of_a_cure_has_its_label(study, compose):
         assert {*profile.cures, *profile.attention_cures} <= set(cures.ARMS.values())
 
 
+def test_every_cure_of_the_study_has_a_partner_without(study, compose):
+    """All else is equal, also what a cure's own file sets; but for what is listed, nothing is."""
+    from hw2exp.records.comparisons import references
+    from hw2exp.records.runs import Run, gather
+
+    _, cures, _ = study
+    shared = "model=attn_rnn", "optimizer=sgd"
+    plain = [
+        Run(Path(), compose("experiment=cure_none", *shared, *rest), None)
+        for rest in ((), *([each] for each in cures.BESIDES.values()))
+    ]
+    cured = [
+        Run(Path(), compose(f"experiment=cure_{name}", *shared), None)
+        for name in cures.ARMS.values()
+        if name != "none"
+    ]
+    pairs = references(gather([*plain, *cured])[0])
+    assert len(pairs) == len(cured)
+    without = references(gather([plain[0], *cured])[0])
+    lonely = {arm.cures for arm, _ in pairs} - {arm.cures for arm, _ in without}
+    assert {cures.ARMS[each] for each in lonely} == set(cures.BESIDES)
+
+
 @pytest.mark.slow
 def test_every_part_runs(study, tiny, tmp_path):
     script, _, _ = study

@@ -10,8 +10,7 @@ import numpy as np
 
 from hw2exp.config.folder import check_there
 from hw2exp.config.problems import ConfigError
-from hw2exp.config.recorded import recorded_config
-from hw2exp.records.run_dir import RESULT, RunResult, read_result
+from hw2exp.records.run_dir import RESULT, RunResult
 from hw2exp.records.runs import Run, gather
 from hw2exp.terminal import counted, relative
 
@@ -154,7 +153,7 @@ def _read_below(folder: Path, told: list[str]) -> list[Compared]:
 def _read(folder: Path) -> Compared:
     if not (folder / RESULT).exists():
         raise ValueError("has no result; interrupted, or still running")
-    run = Run(folder, recorded_config(folder), read_result(folder))
+    run = Run.read(folder)
     frame = run.checked_metrics()
     return Compared(run, _largest(frame, "grad_norm_raw_max"), _largest(frame, "update_norm_max"))
 

@@ -19,6 +19,8 @@ FEW = 3
 DIGITS = 8
 """Of a digest."""
 
+YES_NO = "yes", "no"
+
 COUNT, MEASURED = "{:.10g}", "{:.4g}"
 """How numbers are written; a count in full."""
 
@@ -80,6 +82,7 @@ MEASURES = (
     Measure("last step", lambda each: each.result.step),
     Measure("diverged at", lambda each: each.result.diverged_at),
     Measure("solved at", lambda each: each.result.solved_at),
+    Measure("ends solved", lambda each: each.result.ends_solved),
     Measure("initial loss", lambda each: each.result.initial["loss"]),
     Measure("train loss", lambda each: each.result.final["train_loss"], math.inf),
     Measure("test loss", lambda each: each.result.final["test_loss"], math.inf),
@@ -181,6 +184,8 @@ def _cell(values: Sequence[Number]) -> str:
     known = [value for value in values if value is not None]
     if not known:
         return ABSENT
+    if all(isinstance(value, bool) for value in known):
+        return YES_NO[not known[0]] if len(values) == 1 else f"{sum(known)} of {len(values)}"
     write = (COUNT if all(isinstance(value, int) for value in known) else MEASURED).format
     text = write(known[0]) if len(values) == 1 else spread(known, write=write)
     return text if len(known) == len(values) else f"{text}, of {len(known)}"

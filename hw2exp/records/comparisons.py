@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 
-from hw2exp.records.runs import BROUGHT, NO_CURE, RATE, Arm, Key, decided
+from hw2exp.records.runs import NO_CURE, RATE, Arm, Key, decided
 
 
 def references(arms: Sequence[Arm]) -> list[tuple[Arm, Arm]]:
-    """Pairs of an arm with cures and the arm that differs from it in having none.
+    """Pair each arm that has cures with the arm that differs from it in having none.
 
-    Where there is none at the same learning rate, it is the one at another, if there is but one:
-    each may have a rate that suits it.
+    Every setting outside the groups of cures must agree, also one that a cure's own file sets, as
+    ``norm=layer`` sets ``init.readout``. If no arm without cures has the same learning rate, the
+    pair is with the one at another rate, if there is exactly one: each may have a rate that suits
+    it. An arm without such a partner is compared with nothing.
 
     Args:
         arms: all.
@@ -31,7 +33,7 @@ def _but_cures(arm: Arm, *left_out: str) -> Key:
     return tuple(
         (key, value)
         for key, value in arm.settings.items()
-        if BROUGHT.get(key, key.partition(".")[0]) not in NO_CURE and key not in left_out
+        if key.partition(".")[0] not in NO_CURE and key not in left_out
     )
 
 

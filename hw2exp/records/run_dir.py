@@ -51,7 +51,8 @@ class RunResult:
         status: how the run ended.
         step: the last step that it took part in.
         diverged_at: the step at which it turned non-finite, if it did.
-        solved_at: the step of the test pass that made the task count as solved, if one did.
+        solved_at: the step of the first test pass that made the task count as solved, if one did;
+            later ones may have failed.
         initial: ``loss`` and ``accuracy`` before training.
         final: the last ``train_loss``, ``test_loss`` and ``test_accuracy``.
         spikes: each spike of the training loss.
@@ -62,6 +63,8 @@ class RunResult:
         explosions: how many ``steps`` had an exploding gradient, how many of them came soon before
             a spike (``followed``), how many steps were ``watched`` for spikes, and how many of
             these came ``soon_after`` an explosion; nothing in older records.
+        ends_solved: whether the run solved its task and its last test pass still reached the
+            accuracy that counts as solved; nothing in older records.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -78,6 +81,7 @@ class RunResult:
     seconds: Number
     versions: Mapping[str, str]
     explosions: Mapping[str, Count] = field(default_factory=dict)
+    ends_solved: bool | None = None
 
     def final_or(self, name: str, worst: float) -> float:
         """A final value; the worst there is if it is unknown, or the run diverged.

@@ -2,10 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
 
 from hw2exp.config.choices import CHOICES, OPERATIONAL
 from hw2exp.config.folder import check_there
@@ -23,7 +25,10 @@ NO_CURE = {"clip": "none", "norm": "none", "regularizer": "none", "schedule": "c
 """The choice of each group of cures that is no cure."""
 
 BROUGHT = {"init.readout": "norm"}
-"""Values that a choice of another group brings along, and that group."""
+"""Values that a choice of another group may set in its own file, and that group.
+
+They shorten names only. A comparison counts them as settings like any other.
+"""
 
 RATE = "optimizer.lr"
 
@@ -43,6 +48,25 @@ class Run:
     folder: Path
     config: TrainConfig
     result: RunResult
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read a run folder; what an older result lacks is found from its config.
+
+        Args:
+            folder: the run folder.
+
+        Raises:
+            ConfigError: the config can't be read.
+            OSError: there is no result.
+            ValueError: the result is damaged.
+        """
+        config, result = recorded_config(folder), read_result(folder)
+        if result.ends_solved is None:
+            accuracy = np.float32(result.final_or("test_accuracy", 0))  # as it was compared
+            reached = bool(accuracy >= np.float32(config.solved_accuracy))
+            result = replace(result, ends_solved=reached and result.solved_at is not None)
+        return cls(folder, config, result)
 
     def metrics(self) -> "polars.DataFrame":
         """A row a logged step."""
@@ -129,7 +153,7 @@ def read_runs(folder: Path) -> Found:
     left_out: Counter[str] = Counter()
     for path in sorted(folder.glob(f"**/{RESULT}")):
         try:
-            run = Run(path.parent, recorded_config(path.parent), read_result(path.parent))
+            run = Run.read(path.parent)
         except (ConfigError, OSError, ValueError):
             left_out["config or result can't be read"] += 1
             continue

@@ -31,7 +31,8 @@ class ArmMeasures:
     Args:
         arm: its runs.
         diverged: the share of runs that turned non-finite.
-        solved: the share that solved the task.
+        solved: the share that solved the task, at some time.
+        ends_solved: the share that solved it and still do at the end.
         spikes: spikes per 1,000 steps.
         above_initial: those of them that exceed the loss before training.
         steps_to_solve: the median, if unsolved runs count.
@@ -43,6 +44,7 @@ class ArmMeasures:
     arm: Arm
     diverged: Estimate
     solved: Estimate
+    ends_solved: Estimate
     spikes: Estimate
     above_initial: Estimate
     steps_to_solve: Estimate
@@ -68,6 +70,7 @@ def measure(arm: Arm) -> ArmMeasures:
         arm,
         diverged=share(sum(r.diverged_at is not None for r in results), len(results)),
         solved=share(sum(r.solved_at is not None for r in results), len(results)),
+        ends_solved=share(sum(bool(r.ends_solved) for r in results), len(results)),
         spikes=_per_1000([len(r.spikes) for r in results], steps),
         above_initial=_per_1000([_above(r) for r in results], steps),
         steps_to_solve=unsolved.median(),

@@ -63,7 +63,8 @@ def arms_table(jobs: Sequence[Overrides], outcomes: Sequence[Outcome], width: in
         name: summary([outcomes[place] for place in places], quartiles=width >= ROOMY)
         for name, places in arms_of(jobs).items()
     }
-    table = Table(box=None, pad_edge=False)
+    roomy = width >= ROOMY
+    table = Table(box=None, pad_edge=False, padding=(0, 1) if roomy else (0, 1, 0, 0))
     table.add_column("arm", min_width=14, overflow="fold")
     columns = [
         heading
@@ -72,7 +73,8 @@ def arms_table(jobs: Sequence[Overrides], outcomes: Sequence[Outcome], width: in
         or any(row[heading] != "0" for row in rows.values())
     ]
     for heading in columns:
-        table.add_column(heading, justify="right", no_wrap=True)
+        label = heading if roomy else heading.replace("ends solved", "at\nend")
+        table.add_column(label, justify="right", no_wrap=True)
     for name, row in rows.items():
         table.add_row(name, *(row[heading] for heading in columns))
     return table
@@ -89,12 +91,19 @@ def summary(outcomes: Sequence[Outcome], quartiles: bool) -> dict[str, str]:
     return {
         "runs": str(len(outcomes)),
         "solved": str(sum(result.solved_at is not None for result in results)),
+        "ends solved": _ending_solved(results),
         "diverged": str(sum(result.diverged_at is not None for result in results)),
         "missing": str(len(outcomes) - len(results)),
         "test loss": spread([result.final_or("test_loss", inf) for result in results], quartiles),
         "accuracy": spread([result.final_or("test_accuracy", 0) for result in results], quartiles),
         "spikes": spread([len(result.spikes) for result in results], quartiles),
     }
+
+
+def _ending_solved(results: Sequence[RunResult]) -> str:
+    """How many runs end solved; not told where an older result does not say so."""
+    known = [result.ends_solved for result in results]
+    return "–" if None in known else str(sum(map(bool, known)))
 
 
 def ended(outcome: Outcome) -> TypeGuard[RunResult]:

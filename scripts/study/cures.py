@@ -24,6 +24,9 @@ ARMS = {
 }
 """By what an arm is made of: its experiment, ``cure_*``."""
 
+BESIDES = {"layer": "init.readout=zeros"}
+"""What a cure's file sets outside the groups of cures; its partner without cures needs it too."""
+
 Rates = dict[tuple[str, str, str], float]
 """The learning rate chosen, by model, optimizer and cure."""
 
@@ -49,6 +52,8 @@ def tune(profile: Profile, folder: Path) -> None:
 def run(profile: Profile, folder: Path) -> None:
     """Run every cure at the rate that is best without, and again at the best with it.
 
+    A cure that sets more than itself gets a partner without cures that has the rest.
+
     Args:
         profile: the study's size.
         folder: of the reproduction, with its tuning.
@@ -65,6 +70,10 @@ def run(profile: Profile, folder: Path) -> None:
         for rate, names in plan:
             words = of(names, model, optimizer, [rate])
             sweep(place / f"lr_{rate:g}", *words, seeds(profile.seeds), *profile.overrides)
+        for cure, rest in BESIDES.items():
+            if cure in own:
+                words = [*of(["none"], model, optimizer, [plain]), rest]
+                sweep(place / f"none_as_{cure}", *words, seeds(profile.seeds), *profile.overrides)
 
 
 def of(names: Sequence[str], model: str, optimizer: str, rates: Sequence[float]) -> list[str]:

@@ -169,3 +169,24 @@ def test_a_folder_without_runs_is_refused(name, message, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match=message):
         read_runs(tmp_path / name)
+
+
+def test_what_a_run_has_solved_it_may_lose_again(tmp_path, monkeypatch):
+    """``ends_solved`` is of the last test pass; also of results that are older than it."""
+    monkeypatch.chdir(tmp_path)
+    words = ["model=rnn", "task=easy", "optimizer=adam", "optimizer.lr=0.15", "plot=false"]
+    tests = ["steps=60", "eval_every=5", "eval_batches=2", "solved_accuracy=0.8", "solved_passes=1"]
+    sweep = ["-m", *words, *tests, "seed=range(0,8)", "workers=1", "hydra.sweep.dir=sweep"]
+    assert main(sweep) == 0
+    runs = [Run.read(tmp_path / "sweep" / str(job)) for job in range(8)]
+    for run in runs:
+        passes = run.metrics()["accuracy_test"].drop_nulls().to_numpy() >= 0.8
+        assert (run.result.solved_at is not None) == passes.any()
+        assert run.result.ends_solved == passes[-1]
+    assert {run.result.ends_solved for run in runs if run.result.solved_at} == {True, False}
+    for run in runs:
+        path = run.folder / "result.json"
+        old = json.loads(path.read_text())
+        del old["ends_solved"]
+        path.write_text(json.dumps(old))
+        assert Run.read(run.folder).result == run.result

@@ -15,7 +15,10 @@ from hw2exp.report.lengths import by_length
 from hw2exp.report.measures import compare, measure
 
 
-def result(spikes=0, above=0, solved_at=None, diverged_at=None, loss=0.1, step=1_000, initial=1.39):
+def result(
+    spikes=0, above=0, solved_at=None, diverged_at=None, loss=0.1, step=1_000, initial=1.39,
+    ends_solved=False,
+):  # fmt: skip
     """A run's result, made up."""
     return RunResult(
         status="diverged" if diverged_at else "solved" if solved_at else "finished",
@@ -32,6 +35,7 @@ def result(spikes=0, above=0, solved_at=None, diverged_at=None, loss=0.1, step=1
         metrics_sha256="",
         seconds=1.0,
         versions={"hw2exp": "0"},
+        ends_solved=ends_solved,
     )
 
 
@@ -55,13 +59,14 @@ def arms(tmp_path, made, words=("steps=1000",)):
 def test_the_measures_of_an_arm(tmp_path):
     made = [
         result(spikes=4, above=1, solved_at=300, loss=0.1),
-        result(spikes=0, solved_at=500, loss=0.2),
+        result(spikes=0, solved_at=500, ends_solved=True, loss=0.2),
         result(spikes=2, above=2, loss=0.6),
         result(spikes=1, diverged_at=100),
     ]
     (arm,) = arms(tmp_path, {"": made})
     found = measure(arm)
     assert (found.diverged.value, found.solved.value) == (0.25, 0.5)
+    assert found.ends_solved.value == 0.25
     assert found.spikes.value == pytest.approx(7 / 3.1)  # 3,100 steps were made
     assert found.above_initial.value == pytest.approx(3 / 3.1)
     assert found.steps_to_solve.value == 500
@@ -142,7 +147,7 @@ def test_a_cure_with_a_rate_of_its_own(tmp_path):
         "optimizer.lr=0.01": [result(spikes=8 + seed % 3) for seed in range(8)],
         "clip=norm optimizer.lr=0.01": [result(spikes=seed % 3) for seed in range(8)],
         "clip=norm optimizer.lr=0.1": [result(spikes=20 + seed % 3) for seed in range(8)],
-        "norm=layer optimizer.lr=0.1": [result(spikes=seed % 3) for seed in range(8)],
+        "schedule=cosine optimizer.lr=0.1": [result(spikes=seed % 3) for seed in range(8)],
     }
     found = compare(references(arms(tmp_path, made)))
     assert [(each.own_rate, each.verdict) for each in found] == [
@@ -151,6 +156,23 @@ def test_a_cure_with_a_rate_of_its_own(tmp_path):
     assert {each.plain.settings["optimizer.lr"] for each in found} == {"0.01"}
     made["optimizer.lr=0.3"] = made["optimizer.lr=0.01"]
     assert len(references(arms(tmp_path, made))) == 1
+
+
+@pytest.mark.parametrize(
+    ("brought", "rest"),
+    [("norm=layer", "init.readout=zeros"), ("clip=norm init.scale=0.5", "init.scale=0.5")],
+)
+def test_a_cure_is_compared_where_all_else_is_equal(tmp_path, brought, rest):
+    """Whatever sets it, a value outside the groups of cures must be the same on both sides."""
+    made = {"": [result(spikes=9)] * 4, brought: [result(spikes=1)] * 4}
+    assert references(arms(tmp_path, made)) == []
+    made |= {rest: [result(spikes=3)] * 4, "clip=value": [result(spikes=2)] * 4}
+    pairs = {cured.cures: plain for cured, plain in references(arms(tmp_path, made))}
+    key, _, value = rest.partition("=")
+    assert pairs.pop("clip=value").settings[key] != value
+    (plain,) = pairs.values()
+    assert plain.settings[key] == value
+    assert plain.results[0].spikes == result(spikes=3).spikes
 
 
 def test_models_under_an_optimizer_are_judged_together(tmp_path):

@@ -4,10 +4,10 @@ import pytest
 from rich.console import Console
 
 from hw2exp.records.run_dir import RunResult
-from hw2exp.sweeps.arms import arms_of, arms_table
+from hw2exp.sweeps.arms import arms_of, arms_table, summary
 
 
-def result(loss, diverged_at=None, solved_at=None, spikes=0):
+def result(loss, diverged_at=None, solved_at=None, spikes=0, ends_solved=False):
     return RunResult(
         status="diverged" if diverged_at else "finished",
         step=10,
@@ -20,6 +20,7 @@ def result(loss, diverged_at=None, solved_at=None, spikes=0):
         metrics_sha256="",
         seconds=1.0,
         versions={},
+        ends_solved=ends_solved,
     )
 
 
@@ -34,7 +35,7 @@ def test_counts_medians_and_quartiles():
     jobs = [("clip=none", f"seed={s}") for s in range(4)] + [("clip=norm", "seed=0")]
     outcomes = [
         result(0.1, solved_at=5, spikes=3),
-        result(0.2, spikes=4),
+        result(0.2, solved_at=6, ends_solved=True, spikes=4),
         result(0.3, spikes=5),
         result(None, diverged_at=1),
         ValueError("lost"),
@@ -43,10 +44,10 @@ def test_counts_medians_and_quartiles():
     Console(file=text, width=120).print(arms_table(jobs, outcomes, 120))
     none, norm = (line.split("  ") for line in text.getvalue().splitlines()[1:])
     assert [cell.strip() for cell in none if cell.strip()] == [
-        "clip=none", "4", "1", "1", "0", "0.25 [0.1, 0.3]", "0.5 [0, 0.5]", "3.5 [0, 4]",
+        "clip=none", "4", "2", "1", "1", "0", "0.25 [0.1, 0.3]", "0.5 [0, 0.5]", "3.5 [0, 4]",
     ]  # fmt: skip
     assert [cell.strip() for cell in norm if cell.strip()] == [
-        "clip=norm", "1", "0", "0", "1", "–", "–", "–",
+        "clip=norm", "1", "0", "0", "0", "1", "–", "–", "–",
     ]  # fmt: skip
 
 
@@ -55,7 +56,12 @@ def test_what_diverged_counts_as_the_worst():
     text = io.StringIO()
     table = arms_table(jobs, [result(1.3, diverged_at=7), result(None, diverged_at=1)], 120)
     Console(file=text, width=120).print(table)
-    assert text.getvalue().splitlines()[1].split() == ["all", "2", "0", "2", "inf", "0", "0"]
+    assert text.getvalue().splitlines()[1].split() == ["all", "2", "0", "0", "2", "inf", "0", "0"]
+
+
+def test_what_an_older_result_does_not_say_is_not_counted():
+    old = [result(0.1, solved_at=5), result(0.1, solved_at=5, ends_solved=None)]
+    assert summary(old, quartiles=False)["ends solved"] == "–"
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
@@ -71,5 +77,7 @@ def test_no_arm_loses_its_name_in_a_narrow_terminal(width):
     Console(file=text, width=width).print(arms_table(jobs, outcomes, width))
     lines = text.getvalue().splitlines()
     assert max(map(len, lines)) <= width
-    for word in ("clip=norm", "optimizer=", "rmsprop", "test loss", "accuracy", "spikes"):
+    words = "solved", "clip=norm", "optimizer=", "rmsprop", "test loss", "accuracy", "spikes"
+    for word in words:
         assert word in text.getvalue()
+    assert ("ends solved" if width >= 100 else "end ") in text.getvalue()
