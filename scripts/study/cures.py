@@ -1,12 +1,13 @@
 """The study of cures: learning rates tuned without and with each cure, then many seeds at them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
 from hw2exp import disk
 from hw2exp.records.runs import Arm, read_runs
-from hw2exp.report.measures import measure
+from hw2exp.report.measures import ArmMeasures, measure
 from study.profiles import Profile
 from study.sweeps import TUNING_SEED, seeds, sweep, values
 
@@ -24,8 +25,33 @@ ARMS = {
 }
 """By what an arm is made of: its experiment, ``cure_*``."""
 
-Rates = dict[tuple[str, str, str], float]
-"""The learning rate chosen, by model, optimizer and cure."""
+
+@dataclass(frozen=True)
+class Choice:
+    """The learning rate chosen for a model, an optimizer and a cure.
+
+    Args:
+        rate: the learning rate.
+        solved: the share of its runs that solved the task.
+        runs: how many runs it had.
+        edge: ``lowest`` or ``highest`` if no rate below or above it was tried, else nothing.
+    """
+
+    rate: float
+    solved: float
+    runs: int
+    edge: str
+
+    @property
+    def note(self) -> str:
+        """Return what makes the rate a poor choice, or nothing."""
+        if not self.solved:
+            return "none solves"  # then the test loss alone has chosen: no grid is wide enough
+        return f"{self.edge} rate of the grid: widen it" if self.edge else ""
+
+
+Choices = dict[tuple[str, str, str], Choice]
+"""By model, optimizer and cure."""
 
 
 def tune(profile: Profile, folder: Path) -> None:
@@ -42,8 +68,24 @@ def tune(profile: Profile, folder: Path) -> None:
             seeds(profile.tuning_seeds, TUNING_SEED),
             *profile.overrides,
         )
-    rows = [f"{','.join(key)},{rate:g}\n" for key, rate in chosen(folder).items()]
-    disk.write(folder / "rates.csv", "".join(["model,optimizer,cure,lr\n", *rows]).encode())
+    found = chosen(folder)
+    write(found, folder / "rates.csv")
+    for key, choice in found.items():
+        if choice.note:
+            print(f"{' '.join(key)}: lr {choice.rate:g}, {choice.note}")
+
+
+def write(choices: Mapping[tuple[str, str, str], Choice], path: Path) -> None:
+    """Write a table of the chosen learning rates.
+
+    Args:
+        choices: by model, optimizer and cure.
+        path: of the CSV file.
+    """
+    rows = ["model,optimizer,cure,lr,solved,runs,edge\n"]
+    for key, each in choices.items():
+        rows.append(f"{','.join(key)},{each.rate:g},{each.solved:g},{each.runs},{each.edge}\n")
+    disk.write(path, "".join(rows).encode())
 
 
 def run(profile: Profile, folder: Path) -> None:
@@ -55,7 +97,7 @@ def run(profile: Profile, folder: Path) -> None:
     """
     rates = chosen(folder)
     for model, optimizer in settings(profile):
-        own = {cure: rates[model, optimizer, cure] for cure in cures(profile, model)}
+        own = {cure: rates[model, optimizer, cure].rate for cure in cures(profile, model)}
         plain = own["none"]
         place = folder / "cures" / f"{model}_{optimizer}"
         plan = [(plain, list(own))]
@@ -104,8 +146,8 @@ def cures(profile: Profile, model: str) -> list[str]:
     return [*profile.cures, *(profile.attention_cures if only else ())]
 
 
-def chosen(folder: Path) -> Rates:
-    """The rate at which most runs solve the task; of equals, that of the least test loss.
+def chosen(folder: Path) -> Choices:
+    """Choose the rate at which most runs solve the task; of equals, that of the least test loss.
 
     Args:
         folder: of the reproduction, with its tuning.
@@ -114,10 +156,16 @@ def chosen(folder: Path) -> Rates:
     for arm in read_runs(folder / "tuning").arms:
         key = arm.settings["model"], arm.settings["optimizer"], ARMS[arm.cures]
         groups.setdefault(key, []).append(arm)
-    best = {key: min(arms, key=_badness) for key, arms in groups.items()}
-    return {key: float(arm.settings["optimizer.lr"]) for key, arm in best.items()}
+    return {key: _best(arms) for key, arms in groups.items()}
 
 
-def _badness(arm: Arm) -> tuple[float, float]:
-    found = measure(arm)
+def _best(arms: Sequence[Arm]) -> Choice:
+    tried = {float(arm.settings["optimizer.lr"]): arm for arm in arms}
+    measured = {rate: measure(arm) for rate, arm in tried.items()}
+    best = min(measured, key=lambda rate: _badness(measured[rate]))
+    edge = {min(tried): "lowest", max(tried): "highest"}.get(best, "")
+    return Choice(best, measured[best].solved.value, len(tried[best].runs), edge)
+
+
+def _badness(found: ArmMeasures) -> tuple[float, float]:
     return -found.solved.value, found.test_loss.value
