@@ -45,9 +45,10 @@ def plain(folder: Path) -> str:
             spikes, low, high = (
                 float(row[f"spikes_per_1000{end}"]) for end in ("", "_low", "_high")
             )
+            solved = float(row["solved"])
             lines.append(
                 f"| {arm['model']}, {arm['optimizer']} | {arm['optimizer.lr']} | {spikes:.2f} "
-                f"[{low:.2f}, {high:.2f}] | {float(row['solved']):.0%} |"
+                f"[{low:.2f}, {high:.2f}] | {f'{solved:.0%}' if solved else 'none solves'} |"
             )
     return "\n".join(lines)
 
