@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from hw2exp.anatomy.replay import Replayed
+from hw2exp.axes import norms
 from hw2exp.config.schema import TrainConfig
 from hw2exp.diagnostics.spikes import Spike
 from hw2exp.fleet import Fleet
@@ -95,7 +96,7 @@ def suspects_of(config: TrainConfig, seen: Replayed, place: int) -> tuple[list[S
         buffers = made.before.buffers
         alone = Fleet([config]).model
         losses = alone.losses(together, buffers, made.symbols, made.labels, training=True)[0][0]
-        norms = torch.full_like(losses, torch.nan)
+        sizes = torch.full_like(losses, torch.nan)
         key = losses
     else:
         buffers = {
@@ -104,9 +105,9 @@ def suspects_of(config: TrainConfig, seen: Replayed, place: int) -> tuple[list[S
         }
         back = singles.model.gradient(params, buffers, symbols[:, None], labels[:, None])
         rows = singles.layout.flatten(list(back.of.values()))
-        losses, norms = back.loss, torch.linalg.vector_norm(rows.double(), dim=1)
-        key = norms
+        losses, sizes = back.loss, norms(rows)
+        key = sizes
     order = key.nan_to_num(torch.inf).argsort(descending=True, stable=True).tolist()
     texts = [decode(symbols[row].tolist(), int(labels[row])) for row in order]
-    each = zip(texts, losses[order].tolist(), norms[order].tolist(), strict=True)
+    each = zip(texts, losses[order].tolist(), sizes[order].tolist(), strict=True)
     return [Suspect(*own) for own in each], order
