@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
+from hw2exp.axes import norms
 from hw2exp.fleet import Fleet
 from hw2exp.fleet_state import FleetState
 from hw2exp.task import CLASSES, TRAIN
@@ -29,7 +29,7 @@ class Measured:
     Args:
         loss: mean loss of the batch, before the update.
         accuracy: share of the batch classified right.
-        grad_norm_raw: norm of a replica's whole gradient.
+        grad_norm_raw: norm of a replica's whole gradient; all norms are in float64.
         grad_norm_clipped: the same after clipping.
         update_norm: norm of the step that a replica's parameters make.
         lr: the scheduled learning rate.
@@ -152,7 +152,7 @@ def train_step(fleet: Fleet, step: int, inspector: Inspector | None = None) -> M
     symbols, labels = fleet.batch(step, TRAIN, fleet.config.batch_size)  # (R, B, T), (R, B)
     keeps_flow = inspector is not None and inspector.wants_flow(step)
     raw, back = fleet.loss_and_gradient(symbols, labels, keeps_flow)  # raw (R, P)
-    norm = torch.linalg.vector_norm(raw, dim=1)  # (R,)
+    norm = norms(raw)  # (R,)
     grads, clip_state = fleet.clip.update(raw, norm, state.clip)
     lr = fleet.optimizer.lr * fleet.schedule.factor(step - 1, state.schedule)  # (R,)
     params, optimizer_state = fleet.optimizer.update(state.params, grads, state.optimizer, lr)
@@ -161,8 +161,8 @@ def train_step(fleet: Fleet, step: int, inspector: Inspector | None = None) -> M
     if inspector is not None:
         inspector.inspect(step, Made(state, fleet.state, symbols, labels, raw, back.flow))
     accuracy = back.correct.double().mean(1)
-    clipped_norm = torch.linalg.vector_norm(grads, dim=1)
-    update_norm = torch.linalg.vector_norm(params - state.params, dim=1)
+    clipped_norm = norm if grads is raw else norms(grads)
+    update_norm = norms(params - state.params)
     return Measured(back.loss, accuracy, norm, clipped_norm, update_norm, lr)
 
 

@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from hw2exp.axes import norms
 from hw2exp.fleet import Fleet
 from hw2exp.models.classifier import cross_entropy
 from hw2exp.training import check_initial, train, train_step
@@ -91,3 +92,39 @@ def test_training_that_is_ended_and_goes_on_makes_each_step_and_test_pass_once(c
     whole = Fleet([config])
     train(whole, [])
     assert torch.equal(whole.state.params, fleet.state.params)
+
+
+def test_a_finite_gradient_never_has_an_infinite_norm():
+    rows = torch.tensor([[3e20, -4e20], [3e-30, 4e-30], [3e38, 3e38], [torch.inf, 0.0]])
+    expected = torch.tensor([5e20, 5e-30, 3e38 * math.sqrt(2), torch.inf], dtype=torch.float64)
+    torch.testing.assert_close(norms(rows), expected, rtol=1e-7, atol=0)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_norm_has_the_same_bits_alone_and_in_a_fleet(threads):
+    sizes = torch.logspace(-25, 25, 4999)
+    rows = torch.randn(64, 4999, generator=torch.Generator().manual_seed(0)) * sizes
+    torch.set_num_threads(threads)
+    together = norms(rows)
+    for R in (1, 3, 16):
+        apart = torch.cat([norms(part.contiguous()) for part in rows.split(R)])
+        assert torch.equal(apart, together)
+
+
+def test_a_step_whose_squared_gradient_overflows_is_clipped_and_no_divergence(compose):
+    """A product of 90 recurrent matrices makes a gradient of 1e21; its square is above 3.4e38."""
+    words = (
+        "model=rnn", "model.nonlinearity=relu", "task=hard", "optimizer=sgd", "optimizer.lr=0.01",
+        "optimizer.momentum=0",
+        "init.scale=3.4", "clip=norm", "steps=2", "eval_every=2",
+    )  # fmt: skip
+    fleet = Fleet([compose(*words)])
+    for step in (1, 2):
+        measured = train_step(fleet, step)
+        raw, clipped = float(measured.grad_norm_raw), float(measured.grad_norm_clipped)
+        update = float(measured.update_norm)
+        assert clipped == pytest.approx(min(raw, 1.0), rel=1e-5)
+        assert update == pytest.approx(0.01 * clipped, rel=1e-3)
+        assert fleet.state.active.all()
+        if step == 1:
+            assert 1e20 < raw < math.inf

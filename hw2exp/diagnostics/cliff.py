@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hw2exp.axes import norms
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet import Fleet
 
@@ -43,8 +44,7 @@ class Plane:
             rows: ``(n, P)``.
         """
         nearest = self.project(rows) @ torch.stack([self.u, self.v])  # (n, P)
-        distance: Tensor = torch.linalg.vector_norm(rows - self.origin - nearest, dim=1)
-        return distance
+        return norms(rows - self.origin - nearest)
 
     def grid(self, rows: Tensor, points: int = 41, margin: float = 1.25) -> Tensor:
         """Values of a, and as well of b, that reach as far as a path on the plane does.

@@ -9,13 +9,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from hw2exp.axes import columns
+from hw2exp.axes import columns, norms
 from hw2exp.diagnostics.lanczos import (
     ITERATIONS,
     Eigenvalue,
     Product,
     lanczos,
-    norms,
     start_vectors,
 )
 from hw2exp.fleet import Fleet

@@ -162,3 +162,14 @@ def test_omega_is_added_before_clipping(compose):
     assert float(norm) > 10
     clipped, _ = fleet.clip.update(grads, norm, fleet.state.clip)
     assert float(clipped.norm()) == pytest.approx(1, rel=1e-4)
+
+
+def test_gradients_whose_squares_overflow_add_what_smaller_ones_do():
+    """The term depends on ratios of norms alone."""
+    g = torch.Generator().manual_seed(1)
+    u, delta, W = (torch.randn(*shape, generator=g) for shape in ((B, T, H), (B, T, H), (H, H)))
+    bound = torch.tensor(1e-20, dtype=torch.float64)
+    expected = regularizer.omega_gradient(u, delta, W, bound)
+    exploded = regularizer.omega_gradient(u * 2.0**80, delta * 2.0**80, W, bound)
+    assert expected.any()
+    torch.testing.assert_close(exploded, expected)
