@@ -6,7 +6,7 @@ from typing import Any
 
 from hw2exp.config.choices import OPERATIONAL
 from hw2exp.config.composed_job import ComposedJob
-from hw2exp.config.folder import RESULT, check_path
+from hw2exp.config.folder import CHECKPOINTS, RESULT, check_path
 from hw2exp.config.groups import Cosine
 from hw2exp.config.jobs import ENUMERATING
 from hw2exp.config.problems import ConfigError, show
@@ -18,7 +18,6 @@ FREE = OPERATIONAL - {"log_every", "device", "diagnostics"}
 """Knobs that may change when a run goes on: neither its bits nor its rows depend on them."""
 
 SWEEP = "multirun.yaml"
-CHECKPOINTS = "checkpoints"
 
 
 def check_resumed(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw2exp import disk
+from hw2exp.config.folder import CHECKPOINTS, STEP
 from hw2exp.config.problems import ConfigError
 from hw2exp.config.recorded import completed
 from hw2exp.config.resume import differences
@@ -33,11 +34,10 @@ from hw2exp.records.manifest import (
 from hw2exp.records.run_dir import METRICS, versions
 from hw2exp.regular_file import IrregularError
 
-CHECKPOINTS = "checkpoints"
 COMPUTING = ("hw2exp", "torch", "numpy", "numba")
 """What bits may depend on."""
 
-FOLDER = re.compile(r"step_(\d{10})")
+FOLDER = re.compile(STEP + r"(\d{10})")
 
 Tensors = Mapping[str, NDArray[Any]]
 
@@ -56,7 +56,7 @@ def save(run: Path, step: int, tensors: Tensors, facts: Facts, keep: int) -> Non
 
     state = to_bytes({name: np.asarray(value, order="C") for name, value in tensors.items()})
     manifest = Manifest(format=1, step=step, files={STATE: sha256(state)}, facts=facts)
-    folder = run / CHECKPOINTS / f"step_{step:010d}"
+    folder = run / CHECKPOINTS / f"{STEP}{step:010d}"
     disk.publish(folder, {STATE: state, MANIFEST: sealed(manifest)})
     for old in sorted(_folders(run), reverse=True)[keep:]:
         disk.remove(old)
@@ -168,7 +168,7 @@ def _folders(run: Path) -> Iterator[Path]:
 
 
 def _step(folder: Path) -> int:
-    return int(folder.name.removeprefix("step_"))
+    return int(folder.name.removeprefix(STEP))
 
 
 def _manifest(folder: Path) -> Manifest:
