@@ -125,11 +125,11 @@ def hand_to_hydra(
     def job(config: Any) -> float | None:
         assert command is not None
         ended = _single(_only_job(config, command), interrupt, show)
-        (value,) = give([ended], ended.folder)
+        (value,) = give([ended], ended.root)
         return None if isinstance(value, Exception) else value
 
     def fleet(jobs: "Sequence[FleetJob]") -> list[float | Exception | None]:
-        return give(_batch(jobs, interrupt, show), jobs[0].folder.parent)
+        return give(_batch(jobs, interrupt, show), jobs[0].root)
 
     job.fleet = fleet  # type: ignore[attr-defined]  # for the launcher: a function of several jobs
     before, sys.argv = sys.argv, [sys.argv[0], *words]
@@ -154,10 +154,11 @@ def _only_job(config: Any, command: Command) -> "FleetJob":
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
     if hydra.mode != RunMode.MULTIRUN:
-        return FleetJob(0, (), command.composed.config, folder)
+        return FleetJob(0, (), command.composed.config, folder, folder)
     plain: Any = OmegaConf.to_container(config, resolve=True)
     resolve_record(folder / CONFIG, plain)
-    return FleetJob(hydra.job.num, tuple(hydra.overrides.task), plain, folder)
+    root = Path(hydra.runtime.cwd, hydra.sweep.dir)  # hydra.job.chdir may have left it
+    return FleetJob(hydra.job.num, tuple(hydra.overrides.task), plain, folder, root)
 
 
 def _single(job: "FleetJob", interrupt: Interrupt, show: bool) -> Ended:
@@ -171,8 +172,8 @@ def _single(job: "FleetJob", interrupt: Interrupt, show: bool) -> Ended:
     if show and isinstance(known, RunResult):
         say(f"{relative(job.folder)} has its result: nothing is left to do")
     if show and isinstance(outcome, RunResult):
-        print_summary(outcome, job.folder)
-    return Ended(job.number, job.overrides, job.folder, config, outcome)
+        print_summary(outcome, job.folder, job.root)
+    return Ended(job.number, job.overrides, job.folder, job.root, config, outcome)
 
 
 def _known(job: "FleetJob") -> "tuple[TrainConfig, Outcome | Checkpoint | None]":
@@ -201,12 +202,13 @@ def _batch(jobs: "Sequence[FleetJob]", interrupt: Interrupt, show: bool) -> list
     from hw2exp.sweeps.arms import print_sweep
     from hw2exp.sweeps.sweep import run_sweep
 
+    root = jobs[0].root
     configs, known = zip(*map(_known, jobs), strict=True)
     saved = {
         n: each for n, each in enumerate(known) if each is None or isinstance(each, Checkpoint)
     }
     if show:
-        say(f"{counted(len(jobs), 'job')} → {relative(jobs[0].folder.parent)}")
+        say(f"{counted(len(jobs), 'job')} → {relative(root)}")
     if show and len(saved) < len(jobs):
         say(f"{len(jobs) - len(saved)} of {len(jobs)} jobs have their result")
     if show and (going_on := sum(each is not None for each in saved.values())):
@@ -221,8 +223,8 @@ def _batch(jobs: "Sequence[FleetJob]", interrupt: Interrupt, show: bool) -> list
     outcomes = dict(enumerate(known)) | dict(zip(saved, found, strict=True))
     if show:
         names = [job.overrides for job in jobs]
-        print_sweep(names, list(outcomes.values()), jobs[0].folder.parent)
+        print_sweep(names, list(outcomes.values()), root)
     return [
-        Ended(job.number, job.overrides, job.folder, configs[place], outcomes[place])
+        Ended(job.number, job.overrides, job.folder, root, configs[place], outcomes[place])
         for place, job in enumerate(jobs)
     ]
