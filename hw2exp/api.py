@@ -146,7 +146,7 @@ def sweep(*overrides: str) -> Sweep:
         first = jobs[0].outcome
         raise RuntimeError(f"none of {len(jobs)} jobs has a result; the first: {first}")
     return Sweep(
-        jobs[0].folder.parent,
+        jobs[0].root,
         {
             job.number: Run(job.folder, _flat(job), job.outcome)
             for job in jobs

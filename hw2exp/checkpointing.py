@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from hw2exp import disk
+from hw2exp.config.folder import CHECKPOINTS
 from hw2exp.diagnostics.explosions import WINDOW
 from hw2exp.diagnostics.ring import GRADS
 from hw2exp.diagnostics.spikes import Spike
@@ -23,7 +24,7 @@ from hw2exp.fleet import Fleet
 from hw2exp.interrupt import Interrupt
 from hw2exp.recording import Recording
 from hw2exp.records.checkpoint import ROWS, SEEN, Checkpoint
-from hw2exp.records.checkpoints import CHECKPOINTS, save
+from hw2exp.records.checkpoints import save
 from hw2exp.records.diagnostics import COLUMNS, DiagnosticsTable
 from hw2exp.records.manifest import DamagedError, Facts, Rows
 from hw2exp.records.metrics import CATALOG, MetricsTable

@@ -84,12 +84,13 @@ def print_start(
     )
 
 
-def print_summary(result: "RunResult", folder: Path) -> None:
+def print_summary(result: "RunResult", folder: Path, root: Path) -> None:
     """Say in a few lines how a run ended and where to look.
 
     Args:
         result: its result.
         folder: its run folder.
+        root: the folder of its sweep, if it is of one, which goes on; else the run folder.
     """
     initial, final, spikes = result.initial, result.final, result.spikes
     where = f" at step {result.diverged_at}" if result.diverged_at else ""
@@ -119,7 +120,7 @@ def print_summary(result: "RunResult", folder: Path) -> None:
         path = shlex.quote(str(relative(folder)))
         lines.append(f"  ask why   python -m hw2exp.anatomy {path} --spike {which}")
     if result.status == "interrupted":
-        lines.append(f"  go on     the same command with {resume_word(folder)}")
+        lines.append(f"  go on     the same command with {resume_word(root)}")
     say("\n".join(lines))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from hw2exp.config.folder import check_there
 from hw2exp.config.problems import ConfigError
+from hw2exp.config.recorded import CONFIG
 from hw2exp.records.run_dir import RESULT, RunResult
 from hw2exp.records.runs import Run, gather
 from hw2exp.terminal import counted, relative
@@ -22,8 +23,6 @@ MOST = 12
 
 TOLD = 10
 """Runs of one folder that are told of one by one."""
-
-HYDRAS = ".hydra/config.yaml"
 
 
 @dataclass(frozen=True)
@@ -134,7 +133,7 @@ def _divided(
 def _read_below(folder: Path, told: list[str]) -> list[Compared]:
     """The runs below a folder that can be read; of the others is told."""
     paths = {path.parent for path in folder.glob(f"**/{RESULT}")}
-    paths |= {path.parent.parent for path in folder.glob(f"**/{HYDRAS}")}
+    paths |= {path.parent.parent for path in folder.glob(f"**/{CONFIG}")}
     found, problems = [], []
     for path in sorted(paths):
         try:

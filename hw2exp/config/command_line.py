@@ -39,10 +39,12 @@ class Job:
     Args:
         overrides: what distinguishes it, as typed.
         config: its checked config.
+        subfolder: where its run folder lies in the command's folder; "." for a single run.
     """
 
     overrides: tuple[str, ...]
     config: TrainConfig
+    subfolder: str
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,10 @@ def read(argv: Sequence[str]) -> Command:
         _check_jobs_folders(composed, folder if resumed is None else Path(resumed))
         if resumed is not None:
             check_resumed(Path(resumed), composed, configs, folder if explicit else None)
-    jobs = [Job(job.overrides, config) for job, config in zip(composed, configs, strict=True)]
+    jobs = [
+        Job(job.overrides, config, job.subfolder)
+        for job, config in zip(composed, configs, strict=True)
+    ]
     looks = inspects(arguments)
     if resumed is not None:
         return Command(jobs, multirun, looks, Path(resumed), False, True, composed[0])
@@ -173,7 +178,7 @@ def _check_files_folder(node: Plain, shipped: Plain, key: str, folder: Path) -> 
 def _check_jobs_folders(jobs: Sequence[ComposedJob], folder: Path) -> None:
     for job in jobs:
         if job.number is not None:
-            name = one_error(job.select, "hydra.sweep.subdir")
+            name = job.subfolder
             check_inside(folder, folder / name, f"hydra.sweep.subdir={name}")
 
 

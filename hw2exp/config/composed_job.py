@@ -144,10 +144,15 @@ class ComposedJob:
         with current(full):
             return str(OmegaConf.select(full, key, throw_on_missing=True))
 
+    @cached_property
+    def subfolder(self) -> str:
+        """Where Hydra puts it in the folder of the sweep; "." for a single run."""
+        return "." if self.number is None else self.select("hydra.sweep.subdir")
+
     @property
     def folder(self) -> Path:
         """Where Hydra puts the job of a sweep."""
-        return Path(self.select("hydra.sweep.dir"), self.select("hydra.sweep.subdir"))
+        return Path(self.select("hydra.sweep.dir"), self.subfolder)
 
     @property
     def override_dirname(self) -> str:

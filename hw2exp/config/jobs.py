@@ -1,7 +1,9 @@
 """The jobs that overrides ask for: composed and checked."""
 
+import os
 from collections.abc import Sequence
 from itertools import chain
+from pathlib import Path
 
 from hydra.core.override_parser.types import Override
 
@@ -70,13 +72,19 @@ def sweep_jobs(
 
 
 def _check_folders(jobs: Sequence[ComposedJob]) -> None:
-    taken: dict[str, int | None] = {}
+    """Refuse jobs whose folders are the same, or lie in each other."""
+    owners: dict[str, int | None] = {}
+    reaching: dict[str, int | None] = {}  # by a job's folder and by all that it lies in
     for job in jobs:
-        name = one_error(job.select, "hydra.sweep.subdir")
-        if name in taken:
-            both = f"jobs {taken[name]} and {job.number} would share it"
+        name = os.path.normpath(one_error(getattr, job, "subfolder"))
+        parents = [str(parent) for parent in Path(name).parents]
+        sharing = [reaching[name]] if name in reaching else []
+        sharing += [owners[parent] for parent in parents if parent in owners]
+        if sharing:
+            both = f"jobs {sharing[0]} and {job.number} would share it"
             raise ConfigError([f"hydra.sweep.subdir={name}: must differ from job to job; {both}"])
-        taken[name] = job.number
+        owners[name] = job.number
+        reaching |= dict.fromkeys([name, *parents], job.number)
 
 
 def validated(jobs: Sequence[ComposedJob]) -> list[TrainConfig]:

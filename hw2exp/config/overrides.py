@@ -21,7 +21,7 @@ from hw2exp.config.choices import CHOICES
 from hw2exp.config.composed_job import parse
 from hw2exp.config.composition import Composition
 from hw2exp.config.problems import ConfigError, show, unknown_choice
-from hw2exp.config.trusted import RESOLVERS, untrusted
+from hw2exp.config.trusted import callable_resolvers, untrusted
 
 T = TypeVar("T")
 
@@ -185,6 +185,6 @@ def one_line(error: Exception) -> str:
     if isinstance(error, OmegaConfBaseException) and error.full_key:
         text = f"{error.full_key}: {text}".partition("\n    full_key")[0]
     if "Unsupported interpolation type" in text:
-        text += f"; allowed: {', '.join(RESOLVERS)}"
+        text += f"; allowed: {', '.join(callable_resolvers())}"
     text = text.partition("Config search path:")[0]  # where Hydra has looked is of no help here
     return " ".join(text.split())

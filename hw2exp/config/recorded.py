@@ -9,9 +9,12 @@ from omegaconf import OmegaConf
 from hw2exp.config.overrides import one_error
 from hw2exp.config.problems import ConfigError
 from hw2exp.config.schema import TrainConfig
-from hw2exp.config.trusted import trusted_resolvers
+from hw2exp.config.trusted import WITHIN, trusted_resolvers
 from hw2exp.config.validation import validate
 from hw2exp.config.yaml_file import load_yaml
+
+CONFIG = ".hydra/config.yaml"
+"""Where a run folder has its config."""
 
 ADDED: dict[str, Any] = {
     "checkpoint_every": 0,
@@ -36,6 +39,9 @@ REMOVED = {"norm": {"momentum"}}
 def read_values(path: Path) -> dict[str, Any]:
     """Read a recorded config as plain values.
 
+    Values may refer to other values of the record. What asks for anything else, such as the
+    reader's environment, is refused: it would not be the value of the run.
+
     Args:
         path: a ``config.yaml``.
 
@@ -44,7 +50,7 @@ def read_values(path: Path) -> dict[str, Any]:
     """
     values = load_yaml(path)
     if "${" in str(values):
-        with trusted_resolvers():
+        with trusted_resolvers(WITHIN):
             config = one_error(OmegaConf.create, values)
             values = one_error(OmegaConf.to_container, config, resolve=True)
     if not isinstance(values, dict):
@@ -76,4 +82,4 @@ def recorded_config(folder: Path) -> TrainConfig:
     Raises:
         ConfigError: it can't be read, or is not a config of this version.
     """
-    return validate(read_values(folder / ".hydra" / "config.yaml"))
+    return validate(read_values(folder / CONFIG))

@@ -92,6 +92,19 @@ BAD = {
         ["-m", "seed=1,2", "hydra.job.chdir=true"],
         ["hydra.job.chdir=true", "share a process"],
     ),
+    "no records": (["hydra.output_subdir=null"], ["hydra.output_subdir=null", ".hydra"]),
+    "records elsewhere": (
+        ["-m", "seed=1,2", "++hydra.output_subdir=records"],
+        ["hydra.output_subdir=records: can't be set"],
+    ),
+    "a job's folder in another's": (
+        ["-m", "check_initial_loss=a/b,a", "hydra.sweep.subdir=${check_initial_loss}"],
+        ["hydra.sweep.subdir=a:", "jobs 0 and 1"],
+    ),
+    "a folder for two jobs under two names": (
+        ["-m", "check_initial_loss=a,b/../a", "hydra.sweep.subdir=${check_initial_loss}"],
+        ["hydra.sweep.subdir=a:", "jobs 0 and 1"],
+    ),
     "resumed run": (["resume=here"], ["resume=here", "folder that exists"]),
     "resumed nothing": (["-m", "seed=1,2", "resume=here"], ["resume=here", "folder that exists"]),
     "glob of nothing": (["-m", "model=glob(x*)"], ["model=glob(x*)", "at least one"]),
