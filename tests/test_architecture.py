@@ -14,7 +14,7 @@ FLOORS = [
     {"diagnostics", "fleet", "fleet_state"},
     {"training"},
     {"forensics", "inspection"},
-    {"command", "live_curves", "live_line", "metrics_row", "recording", "terminal"},
+    {"__main__", "command", "live_curves", "live_line", "metrics_row", "recording", "terminal"},
     {"checkpointing"},
     {"fleet_run"},
     {"anatomy", "compare", "report", "sweeps", "theory"},

@@ -1,11 +1,11 @@
 """The command ``python -m hw2exp.compare``: what tells runs apart, and how each ended."""
 
-import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
-from hw2exp.command import ends_at_once, failed, lenient, parser_of
+from hw2exp.command import failed, parser_of, process
+from hw2exp.config.folder import at_home
 from hw2exp.config.problems import ConfigError, printable
 from hw2exp.terminal import say, warn
 
@@ -34,7 +34,9 @@ def _parser() -> ArgumentParser:
         "A single folder is divided into its runs, or into arms: runs that differ in the seed "
         "alone.",
     )
-    parser.add_argument("folders", metavar="DIR", nargs="+", help="of a run, or of a sweep")
+    parser.add_argument(
+        "folders", type=at_home, metavar="DIR", nargs="+", help="of a run, or of a sweep"
+    )
     return parser
 
 
@@ -69,6 +71,4 @@ def _run(words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    ends_at_once()
-    lenient()
-    sys.exit(main())
+    process(main)

@@ -13,12 +13,12 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
 
-from hw2exp.config.arguments import inspects, parse_arguments
+from hw2exp.config.arguments import inspects, parse_arguments, words_of
 from hw2exp.config.choices import ADDED_CHOICES
 from hw2exp.config.composed_job import ComposedJob, Plain
 from hw2exp.config.composition import Composition
 from hw2exp.config.confinement import check_inside, root_of
-from hw2exp.config.folder import check_folder
+from hw2exp.config.folder import at_home, check_folder
 from hw2exp.config.jobs import ENUMERATING, fixed_job, sweep_jobs, validated
 from hw2exp.config.overrides import one_error, parse_lines
 from hw2exp.config.problems import ConfigError
@@ -59,6 +59,7 @@ class Command:
         explicit_folder: the folder was typed, and is not the default.
         resumes: the folder is that of an earlier run or sweep, which goes on there.
         composed: the first job as it was composed.
+        words: what was typed, as Hydra reads it: flags first.
     """
 
     jobs: list[Job]
@@ -68,6 +69,7 @@ class Command:
     explicit_folder: bool
     resumes: bool
     composed: ComposedJob
+    words: list[str]
 
     @property
     def folder_key(self) -> str:
@@ -122,11 +124,11 @@ def read(argv: Sequence[str]) -> Command:
         Job(job.overrides, config, job.subfolder)
         for job, config in zip(composed, configs, strict=True)
     ]
-    looks = inspects(arguments)
+    looks, words = inspects(arguments), words_of(arguments)
     if resumed is not None:
-        return Command(jobs, multirun, looks, Path(resumed), False, True, composed[0])
+        return Command(jobs, multirun, looks, Path(resumed), False, True, composed[0], words)
     check_folder(folder, key, explicit)
-    return Command(jobs, multirun, looks, folder, explicit, False, composed[0])
+    return Command(jobs, multirun, looks, folder, explicit, False, composed[0], words)
 
 
 def _shipped(arguments: argparse.Namespace) -> Plain:
@@ -162,7 +164,7 @@ def _check_launcher(job: ComposedJob, config_dir: str | None) -> None:
 def _folder(job: ComposedJob, key: str) -> Path:
     """Where results go: as a person wrote it, or below that if values were put in."""
     written = str(job.base.hydra[key.split(".")[1]]["dir"])
-    folder = Path(one_error(job.select, key))
+    folder = Path(at_home(one_error(job.select, key), f"{key}="))
     if "${" in written:
         check_inside(root_of(written), folder, f"{key}={folder}")
     return folder

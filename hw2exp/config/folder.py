@@ -36,6 +36,22 @@ def asked_for(what: str) -> Iterator[None]:
         raise ConfigError([f"{what}: {error.strerror}"]) from error
 
 
+def at_home(path: str, what: str = "") -> str:
+    """Write out the ``~`` that a path begins with: a shell leaves it where a word is quoted.
+
+    Args:
+        path: as typed.
+        what: the key that names it, with its equals sign.
+
+    Raises:
+        ConfigError: there is no such home.
+    """
+    written = os.path.expanduser(path)
+    if written.startswith("~"):
+        raise ConfigError([f"{what}{path}: no such home; ./{path} is a folder of that name"])
+    return written
+
+
 def check_path(path: Path, what: str) -> None:
     """Refuse what can't be the path of a folder.
 

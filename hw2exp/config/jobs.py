@@ -63,12 +63,30 @@ def sweep_jobs(
         spaces = [o for o in [*described, *mine] if o.is_sweep_override()]
         lines = chain.from_iterable(extremes(space) for space in spaces)
         trials = [[*of_hydra, *fixed.overrides, line] for line in lines]
-        validated([one_error(composition.job, trial, 0) for trial in trials])
+        try:
+            validated([one_error(composition.job, trial, 0) for trial in trials])
+        except ConfigError as error:
+            raise ConfigError(_with_integers(error.problems, spaces)) from error
     composed = [
         one_error(composition.job, [*of_hydra, *lines], number) for number, lines in enumerate(jobs)
     ]
     _check_folders(composed)
     return composed
+
+
+def _with_integers(problems: Sequence[str], spaces: Sequence[Override]) -> list[str]:
+    """Add to the problem of an integer key whose interval has fractions how to type it."""
+    told = list(problems)
+    for space in spaces:
+        key, _, interval = str(space.input_line).partition("=")
+        if space.is_interval_sweep():
+            told = [
+                f"{problem}; type {key}=int({interval})"
+                if problem.startswith(f"{space.key_or_group}=") and "an integer" in problem
+                else problem
+                for problem in told
+            ]
+    return told
 
 
 def _check_folders(jobs: Sequence[ComposedJob]) -> None:

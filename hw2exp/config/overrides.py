@@ -22,6 +22,7 @@ from hw2exp.config.composed_job import parse
 from hw2exp.config.composition import Composition
 from hw2exp.config.problems import ConfigError, show, unknown_choice
 from hw2exp.config.trusted import callable_resolvers, untrusted
+from hw2exp.config.unparsed import why_not_interpolated, why_unparsed
 
 T = TypeVar("T")
 
@@ -48,7 +49,7 @@ def parse_lines(lines: Sequence[str], composition: Composition) -> tuple[list[Ov
         try:
             override = replace(parse(line), config_loader=composition.loader)
         except REFUSALS as error:
-            problems.append(f"{line}: not an override; {one_line(error)}")
+            problems.append(f"{line}: not an override; {why_unparsed(line, one_line(error))}")
             continue
         if refused := untrusted(override) or _wrong_form(override):
             problems += refused
@@ -121,7 +122,7 @@ def combinations(overrides: Sequence[Override]) -> list[list[str]]:
     endless = [o.input_line for o in overrides if o.is_interval_sweep()]
     if endless:
         raise ConfigError(
-            f"{line}: lists no values; needs hydra/sweeper=optuna" for line in endless
+            f"{line}: lists no values; needs hydra/sweeper=optuna, or range(…)" for line in endless
         )
     sweeps = {str(o.input_line): max(_count(o), 0) for o in overrides if o.is_sweep_override()}
     if prod(sweeps.values()) > MOST_JOBS:
@@ -183,7 +184,8 @@ def one_line(error: Exception) -> str:
         return one_line(error.__cause__)
     text = str(error)
     if isinstance(error, OmegaConfBaseException) and error.full_key:
-        text = f"{error.full_key}: {text}".partition("\n    full_key")[0]
+        why = why_not_interpolated(text.partition("\n    full_key")[0])
+        text = f"{error.full_key}: {why}"
     if "Unsupported interpolation type" in text:
         text += f"; allowed: {', '.join(callable_resolvers())}"
     text = text.partition("Config search path:")[0]  # where Hydra has looked is of no help here

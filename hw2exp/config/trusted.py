@@ -7,6 +7,7 @@ what is shipped, whoever sets them.
 
 import os
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -113,6 +114,11 @@ def untrusted_folder(folder: Path) -> list[str]:
     for path in _below_links_too(folder):
         try:
             load_yaml(path)
+            if path.read_bytes().startswith(BOM_UTF8):  # Hydra would not find the first line
+                problems.append(
+                    f"--config-dir={folder}: {path} begins with a byte-order mark (BOM); must "
+                    "be saved without it"
+                )
         except ConfigError as error:
             problems += [f"--config-dir={folder}: {text}" for text in error.problems]
     return problems

@@ -1,12 +1,12 @@
 """The command ``python -m hw2exp.report``: one page about all runs below a folder."""
 
 import os
-import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
-from hw2exp.command import ends_at_once, failed, lenient, parser_of
+from hw2exp.command import failed, parser_of, process
+from hw2exp.config.folder import at_home
 from hw2exp.config.problems import ConfigError
 from hw2exp.terminal import relative, say
 
@@ -32,8 +32,15 @@ def _parser() -> ArgumentParser:
         "hw2exp.report",
         "Tables, figures and a self-contained report.html over every run below DIR.",
     )
-    parser.add_argument("folder", metavar="DIR", help="of a run, of a sweep, or of many")
-    parser.add_argument("--out", metavar="DIR", help="where to write; by default DIR/report")
+    parser.add_argument(
+        "folder", type=at_home, metavar="DIR", help="of a run, of a sweep, or of many"
+    )
+    parser.add_argument(
+        "--out",
+        type=at_home,
+        metavar="DIR",
+        help="where to write; by default DIR/report",
+    )
     return parser
 
 
@@ -52,6 +59,4 @@ def _run(word: str, out: str | None) -> int:
 
 
 if __name__ == "__main__":
-    ends_at_once()
-    lenient()
-    sys.exit(main())
+    process(main)

@@ -4,6 +4,7 @@ import pytest
 
 from hw2exp.config.command_line import read
 from hw2exp.config.problems import ConfigError, show
+from hw2exp.config.unparsed import JARGON
 from hw2exp.config.validation import validate
 from hw2exp.train import main
 
@@ -176,6 +177,34 @@ BAD = {
     "resumed endless name": (["resume=" + "a" * 5000], ["resume=aaa", "255 bytes"]),
     "resumed line end": (["resume='a\nb'"], ["resume=a b", "control characters"]),
     "a flag without its value": (["--cfg"], ["--cfg", "expected one argument"]),
+    "two commands in one": (["--cfg=job", "--info=all"], ["--cfg=job --info=all: must be one"]),
+    "resolved without a config": (["--resolve"], ["--resolve: needs --cfg"]),
+    "a package without a config": (["-p", "clip"], ["--package=clip: needs --cfg"]),
+    "completion of no shell": (["-sc", "install=tcsh"], ["'tcsh'", "bash"]),
+    "nobody's home": (["hydra.run.dir=~nobody9/x"], ["~nobody9/x: no such home; ./~nobody9/x"]),
+    "nobody's home in quotes": (["resume='~nobody9/x'"], ["resume=~nobody9/x: no such home"]),
+    "nobody's configs": (["--config-dir=~nobody9"], ["--config-dir=~nobody9: no such home"]),
+    "a comma at the end": (["optimizer.lr=0.1,"], ["a comma has nothing beside it"]),
+    "a comma alone": (["optimizer.lr=,"], ["a comma has nothing beside it"]),
+    "two commas": (["task.length=[4,,5]"], ["a comma has nothing beside it"]),
+    "an open parenthesis": (["hydra.run.dir=a(b"], ["a ( is not closed"]),
+    "a parenthesis too many": (
+        ["hydra.run.dir=b)"],
+        ["a ) closes nothing", "type \"hydra.run.dir='b)'\""],
+    ),
+    "a number in parentheses": (
+        ["hydra.run.dir=try (2)"],
+        ["no function is called try", "type \"hydra.run.dir='try (2)'\""],
+    ),
+    "brackets that cross": (["task.length=[(4]"], ["a ] closes nothing"]),
+    "an open brace": (["steps=${seed"], ["a { is not closed"]),
+    "an open quote": (["hydra.run.dir='a"], ["a quote ' is not closed"]),
+    "an apostrophe": (["hydra.run.dir=it's"], ["a quote ' is not closed"]),
+    "another equals sign": (["hydra.run.dir=a=b"], ["a text with = needs quotes"]),
+    "a letter with an accent": (["hydra.run.dir=é"], ["type \"hydra.run.dir='é'\""]),
+    "spaces around the equals sign": (["seed = 1"], ["no space before the ="]),
+    "a space in a key": (["my seed=1"], ["a key has letters a to z, digits, _ and dots only"]),
+    "a function without values": (["-m", "seed=choice()"], ["choice(): empty choice"]),
     "two problems": (["optimizer.lr=-1", "seeed=3"], ["optimizer.lr=-1", "seeed=3"]),
 }
 
@@ -189,6 +218,7 @@ def test_bad_input(arguments, expected, tmp_path, monkeypatch, capsys):
     assert captured.err.count("\n") == 1
     for part in expected:
         assert part in captured.err
+    assert JARGON.search(captured.err) is None
     assert list(tmp_path.iterdir()) == []
 
 
@@ -200,7 +230,7 @@ FILES = {
     "a truth for a key": ("true: 5", ["x.yaml, line 2: a key must be a text"]),
     "nothing for a key": ("null: 5", ["x.yaml, line 2: a key must be a text"]),
     "a list for a key": ("? [a, b]\n: 3", ["x.yaml, line 2: a key must be a text"]),
-    "a value that is cut off": ('seed: "${"', ["seed: no viable alternative at input '${'"]),
+    "a value that is cut off": ('seed: "${"', ["seed: must be ${KEY}"]),
     "a tab": ("init:\n\tscale: 1", ["x.yaml can't be read, line 3: found character"]),
     "an alias of nothing": ("seed: *x", ["x.yaml can't be read, line 2: found undefined alias"]),
     "an object": ("seed: !!python/none x", ["x.yaml can't be read, line 2: could not determine"]),
@@ -237,6 +267,11 @@ def test_a_file_without_its_first_line_and_one_of_another_encoding(tmp_path, mon
     assert "begins with # @package _global_" in error
     error = refused_file(b"# \xe9\nsteps: 5\n", tmp_path / "other", monkeypatch, capsys)
     assert "byte 3 is not UTF-8" in error
+
+
+def test_a_file_with_a_byte_order_mark(tmp_path, monkeypatch, capsys):
+    content = "# @package _global_\nsteps: 5\n".encode("utf-8-sig")
+    assert "begins with a byte-order mark" in refused_file(content, tmp_path, monkeypatch, capsys)
 
 
 @pytest.mark.parametrize("name", [["none"], {"a": 1}, 3, None])
