@@ -164,11 +164,11 @@ def spread(
     """
     if not values:
         return "–"
-    import numpy as np
+    from hw2exp import statistics
 
-    low, high = np.quantile(values, [0.25, 0.75], method="inverted_cdf")
-    middle = write(float(np.median(values)))
-    return f"{middle} [{write(low)}, {write(high)}]" if quartiles and low < high else middle
+    low, middle, high = map(float, statistics.quartiles(values))
+    text = write(middle)
+    return f"{text} [{write(low)}, {write(high)}]" if quartiles and low < high else text
 
 
 def relative(path: Path) -> Path:

@@ -9,8 +9,12 @@ from hw2exp.statistics import (
     adjusted,
     interquartile_mean,
     mean,
+    mean_difference,
     median,
     paired_pvalue,
+    paired_pvalues,
+    proportion,
+    quartiles,
     rate,
     share,
     survival,
@@ -135,3 +139,83 @@ def test_what_is_not_a_number_is_refused(estimate):
 
 def test_of_one_difference_nothing_can_be_said():
     assert paired_pvalue([3.0]) == 1
+
+
+def test_of_no_event_the_rate_has_an_upper_end():
+    """Poisson's exact interval of none: −ln 0.025 = 3.69 events; the rule of three is near it."""
+    found = rate(np.zeros(64), np.full(64, 2.0))
+    assert (found.value, found.low) == (0, 0)
+    assert found.high == pytest.approx(-math.log(0.025) / 128)
+    lone = rate([1] + [0] * 63, np.full(64, 2.0))
+    assert (lone.low, lone.high) == (0, pytest.approx(5.572 / 128, abs=1e-4))
+
+
+def test_a_rate_of_few_events_covers_as_often_as_it_says():
+    """A bootstrap alone covers some 85 of 100 here."""
+    draws = RNG.poisson(0.05, size=(200, 64))
+    assert sum(covers(rate(draw, np.ones(64)), 0.05) for draw in draws) >= 188
+
+
+def test_a_share_of_events_that_are_all_alike_has_an_interval():
+    found = proportion([2, 4, 0], [2, 4, 0])
+    assert (found.value, found.high) == (1, 1)
+    assert found.low == pytest.approx(share(6, 6).low)
+    clustered = proportion([9, 0] * 8, [9, 9] * 8)  # all or none of a run: runs are what counts
+    assert clustered.high - clustered.low > 1.8 * (share(72, 144).high - share(72, 144).low)
+    assert math.isnan(proportion([1], [2]).low)
+
+
+def test_pairs_that_do_not_differ_leave_room_for_some_that_do():
+    found = mean_difference(np.zeros(64), 0.5)
+    assert found.value == 0
+    assert found.high == -found.low == pytest.approx(0.5 * share(0, 64).high)
+    assert mean_difference([1.0, -1, 2, 0], 0.5) == mean([1.0, -1, 2, 0])
+
+
+def test_a_lone_effect_among_many_comparisons_is_found():
+    rng = np.random.default_rng(4)
+    effect = rng.normal(3, 1, size=64)
+    nothing = [rng.standard_normal(64) for _ in range(999)]
+    corrected = adjusted(paired_pvalues([effect, *nothing]))
+    assert corrected[0] < 0.01
+    assert min(corrected[1:]) > 0.05
+
+
+@pytest.mark.parametrize("alternative", ["two-sided", "less", "greater"])
+@pytest.mark.parametrize("seeds", [5, 12, 30])
+def test_turning_signs_gives_scipys_p_value(alternative, seeds):
+    from scipy.stats import permutation_test
+
+    values = np.random.default_rng(seeds).normal(0.4, 1, seeds).round(1)  # with ties
+    expected = permutation_test(
+        (values, np.zeros(seeds)), lambda a, b, axis: np.mean(a - b, axis=axis),
+        permutation_type="samples", vectorized=True, n_resamples=20_000, alternative=alternative,
+        rng=np.random.default_rng(1),
+    ).pvalue  # fmt: skip
+    exact = 2**seeds <= 20_000
+    found = paired_pvalue(values, alternative)
+    assert found == pytest.approx(expected, abs=1e-12 if exact else 0.015)
+
+
+def test_quartiles_of_what_is_there():
+    values = np.random.default_rng(0).normal(size=(50, 9))
+    values[np.random.default_rng(1).random(values.shape) < 0.4] = np.nan
+    values[0, 1:] = np.nan
+    low, middle, high = quartiles(values)
+    for place, row in enumerate(values):
+        known = row[~np.isnan(row)]
+        ends = np.quantile(known, [0.25, 0.75], method="inverted_cdf")
+        assert [low[place], high[place]] == ends.tolist()
+        assert middle[place] == np.median(known) == median(known).value
+    assert np.isnan(quartiles(np.full((2, 3), np.nan))).all()
+    assert quartiles([1.0, math.inf, math.inf, 2.0]).tolist() == [1, math.inf, math.inf]
+    np.testing.assert_array_equal(quartiles(values.T, axis=0), [low, middle, high])
+
+
+def test_every_table_writes_the_same_median():
+    from hw2exp.sweeps.arm_events import quartiles as of_tensorboard
+    from hw2exp.terminal import spread
+
+    values = [1.0, 2.0, 4.0, math.inf]
+    assert spread(values) == "3 [1, 4]"
+    assert median(values).value == of_tensorboard(np.array([values]))[1, 0] == 3

@@ -1,48 +1,97 @@
-"""What follows an exploding gradient, step by step; of runs that log every step."""
+"""What follows an exploding gradient, by stage of learning; of runs that log every step.
 
-from collections.abc import Sequence
+A run on the plateau at ln 4 and one that has learned behave unlike each other, and cures change how
+long a run is at which stage. So what follows an explosion is told for each stage by itself.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hw2exp.diagnostics.explosions import explosions
+from hw2exp.diagnostics.spikes import running_median
 from hw2exp.records.runs import Arm, Run
-from hw2exp.statistics import Estimate, median
+from hw2exp.statistics import Estimate, median, rate
 
 Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
 BEFORE, AFTER = 20, 150
 """Steps around an explosion that are looked at."""
 SOON, LATE = 1, 30
 """The steps after it by which a brake is judged, first and last."""
+PLATEAU, LEARNED = 1.2, 1.0
+"""Losses: a run is on the plateau from the first on, and has learned below the second."""
+
+
+class Stage(StrEnum):
+    """How far a run has learned, by the median loss of the ``BEFORE`` steps before."""
+
+    PLATEAU = "plateau"
+    BETWEEN = "between"
+    LEARNED = "learned"
+
+
+@dataclass(frozen=True)
+class Around:
+    """What follows the explosions of an arm at a stage.
+
+    Args:
+        runs: how many runs have a burst that counts.
+        explosions: how many steps had an exploding gradient.
+        bursts: how many explosions are looked at: those with no other in the ``BEFORE`` steps
+            before, and ``AFTER`` steps left to the run.
+        steps: from the explosion, ``(n,)``.
+        updates: how far the parameters moved, relative to the median of the steps before; each
+            run's median over its bursts, ``(runs, n)``.
+        begun: how many spikes have begun since the explosion, a mean over bursts, ``(n,)``.
+        moved: ``updates`` from ``SOON`` to ``LATE`` steps after: the median over the runs.
+        spikes: how many spikes begin within ``AFTER`` steps, a mean over bursts.
+        expected: how many begin in as many steps of the stage, wherever these are.
+    """
+
+    runs: int
+    explosions: int
+    bursts: int
+    steps: NDArray[np.int64]
+    updates: Floats
+    begun: Floats
+    moved: Estimate
+    spikes: Estimate
+    expected: float
 
 
 @dataclass(frozen=True)
 class Aftermath:
-    """What follows the first explosion after a calm, over the runs of an arm.
+    """What follows the explosions of an arm.
 
     Args:
         arm: its runs.
-        runs: how many of them have such an explosion.
-        steps: from the explosion, ``(n,)``.
-        updates: how far the parameters moved, relative to the median of the steps before; each
-            run's median over its explosions, ``(runs, n)``.
-        spikes: how many spikes have begun since the explosion, a mean over explosions, ``(n,)``.
-        events: how many explosions there are in all.
+        stages: by the stage of learning; those at which there is a burst.
     """
 
     arm: Arm
-    runs: int
-    steps: NDArray[np.int64]
-    updates: Floats
-    spikes: Floats
-    events: int
+    stages: Mapping[Stage, Around]
 
-    def brake(self) -> Estimate:
-        """What is left of the parameters' steps afterwards: the median over the runs."""
-        late = (self.steps >= SOON) & (self.steps <= LATE)
-        return median(np.median(self.updates[:, late], axis=1))
+
+@dataclass(frozen=True)
+class _Watched:
+    """A run, step by step: ``(n,)`` each."""
+
+    stages: NDArray[np.object_]
+    exploded: Flags
+    begun: Floats
+    updates: Floats
+
+    def bursts(self, stage: Stage) -> NDArray[np.int64]:
+        """The places of the explosions at a stage that are looked at."""
+        places = np.flatnonzero(self.exploded)
+        first = np.diff(places, prepend=-BEFORE - 1) > BEFORE
+        inside = (places >= BEFORE) & (places + AFTER < len(self.exploded))
+        return np.asarray(places[first & inside & (self.stages[places] == stage)])
 
 
 def aftermath(arm: Arm) -> Aftermath | None:
@@ -53,46 +102,65 @@ def aftermath(arm: Arm) -> Aftermath | None:
     """
     if any(run.config.log_every != 1 for run in arm.runs.values()):
         return None
-    looked = [each for each in map(_of_run, arm.runs.values()) if each is not None]
-    if not looked:
-        return None
-    updates, spikes = zip(*looked, strict=True)
-    return Aftermath(
-        arm,
-        len(looked),
-        np.arange(-BEFORE, AFTER + 1),
-        np.stack([np.median(each, axis=0) for each in updates]),
-        np.concatenate(spikes).mean(0),
-        sum(len(each) for each in spikes),
-    )
+    watched = [each for each in map(_watch, arm.runs.values()) if each is not None]
+    around = {stage: _around(watched, stage) for stage in Stage}
+    stages = {stage: each for stage, each in around.items() if each is not None}
+    return Aftermath(arm, stages) if stages else None
 
 
-def _of_run(run: Run) -> tuple[Floats, Floats] | None:
-    """Relative updates and counts of spikes around each explosion, ``(events, n)`` each."""
+def _watch(run: Run) -> _Watched | None:
     metrics = run.metrics()
-    if metrics.height < BEFORE + AFTER or "update_norm_max" not in metrics.columns:
+    if "update_norm_max" not in metrics.columns:
         return None
-    norms, updates = (
-        metrics[name].to_numpy().astype(float) for name in ("grad_norm_raw", "update_norm_max")
+    norms, updates, losses = (
+        metrics[name].to_numpy().astype(float)
+        for name in ("grad_norm_raw", "update_norm_max", "loss_train")
     )
-    places = _first_after_calm(np.flatnonzero(explosions(norms[:, None])[:, 0]))
-    places = places[(places >= BEFORE) & (places + AFTER < len(norms))]
-    if not len(places):
-        return None
     begun = np.zeros(len(norms))
     begun[[at for spike in run.result.spikes if (at := spike["start"] - 1) < len(begun)]] = 1
-    around = places[:, None] + np.arange(-BEFORE, AFTER + 1)  # (events, n)
-    before = np.median(updates[around[:, :BEFORE]], axis=1, keepdims=True)
-    since = np.where(np.arange(-BEFORE, AFTER + 1) > 0, begun[around], 0).cumsum(1)
-    return updates[around] / np.maximum(before, np.finfo(float).tiny), since
+    before = running_median(losses[:, None], BEFORE)[:, 0]  # NaN at first: no stage is known
+    stages = np.select(
+        [before >= PLATEAU, before < LEARNED, before >= LEARNED],
+        [Stage.PLATEAU, Stage.LEARNED, Stage.BETWEEN],
+        default="",
+    )
+    return _Watched(stages, explosions(norms[:, None])[:, 0], begun, updates)
 
 
-def _first_after_calm(places: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Explosions before which there was none for as long as is looked at."""
-    return places[np.diff(places, prepend=-AFTER - 1) > AFTER]
+def _around(watched: Sequence[_Watched], stage: Stage) -> Around | None:
+    places = [each.bursts(stage) for each in watched]
+    looked = [(each, own) for each, own in zip(watched, places, strict=True) if len(own)]
+    if not looked:
+        return None
+    steps = np.arange(-BEFORE, AFTER + 1)
+    updates = np.stack([_relative(each.updates, own, steps) for each, own in looked])
+    since = [each.begun[own[:, None] + steps[BEFORE + 1 :]].cumsum(1) for each, own in looked]
+    late = (steps >= SOON) & (steps <= LATE)
+    at_stage = [each.stages == stage for each in watched]
+    begun = sum(float(each.begun[at].sum()) for each, at in zip(watched, at_stage, strict=True))
+    return Around(
+        runs=len(looked),
+        explosions=sum(
+            int(each.exploded[at].sum()) for each, at in zip(watched, at_stage, strict=True)
+        ),
+        bursts=sum(map(len, places)),
+        steps=steps,
+        updates=updates,
+        begun=np.concatenate(since).mean(0),
+        moved=median(np.median(updates[:, late], axis=1)),
+        spikes=rate([each[:, -1].sum() for each in since], [len(each) for each in since]),
+        expected=AFTER * begun / sum(int(at.sum()) for at in at_stage),
+    )
 
 
-def aftermaths(arms: Sequence[Arm]) -> list[Aftermath]:
+def _relative(updates: Floats, places: NDArray[np.int64], steps: NDArray[np.int64]) -> Floats:
+    """The size of a run's updates around its bursts, relative to before: the median over these."""
+    around = updates[places[:, None] + steps]  # (bursts, n)
+    before = np.median(around[:, :BEFORE], axis=1, keepdims=True)
+    return np.asarray(np.median(around / np.maximum(before, np.finfo(float).tiny), axis=0))
+
+
+def aftermaths(arms: Iterable[Arm]) -> list[Aftermath]:
     """Those of all arms that have one.
 
     Args:

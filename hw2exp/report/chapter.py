@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from hw2exp import disk
 from hw2exp.records.comparisons import labels, references, settings_of
 from hw2exp.records.runs import Arm, Found
-from hw2exp.report.aftermath import aftermaths
+from hw2exp.report.aftermath import Aftermath, aftermaths
+from hw2exp.report.causes import causes
 from hw2exp.report.claims import Claim, Judged, judge, reach
 from hw2exp.report.drawn import Drawn, draw
 from hw2exp.report.figures import curves, solving, spikes
@@ -18,7 +19,14 @@ from hw2exp.report.lengths import by_length
 from hw2exp.report.measures import ArmMeasures, Comparison, compare, measure
 from hw2exp.report.plan import ChapterPlan
 from hw2exp.report.published import published
-from hw2exp.report.tables import arms_table, comparisons_table, runs_table, write_table
+from hw2exp.report.tables import (
+    aftermath_table,
+    arms_table,
+    comparisons_table,
+    runs_table,
+    spikes_table,
+    write_table,
+)
 from hw2exp.report.why import Why, make_why
 from hw2exp.theory.reach_figure import reach_figure
 
@@ -77,16 +85,21 @@ def make_chapter(plan: ChapterPlan, folder: Path, found: Found, target: Path) ->
     measured = [measure(arm) for arm in found.arms]
     compared = compare(references(found.arms))
     claims = judge(found.arms, compared, plan.claims)
+    after = aftermaths(found.arms)
     wanted = plan.figures is None or "why" in plan.figures
     why = make_why(found.arms, target, wanted)
     left_out = [*found.left_out, *why.notes]
     notes = [f"{line[0].upper()}{line[1:]}." for line in left_out]
     drawn = [
         draw(figure, target, name, title, caption)
-        for name, title, caption, figure in _figures(plan, found.arms, measured, compared)
+        for name, title, caption, figure in _figures(plan, found.arms, measured, compared, after)
     ]
     write_table(runs_table(found.arms), target, "runs")
     write_table(arms_table(measured), target, "arms")
+    if spiking := [each for each in map(causes, found.arms) if each]:
+        write_table(spikes_table(spiking), target, "spikes")
+    if after:
+        write_table(aftermath_table(after), target, "aftermath")
     if compared:
         write_table(comparisons_table(compared), target, "comparisons")
     return Chapter(plan, folder, measured, compared, claims, drawn, why, notes)
@@ -97,6 +110,7 @@ def _figures(
     arms: Sequence[Arm],
     measured: Sequence[ArmMeasures],
     compared: Sequence[Comparison],
+    after: Sequence[Aftermath],
 ) -> Iterator[tuple[str, str, str, "Figure"]]:
     """Those that are wanted and can be drawn: name, title, caption, figure."""
 
@@ -109,7 +123,7 @@ def _figures(
     if wanted("cures") and compared:
         figure = spikes.cures(compared)
         yield "cures", "What each cure does to spikes", spikes.CURES, figure
-    if wanted("aftermath") and (after := aftermaths(arms)):
+    if wanted("aftermath") and after:
         figure = spikes.after_explosions(after)
         yield "aftermath", "After an exploding gradient", spikes.AFTERMATH, figure
     if wanted("rates") and (by_rate := solving.rates(measured)) is not None:

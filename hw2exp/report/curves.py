@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from hw2exp.records.metrics import STEP
 from hw2exp.records.runs import Arm, Run
+from hw2exp.statistics import quartiles
 
 Floats = NDArray[np.float64]
 
@@ -45,7 +46,7 @@ def loss_band(arm: Arm) -> Band:
     last = max(run.result.step for run in arm.runs.values())
     edges = np.unique(np.linspace(0, last, POINTS + 1).round())[1:]  # (n,)
     curves = np.stack([_sampled(run, edges) for run in arm.runs.values()])  # (R, n)
-    low, middle, high = np.quantile(curves, [0.25, 0.5, 0.75], axis=0, method="inverted_cdf")
+    low, middle, high = quartiles(curves, axis=0)
     return Band(edges, low, middle, high, curves)
 
 

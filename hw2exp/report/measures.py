@@ -1,7 +1,7 @@
 """What is measured of an arm, and of a cure against none on the same seeds."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hw2exp.records.run_dir import RunResult
@@ -11,9 +11,9 @@ from hw2exp.statistics import (
     Survival,
     adjusted,
     interquartile_mean,
-    mean,
+    mean_difference,
     median,
-    paired_pvalue,
+    paired_pvalues,
     rate,
     share,
     survival,
@@ -116,11 +116,15 @@ class Comparison:
         plain: the arm without.
         seeds: how many both have.
         spikes: difference in spikes per 1,000 steps.
-        solved: difference in the share solved.
+        solved: difference in the share that solved the task at some time.
+        ends_solved: difference in the share that ends solved.
         diverged: difference in the share diverged.
         pvalue: that ``spikes`` is zero, corrected for the number of comparisons.
         pvalue_solved: likewise of ``solved``.
+        pvalue_ends_solved: likewise of ``ends_solved``.
         pvalue_diverged: likewise of ``diverged``.
+        comparable: whether nothing speaks for other shares that diverge: a p-value of ``diverged``
+            that is not corrected, as this is a condition of comparing spikes, not a finding.
     """
 
     cured: Arm
@@ -128,10 +132,13 @@ class Comparison:
     seeds: int
     spikes: Estimate
     solved: Estimate
+    ends_solved: Estimate
     diverged: Estimate
     pvalue: float
     pvalue_solved: float
+    pvalue_ends_solved: float
     pvalue_diverged: float
+    comparable: bool
 
     @property
     def own_rate(self) -> bool:
@@ -142,11 +149,12 @@ class Comparison:
     def verdict(self) -> str:
         """What the cure does: to runs that diverge first, else to how many spikes there are.
 
-        A run that diverges early has few spikes, so where these numbers differ spikes say nothing.
+        A run that diverges early has few spikes, so where more runs diverge on one side, or may do
+        so, spikes say nothing. Every table, figure and sentence goes by this one rule.
         """
         if self.pvalue_diverged < SIGNIFICANT:
             return "fewer diverge" if self.diverged.value < 0 else "more diverge"
-        if not self.pvalue < SIGNIFICANT:
+        if not self.comparable or not self.pvalue < SIGNIFICANT:
             return "undecided"
         return "fewer" if self.spikes.value < 0 else "more"
 
@@ -157,24 +165,56 @@ def compare(pairs: Sequence[tuple[Arm, Arm]]) -> list[Comparison]:
     Args:
         pairs: with a cure, and without.
     """
-    kept, differences = [], []
-    for cured, plain in pairs:
-        seeds = [seed for seed in cured.runs if seed in plain.runs]
-        if len(seeds) < 2:
-            continue
-        both = [(cured.runs[seed].result, plain.runs[seed].result) for seed in seeds]
-        spikes = [spikes_per_1000(a) - spikes_per_1000(b) for a, b in both]
-        solved = [float(a.solved_at is not None) - (b.solved_at is not None) for a, b in both]
-        diverged = [float(a.diverged_at is not None) - (b.diverged_at is not None) for a, b in both]
-        kept.append((cured, plain))
-        differences.append((spikes, solved, diverged))
-    pvalues = [
-        adjusted([paired_pvalue(each) for each in column])
-        for column in zip(*differences, strict=True)
+    both = [
+        (cured, plain, seeds)
+        for cured, plain in pairs
+        if len(seeds := [seed for seed in cured.runs if seed in plain.runs]) > 1
     ]
+    differences = {
+        name: [_paired(cured, plain, seeds, of_run) for cured, plain, seeds in both]
+        for name, of_run in COMPARED.items()
+    }
+    pvalues = {name: paired_pvalues(each) for name, each in differences.items()}
+    corrected = {name: adjusted(each) for name, each in pvalues.items()}
+
+    def estimate(name: str, place: int) -> Estimate:
+        return mean_difference(differences[name][place], _unit(name, both[place][0]))
+
     return [
-        Comparison(cured, plain, len(spikes), mean(spikes), mean(solved), mean(diverged), p, q, r)
-        for (cured, plain), (spikes, solved, diverged), p, q, r in zip(
-            kept, differences, *(pvalues or [[], [], []]), strict=True
+        Comparison(
+            cured,
+            plain,
+            len(seeds),
+            spikes=estimate("spikes", n),
+            solved=estimate("solved", n),
+            ends_solved=estimate("ends_solved", n),
+            diverged=estimate("diverged", n),
+            pvalue=corrected["spikes"][n],
+            pvalue_solved=corrected["solved"][n],
+            pvalue_ends_solved=corrected["ends_solved"][n],
+            pvalue_diverged=corrected["diverged"][n],
+            comparable=pvalues["diverged"][n] >= SIGNIFICANT,
         )
+        for n, (cured, plain, seeds) in enumerate(both)
     ]
+
+
+COMPARED: Mapping[str, Callable[[RunResult], float]] = {
+    "spikes": spikes_per_1000,
+    "solved": lambda result: float(result.solved_at is not None),
+    "ends_solved": lambda result: float(bool(result.ends_solved)),
+    "diverged": lambda result: float(result.diverged_at is not None),
+}
+"""What is compared of the two runs of a seed, by the field of a comparison."""
+
+
+def _paired(
+    cured: Arm, plain: Arm, seeds: Sequence[int], of_run: Callable[[RunResult], float]
+) -> list[float]:
+    return [of_run(cured.runs[seed].result) - of_run(plain.runs[seed].result) for seed in seeds]
+
+
+def _unit(name: str, arm: Arm) -> float:
+    """The smallest difference of two runs: one spike in all steps, or one run that does it."""
+    steps = max(result.step for result in arm.results)
+    return PER / steps if name == "spikes" else 1.0

@@ -193,6 +193,10 @@ def _comparison_cells(each: Comparison) -> list[dict[str, Any]]:
         plain(each.verdict, style=each.verdict),
         cell(each.solved, points),
         plain(each.pvalue_solved, f"{each.pvalue_solved:.2g}"),
+        cell(each.ends_solved, points),
+        plain(each.pvalue_ends_solved, f"{each.pvalue_ends_solved:.2g}"),
+        cell(each.diverged, points),
+        plain(each.pvalue_diverged, f"{each.pvalue_diverged:.2g}"),
     ]
 
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from hw2exp import disk
 from hw2exp.records.runs import Arm
+from hw2exp.report.aftermath import Aftermath
 from hw2exp.report.before_spikes import ArmLooks, Counted, Phase
+from hw2exp.report.causes import Causes
 from hw2exp.report.claims import Claim, Judged
 from hw2exp.report.measures import ArmMeasures, Comparison, spikes_per_1000
 from hw2exp.statistics import Estimate
@@ -75,6 +77,33 @@ def arms_table(measured: Sequence[ArmMeasures]) -> "polars.DataFrame":
     )
 
 
+def spikes_table(found: Sequence[Causes]) -> "polars.DataFrame":
+    """Make a row for each arm that has spikes: what they come after, and how high they are.
+
+    Args:
+        found: of the arms.
+    """
+    rows = []
+    for each in found:
+        row: dict[str, Any] = {
+            "arm": each.arm.name,
+            "runs": len(each.arm.runs),
+            "runs_with_spikes": each.spiking,
+            "spikes": each.spikes,
+            **_columns("above_initial", each.above_share),
+        }
+        if (known := each.explosions) is not None:
+            row |= {
+                **_columns("after_explosion", known.share),
+                "steps_after_explosion": known.base,
+                "p_after_explosion": known.pvalue,
+                "explosions": known.steps,
+                "explosions_before_spike": known.followed,
+            }
+        rows.append(row)
+    return _frame(rows)
+
+
 def comparisons_table(compared: Sequence[Comparison]) -> "polars.DataFrame":
     """A row a comparison of a cure with none.
 
@@ -89,13 +118,40 @@ def comparisons_table(compared: Sequence[Comparison]) -> "polars.DataFrame":
                 "seeds": each.seeds,
                 **_columns("spikes_per_1000", each.spikes),
                 "p_spikes": each.pvalue,
+                "comparable": each.comparable,
                 "verdict": each.verdict,
                 **_columns("solved", each.solved),
                 "p_solved": each.pvalue_solved,
+                **_columns("ends_solved", each.ends_solved),
+                "p_ends_solved": each.pvalue_ends_solved,
                 **_columns("diverged", each.diverged),
                 "p_diverged": each.pvalue_diverged,
             }
             for each in compared
+        ]
+    )
+
+
+def aftermath_table(found: Sequence[Aftermath]) -> "polars.DataFrame":
+    """Make a row for each arm and stage of learning: what follows an exploding gradient.
+
+    Args:
+        found: of the arms that log every step.
+    """
+    return _frame(
+        [
+            {
+                "arm": each.arm.name,
+                "stage": str(stage),
+                "runs": around.runs,
+                "explosions": around.explosions,
+                "bursts": around.bursts,
+                **_columns("moved", around.moved),
+                **_columns("spikes_after", around.spikes),
+                "spikes_in_as_many_steps": around.expected,
+            }
+            for each in found
+            for stage, around in each.stages.items()
         ]
     )
 

@@ -18,6 +18,7 @@ from hw2exp.records.layout import ARM, RUNS_TAG, quartile_tags
 from hw2exp.records.metrics import CATALOG, STEP, read_metrics
 from hw2exp.records.run_dir import EVENTS, METRICS
 from hw2exp.records.tensorboard import EventWriter
+from hw2exp.statistics import quartiles
 from hw2exp.sweeps.arms import ARMS, Overrides, arms_of, ended, is_seed, summary
 from hw2exp.terminal import warn
 
@@ -170,24 +171,3 @@ def aligned(
                 values[rows, run] = frame[name].fill_null(np.nan).to_numpy()
         columns[name] = np.where(np.isfinite(values), values, np.nan)[kept]
     return steps[kept], count[kept].astype(np.float64), columns
-
-
-def quartiles(values: Floats) -> Floats:
-    """First quartile, median and third quartile over runs, interpolated, whatever is missing.
-
-    Args:
-        values: ``(S, R)``, NaN where missing.
-
-    Returns:
-        ``(3, S)``, NaN where all are missing.
-    """
-    ascending = np.sort(values, axis=1)  # NaN last
-    count = np.isfinite(values).sum(axis=1)
-    found = []
-    for share in (0.25, 0.5, 0.75):
-        place = share * np.maximum(count - 1, 0)
-        below = np.floor(place).astype(int)
-        above = np.minimum(below + 1, np.maximum(count - 1, 0))
-        low, high = (np.take_along_axis(ascending, at[:, None], 1)[:, 0] for at in (below, above))
-        found.append(low + (high - low) * (place - below))
-    return np.stack(found)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hw2exp.statistics import quartiles
 from hw2exp.theory.drawing import save
 from hw2exp.theory.reach import Reach, farthest_mark
 
@@ -37,9 +38,7 @@ def reach_figure(states: Mapping[str, Mapping[str, Reach]]) -> "Figure":
     for axes, (state, found) in zip(panels, states.items(), strict=True):
         for color, reach in enumerate(found.values()):
             lags = np.arange(1, reach.logarithms.shape[1] + 1)
-            low, middle, high = np.quantile(
-                reach.logarithms / math.log(10), [0.25, 0.5, 0.75], axis=0, method="inverted_cdf"
-            )
+            low, middle, high = quartiles(reach.logarithms / math.log(10), axis=0)
             axes.plot(lags, middle, color=f"C{color}", label=reach.model)
             axes.fill_between(lags, low, high, color=f"C{color}", alpha=0.15, linewidth=0)
         axes.axhline(0, color="gray", linewidth=0.8, linestyle=":")

@@ -13,9 +13,8 @@ import pytest
 from hw2exp.records.metrics import digest_of_parquet
 from hw2exp.records.runs import read_runs
 from hw2exp.report.__main__ import main
-from hw2exp.report.aftermath import aftermath
+from hw2exp.report.aftermath import Stage, aftermath
 from hw2exp.report.claims import Finding, judge
-from hw2exp.report.measures import compare
 from hw2exp.report.published import EPOCH, published
 from hw2exp.train import main as train
 
@@ -185,32 +184,16 @@ def braked(tmp_path_factory):
 
 def test_what_follows_an_explosion(braked):
     arm = next(arm for arm in read_runs(braked).arms if not arm.cures)
-    found = aftermath(arm)
-    assert found.runs >= 3
-    assert found.updates.shape == (found.runs, len(found.steps))
-    before = np.median(found.updates[:, found.steps < 0])
+    found = aftermath(arm).stages
+    assert Stage.PLATEAU in found
+    for around in found.values():
+        assert around.bursts <= around.explosions
+        assert around.updates.shape == (around.runs, len(around.steps))
+        assert around.updates[:, around.steps == 0].mean() > 1  # the explosion's own step
+        assert (np.diff(around.begun) >= 0).all()
+        assert around.begun[-1] == pytest.approx(around.spikes.value)
+    before = np.median(found[Stage.PLATEAU].updates[:, found[Stage.PLATEAU].steps < 0])
     assert 0.5 < before < 2  # what is relative to the steps before
-    assert found.updates[:, found.steps == 0].mean() > 1.5  # the explosion's own step
-    assert (np.diff(found.spikes) >= 0).all()
-    assert (found.spikes[found.steps <= 0] == 0).all()
-
-
-def test_the_claim_of_the_brake_follows_its_data(braked):
-    arms = read_runs(braked).arms
-    plain = next(arm for arm in arms if not arm.cures)
-    clipped = next(arm for arm in arms if arm.cures)
-
-    def finding(free, held):
-        """As if the runs of one arm had been those of the other."""
-        swapped = [replace(plain, runs=free.runs), replace(clipped, runs=held.runs)]
-        compared = compare([(swapped[1], swapped[0])])
-        claims = {claim.words: judged for claim, judged in judge(swapped, compared)}
-        (judged,) = claims["An explosion puts a brake on RMSprop, which clipping takes off"]
-        return judged.finding
-
-    assert finding(plain, clipped) is not Finding.REFUTED
-    assert finding(clipped, plain) is not Finding.SUPPORTED
-    assert finding(plain, plain) is Finding.UNDECIDED
 
 
 def test_runs_that_skip_steps_say_nothing_of_the_brake(sweep):

@@ -9,6 +9,7 @@ from hw2exp.records.comparisons import references
 from hw2exp.records.metrics import MetricsTable
 from hw2exp.records.run_dir import RunResult
 from hw2exp.records.runs import Run, gather, read_runs
+from hw2exp.report.causes import causes
 from hw2exp.report.claims import Finding, judge
 from hw2exp.report.curves import POINTS, examples, loss_band
 from hw2exp.report.lengths import by_length
@@ -126,6 +127,29 @@ def test_a_cure_under_which_runs_diverge_is_none(tmp_path):
     assert [each.finding for each in claims["We can clip the gradient"]] == [Finding.REFUTED]
 
 
+def test_where_divergence_may_differ_spikes_decide_nothing(tmp_path):
+    """Six of twelve diverge: corrected for three comparisons p is 0.09, alone it is 0.03."""
+    plain = [result(spikes=seed % 3) for seed in range(12)]
+    some = [result(spikes=90, diverged_at=900 if seed % 2 else None) for seed in range(12)]
+    made = {"": plain, "clip=norm": some, "clip=value": plain, "clip=zclip": plain}
+    compared = compare(references(arms(tmp_path, made)))
+    assert [each.verdict for each in compared] == ["undecided"] * 3
+    assert [each.comparable for each in compared] == [False, True, True]
+    assert compared[0].pvalue < 0.05 < compared[0].pvalue_diverged
+    alone = compare(references(arms(tmp_path, {"": plain, "clip=norm": some})))
+    assert alone[0].verdict == "more diverge"
+
+
+def test_who_ends_solved_is_compared_too(tmp_path):
+    made = {
+        "": [result(solved_at=300)] * 12,
+        "clip=norm": [result(solved_at=300, ends_solved=True)] * 12,
+    }
+    (compared,) = compare(references(arms(tmp_path, made)))
+    assert (compared.solved.value, compared.ends_solved.value) == (0, 1)
+    assert compared.pvalue_ends_solved < 0.05 < compared.pvalue_solved
+
+
 def test_spikes_of_runs_that_diverge_early_say_nothing(tmp_path):
     """Without clipping all diverge before they could spike; with it they live to have spikes."""
     made = {
@@ -221,6 +245,18 @@ def test_the_claim_that_spikes_come_after_explosions(tmp_path, made, finding):
     claims = {claim.words: judged for claim, judged in judge(found, [])}
     (judged,) = claims["The spikes come from exploding gradients"]
     assert judged.finding is finding
+
+
+def test_runs_without_spikes_count_among_explosions_and_steps(tmp_path):
+    """Their explosions are followed by no spike, and their steps are steps."""
+    spiking, calm = exploding(2, 50), exploding(0, 450, spikes=0)
+    (arm,) = arms(tmp_path, {"": [spiking, *[calm] * 3]})
+    found = causes(arm)
+    assert (found.spiking, found.spikes, found.explosions.after) == (1, 4, 2)
+    assert found.explosions.steps == 10 + 3 * 90
+    assert found.explosions.followed == 2
+    assert found.explosions.base == pytest.approx((50 + 3 * 450) / (4 * 975))
+    assert found.above_share.high > 0.4  # of four spikes none is above: that is not never
 
 
 def test_two_spikes_decide_nothing(tmp_path):

@@ -1,47 +1,97 @@
-"""The claim that an unclipped explosion puts a brake on RMSprop, which clipping takes off."""
+"""Claims on RMSprop's brake: that an unclipped explosion puts it on, and what releases it."""
 
 from collections.abc import Iterable, Sequence
+from itertools import permutations
 
 from hw2exp.records.runs import Arm
-from hw2exp.report.aftermath import LATE, SOON, Aftermath, aftermath
-from hw2exp.report.claims.claim import Claim, Finding, Judged
+from hw2exp.report.aftermath import (
+    AFTER,
+    BEFORE,
+    LATE,
+    LEARNED,
+    PLATEAU,
+    SOON,
+    Around,
+    Stage,
+    aftermath,
+)
+from hw2exp.report.claims.claim import Claim, Finding, Judged, within
 from hw2exp.report.measures import Comparison
+
+MEMORY = "optimizer.alpha"
 
 
 def explosions_brake(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterable[Judged]:
-    """Whether steps are smaller after an explosion without clipping, and not so with it."""
+    """Judge whether steps are smaller after an explosion without clipping, and not so with it."""
     for each in compared:
         if each.cured.cures != "clip=norm":
             continue
-        free, clipped = aftermath(each.plain), aftermath(each.cured)
-        if free is None or clipped is None:
+        for stage, free, clipped in _at_each_stage(each.plain, each.cured):
+            finding = Finding.UNDECIDED
+            if free.moved.high < min(1, clipped.moved.low):
+                finding = Finding.SUPPORTED
+            elif free.moved.low > min(1, clipped.moved.high):
+                finding = Finding.REFUTED
+            told = f"without clipping {_told(free)}; with it {_told(clipped)}"
+            yield Judged(f"{each.cured.name}, {stage}", finding, told)
+
+
+def short_memory_releases(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterable[Judged]:
+    """Judge whether steps are less small after an explosion if RMSprop forgets it sooner."""
+    plain = [arm for arm in arms if not arm.cures and MEMORY in arm.settings]
+    for short, long in permutations(plain, 2):
+        unlike = {key for key, _ in short.settings.items() ^ long.settings.items()}
+        memories = short.settings[MEMORY], long.settings[MEMORY]
+        if unlike != {MEMORY} or float(memories[0]) > float(memories[1]):
             continue
-        without, within = free.brake(), clipped.brake()
-        finding = Finding.UNDECIDED
-        if without.high < min(1, within.low):
-            finding = Finding.SUPPORTED
-        elif without.low > min(1, within.high):
-            finding = Finding.REFUTED
-        told = f"without clipping {_told(free)}, with it {_told(clipped)}"
-        yield Judged(each.cured.name, finding, told)
+        for stage, one, other in _at_each_stage(short, long):
+            finding = Finding.UNDECIDED
+            if one.moved.low > other.moved.high:
+                finding = Finding.SUPPORTED
+            elif one.moved.high < other.moved.low:
+                finding = Finding.REFUTED
+            told = f"{memories[0]}: {_told(one)}; {memories[1]}: {_told(other)}"
+            yield Judged(f"{short.short_name}, {stage}", finding, told)
 
 
-def _told(found: Aftermath) -> str:
-    left = found.brake()
+def _at_each_stage(one: Arm, other: Arm) -> Iterable[tuple[Stage, Around, Around]]:
+    """What follows explosions in two arms, at each stage at which both have some."""
+    found = aftermath(one), aftermath(other)
+    if found[0] is None or found[1] is None:
+        return
+    for stage in Stage:
+        if stage in found[0].stages and stage in found[1].stages:
+            yield stage, found[0].stages[stage], found[1].stages[stage]
+
+
+def _told(found: Around) -> str:
     return (
-        f"{left.value:.2g} [{left.low:.2g}, {left.high:.2g}] of it is left "
-        f"({found.events} explosions in {found.runs} runs, each followed by "
-        f"{found.spikes[-1]:.2g} spikes)"
+        f"{within(found.moved, '{:.2f}'.format)} ({found.bursts} bursts in {found.runs} runs; "
+        f"{found.spikes.value:.1f} spikes in the {AFTER} steps after one, {found.expected:.1f} in "
+        "as many steps anywhere)"
     )
 
+
+MEASURED = (
+    f"how far the parameters move from {SOON} to {LATE} steps after an explosion, relative to the "
+    f"{BEFORE} steps before, the median over the runs; of explosions with no other in these "
+    f"{BEFORE} steps, by the median loss of these: plateau {PLATEAU:g} or more, learned below "
+    f"{LEARNED:g}; of runs that log every step"
+)
 
 CLAIMS = (
     Claim(
         "its mechanism",
         "An explosion puts a brake on RMSprop, which clipping takes off",
-        f"how far the parameters move from {SOON} to {LATE} steps after an explosion, relative to "
-        "before, the median over runs: supported if without clipping it is less than before, and "
-        "less than with clipping, by intervals; of runs that log every step",
+        f"{MEASURED}. Supported if without clipping it is less than before, and less than with "
+        "clipping at the same stage, by intervals",
         explosions_brake,
+    ),
+    Claim(
+        "its mechanism",
+        "A shorter memory of RMSprop releases the brake sooner",
+        "likewise, without clipping, of arms that differ in the memory alone: supported if it is "
+        "more with the shorter one, refuted if it is less, by intervals",
+        short_memory_releases,
     ),
 )

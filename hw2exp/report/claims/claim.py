@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from hw2exp.records.runs import Arm
 from hw2exp.report.measures import Comparison
+from hw2exp.statistics import Estimate
 
 
 class Finding(StrEnum):
@@ -72,6 +73,16 @@ def percent(value: float) -> str:
         value: from 0 to 1.
     """
     return "–" if math.isnan(value) else f"{100 * value:.0f} %"
+
+
+def within(estimate: Estimate, written: Callable[[float], str]) -> str:
+    """Write an estimate with its interval.
+
+    Args:
+        estimate: the estimate.
+        written: how to write a value.
+    """
+    return f"{written(estimate.value)} [{written(estimate.low)}, {written(estimate.high)}]"
 
 
 def signed(value: float) -> str:

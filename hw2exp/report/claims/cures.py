@@ -72,10 +72,13 @@ def _told(members: Sequence[Comparison]) -> str:
         name = model if models.count(model) == 1 else each.cured.name
         star = "*" if each.verdict in ("fewer", "more") else ""
         told = f"{name} {signed(each.spikes.value)}{star}"
-        if "diverge" in each.verdict:
-            told = f"{name} {signed(100 * each.diverged.value)} % diverge*"
+        if not each.comparable:
+            star = "*" * ("diverge" in each.verdict)
+            told = f"{name} {signed(100 * each.diverged.value)} % diverge{star}"
         if each.pvalue_solved < SIGNIFICANT:
             told += f" (solved {signed(100 * each.solved.value)} %)"
+        if each.pvalue_ends_solved < SIGNIFICANT:
+            told += f" (ends solved {signed(100 * each.ends_solved.value)} %)"
         parts.append(told)
     return "; ".join(parts)
 
@@ -102,10 +105,10 @@ COMPARED = (
     "spikes per 1,000 steps with the cure less without, on the same seeds, for each model under an "
     "optimizer; * where its p-value, by turning signs and corrected for the number of "
     f"comparisons, is below {SIGNIFICANT}; where the shares of runs that diverge differ so, these "
-    "decide. Supported if fewer with at least one model and more with none; refuted if more with "
-    "at least one and fewer with none. At the same learning rate, and at the cure's own where "
-    "that is another. In brackets, where it differs so, the share of runs that solve the task: "
-    "runs that never leave ln 4 have no spikes either"
+    "decide, and where they may differ (the same p-value without the correction) nothing does. Supported if fewer with at least one model and more with none; refuted if more with "
+    "at least one and fewer with none. All settings but the cure are the same. At the same learning rate, and at the cure's own where "
+    "that is another. In brackets, where they differ so, the shares of runs that solve the task at "
+    "some time, and that end solved: runs that never leave ln 4 have no spikes either"
 )
 
 CLAIMS = (

@@ -5,16 +5,23 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from hw2exp.diagnostics.explosions import BEFORE, FACTOR
-from hw2exp.records.run_dir import RunResult
 from hw2exp.records.runs import Arm
-from hw2exp.report.claims.claim import Claim, Finding, Judged, against_half, percent
+from hw2exp.report.causes import Causes, causes
+from hw2exp.report.claims.claim import (
+    Claim,
+    Finding,
+    Judged,
+    against_half,
+    percent,
+    within,
+)
 from hw2exp.report.measures import SIGNIFICANT, Comparison
-from hw2exp.statistics import mean, paired_pvalue, rate
+from hw2exp.statistics import mean
 from hw2exp.training import INITIAL_ACCURACY, INITIAL_LOSS, LOSS_TOLERANCE
 
 ACCURACY_WITHIN = 0.01
 FEWEST = 10
-"""Spikes of an arm, of which fewer decide nothing: a bootstrap of two spikes has no width."""
+"""Spikes of an arm, of which fewer decide nothing."""
 
 
 def initial_values(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterable[Judged]:
@@ -33,53 +40,36 @@ def initial_values(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Itera
 
 
 def spikes_exceed(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterable[Judged]:
-    """Whether most spikes of runs without cures exceed the loss that training started with."""
-    for arm, results in _spiking(arms):
-        above = [sum(spike["above_initial"] for spike in result.spikes) for result in results]
-        counts = [len(result.spikes) for result in results]
-        estimate = rate(above, counts)
-        told = (
-            f"{sum(above)} of {sum(counts)} spikes: "
-            f"{percent(estimate.value)} [{percent(estimate.low)}, {percent(estimate.high)}]"
-        )
-        most = against_half(estimate.low, estimate.high)
-        yield Judged(arm.short_name, most if sum(counts) >= FEWEST else Finding.UNDECIDED, told)
+    """Judge whether most spikes of runs without cures exceed the loss before training."""
+    for found in _plain(arms):
+        share = found.above_share
+        told = f"{found.above} of {found.spikes} spikes: {within(share, percent)}"
+        most = against_half(share.low, share.high)
+        finding = most if found.spikes >= FEWEST else Finding.UNDECIDED
+        yield Judged(found.arm.short_name, finding, told)
 
 
 def spikes_after_explosions(
     arms: Sequence[Arm], compared: Sequence[Comparison]
 ) -> Iterable[Judged]:
-    """Whether spikes of runs without cures begin soon after exploding gradients."""
-    for arm, spiking in _spiking(arms):
-        results = [result for result in spiking if result.explosions.get("watched")]
-        if not results:
+    """Judge whether spikes of runs without cures begin soon after exploding gradients."""
+    for found in _plain(arms):
+        each = found.explosions
+        if each is None:
             continue
-        after = [sum(spike["after_explosion"] for spike in result.spikes) for result in results]
-        counts = [len(result.spikes) for result in results]
-        of_each = np.array(after) / counts
-        watched = np.array([result.explosions["watched"] for result in results])
-        base = np.array([result.explosions["soon_after"] for result in results]) / watched
-        p = paired_pvalue(of_each - base, "greater") if len(results) > 1 else 1.0
-        estimate = rate(after, counts)
-        exploded, followed = (
-            sum(result.explosions[key] for result in results) for key in ("steps", "followed")
-        )
         told = (
-            f"{sum(after)} of {sum(counts)} spikes: {percent(estimate.value)} "
-            f"[{percent(estimate.low)}, {percent(estimate.high)}], and {percent(base.mean())} of "
-            f"all steps (p = {p:.2g}); {followed:,} of {exploded:,} explosions come before a spike"
+            f"{each.after} of {found.spikes} spikes: {within(each.share, percent)}, and "
+            f"{100 * each.base:.1f} % of all steps (p = {each.pvalue:.2g}); {each.followed:,} of "
+            f"{each.steps:,} explosions come before a spike"
         )
-        most = against_half(estimate.low, estimate.high)
-        decided = sum(counts) >= FEWEST and (p < SIGNIFICANT or most is Finding.REFUTED)
-        yield Judged(arm.short_name, most if decided else Finding.UNDECIDED, told)
+        most = against_half(each.share.low, each.share.high)
+        decided = found.spikes >= FEWEST and (each.pvalue < SIGNIFICANT or most is Finding.REFUTED)
+        yield Judged(found.arm.short_name, most if decided else Finding.UNDECIDED, told)
 
 
-def _spiking(arms: Sequence[Arm]) -> Iterable[tuple[Arm, list[RunResult]]]:
-    """The arms without cures that have spikes, and the runs that have them."""
-    for arm in arms:
-        results = [result for result in arm.results if result.spikes]
-        if results and not arm.cures:
-            yield arm, results
+def _plain(arms: Sequence[Arm]) -> Iterable[Causes]:
+    """The spikes of the arms without cures that have some."""
+    return (found for arm in arms if not arm.cures and (found := causes(arm)))
 
 
 CLAIMS = (
@@ -95,9 +85,9 @@ CLAIMS = (
         "The spikes come from exploding gradients",
         f"the share of spikes of runs without cures that begin at most {BEFORE} steps after a "
         f"gradient whose norm exceeds {FACTOR:g} times its running median: more than half, by a "
-        "bootstrap interval over runs, and more than of all steps at which a spike could begin, by "
-        f"turning the signs of the runs' differences, at {SIGNIFICANT}; refuted if less than half; "
-        f"of {FEWEST} spikes or more",
+        "bootstrap interval over runs, and more than of all steps of all runs at which a spike "
+        f"could begin, by turning the signs of the runs' differences, at {SIGNIFICANT}; refuted if "
+        f"less than half; of {FEWEST} spikes or more. Explosions are those of all runs",
         spikes_after_explosions,
     ),
     Claim(

@@ -7,8 +7,16 @@ import numpy as np
 
 from hw2exp.records.comparisons import settings_of
 from hw2exp.records.runs import Arm, Run
-from hw2exp.report.aftermath import AFTER, Aftermath
-from hw2exp.report.figures.solving import by_setting
+from hw2exp.report.aftermath import (
+    AFTER,
+    BEFORE,
+    LEARNED,
+    PLATEAU,
+    Aftermath,
+    Around,
+    Stage,
+)
+from hw2exp.report.figures.solving import by_setting, one_legend
 from hw2exp.report.figures.style import (
     BAND,
     MARK,
@@ -21,6 +29,7 @@ from hw2exp.report.figures.style import (
     panels_of,
 )
 from hw2exp.report.measures import Comparison
+from hw2exp.statistics import quartiles
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,13 +49,20 @@ def cures(compared: Sequence[Comparison]) -> "Figure":
     names = list(dict.fromkeys(_name(each) for each in compared))
     figure, panels = by_setting(arms, 0.7 + 0.19 * len(names), sharey=True)
     for each in compared:
-        estimate, decided = each.spikes, each.verdict != "undecided"
+        estimate, decided = each.spikes, each.verdict in ("fewer", "more")
         color = QUIET if not decided else BAND if estimate.value < 0 else MARK
         place = names.index(_name(each)) + (0.22 if each.own_rate else -0.12)
         axes = panels[settings_of(each.cured)]
         axes.plot([estimate.low, estimate.high], [place, place], color=color, linewidth=1.4)
         face = "white" if each.own_rate else color
-        axes.plot(estimate.value, place, "o", color=color, markersize=3.6, markerfacecolor=face)
+        axes.plot(
+            estimate.value,
+            place,
+            "o" if each.comparable else "x",
+            color=color,
+            markersize=3.6,
+            markerfacecolor=face,
+        )
     for setting, axes in panels.items():
         own = [each for each in compared if settings_of(each.cured) == setting]
         axes.axvline(0, color=QUIET, linewidth=0.8)
@@ -112,38 +128,51 @@ def after_explosions(found: Sequence[Aftermath]) -> "Figure":
     """How far the parameters move after an explosion, and how many spikes follow.
 
     Args:
-        found: the arms that log every step.
+        found: the arms that log every step; a row of panels for each stage of learning.
     """
-    figure = new_figure(10.0, 3.4)
-    moves, spikes = panels_of(figure, 1, 2).ravel()
-    for place, each in enumerate(found):
-        color, name = f"C{place}", folded(each.arm.name, 30)
-        low, middle, high = np.quantile(each.updates, [0.25, 0.5, 0.75], axis=0)
-        moves.fill_between(each.steps, low, high, color=color, alpha=0.15, linewidth=0)
-        moves.plot(each.steps, middle, color=color, label=name)
-        spikes.plot(each.steps, each.spikes, color=color, label=name)
-    moves.set(yscale="log", ylabel="size of a parameter step, relative to before")
-    spikes.set(ylabel="spikes begun since, a mean over explosions", xlim=(0, AFTER))
-    for axes in (moves, spikes):
-        axes.axvline(0, color=QUIET, linewidth=0.7, linestyle="--")
+    stages = [stage for stage in Stage if any(stage in each.stages for each in found)]
+    figure = new_figure(10.0, 2.8 * len(stages) + 0.4)
+    panels = panels_of(figure, len(stages), 2, sharex="col")
+    for (moves, spikes), stage in zip(panels, stages, strict=True):
+        for place, each in enumerate(found):
+            if stage in each.stages:
+                _draw_around(moves, spikes, each.stages[stage], f"C{place}", each.arm.name)
+        moves.set(yscale="log", ylabel="size of a parameter step")
+        spikes.set(ylabel="spikes begun since", xlim=(0, AFTER))
+        for axes in (moves, spikes):
+            axes.axvline(0, color=QUIET, linewidth=0.7, linestyle="--")
+            axes.set_title(f"{stage}", loc="left", fontsize=8)
+        moves.axhline(1, color=QUIET, linewidth=0.7)
+    for axes in panels[-1]:
         axes.set_xlabel("steps from an exploding gradient")
-    moves.axhline(1, color=QUIET, linewidth=0.7)
-    spikes.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1.01, 1))
+    one_legend(figure, panels[:, 1])
     return figure
+
+
+def _draw_around(moves: Any, spikes: Any, around: Around, color: str, name: str) -> None:
+    low, middle, high = quartiles(around.updates, axis=0)
+    moves.fill_between(around.steps, low, high, color=color, alpha=0.15, linewidth=0)
+    moves.plot(around.steps, middle, color=color)
+    after = np.arange(1, AFTER + 1)
+    spikes.plot(after, around.begun, color=color, label=folded(name, 30))
+    spikes.plot(after, around.expected * after / AFTER, color=color, linewidth=0.7, linestyle=":")
 
 
 CURES = (
     "The difference in spikes per 1,000 steps on the same seeds, its mean and 95 % interval. "
-    "Colored where the p-value, corrected for the number of comparisons, is below 0.05: blue "
-    "fewer, red more. Hollow: at the cure's own learning rate, not that of the arm without."
+    "Colored where it is decided (a p-value, corrected for the number of comparisons, below 0.05): "
+    "blue fewer, red more. A cross: more runs diverge on one side, so spikes decide nothing. "
+    "Hollow: at the cure's own learning rate, not that of the arm without."
 )
 GALLERY = (
     "The highest spike of each of six runs: training loss and gradient norm, each the largest "
     "since the row of the metrics before. Dashed: the loss before training."
 )
 AFTERMATH = (
-    "From an explosion (a gradient whose norm exceeds ten times its running median, the first "
-    "after a calm) on. Left: how far the parameters move at a step, relative to the steps before; "
-    "median and quartiles over runs. Right: how many spikes have begun since. Of runs that log "
-    "every step."
+    "From an explosion on: a gradient whose norm exceeds ten times its running median, with no "
+    f"other in the {BEFORE} steps before. By the median loss of these steps: plateau {PLATEAU:g} "
+    f"or more, learned below {LEARNED:g}. Left: how far the parameters move at a step, relative to "
+    "the steps before; median and quartiles over runs. Right: how many spikes have begun since, a "
+    "mean over explosions; dotted: how many begin in as many steps of the stage, wherever these "
+    "are. Of runs that log every step."
 )
