@@ -13,7 +13,7 @@ from hw2exp.config.problems import ConfigError
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet import Fleet
 from hw2exp.interrupt import NEVER, Interrupt
-from hw2exp.kernel import compiled_before
+from hw2exp.kernel import cache_problem, compiled_before
 from hw2exp.live_line import LiveLine
 from hw2exp.lock import PATIENCE, FolderHeldError, hold
 from hw2exp.models import CELLS
@@ -164,6 +164,8 @@ def _run_fleet(
             outcomes |= recording.finish()
         finally:
             recording.abandon()
+    if problem := cache_problem():
+        warn(problem)
     return [outcomes[place] for place in range(len(configs))]
 
 
