@@ -46,7 +46,7 @@ def execute(
     Raises:
         ConfigError: a folder that can't be made, or whose checkpoints are of other runs.
     """
-    words = list(arguments)
+    words = [command.written_out.get(word, word) for word in arguments]
     folder, key, explicit = command.folder, command.folder_key, command.explicit_folder
     if command.resumes:
         for each in command.jobs:

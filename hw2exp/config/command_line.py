@@ -1,7 +1,7 @@
 """From a command line to checked configs, before any folder exists."""
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from hw2exp.config.problems import ConfigError
 from hw2exp.config.resume import check_resumed
 from hw2exp.config.schema import TrainConfig
 from hw2exp.config.trusted import trusted_resolvers, unnamed, untrusted_folder, untrusted_node
+from hw2exp.config.unused import of_other_mode, set_twice
 
 CONFIG_MODULE = "hw2exp.configs"
 CONFIG_NAME = "train"
@@ -59,6 +60,7 @@ class Command:
         explicit_folder: the folder was typed, and is not the default.
         resumes: the folder is that of an earlier run or sweep, which goes on there.
         composed: the first job as it was composed.
+        written_out: for each override as typed, the one that Hydra is to be given.
     """
 
     jobs: list[Job]
@@ -68,6 +70,7 @@ class Command:
     explicit_folder: bool
     resumes: bool
     composed: ComposedJob
+    written_out: Mapping[str, str]
 
     @property
     def folder_key(self) -> str:
@@ -94,6 +97,8 @@ def read(argv: Sequence[str]) -> Command:
     with _hydra(arguments.config_dir) as composition:
         overrides, problems = parse_lines(arguments.overrides, composition)
         wrong = _wrong_sweeps(overrides, multirun)
+        wrong |= set_twice(overrides, composition) if multirun else {}
+        wrong |= {} if inspects(arguments) else of_other_mode(overrides, multirun)
         overrides = [o for o in overrides if o.input_line not in wrong]
         problems += [f"{line}: {why}" for line, why in wrong.items()]
         try:
@@ -123,10 +128,12 @@ def read(argv: Sequence[str]) -> Command:
         for job, config in zip(composed, configs, strict=True)
     ]
     looks = inspects(arguments)
+    lines = [str(override.input_line) for override in overrides]
+    written_out = dict(zip(arguments.overrides, lines, strict=True))
     if resumed is not None:
-        return Command(jobs, multirun, looks, Path(resumed), False, True, composed[0])
+        return Command(jobs, multirun, looks, Path(resumed), False, True, composed[0], written_out)
     check_folder(folder, key, explicit)
-    return Command(jobs, multirun, looks, folder, explicit, False, composed[0])
+    return Command(jobs, multirun, looks, folder, explicit, False, composed[0], written_out)
 
 
 def _shipped(arguments: argparse.Namespace) -> Plain:
