@@ -29,14 +29,11 @@ if TYPE_CHECKING:
     from hw2exp.sweeps.launcher import FleetJob
 
 
-def execute(
-    command: Command, arguments: Sequence[str], interrupt: Interrupt, show: bool = True
-) -> list[Ended]:
+def execute(command: Command, interrupt: Interrupt, show: bool = True) -> list[Ended]:
     """Run what a command asks for.
 
     Args:
         command: the command.
-        arguments: the words that it was read from.
         interrupt: what may come in between.
         show: write to the terminal.
 
@@ -46,7 +43,7 @@ def execute(
     Raises:
         ConfigError: a folder that can't be made, or whose checkpoints are of other runs.
     """
-    words = list(arguments)
+    words = list(command.words)
     folder, key, explicit = command.folder, command.folder_key, command.explicit_folder
     if command.resumes:
         for each in command.jobs:

@@ -118,7 +118,7 @@ def launch(command: "Command", interrupt: "Interrupt", show: bool = True) -> "li
     known = not command.multirun or command.composed.choice("hydra/sweeper") in ENUMERATING
     if known and (seeds := without_run(configs)):
         warn(f"diagnostics.seeds: no run has seed {', '.join(map(str, seeds))}")
-    return [] if interrupt() else execute(command, command.words, interrupt, show)
+    return [] if interrupt() else execute(command, interrupt, show)
 
 
 def process() -> NoReturn:

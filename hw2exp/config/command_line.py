@@ -25,6 +25,7 @@ from hw2exp.config.problems import ConfigError
 from hw2exp.config.resume import check_resumed
 from hw2exp.config.schema import TrainConfig
 from hw2exp.config.trusted import trusted_resolvers, unnamed, untrusted_folder, untrusted_node
+from hw2exp.config.unused import of_other_mode, set_twice
 
 CONFIG_MODULE = "hw2exp.configs"
 CONFIG_NAME = "train"
@@ -59,7 +60,7 @@ class Command:
         explicit_folder: the folder was typed, and is not the default.
         resumes: the folder is that of an earlier run or sweep, which goes on there.
         composed: the first job as it was composed.
-        words: what was typed, as Hydra reads it: flags first.
+        words: what Hydra is given: flags first, then the overrides with their checked values.
     """
 
     jobs: list[Job]
@@ -96,6 +97,8 @@ def read(argv: Sequence[str]) -> Command:
     with _hydra(arguments.config_dir) as composition:
         overrides, problems = parse_lines(arguments.overrides, composition)
         wrong = _wrong_sweeps(overrides, multirun)
+        wrong |= set_twice(overrides, composition) if multirun else {}
+        wrong |= {} if inspects(arguments) else of_other_mode(overrides, multirun)
         overrides = [o for o in overrides if o.input_line not in wrong]
         problems += [f"{line}: {why}" for line, why in wrong.items()]
         try:
@@ -124,6 +127,7 @@ def read(argv: Sequence[str]) -> Command:
         Job(job.overrides, config, job.subfolder)
         for job, config in zip(composed, configs, strict=True)
     ]
+    arguments.overrides = [str(override.input_line) for override in overrides]
     looks, words = inspects(arguments), words_of(arguments)
     if resumed is not None:
         return Command(jobs, multirun, looks, Path(resumed), False, True, composed[0], words)

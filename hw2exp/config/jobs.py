@@ -54,6 +54,11 @@ def sweep_jobs(
     mine = [o for o in overrides if not o.is_hydra_override()]
     params = fixed.base.hydra["sweeper"].get("params") or {}  # a sweep that a config describes
     described, problems = parse_lines([f"{k}={v}" for k, v in params.items()], composition)
+    problems = problems or [
+        f"hydra.sweeper.params.{key}={value}: must list its values, without sort, shuffle or glob"
+        for (key, value), override in zip(params.items(), described, strict=True)
+        if override.input_line != f"{key}={value}"  # Hydra reads them for itself
+    ]
     if problems:
         raise ConfigError(problems)
     if fixed.choice("hydra/sweeper") in ENUMERATING:

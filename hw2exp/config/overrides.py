@@ -2,24 +2,22 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from math import inf, prod
+from math import prod
 from typing import Any, TypeVar
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.types import (
-    ChoiceSweep,
     IntervalSweep,
     Override,
     Quote,
     QuotedString,
-    RangeSweep,
 )
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from hw2exp.config.choices import CHOICES
-from hw2exp.config.composed_job import parse
 from hw2exp.config.composition import Composition
+from hw2exp.config.parsing import MOST_VALUES, count, parse, written_out
 from hw2exp.config.problems import ConfigError, show, unknown_choice
 from hw2exp.config.trusted import callable_resolvers, untrusted
 from hw2exp.config.unparsed import why_not_interpolated, why_unparsed
@@ -30,7 +28,7 @@ REFUSALS = (HydraException, OmegaConfBaseException, ValueError, AssertionError, 
             ArithmeticError, RecursionError)  # fmt: skip
 """What Hydra and OmegaConf raise on bad input."""
 
-MOST_JOBS, LONGEST_KEY = 100_000, 200
+MOST_JOBS, LONGEST_KEY = MOST_VALUES, 200
 
 
 def parse_lines(lines: Sequence[str], composition: Composition) -> tuple[list[Override], list[str]]:
@@ -41,8 +39,8 @@ def parse_lines(lines: Sequence[str], composition: Composition) -> tuple[list[Ov
         composition: knows the groups.
 
     Returns:
-        What can be composed, and the problems; keys of a choice that is wrong are left out, since
-        nobody knows what they would mean.
+        What can be composed, written out, and the problems; keys of a choice that is wrong are left
+        out, since nobody knows what they would mean.
     """
     overrides, problems, unknown = [], [], set()
     for line in lines:
@@ -54,6 +52,7 @@ def parse_lines(lines: Sequence[str], composition: Composition) -> tuple[list[Ov
         if refused := untrusted(override) or _wrong_form(override):
             problems += refused
             continue
+        override = written_out(override, composition.choices(override.key_or_group.lstrip("/")))
         wrong = _wrong_choices(override, composition)
         if wrong:
             unknown.add(override.key_or_group.lstrip("/"))
@@ -69,23 +68,9 @@ def _wrong_form(override: Override) -> list[str]:
         return [f"{line}: no such key"]
     if override.package:
         return [f"{line}: a choice stays at its place; leave out @{override.package}"]
-    if (number := _count(override)) > MOST_JOBS:
+    if (number := count(override)) > MOST_JOBS:
         return [f"{line}: stands for {number:.3g} values; at most {MOST_JOBS}"]
     return []
-
-
-def _count(override: Override) -> float:
-    """How many values it stands for, without listing them: a few letters can ask for billions."""
-    space = override.value()
-    if isinstance(space, ChoiceSweep):
-        return len(space.list)
-    if not isinstance(space, RangeSweep) or space.start is None or space.stop is None:
-        return 1
-    try:
-        number = (space.stop - space.start) / space.step
-    except ArithmeticError:
-        return inf
-    return number if number == number else inf
 
 
 def _wrong_choices(override: Override, composition: Composition) -> list[str]:
@@ -124,7 +109,7 @@ def combinations(overrides: Sequence[Override]) -> list[list[str]]:
         raise ConfigError(
             f"{line}: lists no values; needs hydra/sweeper=optuna, or range(…)" for line in endless
         )
-    sweeps = {str(o.input_line): max(_count(o), 0) for o in overrides if o.is_sweep_override()}
+    sweeps = {str(o.input_line): max(count(o), 0) for o in overrides if o.is_sweep_override()}
     if prod(sweeps.values()) > MOST_JOBS:
         many = f"{prod(sweeps.values()):.3g} jobs; at most {MOST_JOBS}"
         raise ConfigError([f"{' '.join(sweeps)}: stand for {many}"])

@@ -106,6 +106,32 @@ BAD = {
         ["-m", "check_initial_loss=a,b/../a", "hydra.sweep.subdir=${check_initial_loss}"],
         ["hydra.sweep.subdir=a:", "jobs 0 and 1"],
     ),
+    "a sweep's value twice": (["-m", "seed=0,1", "seed=2,3"], ["seed=0,1: seed=2,3 sets the same"]),
+    "a sweep and a value": (["-m", "model=rnn,lstm", "model=rnn"], ["model=rnn,lstm: model=rnn"]),
+    "a value and a sweep": (["-m", "+seed=1", "seed=1,2"], ["+seed=1: seed=1,2 sets the same"]),
+    "sections twice": (
+        ["-m", "spikes={window:11},{window:21}", "spikes={margin:0.1},{margin:0.2}"],
+        ["spikes={window:11},{window:21}: spikes={margin:0.1},{margin:0.2} sets the same"],
+    ),
+    "a section and its key": (
+        ["-m", "spikes={window:11},{window:21}", "spikes.window=31"],
+        ["spikes={window:11},{window:21}: spikes.window=31 sets the same"],
+    ),
+    "a key and its section": (
+        ["-m", "init.scale=1,2", "init={scale:3}"],
+        ["init.scale=1,2: init={scale:3} sets the same"],
+    ),
+    "a run's folder for a sweep": (
+        ["-m", "seed=1,2", "hydra.run.dir=x"],
+        ["hydra.run.dir=x: not in a sweep, which goes to hydra.sweep.dir"],
+    ),
+    "a sweep's folder for a run": (["hydra.sweep.dir=x"], ["hydra.sweep.dir=x: only in a sweep"]),
+    "a sweep's launcher for a run": (["hydra/launcher=basic"], ["hydra/launcher=basic: only in"]),
+    "trials of a run": (["hydra.sweeper.n_jobs=3"], ["hydra.sweeper.n_jobs=3: only in a sweep"]),
+    "a sorted range without end": (
+        ["-m", "seed=sort(range(0,1000000000))"],
+        ["seed=sort(range(0,1000000000))", "at most 100000"],
+    ),
     "resumed run": (["resume=here"], ["resume=here", "folder that exists"]),
     "resumed nothing": (["-m", "seed=1,2", "resume=here"], ["resume=here", "folder that exists"]),
     "glob of nothing": (["-m", "model=glob(x*)"], ["model=glob(x*)", "at least one"]),
