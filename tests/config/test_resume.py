@@ -7,7 +7,6 @@ import shutil
 import pytest
 import yaml
 
-from hw2exp.config.arguments import in_order
 from hw2exp.config.command_line import read
 from hw2exp.config.problems import ConfigError
 from hw2exp.config.recorded import read_values
@@ -269,7 +268,7 @@ def test_a_value_of_the_environment_is_recorded_as_it_was(folder, monkeypatch, c
         "init.scale=${spikes.margin}",
     ]
     monkeypatch.setenv("LR", "0.02")
-    assert main(in_order([*words, f"hydra.{'sweep' if flags else 'run'}.dir=run"])) == 0
+    assert main([*words, f"hydra.{'sweep' if flags else 'run'}.dir=run"]) == 0
     (path,) = (folder.parent / "run").rglob(".hydra/config.yaml")
     recorded = yaml.safe_load(path.read_text())
     assert (recorded["optimizer"]["lr"], recorded["init"]["scale"]) == (0.02, 0.3)
@@ -277,11 +276,11 @@ def test_a_value_of_the_environment_is_recorded_as_it_was(folder, monkeypatch, c
     before = everything(folder.parent)
     capsys.readouterr()
     for more in ([], ["steps=9"]):
-        assert main(in_order([*words, *more, "resume=run"])) == 2
+        assert main([*words, *more, "resume=run"]) == 2
         assert "has optimizer.lr=0.02, not 0.05" in capsys.readouterr().err
     assert everything(folder.parent) == before
     monkeypatch.setenv("LR", "0.02")
-    assert main(in_order([*words, "resume=run"])) == 0
+    assert main([*words, "resume=run"]) == 0
 
 
 def test_a_refused_sweep_writes_nothing_where_its_checkpoints_alone_tell(folder, capsys):
