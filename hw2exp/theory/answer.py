@@ -11,6 +11,7 @@ class Verdict(StrEnum):
 
     HOLDS = "holds"
     CORRECTED = "holds with a correction"
+    PARTLY = "holds in part"
     FALSE = "false"
     OPEN = "undecided"
 
@@ -82,7 +83,9 @@ def judge(stands: bool, otherwise: Verdict) -> Verdict:
 
 
 def decide(found: Iterable[bool | None]) -> Verdict:
-    """Decide about a claim that was looked at in several settings or halves.
+    """Decide about a claim that was looked at in several settings, or that consists of several.
+
+    It holds in part if some of them hold: no correction makes the others right.
 
     Args:
         found: whether it is so, in each; nothing where that can't be told.
@@ -91,5 +94,5 @@ def decide(found: Iterable[bool | None]) -> Verdict:
     if known and all(known):
         return Verdict.HOLDS
     if any(known):
-        return Verdict.CORRECTED
+        return Verdict.PARTLY
     return Verdict.OPEN if None in known or not known else Verdict.FALSE

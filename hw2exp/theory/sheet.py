@@ -43,6 +43,7 @@ WIDEST = 110
 COLORS = {
     Verdict.HOLDS: "green",
     Verdict.CORRECTED: "yellow",
+    Verdict.PARTLY: "yellow",
     Verdict.FALSE: "red",
     Verdict.OPEN: "blue",
 }

@@ -67,8 +67,8 @@ def test_the_farthest_mark_is_as_far_as_the_task_asks_to_see():
     [
         (0.5, 0.9, Verdict.FALSE),  # smaller than theirs, and gone
         (0.99, 0.9, Verdict.HOLDS),  # left, and larger
-        (0.99, 1.1, Verdict.CORRECTED),  # left, and smaller
-        (0.95, 0.9, Verdict.CORRECTED),  # left or not by what is taken for little; larger
+        (0.99, 1.1, Verdict.PARTLY),  # left, and smaller
+        (0.95, 0.9, Verdict.PARTLY),  # left or not by what is taken for little; larger
         (0.95, 0.95, Verdict.OPEN),
     ],
 )

@@ -161,8 +161,8 @@ def test_a_run_that_diverges_is_nan_from_then_on():
     ("found", "verdict"),
     [
         ([True, True], Verdict.HOLDS),
-        ([True, False], Verdict.CORRECTED),
-        ([True, None], Verdict.CORRECTED),
+        ([True, False], Verdict.PARTLY),
+        ([True, None], Verdict.PARTLY),
         ([False, False], Verdict.FALSE),
         ([False, None], Verdict.OPEN),
         ([], Verdict.OPEN),
@@ -170,3 +170,23 @@ def test_a_run_that_diverges_is_nan_from_then_on():
 )
 def test_the_verdict_of_several_settings(found, verdict):
     assert decide(found) is verdict
+
+
+@pytest.mark.parametrize(
+    ("effects", "cures"),
+    [
+        (["fewer", "undecided"], True),
+        (["more", "undecided"], False),
+        (["diverges"], False),
+        (["fewer", "more"], None),
+        (["undecided"], None),
+        ([], None),
+    ],
+)
+def test_a_cure_is_judged_by_itself(effects, cures):
+    assert loss_curve.cures(effects) is cures
+
+
+def test_one_cure_of_three_is_not_the_claim_corrected():
+    """A schedule alone does not make right what is said of clipping and batch norm."""
+    assert decide([True, False, None]) is Verdict.PARTLY

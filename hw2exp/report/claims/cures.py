@@ -105,9 +105,11 @@ COMPARED = (
     "spikes per 1,000 steps with the cure less without, on the same seeds, for each model under an "
     "optimizer; * where its p-value, by turning signs and corrected for the number of "
     f"comparisons, is below {SIGNIFICANT}; where the shares of runs that diverge differ so, these "
-    "decide, and where they may differ (the same p-value without the correction) nothing does. Supported if fewer with at least one model and more with none; refuted if more with "
-    "at least one and fewer with none. All settings but the cure are the same. At the same learning rate, and at the cure's own where "
-    "that is another. In brackets, where they differ so, the shares of runs that solve the task at "
+    "decide, and where they may differ (the same p-value without the correction) nothing does. "
+    "Supported if fewer with at least one model and more with none; refuted if more with at least "
+    "one and fewer with none. All settings but the cure are the same. At the same learning rate, "
+    "and at the cure's own where that is another. In brackets, "
+    "where they differ so, the shares of runs that solve the task at "
     "some time, and that end solved: runs that never leave ln 4 have no spikes either"
 )
 

@@ -1,0 +1,277 @@
+"""Sentences of the study for the README; what they say follows from the CSV files."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from study.tables import (
+    CURES,
+    MODELS,
+    OPTIMIZERS,
+    Row,
+    at_same_rate,
+    cures_of,
+    decided,
+    parsed,
+    percent,
+    plain_arms,
+    read,
+    signed,
+)
+
+FEWEST = 10
+"""Spikes of an arm that is told of by itself."""
+EFFECTS = {
+    (True, False): "takes spikes away, where that is decided",
+    (False, True): "makes more spikes, where that is decided",
+    (True, True): "takes spikes away in some settings and makes more in others",
+    (False, False): "is not shown to change spikes",
+}
+"""By whether there are fewer spikes in some setting, and more."""
+METHODS = {
+    ("none", "none"): "SGD",
+    ("norm", "none"): "clipping",
+    ("norm", "omega"): "clipping and Ω",
+}
+"""By clipping and regularizer."""
+
+
+def findings(folder: Path) -> str:
+    """Write what each cure does, what spikes come after, and how many runs stay solved.
+
+    Args:
+        folder: of the CSV files.
+    """
+    rows = at_same_rate(folder)
+    lines = []
+    for cure, words in CURES.items():
+        if own := {key[1:]: row for key, row in rows.items() if key[0] == cure}:
+            lines.append(_cure(words, own))
+    lines += _lasting(folder) + _causes(folder)
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _cure(words: str, rows: dict[tuple[str, str], Row]) -> str:
+    """One cure: what it does to spikes, to runs that diverge, and to runs that solve the task."""
+    by = {
+        verdict: {key: row for key, row in rows.items() if row["verdict"] == verdict}
+        for verdict in ("fewer", "more", "fewer diverge", "more diverge")
+    }
+    told = [
+        f"{verdict} in {len(found)} of {len(rows)}"
+        + (f" ({_listed({key: signed(float(r['spikes_per_1000'])) for key, r in found.items()})})"
+           if found else "")
+        for verdict, found in list(by.items())[:2]
+    ]  # fmt: skip
+    parts = [
+        f"**{words[0].upper()}{words[1:]}** {EFFECTS[bool(by['fewer']), bool(by['more'])]}: "
+        + ", ".join(told)
+    ]
+    apart = {key: percent(row["diverged"]) for key, row in rows.items() if not _comparable(row)}
+    if apart:
+        parts.append(f"runs diverge, so that spikes decide nothing: {_listed(apart)} in a hundred")
+    for name, what in (("solved", "solve the task"), ("ends_solved", "end solved")):
+        changed = {
+            key: percent(row[name]) for key, row in rows.items()
+            if name in row and decided(row, name)
+        }  # fmt: skip
+        if changed:
+            parts.append(f"in a hundred {what}: {_listed(changed)}")
+        elif name in next(iter(rows.values())):
+            parts.append(f"no change in how many {what} is decided")
+    return "; ".join(parts) + "."
+
+
+def _comparable(row: Row) -> bool:
+    return row["comparable"] == "true"
+
+
+def _listed(values: dict[tuple[str, str], str]) -> str:
+    """Values by optimizer and model: ``rmsprop: rnn −7.2, lstm −0.4; adam: rnn −0.9``."""
+    groups = []
+    for optimizer in OPTIMIZERS:
+        own = [f"{m} {values[optimizer, m]}" for m in MODELS if (optimizer, m) in values]
+        if own:
+            groups.append(f"{optimizer}: {', '.join(own)}")
+    return "; ".join(groups)
+
+
+def _lasting(folder: Path) -> list[str]:
+    """How many of the runs that solve the task end solved, and which runs diverge."""
+    arms = read(folder / "cures" / "arms.csv")
+    lines = []
+    if arms and "ends_solved" in arms[0]:
+        told = []
+        for name, some in (("without cures", False), ("with", True)):
+            own = [row for row in arms if bool(cures_of(parsed(row["arm"]))) == some]
+            solved, lasting = (
+                sum(_runs(row, key) for row in own) for key in ("solved", "ends_solved")
+            )
+            told.append(f"{lasting:,} of {solved:,} {name}")
+        lines.append(
+            f"**Solved is not for good**: of the runs that solve the task {_and(told)} end solved."
+        )
+    gone = [_gone(row) for row in arms if _runs(row, "diverged")]
+    if gone:
+        lines.append(f"**Runs that diverge**: {'; '.join(gone)}; in all other arms none.")
+    return lines
+
+
+def _gone(row: Row) -> str:
+    arm = parsed(row["arm"])
+    return (
+        f"{_runs(row, 'diverged')} of {row['runs']} {arm['model']} under {arm['optimizer']} at "
+        f"{arm['optimizer.lr']} with {CURES.get(cures_of(arm), 'no cure')}"
+    )
+
+
+def _runs(row: Row, name: str) -> int:
+    return round(float(row[name]) * int(row["runs"]))
+
+
+def _causes(folder: Path) -> list[str]:
+    """What spikes without cures come after, how high they are, and which models have them."""
+    found = plain_arms(folder, "spikes")
+    rows = {key: row for key, row in found.items() if int(row["spikes"]) >= FEWEST}
+    if not rows:
+        return []
+    after = {key: float(row["after_explosion"]) for key, row in rows.items()}
+    base = {key: float(row["steps_after_explosion"]) for key, row in rows.items()}
+    times = [after[key] / base[key] for key in rows]
+    most = [_named(key) for key, row in rows.items() if float(row["after_explosion_low"]) > 0.5]
+    fewest = [_named(key) for key, row in rows.items() if float(row["after_explosion_high"]) < 0.5]
+    alone = [
+        1 - int(row["explosions_before_spike"]) / int(row["explosions"]) for row in rows.values()
+    ]
+    above = [float(row["above_initial"]) for row in rows.values()]
+    spiking = {
+        model: [int(found[model, optimizer]["runs_with_spikes"]) if (model, optimizer) in found
+                else 0 for optimizer in OPTIMIZERS]
+        for model in ("gated_rnn", "lstm")
+    }  # fmt: skip
+    counts = [", ".join(map(str, spiking[model])) for model in ("gated_rnn", "lstm")]
+    runs = next(iter(found.values()))["runs"]
+    return [
+        "**Spikes come after exploding gradients** more often than other steps do: "
+        f"{_range(after.values())} % of them begin at most five steps after one, and "
+        f"{_range(base.values())} % of all steps come as soon after one, which is "
+        f"{_range(times, 1, 1)} times as often ({len(rows)} arms without cures, of {FEWEST} spikes "
+        f"or more). That most of them do is shown for {_and(most)}, that most don't for "
+        f"{_and(fewest)}.",
+        f"**Most explosions come before no spike**: {_range(alone)} % of those in all runs of "
+        "these arms.",
+        f"**Above the initial loss** are {_range(above)} % of the spikes of these arms.",
+        f"**Runs with a spike**, under {', '.join(OPTIMIZERS)}: of the gated RNN {counts[0]}, of "
+        f"the LSTM {counts[1]}; each of {runs}.",
+    ]
+
+
+def _named(key: tuple[str, str]) -> str:
+    return f"{key[0]} under {key[1]}"
+
+
+def _and(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words) or "none"
+
+
+def _range(values: Iterable[float], digits: int = 0, scale: int = 100) -> str:
+    known = sorted(scale * value for value in values)
+    low, high = (f"{value:.{digits}f}" for value in (known[0], known[-1]))
+    return low if low == high else f"{low} to {high}"
+
+
+def brake(folder: Path) -> str:
+    """Write what follows an explosion under RMSprop, by stage of learning.
+
+    Args:
+        folder: of the CSV files.
+    """
+    heads = (
+        "clipping, memory α",
+        "stage",
+        "explosions: all, looked at",
+        "movement of the parameters [95 %]",
+        "spikes in the 150 steps after [95 %]",
+        "in as many steps anywhere",
+    )
+    lines = [f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|"]
+    rows = read(folder / "brake" / "aftermath.csv")
+    for row in rows:
+        arm = parsed(row["arm"])
+        moved, spikes = (_interval(row, name) for name in ("moved", "spikes_after"))
+        cells = (
+            f"{arm['clip']}, {arm['optimizer.alpha']}",
+            row["stage"],
+            f"{int(row['explosions']):,}, {row['bursts']}",
+            moved,
+            spikes,
+            f"{float(row['spikes_in_as_many_steps']):.2f}",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    arms = [
+        f"{arm['clip']}, {arm['optimizer.alpha']}: {_interval(row, 'spikes_per_1000', 1)}"
+        for row in read(folder / "brake" / "arms.csv")
+        if (arm := parsed(row["arm"]))
+    ]
+    told = f"Spikes per 1,000 steps: {'; '.join(arms)}."
+    verdicts = [
+        f"“{claim}”: {'; '.join(f'{where} {finding}' for where, finding in judged)}."
+        for claim, judged in _claims(folder, "its mechanism").items()
+    ]
+    return "\n".join([*lines, "", told, *verdicts]) if rows else ""
+
+
+def _claims(folder: Path, part: str) -> dict[str, list[tuple[str, str]]]:
+    """Each claim of a part: where it was judged, and what was found."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for row in read(folder / "claims.csv"):
+        if row["part"] == part:
+            where = row["where"].rpartition(": ")[2]
+            found.setdefault(row["claim"], []).append((where, row["finding"]))
+    return found
+
+
+def _interval(row: Row, name: str, digits: int = 2) -> str:
+    value, low, high = (float(row[f"{name}{end}"]) for end in ("", "_low", "_high"))
+    return f"{value:,.{digits}f} [{low:,.{digits}f}, {high:,.{digits}f}]"
+
+
+def pascanu(folder: Path) -> str:
+    """Write which share of runs each method solves over all lengths, by initialization.
+
+    Args:
+        folder: of the CSV files.
+    """
+    shares: dict[str, dict[str, list[float]]] = {}
+    for row in read(folder / "pascanu" / "arms.csv"):
+        arm = parsed(row["arm"])
+        method = METHODS[arm["clip"], arm["regularizer"]]
+        own = shares.setdefault(_start(arm), {})
+        own.setdefault(method, []).append(float(row["solved"]))
+    judged = [f for each in _claims(folder, "Pascanu, fig. 7").values() for _, f in each]
+    told = [
+        f"{name}: "
+        + ", ".join(f"{method} {sum(own) / len(own):.0%}" for method, own in methods.items())
+        for name, methods in shares.items()
+    ]
+    order = f" That order is {', '.join(judged)} in them." if judged else ""
+    return f"Solved over all lengths, {'; '.join(told)}.{order}" if told else ""
+
+
+def _start(arm: Row) -> str:
+    """An initialization by its name in the paper."""
+    if arm["model.nonlinearity"] == "sigmoid":
+        return "sigmoid"
+    return "smart tanh" if arm["init.recurrent"] == "sparse" else "tanh"
+
+
+def hochreiter(folder: Path) -> str:
+    """Write how many LSTMs solve HARD, and after how many sequences.
+
+    Args:
+        folder: of the CSV files.
+    """
+    return "".join(
+        f"{_runs(row, 'solved')} of {row['runs']} LSTMs of 16 units solve HARD, one sequence at a "
+        f"time, after {_interval(row, 'steps_to_solve_median', 0)} sequences in the median."
+        for row in read(folder / "hochreiter" / "arms.csv")
+    )
