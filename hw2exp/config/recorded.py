@@ -33,6 +33,10 @@ ADDED: dict[str, Any] = {
 """What older configs lack: keys that came later, with what was done before they came."""
 
 
+class UnknownConfigError(ConfigError):
+    """A config that can be read, but is none of this program: of another version, or another's."""
+
+
 def read_values(path: Path) -> dict[str, Any]:
     """Read a recorded config as plain values.
 
@@ -76,4 +80,8 @@ def recorded_config(folder: Path) -> TrainConfig:
     Raises:
         ConfigError: it can't be read, or is not a config of this version.
     """
-    return validate(read_values(folder / CONFIG))
+    values = read_values(folder / CONFIG)
+    try:
+        return validate(values)
+    except ConfigError as error:
+        raise UnknownConfigError(error.problems) from error
