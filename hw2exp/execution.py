@@ -18,6 +18,7 @@ from hw2exp.ended import Ended
 from hw2exp.failures import report
 from hw2exp.interrupt import Interrupt
 from hw2exp.lock import FolderHeldError, hold
+from hw2exp.models import own_digest
 from hw2exp.records.checkpoint import Checkpoint
 from hw2exp.records.checkpoints import check_goes_on, had_begun, newest
 from hw2exp.records.run_dir import RunResult, read_finished
@@ -47,7 +48,8 @@ def execute(command: Command, interrupt: Interrupt, show: bool = True) -> list[E
     folder, key, explicit = command.folder, command.folder_key, command.explicit_folder
     if command.resumes:
         for each in command.jobs:
-            check_goes_on(folder / each.subfolder, each.config)
+            cell = own_digest(each.config.model.name)
+            check_goes_on(folder / each.subfolder, each.config, cell)
     else:
         folder = reserve(folder, key, explicit)
     if not explicit:

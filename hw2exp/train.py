@@ -115,6 +115,10 @@ def launch(command: "Command", interrupt: "Interrupt", show: bool = True) -> "li
 
     configs = [job.config for job in command.jobs]
     check_machine(configs)
+    if command.multirun and command.composed.choice("hydra/launcher") == "fleet":
+        from hw2exp.sweeps.sweep import check_cells
+
+        check_cells(configs)
     known = not command.multirun or command.composed.choice("hydra/sweeper") in ENUMERATING
     if known and (seeds := without_run(configs)):
         warn(f"diagnostics.seeds: no run has seed {', '.join(map(str, seeds))}")

@@ -17,8 +17,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments; by default those of the process.
 
     Returns:
-        The exit status: 0 compared, whether or not anything differs; 1 the system refused; 2 bad
-        input.
+        The exit status: 0 compared, whether or not anything differs; 1 the system refused, or runs
+        had to be left out; 2 bad input.
     """
     try:
         return _run(_parser().parse_args(argv).folders)
@@ -67,7 +67,7 @@ def _run(words: Sequence[str]) -> int:
     if notes := [*alike, *same_runs(columns), *parting(columns)]:
         lines += ["", *notes]
     say("\n".join(lines))
-    return 0
+    return 1 if found.lost else 0
 
 
 if __name__ == "__main__":

@@ -36,6 +36,10 @@ REMOVED = {"norm": {"momentum"}}
 """Keys of older configs, by section: batch normalization once kept running statistics."""
 
 
+class UnknownConfigError(ConfigError):
+    """A config that can be read, but is none of this program: of another version, or another's."""
+
+
 def read_values(path: Path) -> dict[str, Any]:
     """Read a recorded config as plain values.
 
@@ -82,4 +86,8 @@ def recorded_config(folder: Path) -> TrainConfig:
     Raises:
         ConfigError: it can't be read, or is not a config of this version.
     """
-    return validate(read_values(folder / CONFIG))
+    values = read_values(folder / CONFIG)
+    try:
+        return validate(values)
+    except ConfigError as error:
+        raise UnknownConfigError(error.problems) from error

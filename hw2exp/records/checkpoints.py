@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from hw2exp.records.manifest import (
     sha256,
     unsealed,
 )
-from hw2exp.records.run_dir import METRICS, versions
+from hw2exp.records.run_dir import CELL, METRICS, read_result, versions
 from hw2exp.regular_file import IrregularError
 
 COMPUTING = ("hw2exp", "torch", "numpy", "numba")
@@ -93,8 +94,8 @@ def newest(
     return None
 
 
-def check_goes_on(run: Path, config: TrainConfig) -> None:
-    """Refuse a config that is not the one of a run's newest checkpoint.
+def check_goes_on(run: Path, config: TrainConfig, cell: str | None) -> None:
+    """Refuse a run whose newest checkpoint, or whose result, is of something else.
 
     It reads one manifest and no tensors, so that all runs of a sweep can be checked before any of
     them is touched.
@@ -102,18 +103,36 @@ def check_goes_on(run: Path, config: TrainConfig) -> None:
     Args:
         run: the run folder.
         config: what is to go on there.
+        cell: digest of the code of a user's cell, if the model is one.
 
     Raises:
-        ConfigError: the checkpoint is of a run that computes something else.
+        ConfigError: what is there is of another config, or of a cell with other code.
     """
     for folder in sorted(_folders(run), reverse=True):
         try:
-            other = _other(_manifest(folder).facts, config)
+            facts = _manifest(folder).facts
+            other = _other(facts, config)
         except (DamagedError, IrregularError, OSError):
             continue  # newest tells of it once the run goes on
         if other:
             raise _refused(run, folder, other)
-        return
+        _check_cell(run, config, cell, facts.versions)
+        break
+    if cell is not None:
+        with suppress(OSError, ValueError):  # no result, or one that is made again
+            _check_cell(run, config, cell, read_result(run).versions)
+
+
+def _check_cell(run: Path, config: TrainConfig, cell: str | None, made: Mapping[str, str]) -> None:
+    """Refuse a run of other code; what another version of Python has compiled tells nothing."""
+    same_python = _minor(made.get("python", "")) == _minor(versions()["python"])
+    if cell is not None and same_python and made.get(CELL, cell) != cell:
+        what = f"resume={run}: was made by other code of model={config.model.name}"
+        raise ConfigError([f"{what}; must be the code that it began with, or a new folder"])
+
+
+def _minor(version: str) -> list[str]:
+    return version.split(".")[:2]
 
 
 def _refused(run: Path, folder: Path, other: Mapping[str, str]) -> ConfigError:
