@@ -146,7 +146,7 @@ def sweep(*overrides: str) -> Sweep:
         first = jobs[0].outcome
         raise RuntimeError(f"none of {len(jobs)} jobs has a result; the first: {first}")
     return Sweep(
-        jobs[0].folder.parent,
+        jobs[0].root,
         {
             job.number: Run(job.folder, _flat(job), job.outcome)
             for job in jobs
@@ -167,13 +167,12 @@ def _execute(flags: Sequence[str], overrides: Sequence[str]) -> "list[Ended]":
         raise ConfigError(
             f"{word!r}: not an override, which is a text, 'key=value'" for word in wrong
         )
-    words = [*flags, *overrides]
-    command = read(words)
+    command = read([*flags, *overrides])
     if command.jobs[0].config.dry_run:
         raise ConfigError(["dry_run=true: only shows, on the command line; leave it out here"])
     try:
         with Interrupt() as interrupt:
-            return launch(command, words, interrupt)
+            return launch(command, interrupt)
     finally:
         if interrupt.signal is not None:  # what has ended is on disk; now it is the caller's turn
             signal.raise_signal(interrupt.signal)

@@ -16,6 +16,7 @@
 Shapes stand at the end of a line that makes or changes one, as ``# (R, B, H)``.
 """
 
+import torch
 from torch import Tensor
 
 Params = dict[str, Tensor]
@@ -41,3 +42,15 @@ def columns(per_replica: Tensor, like: Tensor) -> Tensor:
         ``(R, 1, ...)``, with as many axes as ``like``.
     """
     return per_replica.to(like.dtype).reshape(-1, *[1] * (like.dim() - 1))
+
+
+def norms(rows: Tensor) -> Tensor:
+    """Return the Euclidean norm of each row, ``(R,)`` in float64.
+
+    In float32 the square of a number above 1.8e19 overflows, although the norm is far from it.
+
+    Args:
+        rows: ``(R, P)``.
+    """
+    norm: Tensor = torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64)
+    return norm

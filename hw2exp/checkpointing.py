@@ -16,18 +16,20 @@ import torch
 from numpy.typing import NDArray
 
 from hw2exp import disk
+from hw2exp.config.folder import CHECKPOINTS
 from hw2exp.diagnostics.explosions import WINDOW
 from hw2exp.diagnostics.ring import GRADS
 from hw2exp.diagnostics.spikes import Spike
 from hw2exp.fleet import Fleet
 from hw2exp.interrupt import Interrupt
+from hw2exp.models import own_digest
 from hw2exp.recording import Recording
 from hw2exp.records.checkpoint import ROWS, SEEN, Checkpoint
-from hw2exp.records.checkpoints import CHECKPOINTS, save
+from hw2exp.records.checkpoints import save
 from hw2exp.records.diagnostics import COLUMNS, DiagnosticsTable
 from hw2exp.records.manifest import DamagedError, Facts, Rows
 from hw2exp.records.metrics import CATALOG, MetricsTable
-from hw2exp.records.run_dir import versions
+from hw2exp.records.run_dir import made_with
 from hw2exp.training import Measured
 
 SINCE, SPIKES, EXPLOSIONS, EXPLODED = "since_row.", "spikes.recent", "explosions.recent", "exploded"
@@ -110,7 +112,7 @@ class Checkpointer:
                 events=recording.events[member].so_far(),
                 spikes=[astuple(spike) for spike in recording.detector.spikes(member)],
                 seconds=time.monotonic() - recording.began[member],
-                versions=versions(),
+                versions=made_with(own_digest(config.model.name)),
             )
             save(folder, step, tensors, facts, config.keep_checkpoints)
 

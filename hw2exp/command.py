@@ -4,10 +4,15 @@ import os
 import signal
 import sys
 from argparse import ArgumentParser
+from collections.abc import Callable
 from types import FrameType
+from typing import NoReturn
 
+from hw2exp import __version__
 from hw2exp.config.problems import ConfigError, in_one_line
 from hw2exp.terminal import complain, say
+
+VERSION = f"hw2exp {__version__}"
 
 
 def parser_of(module: str, description: str, epilog: str | None = None) -> ArgumentParser:
@@ -20,6 +25,7 @@ def parser_of(module: str, description: str, epilog: str | None = None) -> Argum
     """
     prog = f"python -m {module}"
     parser = ArgumentParser(prog, description=description, epilog=epilog, allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=VERSION, help="show the version")
     parser.print_help = lambda file=None: say(parser.format_help())  # type: ignore[method-assign]
     return in_one_line(parser)
 
@@ -51,7 +57,28 @@ def cant_write(error: OSError) -> str:
     return f"{where}{error.strerror or error}"
 
 
-def ends_at_once() -> None:
+def check_system() -> None:
+    """Exit with a line where the system is not one that this package works on."""
+    try:
+        import hw2exp.lock  # noqa: F401
+    except ImportError as error:
+        complain(str(error))
+        sys.exit(1)
+
+
+def process(main: Callable[[], int]) -> NoReturn:
+    """Be the process of a command that has nothing to save when it is interrupted.
+
+    Args:
+        main: the command; returns the exit status.
+    """
+    check_system()
+    _end_at_once()
+    _write_replacements()
+    sys.exit(main())
+
+
+def _end_at_once() -> None:
     """Let an interrupt end the process at once, by the system: it has nothing to save."""
 
     # Not the system's own handler from the start: polars puts one before it that passes the signal
@@ -63,7 +90,7 @@ def ends_at_once() -> None:
     signal.signal(signal.SIGINT, leave)
 
 
-def lenient() -> None:
+def _write_replacements() -> None:
     """Write a replacement for what a terminal's encoding doesn't have."""
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):

@@ -26,19 +26,20 @@ def _about(path: Path) -> Iterator[None]:
         raise
 
 
-def make_folder(path: Path, sync: bool = True) -> None:
+def make_folder(path: Path, sync: bool = True, mode: int = 0o777) -> None:
     """Make a folder and those above it, where they are missing.
 
     Args:
         path: the folder.
         sync: wait for the disk.
+        mode: who may enter the folder, as for ``os.mkdir``; those above it are for everybody.
     """
     if path.is_dir():
         return
     if not path.parent.exists():
         make_folder(path.parent, sync)
     try:
-        new_folder(path, sync)
+        new_folder(path, sync, mode)
     except FileExistsError:  # another process was faster
         if not path.is_dir():
             raise
@@ -62,17 +63,18 @@ def made_folder(path: Path) -> Iterator[None]:
         raise
 
 
-def new_folder(path: Path, sync: bool = True) -> None:
+def new_folder(path: Path, sync: bool = True, mode: int = 0o777) -> None:
     """Make a folder that nobody else has made.
 
     Args:
         path: the folder.
         sync: wait for the disk.
+        mode: who may enter it, as for ``os.mkdir``.
 
     Raises:
         FileExistsError: it is there.
     """
-    os.mkdir(path)
+    os.mkdir(path, mode)
     if sync:
         sync_folder(path.parent)
 

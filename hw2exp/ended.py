@@ -20,6 +20,7 @@ class Ended:
         number: of the job in its sweep.
         overrides: what distinguishes it.
         folder: its run folder.
+        root: the folder that ``resume`` would name: of its sweep, or of the single run.
         config: its config.
         outcome: its result, or why there is none.
     """
@@ -27,6 +28,7 @@ class Ended:
     number: int
     overrides: tuple[str, ...]
     folder: Path
+    root: Path
     config: TrainConfig
     outcome: "Outcome"
 

@@ -11,16 +11,18 @@ from hw2exp.config.command_line import CONFIG_MODULE, CONFIG_NAME, VERSION_BASE,
 from hw2exp.config.folder import check_folder, reserve
 from hw2exp.config.overrides import assignment
 from hw2exp.config.problems import ConfigError
+from hw2exp.config.recorded import CONFIG
 from hw2exp.config.schema import TrainConfig
 from hw2exp.config.validation import validate
 from hw2exp.ended import Ended
 from hw2exp.failures import report
 from hw2exp.interrupt import Interrupt
 from hw2exp.lock import FolderHeldError, hold
+from hw2exp.models import own_digest
 from hw2exp.records.checkpoint import Checkpoint
-from hw2exp.records.checkpoints import had_begun, newest
+from hw2exp.records.checkpoints import check_goes_on, had_begun, newest
 from hw2exp.records.run_dir import RunResult, read_finished
-from hw2exp.sweeps.hydra_records import write_records
+from hw2exp.sweeps.hydra_records import resolve_record, write_records
 from hw2exp.terminal import counted, print_summary, relative, say, warn
 
 if TYPE_CHECKING:
@@ -28,14 +30,11 @@ if TYPE_CHECKING:
     from hw2exp.sweeps.launcher import FleetJob
 
 
-def execute(
-    command: Command, arguments: Sequence[str], interrupt: Interrupt, show: bool = True
-) -> list[Ended]:
+def execute(command: Command, interrupt: Interrupt, show: bool = True) -> list[Ended]:
     """Run what a command asks for.
 
     Args:
         command: the command.
-        arguments: the words that it was read from.
         interrupt: what may come in between.
         show: write to the terminal.
 
@@ -43,11 +42,15 @@ def execute(
         The jobs in order; of an interrupted sweep, only those of the batches that were begun.
 
     Raises:
-        ConfigError: a folder that can't be made.
+        ConfigError: a folder that can't be made, or whose checkpoints are of other runs.
     """
-    words = list(arguments)
+    words = list(command.words)
     folder, key, explicit = command.folder, command.folder_key, command.explicit_folder
-    if not command.resumes:
+    if command.resumes:
+        for each in command.jobs:
+            cell = own_digest(each.config.model.name)
+            check_goes_on(folder / each.subfolder, each.config, cell)
+    else:
         folder = reserve(folder, key, explicit)
     if not explicit:
         words.append(assignment(key, str(folder)))
@@ -61,7 +64,7 @@ def execute(
 
             remove_arms(folder)
         try:
-            hand_to_hydra(words, ended, interrupt, show)
+            hand_to_hydra(words, ended, interrupt, show, command)
         except SystemExit:
             if not ended:
                 raise
@@ -88,7 +91,11 @@ def _alone_in(folder: Path, key: str | None) -> Iterator[None]:
 
 
 def hand_to_hydra(
-    words: Sequence[str], ended: list[Ended], interrupt: Interrupt, show: bool = True
+    words: Sequence[str],
+    ended: list[Ended],
+    interrupt: Interrupt,
+    show: bool = True,
+    command: Command | None = None,
 ) -> None:
     """Let Hydra take over; it calls back once a run, or once a batch of a sweep.
 
@@ -97,6 +104,7 @@ def hand_to_hydra(
         ended: takes the jobs that have ended.
         interrupt: what may come in between.
         show: write to the terminal.
+        command: what was read from the words; none where Hydra only shows something.
     """
     import hydra
     from hydra.core.utils import env_override
@@ -114,12 +122,13 @@ def hand_to_hydra(
         ]
 
     def job(config: Any) -> float | None:
-        ended = _single(_only_job(config), interrupt, show)
-        (value,) = give([ended], ended.folder)
+        assert command is not None
+        ended = _single(_only_job(config, command), interrupt, show)
+        (value,) = give([ended], ended.root)
         return None if isinstance(value, Exception) else value
 
     def fleet(jobs: "Sequence[FleetJob]") -> list[float | Exception | None]:
-        return give(_batch(jobs, interrupt, show), jobs[0].folder.parent)
+        return give(_batch(jobs, interrupt, show), jobs[0].root)
 
     job.fleet = fleet  # type: ignore[attr-defined]  # for the launcher: a function of several jobs
     before, sys.argv = sys.argv, [sys.argv[0], *words]
@@ -130,19 +139,25 @@ def hand_to_hydra(
         sys.argv = before
 
 
-def _only_job(config: Any) -> "FleetJob":
-    """A single run, or the job that a launcher without fleets has come to."""
+def _only_job(config: Any, command: Command) -> "FleetJob":
+    """Return a single run, or the job that a launcher without fleets has come to.
+
+    A run is the one that was checked and recorded: composed once more, ``${now:...}`` would differ.
+    """
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
     from omegaconf import OmegaConf
 
     from hw2exp.sweeps.launcher import FleetJob
 
-    plain: Any = OmegaConf.to_container(config, resolve=True)
     hydra = HydraConfig.get()
-    sweep = hydra.mode == RunMode.MULTIRUN
-    number, overrides = (hydra.job.num, tuple(hydra.overrides.task)) if sweep else (0, ())
-    return FleetJob(number, overrides, plain, Path(hydra.runtime.output_dir))
+    folder = Path(hydra.runtime.output_dir)
+    if hydra.mode != RunMode.MULTIRUN:
+        return FleetJob(0, (), command.composed.config, folder, folder)
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    resolve_record(folder / CONFIG, plain)
+    root = Path(hydra.runtime.cwd, hydra.sweep.dir)  # hydra.job.chdir may have left it
+    return FleetJob(hydra.job.num, tuple(hydra.overrides.task), plain, folder, root)
 
 
 def _single(job: "FleetJob", interrupt: Interrupt, show: bool) -> Ended:
@@ -156,8 +171,8 @@ def _single(job: "FleetJob", interrupt: Interrupt, show: bool) -> Ended:
     if show and isinstance(known, RunResult):
         say(f"{relative(job.folder)} has its result: nothing is left to do")
     if show and isinstance(outcome, RunResult):
-        print_summary(outcome, job.folder)
-    return Ended(job.number, job.overrides, job.folder, config, outcome)
+        print_summary(outcome, job.folder, job.root)
+    return Ended(job.number, job.overrides, job.folder, job.root, config, outcome)
 
 
 def _known(job: "FleetJob") -> "tuple[TrainConfig, Outcome | Checkpoint | None]":
@@ -186,12 +201,13 @@ def _batch(jobs: "Sequence[FleetJob]", interrupt: Interrupt, show: bool) -> list
     from hw2exp.sweeps.arms import print_sweep
     from hw2exp.sweeps.sweep import run_sweep
 
+    root = jobs[0].root
     configs, known = zip(*map(_known, jobs), strict=True)
     saved = {
         n: each for n, each in enumerate(known) if each is None or isinstance(each, Checkpoint)
     }
     if show:
-        say(f"{counted(len(jobs), 'job')} → {relative(jobs[0].folder.parent)}")
+        say(f"{counted(len(jobs), 'job')} → {relative(root)}")
     if show and len(saved) < len(jobs):
         say(f"{len(jobs) - len(saved)} of {len(jobs)} jobs have their result")
     if show and (going_on := sum(each is not None for each in saved.values())):
@@ -206,8 +222,8 @@ def _batch(jobs: "Sequence[FleetJob]", interrupt: Interrupt, show: bool) -> list
     outcomes = dict(enumerate(known)) | dict(zip(saved, found, strict=True))
     if show:
         names = [job.overrides for job in jobs]
-        print_sweep(names, list(outcomes.values()), jobs[0].folder.parent)
+        print_sweep(names, list(outcomes.values()), root)
     return [
-        Ended(job.number, job.overrides, job.folder, configs[place], outcomes[place])
+        Ended(job.number, job.overrides, job.folder, root, configs[place], outcomes[place])
         for place, job in enumerate(jobs)
     ]

@@ -1,6 +1,6 @@
 """A fleet: R runs that train together as one tensor program, and their state."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hw2exp import optimizers
-from hw2exp.axes import Params
+from hw2exp.axes import Params, State
 from hw2exp.config.groups import Task
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet_state import FleetState, Layout, concatenate
@@ -17,10 +17,10 @@ from hw2exp.models import CELLS
 from hw2exp.models.classifier import Classifier, Gradient
 from hw2exp.notebook_stream import NotebookStream
 from hw2exp.stabilizers import clip, norm, regularizer, schedule
-from hw2exp.task import CHECK, PAD, TEST, TemporalOrder
+from hw2exp.task import CHECK, PAD, POPULATION, TEST, TRAIN, TemporalOrder
 
-CHECK_SEQUENCES = 1024
-"""How many fresh sequences the initial loss is measured on, at least."""
+FRESH_SEQUENCES = 1024
+"""How many sequences the initial loss and population statistics are measured on, at least."""
 
 
 class Fleet:
@@ -96,7 +96,6 @@ class Fleet:
         never = torch.zeros(replicas, dtype=torch.int64, device=self.device)
         return FleetState(
             params=params,
-            buffers=self.model.buffers(),
             optimizer=self.optimizer.init(params),
             clip=self.clip.init(replicas, self.device),
             schedule=self.schedule.init(replicas, self.device),
@@ -120,7 +119,7 @@ class Fleet:
             stream: which of the task's streams.
             size: sequences a replica.
         """
-        replayed = self.notebook is not None and stream != CHECK
+        replayed = self.notebook is not None and stream in (TRAIN, TEST)
         source = self.notebook if replayed and self.notebook else self.task
         symbols, labels = source.batch(self.seeds, step, size, stream)
         return torch.from_numpy(symbols).to(self.device), torch.from_numpy(labels).to(self.device)
@@ -140,7 +139,7 @@ class Fleet:
             computed; a regularizer's value is no part of the loss.
         """
         params = self.params
-        back = self.model.gradient(params, self.state.buffers, symbols, labels, keeps_flow)
+        back = self.model.gradient(params, symbols, labels, keeps_flow)
         grads = self.regularizer.add(back.of, self.model.cell, params, back.path)
         return self.layout.flatten(list(grads.values())), back
 
@@ -150,15 +149,41 @@ class Fleet:
 
         It is read in batches of the training's size, since batch statistics depend on it.
         """
-        size = self.config.batch_size
-        batches = -(-CHECK_SEQUENCES // size)
-        symbols, labels = self.batch(0, CHECK, batches * size)
-        parts = [
-            self.model.losses(self.params, self.state.buffers, *part, training=True)[:2]
-            for part in zip(symbols.chunk(batches, 1), labels.chunk(batches, 1), strict=True)
-        ]
+        parts = [self.model.losses(self.params, *part)[:2] for part in self._fresh(0, CHECK)]
         losses, correct = (torch.cat(column, 1) for column in zip(*parts, strict=True))
         return losses.mean(1), correct.double().mean(1)
+
+    def _fresh(self, step: int, stream: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Draw ``FRESH_SEQUENCES`` or a few more, in batches of the training's size."""
+        size = self.config.batch_size
+        batches = -(-FRESH_SEQUENCES // size)
+        symbols, labels = self.batch(step, stream, batches * size)
+        return zip(symbols.chunk(batches, 1), labels.chunk(batches, 1), strict=True)
+
+    @torch.no_grad()
+    def population(self, step: int) -> State | None:
+        """Estimate the statistics that a norm over the batch goes by in a test.
+
+        They describe the present parameters: means over fresh training batches, of the batch's mean
+        and of its unbiased variance (Ioffe & Szegedy 2015, algorithm 2; Cooijmans et al. 2016,
+        section 4.1). Running averages would lag behind parameters that move fast.
+
+        Args:
+            step: the training step whose fresh batches are drawn.
+
+        Returns:
+            Mean and variance of each term, each ``(R, T, *features)``; None for other norms.
+        """
+        if not self.model.norm.over_batch:
+            return None
+        sums: dict[str, Tensor] = {}
+        count = 0
+        for symbols, labels in self._fresh(step, POPULATION):
+            _, _, seen = self.model.losses(self.params, symbols, labels)
+            for name, value in seen.items():
+                sums[name] = sums[name] + value.double() if name in sums else value.double()
+            count += 1
+        return {name: (total / count).to(self.state.params.dtype) for name, total in sums.items()}
 
     @torch.no_grad()
     def test(self, step: int) -> tuple[Tensor, Tensor]:
@@ -172,9 +197,7 @@ class Fleet:
         """
         size, batches = self.config.batch_size, self.config.eval_batches
         symbols, labels = self.batch(step, TEST, batches * size)
-        losses, correct, _ = self.model.losses(
-            self.params, self.state.buffers, symbols, labels, training=False
-        )
+        losses, correct, _ = self.model.losses(self.params, symbols, labels, self.population(step))
         return losses.view(-1, batches, size).mean(2), correct.double().mean(1)
 
     def advance(self, step: int, loss: Tensor, norm: Tensor, proposed: FleetState) -> None:

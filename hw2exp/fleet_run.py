@@ -13,7 +13,7 @@ from hw2exp.config.problems import ConfigError
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet import Fleet
 from hw2exp.interrupt import NEVER, Interrupt
-from hw2exp.kernel import compiled_before
+from hw2exp.kernel import cache_problem, compiled_before
 from hw2exp.live_line import LiveLine
 from hw2exp.lock import PATIENCE, FolderHeldError, hold
 from hw2exp.models import CELLS
@@ -143,7 +143,7 @@ def _run_fleet(
     loss, accuracy = (values.double().cpu().numpy() for values in fleet.initial())
     outcomes: dict[int, Outcome] = dict(held)
     for place, values in enumerate(zip(loss, accuracy, strict=True)):
-        if place not in held and (wrong := _check(configs[0].check_initial_loss, *values)):
+        if place not in held and (wrong := _check(configs[0], *values)):
             outcomes[place] = wrong
     if len(outcomes) < len(configs):
         out = torch.tensor([place in outcomes for place in range(len(configs))])
@@ -164,6 +164,8 @@ def _run_fleet(
             outcomes |= recording.finish()
         finally:
             recording.abandon()
+    if problem := cache_problem():
+        warn(problem)
     return [outcomes[place] for place in range(len(configs))]
 
 
@@ -193,8 +195,9 @@ def _begin_recording(
     return recording
 
 
-def _check(mode: str, loss: float, accuracy: float) -> InitialLossError | None:
-    problem = check_initial(loss, accuracy) if mode != "off" else None
+def _check(config: TrainConfig, loss: float, accuracy: float) -> InitialLossError | None:
+    mode = config.check_initial_loss
+    problem = check_initial(loss, accuracy, config.model.hidden_size) if mode != "off" else None
     if problem and mode == "error":
         return InitialLossError(problem)
     if problem:

@@ -42,7 +42,6 @@ class FleetState:
 
     Args:
         params: the parameters in rows, ``(R, P)``.
-        buffers: running statistics of the normalization.
         optimizer: the optimizer's state.
         clip: the clipping's state.
         schedule: the schedule's state.
@@ -54,7 +53,6 @@ class FleetState:
     """
 
     params: Tensor
-    buffers: State
     optimizer: State
     clip: State
     schedule: State
@@ -94,7 +92,6 @@ class FleetState:
         """Whether everything that a replica owns is finite, ``(R,)``."""
         tensors = [
             self.params,
-            *self.buffers.values(),
             *self.optimizer.values(),
             *self.clip.values(),
         ]

@@ -147,12 +147,14 @@ class Inspection:
         probe = self._fleet_of(members)
         probe.state = made.before
         if due(options.cell_every, step):
-            few = made.symbols if made.before.buffers else made.symbols[:, :WITHIN]
-            found = internals(probe.model, probe.params, made.before.buffers, few)
+            whole = probe.model.norm.over_batch
+            few = made.symbols if whole else made.symbols[:, :WITHIN]
+            found = internals(probe.model, probe.params, few)
             columns |= {name: value for name, value in vars(found).items() if value is not None}
         if due(options.jacobian_every, step):
             few = made.symbols[:, :ALONG]
-            grown = jacobian_growth(probe.model, probe.params, made.before.buffers, few)
+            statistics = probe.population(step)
+            grown = jacobian_growth(probe.model, probe.params, few, statistics)
             columns["jacobian_norm"], columns["jacobian_product"] = grown.step, grown.product
             columns["jacobian_largest"], columns["lyapunov"] = grown.step.amax(1), grown.exponent
         if sharpens:

@@ -4,7 +4,6 @@ The lock is the system's (``flock``), on a file that only says who holds it: so 
 cleaned up after a kill.
 """
 
-import fcntl
 import os
 import re
 import socket
@@ -12,6 +11,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError as error:
+    what = "hw2exp needs Linux or macOS, whose file locks it uses; on Windows, install it in WSL"
+    raise ImportError(what) from error
 
 LOCK = ".lock"
 PATIENCE = 10.0

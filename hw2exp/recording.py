@@ -15,12 +15,13 @@ from hw2exp.diagnostics.spikes import Spike, SpikeDetector, first_watched
 from hw2exp.fleet import Fleet
 from hw2exp.inspection import Inspection, inspects
 from hw2exp.metrics_row import TESTED, columns_of, host
+from hw2exp.models import own_digest
 from hw2exp.records.curve import draw_curve
 from hw2exp.records.diagnostics import DiagnosticsTable
 from hw2exp.records.layout import DIAGNOSED, RUN
 from hw2exp.records.metrics import CATALOG, MetricsTable
 from hw2exp.records.parameters import Parameters, parameters_sha256, write_parameters
-from hw2exp.records.run_dir import METRICS, RunResult, Status, versions
+from hw2exp.records.run_dir import METRICS, RunResult, Status, made_with
 from hw2exp.records.tensorboard import EventWriter, flatten
 from hw2exp.records.texts import config_table, spike_table
 from hw2exp.training import Measured, Tested
@@ -250,7 +251,7 @@ class Recording:
             parameters_sha256=parameters_sha256(params),
             metrics_sha256=table.digest(),
             seconds=time.monotonic() - self.began[replica],
-            versions=versions(),
+            versions=made_with(own_digest(self.fleet.config.model.name)),
             explosions={
                 "steps": exploded.explosions,
                 "followed": exploded.followed,

@@ -22,7 +22,7 @@ PAD = len(SYMBOLS)
 """Index of padding, which is fed to the model as a zero vector."""
 
 X, A, START, END = (SYMBOLS.index(symbol) for symbol in "XaBE")
-TRAIN, TEST, CHECK = range(3)
+TRAIN, TEST, CHECK, POPULATION = range(4)
 """Streams: words of the counter, so that no two streams share a draw."""
 
 LETTERS_PER_WORD = 16  # a letter takes two of a word's 32 bits
@@ -61,7 +61,7 @@ class TemporalOrder:
             seeds: one seed a replica, shape ``(R,)``.
             step: the training step that the batch belongs to.
             size: sequences a replica, B.
-            stream: ``TRAIN``, ``TEST`` or ``CHECK``; streams are disjoint.
+            stream: ``TRAIN``, ``TEST``, ``CHECK`` or ``POPULATION``; streams are disjoint.
 
         Returns:
             Symbols ``(R, B, T)``, indices into ``SYMBOLS`` or ``PAD``, and labels ``(R, B)``.

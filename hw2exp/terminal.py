@@ -6,8 +6,10 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from hw2exp.config.choices import ADDED_CHOICES
 
@@ -17,6 +19,12 @@ if TYPE_CHECKING:
 
 PLAIN_PATH = re.compile(r"[\w./+-]+", re.ASCII)
 """What neither a shell nor Hydra reads as anything but letters."""
+
+SPECIAL = re.compile(r"[.*+?^${}()|\[\]\\]")
+"""What a regular expression does not read as a letter."""
+
+MOST_FOLDERS = 1000
+"""Folders, each of them part of a run, that TensorBoard reads within seconds."""
 
 FILES = ("curve.png", "result.json", "metrics.parquet", "diagnostics.parquet")
 
@@ -84,12 +92,13 @@ def print_start(
     )
 
 
-def print_summary(result: "RunResult", folder: Path) -> None:
+def print_summary(result: "RunResult", folder: Path, root: Path) -> None:
     """Say in a few lines how a run ended and where to look.
 
     Args:
         result: its result.
         folder: its run folder.
+        root: the folder of its sweep, if it is of one, which goes on; else the run folder.
     """
     initial, final, spikes = result.initial, result.final, result.spikes
     where = f" at step {result.diverged_at}" if result.diverged_at else ""
@@ -108,7 +117,7 @@ def print_summary(result: "RunResult", folder: Path) -> None:
         f"{number(final['test_loss'])}  test accuracy {number(final['test_accuracy'])}",
         f"  spikes    {len(spikes)}{more}",
         f"  look at   {relative(folder)}/ with {', '.join(written)}",
-        f"  or run    tensorboard --logdir {relative(folder)}",
+        f"  or run    {tensorboard_of_run(folder)}",
     ]
     ask = spikes or result.diverged_at
     if ask and result.status != "interrupted" and not ADDED_CHOICES:  # of a cell of one's own
@@ -116,10 +125,9 @@ def print_summary(result: "RunResult", folder: Path) -> None:
         if not result.diverged_at:
             highest = max(range(len(spikes)), key=lambda place: float(spikes[place]["loss"])) + 1
             which = f"{highest}  # its highest"
-        path = shlex.quote(str(relative(folder)))
-        lines.append(f"  ask why   python -m hw2exp.anatomy {path} --spike {which}")
+        lines.append(f"  ask why   python -m hw2exp.anatomy {typed(folder)} --spike {which}")
     if result.status == "interrupted":
-        lines.append(f"  go on     the same command with {resume_word(folder)}")
+        lines.append(f"  go on     the same command with {resume_word(root)}")
     say("\n".join(lines))
 
 
@@ -171,6 +179,38 @@ def relative(path: Path) -> Path:
     """
     here = Path.cwd()  # may be the run folder itself: hydra.job.chdir
     return path.relative_to(here) if here in path.parents else path
+
+
+def typed(folder: Path) -> str:
+    """Write a folder as it is typed in a shell.
+
+    Args:
+        folder: any path.
+    """
+    return shlex.quote(str(relative(folder)))
+
+
+def tensorboard_of_run(folder: Path) -> str:
+    """Write the command that shows a run in TensorBoard under its name, and the address.
+
+    TensorBoard calls a run by its path below the folder that is served: the served folder itself is
+    called ``.``, and has no metrics in HParams. So the folder above is served, and its other runs
+    are filtered out, unless it holds so many folders that TensorBoard would be slow.
+
+    Args:
+        folder: the run folder.
+    """
+    absolute = Path(os.path.abspath(folder))
+    above = absolute.parent
+    if len(list(islice(os.walk(above), MOST_FOLDERS + 1))) > MOST_FOLDERS:
+        return f"tensorboard --logdir {typed(folder)}"
+    served = "." if above == Path.cwd() else typed(above)
+    name = SPECIAL.sub(r"\\\g<0>", absolute.name)
+    shown = quote(f"^{name}$", safe="")
+    return (
+        f"tensorboard --logdir {served}\n"
+        f"            and open http://localhost:6006/?runFilter={shown}"
+    )
 
 
 def resume_word(folder: Path) -> str:

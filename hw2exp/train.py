@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 INTERRUPTED = (129, 130, 143)
 HELP_FLAGS = {"--help", "-h"}
+NAME = "hw2exp-train"
+"""The installed command; shell completion goes by a name of one word."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,33 +52,51 @@ def _run(words: Sequence[str], interrupt: "Interrupt") -> int:
 
         say(help_text())
         return 0
-    from hw2exp.config.arguments import in_order
+    if "--version" in words:
+        from hw2exp.command import VERSION
+
+        say(VERSION)
+        return 0
+    from hw2exp.config.arguments import about_hydra, parse_arguments, words_of
     from hw2exp.config.command_line import read
 
-    arguments = in_order(words)
-    command = read(arguments)
+    arguments = parse_arguments(words)
+    if about_hydra(arguments):
+        if arguments.hydra_help:
+            arguments.overrides = []  # it composes Hydra's own config, which has none of these keys
+        return _ask_hydra(words_of(arguments), interrupt)
+    command = read(words)
     if command.inspects:
-        from hw2exp.execution import hand_to_hydra
-
-        hand_to_hydra(arguments, [], interrupt)
-        return 0
+        return _ask_hydra(command.words, interrupt)
     if command.jobs[0].config.dry_run:
         from hw2exp.config.help import plan_text
 
         say(plan_text(command))
         return 0
-    ended = launch(command, arguments, interrupt)
+    ended = launch(command, interrupt)
     return max([interrupt.status, *(each.status(interrupt) for each in ended)])
 
 
-def launch(
-    command: "Command", arguments: Sequence[str], interrupt: "Interrupt", show: bool = True
-) -> "list[Ended]":
+def _ask_hydra(words: Sequence[str], interrupt: "Interrupt") -> int:
+    """Let Hydra show something, under the name that shell completion knows the command by."""
+    from hw2exp.config.overrides import one_error
+    from hw2exp.execution import hand_to_hydra
+
+    before, sys.argv = sys.argv, [NAME]
+    try:
+        one_error(hand_to_hydra, words, [], interrupt)
+    except SystemExit as done:  # Hydra exits with 1 where it is asked for what there is not
+        return 2 if done.code else 0
+    finally:
+        sys.argv = before
+    return 0
+
+
+def launch(command: "Command", interrupt: "Interrupt", show: bool = True) -> "list[Ended]":
     """Execute a command, once the machine was found to be able to.
 
     Args:
         command: the command.
-        arguments: the words that it was read from.
         interrupt: what may come in between.
         show: write to the terminal.
 
@@ -95,14 +115,21 @@ def launch(
 
     configs = [job.config for job in command.jobs]
     check_machine(configs)
+    if command.multirun and command.composed.choice("hydra/launcher") == "fleet":
+        from hw2exp.sweeps.sweep import check_cells
+
+        check_cells(configs)
     known = not command.multirun or command.composed.choice("hydra/sweeper") in ENUMERATING
     if known and (seeds := without_run(configs)):
         warn(f"diagnostics.seeds: no run has seed {', '.join(map(str, seeds))}")
-    return [] if interrupt() else execute(command, arguments, interrupt, show)
+    return [] if interrupt() else execute(command, interrupt, show)
 
 
 def process() -> NoReturn:
     """Be the process: who interrupts it is not kept waiting while modules are taken apart."""
+    from hw2exp.command import check_system
+
+    check_system()
     status = main()
     if status in INTERRUPTED:
         with suppress(OSError):

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
+from hw2exp.axes import norms
 from hw2exp.fleet import Fleet
 from hw2exp.fleet_state import FleetState
 from hw2exp.task import CLASSES, TRAIN
@@ -17,6 +17,8 @@ INITIAL_LOSS = math.log(len(CLASSES))
 
 INITIAL_ACCURACY = 1 / len(CLASSES)
 LOSS_TOLERANCE = 0.1
+FULL_SIZE = 16
+"""Units from which on ``LOSS_TOLERANCE`` holds as it is; below it grows as 1/H, see there."""
 ACCURACY_TOLERANCE = 0.25
 """Wide: an untrained network may favor a class that comes with what it sees; over 1,024 seeds the
 five models began on EASY with 0.05 to 0.43, while their losses stayed near ln 4."""
@@ -29,7 +31,7 @@ class Measured:
     Args:
         loss: mean loss of the batch, before the update.
         accuracy: share of the batch classified right.
-        grad_norm_raw: norm of a replica's whole gradient.
+        grad_norm_raw: norm of a replica's whole gradient; all norms are in float64.
         grad_norm_clipped: the same after clipping.
         update_norm: norm of the step that a replica's parameters make.
         lr: the scheduled learning rate.
@@ -152,19 +154,17 @@ def train_step(fleet: Fleet, step: int, inspector: Inspector | None = None) -> M
     symbols, labels = fleet.batch(step, TRAIN, fleet.config.batch_size)  # (R, B, T), (R, B)
     keeps_flow = inspector is not None and inspector.wants_flow(step)
     raw, back = fleet.loss_and_gradient(symbols, labels, keeps_flow)  # raw (R, P)
-    norm = torch.linalg.vector_norm(raw, dim=1)  # (R,)
+    norm = norms(raw)  # (R,)
     grads, clip_state = fleet.clip.update(raw, norm, state.clip)
     lr = fleet.optimizer.lr * fleet.schedule.factor(step - 1, state.schedule)  # (R,)
     params, optimizer_state = fleet.optimizer.update(state.params, grads, state.optimizer, lr)
-    proposed = replace(
-        state, params=params, buffers=back.buffers, optimizer=optimizer_state, clip=clip_state
-    )
+    proposed = replace(state, params=params, optimizer=optimizer_state, clip=clip_state)
     fleet.advance(step, back.loss, norm, proposed)
     if inspector is not None:
         inspector.inspect(step, Made(state, fleet.state, symbols, labels, raw, back.flow))
     accuracy = back.correct.double().mean(1)
-    clipped_norm = torch.linalg.vector_norm(grads, dim=1)
-    update_norm = torch.linalg.vector_norm(params - state.params, dim=1)
+    clipped_norm = norm if grads is raw else norms(grads)
+    update_norm = norms(params - state.params)
     return Measured(back.loss, accuracy, norm, clipped_norm, update_norm, lr)
 
 
@@ -180,25 +180,41 @@ def test_step(fleet: Fleet, step: int) -> Tested:
     return Tested(losses, accuracy)
 
 
-def check_initial(loss: float, accuracy: float) -> str | None:
+def loss_above(hidden_size: int) -> float:
+    """Return how far above ln 4 a sound start may lie.
+
+    torch draws the readout of H units from ±1/√H, so that the logits' variance, and with it what
+    the loss exceeds ln 4 by, goes as 1/H: with 4 units in the largest of 1,000 starts of an Elman
+    RNN by 0.5, in 2 of them by more than 0.4. Below ln 4 no size starts by more than 0.05.
+
+    Args:
+        hidden_size: units that the readout reads, H.
+    """
+    return LOSS_TOLERANCE * max(1.0, FULL_SIZE / hidden_size)
+
+
+def check_initial(loss: float, accuracy: float, hidden_size: int) -> str | None:
     """Say what is wrong if training would not start at loss ln 4 and accuracy 0.25.
 
     Args:
         loss: mean loss of a large fresh batch before the first step.
         accuracy: its accuracy.
+        hidden_size: units that the readout reads, H.
 
     Returns:
         One line that says what was found and what it usually means, or nothing.
     """
-    off_loss = not abs(loss - INITIAL_LOSS) <= LOSS_TOLERANCE
+    above = loss_above(hidden_size)
+    off_loss = not -LOSS_TOLERANCE <= loss - INITIAL_LOSS <= above
     off_accuracy = not abs(accuracy - INITIAL_ACCURACY) <= ACCURACY_TOLERANCE
     if not (off_loss or off_accuracy):
         return None
     found = (
         f"initial loss {loss:.4f}, accuracy {accuracy:.3f}: expected "
-        f"{INITIAL_LOSS:.4f} ± {LOSS_TOLERANCE} and {INITIAL_ACCURACY} ± {ACCURACY_TOLERANCE}"
+        f"{INITIAL_LOSS - LOSS_TOLERANCE:.4f} to {INITIAL_LOSS + above:.4f} and "
+        f"{INITIAL_ACCURACY} ± {ACCURACY_TOLERANCE}"
     )
-    if loss > INITIAL_LOSS + LOSS_TOLERANCE:
+    if loss > INITIAL_LOSS + above:
         meaning = "the logits start too large; lower init.readout_scale"
     elif off_loss and math.isfinite(loss):
         meaning = (

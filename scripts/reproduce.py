@@ -1,6 +1,6 @@
 """Runs the study of cures, and makes its page.
 
-    python scripts/reproduce.py [--full] [--out DIR] [part ...]
+    python scripts/reproduce.py [--full] [--same-rate] [--out DIR] [part ...]
 
 The quick profile by default. Interrupt it whenever you like: the same command goes on.
 """
@@ -9,6 +9,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from hw2exp.report.report import make_report
@@ -31,11 +32,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("parts", nargs="*", metavar="part", help=f"{', '.join(PARTS)}; all")
     parser.add_argument("--full", action="store_true", help="the full profile: some hours")
+    parser.add_argument(
+        "--same-rate",
+        action="store_true",
+        help="try cures only at the learning rate tuned without: under half the time",
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="by default outputs/study/PROFILE")
     arguments = parser.parse_args()
     if unknown := set(arguments.parts) - set(PARTS):
         parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     profile = FULL if arguments.full else QUICK
+    if arguments.same_rate:
+        profile = replace(profile, own_rates=False)
     folder = arguments.out or Path("outputs", "study", profile.name)
     try:
         reproduce(profile, folder, [part for part in PARTS if part in (arguments.parts or PARTS)])

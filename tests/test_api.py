@@ -60,6 +60,30 @@ def test_a_sweep_gives_frames(here):
     assert same.result.parameters_sha256 == alone.result.parameters_sha256
 
 
+@pytest.mark.parametrize(
+    ("subdir", "flags"),
+    [
+        ("${model.name}/x/${seed}", ()),
+        ("${hydra.job.override_dirname}", ()),
+        ("at/${hydra.job.override_dirname}", ("hydra/launcher=basic", "hydra/sweeper=basic")),
+    ],
+)
+def test_a_sweep_knows_its_folder_whatever_its_jobs_are_called(here, capsys, subdir, flags):
+    words = ("model=rnn", "seed=0,1", *SHORT, *flags, f"hydra.sweep.subdir={subdir}")
+    first = hw2exp.sweep(*words, "hydra.sweep.dir=s")
+    again = hw2exp.sweep(*words, "resume=s")
+    assert first.folder == again.folder == here / "s"
+    assert [job.folder for job in again.jobs.values()] == [
+        job.folder for job in first.jobs.values()
+    ]
+    assert len(list(here.glob("s/**/result.json"))) == 2
+    said = capsys.readouterr().out
+    if not flags:
+        assert said.count("2 jobs → s\n") == 2
+        assert said.count("look at   s/\n") == 2
+        assert "2 of 2 jobs have their result" in said
+
+
 def test_a_sweep_without_any_result_is_an_error(here):
     with pytest.raises(RuntimeError, match=r"none of 2 jobs has a result; .* loss"):
         hw2exp.sweep("model=rnn", "seed=0,1", "init.readout_scale=50", *SHORT)

@@ -36,7 +36,7 @@ def shipped():
 def first_steps(config):
     fleet = Fleet([config])
     loss, accuracy = fleet.initial()
-    assert check_initial(float(loss), float(accuracy)) is None
+    assert check_initial(float(loss), float(accuracy), config.model.hidden_size) is None
     train(fleet, [])
     assert fleet.state.step.tolist() == [3]
     assert fleet.state.diverged_at.tolist() == [0]

@@ -1,10 +1,13 @@
 """Alone or in company, the same bits; and a replica that breaks breaks nobody else."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from hw2exp.fleet import Fleet
+from hw2exp.task import POPULATION
 from hw2exp.training import train
 
 STEPS = 12
@@ -36,8 +39,6 @@ def run(configs):
 def assert_same_bits(fleet, rows, replica, alone, alone_rows):
     mine, theirs = fleet.outcome, alone.outcome
     assert torch.equal(mine.params[replica], theirs.params[0])
-    for name, value in theirs.buffers.items():
-        assert torch.equal(mine.buffers[name][replica], value[0]), name
     for name, value in theirs.optimizer.items():
         assert torch.equal(mine.optimizer[name][replica], value[0]), name
     for mine, theirs in zip(rows, alone_rows, strict=False):
@@ -158,3 +159,46 @@ def test_threads_change_nothing(compose, overrides):
         more, more_rows = run(configs)
         assert torch.equal(one.state.params, more.state.params)
         assert all(map(np.array_equal, rows, more_rows))
+
+
+NORMED = "norm=batch", "task=easy", "model.hidden_size=8"
+
+
+def test_population_statistics_are_means_over_fresh_training_batches(compose):
+    config = compose(*NORMED, "model=gated_rnn", "batch_size=30")
+    fleet = Fleet([config])
+    plain = Fleet([config.model_copy(update={"closed_form": False})])
+    symbols, labels = fleet.batch(7, POPULATION, 35 * 30)  # the first count from 1,024 on
+    seen = [
+        plain.model.losses(plain.params, *part)[2]
+        for part in zip(symbols.split(30, 1), labels.split(30, 1), strict=True)
+    ]
+    found = fleet.population(7)
+    assert found.keys() == seen[0].keys()
+    for name, value in found.items():
+        expected = torch.stack([each[name].double() for each in seen]).mean(0).float()
+        torch.testing.assert_close(value, expected, rtol=1e-4, atol=1e-5)
+    assert Fleet([compose("norm=layer")]).population(7) is None
+
+
+@pytest.mark.parametrize("model", ["gated_rnn", "attn_rnn_inf"])
+def test_a_test_pass_is_a_function_of_seed_step_and_parameters(compose, model):
+    """However the parameters came to be: no average lags behind them."""
+    config = compose(*NORMED, f"model={model}", "steps=12", "eval_every=5", "eval_batches=2")
+    trained, fresh = Fleet([config]), Fleet([config])
+    train(trained, [])
+    fresh.state = replace(fresh.state, params=trained.state.params)
+    for mine, theirs in zip(trained.test(12), fresh.test(12), strict=True):
+        assert torch.equal(mine, theirs)
+    assert not torch.equal(trained.test(12)[0], trained.test(13)[0])
+
+
+def test_batch_norm_is_judged_by_what_it_has_learned(compose):
+    """Large steps throw the parameters ahead of any running average; the test must follow."""
+    words = "model=gated_rnn", "optimizer=rmsprop", "optimizer.lr=0.03", "steps=300"
+    fleet = Fleet([compose(*NORMED, *words, f"seed={seed}") for seed in range(3)])
+    train(fleet, [])
+    _, tested = fleet.test(300)
+    _, by_batch = fleet.initial()  # of fresh batches, each by its own statistics
+    assert (by_batch > 0.9).all()
+    torch.testing.assert_close(tested, by_batch, rtol=0, atol=0.03)

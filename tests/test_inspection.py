@@ -137,7 +137,7 @@ def test_seeds_that_no_run_has_are_told(words, told, tmp_path, monkeypatch, caps
     monkeypatch.chdir(tmp_path)
     command = read(["-m", "seed=0,1", *words])
     monkeypatch.setattr(execution, "execute", lambda *_: [])
-    launch(command, [], NEVER)
+    launch(command, NEVER)
     expected = f"hw2exp: warning: diagnostics.seeds: no run has {told}\n" if told else ""
     assert capsys.readouterr().err == expected
 

@@ -54,7 +54,7 @@ def test_rates_are_tuned_arms_run_and_a_page_is_made(study, tiny, tmp_path, caps
     script, _, _ = study
     script.reproduce(tiny, tmp_path, ["tune", "cures"])
     rates = polars.read_csv(tmp_path / "rates.csv")
-    chosen = {(model, cure): lr for model, _, cure, lr in rates.rows()}
+    chosen = {(model, cure): lr for model, cure, lr in rates.select("model", "cure", "lr").rows()}
     assert set(chosen) == {(model, cure) for model in tiny.models for cure in tiny.cures}
     arms = polars.read_csv(tmp_path / "report" / "cures" / "runs.csv")
     tried = set(arms.select("model", "clip", "schedule", "optimizer.lr").unique().rows())
@@ -82,29 +82,54 @@ def test_rates_are_tuned_arms_run_and_a_page_is_made(study, tiny, tmp_path, caps
     assert {path: path.read_bytes() for path in tables} == tables
 
 
-@pytest.mark.parametrize(
-    ("solved", "losses", "best"),
-    [((1, 2), (0.1, 0.2), 0.01), ((2, 2), (0.1, 0.2), 0.001), ((0, 0), (1.4, 1.3), 0.01)],
-)
-def test_the_rate_at_which_most_runs_solve_is_the_best(
-    study, tmp_path, monkeypatch, solved, losses, best
-):
+def tuned(cures, monkeypatch, solved, losses):
+    """The choice among the rates 0.001, 0.01 and so on, by shares solved and test losses."""
     from types import SimpleNamespace
 
-    _, cures, _ = study
     arms = [
         SimpleNamespace(
-            settings={"model": "rnn", "optimizer": "sgd", "optimizer.lr": rate},
+            settings={"model": "rnn", "optimizer": "sgd", "optimizer.lr": f"{10.0**power:g}"},
             cures="clip=norm",
+            runs=dict.fromkeys(range(4)),
             measured=SimpleNamespace(
                 solved=SimpleNamespace(value=share), test_loss=SimpleNamespace(value=loss)
             ),
         )
-        for rate, share, loss in zip(("0.001", "0.01"), solved, losses, strict=True)
+        for power, (share, loss) in enumerate(zip(solved, losses, strict=True), -3)
     ]
-    monkeypatch.setattr(cures, "read_runs", lambda folder: SimpleNamespace(arms=arms))
+    # Read in another order than that of the rates: "0.01" before "0.001".
+    monkeypatch.setattr(cures, "read_runs", lambda folder: SimpleNamespace(arms=arms[::-1]))
     monkeypatch.setattr(cures, "measure", lambda arm: arm.measured)
-    assert cures.chosen(tmp_path) == {("rnn", "sgd", "clip"): best}
+    return cures.chosen(Path())
+
+
+@pytest.mark.parametrize(
+    ("solved", "losses", "best"),
+    [((0.5, 1), (0.1, 0.2), 0.01), ((1, 1), (0.1, 0.2), 0.001), ((0, 0), (1.4, 1.3), 0.01)],
+)
+def test_the_rate_at_which_most_runs_solve_is_the_best(study, monkeypatch, solved, losses, best):
+    ((key, choice),) = tuned(study[1], monkeypatch, solved, losses).items()
+    assert (key, choice.rate) == (("rnn", "sgd", "clip"), best)
+
+
+@pytest.mark.parametrize(
+    ("solved", "row", "note"),
+    [
+        ((0.25, 1, 0.5), "0.01,1,4,", ""),
+        ((1, 0.5, 0), "0.001,1,4,lowest", "lowest rate of the grid: widen it"),
+        ((0, 0.5, 0.75), "0.1,0.75,4,highest", "highest rate of the grid: widen it"),
+        ((0, 0, 0), "0.001,0,4,lowest", "none solves"),
+    ],
+)
+def test_the_table_of_rates_says_where_the_best_is_at_the_edge(
+    study, monkeypatch, tmp_path, solved, row, note
+):
+    _, cures, _ = study
+    choices = tuned(cures, monkeypatch, solved, (0.1, 0.2, 0.3))
+    assert [choice.note for choice in choices.values()] == [note]
+    cures.write(choices, tmp_path / "rates.csv")
+    table = (tmp_path / "rates.csv").read_text()
+    assert table == f"model,optimizer,cure,lr,solved,runs,edge\nrnn,sgd,clip,{row}\n"
 
 
 def test_every_experiment_of_a_cure_has_its_label(study, compose):
@@ -141,6 +166,17 @@ def test_every_cure_of_the_study_has_a_partner_without(study, compose):
     without = references(gather([plain[0], *cured])[0])
     lonely = {arm.cures for arm, _ in pairs} - {arm.cures for arm, _ in without}
     assert {cures.ARMS[each] for each in lonely} == set(cures.BESIDES)
+
+
+@pytest.mark.slow
+def test_cures_can_be_tried_at_the_rate_without_alone(study, tiny, tmp_path):
+    script, _, _ = study
+    script.reproduce(replace(tiny, models=("rnn",), own_rates=False), tmp_path, ["tune", "cures"])
+    chosen = polars.read_csv(tmp_path / "rates.csv")
+    assert chosen["cure"].to_list() == ["none"]
+    runs = polars.read_csv(tmp_path / "report" / "cures" / "runs.csv")
+    assert runs["optimizer.lr"].unique().to_list() == chosen["lr"].to_list()
+    assert len(runs) == 3 * len(tiny.cures)
 
 
 @pytest.mark.slow

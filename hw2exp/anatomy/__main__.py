@@ -1,11 +1,11 @@
 """The command ``python -m hw2exp.anatomy``: why one spike of a run happened, on one page."""
 
-import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
-from hw2exp.command import ends_at_once, failed, lenient, parser_of
+from hw2exp.command import failed, parser_of, process
+from hw2exp.config.folder import at_home
 from hw2exp.config.problems import ConfigError
 from hw2exp.terminal import relative, say
 
@@ -35,9 +35,14 @@ def _parser() -> ArgumentParser:
         "A run trained with diagnostics=all has kept the steps before its first spikes; for others "
         "the run is made again from its beginning.",
     )
-    parser.add_argument("folder", metavar="RUN", help="the run's folder")
+    parser.add_argument("folder", type=at_home, metavar="RUN", help="the run's folder")
     parser.add_argument("--spike", metavar="N", default="1", help=WHICH)
-    parser.add_argument("--out", metavar="DIR", help="where to write; by default RUN/anatomy")
+    parser.add_argument(
+        "--out",
+        type=at_home,
+        metavar="DIR",
+        help="where to write; by default RUN/anatomy",
+    )
     return parser
 
 
@@ -54,6 +59,4 @@ def _run(folder: Path, number: str, out: str | None) -> int:
 
 
 if __name__ == "__main__":
-    ends_at_once()
-    lenient()
-    sys.exit(main())
+    process(main)

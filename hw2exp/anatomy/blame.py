@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from hw2exp.anatomy.replay import Replayed
+from hw2exp.axes import norms
 from hw2exp.config.schema import TrainConfig
 from hw2exp.diagnostics.spikes import Spike
 from hw2exp.fleet import Fleet
@@ -90,23 +91,17 @@ def suspects_of(config: TrainConfig, seen: Replayed, place: int) -> tuple[list[S
     symbols, labels = made.symbols[0], made.labels[0]  # (B, T), (B,)
     singles = Fleet([config] * len(labels))
     params = singles.layout.unflatten(made.before.params.expand(len(labels), -1))
-    if config.norm.name == "batch":  # a sequence alone has no deviation
+    if singles.model.norm.over_batch:  # a sequence alone has no deviation
         together = {name: value[:1] for name, value in params.items()}
-        buffers = made.before.buffers
-        alone = Fleet([config]).model
-        losses = alone.losses(together, buffers, made.symbols, made.labels, training=True)[0][0]
-        norms = torch.full_like(losses, torch.nan)
+        losses = Fleet([config]).model.losses(together, made.symbols, made.labels)[0][0]
+        sizes = torch.full_like(losses, torch.nan)
         key = losses
     else:
-        buffers = {
-            name: value.expand(len(labels), *value.shape[1:])
-            for name, value in made.before.buffers.items()
-        }
-        back = singles.model.gradient(params, buffers, symbols[:, None], labels[:, None])
+        back = singles.model.gradient(params, symbols[:, None], labels[:, None])
         rows = singles.layout.flatten(list(back.of.values()))
-        losses, norms = back.loss, torch.linalg.vector_norm(rows.double(), dim=1)
-        key = norms
+        losses, sizes = back.loss, norms(rows)
+        key = sizes
     order = key.nan_to_num(torch.inf).argsort(descending=True, stable=True).tolist()
     texts = [decode(symbols[row].tolist(), int(labels[row])) for row in order]
-    each = zip(texts, losses[order].tolist(), norms[order].tolist(), strict=True)
+    each = zip(texts, losses[order].tolist(), sizes[order].tolist(), strict=True)
     return [Suspect(*own) for own in each], order

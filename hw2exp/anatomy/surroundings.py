@@ -55,8 +55,7 @@ def loss_along(config: TrainConfig, seen: Replayed, culprit: int, peak: int) -> 
     losses = []
     for batch in (made, seen.made[peak]):
         symbols, labels = batch.symbols.expand(POINTS, -1, -1), batch.labels.expand(POINTS, -1)
-        buffers = fleet.state.buffers
-        own, _, _ = fleet.model.losses(params, buffers, symbols, labels, training=True)
+        own, _, _ = fleet.model.losses(params, symbols, labels)
         losses.append(host(own.mean(1)))
     return Along(host(share), *losses)
 

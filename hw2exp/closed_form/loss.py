@@ -52,35 +52,34 @@ class SequenceLoss:
 
     @torch.no_grad()
     def each(
-        self, params: Params, buffers: State, symbols: Tensor, labels: Tensor, training: bool
+        self, params: Params, symbols: Tensor, labels: Tensor, statistics: State | None = None
     ) -> tuple[Tensor, Tensor, State]:
         """Return each sequence's loss and whether it is classified right, ``(R, B)``.
 
         Args:
             params: the parameters of cell and readout, each ``(R, ...)``.
-            buffers: a norm's running statistics; given back as they are after the pass.
             symbols: ``(R, B, T)``.
             labels: ``(R, B)``.
-            training: a norm goes by the batch's statistics instead of the running ones.
+            statistics: of a norm; there is none.
+
+        Returns:
+            The losses, what was classified right, and no statistics.
         """
         weights = as_arrays(self._weights(params))
         out = outputs(labels.shape, weights[-1].dtype)
         self._judge(*self._inputs(symbols, labels, weights), out)
-        return torch.from_numpy(out[0]), torch.from_numpy(out[1]), buffers
+        return torch.from_numpy(out[0]), torch.from_numpy(out[1]), {}
 
-    def mean(
-        self, params: Params, buffers: State, symbols: Tensor, labels: Tensor
-    ) -> tuple[Tensor, Tensor, State]:
+    def mean(self, params: Params, symbols: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean loss ``(R,)``, differentiable, and what was classified right ``(R, B)``.
 
         Args:
             params: the parameters of cell and readout, each ``(R, ...)``.
-            buffers: a norm's running statistics; given back as they are after the pass.
             symbols: ``(R, B, T)``.
             labels: ``(R, B)``.
         """
         weights = self._weights(params)
-        return *Mean.apply(self, symbols, labels, *weights), buffers  # type: ignore[no-untyped-call]
+        return Mean.apply(self, symbols, labels, *weights)  # type: ignore[no-any-return, no-untyped-call]
 
     def learn(
         self, symbols: Tensor, labels: Tensor, weights: Arrays

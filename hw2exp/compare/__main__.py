@@ -1,11 +1,11 @@
 """The command ``python -m hw2exp.compare``: what tells runs apart, and how each ended."""
 
-import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
-from hw2exp.command import ends_at_once, failed, lenient, parser_of
+from hw2exp.command import failed, parser_of, process
+from hw2exp.config.folder import at_home
 from hw2exp.config.problems import ConfigError, printable
 from hw2exp.terminal import say, warn
 
@@ -17,8 +17,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments; by default those of the process.
 
     Returns:
-        The exit status: 0 compared, whether or not anything differs; 1 the system refused; 2 bad
-        input.
+        The exit status: 0 compared, whether or not anything differs; 1 the system refused, or runs
+        had to be left out; 2 bad input.
     """
     try:
         return _run(_parser().parse_args(argv).folders)
@@ -34,7 +34,9 @@ def _parser() -> ArgumentParser:
         "A single folder is divided into its runs, or into arms: runs that differ in the seed "
         "alone.",
     )
-    parser.add_argument("folders", metavar="DIR", nargs="+", help="of a run, or of a sweep")
+    parser.add_argument(
+        "folders", type=at_home, metavar="DIR", nargs="+", help="of a run, or of a sweep"
+    )
     return parser
 
 
@@ -65,10 +67,8 @@ def _run(words: Sequence[str]) -> int:
     if notes := [*alike, *same_runs(columns), *parting(columns)]:
         lines += ["", *notes]
     say("\n".join(lines))
-    return 0
+    return 1 if found.lost else 0
 
 
 if __name__ == "__main__":
-    ends_at_once()
-    lenient()
-    sys.exit(main())
+    process(main)

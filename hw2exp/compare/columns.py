@@ -10,6 +10,7 @@ import numpy as np
 
 from hw2exp.config.folder import check_there
 from hw2exp.config.problems import ConfigError
+from hw2exp.config.recorded import CONFIG
 from hw2exp.records.run_dir import RESULT, RunResult
 from hw2exp.records.runs import Run, gather
 from hw2exp.terminal import counted, relative
@@ -22,8 +23,6 @@ MOST = 12
 
 TOLD = 10
 """Runs of one folder that are told of one by one."""
-
-HYDRAS = ".hydra/config.yaml"
 
 
 @dataclass(frozen=True)
@@ -73,10 +72,12 @@ class Columns:
     Args:
         columns: at least one; of a single run there are two or more.
         told: a line for whatever was left out.
+        lost: how many folders of ``told`` could not be read.
     """
 
     columns: Sequence[Column]
     told: Sequence[str]
+    lost: int
 
 
 def read_columns(folders: Sequence[Path]) -> Columns:
@@ -94,7 +95,8 @@ def read_columns(folders: Sequence[Path]) -> Columns:
     for folder in folders:
         check_there(folder, str(folder))
     told: list[str] = []
-    found = {str(folder): _read_below(folder, told) for folder in folders}  # each once
+    read = {str(folder): _read_below(folder, told) for folder in folders}  # each once
+    found = {name: compared for name, (compared, _) in read.items()}
     named: list[tuple[str, Sequence[Compared]]]
     if len(folders) == 1:
         named = _divided(folders[0], found[str(folders[0])], told)
@@ -106,7 +108,7 @@ def read_columns(folders: Sequence[Path]) -> Columns:
         raise ConfigError([*told[:1], f"{there}; a comparison needs two or more"])
     marks = ascii_uppercase if len(named) <= len(ascii_uppercase) else map(str, range(1, 1 + runs))
     columns = [Column(mark, *each) for mark, each in zip(marks, named, strict=False)]
-    return Columns(columns, told)
+    return Columns(columns, told, sum(lost for _, lost in read.values()))
 
 
 def _divided(
@@ -131,10 +133,10 @@ def _divided(
     return [(arm.name, [by_folder[run.folder] for run in arm.runs.values()]) for arm in arms]
 
 
-def _read_below(folder: Path, told: list[str]) -> list[Compared]:
-    """The runs below a folder that can be read; of the others is told."""
+def _read_below(folder: Path, told: list[str]) -> tuple[list[Compared], int]:
+    """Return the runs below a folder that can be read; tell of the others, and count them."""
     paths = {path.parent for path in folder.glob(f"**/{RESULT}")}
-    paths |= {path.parent.parent for path in folder.glob(f"**/{HYDRAS}")}
+    paths |= {path.parent.parent for path in folder.glob(f"**/{CONFIG}")}
     found, problems = [], []
     for path in sorted(paths):
         try:
@@ -147,7 +149,7 @@ def _read_below(folder: Path, told: list[str]) -> list[Compared]:
     told += problems[:TOLD]
     if more := problems[TOLD:]:
         told.append(f"{folder}: {counted(len(more), 'more run')} left out")
-    return found
+    return found, len(problems)
 
 
 def _read(folder: Path) -> Compared:

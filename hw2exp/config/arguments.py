@@ -1,17 +1,25 @@
 """The words of a command line: Hydra's flags, and the overrides."""
 
 import argparse
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from hydra._internal.utils import get_args_parser
 
-from hw2exp.config.folder import check_path
+from hw2exp.config.folder import at_home, check_path
+from hw2exp.config.overrides import assignment
 from hw2exp.config.problems import ConfigError, in_one_line
 
-MULTIRUN = ("-m", "--multirun")
-INSPECTING = ("cfg", "info", "hydra_help", "version", "shell_completion")
-"""Hydra's flags that only show something."""
+INFO = ("-i", "--info")
+MODES = ("run", "multirun", "cfg", "info", "hydra_help", "shell_completion")
+"""Flags of which a command has at most one."""
+
+INSPECTING = ("cfg", "info")
+"""Hydra's flags that show what a checked command means."""
+
+ABOUT_HYDRA = ("hydra_help", "shell_completion")
+"""Hydra's flags that need no command to speak of."""
 
 UNSUPPORTED = {
     "config_name": "the config is always the one of this package; use experiment=",
@@ -19,49 +27,102 @@ UNSUPPORTED = {
     "experimental_rerun": "type the command again",
 }
 
-
-def in_order(argv: Sequence[str]) -> list[str]:
-    """Put the flags in front: argparse wants the overrides in one piece.
-
-    Args:
-        argv: the arguments as typed; ``--dry-run`` is short for ``dry_run=true``.
-    """
-    words = ["dry_run=true" if word == "--dry-run" else word for word in argv]
-    flags = [word for word in words if word in MULTIRUN][:1]
-    return flags + [word for word in words if word not in MULTIRUN]
+HOME = re.compile(
+    r"(?P<key>\+{0,2}(?:hydra\.run\.dir|hydra\.sweep\.dir|resume))="
+    r"(?P<quote>['\"]?)(?P<path>~.*)(?P=quote)",
+    re.DOTALL,
+)
+"""An override that names a folder in somebody's home."""
 
 
 def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
-    """Tell flags and overrides apart.
+    """Tell flags and overrides apart, in whatever order they were typed.
 
     Args:
-        argv: the arguments, flags first.
+        argv: the arguments; ``--dry-run`` is short for ``dry_run=true``.
+
+    Returns:
+        Hydra's flags, and the overrides, in which ``~`` is written out.
 
     Raises:
         ConfigError: an unknown flag, or one that this command can't honor.
     """
-    arguments = in_one_line(get_args_parser()).parse_args(list(argv))
-    problems = [
-        f"--{name.replace('_', '-')}={value}: not here; {why}"
-        for name, why in UNSUPPORTED.items()
-        if (value := getattr(arguments, name, None)) is not None
-    ]
+    words = ["dry_run=true" if word == "--dry-run" else word for word in argv]
+    for place, word in enumerate(words):  # argparse would take an override for its value
+        if word in INFO and "=" in "".join(words[place + 1 : place + 2]):
+            words[place] = "--info=all"
+    arguments = in_one_line(get_args_parser()).parse_intermixed_args(words)
+    arguments.overrides = [_written_out(word) for word in arguments.overrides]
     if arguments.config_dir is not None:
-        what = f"--config-dir={arguments.config_dir}"
-        check_path(Path(arguments.config_dir), what)
-        if not Path(arguments.config_dir).is_dir():
-            problems.append(f"{what}: must be a folder that exists")
-    if arguments.multirun and arguments.cfg:
-        problems.append(f"--cfg={arguments.cfg}: shows a single run; leave out --multirun")
-    if problems:
+        arguments.config_dir = at_home(arguments.config_dir, "--config-dir=")
+    if problems := _problems(arguments):
         raise ConfigError(problems)
     return arguments
 
 
-def inspects(arguments: argparse.Namespace) -> bool:
-    """Whether the command only asks Hydra to show something.
+def _problems(arguments: argparse.Namespace) -> list[str]:
+    typed = dict(zip(vars(arguments), _flags(arguments), strict=True))
+    problems = [
+        f"{typed[name]}: not here; {why}" for name, why in UNSUPPORTED.items() if typed.get(name)
+    ]
+    if arguments.config_dir is not None:
+        check_path(Path(arguments.config_dir), typed["config_dir"])
+        if not Path(arguments.config_dir).is_dir():
+            problems.append(f"{typed['config_dir']}: must be a folder that exists")
+    modes = [typed[name] for name in MODES if typed[name]]
+    if arguments.multirun and arguments.cfg:
+        problems.append(f"{typed['cfg']}: shows a single run; leave out --multirun")
+    elif len(modes) > 1:
+        problems.append(f"{' '.join(modes)}: must be one of them")
+    if arguments.cfg is None:
+        problems += [f"{typed[n]}: needs --cfg" for n in ("resolve", "package") if typed[n]]
+    return problems
+
+
+def _flags(arguments: argparse.Namespace) -> list[str]:
+    """Write each flag as one word; an empty one for a flag that was not typed."""
+    return [
+        ""
+        if name == "overrides" or value in (None, False)
+        else f"--{name.replace('_', '-')}" + (f"={value}" if value is not True else "")
+        for name, value in vars(arguments).items()
+    ]
+
+
+def words_of(arguments: argparse.Namespace) -> list[str]:
+    """Write the arguments as Hydra reads them: flags first, then the overrides.
 
     Args:
         arguments: from :func:`parse_arguments`.
     """
-    return any(getattr(arguments, name, None) for name in INSPECTING)
+    return [*filter(None, _flags(arguments)), *arguments.overrides]
+
+
+def _written_out(word: str) -> str:
+    """Write out the ``~`` of an override that names a folder; Hydra has no such letter."""
+    found = HOME.fullmatch(word)
+    if found is None:
+        return word
+    key, quote = found["key"], found["quote"]
+    path = at_home(found["path"], f"{key}=")
+    if quote or set(path) & set(",'\"\\"):
+        return f"{key}={quote}{path}{quote}"
+    return assignment(key, path)
+
+
+def inspects(arguments: argparse.Namespace) -> bool:
+    """Return whether the command only asks Hydra to show what it means.
+
+    Args:
+        arguments: from :func:`parse_arguments`.
+    """
+    return any(getattr(arguments, name) is not None for name in INSPECTING)
+
+
+def about_hydra(arguments: argparse.Namespace) -> bool:
+    """Return whether the command asks for Hydra's help or for shell completion.
+
+    Args:
+        arguments: from :func:`parse_arguments`.
+    """
+    return any(getattr(arguments, name) for name in ABOUT_HYDRA)

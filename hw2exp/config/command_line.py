@@ -13,18 +13,19 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
 
-from hw2exp.config.arguments import inspects, parse_arguments
+from hw2exp.config.arguments import inspects, parse_arguments, words_of
 from hw2exp.config.choices import ADDED_CHOICES
 from hw2exp.config.composed_job import ComposedJob, Plain
 from hw2exp.config.composition import Composition
 from hw2exp.config.confinement import check_inside, root_of
-from hw2exp.config.folder import check_folder
+from hw2exp.config.folder import at_home, check_folder
 from hw2exp.config.jobs import ENUMERATING, fixed_job, sweep_jobs, validated
 from hw2exp.config.overrides import one_error, parse_lines
 from hw2exp.config.problems import ConfigError
 from hw2exp.config.resume import check_resumed
 from hw2exp.config.schema import TrainConfig
 from hw2exp.config.trusted import trusted_resolvers, unnamed, untrusted_folder, untrusted_node
+from hw2exp.config.unused import of_other_mode, set_twice
 
 CONFIG_MODULE = "hw2exp.configs"
 CONFIG_NAME = "train"
@@ -39,10 +40,12 @@ class Job:
     Args:
         overrides: what distinguishes it, as typed.
         config: its checked config.
+        subfolder: where its run folder lies in the command's folder; "." for a single run.
     """
 
     overrides: tuple[str, ...]
     config: TrainConfig
+    subfolder: str
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class Command:
         explicit_folder: the folder was typed, and is not the default.
         resumes: the folder is that of an earlier run or sweep, which goes on there.
         composed: the first job as it was composed.
+        words: what Hydra is given: flags first, then the overrides with their checked values.
     """
 
     jobs: list[Job]
@@ -66,6 +70,7 @@ class Command:
     explicit_folder: bool
     resumes: bool
     composed: ComposedJob
+    words: list[str]
 
     @property
     def folder_key(self) -> str:
@@ -92,6 +97,8 @@ def read(argv: Sequence[str]) -> Command:
     with _hydra(arguments.config_dir) as composition:
         overrides, problems = parse_lines(arguments.overrides, composition)
         wrong = _wrong_sweeps(overrides, multirun)
+        wrong |= set_twice(overrides, composition) if multirun else {}
+        wrong |= {} if inspects(arguments) else of_other_mode(overrides, multirun)
         overrides = [o for o in overrides if o.input_line not in wrong]
         problems += [f"{line}: {why}" for line, why in wrong.items()]
         try:
@@ -116,12 +123,16 @@ def read(argv: Sequence[str]) -> Command:
         _check_jobs_folders(composed, folder if resumed is None else Path(resumed))
         if resumed is not None:
             check_resumed(Path(resumed), composed, configs, folder if explicit else None)
-    jobs = [Job(job.overrides, config) for job, config in zip(composed, configs, strict=True)]
-    looks = inspects(arguments)
+    jobs = [
+        Job(job.overrides, config, job.subfolder)
+        for job, config in zip(composed, configs, strict=True)
+    ]
+    arguments.overrides = [str(override.input_line) for override in overrides]
+    looks, words = inspects(arguments), words_of(arguments)
     if resumed is not None:
-        return Command(jobs, multirun, looks, Path(resumed), False, True, composed[0])
+        return Command(jobs, multirun, looks, Path(resumed), False, True, composed[0], words)
     check_folder(folder, key, explicit)
-    return Command(jobs, multirun, looks, folder, explicit, False, composed[0])
+    return Command(jobs, multirun, looks, folder, explicit, False, composed[0], words)
 
 
 def _shipped(arguments: argparse.Namespace) -> Plain:
@@ -157,7 +168,7 @@ def _check_launcher(job: ComposedJob, config_dir: str | None) -> None:
 def _folder(job: ComposedJob, key: str) -> Path:
     """Where results go: as a person wrote it, or below that if values were put in."""
     written = str(job.base.hydra[key.split(".")[1]]["dir"])
-    folder = Path(one_error(job.select, key))
+    folder = Path(at_home(one_error(job.select, key), f"{key}="))
     if "${" in written:
         check_inside(root_of(written), folder, f"{key}={folder}")
     return folder
@@ -173,7 +184,7 @@ def _check_files_folder(node: Plain, shipped: Plain, key: str, folder: Path) -> 
 def _check_jobs_folders(jobs: Sequence[ComposedJob], folder: Path) -> None:
     for job in jobs:
         if job.number is not None:
-            name = one_error(job.select, "hydra.sweep.subdir")
+            name = job.subfolder
             check_inside(folder, folder / name, f"hydra.sweep.subdir={name}")
 
 

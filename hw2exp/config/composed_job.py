@@ -4,27 +4,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from hw2exp.config.parsing import parse
+
 Plain = dict[str, Any]
-PARSER = OverridesParser.create()
-
-
-@cache
-def parse(line: str) -> Override:
-    """Parse an override; each line once, since the parser is slow.
-
-    Args:
-        line: the override, as typed.
-    """
-    return PARSER.parse_override(line)
 
 
 def put(plain: Plain, key: str, value: Any) -> Plain:
@@ -144,10 +133,15 @@ class ComposedJob:
         with current(full):
             return str(OmegaConf.select(full, key, throw_on_missing=True))
 
+    @cached_property
+    def subfolder(self) -> str:
+        """Where Hydra puts it in the folder of the sweep; "." for a single run."""
+        return "." if self.number is None else self.select("hydra.sweep.subdir")
+
     @property
     def folder(self) -> Path:
         """Where Hydra puts the job of a sweep."""
-        return Path(self.select("hydra.sweep.dir"), self.select("hydra.sweep.subdir"))
+        return Path(self.select("hydra.sweep.dir"), self.subfolder)
 
     @property
     def override_dirname(self) -> str:

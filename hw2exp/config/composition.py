@@ -11,7 +11,8 @@ from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from hw2exp.config.composed_job import Base, ComposedJob, parse
+from hw2exp.config.composed_job import Base, ComposedJob
+from hw2exp.config.parsing import parse
 
 
 class Composition:

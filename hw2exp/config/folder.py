@@ -11,6 +11,7 @@ from hw2exp import disk
 from hw2exp.config.problems import ConfigError
 
 RESULT = "result.json"
+CHECKPOINTS, STEP = "checkpoints", "step_"
 LONGEST_NAME = 255
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 """What the system says where the disk is the problem, and not the folder that was asked for."""
@@ -33,6 +34,22 @@ def asked_for(what: str) -> Iterator[None]:
         if error.errno in DISK:
             raise
         raise ConfigError([f"{what}: {error.strerror}"]) from error
+
+
+def at_home(path: str, what: str = "") -> str:
+    """Write out the ``~`` that a path begins with: a shell leaves it where a word is quoted.
+
+    Args:
+        path: as typed.
+        what: the key that names it, with its equals sign.
+
+    Raises:
+        ConfigError: there is no such home.
+    """
+    written = os.path.expanduser(path)
+    if written.startswith("~"):
+        raise ConfigError([f"{what}{path}: no such home; ./{path} is a folder of that name"])
+    return written
 
 
 def check_path(path: Path, what: str) -> None:
@@ -71,7 +88,9 @@ def check_there(folder: Path, what: str) -> None:
 
 
 def check_folder(folder: Path, key: str, explicit: bool) -> None:
-    """Refuse a folder that can't be made or that holds results.
+    """Refuse a folder that can't be made, or that a run has written to.
+
+    One rule for runs and sweeps: only ``resume`` goes on where results or checkpoints are.
 
     Args:
         folder: the folder.
@@ -86,11 +105,32 @@ def check_folder(folder: Path, key: str, explicit: bool) -> None:
     parent = next(path for path in chain([folder], folder.absolute().parents) if path.exists())
     if not parent.is_dir():
         raise ConfigError([f"{what}: {parent} is a file; must be a folder"])
-    results = chain(folder.glob(RESULT), folder.glob(f"*/{RESULT}"))
-    if explicit and any(results):
-        raise ConfigError([f"{what}: holds results; must be a new folder"])
-    if explicit and folder.absolute() == Path.cwd():
-        raise ConfigError([f"{key}=: is the current folder; must be one for the results alone"])
+    if not explicit:
+        return
+    here = Path.cwd().resolve()
+    if here.is_relative_to(folder.resolve()):
+        is_it = "is" if here == folder.resolve() else "holds"
+        raise ConfigError(
+            [f"{what}: {is_it} the current folder; must be one for the results alone"]
+        )
+    if (found := _of_a_run(folder)) is not None:
+        kind = "results" if found.name == RESULT else "a run's checkpoints"
+        where = "" if found.parent == folder else f" in {found.parent}"
+        raise ConfigError(
+            [f"{what}: holds {kind}{where}; must be a new folder, or go on with resume={folder}"]
+        )
+
+
+def _of_a_run(folder: Path) -> Path | None:
+    """Find a result or checkpoints in a folder, however deep: jobs may have nested folders."""
+    for root, folders, files in os.walk(folder):
+        if RESULT in files:
+            return Path(root, RESULT)
+        saved = Path(root, CHECKPOINTS)
+        if CHECKPOINTS in folders and any(saved.glob(f"{STEP}*")):
+            return saved
+        folders[:] = [name for name in folders if not name.startswith(".")]
+    return None
 
 
 def reserve(folder: Path, key: str, explicit: bool) -> Path:

@@ -164,7 +164,6 @@ class BatchNorm(Norm):
     """Recurrent batch normalization (Cooijmans et al. 2016)."""
 
     gamma: float = per_replica("gain at the start", gt=0)
-    momentum: float = per_replica("weight of a new batch in the running statistics", gt=0, le=1)
     eps: float = per_replica("added to the variance", gt=0)
 
 

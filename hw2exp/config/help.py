@@ -1,5 +1,7 @@
 """What ``--help`` and ``--dry-run`` print; made from the schema and the config files."""
 
+import itertools
+import re
 from collections.abc import Iterator
 from importlib.resources import files
 from textwrap import indent
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from hw2exp.config.command_line import Command
 
 HEAD = """\
-usage: python -m hw2exp.train [group=choice] [key=value] [-m] [--dry-run]
+usage: python -m hw2exp.train [group=choice] [key=value] [-m] [--dry-run] [--version]
 
 Train a recurrent network on temporal order, and see it blow up.
 
@@ -32,10 +34,29 @@ def help_text() -> str:
     groups = "\n".join(f"  {group:<11} {', '.join(_choices(group))}" for group in group_names())
     keys = "\n".join(_key_lines(TrainConfig))
     sections = "\n".join(_section_lines())
+    names = _choices("experiment")
+    wide = max(map(len, names))
+    experiments = "\n".join(f"  {name:<{wide}} {experiment_words(name)}" for name in names)
     return (
-        f"{HEAD}\nGroups (group=choice)\n{groups}\n\nKeys (key=value)\n{keys}\n\n"
-        f"Keys of a choice\n{sections}\n\nHydra's own flags: --hydra-help"
+        f"{HEAD}\nGroups (group=choice)\n{groups}\n\nExperiments (experiment=NAME)\n{experiments}"
+        f"\n\nKeys (key=value)\n{keys}\n\nKeys of a choice\n{sections}\n\n"
+        "Hydra's own flags, and shell completion of hw2exp-train: --hydra-help"
     )
+
+
+def experiment_words(name: str) -> str:
+    """Return the first sentence of the comment that an experiment's file begins with.
+
+    Args:
+        name: the experiment; one that a user's code added has no file and no words.
+    """
+    path = files("hw2exp.configs") / "experiment" / f"{name}.yaml"
+    if not path.is_file():
+        return ""
+    _, *lines = path.read_text(encoding="utf-8").splitlines()
+    comment = itertools.takewhile(lambda line: line.startswith("#"), lines)
+    text = " ".join(line.removeprefix("#").strip() for line in comment)
+    return re.split(r"(?<=[.?!]) (?=[A-Z])", text)[0]
 
 
 def group_names() -> list[str]:

@@ -1,7 +1,9 @@
 """The jobs that overrides ask for: composed and checked."""
 
+import os
 from collections.abc import Sequence
 from itertools import chain
+from pathlib import Path
 
 from hydra.core.override_parser.types import Override
 
@@ -52,6 +54,11 @@ def sweep_jobs(
     mine = [o for o in overrides if not o.is_hydra_override()]
     params = fixed.base.hydra["sweeper"].get("params") or {}  # a sweep that a config describes
     described, problems = parse_lines([f"{k}={v}" for k, v in params.items()], composition)
+    problems = problems or [
+        f"hydra.sweeper.params.{key}={value}: must list its values, without sort, shuffle or glob"
+        for (key, value), override in zip(params.items(), described, strict=True)
+        if override.input_line != f"{key}={value}"  # Hydra reads them for itself
+    ]
     if problems:
         raise ConfigError(problems)
     if fixed.choice("hydra/sweeper") in ENUMERATING:
@@ -61,7 +68,10 @@ def sweep_jobs(
         spaces = [o for o in [*described, *mine] if o.is_sweep_override()]
         lines = chain.from_iterable(extremes(space) for space in spaces)
         trials = [[*of_hydra, *fixed.overrides, line] for line in lines]
-        validated([one_error(composition.job, trial, 0) for trial in trials])
+        try:
+            validated([one_error(composition.job, trial, 0) for trial in trials])
+        except ConfigError as error:
+            raise ConfigError(_with_integers(error.problems, spaces)) from error
     composed = [
         one_error(composition.job, [*of_hydra, *lines], number) for number, lines in enumerate(jobs)
     ]
@@ -69,14 +79,35 @@ def sweep_jobs(
     return composed
 
 
+def _with_integers(problems: Sequence[str], spaces: Sequence[Override]) -> list[str]:
+    """Add to the problem of an integer key whose interval has fractions how to type it."""
+    told = list(problems)
+    for space in spaces:
+        key, _, interval = str(space.input_line).partition("=")
+        if space.is_interval_sweep():
+            told = [
+                f"{problem}; type {key}=int({interval})"
+                if problem.startswith(f"{space.key_or_group}=") and "an integer" in problem
+                else problem
+                for problem in told
+            ]
+    return told
+
+
 def _check_folders(jobs: Sequence[ComposedJob]) -> None:
-    taken: dict[str, int | None] = {}
+    """Refuse jobs whose folders are the same, or lie in each other."""
+    owners: dict[str, int | None] = {}
+    reaching: dict[str, int | None] = {}  # by a job's folder and by all that it lies in
     for job in jobs:
-        name = one_error(job.select, "hydra.sweep.subdir")
-        if name in taken:
-            both = f"jobs {taken[name]} and {job.number} would share it"
+        name = os.path.normpath(one_error(getattr, job, "subfolder"))
+        parents = [str(parent) for parent in Path(name).parents]
+        sharing = [reaching[name]] if name in reaching else []
+        sharing += [owners[parent] for parent in parents if parent in owners]
+        if sharing:
+            both = f"jobs {sharing[0]} and {job.number} would share it"
             raise ConfigError([f"hydra.sweep.subdir={name}: must differ from job to job; {both}"])
-        taken[name] = job.number
+        owners[name] = job.number
+        reaching |= dict.fromkeys([name, *parents], job.number)
 
 
 def validated(jobs: Sequence[ComposedJob]) -> list[TrainConfig]:

@@ -2,26 +2,25 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from math import inf, prod
+from math import prod
 from typing import Any, TypeVar
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.types import (
-    ChoiceSweep,
     IntervalSweep,
     Override,
     Quote,
     QuotedString,
-    RangeSweep,
 )
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from hw2exp.config.choices import CHOICES
-from hw2exp.config.composed_job import parse
 from hw2exp.config.composition import Composition
+from hw2exp.config.parsing import MOST_VALUES, count, parse, written_out
 from hw2exp.config.problems import ConfigError, show, unknown_choice
-from hw2exp.config.trusted import RESOLVERS, untrusted
+from hw2exp.config.trusted import callable_resolvers, untrusted
+from hw2exp.config.unparsed import why_not_interpolated, why_unparsed
 
 T = TypeVar("T")
 
@@ -29,7 +28,7 @@ REFUSALS = (HydraException, OmegaConfBaseException, ValueError, AssertionError, 
             ArithmeticError, RecursionError)  # fmt: skip
 """What Hydra and OmegaConf raise on bad input."""
 
-MOST_JOBS, LONGEST_KEY = 100_000, 200
+MOST_JOBS, LONGEST_KEY = MOST_VALUES, 200
 
 
 def parse_lines(lines: Sequence[str], composition: Composition) -> tuple[list[Override], list[str]]:
@@ -40,19 +39,20 @@ def parse_lines(lines: Sequence[str], composition: Composition) -> tuple[list[Ov
         composition: knows the groups.
 
     Returns:
-        What can be composed, and the problems; keys of a choice that is wrong are left out, since
-        nobody knows what they would mean.
+        What can be composed, written out, and the problems; keys of a choice that is wrong are left
+        out, since nobody knows what they would mean.
     """
     overrides, problems, unknown = [], [], set()
     for line in lines:
         try:
             override = replace(parse(line), config_loader=composition.loader)
         except REFUSALS as error:
-            problems.append(f"{line}: not an override; {one_line(error)}")
+            problems.append(f"{line}: not an override; {why_unparsed(line, one_line(error))}")
             continue
         if refused := untrusted(override) or _wrong_form(override):
             problems += refused
             continue
+        override = written_out(override, composition.choices(override.key_or_group.lstrip("/")))
         wrong = _wrong_choices(override, composition)
         if wrong:
             unknown.add(override.key_or_group.lstrip("/"))
@@ -68,23 +68,9 @@ def _wrong_form(override: Override) -> list[str]:
         return [f"{line}: no such key"]
     if override.package:
         return [f"{line}: a choice stays at its place; leave out @{override.package}"]
-    if (number := _count(override)) > MOST_JOBS:
+    if (number := count(override)) > MOST_JOBS:
         return [f"{line}: stands for {number:.3g} values; at most {MOST_JOBS}"]
     return []
-
-
-def _count(override: Override) -> float:
-    """How many values it stands for, without listing them: a few letters can ask for billions."""
-    space = override.value()
-    if isinstance(space, ChoiceSweep):
-        return len(space.list)
-    if not isinstance(space, RangeSweep) or space.start is None or space.stop is None:
-        return 1
-    try:
-        number = (space.stop - space.start) / space.step
-    except ArithmeticError:
-        return inf
-    return number if number == number else inf
 
 
 def _wrong_choices(override: Override, composition: Composition) -> list[str]:
@@ -121,9 +107,9 @@ def combinations(overrides: Sequence[Override]) -> list[list[str]]:
     endless = [o.input_line for o in overrides if o.is_interval_sweep()]
     if endless:
         raise ConfigError(
-            f"{line}: lists no values; needs hydra/sweeper=optuna" for line in endless
+            f"{line}: lists no values; needs hydra/sweeper=optuna, or range(…)" for line in endless
         )
-    sweeps = {str(o.input_line): max(_count(o), 0) for o in overrides if o.is_sweep_override()}
+    sweeps = {str(o.input_line): max(count(o), 0) for o in overrides if o.is_sweep_override()}
     if prod(sweeps.values()) > MOST_JOBS:
         many = f"{prod(sweeps.values()):.3g} jobs; at most {MOST_JOBS}"
         raise ConfigError([f"{' '.join(sweeps)}: stand for {many}"])
@@ -183,8 +169,9 @@ def one_line(error: Exception) -> str:
         return one_line(error.__cause__)
     text = str(error)
     if isinstance(error, OmegaConfBaseException) and error.full_key:
-        text = f"{error.full_key}: {text}".partition("\n    full_key")[0]
+        why = why_not_interpolated(text.partition("\n    full_key")[0])
+        text = f"{error.full_key}: {why}"
     if "Unsupported interpolation type" in text:
-        text += f"; allowed: {', '.join(RESOLVERS)}"
+        text += f"; allowed: {', '.join(callable_resolvers())}"
     text = text.partition("Config search path:")[0]  # where Hydra has looked is of no help here
     return " ".join(text.split())

@@ -9,9 +9,12 @@ from omegaconf import OmegaConf
 from hw2exp.config.overrides import one_error
 from hw2exp.config.problems import ConfigError
 from hw2exp.config.schema import TrainConfig
-from hw2exp.config.trusted import trusted_resolvers
+from hw2exp.config.trusted import WITHIN, trusted_resolvers
 from hw2exp.config.validation import validate
 from hw2exp.config.yaml_file import load_yaml
+
+CONFIG = ".hydra/config.yaml"
+"""Where a run folder has its config."""
 
 ADDED: dict[str, Any] = {
     "checkpoint_every": 0,
@@ -29,9 +32,19 @@ ADDED: dict[str, Any] = {
 }
 """What older configs lack: keys that came later, with what was done before they came."""
 
+REMOVED = {"norm": {"momentum"}}
+"""Keys of older configs, by section: batch normalization once kept running statistics."""
+
+
+class UnknownConfigError(ConfigError):
+    """A config that can be read, but is none of this program: of another version, or another's."""
+
 
 def read_values(path: Path) -> dict[str, Any]:
     """Read a recorded config as plain values.
+
+    Values may refer to other values of the record. What asks for anything else, such as the
+    reader's environment, is refused: it would not be the value of the run.
 
     Args:
         path: a ``config.yaml``.
@@ -41,7 +54,7 @@ def read_values(path: Path) -> dict[str, Any]:
     """
     values = load_yaml(path)
     if "${" in str(values):
-        with trusted_resolvers():
+        with trusted_resolvers(WITHIN):
             config = one_error(OmegaConf.create, values)
             values = one_error(OmegaConf.to_container, config, resolve=True)
     if not isinstance(values, dict):
@@ -50,7 +63,7 @@ def read_values(path: Path) -> dict[str, Any]:
 
 
 def completed(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A recorded config with what an older one lacks.
+    """Return a recorded config with what an older one lacks, without what this version lacks.
 
     Args:
         values: plain values.
@@ -58,6 +71,9 @@ def completed(values: Mapping[str, Any]) -> dict[str, Any]:
     complete = {key: value for key, value in ADDED.items() if key not in values} | dict(values)
     if isinstance(values.get("init"), dict):
         complete["init"] = ADDED["init"] | values["init"]
+    for section, keys in REMOVED.items():
+        if isinstance(own := values.get(section), dict):
+            complete[section] = {key: value for key, value in own.items() if key not in keys}
     return complete
 
 
@@ -70,4 +86,8 @@ def recorded_config(folder: Path) -> TrainConfig:
     Raises:
         ConfigError: it can't be read, or is not a config of this version.
     """
-    return validate(read_values(folder / ".hydra" / "config.yaml"))
+    values = read_values(folder / CONFIG)
+    try:
+        return validate(values)
+    except ConfigError as error:
+        raise UnknownConfigError(error.problems) from error

@@ -6,12 +6,11 @@ from typing import Any
 
 from hw2exp.config.choices import OPERATIONAL
 from hw2exp.config.composed_job import ComposedJob
-from hw2exp.config.folder import RESULT, check_path
+from hw2exp.config.folder import CHECKPOINTS, RESULT, check_path
 from hw2exp.config.groups import Cosine
 from hw2exp.config.jobs import ENUMERATING
-from hw2exp.config.overrides import one_error
 from hw2exp.config.problems import ConfigError, show
-from hw2exp.config.recorded import read_values
+from hw2exp.config.recorded import CONFIG, read_values
 from hw2exp.config.schema import TrainConfig
 from hw2exp.config.validation import validate
 
@@ -19,7 +18,6 @@ FREE = OPERATIONAL - {"log_every", "device", "diagnostics"}
 """Knobs that may change when a run goes on: neither its bits nor its rows depend on them."""
 
 SWEEP = "multirun.yaml"
-CHECKPOINTS = "checkpoints"
 
 
 def check_resumed(
@@ -55,10 +53,8 @@ def check_resumed(
         raise ConfigError([f"{what}: must be a folder that exists{begin}"])
     if single and (folder / SWEEP).exists():
         raise ConfigError([f"{what}: is a sweep's folder; add -m and its overrides"])
-    runs = [
-        folder if single else folder / one_error(job.select, "hydra.sweep.subdir") for job in jobs
-    ]
-    if led := _led_elsewhere(folder, runs, jobs[0].base.hydra["output_subdir"]):
+    runs = [folder / job.subfolder for job in jobs]
+    if led := _led_elsewhere(folder, runs):
         raise ConfigError(f"{what}: {problem}" for problem in led)
     there, problems = _compare(jobs, configs, runs)
     if not (there or _only_begun(folder)):
@@ -78,7 +74,7 @@ def _compare(
     problems: dict[str, str] = {}  # by key, as the first job has it
     for job, config, own in zip(jobs, configs, runs, strict=True):
         name = "it" if job.number is None else f"job {job.number}"
-        path = own / (job.base.hydra["output_subdir"] or "") / "config.yaml"
+        path = own / CONFIG
         ended, saved = (own / RESULT).exists(), (own / CHECKPOINTS).is_dir()
         if not path.is_file():
             there |= saved
@@ -97,16 +93,15 @@ def _compare(
     return there, list(problems.values())
 
 
-def _led_elsewhere(folder: Path, runs: Iterable[Path], records: str | None) -> list[str]:
+def _led_elsewhere(folder: Path, runs: Iterable[Path]) -> list[str]:
     """What is no file or folder of its own, but a link or a pipe, where a run would write."""
     sweep = folder / SWEEP
     if sweep.is_symlink() or (sweep.exists() and not sweep.is_file()):
         return [f"{sweep} is no file; must be one, or be removed"]
-    names = [name for name in (CHECKPOINTS, records) if name is not None]
     return [
         f"{path} is a link; must be a folder"
         for run in runs
-        for path in (run / name for name in names)
+        for path in (run / CHECKPOINTS, (run / CONFIG).parent)
         if path.is_symlink()
     ]
 

@@ -7,6 +7,7 @@ what is shipped, whoever sets them.
 
 import os
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,7 +31,6 @@ KEYS = (
     "hydra.run.dir",
     "hydra.sweep.dir",
     "hydra.sweep.subdir",
-    "hydra.output_subdir",
     "hydra.job.name",
     "hydra.job.chdir",
     "hydra.job.config.override_dirname",
@@ -54,13 +54,14 @@ BY_HYDRA = ("hydra.overrides", "hydra.runtime", "hydra.mode", "hydra.job.num", "
             "hydra.job.config_name", "hydra.job.override_dirname", "hydra.searchpath")  # fmt: skip
 """What Hydra itself says of a command."""
 
-RESOLVERS = ("hydra", "now", "oc.create", "oc.decode", "oc.deprecated", "oc.dict.keys",
-             "oc.dict.values", "oc.env", "oc.select", "python_version")  # fmt: skip
+WITHIN = ("oc.create", "oc.decode", "oc.deprecated", "oc.dict.keys", "oc.dict.values",
+          "oc.select")  # fmt: skip
+"""Resolvers whose value depends on the config alone."""
+
+RESOLVERS = ("hydra", "now", *WITHIN, "oc.env", "python_version")
 """What ``${name:...}`` may call: what Hydra and OmegaConf bring; none of them evaluates."""
 
 NAME = re.compile(r"\.?[\w-][\w.-]*")
-TAKEN = ("checkpoints", "curve.png", "curve.svg", "metrics.parquet", "parameters.safetensors",
-         "result.json", ".lock")  # fmt: skip
 SHADOWING = ("train.yaml", "hydra")
 """What a folder of configs may not hold: it would stand before what is shipped."""
 
@@ -77,6 +78,8 @@ def untrusted(override: Override) -> list[str]:
         return [f"{line}: nothing can be put into Hydra's own node"]
     if key.split(".")[0].split("/")[0] != "hydra" or key == "hydra.mode":
         return []
+    if key == "hydra.output_subdir":
+        return [f"{line}: can't be set; a run's config is read from its folder .hydra"]
     if key in CHOICES:
         return _wrong_choices(key, override)
     if not _is_listed(key):
@@ -111,6 +114,11 @@ def untrusted_folder(folder: Path) -> list[str]:
     for path in _below_links_too(folder):
         try:
             load_yaml(path)
+            if path.read_bytes().startswith(BOM_UTF8):  # Hydra would not find the first line
+                problems.append(
+                    f"--config-dir={folder}: {path} begins with a byte-order mark (BOM); must "
+                    "be saved without it"
+                )
         except ConfigError as error:
             problems += [f"--config-dir={folder}: {text}" for text in error.problems]
     return problems
@@ -148,33 +156,34 @@ def untrusted_node(node: Mapping[str, Any], shipped: Mapping[str, Any]) -> list[
 
 
 def unnamed(node: Mapping[str, Any]) -> list[str]:
-    """Say which names in Hydra's node, which become files and folders, are none.
+    """Say whether the job's name in Hydra's node, which becomes a file's name, can't be one.
 
     Args:
         node: Hydra's node, plain values.
     """
-    names = {"hydra.job.name": node["job"]["name"], "hydra.output_subdir": node["output_subdir"]}
-    problems = [
-        f"{key}={show(value)}: must be a name of letters, digits, '.', '_' and '-'"
-        for key, value in names.items()
-        if not (value is None and "subdir" in key) and not NAME.fullmatch(str(value))
-    ]
-    if (subfolder := node["output_subdir"]) in TAKEN:
-        problems.append(f"hydra.output_subdir={subfolder}: is what a run calls a file of its own")
-    return problems
+    if NAME.fullmatch(str(name := node["job"]["name"])):
+        return []
+    return [f"hydra.job.name={show(name)}: must be a name of letters, digits, '.', '_' and '-'"]
 
 
 @contextmanager
-def trusted_resolvers() -> Iterator[None]:
-    """Let ``${name:...}`` call nothing else, whatever plug-ins or the caller have registered."""
+def trusted_resolvers(names: Sequence[str] = RESOLVERS) -> Iterator[None]:
+    """Let ``${name:...}`` call nothing else, whatever plug-ins or the caller have registered.
+
+    Args:
+        names: the resolvers that may be called.
+    """
     registered = BaseContainer._resolvers
-    BaseContainer._resolvers = {
-        name: call for name, call in registered.items() if name in RESOLVERS
-    }
+    BaseContainer._resolvers = {name: call for name, call in registered.items() if name in names}
     try:
         yield
     finally:
         BaseContainer._resolvers = registered
+
+
+def callable_resolvers() -> list[str]:
+    """Return the resolvers that may be called now."""
+    return sorted(BaseContainer._resolvers)
 
 
 def _names_code(value: Any) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hw2exp.axes import norms
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet import Fleet
 
@@ -43,8 +44,7 @@ class Plane:
             rows: ``(n, P)``.
         """
         nearest = self.project(rows) @ torch.stack([self.u, self.v])  # (n, P)
-        distance: Tensor = torch.linalg.vector_norm(rows - self.origin - nearest, dim=1)
-        return distance
+        return norms(rows - self.origin - nearest)
 
     def grid(self, rows: Tensor, points: int = 41, margin: float = 1.25) -> Tensor:
         """Values of a, and as well of b, that reach as far as a path on the plane does.
@@ -112,8 +112,7 @@ def slice_loss(
 ) -> Cliff:
     """Measure the loss of one batch on a grid; every line of it is a fleet, each point a replica.
 
-    It is the loss in training, so that running statistics play no part: batch normalization goes
-    by the batch.
+    It is the loss in training: batch normalization goes by the batch.
 
     Args:
         config: of the run.
@@ -130,8 +129,6 @@ def slice_loss(
     for along_v in b:
         rows = plane.origin + a[:, None] * plane.u + along_v * plane.v  # (n, P)
         params = fleet.layout.unflatten(rows)
-        losses, _, _ = fleet.model.losses(
-            params, fleet.state.buffers, symbols, labels, training=True
-        )
+        losses, _, _ = fleet.model.losses(params, symbols, labels)
         lines.append(losses.mean(1))  # (n,)
     return Cliff(a, b, torch.stack(lines))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hw2exp.axes import Params, State
+from hw2exp.axes import Params
 from hw2exp.models.cell import GATE, SCORES, product, run
 from hw2exp.models.classifier import Classifier
 from hw2exp.task import PAD
@@ -36,18 +36,17 @@ class Internals:
 
 
 @torch.no_grad()
-def internals(model: Classifier, params: Params, buffers: State, symbols: Tensor) -> Internals:
+def internals(model: Classifier, params: Params, symbols: Tensor) -> Internals:
     """Run forward by the equations, and look at what the cell decides by.
 
     Args:
         model: the model.
         params: its parameters, each ``(R, ...)``.
-        buffers: the normalization's running statistics; the pass goes by the batch's own.
         symbols: ``(R, B, T)``.
     """
     cell = model.cell
     x = model.input_vectors(symbols, params["readout_weight"].dtype)  # (R, T, B, I)
-    norm = model.norm.forward(params, buffers, cell.terms(), training=True)
+    norm = model.norm.forward(params, cell.terms())
     prepared = cell.prepare(params)
     seen = run(cell, prepared, x, norm)
     decided = cell.decisions(prepared, seen, norm)

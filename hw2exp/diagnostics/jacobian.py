@@ -2,7 +2,7 @@
 
 A cell must compute what it hands on from the state that it returns, and hand on tensors
 ``(R, B, ...)`` whose shapes stay the same from the start on. A normalization must treat each
-sequence by itself: a batch norm by its running statistics.
+sequence by itself: a batch norm by statistics of the population.
 """
 
 from dataclasses import dataclass
@@ -77,19 +77,19 @@ class JacobianGrowth:
 
 
 def jacobian_growth(
-    model: Classifier, params: Params, buffers: State, symbols: Tensor
+    model: Classifier, params: Params, symbols: Tensor, statistics: State | None = None
 ) -> JacobianGrowth:
     """Look once at how perturbations grow; infinite where something is not finite.
 
     Args:
         model: the classifier.
         params: its parameters, each ``(R, ...)``.
-        buffers: the normalization's running statistics.
         symbols: indices of a few sequences, ``(R, B, T)``.
+        statistics: for a norm over the batch to go by, each ``(R, T, *features)``.
     """
     params = {name: value.detach() for name, value in params.items()}
     x = model.input_vectors(symbols, params["readout_weight"].dtype)
-    norm_pass = model.norm.forward(params, buffers, model.cell.terms(), training=False)
+    norm_pass = model.norm.forward(params, model.cell.terms(), statistics)
     copies = of_copies(model.cell, params, x, norm_pass)
     run = copies.recorded(model.cell.hidden_size)
     product = jacobians_along(copies)  # frees the history

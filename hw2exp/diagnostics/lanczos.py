@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hw2exp.axes import columns
+from hw2exp.axes import columns, norms
 
 ITERATIONS = 14
 """Of Lanczos, for a sharpness each a gradient in float64. In 1,000 steps of AttentionRNN and
@@ -98,9 +98,3 @@ def lanczos(
     residual = norms(Ay - value[:, None] * y)
     sound = sound & value.isfinite() & residual.isfinite()
     return Eigenvalue(*(torch.where(sound, x, torch.nan) for x in (value, residual)))
-
-
-def norms(rows: Tensor) -> Tensor:
-    """The norm of each row, ``(R,)``."""
-    norm: Tensor = torch.linalg.vector_norm(rows, dim=1)
-    return norm

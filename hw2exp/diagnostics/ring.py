@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hw2exp.axes import norms
 from hw2exp.fleet_state import FleetState, Layout
 from hw2exp.records.kept_spikes import KeptSpike
 
@@ -139,9 +140,8 @@ def norms_by_tensor(layout: Layout, rows: Tensor) -> Named:
         layout: how the parameters lie in a row.
         rows: gradients or updates, ``(n, P)``.
     """
-    parts = layout.unflatten(rows.double().cpu())
-    norm = torch.linalg.vector_norm
-    return {name: norm(part.flatten(1), dim=1).numpy() for name, part in parts.items()}
+    parts = layout.unflatten(rows.cpu())
+    return {name: norms(part.flatten(1)).numpy() for name, part in parts.items()}
 
 
 def _host(tensors: Mapping[str, Tensor]) -> Named:

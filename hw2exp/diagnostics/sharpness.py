@@ -9,13 +9,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from hw2exp.axes import columns
+from hw2exp.axes import columns, norms
 from hw2exp.diagnostics.lanczos import (
     ITERATIONS,
     Eigenvalue,
     Product,
     lanczos,
-    norms,
     start_vectors,
 )
 from hw2exp.fleet import Fleet
@@ -98,7 +97,7 @@ def gradient_at(fleet: Fleet, params: Tensor, symbols: Tensor, labels: Tensor) -
         labels: ``(R, B)``.
     """
     there = fleet.layout.unflatten(params)
-    back = fleet.model.gradient(there, fleet.state.buffers, symbols, labels)
+    back = fleet.model.gradient(there, symbols, labels)
     return fleet.layout.flatten(list(back.of.values()))
 
 
@@ -161,7 +160,7 @@ def exact_product(fleet: Fleet, at: Tensor, symbols: Tensor, labels: Tensor) -> 
     plain = Classifier(model.cell, model.norm, model.time_steps, model.device, closed_form=False)
     at = at.detach().requires_grad_()
     there = fleet.layout.unflatten(at)
-    loss, _, _ = plain.mean_loss(there, fleet.state.buffers, symbols, labels)
+    loss, _ = plain.mean_loss(there, symbols, labels)
     # The sums over R only start the backward passes: replicas share no parameter.
     (gradient,) = torch.autograd.grad(loss.sum(), at, create_graph=True)  # (R, P)
 

@@ -27,7 +27,6 @@ class Gradient:
         loss: the mean loss, ``(R,)``.
         correct: which sequences are classified right, ``(R, B)``.
         of: the loss's gradient by each parameter, by name, each ``(R, ...)``.
-        buffers: the normalization's running statistics after this pass.
         path: the states and their gradients, if the model keeps them.
         flow: ‖∂ℓ/∂h[t]‖ over the batch, for t = 1…T, ``(R, T)`` in float64, if asked for.
     """
@@ -35,7 +34,6 @@ class Gradient:
     loss: Tensor
     correct: Tensor
     of: Params
-    buffers: State
     path: Path | None
     flow: Tensor | None = None
 
@@ -97,10 +95,6 @@ class Classifier:
         }
         return {name: value.to(self.device) for name, value in (drawn | gains).items()}
 
-    def buffers(self) -> State:
-        """The normalization's running statistics at the start."""
-        return self.norm.buffers(self.cell.terms(), self.time_steps)
-
     def input_vectors(self, symbols: Tensor, dtype: torch.dtype) -> Tensor:
         """One-hot vectors of symbols, zero for padding, ``(R, T, B, I)``.
 
@@ -111,76 +105,66 @@ class Classifier:
         return self.one_hot.to(dtype)[symbols.mT.long()]
 
     def forward(
-        self, params: Params, buffers: State, symbols: Tensor, training: bool
+        self, params: Params, symbols: Tensor, statistics: State | None = None
     ) -> tuple[Tensor, State]:
         """Score the classes, by the equations.
 
         Args:
             params: the parameters, each ``(R, ...)``.
-            buffers: the normalization's running statistics.
             symbols: indices, ``(R, B, T)``.
-            training: normalize by the batch's statistics instead of the running ones.
+            statistics: for a norm to go by, each ``(R, T, *features)``; without, one over the
+                batch goes by the batch.
 
         Returns:
-            Logits ``(R, B, C)`` and the running statistics after this pass.
+            Logits ``(R, B, C)``, and the batch's statistics if a norm went by them.
         """
         x = self.input_vectors(symbols, params["readout_weight"].dtype)
-        norm_pass = self.norm.forward(params, buffers, self.cell.terms(), training)
+        norm_pass = self.norm.forward(params, self.cell.terms(), statistics)
         states = unroll(self.cell, params, x, norm_pass)  # T times (R, B, H)
         self._states = states if self._keeps_states else []
         logits = product(params["readout_weight"], states[-1], params["readout_bias"])  # (R, B, C)
-        return logits, norm_pass.statistics() if training else buffers
+        return logits, norm_pass.statistics()
 
     def losses(
-        self, params: Params, buffers: State, symbols: Tensor, labels: Tensor, training: bool
+        self, params: Params, symbols: Tensor, labels: Tensor, statistics: State | None = None
     ) -> tuple[Tensor, Tensor, State]:
         """Judge each sequence, by the closed form where there is one.
 
         Args:
             params: the parameters, each ``(R, ...)``.
-            buffers: the normalization's running statistics.
             symbols: indices, ``(R, B, T)``.
             labels: ``(R, B)``.
-            training: normalize by the batch's statistics instead of the running ones.
+            statistics: as in ``forward``.
 
         Returns:
             Each sequence's cross-entropy and whether it was classified right, ``(R, B)``; the
-            running statistics after this pass.
+            batch's statistics if a norm went by them.
         """
         if self.closed_form is not None:
-            return self.closed_form.each(params, buffers, symbols, labels, training)
-        logits, after = self.forward(params, buffers, symbols, training)
-        return cross_entropy(logits, labels), correct(logits, labels), after
+            return self.closed_form.each(params, symbols, labels, statistics)
+        logits, seen = self.forward(params, symbols, statistics)
+        return cross_entropy(logits, labels), correct(logits, labels), seen
 
-    def mean_loss(
-        self, params: Params, buffers: State, symbols: Tensor, labels: Tensor
-    ) -> tuple[Tensor, Tensor, State]:
+    def mean_loss(self, params: Params, symbols: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Judge a training batch: as ``losses``, but the mean ``(R,)``, which is differentiable.
 
         Args:
             params: the parameters, each ``(R, ...)``.
-            buffers: the normalization's running statistics.
             symbols: indices, ``(R, B, T)``.
             labels: ``(R, B)``.
         """
         if self.closed_form is not None:
-            return self.closed_form.mean(params, buffers, symbols, labels)
-        losses, right, after = self.losses(params, buffers, symbols, labels, training=True)
-        return losses.mean(1), right, after
+            return self.closed_form.mean(params, symbols, labels)
+        losses, right, _ = self.losses(params, symbols, labels)
+        return losses.mean(1), right
 
     def gradient(
-        self,
-        params: Params,
-        buffers: State,
-        symbols: Tensor,
-        labels: Tensor,
-        keeps_flow: bool = False,
+        self, params: Params, symbols: Tensor, labels: Tensor, keeps_flow: bool = False
     ) -> "Gradient":
         """Run forward and backward through time.
 
         Args:
             params: the parameters, each ``(R, ...)``.
-            buffers: the normalization's running statistics.
             symbols: indices, ``(R, B, T)``.
             labels: ``(R, B)``.
             keeps_flow: say how large ∂ℓ/∂h[t] is, which the pass computes anyway.
@@ -189,7 +173,7 @@ class Classifier:
         self._keeps_states = self.keeps_path or keeps_flow
         if self.closed_form is not None:
             self.closed_form.keeps_flow = keeps_flow
-        loss, right, after = self.mean_loss(free, buffers, symbols, labels)
+        loss, right = self.mean_loss(free, symbols, labels)
         states, self._states = self._states, []
         # The sum over R only starts the backward pass: replicas share no parameter.
         grads = torch.autograd.grad(loss.sum(), [*free.values(), *states])
@@ -205,7 +189,7 @@ class Classifier:
             path = self.closed_form.states, self.closed_form.state_gradients
         of = dict(zip(free, grads, strict=False))
         kept = flow if keeps_flow else None
-        return Gradient(loss.detach(), right, of, after, path if self.keeps_path else None, kept)
+        return Gradient(loss.detach(), right, of, path if self.keeps_path else None, kept)
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

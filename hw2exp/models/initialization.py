@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,12 +13,17 @@ from hw2exp.models.cell import Weight
 ROW = 15
 """Numbers in a row of a sparse matrix that are not zero."""
 
+WORD = 2**32
+"""Seeds below are words of 32 bits, all that ``torch.Generator.manual_seed`` looks at."""
+STATE = slice(24, 24 + 624 * 8)
+"""Bytes of torch's generator state that hold MT19937's 624 words, 64 bits for each."""
+
 
 def initialize(weights: dict[str, Weight], init: Sequence[Init], seeds: Sequence[int]) -> Params:
     """Draw the parameters of every replica.
 
     A replica's parameters depend on its own seed and ``init`` section alone. With torch's
-    defaults they are, bit for bit, those of torch's modules built after
+    defaults and a seed below 2³² they are, bit for bit, those of torch's modules built after
     ``torch.manual_seed(seed)``: the same generator draws in the same order.
 
     Args:
@@ -32,8 +38,27 @@ def initialize(weights: dict[str, Weight], init: Sequence[Init], seeds: Sequence
     return {name: torch.stack([drawn[name] for drawn in replicas]) for name in weights}
 
 
-def _draw_all(weights: dict[str, Weight], init: Init, seed: int) -> Params:
+def seeded(seed: int) -> torch.Generator:
+    """Return torch's generator on the CPU, seeded by all 64 bits of a seed.
+
+    ``manual_seed`` drops the upper 32 bits. Where there are any, MT19937 starts from an array of
+    both words instead, as its authors do it (Matsumoto & Nishimura 2002, ``init_by_array``).
+
+    Args:
+        seed: below 2⁶⁴; below 2³² the generator is that of ``manual_seed``.
+    """
     generator = torch.Generator().manual_seed(seed)
+    if seed >= WORD:
+        words = np.random.RandomState([seed % WORD, seed // WORD]).get_state(legacy=False)
+        state = generator.get_state()
+        own = words["state"]["key"].astype(np.uint64)
+        state[STATE] = torch.from_numpy(own).view(torch.uint8)
+        generator.set_state(state)
+    return generator
+
+
+def _draw_all(weights: dict[str, Weight], init: Init, seed: int) -> Params:
+    generator = seeded(seed)
     drawn = {}
     for name, weight in weights.items():
         kind, scale = _kind_and_scale(weight, init)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw2exp import disk
+from hw2exp.config.folder import CHECKPOINTS, STEP
 from hw2exp.config.problems import ConfigError
 from hw2exp.config.recorded import completed
 from hw2exp.config.resume import differences
@@ -30,14 +32,13 @@ from hw2exp.records.manifest import (
     sha256,
     unsealed,
 )
-from hw2exp.records.run_dir import METRICS, versions
+from hw2exp.records.run_dir import CELL, METRICS, read_result, versions
 from hw2exp.regular_file import IrregularError
 
-CHECKPOINTS = "checkpoints"
 COMPUTING = ("hw2exp", "torch", "numpy", "numba")
 """What bits may depend on."""
 
-FOLDER = re.compile(r"step_(\d{10})")
+FOLDER = re.compile(STEP + r"(\d{10})")
 
 Tensors = Mapping[str, NDArray[Any]]
 
@@ -56,7 +57,7 @@ def save(run: Path, step: int, tensors: Tensors, facts: Facts, keep: int) -> Non
 
     state = to_bytes({name: np.asarray(value, order="C") for name, value in tensors.items()})
     manifest = Manifest(format=1, step=step, files={STATE: sha256(state)}, facts=facts)
-    folder = run / CHECKPOINTS / f"step_{step:010d}"
+    folder = run / CHECKPOINTS / f"{STEP}{step:010d}"
     disk.publish(folder, {STATE: state, MANIFEST: sealed(manifest)})
     for old in sorted(_folders(run), reverse=True)[keep:]:
         disk.remove(old)
@@ -80,17 +81,62 @@ def newest(
         try:
             found = Checkpoint(folder, _manifest(folder))
             found.check()
-            other = {} if config is None else _other(found, config)
+            other = {} if config is None else _other(found.facts, config)
         except (DamagedError, IrregularError, OSError) as error:
             warn(f"{folder} can't be used: {_why(error)}")
             continue
         if other:
-            raise ConfigError(f"resume={run}: {folder} has {text}" for text in other.values())
+            raise _refused(run, folder, other)
         for name, version in found.facts.versions.items():
             if name in COMPUTING and version != (now := versions().get(name)):
                 warn(f"{folder} was made with {name} {version}, not {now}: bits may differ")
         return found
     return None
+
+
+def check_goes_on(run: Path, config: TrainConfig, cell: str | None) -> None:
+    """Refuse a run whose newest checkpoint, or whose result, is of something else.
+
+    It reads one manifest and no tensors, so that all runs of a sweep can be checked before any of
+    them is touched.
+
+    Args:
+        run: the run folder.
+        config: what is to go on there.
+        cell: digest of the code of a user's cell, if the model is one.
+
+    Raises:
+        ConfigError: what is there is of another config, or of a cell with other code.
+    """
+    for folder in sorted(_folders(run), reverse=True):
+        try:
+            facts = _manifest(folder).facts
+            other = _other(facts, config)
+        except (DamagedError, IrregularError, OSError):
+            continue  # newest tells of it once the run goes on
+        if other:
+            raise _refused(run, folder, other)
+        _check_cell(run, config, cell, facts.versions)
+        break
+    if cell is not None:
+        with suppress(OSError, ValueError):  # no result, or one that is made again
+            _check_cell(run, config, cell, read_result(run).versions)
+
+
+def _check_cell(run: Path, config: TrainConfig, cell: str | None, made: Mapping[str, str]) -> None:
+    """Refuse a run of other code; what another version of Python has compiled tells nothing."""
+    same_python = _minor(made.get("python", "")) == _minor(versions()["python"])
+    if cell is not None and same_python and made.get(CELL, cell) != cell:
+        what = f"resume={run}: was made by other code of model={config.model.name}"
+        raise ConfigError([f"{what}; must be the code that it began with, or a new folder"])
+
+
+def _minor(version: str) -> list[str]:
+    return version.split(".")[:2]
+
+
+def _refused(run: Path, folder: Path, other: Mapping[str, str]) -> ConfigError:
+    return ConfigError(f"resume={run}: {folder} has {text}" for text in other.values())
 
 
 def _why(error: Exception) -> str:
@@ -99,10 +145,10 @@ def _why(error: Exception) -> str:
     return str(error)
 
 
-def _other(found: Checkpoint, config: TrainConfig) -> dict[str, str]:
+def _other(facts: Facts, config: TrainConfig) -> dict[str, str]:
     """In what a checkpoint's run computes something else."""
     try:
-        return differences(completed(found.facts.config), config)
+        return differences(completed(facts.config), config)
     except ConfigError as error:
         raise DamagedError(f"its config: {' | '.join(error.problems)}") from error
 
@@ -141,7 +187,7 @@ def _folders(run: Path) -> Iterator[Path]:
 
 
 def _step(folder: Path) -> int:
-    return int(folder.name.removeprefix("step_"))
+    return int(folder.name.removeprefix(STEP))
 
 
 def _manifest(folder: Path) -> Manifest:

@@ -1,5 +1,6 @@
 """The commands that runs were made by, as Hydra recorded them."""
 
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,6 @@ from hw2exp.config.problems import ConfigError
 from hw2exp.config.yaml_file import load_yaml
 
 SWEEP = "multirun.yaml"
-PLAIN = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=.,/:~@%")
 
 
 def commands(folders: Iterable[Path]) -> list[str]:
@@ -29,7 +29,7 @@ def commands(folders: Iterable[Path]) -> list[str]:
             words = _read(folder / ".hydra" / "overrides.yaml")
         if not isinstance(words, list):
             continue
-        typed = [quoted(str(word)) for word in words if not str(word).startswith("resume=")]
+        typed = [shlex.quote(str(word)) for word in words if not str(word).startswith("resume=")]
         found[" ".join(["python -m hw2exp.train", *typed])] = None
     return list(found)
 
@@ -39,17 +39,6 @@ def _typed(record: Any) -> list[str] | None:
         return ["-m", *record["hydra"]["overrides"]["task"]]
     except (KeyError, TypeError):
         return None
-
-
-def quoted(word: str) -> str:
-    """Write a word for a shell.
-
-    Args:
-        word: any text.
-    """
-    if set(word) <= PLAIN:
-        return word
-    return "'" + word.replace("'", "'\\''") + "'"
 
 
 def _read(path: Path) -> Any:

@@ -25,6 +25,9 @@ DIAGNOSTICS = "diagnostics.parquet"
 SPIKES = "spikes.safetensors"
 EVENTS = "events.out.tfevents.*"
 LARGEST_RESULT, LAST_STEP = 1 << 26, 1 << 31  # bytes; what a config allows
+CELL = "cell"
+"""Among the versions of a result: the digest of the code of a user's cell."""
+
 KEYS = {
     "initial": {"loss", "accuracy"},
     "final": {"train_loss", "test_loss", "test_accuracy"},
@@ -206,6 +209,15 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value
+
+
+def made_with(cell: str | None) -> dict[str, str]:
+    """Return the versions that a result depends on, a user's cell among them.
+
+    Args:
+        cell: digest of the cell's code; none of a shipped cell.
+    """
+    return versions() if cell is None else versions() | {CELL: cell}
 
 
 @cache

@@ -12,7 +12,7 @@ import numpy as np
 from hw2exp.config.choices import CHOICES, OPERATIONAL
 from hw2exp.config.folder import check_there
 from hw2exp.config.problems import ConfigError
-from hw2exp.config.recorded import recorded_config
+from hw2exp.config.recorded import CONFIG, UnknownConfigError, recorded_config
 from hw2exp.config.schema import TrainConfig
 from hw2exp.config.settings import settings_as_typed
 from hw2exp.records.metrics import digest_of_frame, read_metrics
@@ -133,10 +133,12 @@ class Found:
     Args:
         arms: of the runs that came to their end.
         left_out: a line for every kind of folder that could not be used, with how many.
+        lost: those lines of ``left_out`` that are of runs which no other run stands for.
     """
 
     arms: Sequence[Arm]
     left_out: tuple[str, ...]
+    lost: tuple[str, ...] = ()
 
 
 def read_runs(folder: Path) -> Found:
@@ -151,27 +153,37 @@ def read_runs(folder: Path) -> Found:
     check_there(folder, str(folder))
     runs: list[Run] = []
     left_out: Counter[str] = Counter()
-    for path in sorted(folder.glob(f"**/{RESULT}")):
+    begun = {path.parent.parent for path in folder.glob(f"**/{CONFIG}")}
+    ended = {path.parent for path in folder.glob(f"**/{RESULT}")}
+    left_out["no result: interrupted, failed, or still running"] = len(begun - ended)
+    for path in sorted(ended):
         try:
-            run = Run.read(path.parent)
-        except (ConfigError, OSError, ValueError):
-            left_out["config or result can't be read"] += 1
+            run = Run.read(path)
+        except (ConfigError, OSError, ValueError) as error:
+            left_out[_unreadable(error)] += 1
             continue
         if problem := _unusable(run):
             left_out[problem] += 1
         else:
             runs.append(run)
     arms, repeated = gather(runs)
-    left_out["another run has its settings and seed"] += repeated
-    lines = [
-        f"{count} run{'s' * (count > 1)} left out: {why}"
-        for why, count in left_out.items()
-        if count
-    ]
+    lost = [_line(why, count) for why, count in left_out.items() if count]
+    lines = lost + [_line("another run has its settings and seed", repeated)] * (repeated > 0)
     if not arms:
         problem = f"{folder}: holds no run that came to its end"
         raise ConfigError(["; ".join([problem, *lines])])
-    return Found(sorted(arms, key=_order), tuple(lines))
+    return Found(sorted(arms, key=_order), tuple(lines), tuple(lost))
+
+
+def _line(why: str, count: int) -> str:
+    return f"{count} run{'s' * (count > 1)} left out: {why}"
+
+
+def _unreadable(error: Exception) -> str:
+    """Say why a run's config or result can't be used; of a config that is whole, what is wrong."""
+    if isinstance(error, UnknownConfigError):
+        return error.problems[0]
+    return "config or result can't be read"
 
 
 def _unusable(run: Run) -> str | None:

@@ -1,14 +1,14 @@
 """The command ``python -m hw2exp.report``: one page about all runs below a folder."""
 
 import os
-import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
-from hw2exp.command import ends_at_once, failed, lenient, parser_of
-from hw2exp.config.problems import ConfigError
-from hw2exp.terminal import relative, say
+from hw2exp.command import failed, parser_of, process
+from hw2exp.config.folder import at_home
+from hw2exp.config.problems import ConfigError, printable
+from hw2exp.terminal import relative, say, warn
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -18,7 +18,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments; by default those of the process.
 
     Returns:
-        The exit status: 0 done, 1 the report can't be written, 2 bad input.
+        The exit status: 0 done; 1 the report can't be written, or had to leave out runs; 2 bad
+        input.
     """
     try:
         arguments = _parser().parse_args(argv)
@@ -32,8 +33,15 @@ def _parser() -> ArgumentParser:
         "hw2exp.report",
         "Tables, figures and a self-contained report.html over every run below DIR.",
     )
-    parser.add_argument("folder", metavar="DIR", help="of a run, of a sweep, or of many")
-    parser.add_argument("--out", metavar="DIR", help="where to write; by default DIR/report")
+    parser.add_argument(
+        "folder", type=at_home, metavar="DIR", help="of a run, of a sweep, or of many"
+    )
+    parser.add_argument(
+        "--out",
+        type=at_home,
+        metavar="DIR",
+        help="where to write; by default DIR/report",
+    )
     return parser
 
 
@@ -46,12 +54,13 @@ def _run(word: str, out: str | None) -> int:
     target = folder / "report" if out is None else Path(out)
     if out is None and os.path.islink(target):  # it came with the runs, and may lead anywhere
         raise ConfigError([f"{target}: is a link; must be a folder, or named by --out"])
-    page = make_report(folder, target, say)
+    lost: list[str] = []
+    page = make_report(folder, target, say, lost.append)
     say(f"  look at   {relative(page)}")
-    return 0
+    for line in lost:
+        warn(printable(line))
+    return 1 if lost else 0
 
 
 if __name__ == "__main__":
-    ends_at_once()
-    lenient()
-    sys.exit(main())
+    process(main)

@@ -1,6 +1,7 @@
 """The page: one file, offline."""
 
 import base64
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -56,7 +57,7 @@ def render(
         title=plan.title if plan else f"hw2exp: {folder.resolve().name}",
         text=plan.text if plan else "",
         folder=str(folder),
-        command=f"python -m hw2exp.report {folder}",
+        command=f"python -m hw2exp.report {shlex.quote(str(folder))}",
         size=size_of(arms),
         summary=[line for chapter in chapters for line in _summary(chapter)],
         claims=claims,

@@ -16,7 +16,12 @@ from hw2exp.report.tables import claims_table, write_table
 PAGE = "report.html"
 
 
-def make_report(folder: Path, target: Path, say: Callable[[str], None] = lambda _: None) -> Path:
+def make_report(
+    folder: Path,
+    target: Path,
+    say: Callable[[str], None] = lambda _: None,
+    lose: Callable[[str], None] = lambda _: None,
+) -> Path:
     """Make tables, figures and the page of all runs below a folder.
 
     Where the folder has a ``report.yaml``, the page has its chapters, and each chapter's files lie
@@ -26,6 +31,7 @@ def make_report(folder: Path, target: Path, say: Callable[[str], None] = lambda 
         folder: of the runs.
         target: the folder to write into; made if missing.
         say: told what is being done.
+        lose: told of the runs that had to be left out, a line a reason.
 
     Returns:
         The page.
@@ -52,6 +58,9 @@ def make_report(folder: Path, target: Path, say: Callable[[str], None] = lambda 
             write_table(claims_table(claims), target, "claims")
         page = render(folder, plan, chapters, claims)
         disk.write(target / PAGE, page.encode(errors="replace"))  # a folder's name may be no text
+    for _, runs in found:
+        for line in runs.lost:
+            lose(line)
     return target / PAGE
 
 

@@ -1,10 +1,10 @@
 """The section of a chapter that says why its runs blew up, as the template shows it."""
 
 import base64
+import shlex
 from collections.abc import Callable
 from typing import Any
 
-from hw2exp.records.commands import quoted
 from hw2exp.report.anatomies import AnatomyPage
 from hw2exp.report.before_spikes import NEAR, ArmLooks, Counted, Phase
 from hw2exp.report.cells import cell, number, plain
@@ -63,7 +63,7 @@ def _page(each: AnatomyPage) -> dict[str, str]:
     which, what = each.number or "divergence", "The divergence"
     if each.number:
         what = f"Spike {each.number}"
-    command = f"python -m hw2exp.anatomy {quoted(str(each.run.folder))} --spike {which}"
+    command = f"python -m hw2exp.anatomy {shlex.quote(str(each.run.folder))} --spike {which}"
     return {
         "title": f"{what} of {each.arm.name}, seed {each.run.config.seed}",
         "command": command,

@@ -26,7 +26,7 @@ class Clip(Protocol):
 
         Args:
             grads: ``(R, P)``.
-            norm: the norm of each row, ``(R,)``.
+            norm: the norm of each row, ``(R,)`` in float64.
             state: from ``init`` or the step before.
         """
 
@@ -101,7 +101,6 @@ class ZClip:
 
     def update(self, grads: Tensor, norm: Tensor, state: State) -> tuple[Tensor, State]:
         """Clip by what was seen, then take note of what is left."""
-        norm = norm.double()
         steps, mean, variance = state["steps"] + 1, state["mean"], state["variance"]  # (R,)
         warm = steps > self.warmup_steps
         deviation = variance.sqrt()
@@ -123,10 +122,12 @@ def rescale(grads: Tensor, norm: Tensor, limit: Tensor) -> Tensor:
 
     Args:
         grads: ``(R, P)``.
-        norm: the norm of each row, ``(R,)``.
+        norm: the norm of each row, ``(R,)`` in float64.
         limit: the largest norm, ``(R,)``.
     """
-    return grads * columns((limit / (norm.double() + EPS)).clamp(max=1), grads)
+    # In float64, rounded once: the factor for a gradient of 1e38 is too small for float32.
+    factor = (limit / (norm + EPS)).clamp(max=1)  # (R,)
+    return (grads * factor[:, None]).to(grads.dtype)
 
 
 CLIPS: dict[str, type[Any]] = {

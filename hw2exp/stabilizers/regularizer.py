@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from hw2exp.axes import Params, Path, columns
+from hw2exp.axes import Params, Path, columns, norms
 from hw2exp.config.groups import Regularizer as RegularizerOptions
 from hw2exp.hyperparameters import stack
 
@@ -65,10 +65,9 @@ class Omega:
         """Add weight · ∂Ω/∂W_hh; a replica at a time, so that its arrays stay in cache."""
         assert path is not None
         recurrent = params["weight_hh"]
-        bound = self.bound.to(recurrent.dtype)
         each = [
             omega_gradient(cell.slope(h) * delta, delta, W, limit)
-            for h, delta, W, limit in zip(*path, recurrent, bound, strict=True)
+            for h, delta, W, limit in zip(*path, recurrent, self.bound, strict=True)
         ]
         gradient = torch.stack(each)  # (R, H, H)
         own = grads["weight_hh"] + columns(self.weight, gradient) * gradient
@@ -88,11 +87,12 @@ def omega_gradient(u: Tensor, delta: Tensor, recurrent: Tensor, bound: Tensor) -
         ``(H, H)``; zeros if no step counts.
     """
     u, delta = u.flatten(0, 1), delta.flatten(0, 1)  # (B T, H)
+    length = norms(delta)  # (B T,)
+    counts = length.square() >= bound
+    # In units of ‖δ‖: an exploding gradient's squares overflow.
+    u = torch.where(counts[:, None], u / columns(length, u), 0)
     before = u @ recurrent  # Wᵀu
-    size = delta.square().sum(1)  # (B T,)
-    counts = size >= bound
-    factor = 4 * (before.square().sum(1) / size - 1) / size
-    factor = torch.where(counts, factor, 0) / counts.sum().clamp(min=1)
+    factor = 4 * (before.square().sum(1) - 1) / counts.sum().clamp(min=1)
     return (factor[:, None] * u).mT @ before
 
 

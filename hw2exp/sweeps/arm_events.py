@@ -19,16 +19,13 @@ from hw2exp.records.metrics import CATALOG, STEP, read_metrics
 from hw2exp.records.run_dir import EVENTS, METRICS
 from hw2exp.records.tensorboard import EventWriter
 from hw2exp.statistics import quartiles
-from hw2exp.sweeps.arms import Overrides, arms_of, ended, is_seed, summary
+from hw2exp.sweeps.arms import ARMS, Overrides, arms_of, ended, is_seed, summary
 from hw2exp.terminal import warn
 
 if TYPE_CHECKING:
     import polars
 
 Floats = NDArray[np.float64]
-
-ARMS = "arms"
-"""Below the sweep's folder: a folder an arm."""
 
 Job = tuple[Overrides, Outcome, Path]
 """A job's overrides as typed, what became of it, and its run folder."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeGuard
 
 from hw2exp.fleet_run import Outcome
 from hw2exp.records.run_dir import RunResult
-from hw2exp.terminal import relative, resume_word, say, spread
+from hw2exp.terminal import relative, resume_word, say, spread, typed
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 Overrides = Sequence[str]
 
 ROOMY = 100
+
+ARMS = "arms"
+"""Below the sweep's folder: a folder for TensorBoard of each arm."""
 
 SHOWN = 40
 """Arms of a table in the terminal; of more a page is made."""
@@ -127,16 +130,22 @@ def print_sweep(jobs: Sequence[Overrides], outcomes: Sequence[Outcome], folder: 
 
     text = StringIO()
     width = Console().width if sys.stdout.isatty() else 120
-    arms = len(arms_of(jobs))
+    members = arms_of(jobs).values()
+    arms = len(members)
     if arms <= SHOWN:
         table = arms_table(jobs, outcomes, width)
         Console(file=text, width=width, force_jupyter=False).print(table)
     else:
-        text.write(f"{arms} arms, in a table by python -m hw2exp.report {relative(folder)}\n")
+        text.write(f"{arms} arms, in a table by python -m hw2exp.report {typed(folder)}\n")
     lines = [
         f"{text.getvalue()}  look at   {relative(folder)}/",
-        f"  or run    tensorboard --logdir {relative(folder)}",
+        f"  or run    tensorboard --logdir {typed(folder)}",
     ]
+    if any(sum(ended(outcomes[place]) for place in places) > 1 for places in members):
+        lines[-1] = (  # all runs at once are more than TensorBoard shows by itself
+            f"  or run    tensorboard --logdir {typed(folder / ARMS)}\n"
+            f"            or --logdir {typed(folder)}, which has every run, and HParams"
+        )
     if not all(map(ended, outcomes)):
         lines.append(f"  go on     the same command with {resume_word(folder)}")
     say("\n".join(lines))

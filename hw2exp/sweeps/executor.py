@@ -92,6 +92,19 @@ class WorkerExecutor(Executor):
         self._lock = threading.Lock()
         self._interrupted = False
 
+    def check(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T | None:
+        """Call a function in a worker; nothing comes back where a worker can't be started.
+
+        Args:
+            fn: a function that can be pickled.
+            args: its arguments, which can be pickled.
+            kwargs: likewise.
+        """
+        try:
+            return self.submit(fn, *args, **kwargs).result()
+        except WorkerDied:
+            return None
+
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run a function in a worker.
 

@@ -14,8 +14,6 @@ from hw2exp import disk
 from hw2exp.config.composed_job import Base, ComposedJob, Plain, put
 from hw2exp.config.problems import ConfigError
 from hw2exp.config.recorded import read_values
-from hw2exp.config.validation import validate
-from hw2exp.records.checkpoints import newest
 from hw2exp.records.run_dir import RESULT, read_finished
 
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -82,16 +80,14 @@ def _templates(
 def write_records(job: ComposedJob, folder: Path) -> None:
     """Write what Hydra would, unless it is told not to, or the job has come to its end.
 
+    Unlike Hydra's, the recorded config holds values alone: an interpolation could have another
+    value where it is read, as ``${oc.env:...}`` has.
+
     Args:
         job: the job.
         folder: its folder, which exists.
-
-    Raises:
-        ConfigError: what is recorded is gone, and a checkpoint there is of another run.
     """
     subfolder = job.base.hydra["output_subdir"]
-    if job.config.get("resume") and not _is_there(folder / (subfolder or "") / "config.yaml"):
-        newest(folder, lambda line: None, validate(job.config))
     if subfolder is None or _stays(folder, folder / subfolder, job.config):
         return
     keys, mode = (PER_RUN, "RUN") if job.number is None else (PER_JOB, "MULTIRUN")
@@ -101,8 +97,9 @@ def write_records(job: ComposedJob, folder: Path) -> None:
     records = folder / subfolder
     disk.make_folder(records, sync=False)
     disk.remove_parts(records)
+    resolved = job.base.interpolated
     texts = {
-        "config.yaml": config.fill(job.values),
+        "config.yaml": OmegaConf.to_yaml(job.config) if resolved else config.fill(job.values),
         "hydra.yaml": hydra.fill(dict(zip(keys, own, strict=False))),
         "overrides.yaml": "".join(f"- {inline(line)}\n" for line in job.overrides) or "[]\n",
     }
@@ -110,8 +107,15 @@ def write_records(job: ComposedJob, folder: Path) -> None:
         disk.write(records / name, text.encode(), sync=False)
 
 
-def _is_there(path: Path) -> bool:
-    return path.is_file() and path.stat().st_size > 0
+def resolve_record(path: Path, config: Plain) -> None:
+    """Replace a config that Hydra recorded with interpolations by the values of the run.
+
+    Args:
+        path: the ``config.yaml``; it may be missing.
+        config: the resolved values.
+    """
+    if path.is_file() and "${" in path.read_text():
+        disk.write(path, OmegaConf.to_yaml(config).encode(), sync=False)
 
 
 def _stays(folder: Path, records: Path, config: Plain) -> bool:

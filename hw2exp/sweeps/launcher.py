@@ -44,6 +44,7 @@ class FleetJob:
         overrides: what distinguishes it.
         config: its composed config, plain values; to be read only, since jobs share its parts.
         folder: its output folder, absolute; it exists.
+        root: the folder of its sweep, or of the single run, absolute.
         held: another process works there, and this one must not.
     """
 
@@ -51,6 +52,7 @@ class FleetJob:
     overrides: tuple[str, ...]
     config: Plain
     folder: Path
+    root: Path
     held: FolderHeldError | None = None
 
 
@@ -175,7 +177,9 @@ def _prepare(job: ComposedJob, deadline: float) -> FleetJob:
     except FolderHeldError as error:
         held = error
     assert job.number is not None
-    return FleetJob(job.number, job.overrides, job.config, folder, held)
+    return FleetJob(
+        job.number, job.overrides, job.config, folder, Path(os.path.abspath(root)), held
+    )
 
 
 def _free(job: ComposedJob, folder: Path, deadline: float) -> AbstractContextManager[None]:

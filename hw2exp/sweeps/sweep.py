@@ -8,10 +8,12 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from pathlib import Path
 from typing import Any
 
+from hw2exp.config.problems import ConfigError
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet_run import Outcome, run_fleet
 from hw2exp.interrupt import NEVER, SAVE, Interrupt
 from hw2exp.kernel import compiled_before
+from hw2exp.models import own_digest
 from hw2exp.records.checkpoint import Checkpoint
 from hw2exp.records.run_dir import read_finished
 from hw2exp.sweeps.executor import WorkerExecutor
@@ -89,6 +91,29 @@ def run_sweep(
                 outcomes |= zip(fleets[number], own_outcomes, strict=True)
                 table.ended(number, own_outcomes)
     return [outcomes[job] for job in range(len(configs))]
+
+
+def check_cells(configs: Sequence[TrainConfig]) -> None:
+    """Refuse cells that a worker does not have: it imports the main program's file, if it has one.
+
+    Args:
+        configs: of all jobs.
+
+    Raises:
+        ConfigError: a cell that is typed or piped, or registered below ``if __name__ == ...``.
+    """
+    own = {config.model.name: own_digest(config.model.name) for config in configs}
+    own = {name: digest for name, digest in own.items() if digest is not None}
+    if not own:
+        return
+    with WorkerExecutor(1) as worker:
+        missing = [name for name in own if worker.check(own_digest, name) != own[name]]
+    if missing:
+        raise ConfigError(
+            f"model={name}: the workers of a sweep can't import this cell; register it at the top "
+            "level of the script's file, or of a module that the script imports"
+            for name in missing
+        )
 
 
 def _without_plot(config: TrainConfig) -> TrainConfig:

@@ -1,7 +1,6 @@
 """The command ``python -m hw2exp.theory``: the write-up's answers, worked out and checked."""
 
 import os
-import sys
 import time
 from argparse import ArgumentParser
 from collections.abc import Sequence
@@ -10,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hw2exp import disk
-from hw2exp.command import ends_at_once, failed, lenient, parser_of
-from hw2exp.config.folder import asked_for, check_path, check_there
+from hw2exp.command import failed, parser_of, process
+from hw2exp.config.folder import asked_for, at_home, check_path, check_there
 from hw2exp.config.problems import ConfigError
 from hw2exp.terminal import say
 
@@ -47,8 +46,13 @@ def _parser() -> ArgumentParser:
         "Parts: " + " ".join(PARTS),
     )
     parser.add_argument("part", nargs="*", help="1.2.2e, or a beginning, 1.2; all by default")
-    parser.add_argument("--runs", metavar="DIR", help="a sweep of trained networks, for 1.2.1d")
-    parser.add_argument("--figures", metavar="DIR", help="where to draw the figures")
+    parser.add_argument(
+        "--runs",
+        type=at_home,
+        metavar="DIR",
+        help="a sweep of trained networks, for 1.2.1d",
+    )
+    parser.add_argument("--figures", type=at_home, metavar="DIR", help="where to draw the figures")
     return parser
 
 
@@ -109,6 +113,4 @@ def _folder(option: str, word: str) -> Path:
 
 
 if __name__ == "__main__":
-    ends_at_once()
-    lenient()
-    sys.exit(main())
+    process(main)

@@ -117,7 +117,5 @@ def recomputed_losses(curves: Curves, step: int) -> Floats:
     rows = torch.from_numpy(curves.params[step - 1])  # (R, P)
     symbols, labels = fleet.batch(step, TRAIN, fleet.config.batch_size)
     with torch.no_grad():
-        loss, _, _ = fleet.model.mean_loss(
-            fleet.layout.unflatten(rows), fleet.state.buffers, symbols, labels
-        )
+        loss, _ = fleet.model.mean_loss(fleet.layout.unflatten(rows), symbols, labels)
     return loss.double().numpy()

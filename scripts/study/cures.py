@@ -1,12 +1,13 @@
 """The study of cures: learning rates tuned without and with each cure, then many seeds at them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
 from hw2exp import disk
 from hw2exp.records.runs import Arm, read_runs
-from hw2exp.report.measures import measure
+from hw2exp.report.measures import ArmMeasures, measure
 from study.profiles import Profile
 from study.sweeps import TUNING_SEED, seeds, sweep, values
 
@@ -27,8 +28,33 @@ ARMS = {
 BESIDES = {"layer": "init.readout=zeros"}
 """What a cure's file sets outside the groups of cures; its partner without cures needs it too."""
 
-Rates = dict[tuple[str, str, str], float]
-"""The learning rate chosen, by model, optimizer and cure."""
+
+@dataclass(frozen=True)
+class Choice:
+    """The learning rate chosen for a model, an optimizer and a cure.
+
+    Args:
+        rate: the learning rate.
+        solved: the share of its runs that solved the task.
+        runs: how many runs it had.
+        edge: ``lowest`` or ``highest`` if no rate below or above it was tried, else nothing.
+    """
+
+    rate: float
+    solved: float
+    runs: int
+    edge: str
+
+    @property
+    def note(self) -> str:
+        """Return what makes the rate a poor choice, or nothing."""
+        if not self.solved:
+            return "none solves"  # then the test loss alone has chosen: no grid is wide enough
+        return f"{self.edge} rate of the grid: widen it" if self.edge else ""
+
+
+Choices = dict[tuple[str, str, str], Choice]
+"""By model, optimizer and cure."""
 
 
 def tune(profile: Profile, folder: Path) -> None:
@@ -41,16 +67,32 @@ def tune(profile: Profile, folder: Path) -> None:
     for model, optimizer in settings(profile):
         sweep(
             folder / "tuning" / f"{model}_{optimizer}",
-            *of(cures(profile, model), model, optimizer, profile.rates[optimizer]),
+            *of(tuned(profile, model), model, optimizer, profile.rates[optimizer]),
             seeds(profile.tuning_seeds, TUNING_SEED),
             *profile.overrides,
         )
-    rows = [f"{','.join(key)},{rate:g}\n" for key, rate in chosen(folder).items()]
-    disk.write(folder / "rates.csv", "".join(["model,optimizer,cure,lr\n", *rows]).encode())
+    found = chosen(folder)
+    write(found, folder / "rates.csv")
+    for key, choice in found.items():
+        if choice.note:
+            print(f"{' '.join(key)}: lr {choice.rate:g}, {choice.note}")
+
+
+def write(choices: Mapping[tuple[str, str, str], Choice], path: Path) -> None:
+    """Write a table of the chosen learning rates.
+
+    Args:
+        choices: by model, optimizer and cure.
+        path: of the CSV file.
+    """
+    rows = ["model,optimizer,cure,lr,solved,runs,edge\n"]
+    for key, each in choices.items():
+        rows.append(f"{','.join(key)},{each.rate:g},{each.solved:g},{each.runs},{each.edge}\n")
+    disk.write(path, "".join(rows).encode())
 
 
 def run(profile: Profile, folder: Path) -> None:
-    """Run every cure at the rate that is best without, and again at the best with it.
+    """Run every cure at the rate that is best without, and again at the best with it if tuned.
 
     A cure that sets more than itself gets a partner without cures that has the rest.
 
@@ -60,8 +102,9 @@ def run(profile: Profile, folder: Path) -> None:
     """
     rates = chosen(folder)
     for model, optimizer in settings(profile):
-        own = {cure: rates[model, optimizer, cure] for cure in cures(profile, model)}
-        plain = own["none"]
+        plain = rates[model, optimizer, "none"].rate
+        own = dict.fromkeys(cures(profile, model), plain)
+        own |= {cure: rates[model, optimizer, cure].rate for cure in tuned(profile, model)}
         place = folder / "cures" / f"{model}_{optimizer}"
         plan = [(plain, list(own))]
         by_rate = sorted((rate, cure) for cure, rate in own.items() if rate != plain)
@@ -113,8 +156,18 @@ def cures(profile: Profile, model: str) -> list[str]:
     return [*profile.cures, *(profile.attention_cures if only else ())]
 
 
-def chosen(folder: Path) -> Rates:
-    """The rate at which most runs solve the task; of equals, that of the least test loss.
+def tuned(profile: Profile, model: str) -> list[str]:
+    """Return the cures whose own best learning rate is sought, ``none`` among them.
+
+    Args:
+        profile: the study's size.
+        model: the model.
+    """
+    return cures(profile, model) if profile.own_rates else ["none"]
+
+
+def chosen(folder: Path) -> Choices:
+    """Choose the rate at which most runs solve the task; of equals, that of the least test loss.
 
     Args:
         folder: of the reproduction, with its tuning.
@@ -123,10 +176,16 @@ def chosen(folder: Path) -> Rates:
     for arm in read_runs(folder / "tuning").arms:
         key = arm.settings["model"], arm.settings["optimizer"], ARMS[arm.cures]
         groups.setdefault(key, []).append(arm)
-    best = {key: min(arms, key=_badness) for key, arms in groups.items()}
-    return {key: float(arm.settings["optimizer.lr"]) for key, arm in best.items()}
+    return {key: _best(arms) for key, arms in groups.items()}
 
 
-def _badness(arm: Arm) -> tuple[float, float]:
-    found = measure(arm)
+def _best(arms: Sequence[Arm]) -> Choice:
+    tried = {float(arm.settings["optimizer.lr"]): arm for arm in arms}
+    measured = {rate: measure(arm) for rate, arm in tried.items()}
+    best = min(measured, key=lambda rate: _badness(measured[rate]))
+    edge = {min(tried): "lowest", max(tried): "highest"}.get(best, "")
+    return Choice(best, measured[best].solved.value, len(tried[best].runs), edge)
+
+
+def _badness(found: ArmMeasures) -> tuple[float, float]:
     return -found.solved.value, found.test_loss.value

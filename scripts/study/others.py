@@ -5,6 +5,10 @@ from pathlib import Path
 from study.profiles import Profile
 from study.sweeps import seeds, sweep, values
 
+NOTEBOOK_SEED = 100
+"""The first seed on the notebook's draws: the reference runs are seeds 1 to 16, and a test for a
+difference between runs that are the same finds none."""
+
 
 def brake(profile: Profile, folder: Path) -> None:
     """Look at RMSprop after an explosion, with clipping and without, at every step.
@@ -25,7 +29,8 @@ def notebook(profile: Profile, folder: Path) -> None:
         folder: of the reproduction.
     """
     words = "experiment=notebook_lstm_moderate", "clip=none,norm", "schedule=constant,cosine"
-    sweep(folder / "notebook", *words, seeds(profile.notebook_seeds), *profile.overrides)
+    own_seeds = seeds(profile.notebook_seeds, NOTEBOOK_SEED)
+    sweep(folder / "notebook", *words, own_seeds, *profile.overrides)
 
 
 def reach(profile: Profile, folder: Path) -> None:

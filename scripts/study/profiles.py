@@ -14,7 +14,8 @@ class Profile:
         cures: that are tried, as the experiments ``cure_*``.
         attention_cures: that are tried on attention cells besides.
         seeds: runs of an arm.
-        rates: the learning rates tried, by optimizer.
+        rates: the learning rates tried, by optimizer; wide enough that the best of every arm lies
+            inside, where any run solves the task.
         tuning_seeds: runs for each of them; other seeds than the arms'.
         notebook_seeds: networks on the published curve's data.
         brake_seeds: runs that are looked at step by step.
@@ -23,6 +24,7 @@ class Profile:
         pascanu_steps: updates, at most.
         pascanu_seeds: runs of each method, initialization and length.
         hochreiter_seeds: runs of Hochreiter & Schmidhuber's experiment 6a.
+        own_rates: tune each cure too, and try it at its own best learning rate as well.
         overrides: of every sweep besides; for a trial.
     """
 
@@ -41,6 +43,7 @@ class Profile:
     pascanu_steps: int
     pascanu_seeds: int
     hochreiter_seeds: int
+    own_rates: bool = True
     overrides: tuple[str, ...] = ()
 
 
@@ -52,9 +55,9 @@ FULL = Profile(
     attention_cures=("qk",),
     seeds=64,
     rates={
-        "sgd": (0.01, 0.03, 0.1, 0.3, 1.0, 3.0),
-        "rmsprop": (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
-        "adam": (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
+        "sgd": (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0),
+        "rmsprop": (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
+        "adam": (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
     },
     tuning_seeds=8,
     notebook_seeds=32,
@@ -75,9 +78,9 @@ QUICK = Profile(
     attention_cures=(),
     seeds=16,
     rates={
-        "sgd": (0.03, 0.1, 0.3, 1.0),
-        "rmsprop": (1e-3, 3e-3, 1e-2, 3e-2),
-        "adam": (1e-3, 3e-3, 1e-2, 3e-2),
+        "sgd": (3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0),
+        "rmsprop": (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
+        "adam": (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
     },
     tuning_seeds=4,
     notebook_seeds=16,

@@ -96,9 +96,10 @@ def plain(folder: Path) -> str:
         spikes, low, high = (float(row[f"spikes_per_1000{end}"]) for end in ("", "_low", "_high"))
         rate = parsed(row["arm"])["optimizer.lr"]
         ends = f"{float(row['ends_solved']):.0%}" if "ends_solved" in row else "–"
+        solved = f"{float(row['solved']):.0%}" if float(row["solved"]) else "none solves"
         lines.append(
-            f"| {model}, {optimizer} | {rate} | {spikes:.2f} [{low:.2f}, {high:.2f}] | "
-            f"{float(row['solved']):.0%} | {ends} |"
+            f"| {model}, {optimizer} | {rate} | {spikes:.2f} [{low:.2f}, {high:.2f}] | {solved} | "
+            f"{ends} |"
         )
     return "\n".join(lines)
 

@@ -104,7 +104,7 @@ def plain_loss(config, params, sequences):
     pairs = [encode(text, 9) for text in sequences]
     symbols = torch.from_numpy(np.stack([symbols for symbols, _ in pairs]))[None]
     labels = torch.tensor([label for _, label in pairs])[None]
-    return model.mean_loss(params, {}, symbols, labels)[0][0]
+    return model.mean_loss(params, symbols, labels)[0][0]
 
 
 def parameters(run, seen, step):

@@ -44,8 +44,8 @@ def problem(model, R, B, T, scale, seed, padding=0):
 
 
 def losses_and_gradients(model, params, symbols, labels):
-    losses, right, _ = model.losses(params, {}, symbols, labels, training=True)
-    mean, also_right, _ = model.mean_loss(params, {}, symbols, labels)
+    losses, right, _ = model.losses(params, symbols, labels)
+    mean, also_right = model.mean_loss(params, symbols, labels)
     assert torch.equal(right, also_right)
     torch.testing.assert_close(mean, losses.mean(1), equal_nan=True)
     weights = torch.linspace(0.5, 2, len(mean), dtype=mean.dtype)
@@ -118,7 +118,7 @@ def test_closed_form_against_finite_differences(name):
     params, symbols, labels = problem(model, 2, 3, 4, 0.5, 0)
 
     def loss(*values):
-        return model.mean_loss(dict(zip(params, values, strict=True)), {}, symbols, labels)[0]
+        return model.mean_loss(dict(zip(params, values, strict=True)), symbols, labels)[0]
 
     assert torch.autograd.gradcheck(loss, tuple(params.values()))
 
@@ -138,12 +138,12 @@ def test_every_state_and_its_gradient_are_kept(name):
         return state, tuple(state if c is state else c for c in carry)
 
     plain.cell.step = watch
-    plain.mean_loss(params, {}, symbols, labels)[0].sum().backward()
+    plain.mean_loss(params, symbols, labels)[0].sum().backward()
     expected = torch.stack([state.grad for state in states], 2)  # (R, B, T, H)
-    fast.mean_loss(params, {}, symbols, labels)
+    fast.mean_loss(params, symbols, labels)
     assert fast.closed_form.states is fast.closed_form.state_gradients is None
     fast.closed_form.keeps_state_gradients = True
-    fast.mean_loss(params, {}, symbols, labels)
+    fast.mean_loss(params, symbols, labels)
     values = torch.stack(states, 2).detach()
     torch.testing.assert_close(fast.closed_form.states, values, rtol=TOLERANCE, atol=TOLERANCE)
     torch.testing.assert_close(
@@ -151,8 +151,8 @@ def test_every_state_and_its_gradient_are_kept(name):
     )
     plain.cell.step = step
     for model in (fast, plain):
-        assert model.gradient(params, {}, symbols, labels).flow is None
-        flow = model.gradient(params, {}, symbols, labels, keeps_flow=True).flow  # (R, T)
+        assert model.gradient(params, symbols, labels).flow is None
+        flow = model.gradient(params, symbols, labels, keeps_flow=True).flow  # (R, T)
         norms = expected.square().sum((1, 3)).sqrt()
         torch.testing.assert_close(flow, norms, rtol=TOLERANCE, atol=TOLERANCE)
 
@@ -163,7 +163,7 @@ def test_a_flow_whose_square_is_too_large_for_single_precision():
     single = {name: value.detach().float() for name, value in params.items()}
     single["weight_hh"][1] = 0
     single["readout_weight"][1] *= 1e25
-    flow = model.gradient(single, {}, symbols, labels, keeps_flow=True).flow  # (R, T)
+    flow = model.gradient(single, symbols, labels, keeps_flow=True).flow  # (R, T)
     assert flow.dtype == torch.float64
     assert flow.isfinite().all()
     assert flow[1, -1] > 1e22
@@ -222,8 +222,8 @@ def test_two_passes_do_not_disturb_each_other():
     model = make("gated_rnn")
     params, symbols, labels = problem(model, 1, 4, 7, 0.5, 0)
     _, _, expected = losses_and_gradients(model, params, symbols, labels)
-    first = model.mean_loss(params, {}, symbols, labels)[0].sum()
-    model.mean_loss(params, {}, symbols.flip(1), labels)
+    first = model.mean_loss(params, symbols, labels)[0].sum()
+    model.mean_loss(params, symbols.flip(1), labels)
     grads = torch.autograd.grad(first * 0.5, list(params.values()))
     assert all(torch.equal(own, reference) for own, reference in zip(grads, expected, strict=True))
 
@@ -232,7 +232,7 @@ def test_many_sequences_are_judged_at_once():
     fast, plain = make("lstm"), make("lstm", closed_form=False)
     params, symbols, labels = problem(plain, 2, 100, 7, 0.5, 0)
     with torch.no_grad():
-        mine, right, _ = fast.losses(params, {}, symbols, labels, False)
-        theirs, also_right, _ = plain.losses(params, {}, symbols, labels, False)
+        mine, right, _ = fast.losses(params, symbols, labels)
+        theirs, also_right, _ = plain.losses(params, symbols, labels)
     torch.testing.assert_close(mine, theirs)
     assert torch.equal(right, also_right)

@@ -71,8 +71,8 @@ def shown(runs, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "120")
     capsys.readouterr()
 
-    def show(*words):
-        assert main(words) == 0
+    def show(*words, status=0):
+        assert main(words) == status
         shown.text, shown.told = capsys.readouterr()
         rows = [re.split(r" {2,}", line.strip()) for line in shown.text.splitlines()]
         return {row[0]: row[1:] for row in rows if row}
@@ -212,6 +212,7 @@ def test_what_is_not_measured_is_the_same_as_itself(shown):
     [
         ("result.json", b'{"step": "x"}', "result.json: "),
         ("result.json", None, "has no result; interrupted, or still running"),
+        (".hydra/config.yaml", b"model: {name: leaky_rnn}", "model=leaky_rnn: no such choice"),
         (".hydra/config.yaml", b"[" * 9, ".hydra/config.yaml can't be read"),
         ("metrics.parquet", b"PAR1", "metrics can't be read"),
         ("metrics.parquet", None, "metrics are missing"),
@@ -221,7 +222,7 @@ def test_a_damaged_run_is_told_of_and_left_out(name, content, why, shown):
     os.unlink(f"again/{name}")
     if content is not None:
         Path("again", name).write_bytes(content)
-    rows = shown("plain", "again", "faster")
+    rows = shown("plain", "again", "faster", status=1)
     assert rows["B"] == ["faster"]
     assert shown.told.startswith(f"hw2exp: warning: again left out: {why}")
     assert shown.told.count("\n") == 1
@@ -231,7 +232,7 @@ def test_many_damaged_runs_are_counted(shown, monkeypatch):
     monkeypatch.setattr("hw2exp.compare.columns.TOLD", 2)
     for job in range(4):
         os.unlink(f"sweep_rnn/{job}/result.json")
-    shown("sweep_rnn")
+    shown("sweep_rnn", status=1)
     lines = shown.told.splitlines()
     assert len(lines) == 3
     assert lines[-1].endswith("sweep_rnn: 2 more runs left out")

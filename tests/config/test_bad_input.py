@@ -4,6 +4,7 @@ import pytest
 
 from hw2exp.config.command_line import read
 from hw2exp.config.problems import ConfigError, show
+from hw2exp.config.unparsed import JARGON
 from hw2exp.config.validation import validate
 from hw2exp.train import main
 
@@ -92,6 +93,45 @@ BAD = {
         ["-m", "seed=1,2", "hydra.job.chdir=true"],
         ["hydra.job.chdir=true", "share a process"],
     ),
+    "no records": (["hydra.output_subdir=null"], ["hydra.output_subdir=null", ".hydra"]),
+    "records elsewhere": (
+        ["-m", "seed=1,2", "++hydra.output_subdir=records"],
+        ["hydra.output_subdir=records: can't be set"],
+    ),
+    "a job's folder in another's": (
+        ["-m", "check_initial_loss=a/b,a", "hydra.sweep.subdir=${check_initial_loss}"],
+        ["hydra.sweep.subdir=a:", "jobs 0 and 1"],
+    ),
+    "a folder for two jobs under two names": (
+        ["-m", "check_initial_loss=a,b/../a", "hydra.sweep.subdir=${check_initial_loss}"],
+        ["hydra.sweep.subdir=a:", "jobs 0 and 1"],
+    ),
+    "a sweep's value twice": (["-m", "seed=0,1", "seed=2,3"], ["seed=0,1: seed=2,3 sets the same"]),
+    "a sweep and a value": (["-m", "model=rnn,lstm", "model=rnn"], ["model=rnn,lstm: model=rnn"]),
+    "a value and a sweep": (["-m", "+seed=1", "seed=1,2"], ["+seed=1: seed=1,2 sets the same"]),
+    "sections twice": (
+        ["-m", "spikes={window:11},{window:21}", "spikes={margin:0.1},{margin:0.2}"],
+        ["spikes={window:11},{window:21}: spikes={margin:0.1},{margin:0.2} sets the same"],
+    ),
+    "a section and its key": (
+        ["-m", "spikes={window:11},{window:21}", "spikes.window=31"],
+        ["spikes={window:11},{window:21}: spikes.window=31 sets the same"],
+    ),
+    "a key and its section": (
+        ["-m", "init.scale=1,2", "init={scale:3}"],
+        ["init.scale=1,2: init={scale:3} sets the same"],
+    ),
+    "a run's folder for a sweep": (
+        ["-m", "seed=1,2", "hydra.run.dir=x"],
+        ["hydra.run.dir=x: not in a sweep, which goes to hydra.sweep.dir"],
+    ),
+    "a sweep's folder for a run": (["hydra.sweep.dir=x"], ["hydra.sweep.dir=x: only in a sweep"]),
+    "a sweep's launcher for a run": (["hydra/launcher=basic"], ["hydra/launcher=basic: only in"]),
+    "trials of a run": (["hydra.sweeper.n_jobs=3"], ["hydra.sweeper.n_jobs=3: only in a sweep"]),
+    "a sorted range without end": (
+        ["-m", "seed=sort(range(0,1000000000))"],
+        ["seed=sort(range(0,1000000000))", "at most 100000"],
+    ),
     "resumed run": (["resume=here"], ["resume=here", "folder that exists"]),
     "resumed nothing": (["-m", "seed=1,2", "resume=here"], ["resume=here", "folder that exists"]),
     "glob of nothing": (["-m", "model=glob(x*)"], ["model=glob(x*)", "at least one"]),
@@ -163,6 +203,34 @@ BAD = {
     "resumed endless name": (["resume=" + "a" * 5000], ["resume=aaa", "255 bytes"]),
     "resumed line end": (["resume='a\nb'"], ["resume=a b", "control characters"]),
     "a flag without its value": (["--cfg"], ["--cfg", "expected one argument"]),
+    "two commands in one": (["--cfg=job", "--info=all"], ["--cfg=job --info=all: must be one"]),
+    "resolved without a config": (["--resolve"], ["--resolve: needs --cfg"]),
+    "a package without a config": (["-p", "clip"], ["--package=clip: needs --cfg"]),
+    "completion of no shell": (["-sc", "install=tcsh"], ["'tcsh'", "bash"]),
+    "nobody's home": (["hydra.run.dir=~nobody9/x"], ["~nobody9/x: no such home; ./~nobody9/x"]),
+    "nobody's home in quotes": (["resume='~nobody9/x'"], ["resume=~nobody9/x: no such home"]),
+    "nobody's configs": (["--config-dir=~nobody9"], ["--config-dir=~nobody9: no such home"]),
+    "a comma at the end": (["optimizer.lr=0.1,"], ["a comma has nothing beside it"]),
+    "a comma alone": (["optimizer.lr=,"], ["a comma has nothing beside it"]),
+    "two commas": (["task.length=[4,,5]"], ["a comma has nothing beside it"]),
+    "an open parenthesis": (["hydra.run.dir=a(b"], ["a ( is not closed"]),
+    "a parenthesis too many": (
+        ["hydra.run.dir=b)"],
+        ["a ) closes nothing", "type \"hydra.run.dir='b)'\""],
+    ),
+    "a number in parentheses": (
+        ["hydra.run.dir=try (2)"],
+        ["no function is called try", "type \"hydra.run.dir='try (2)'\""],
+    ),
+    "brackets that cross": (["task.length=[(4]"], ["a ] closes nothing"]),
+    "an open brace": (["steps=${seed"], ["a { is not closed"]),
+    "an open quote": (["hydra.run.dir='a"], ["a quote ' is not closed"]),
+    "an apostrophe": (["hydra.run.dir=it's"], ["a quote ' is not closed"]),
+    "another equals sign": (["hydra.run.dir=a=b"], ["a text with = needs quotes"]),
+    "a letter with an accent": (["hydra.run.dir=é"], ["type \"hydra.run.dir='é'\""]),
+    "spaces around the equals sign": (["seed = 1"], ["no space before the ="]),
+    "a space in a key": (["my seed=1"], ["a key has letters a to z, digits, _ and dots only"]),
+    "a function without values": (["-m", "seed=choice()"], ["choice(): empty choice"]),
     "two problems": (["optimizer.lr=-1", "seeed=3"], ["optimizer.lr=-1", "seeed=3"]),
 }
 
@@ -176,6 +244,7 @@ def test_bad_input(arguments, expected, tmp_path, monkeypatch, capsys):
     assert captured.err.count("\n") == 1
     for part in expected:
         assert part in captured.err
+    assert JARGON.search(captured.err) is None
     assert list(tmp_path.iterdir()) == []
 
 
@@ -187,7 +256,7 @@ FILES = {
     "a truth for a key": ("true: 5", ["x.yaml, line 2: a key must be a text"]),
     "nothing for a key": ("null: 5", ["x.yaml, line 2: a key must be a text"]),
     "a list for a key": ("? [a, b]\n: 3", ["x.yaml, line 2: a key must be a text"]),
-    "a value that is cut off": ('seed: "${"', ["seed: no viable alternative at input '${'"]),
+    "a value that is cut off": ('seed: "${"', ["seed: must be ${KEY}"]),
     "a tab": ("init:\n\tscale: 1", ["x.yaml can't be read, line 3: found character"]),
     "an alias of nothing": ("seed: *x", ["x.yaml can't be read, line 2: found undefined alias"]),
     "an object": ("seed: !!python/none x", ["x.yaml can't be read, line 2: could not determine"]),
@@ -224,6 +293,11 @@ def test_a_file_without_its_first_line_and_one_of_another_encoding(tmp_path, mon
     assert "begins with # @package _global_" in error
     error = refused_file(b"# \xe9\nsteps: 5\n", tmp_path / "other", monkeypatch, capsys)
     assert "byte 3 is not UTF-8" in error
+
+
+def test_a_file_with_a_byte_order_mark(tmp_path, monkeypatch, capsys):
+    content = "# @package _global_\nsteps: 5\n".encode("utf-8-sig")
+    assert "begins with a byte-order mark" in refused_file(content, tmp_path, monkeypatch, capsys)
 
 
 @pytest.mark.parametrize("name", [["none"], {"a": 1}, 3, None])

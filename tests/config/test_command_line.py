@@ -1,3 +1,4 @@
+import importlib
 import subprocess
 import sys
 
@@ -7,8 +8,10 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_module
 from omegaconf import OmegaConf
 
+from hw2exp.config.arguments import parse_arguments, words_of
 from hw2exp.config.choices import CHOICES
 from hw2exp.config.command_line import CONFIG_MODULE, CONFIG_NAME, VERSION_BASE, read
+from hw2exp.config.help import _choices, experiment_words, help_text
 from hw2exp.config.validation import validate
 from hw2exp.train import main
 
@@ -49,6 +52,89 @@ def test_help_lists_every_group_choice_and_key(capsys):
         assert line.split(maxsplit=1)[1] == ", ".join(choices)
     for key in ("seed", "init.scale", "clip.max_norm", "schedule.warmup_steps", "explosion_sgd"):
         assert key in text
+
+
+def test_help_says_some_words_on_every_experiment():
+    for name in _choices("experiment"):
+        words = experiment_words(name)
+        assert 10 < len(words) < 200, name
+        assert words[-1] in ".?", name
+        assert words in help_text()
+
+
+SEVERAL = ["task=easy", "seed=1", "steps=50"]
+
+
+@pytest.mark.parametrize(
+    ("flag", "wanted"),
+    [
+        (["--cfg", "job"], "--cfg=job"),
+        (["--cfg=job"], "--cfg=job"),
+        (["-c", "hydra"], "--cfg=hydra"),
+        (["-m"], "--multirun"),
+        (["--info", "defaults"], "--info=defaults"),
+        (["--hydra-help"], "--hydra-help"),
+    ],
+)
+@pytest.mark.parametrize("place", [0, 1, 3])
+def test_flags_stand_anywhere(flag, wanted, place):
+    words = [*SEVERAL[:place], *flag, *SEVERAL[place:]]
+    assert words_of(parse_arguments(words)) == [wanted, *SEVERAL]
+
+
+def test_an_override_is_no_value_of_a_flag_that_may_have_one():
+    assert words_of(parse_arguments(["--info", "seed=1"])) == ["--info=all", "seed=1"]
+
+
+def test_a_folder_of_configs_may_be_named_behind_an_override(tmp_path):
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment/mine.yaml").write_text("# @package _global_\nsteps: 60\n")
+    command = read(["task=easy", "--config-dir", str(tmp_path), "experiment=mine", "seed=3"])
+    config = command.jobs[0].config
+    assert (config.task.name, config.steps, config.seed) == ("easy", 60, 3)
+    assert command.words[0] == f"--config-dir={tmp_path}"
+
+
+@pytest.mark.parametrize(
+    "word", ["hydra.run.dir=~/x y", "hydra.run.dir='~/x y'", '++hydra.run.dir="~/x y"']
+)
+@pytest.mark.parametrize("home", ["plain", "mit Ümlaut"])
+def test_a_folder_may_be_named_from_home(word, home, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / home))
+    command = read(["task=easy", word])
+    assert command.folder == tmp_path / home / "x y"
+    assert "~" not in " ".join(command.words)
+
+
+def test_every_flag_that_names_a_folder_knows_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    flags = {
+        "anatomy": ["~/x", "--out=~/x"],
+        "compare": ["~/x", "~/x"],
+        "report": ["~/x", "--out=~/x"],
+        "theory": ["--runs=~/x", "--figures=~/x"],
+    }
+    for name, words in flags.items():
+        parser = importlib.import_module(f"hw2exp.{name}.__main__")._parser()
+        assert str(vars(parser.parse_args(words))).count(f"{tmp_path}/x") == 2, name
+    assert parse_arguments(["--config-dir=~"]).config_dir == str(tmp_path)
+
+
+def test_what_hydra_shows_is_shown(capsys):
+    assert main(["task=easy", "--cfg", "job", "seed=7"]) == 0
+    assert "seed: 7" in capsys.readouterr().out
+    assert main(["--cfg=job", "--package=nowhere"]) == 2
+    assert "nowhere" in capsys.readouterr().err
+
+
+def test_shell_completion_is_that_of_the_installed_command(capsys, monkeypatch):
+    assert main(["task=easy", "--hydra-help"]) == 0
+    assert 'eval "$(hw2exp-train -sc install=bash)"' in capsys.readouterr().out
+    assert main(["-sc", "install=bash"]) == 0
+    assert capsys.readouterr().out.rstrip().endswith("hydra_bash_completion hw2exp-train")
+    monkeypatch.setenv("COMP_LINE", "hw2exp-train clip=")
+    assert main(["-sc", "query=bash"]) == 0
+    assert capsys.readouterr().out.split() == [f"clip={name}" for name in CHOICES["clip"]]
 
 
 def test_help_and_bad_input_load_no_heavy_library():

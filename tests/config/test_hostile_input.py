@@ -92,6 +92,7 @@ OUTSIDE = [
     ["hydra.job.name=../outside"],
     ["hydra.output_subdir=../outside"],
     ["hydra.output_subdir=/tmp/outside"],
+    ["hydra.output_subdir=checkpoints"],
     ["-m", "seed=1,2", "hydra.sweep.subdir='../outside/${seed}'"],
     ["-m", "seed=1,2", "hydra.sweep.subdir='a/../../../outside/${seed}'"],
     ["-m", "seed=1,2", "hydra.sweep.subdir='/tmp/outside/${seed}'"],

@@ -1,5 +1,6 @@
 """A sweep goes on in its folder only if its jobs are those that are there."""
 
+import json
 import os
 import shutil
 
@@ -7,6 +8,8 @@ import pytest
 import yaml
 
 from hw2exp.config.command_line import read
+from hw2exp.config.problems import ConfigError
+from hw2exp.config.recorded import read_values
 from hw2exp.train import main
 
 SWEEP = ["task=easy", "model=lstm,rnn", "optimizer.lr=1e-3,1e-05"]
@@ -101,10 +104,6 @@ BAD = {
     ),
     "other names of the jobs": (
         [*SWEEP, "hydra.sweep.subdir=job${hydra.job.num}"],
-        ["resume=sweep: holds none of the sweep's jobs"],
-    ),
-    "no records": (
-        [*SWEEP, "hydra.output_subdir=null"],
         ["resume=sweep: holds none of the sweep's jobs"],
     ),
     "no such folder": (
@@ -252,11 +251,88 @@ def test_a_checkpoint_of_another_run_is_found_before_anything_is_written(folder,
 
 
 def test_what_has_no_records_goes_on_by_its_checkpoint(folder, capsys):
-    bare = [*SHORT, "hydra.output_subdir=null"]
-    assert main([*bare, "hydra.run.dir=run"]) == 0
+    assert main([*SHORT, "hydra.run.dir=run"]) == 0
+    shutil.rmtree("run/.hydra")
     for change, status in (("seed=5", 2), ("steps=4", 0)):
-        assert main([*bare, change, "resume=run"]) == status
+        assert main([*SHORT, change, "resume=run"]) == status
     assert "has seed=0, not 5" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flags", [[], ["hydra/launcher=basic", "hydra/sweeper=basic", "-m"]])
+def test_a_value_of_the_environment_is_recorded_as_it_was(folder, monkeypatch, capsys, flags):
+    """Another environment is another value: refused, and nothing is written."""
+    words = [
+        *flags,
+        *SHORT,
+        'optimizer.lr="${oc.decode:${oc.env:LR}}"',
+        "init.scale=${spikes.margin}",
+    ]
+    monkeypatch.setenv("LR", "0.02")
+    assert main([*words, f"hydra.{'sweep' if flags else 'run'}.dir=run"]) == 0
+    (path,) = (folder.parent / "run").rglob(".hydra/config.yaml")
+    recorded = yaml.safe_load(path.read_text())
+    assert (recorded["optimizer"]["lr"], recorded["init"]["scale"]) == (0.02, 0.3)
+    monkeypatch.setenv("LR", "0.05")
+    before = everything(folder.parent)
+    capsys.readouterr()
+    for more in ([], ["steps=9"]):
+        assert main([*words, *more, "resume=run"]) == 2
+        assert "has optimizer.lr=0.02, not 0.05" in capsys.readouterr().err
+    assert everything(folder.parent) == before
+    monkeypatch.setenv("LR", "0.02")
+    assert main([*words, "resume=run"]) == 0
+
+
+def test_a_refused_sweep_writes_nothing_where_its_checkpoints_alone_tell(folder, capsys):
+    """Records that an older version left with an interpolation say what is asked for now."""
+    words = [*SHORT, "seed=0,1", "hydra/launcher=basic", "hydra/sweeper=basic"]
+    assert main(["-m", *words, "hydra.sweep.dir=older"]) == 0
+    for number in (0, 1):
+        records = folder.parent / f"older/{number}/.hydra/config.yaml"
+        records.write_text(records.read_text().replace("seed: ", "seed: ${oc.env:SEED} # "))
+        (folder.parent / f"older/{number}/result.json").unlink()
+    capsys.readouterr()
+    before = everything(folder.parent)
+    assert main(["-m", *words, "optimizer.lr=0.5", "resume=older"]) == 2
+    assert "step_0000000002 has optimizer.lr=" in capsys.readouterr().err
+    assert everything(folder.parent) == before
+
+
+def test_a_run_is_what_its_command_was_checked_as(folder):
+    """``${now:...}`` has another value each time that it is asked."""
+    assert main([*SHORT, 'seed="${oc.decode:${now:1%f}}"', "hydra.run.dir=run"]) == 0
+    manifest = json.loads(
+        (folder.parent / "run/checkpoints/step_0000000002/manifest.json").read_text()
+    )
+    recorded = yaml.safe_load((folder.parent / "run/.hydra/config.yaml").read_text())
+    assert recorded["seed"] == manifest["facts"]["config"]["seed"]
+
+
+RECORDS = {
+    "${steps}": 7,
+    "${oc.decode:'[1,2]'}": [1, 2],
+    "${oc.select:nowhere,3}": 3,
+    "${oc.env:HOME}": None,
+    "${oc.env:NO_SUCH,3}": None,
+    "${oc.decode:'${oc.env:HOME}'}": None,
+    "${now:%Y}": None,
+    "${hydra:job.num}": None,
+    "${python_version:}": None,
+}
+"""Values in a record, and what they are; nothing where they ask something outside of it."""
+
+
+@pytest.mark.parametrize(("written", "value"), RECORDS.items(), ids=RECORDS)
+def test_a_record_asks_nothing_outside_of_it(tmp_path, written, value):
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump({"steps": 7, "seed": written}))
+    if value is not None:
+        assert read_values(path)["seed"] == value
+        return
+    with pytest.raises(ConfigError, match="Unsupported interpolation type") as refused:
+        read_values(path)
+    assert "oc.env," not in str(refused.value)
+    assert len(refused.value.problems) == 1
 
 
 @pytest.mark.parametrize(("content", "goes_on"), [("", True), ("steps: 3", False), ("[", False)])

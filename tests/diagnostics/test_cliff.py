@@ -20,7 +20,7 @@ def trained(config, dtype=torch.float32):
         train_step(fleet, step)
     batch = fleet.batch(4, TRAIN, config.batch_size)
     origin = fleet.state.params.to(dtype)
-    back = fleet.model.gradient(fleet.layout.unflatten(origin), fleet.state.buffers, *batch)
+    back = fleet.model.gradient(fleet.layout.unflatten(origin), *batch)
     gradient = fleet.layout.flatten(list(back.of.values()))[0]
     return fleet, plane_along(origin[0], gradient, seed=1), gradient, batch
 
@@ -35,7 +35,7 @@ def test_every_point_is_the_loss_alone(compose, overrides):
         for i, a in enumerate(A):
             row = plane.origin + a * plane.u + b * plane.v
             params = fleet.layout.unflatten(row[None])
-            alone, _, _ = fleet.model.losses(params, fleet.state.buffers, *batch, training=True)
+            alone, _, _ = fleet.model.losses(params, *batch)
             assert torch.equal(cliff.loss[j, i], alone.mean())
     assert len(cliff.loss.unique()) == 15
 

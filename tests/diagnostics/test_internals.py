@@ -16,7 +16,7 @@ def look(compose):
         config = compose("task=easy", "batch_size=5", *words)
         fleet = Fleet([config.model_copy(update={"seed": seed}) for seed in seeds])
         symbols, _ = fleet.batch(1, 0, 5)
-        return fleet, symbols, internals(fleet.model, fleet.params, fleet.state.buffers, symbols)
+        return fleet, symbols, internals(fleet.model, fleet.params, symbols)
 
     return look
 
@@ -102,7 +102,7 @@ def test_the_scores_of_all_lags_give_the_states_of_the_definition(compose):
     symbols, _ = fleet.batch(1, 0, 4)
     states = quadratic_states(fleet.model.cell, fleet.params, vectors(fleet, symbols))
     logits = product(fleet.params["readout_weight"], states[-1], fleet.params["readout_bias"])
-    found = internals(fleet.model, fleet.params, {}, symbols)
+    found = internals(fleet.model, fleet.params, symbols)
     torch.testing.assert_close(found.logit_size[0].float(), logits.square().mean().sqrt())
 
 

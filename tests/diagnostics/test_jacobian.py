@@ -161,18 +161,20 @@ def test_a_norm_acts_in_every_derivative(compose, model, kind):
         name: torch.rand(R, *gain.shape, dtype=torch.float64, generator=generator) + 0.5
         for name, gain in built.gains(cell.terms()).items()
     }
-    buffers = {
-        name: torch.rand(value.shape, dtype=torch.float64, generator=generator) + 0.5
-        for name, value in built.buffers(cell.terms(), T).items()
+    statistics = {
+        f"{name}.{of}": torch.rand(R, T, *term.shape, dtype=torch.float64, generator=generator)
+        + 0.5
+        for name, term in cell.terms().items()
+        for of in ("mean", "variance")
     }
     x = torch.randn(R, T, B, I, dtype=torch.float64, generator=generator)
-    once = built.forward(params, buffers, cell.terms(), training=False)  # stays at its beginning
+    once = built.forward(params, cell.terms(), statistics)  # stays at its beginning
     totals = state_jacobians(cell, params, x, norm_pass=once)
     steps = step_jacobians(cell, params, x, once)
     free = {name: value.requires_grad_() for name, value in params.items()}
     for last in range(1, T):  # of a sequence that ends there the last step is the total derivative
-        until = {name: value[:, : last + 1] for name, value in buffers.items()}
-        norm_pass = built.forward(params, until, cell.terms(), training=False)
+        until = {name: value[:, : last + 1] for name, value in statistics.items()}
+        norm_pass = built.forward(params, cell.terms(), until)
         states = unroll(cell, free, x[:, : last + 1], norm_pass)
         for i in range(H):
             rows = torch.autograd.grad(states[-1][..., i].sum(), states[:-1], retain_graph=True)
@@ -356,17 +358,18 @@ def test_a_replica_has_the_same_bits_alone_and_in_a_fleet(compose, overrides):
     fleet, params, all_symbols = fleet_of(compose, *overrides)
     last = slice(2, 3)
     alone = Fleet([fleet.configs[2]]).model
-    own_params, own_buffers = (
+    statistics = fleet.population(1)
+    own_params, own_statistics = (
         {name: value[last] for name, value in tensors.items()}
-        for tensors in (params, fleet.state.buffers)
+        for tensors in (params, statistics or {})
     )
     for sequences in (1, 2):
         symbols = all_symbols[:, :sequences]
-        together = jacobian_growth(fleet.model, params, fleet.state.buffers, symbols)
+        together = jacobian_growth(fleet.model, params, symbols, statistics)
         steps = symbols.shape[2] - 1
         assert together.step.shape == together.product.shape == (3, steps)
         assert together.exponent.shape == (3,)
-        own = jacobian_growth(alone, own_params, own_buffers, symbols[last])
+        own = jacobian_growth(alone, own_params, symbols[last], own_statistics)
         for name, value in vars(own).items():
             seen = vars(together)[name]
             assert seen.dtype == torch.float32
@@ -385,7 +388,7 @@ def test_the_bits_do_not_depend_on_how_many_rows_are_made_at_once(compose, overr
     some = 5 * symbols.numel() * 16  # of the states' Jacobians 5 rows
     for elements in (1, some, 1 << 30):
         monkeypatch.setattr(all_steps, "AT_ONCE", elements)
-        looks.append(jacobian_growth(fleet.model, params, fleet.state.buffers, symbols))
+        looks.append(jacobian_growth(fleet.model, params, symbols, fleet.population(1)))
     assert copies[::2] == [1, 5, 16]
     assert_same_bits(looks[0], looks[1])
     assert_same_bits(looks[0], looks[2])
@@ -394,7 +397,7 @@ def test_the_bits_do_not_depend_on_how_many_rows_are_made_at_once(compose, overr
 def test_what_a_look_shows_are_means_over_the_sequences(compose):
     fleet, params, symbols = fleet_of(compose, "model=lstm")
     cell, params = fleet.model.cell, {name: value.double() for name, value in params.items()}
-    growth = jacobian_growth(fleet.model, params, {}, symbols)
+    growth = jacobian_growth(fleet.model, params, symbols)
     x = fleet.model.input_vectors(symbols, torch.float64)
     for shown, jacobians in (
         (growth.step, step_jacobians(cell, params, x)),
@@ -417,10 +420,10 @@ def test_what_a_look_shows_are_means_over_the_sequences(compose):
 )
 def test_what_is_not_finite_is_infinite_and_stays_in_its_replica(compose, model, value):
     fleet, params, symbols = fleet_of(compose, f"model={model}")
-    sound = jacobian_growth(fleet.model, params, {}, symbols)
+    sound = jacobian_growth(fleet.model, params, symbols)
     for weights in params.values():
         weights[1] = value
-    growth = jacobian_growth(fleet.model, params, {}, symbols)
+    growth = jacobian_growth(fleet.model, params, symbols)
     for name, seen in vars(growth).items():
         assert seen[1].isposinf().all(), name
         assert torch.equal(seen[::2], vars(sound)[name][::2]), name
@@ -429,11 +432,11 @@ def test_what_is_not_finite_is_infinite_and_stays_in_its_replica(compose, model,
 def test_a_look_leaves_no_trace(compose):
     fleet, params, symbols = fleet_of(compose, "model=lstm", "norm=batch")
     free = {name: value.requires_grad_() for name, value in params.items()}
-    before = {name: value.clone() for name, value in (params | fleet.state.buffers).items()}
+    before = {name: value.clone() for name, value in params.items()}
     state = torch.get_rng_state()
-    first = jacobian_growth(fleet.model, free, fleet.state.buffers, symbols)
+    first = jacobian_growth(fleet.model, free, symbols, fleet.population(1))
     with torch.no_grad():
-        second = jacobian_growth(fleet.model, free, fleet.state.buffers, symbols)
+        second = jacobian_growth(fleet.model, free, symbols, fleet.population(1))
         assert not torch.is_grad_enabled()
     assert torch.is_grad_enabled()
     assert_same_bits(first, second)
@@ -441,4 +444,4 @@ def test_a_look_leaves_no_trace(compose):
     assert torch.equal(torch.get_rng_state(), state)
     assert all(value.grad is None for value in free.values())
     for name, value in before.items():
-        assert torch.equal(value, (params | fleet.state.buffers)[name]), name
+        assert torch.equal(value, params[name]), name

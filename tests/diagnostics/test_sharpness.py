@@ -32,7 +32,7 @@ def whole_hessian(fleet, symbols, labels):
     def loss(row, r):
         rows = torch.stack([row if i == r else other for i, other in enumerate(at)])
         there = fleet.layout.unflatten(rows)
-        return plain.mean_loss(there, fleet.state.buffers, symbols, labels)[0][r]
+        return plain.mean_loss(there, symbols, labels)[0][r]
 
     at = fleet.state.params.double()
     return torch.stack(

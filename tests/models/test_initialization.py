@@ -7,6 +7,7 @@ from hw2exp.config.groups import Model
 from hw2exp.config.schema import Init
 from hw2exp.models.classifier import Classifier
 from hw2exp.models.gated_rnn import GatedRNN
+from hw2exp.models.initialization import seeded
 from hw2exp.models.lstm import LSTM
 from hw2exp.models.torch_modules import to_torch
 from hw2exp.stabilizers.norm.protocol import NoNorm
@@ -41,6 +42,31 @@ def test_a_replica_depends_on_its_own_seed_alone():
         alone = start(gated(), [seed], [START])
         assert all(torch.equal(fleet[name][replica], alone[name][0]) for name in fleet)
     assert not torch.equal(fleet["W_x"][0], fleet["W_x"][1])
+
+
+@pytest.mark.parametrize("kind", ["torch", "orthogonal", "normal", "sparse"])
+def test_seeds_that_agree_in_32_bits_start_apart(kind):
+    """Each of the 64 bits counts, alone and however the weights are drawn."""
+    init = START.model_copy(update={"recurrent": kind})
+    seeds = [5, 5 + 2**32, 5 + 2**33, 2**62 + 5, (5 << 32), 2**63 - 1, 2**32 - 1]
+    params = start(gated(), seeds, [init] * len(seeds))
+    for name in ("W_h", "W_x", "readout_weight"):
+        distinct = {own.numpy().tobytes() for own in params[name]}
+        assert len(distinct) == len(seeds), name
+
+
+def test_a_seed_of_32_bits_gives_what_torchs_gives():
+    for seed in (0, 5, 2**32 - 1):
+        torch.manual_seed(seed)
+        assert torch.equal(torch.rand(2_000), torch.rand(2_000, generator=seeded(seed)))
+
+
+@pytest.mark.parametrize("seed", [2**32, 5 + 2**32, 2**63 - 1])
+def test_a_longer_seed_gives_what_numpys_generator_gives_of_both_words(seed):
+    """2,000 words: the generator's 624 are made anew three times."""
+    theirs = np.random.RandomState([seed % 2**32, seed >> 32]).randint(0, 2**24, 2_000)
+    mine = torch.randint(0, 2**24, (2_000,), generator=seeded(seed))
+    assert mine.tolist() == theirs.tolist()
 
 
 def test_linear_layers_start_as_torchs():

@@ -110,6 +110,7 @@ def test_what_cannot_be_used_is_counted(runs, tmp_path):
         "1 run left out: interrupted",
         "1 run left out: metrics are missing",
     ]
+    assert len(found.lost) == 2  # the repeated run is there under another name
 
 
 def damaged(path, change):
@@ -134,8 +135,10 @@ def damaged(path, change):
         ),
         *(
             (".hydra/config.yaml", change, "config or result can't be read")
-            for change in ("fifo", "missing", b"[" * 10**5, b"clip: {name: [1, 2]}")
+            for change in ("fifo", "missing", b"[" * 10**5, b"seed: ${oc.env:HOME}")
         ),
+        (".hydra/config.yaml", b"model: {name: leaky_rnn}", "model=leaky_rnn: no such choice"),
+        ("result.json", "missing", "no result: interrupted, failed, or still running"),
         *(
             ("metrics.parquet", change, "metrics can't be read")
             for change in ("fifo", "device", b"", b"PAR1 garbage PAR1")
@@ -148,7 +151,9 @@ def test_a_damaged_run_is_left_out(runs, tmp_path, name, change, why):
     damaged(tmp_path / "runs" / "deep" / "1" / name, change)
     found = read_runs(tmp_path / "runs")
     assert list(found.arms[0].runs) == [0, 2]
-    assert found.left_out == (f"1 run left out: {why}",)
+    (line,) = found.left_out
+    assert line.startswith(f"1 run left out: {why}")
+    assert found.lost == found.left_out
 
 
 def test_metrics_of_another_run_are_left_out(runs, tmp_path):

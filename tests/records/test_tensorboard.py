@@ -1,6 +1,7 @@
 import io
 import json
 import math
+import shlex
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ from hw2exp.records.encoding import BINS
 from hw2exp.records.layout import ARM, RUN, Band
 from hw2exp.records.tensorboard import EventWriter, flatten
 from hw2exp.records.texts import config_table
+from hw2exp.terminal import tensorboard_of_run
 
 with warnings.catch_warnings():
     # From the copy of html5lib that TensorBoard carries, when its pages are imported.
@@ -109,6 +111,21 @@ def test_a_run_is_one_row_of_the_hparams_dashboard(tmp_path):
     values = {m["name"]["tag"]: (m["trainingStep"], m["value"]) for m in group["metricValues"]}
     assert values["loss/train"] == (2, 0.25)
     assert values["lr"] == (2, pytest.approx(0.1))
+
+
+@pytest.mark.parametrize("name", ["16-24-00", "my run"])
+def test_what_a_run_says_to_type_shows_it_by_its_name(name, tmp_path, monkeypatch):
+    """Served by its own folder a run is called ``.``, and HParams has none of its metrics."""
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path / "of today" / name)
+    command = tensorboard_of_run(tmp_path / "of today" / name).partition("\n")[0]
+    served = tmp_path / shlex.split(command)[-1]
+    (group,) = session_groups(served)
+    assert group["sessions"][0]["name"] == name
+    assert {m["name"]["tag"]: m["value"] for m in group["metricValues"]}["loss/train"] == 0.25
+    (alone,) = session_groups(tmp_path / "of today" / name)
+    assert alone["sessions"][0]["name"] == "."
+    assert alone["metricValues"] == []  # else the run's own folder could be served
 
 
 def test_runs_stand_side_by_side_even_with_the_same_or_other_knobs(tmp_path):

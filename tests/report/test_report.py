@@ -72,6 +72,27 @@ def test_a_report_lies_in_the_folder_and_is_not_read_as_runs(sweep, tmp_path, ca
     assert capsys.readouterr().out.count("16 runs in 4 arms") == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "why"),
+    [
+        (".hydra/config.yaml", "model: {name: leaky_rnn}", "model=leaky_rnn: no such choice"),
+        ("result.json", None, "no result: interrupted, failed, or still running"),
+    ],
+)
+def test_a_report_without_some_runs_says_so(sweep, tmp_path, capsys, name, text, why):
+    for job in ("0", "1", "2"):
+        shutil.copytree(sweep / job, tmp_path / "runs" / job)
+    for job in ("0", "1"):
+        path = tmp_path / "runs" / job / name
+        path.unlink() if text is None else path.write_text(text)
+    assert main([str(tmp_path / "runs")]) == 1
+    out, error = capsys.readouterr()
+    assert error.startswith(f"hw2exp: warning: 2 runs left out: {why}")
+    assert error.count("\n") == 1
+    assert f"2 runs left out: {why}" in (tmp_path / "runs/report/report.html").read_text()
+    assert "1 run in 1 arm" in out
+
+
 def test_one_run_has_a_report_too(sweep, tmp_path):
     assert main([str(sweep / "0"), "--out", str(tmp_path)]) == 0
     assert "1 run in 1 arm from" in (tmp_path / "report.html").read_text()

@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hw2exp.axes import norms as norms_of
 from hw2exp.config.groups import Clip, ClipNorm, ClipValue, ClipZ
 from hw2exp.stabilizers import clip
 
@@ -30,10 +31,6 @@ each_clip = pytest.mark.parametrize("name", SECTIONS)
 
 def build(name, replicas):
     return clip.build([SECTIONS[name](r) for r in range(replicas)])
-
-
-def norms_of(grads):
-    return torch.linalg.vector_norm(grads, dim=1)  # (R,)
 
 
 def draw(steps, replicas, dtype=torch.float64):
@@ -65,6 +62,27 @@ def test_none_changes_nothing():
     clipped, state = run(build("none", 3), grads)
     assert torch.equal(clipped, grads)
     assert state == {}
+
+
+@pytest.mark.parametrize("size", [1e-3, 1e22, 3e38])
+@pytest.mark.parametrize("max_norm", [1.0, 1e-6])
+def test_an_exploding_gradient_is_rescaled_though_its_squares_overflow_float32(size, max_norm):
+    grads = torch.full((2, NUMBERS), size)
+    program = clip.build([ClipNorm(name="norm", max_norm=max_norm)] * 2)
+    (clipped,), _ = run(program, grads[None])
+    expected = min(max_norm, size * NUMBERS**0.5)
+    torch.testing.assert_close(
+        norms_of(clipped), torch.full((2,), expected).double(), rtol=2e-3, atol=0
+    )
+
+
+def test_zclip_brings_an_overflowing_norm_back_among_those_before():
+    grads = draw(40, 3, torch.float32)
+    grads[-1] *= 1e30
+    clipped, state = run(build("zclip", 3), grads)
+    before = norms_of(grads[:-1].flatten(0, 1)).max()
+    assert norms_of(clipped[-1]).max() < 10 * before
+    assert all(value.isfinite().all() for value in state.values())
 
 
 def test_norm_equals_torch():

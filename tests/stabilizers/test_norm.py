@@ -39,7 +39,7 @@ def test_layer_norm_is_torchs():
     norm = LayerNorm(gamma=per_replica(1.0, 0.1), eps=per_replica(1e-5, 1e-3))
     params = params_of(norm, TERMS, random=True)
     z = values(2, 7, 6)
-    mine = norm.forward(params, {}, TERMS, training=True)("c", z)
+    mine = norm.forward(params, TERMS)("c", z)
     for r, eps in enumerate((1e-5, 1e-3)):
         theirs = torch.nn.functional.layer_norm(
             z[r], (6,), params["gamma_c"][r], params["beta_c"][r], eps
@@ -49,36 +49,60 @@ def test_layer_norm_is_torchs():
 
 @pytest.mark.parametrize("whole", [True, False], ids=["all steps at once", "step by step"])
 def test_batch_norm_is_torchs_apart_for_every_time_step(whole):
-    norm = BatchNorm(per_replica(0.1, 0.5), per_replica(0.1, 0.3), per_replica(1e-5, 1e-4))
+    epsilons = 1e-5, 1e-4
+    norm = BatchNorm(per_replica(0.1, 0.5), per_replica(*epsilons))
     terms = {"x": TERMS["x"]}
     params = params_of(norm, terms, random=True)
-    buffers = {name: b.double() for name, b in norm.buffers(terms, 4).items()}
-    theirs = [[torch.nn.BatchNorm1d(6, eps, m).double() for _ in range(4)]
-              for eps, m in ((1e-5, 0.1), (1e-4, 0.3))]  # fmt: skip
-    for draw in range(3):
-        z = values(2, 4, 7, 6) * (draw + 1)  # (R, T, B, F)
-        now = norm.forward(params, buffers, terms, training=True)
-        steps = () if whole else range(4)
-        apart = [now.at(t)("x", z[:, t]) for t in steps]
-        mine = torch.stack(apart, 1) if apart else now("x", z)
-        buffers = now.statistics()
-        for r in range(2):
-            for t in range(4):
-                expected = theirs[r][t](z[r, t]) * params["gamma_x"][r]
-                torch.testing.assert_close(mine[r, t], expected, rtol=1e-10, atol=1e-10)
-    for r in range(2):
+    z, other = values(2, 4, 7, 6), values(2, 4, 7, 6) * 2 + 1  # (R, T, B, F)
+
+    def normalized(value, statistics=None):
+        now = norm.forward(params, terms, statistics)
+        if whole:
+            return now("x", value), now
+        return torch.stack([now.at(t)("x", value[:, t]) for t in range(4)], 1), now
+
+    mine, seen = normalized(z)
+    tested, _ = normalized(other, seen.statistics())
+    for r, eps in enumerate(epsilons):
         for t in range(4):
-            reference = theirs[r][t]
-            torch.testing.assert_close(buffers["x.mean"][r, t], reference.running_mean)
-            torch.testing.assert_close(buffers["x.variance"][r, t], reference.running_var)
-            tested = norm.forward(params, buffers, terms, training=False)
-            out = tested("x", z)[r, t] if whole else tested.at(t)("x", z[:, t])[r]
-            expected = reference.eval()(z[r, t]) * params["gamma_x"][r]
-            torch.testing.assert_close(out, expected, rtol=1e-10, atol=1e-10)
+            reference = torch.nn.BatchNorm1d(6, eps, momentum=1.0).double()  # keeps the last batch
+            gain = params["gamma_x"][r]
+            torch.testing.assert_close(mine[r, t], reference(z[r, t]) * gain)
+            expected = reference.eval()(other[r, t]) * gain
+            torch.testing.assert_close(tested[r, t], expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("size", [3, 30, 32])
+def test_a_feature_that_all_sequences_share_is_zero_and_has_no_gradient(size):
+    """Whatever rounding the mean of so many equal numbers has."""
+    norm = BatchNorm(torch.tensor([0.1]), torch.tensor([1e-5]))
+    terms = {"x": Features((2,))}
+    params = {name: value.float() for name, value in params_of(norm, terms).items()}
+    z = torch.randn(1, size, 2, generator=torch.Generator().manual_seed(0))
+    z[..., 0] = 0.1  # of 30 of them the mean in float32 is another number
+    z.requires_grad_()
+    now = norm.forward(params, terms).at(0)
+    out = now("x", z)
+    out.square().sum().backward()
+    assert not out[..., 0].any()
+    assert out[..., 1].all()
+    assert not z.grad[..., 0].any()
+    assert z.grad[..., 1].any()
+    assert now.statistics()["x.variance"][0, 0, 0] == 0
+    tested = norm.forward(params, terms, now.statistics()).at(0)("x", z + 1)
+    assert not tested[..., 0].any()  # a value unlike all that was seen is not divided by √ε
+    assert tested[..., 1].all()
+
+
+def test_a_feature_that_is_not_finite_is_not_taken_for_one_that_all_share():
+    norm = BatchNorm(per_replica(0.1), per_replica(1e-5))
+    terms = {"x": Features((1,))}
+    z = torch.full((1, 4, 1), float("nan"), dtype=torch.float64)
+    assert norm.forward(params_of(norm, terms), terms).at(0)("x", z).isnan().all()
 
 
 def test_batch_norm_starts_at_the_papers_gain():
-    norm = BatchNorm(per_replica(0.1), per_replica(0.1), per_replica(1e-5))
+    norm = BatchNorm(per_replica(0.1), per_replica(1e-5))
     params = params_of(norm, TERMS)
     assert params["gamma_x"].unique().tolist() == [0.1]
     assert params["beta_c"].unique().tolist() == [0.0]
@@ -88,14 +112,14 @@ def test_batch_norm_starts_at_the_papers_gain():
 def test_batch_norm_lstm_is_cooijmans_equations():
     """Eq. 6-8 of the paper, written out for one replica, in training mode."""
     cell = LSTM(Model(name="lstm", hidden_size=4), 8)
-    norm = BatchNorm(per_replica(0.1), per_replica(0.1), per_replica(1e-5))
+    norm = BatchNorm(per_replica(0.1), per_replica(1e-5))
     gains = params_of(norm, cell.terms(), random=True)
     params = {
         name: torch.randn(1, *weight.shape, dtype=torch.float64)
         for name, weight in cell.weights().items()
     } | gains
     x = values(1, 5, 6, 8)
-    states = unroll(cell, params, x, norm.forward(params, {}, cell.terms(), training=True))
+    states = unroll(cell, params, x, norm.forward(params, cell.terms()))
     one = {name: value[0] for name, value in params.items()}
 
     def bn(z, term):
@@ -122,7 +146,7 @@ def test_qk_norm_bounds_the_scores_however_large_the_state():
     terms = cell.terms()
     params = params_of(norm, terms)
     qkv = values(1, 7, 3, 2, 6) * 1e6
-    q, k, v = norm.forward(params, {}, terms, training=True)("h", qkv).unbind(2)
+    q, k, v = norm.forward(params, terms)("h", qkv).unbind(2)
     scores = (q * k).sum(-1)
     assert scores.abs().max() <= math.sqrt(6) + 1e-9  # |LN|² / √H = H / √H
     assert torch.equal(v, qkv[:, :, 2])
@@ -135,7 +159,7 @@ def test_zero_states_stay_zero(kind):
     """Padding is a zero vector, and a normalization may not invent a signal there."""
     one = per_replica(1e-5)
     norm = {
-        "batch": BatchNorm(per_replica(0.1), per_replica(0.1), one),
+        "batch": BatchNorm(per_replica(0.1), one),
         "layer": LayerNorm(per_replica(1.0), one),
         "qk": QKNorm(one),
     }[kind]
@@ -144,5 +168,5 @@ def test_zero_states_stay_zero(kind):
         name: torch.randn(1, *w.shape, dtype=torch.float64) for name, w in cell.weights().items()
     }
     x = torch.zeros(1, 3, 4, 8, dtype=torch.float64)
-    states = unroll(cell, params, x, norm.forward(params, {}, cell.terms(), training=True))
+    states = unroll(cell, params, x, norm.forward(params, cell.terms()))
     assert not torch.stack(states).any()

@@ -42,7 +42,7 @@ def problem(nonlinearity, closed_form, seed=0):
 
 def added(model, params, symbols, labels, sections):
     """What the regularizers add to the gradient by W_hh, ``(R, H, H)``, and nothing else."""
-    back = model.gradient(params, {}, symbols, labels)
+    back = model.gradient(params, symbols, labels)
     after = regularizer.build(sections).add(back.of, model.cell, params, back.path)
     assert all(after[name] is back.of[name] for name in params if name != "weight_hh")
     return after["weight_hh"] - back.of["weight_hh"]
@@ -88,7 +88,7 @@ def test_the_gradient_is_that_of_the_definition(nonlinearity, closed_form, bound
 
 def test_a_bound_in_between_leaves_some_steps_out():
     model, params, symbols, labels = problem("tanh", True)
-    deltas = model.gradient(params, {}, symbols, labels).path[1]
+    deltas = model.gradient(params, symbols, labels).path[1]
     counted = deltas.square().sum(3) >= 1e-5
     assert 0 < counted.sum() < counted.numel()
 
@@ -124,7 +124,7 @@ def test_a_step_against_omega_lowers_it():
     params["weight_hh"] *= 0.1
 
     def shrinking():
-        _, deltas = model.gradient(params, {}, symbols, labels).path
+        _, deltas = model.gradient(params, symbols, labels).path
         return deltas[:, :, 0].norm() / deltas[:, :, -1].norm()
 
     before = float(shrinking())
@@ -162,3 +162,14 @@ def test_omega_is_added_before_clipping(compose):
     assert float(norm) > 10
     clipped, _ = fleet.clip.update(grads, norm, fleet.state.clip)
     assert float(clipped.norm()) == pytest.approx(1, rel=1e-4)
+
+
+def test_gradients_whose_squares_overflow_add_what_smaller_ones_do():
+    """The term depends on ratios of norms alone."""
+    g = torch.Generator().manual_seed(1)
+    u, delta, W = (torch.randn(*shape, generator=g) for shape in ((B, T, H), (B, T, H), (H, H)))
+    bound = torch.tensor(1e-20, dtype=torch.float64)
+    expected = regularizer.omega_gradient(u, delta, W, bound)
+    exploded = regularizer.omega_gradient(u * 2.0**80, delta * 2.0**80, W, bound)
+    assert expected.any()
+    torch.testing.assert_close(exploded, expected)

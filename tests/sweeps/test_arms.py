@@ -1,10 +1,11 @@
 import io
+import shlex
 
 import pytest
 from rich.console import Console
 
 from hw2exp.records.run_dir import RunResult
-from hw2exp.sweeps.arms import arms_of, arms_table, summary
+from hw2exp.sweeps.arms import SHOWN, arms_of, arms_table, print_sweep, summary
 
 
 def result(loss, diverged_at=None, solved_at=None, spikes=0, ends_solved=False):
@@ -81,3 +82,26 @@ def test_no_arm_loses_its_name_in_a_narrow_terminal(width):
     for word in words:
         assert word in text.getvalue()
     assert ("ends solved" if width >= 100 else "end ") in text.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("jobs", "served"),
+    [
+        ([("clip=none", "seed=0"), ("clip=none", "seed=1"), ("clip=norm", "seed=0")], "arms"),
+        ([("clip=none",), ("clip=norm",)], ""),  # no arm has two runs, so none is written
+    ],
+)
+def test_a_sweep_says_how_tensorboard_shows_its_arms(jobs, served, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    print_sweep(jobs, [result(1.3)] * len(jobs), tmp_path / "my sweep")
+    lines = capsys.readouterr().out.splitlines()
+    command = next(line for line in lines if line.startswith("  or run "))
+    assert shlex.split(command)[-1].rstrip("/") == f"my sweep/{served}".rstrip("/")
+
+
+def test_a_sweep_of_many_arms_says_how_to_type_its_report(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    jobs = [(f"optimizer.lr={rate}",) for rate in range(1, SHOWN + 2)]
+    print_sweep(jobs, [result(1.3)] * len(jobs), tmp_path / "my sweep")
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first.endswith("python -m hw2exp.report 'my sweep'")

@@ -34,10 +34,19 @@ SWEEPS = {
 
 
 def records(folder):
-    """Every file that Hydra wrote, by path; the sweeper and the launcher may have another name."""
-    return {
+    """Every file that Hydra wrote, by path; the sweeper and the launcher may have another name.
+
+    A job's config is compared by its values: ours are recorded, Hydra's may refer to others.
+    """
+    found = {
         str(path.relative_to(folder)): yaml.safe_load(path.read_text().replace("fleet", "basic"))
         for path in sorted(folder.rglob("*.yaml"))
+    }
+    return {
+        path: OmegaConf.to_container(OmegaConf.create(content), resolve=True)
+        if path.endswith("/config.yaml")
+        else content
+        for path, content in found.items()
     }
 
 

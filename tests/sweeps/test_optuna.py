@@ -19,7 +19,7 @@ SPACE = ["optimizer.lr=tag(log, interval(1e-4,1e-1))", "model=rnn,lstm", "steps=
 
 
 def test_a_search_space_is_let_through():
-    command = read(["-m", *OPTUNA, *SPACE])
+    command = read(["-m", *OPTUNA, *SPACE, "batch_size=int(tag(log, interval(4,8)))"])
     assert [job.config.steps for job in command.jobs] == [30]
 
 
@@ -28,7 +28,11 @@ def test_a_search_space_is_let_through():
     [
         ("optimizer.lr=interval(-1,1)", "optimizer.lr=-1.0: must be a finite number > 0"),
         ("model=rnn,lstmm", "did you mean lstm?"),
-        ("seed=interval(0,9)", "must be an integer"),
+        (
+            "seed=interval(0,9)",
+            "must be an integer >= 0 and <= 9223372036854775807; type seed=int(",
+        ),
+        ("batch_size=tag(log, interval(4,8))", "type batch_size=int(tag(log, interval(4,8)))"),
         ("optimizer.lrr=interval(0.1,1)", "did you mean optimizer.lr?"),
     ],
 )

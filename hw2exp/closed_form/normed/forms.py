@@ -43,7 +43,7 @@ KINDS = {
     ),
     "batch": Kind(
         standardize.by_sequences,
-        standardize.by_running_statistics,
+        standardize.by_given_statistics,
         standardize.by_sequences_back,
         together=True,
     ),

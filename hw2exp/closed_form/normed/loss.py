@@ -1,5 +1,6 @@
 """The loss of sequences under a cell with a norm and its readout, in closed form."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,6 @@ from hw2exp.closed_form.loss import Array, Arrays, Mean, as_arrays, outputs
 from hw2exp.closed_form.normed.forms import FORMS, KINDS
 from hw2exp.closed_form.normed.passes import make_passes
 from hw2exp.stabilizers.norm import Norm, Terms
-from hw2exp.stabilizers.norm.batch import BatchNorm
 
 
 class NormedSequenceLoss:
@@ -59,50 +59,43 @@ class NormedSequenceLoss:
         self.states: Tensor | None = None
         self.state_gradients: Tensor | None = None
         self._passes = make_passes(name, kind)
-        self._statistics: Arrays = ()
         self._work: dict[tuple[int, int, Any], tuple[Any, Any]] = {}
 
     @torch.no_grad()
     def each(
-        self, params: Params, buffers: State, symbols: Tensor, labels: Tensor, training: bool
+        self, params: Params, symbols: Tensor, labels: Tensor, statistics: State | None = None
     ) -> tuple[Tensor, Tensor, State]:
         """Return each sequence's loss and whether it is classified right, ``(R, B)``.
 
         Args:
             params: the parameters of cell, norm and readout, each ``(R, ...)``.
-            buffers: the running statistics; given back as they are after the pass.
             symbols: ``(R, B, T)``.
             labels: ``(R, B)``.
-            training: go by the batch's statistics instead of the running ones.
+            statistics: to normalize by, each ``(R, T, *features)``; without, those of the batch.
+
+        Returns:
+            The losses, what was classified right, and the batch's statistics if it went by them.
         """
         weights = as_arrays(self._weights(params))
         out = outputs(labels.shape, weights[-1].dtype)
-        statistics = self._given(buffers, symbols, weights[-1].dtype, empty=training)
-        together = self.kind.together and training
-        work, _ = self._memory(symbols, weights, together)
-        run = self._passes["judge" if training else "test"]
-        run(*self._inputs(symbols, labels, weights, statistics), work, out)
-        after = self._after(buffers, statistics, symbols.shape[1]) if together else buffers
-        return torch.from_numpy(out[0]), torch.from_numpy(out[1]), after
+        by_batch = self.kind.together and statistics is None
+        arrays = self._statistics_arrays(symbols, weights[-1].dtype, statistics)
+        work, _ = self._memory(symbols, weights, by_batch)
+        run = self._passes["judge" if by_batch or not self.kind.together else "test"]
+        run(*self._inputs(symbols, labels, weights, arrays), work, out)
+        seen = self._seen(arrays, symbols.shape[1]) if by_batch else {}
+        return torch.from_numpy(out[0]), torch.from_numpy(out[1]), seen
 
-    def mean(
-        self, params: Params, buffers: State, symbols: Tensor, labels: Tensor
-    ) -> tuple[Tensor, Tensor, State]:
+    def mean(self, params: Params, symbols: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean loss ``(R,)``, differentiable, and what was classified right ``(R, B)``.
 
         Args:
             params: the parameters of cell, norm and readout, each ``(R, ...)``.
-            buffers: the running statistics; given back as they are after the pass.
             symbols: ``(R, B, T)``.
             labels: ``(R, B)``.
         """
         weights = self._weights(params)
-        dtype = as_arrays(weights[-1:])[0].dtype
-        self._statistics = self._given(buffers, symbols, dtype, empty=True)
-        mean, right = Mean.apply(self, symbols, labels, *weights)  # type: ignore[no-untyped-call]
-        if self.kind.together:
-            buffers = self._after(buffers, self._statistics, symbols.shape[1])
-        return mean, right, buffers
+        return Mean.apply(self, symbols, labels, *weights)  # type: ignore[no-any-return, no-untyped-call]
 
     def learn(
         self, symbols: Tensor, labels: Tensor, weights: Arrays
@@ -123,7 +116,8 @@ class NormedSequenceLoss:
         R, B, T = symbols.shape
         path = np.empty((R if kept else 0, 2, B, T, self.hidden_size), dtype)
         work, way_back = self._memory(symbols, weights, self.kind.together)
-        inputs = self._inputs(symbols, labels, weights, self._statistics)
+        statistics = self._statistics_arrays(symbols, dtype)
+        inputs = self._inputs(symbols, labels, weights, statistics)
         flow = np.zeros((R if self.keeps_flow else 0, T))
         arrays = work, out, way_back, gradients[:-2], gradients[-2:], path, flow
         self._passes["learn"](*inputs, *arrays)
@@ -145,28 +139,30 @@ class NormedSequenceLoss:
         sequences = symbols.contiguous().numpy(), labels.contiguous().numpy()
         return *sequences, tuple(of_cell), W, b, eps, statistics
 
-    def _given(self, buffers: State, symbols: Tensor, dtype: Any, empty: bool) -> Arrays:
-        """Mean and variance of each term, ``(R, T, rows)``, to be read or to be filled."""
+    def _statistics_arrays(self, symbols: Tensor, dtype: Any, given: State | None = None) -> Arrays:
+        """Return mean and variance of each term, ``(R, T, rows)``: those given, or to be filled."""
+        replicas, _, time_steps = symbols.shape
         if not self.kind.together:
-            return tuple(
-                np.zeros((len(symbols), 0, 0), dtype) for _ in range(2 * len(self.form.terms))
-            )
-        names = [f"{term}.{kind}" for term in self.form.terms for kind in ("mean", "variance")]
-        running = (buffers[name].flatten(2).contiguous().numpy().astype(dtype) for name in names)
-        return tuple(np.zeros_like(each) if empty else each for each in running)
+            return tuple(np.zeros((replicas, 0, 0), dtype) for _ in self._statistics_names())
+        if given is not None:
+            flat = (given[name].flatten(2).contiguous() for name in self._statistics_names())
+            return tuple(statistic.numpy().astype(dtype) for statistic in flat)
+        rows = [math.prod(self.terms[term].shape) for term in self.form.terms for _ in "mv"]
+        return tuple(np.zeros((replicas, time_steps, width), dtype) for width in rows)
 
-    def _after(self, buffers: State, statistics: Arrays, count: int) -> State:
-        """The running statistics after a batch of so many sequences."""
-        batch = {}
-        for place, term in enumerate(self.form.terms):
-            for offset, (kind, factor) in enumerate(
-                (("mean", 1.0), ("variance", count / (count - 1)))
-            ):
-                running = buffers[f"{term}.{kind}"]
-                own = torch.from_numpy(statistics[2 * place + offset])
-                batch[f"{term}.{kind}"] = (own * factor).to(running.dtype).view(running.shape)
-        norm: BatchNorm = self.norm
-        return norm.update(buffers, batch)
+    def _statistics_names(self) -> list[str]:
+        return [f"{term}.{kind}" for term in self.form.terms for kind in ("mean", "variance")]
+
+    def _seen(self, statistics: Arrays, count: int) -> State:
+        """Return the statistics of a batch of ``count`` sequences by name, variances unbiased."""
+        seen = {}
+        for name, own in zip(self._statistics_names(), statistics, strict=True):
+            term, kind = name.rsplit(".", 1)
+            factor = count / (count - 1) if kind == "variance" else 1.0
+            seen[name] = torch.from_numpy(own * factor).view(
+                *own.shape[:2], *self.terms[term].shape
+            )
+        return seen
 
     def _memory(self, symbols: Tensor, weights: Arrays, together: bool) -> tuple[Any, Any]:
         """Working memory, made when it is first needed."""

@@ -10,7 +10,8 @@ stands for all groups of 16 sequences, one behind the other: group g's rows begi
 
 All kernels of a kind are called alike:
     s: the term ``(T G, J, 16)``; z comes in, s goes out.
-    inverse: 1 / √(var + ε), to be kept for the way back.
+    inverse: 1 / √(var + ε), to be kept for the way back; batch normalization's is 0 where all
+        sequences agree, so that neither a value nor a gradient passes.
     mean, variance: of every time step ``(T, J)``; of batch normalization only.
     t: the time step.
     rows: J.
@@ -81,20 +82,21 @@ def by_sequences(
     """Batch normalization by the batch's statistics, which it notes; zero where no sequence is."""
     first, groups = t * len(mask) * rows, len(mask)
     for j in range(rows):
+        origin = s[t * groups, j, 0]  # taken off first, so that equal sequences leave exactly 0
         sums = zeros(s)
         for g in range(groups):
-            sums = sums + load(s, first + g * rows + j) * load(mask, g)
+            sums = sums + (load(s, first + g * rows + j) - origin) * load(mask, g)
         middle = total(sums) / count
         sums = zeros(s)
         for g in range(groups):
             row = first + g * rows + j
-            away = (load(s, row) - middle) * load(mask, g)
+            away = (load(s, row) - origin - middle) * load(mask, g)
             sums = sums + away * away
             store(s, row, away)
         spread = total(sums) / count
-        scale = 1.0 / math.sqrt(spread + eps)
+        scale = inverse_deviation(spread, eps)
         store(inverse, t * rows + j, zeros(s) + scale)
-        mean[t, j], variance[t, j] = middle, spread
+        mean[t, j], variance[t, j] = origin + middle, spread
         for g in range(groups):
             row = first + g * rows + j
             store(s, row, load(s, row) * scale)
@@ -121,14 +123,25 @@ def by_sequences_back(
 
 
 @kernel
-def by_running_statistics(
+def inverse_deviation(variance: Any, eps: Any) -> Any:
+    """Return 1 / √(variance + ε), or 0 for a feature that does not vary.
+
+    Args:
+        variance: of a feature over the batch.
+        eps: ε.
+    """
+    return 0.0 * variance if variance == 0.0 else 1.0 / math.sqrt(variance + eps)
+
+
+@kernel
+def by_given_statistics(
     s: Any, inverse: Any, mean: Any, variance: Any, t: Any, rows: Any, normed: Any, width: Any,
     eps: Any, mask: Any, count: Any,
 ) -> None:  # fmt: skip
-    """Batch normalization as it is tested: by the statistics that are given."""
+    """Batch normalization by statistics that are given."""
     first = t * len(mask) * rows
     for j in range(rows):
-        scale = 1.0 / math.sqrt(variance[t, j] + eps)
+        scale = inverse_deviation(variance[t, j], eps)
         for g in range(len(mask)):
             row = first + g * rows + j
             store(s, row, (load(s, row) - mean[t, j]) * scale)

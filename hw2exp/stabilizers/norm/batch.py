@@ -1,6 +1,7 @@
 """Recurrent batch normalization: statistics over the batch, apart for every time step."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -13,80 +14,65 @@ from hw2exp.stabilizers.norm.protocol import Gain, NormPass, Terms, gains_of, re
 class BatchNorm:
     """Recurrent batch normalization (Cooijmans et al. 2016, eq. 6-8).
 
-    Every time step has statistics of its own: in training those of the batch, in testing the
-    running ones. As in torch, the running variance is the unbiased one.
+    Every time step has statistics of its own: in training those of the batch, in a test those that
+    are given. A feature that is the same in all sequences of a batch says nothing about them: it
+    becomes 0, and no gradient passes through it. By the formula alone its gradient would be
+    rounding noise, divided by √ε.
 
     Args:
         gamma: the gain at the start, ``(R,)``; the paper's is 0.1.
-        momentum: weight of a new batch in the running statistics, ``(R,)``.
         eps: added to the variance, ``(R,)``.
     """
 
+    over_batch: ClassVar[bool] = True
     gamma: Tensor
-    momentum: Tensor
     eps: Tensor
 
     def gains(self, terms: Terms) -> dict[str, Gain]:
         """One gain a feature of every term, shared by the time steps."""
         return gains_of(terms, self.gamma)
 
-    def buffers(self, terms: Terms, time_steps: int) -> State:
-        """Mean 0 and variance 1 for every time step and feature."""
-        replicas = len(self.gamma)
-        return {
-            f"{name}.{statistic}": torch.full(
-                (replicas, time_steps, *term.shape), value, device=self.gamma.device
-            )
-            for name, term in terms.items()
-            for statistic, value in (("mean", 0.0), ("variance", 1.0))
-        }
-
-    def update(self, buffers: State, batch: State) -> State:
-        """The running statistics after a batch.
-
-        Args:
-            buffers: those before.
-            batch: its own, shaped alike; the variance the unbiased one.
-        """
-        return {
-            name: running + columns(self.momentum, running) * (batch[name] - running)
-            for name, running in buffers.items()
-        }
-
-    def forward(self, params: Params, buffers: State, terms: Terms, training: bool) -> NormPass:
+    def forward(self, params: Params, terms: Terms, statistics: State | None = None) -> NormPass:
         """Begin a pass."""
-        kind = _TrainingPass if training else _TestingPass
-        return kind(self, params, buffers, terms)
+        if statistics is None:
+            return _BatchPass(self.eps, params, terms)
+        return _GivenPass(self.eps, params, terms, statistics)
 
 
 @dataclass
-class _BatchPass(NormPass):
-    norm: BatchNorm
+class _Pass(NormPass):
+    eps: Tensor
     params: Params
-    buffers: State
     terms: Terms
-    t: int | None = None  # None while all time steps are processed at once
+    t: int | None = field(default=None, kw_only=True)  # None: all time steps at once
 
     def at(self, t: int) -> NormPass:
         self.t = t
         return self
 
-    def _apply(self, term: str, value: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
-        scaled = (value - mean) * (variance + columns(self.norm.eps, value)).rsqrt()
+    def _batch_axis(self, term: str) -> int:
+        return -1 - len(self.terms[term].shape)
+
+    def _apply(self, term: str, centered: Tensor, variance: Tensor) -> Tensor:
+        """Scale a centered term; to zero where it does not vary."""
+        inverse = (variance + columns(self.eps, variance)).rsqrt()
+        scaled = torch.where(variance == 0, 0, centered * inverse)  # so its gradient is 0 too
         return rescale(self.params, term, scaled, len(self.terms[term].shape))
 
 
 @dataclass
-class _TrainingPass(_BatchPass):
+class _BatchPass(_Pass):
     seen: dict[str, list[Tensor]] = field(default_factory=dict)
 
     def __call__(self, term: str, value: Tensor) -> Tensor:
-        batch_axis = -1 - len(self.terms[term].shape)
-        variance, mean = torch.var_mean(value, batch_axis, correction=0, keepdim=True)
-        size = value.shape[batch_axis]
-        self._see(f"{term}.mean", mean, batch_axis)
-        self._see(f"{term}.variance", variance * (size / (size - 1)), batch_axis)
-        return self._apply(term, value, mean, variance)
+        axis = self._batch_axis(term)
+        first = value.detach().narrow(axis, 0, 1)
+        above = value - first  # exactly zero where all sequences agree, and so is its variance
+        variance, mean = torch.var_mean(above, axis, correction=0, keepdim=True)
+        size = value.shape[axis]
+        self._see(f"{term}.mean", first + mean, axis)
+        self._see(f"{term}.variance", variance * (size / (size - 1)), axis)
+        return self._apply(term, above - mean, variance)
 
     def _see(self, name: str, statistic: Tensor, batch_axis: int) -> None:
         whole = self.t is None  # (R, T, 1, *features); else (R, 1, *features), which will do
@@ -94,18 +80,19 @@ class _TrainingPass(_BatchPass):
         self.seen.setdefault(name, []).append(seen)
 
     def statistics(self) -> State:
-        batch = {name: torch.cat(seen, dim=1) for name, seen in self.seen.items()}
-        return self.norm.update(self.buffers, batch)  # each (R, T, *features)
+        return {name: torch.cat(seen, dim=1) for name, seen in self.seen.items()}
 
 
 @dataclass
-class _TestingPass(_BatchPass):
+class _GivenPass(_Pass):
+    given: State
+
     def __call__(self, term: str, value: Tensor) -> Tensor:
-        mean, variance = self.buffers[f"{term}.mean"], self.buffers[f"{term}.variance"]
+        mean, variance = self.given[f"{term}.mean"], self.given[f"{term}.variance"]
         if self.t is None:
-            batch_axis = -1 - len(self.terms[term].shape)
-            mean, variance = mean.unsqueeze(batch_axis), variance.unsqueeze(batch_axis)
+            axis = self._batch_axis(term)
+            mean, variance = mean.unsqueeze(axis), variance.unsqueeze(axis)
         else:
             now = slice(self.t, self.t + 1)
             mean, variance = mean[:, now], variance[:, now]  # (R, 1, *features)
-        return self._apply(term, value, mean, variance)
+        return self._apply(term, value - mean, variance)

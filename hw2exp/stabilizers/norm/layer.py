@@ -1,6 +1,7 @@
 """Layer normalization of a cell's terms, and of an attention cell's queries and keys alone."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -38,6 +39,7 @@ class LayerNorm:
         eps: added to the variance, ``(R,)``.
     """
 
+    over_batch: ClassVar[bool] = False
     gamma: Tensor
     eps: Tensor
 
@@ -45,11 +47,7 @@ class LayerNorm:
         """One gain a feature of every term."""
         return gains_of(terms, self.gamma)
 
-    def buffers(self, terms: Terms, time_steps: int) -> State:
-        """No statistics."""
-        return {}
-
-    def forward(self, params: Params, buffers: State, terms: Terms, training: bool) -> NormPass:
+    def forward(self, params: Params, terms: Terms, statistics: State | None = None) -> NormPass:
         """Begin a pass."""
         return _LayerPass(self.eps, params, terms)
 
@@ -75,6 +73,7 @@ class QKNorm:
         eps: added to the variance, ``(R,)``.
     """
 
+    over_batch: ClassVar[bool] = False
     eps: Tensor
 
     def gains(self, terms: Terms) -> dict[str, Gain]:
@@ -87,11 +86,7 @@ class QKNorm:
             if term.attention
         }
 
-    def buffers(self, terms: Terms, time_steps: int) -> State:
-        """No statistics."""
-        return {}
-
-    def forward(self, params: Params, buffers: State, terms: Terms, training: bool) -> NormPass:
+    def forward(self, params: Params, terms: Terms, statistics: State | None = None) -> NormPass:
         """Begin a pass."""
         return _QKPass(self.eps, params, terms)
 

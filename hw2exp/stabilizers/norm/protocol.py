@@ -7,7 +7,7 @@ without biases stays one.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from torch import Tensor
 
@@ -66,35 +66,44 @@ class NormPass:
         return value
 
     def statistics(self) -> State:
-        """Return the running statistics after this pass."""
+        """Return the batch statistics that this pass went by, each ``(R, T, *features)``."""
         return {}
 
 
 class Norm(Protocol):
-    """A kind of normalization, for all replicas of a fleet."""
+    """A kind of normalization, for all replicas of a fleet.
+
+    Attributes:
+        over_batch: it normalizes over the sequences of a batch, so that they depend on each other
+            in training, and a test needs statistics that are given.
+    """
+
+    over_batch: ClassVar[bool]
 
     def gains(self, terms: Terms) -> dict[str, Gain]:
         """Return the parameters by name."""
 
-    def buffers(self, terms: Terms, time_steps: int) -> State:
-        """Return the running statistics at the start, each ``(R, T, *features)``."""
+    def forward(self, params: Params, terms: Terms, statistics: State | None = None) -> NormPass:
+        """Begin a forward pass.
 
-    def forward(self, params: Params, buffers: State, terms: Terms, training: bool) -> NormPass:
-        """Begin a forward pass."""
+        Args:
+            params: the parameters, each ``(R, ...)``.
+            terms: the cell's terms.
+            statistics: mean and variance to normalize by, each ``(R, T, *features)``; without,
+                a normalization over the batch uses those of the batch.
+        """
 
 
 class NoNorm:
     """Every term stays as it is."""
 
+    over_batch = False
+
     def gains(self, terms: Terms) -> dict[str, Gain]:
         """No parameters."""
         return {}
 
-    def buffers(self, terms: Terms, time_steps: int) -> State:
-        """No statistics."""
-        return {}
-
-    def forward(self, params: Params, buffers: State, terms: Terms, training: bool) -> NormPass:
+    def forward(self, params: Params, terms: Terms, statistics: State | None = None) -> NormPass:
         """Begin a pass that does nothing."""
         return NormPass()
 

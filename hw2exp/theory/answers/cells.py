@@ -127,4 +127,4 @@ def total_derivatives(
     return tuple(d[0, 0] for d in torch.autograd.grad(h, h, [o[None, None] for o in own]))
 
 
-NO_NORM = NoNorm().forward({}, {}, {}, training=False)
+NO_NORM = NoNorm().forward({}, {})

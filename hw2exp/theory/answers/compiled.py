@@ -37,7 +37,7 @@ def compiled_gradients(model: str, gradients: Gradients) -> list[tuple[Tensor, T
     free = leaves(params)
     fleet = {name: value[None] for name, value in free.items()}
     fleet |= {"readout_weight": readout[None], "readout_bias": readout.new_zeros(1, len(CLASSES))}
-    mean, *_ = loss.mean(fleet, {}, symbols[None, None], label[None, None])
+    mean, _ = loss.mean(fleet, symbols[None, None], label[None, None])
     judged = torch.autograd.grad(mean.sum(), list(free.values()))
     assert loss.state_gradients is not None
     upstream = loss.state_gradients[0, 0, -1]

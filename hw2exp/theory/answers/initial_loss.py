@@ -58,9 +58,7 @@ def zero_readout() -> tuple[float, float]:
         symbols, labels = fleet.batch(0, CHECK, 64 * EACH)
         balanced = torch.stack([_balanced(own) for own in labels])  # (R, 4·EACH)
         symbols = symbols.gather(1, balanced[..., None].expand(-1, -1, symbols.shape[2]))
-        values, correct, _ = fleet.model.losses(
-            fleet.params, fleet.state.buffers, symbols, labels.gather(1, balanced), training=False
-        )
+        values, correct, _ = fleet.model.losses(fleet.params, symbols, labels.gather(1, balanced))
         losses += (values.double() - INITIAL_LOSS).abs().flatten().tolist()
         shares += (correct.double().mean(1) - INITIAL_ACCURACY).abs().tolist()
     return worst(losses), worst(shares)

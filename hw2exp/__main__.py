@@ -1,0 +1,44 @@
+"""The command ``python -m hw2exp``: says which commands there are."""
+
+from collections.abc import Sequence
+
+from hw2exp.command import VERSION, failed, parser_of, process
+from hw2exp.config.problems import ConfigError, nearest
+from hw2exp.terminal import say
+
+COMMANDS = {
+    "train": "train one run, or with -m a sweep",
+    "report": "make one page of all runs below a folder: tables, figures, claims",
+    "compare": "show runs or sweeps side by side: what differs, and how each ended",
+    "anatomy": "draw why a spike or a divergence of a run happened",
+    "theory": "work out the write-up's answers, and check them",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """List the commands.
+
+    Args:
+        argv: the arguments; by default those of the process.
+
+    Returns:
+        The exit status: 0 listed, 2 bad input.
+    """
+    names = "\n".join(f"  python -m hw2exp.{name:<8} {what}" for name, what in COMMANDS.items())
+    text = f"{VERSION}: train recurrent networks, and see why they blow up\n\n{names}\n\n"
+    text += "Each command says more with --help."
+    try:
+        parser = parser_of("hw2exp", "List the commands.")
+        parser.add_argument("command", nargs="*", help="none is run from here")
+        if words := parser.parse_args(argv).command:
+            known = words[0] in COMMANDS
+            hint = f"type python -m hw2exp.{words[0]}" if known else nearest(words[0], COMMANDS)
+            raise ConfigError([f"{words[0]}: no argument of python -m hw2exp; {hint}"])
+    except ConfigError as error:
+        return failed(error)
+    say(text)
+    return 0
+
+
+if __name__ == "__main__":
+    process(main)

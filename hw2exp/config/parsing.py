@@ -1,0 +1,105 @@
+"""Parses overrides, and writes out the values that Hydra would list wrongly, or anew each time.
+
+A command is parsed once to be checked, and once more by Hydra to be run. Both must see the same
+values in the same order.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, RangeSweep
+
+PARSER = OverridesParser.create()
+
+MOST_VALUES = 100_000
+"""Values that one override may stand for."""
+
+CALL = re.compile(r"\b(sort|shuffle|glob)\s*\(")
+
+_sort: Callable[..., Any] = PARSER.functions.functions["sort"]
+
+
+def sort(*args: Any, reverse: bool = False, **named: Any) -> Any:
+    """Sort as Hydra does, but a range by its values.
+
+    Hydra turns a range around by its bounds, which is right only where the step divides their
+    distance: ``sort(range(8,30,8),reverse=true)`` would be 22, 14, 6.
+
+    Args:
+        args: what to sort.
+        reverse: whether the largest comes first.
+        named: what to sort, by Hydra's names.
+
+    Raises:
+        ValueError: a range of too many values.
+    """
+    args = tuple(map(_listed, args))
+    return _sort(*args, reverse=reverse, **{name: _listed(each) for name, each in named.items()})
+
+
+PARSER.functions.functions["sort"] = sort
+
+
+@cache
+def parse(line: str) -> Override:
+    """Parse an override; each line once, since the parser is slow.
+
+    Args:
+        line: the override, as typed.
+    """
+    return PARSER.parse_override(line)
+
+
+def count(override: Override) -> float:
+    """Return how many values it stands for, without listing them: a few letters can ask for many.
+
+    Args:
+        override: any override.
+    """
+    return _count(override.value())
+
+
+def _count(space: Any) -> float:
+    if isinstance(space, ChoiceSweep):
+        return len(space.list)
+    if not isinstance(space, RangeSweep) or space.start is None or space.stop is None:
+        return 1
+    try:
+        number = (space.stop - space.start) / space.step
+    except ArithmeticError:
+        return float("inf")
+    return number if number == number else float("inf")
+
+
+def written_out(override: Override, choices: list[str]) -> Override:
+    """Write the values of ``sort``, ``shuffle`` and ``glob`` one by one, in the order they have.
+
+    Args:
+        override: any override; what calls none of the three stays as it is.
+        choices: those of its group, if it chooses from one.
+    """
+    line, space = str(override.input_line), override.value()
+    if not CALL.search(line) or count(override) > MOST_VALUES:
+        return override
+    if isinstance(space, Glob):
+        values = space.filter(choices)
+    elif override.is_discrete_sweep():
+        values = list(override.sweep_string_iterator())
+    else:
+        values = [override.get_value_element_as_str()]
+    if not values:
+        return override
+    listed = f"{override.get_key_element()}={','.join(values)}"
+    return replace(parse(listed), config_loader=override.config_loader)
+
+
+def _listed(space: Any) -> Any:
+    if not isinstance(space, RangeSweep):
+        return space
+    if (number := _count(space)) > MOST_VALUES:
+        raise ValueError(f"stands for {number:.3g} values; at most {MOST_VALUES}")
+    return ChoiceSweep(list=list(space.range()), tags=space.tags)

@@ -1,0 +1,89 @@
+"""Why a line is no override, in plain words: Hydra's parser speaks of tokens."""
+
+import re
+from collections.abc import Iterator
+
+JARGON = re.compile(
+    r"mismatched input|extraneous input|no viable alternative|token recognition|missing \S+ at"
+)
+"""How the parsers of Hydra and OmegaConf say that they have met another letter than expected."""
+
+KEY = re.compile(r"(\+{0,2}|~)[A-Za-z0-9_$./@:-]*")
+PLAIN = re.compile(r"[A-Za-z0-9_/\\+.$%*@?|:, \t-]")
+"""Letters of a value without quotes or brackets."""
+
+CLOSES = {"(": ")", "[": "]", "{": "}"}
+BESIDE_NOTHING = re.compile(r"(^|[,(\[{])\s*,|,\s*($|[)\]}])")
+CALL = re.compile(r"\w+ while evaluating '(?P<call>.*?)': (?P<why>.*)", re.DOTALL)
+FUNCTION = re.compile(r"Unknown function '(\w+)'\s+Available: ?(\S+)")
+LONGEST = 60
+"""Letters of a value that is written out as it should be typed."""
+
+
+def why_unparsed(line: str, message: str) -> str:
+    """Say why a line is no override, and how to type it.
+
+    Args:
+        line: what was typed.
+        message: what Hydra's parser says of it, in one line.
+    """
+    key, equals, value = line.partition("=")
+    if call := CALL.fullmatch(message):
+        if unknown := FUNCTION.search(call["why"]):
+            functions = ", ".join(unknown[2].split(","))
+            return f"no function is called {unknown[1]}; allowed: {functions}{_quote(key, value)}"
+        return f"{call['call']}: {call['why']}"
+    if not JARGON.search(message):
+        return message
+    if not equals:
+        return "must be KEY=VALUE"
+    if key != key.strip():
+        return "there must be no space before the ="
+    if not KEY.fullmatch(key):
+        return "a key has letters a to z, digits, _ and dots only"
+    return f"{_wrong_value(value)}{_quote(key, value)}"
+
+
+def why_not_interpolated(message: str) -> str:
+    """Say in plain words why a value with ``${...}`` can't be read.
+
+    Args:
+        message: what OmegaConf says of it, in one line.
+    """
+    return "must be ${KEY} or ${NAME:ARGUMENT}, closed by }" if JARGON.search(message) else message
+
+
+def _wrong_value(value: str) -> str:
+    """Name the first thing that is wrong with a value."""
+    open_brackets: list[str] = []
+    for letter in _outside_quotes(value):
+        if letter in "'\"":
+            return f"a quote {letter} is not closed"
+        if letter in CLOSES:
+            open_brackets.append(letter)
+        elif letter in CLOSES.values() and letter != CLOSES.get((open_brackets or [""]).pop()):
+            return f"a {letter} closes nothing"
+    if open_brackets:
+        return f"a {open_brackets[-1]} is not closed"
+    if BESIDE_NOTHING.search(value):
+        return "a comma has nothing beside it"
+    strange = next((letter for letter in value if not PLAIN.match(letter)), None)
+    return "the value can't be read" if strange is None else f"a text with {strange} needs quotes"
+
+
+def _outside_quotes(value: str) -> Iterator[str]:
+    """Give the letters of a value, texts in quotes left out; a quote alone is one that stays open.
+
+    Args:
+        value: as typed.
+    """
+    rest = re.sub(r"\\.", "", value)
+    rest = re.sub(r"(?<![\w])(['\"]).*?\1", "", rest)
+    yield from rest
+
+
+def _quote(key: str, value: str) -> str:
+    """Show how a text is typed in a shell, where that is plain."""
+    if value[:1] in ("", "[", "{") or set(value) & set("'\"$`\\!") or len(value) > LONGEST:
+        return ""
+    return f"; for a text, type \"{key}='{value.strip()}'\""

@@ -1,0 +1,105 @@
+"""The digest of a user's code for a cell: tells whether the cell still has its equations.
+
+It is made of compiled code, since a cell that is typed in a notebook has no source file; so
+comments and the layout of the text don't count. Another version of Python compiles the same text to
+other code: digests of different versions can't be compared.
+"""
+
+import hashlib
+import sys
+import sysconfig
+from collections.abc import Iterator
+from functools import cache
+from inspect import unwrap
+from types import CodeType, FunctionType
+from typing import Any
+
+PLAIN = (bool, int, float, complex, str, bytes, type(None))
+INSTALLED = tuple(
+    sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")
+)
+NO_CODE = ("__doc__", "__module__", "__qualname__", "__firstlineno__", "__static_attributes__")
+
+
+@cache
+def code_digest(cell: type) -> str:
+    """Return the SHA-256 of a class's code, and of all that it uses which is not installed.
+
+    Functions, classes and plain constants count, also those of the modules that they stand in;
+    other objects, such as tensors, don't.
+
+    Args:
+        cell: the class.
+    """
+    return hashlib.sha256("\n".join(_of_value(cell, set())).encode(errors="replace")).hexdigest()
+
+
+def _is_new(value: type | FunctionType, seen: set[int]) -> bool:
+    """Whether code is the user's, neither this package's nor installed, and was not met before."""
+    module = value.__module__
+    top = module.partition(".")[0]
+    path = getattr(sys.modules.get(module), "__file__", None)
+    return not (
+        id(value) in seen
+        or top == "hw2exp"
+        or top in sys.stdlib_module_names - {"__main__"}
+        or (path is not None and path.startswith(INSTALLED))
+    )
+
+
+def _of_value(value: Any, seen: set[int]) -> Iterator[str]:
+    """Yield texts that say what a value is, as far as it is plain or code."""
+    if isinstance(value, staticmethod | classmethod):
+        value = value.__func__
+    if isinstance(value, FunctionType):
+        value = unwrap(value)
+    if isinstance(value, PLAIN):
+        yield repr(value)
+    elif isinstance(value, list | tuple | frozenset):
+        parts = ["\n".join(_of_value(each, seen)) for each in value]
+        yield from sorted(parts) if isinstance(value, frozenset) else parts
+    elif isinstance(value, property):
+        yield from _of_value((value.fget, value.fset), seen)
+    elif isinstance(value, CodeType):
+        yield from _of_code(value, seen)
+    elif isinstance(value, type | FunctionType) and _is_new(value, seen):
+        seen.add(id(value))
+        if isinstance(value, type):
+            yield from _of_class(value, seen)
+        else:
+            yield from _of_function(value, seen)
+
+
+def _of_class(kind: type, seen: set[int]) -> Iterator[str]:
+    for name, value in sorted(vars(kind).items()):
+        if name not in NO_CODE:
+            yield name
+            yield from _of_value(value, seen)
+    yield from _of_value(kind.__bases__, seen)
+
+
+def _of_function(function: FunctionType, seen: set[int]) -> Iterator[str]:
+    code = function.__code__
+    yield from _of_code(code, seen, skipped=function.__doc__)
+    enclosed = tuple(cell.cell_contents for cell in function.__closure__ or ())
+    keywords = tuple(sorted((function.__kwdefaults__ or {}).items()))
+    yield from _of_value((function.__defaults__, keywords, enclosed), seen)
+    for name in _names(code):
+        if name in function.__globals__:
+            yield name
+            yield from _of_value(function.__globals__[name], seen)
+
+
+def _of_code(code: CodeType, seen: set[int], skipped: str | None = None) -> Iterator[str]:
+    yield code.co_code.hex()
+    yield " ".join((*code.co_names, "|", *code.co_varnames, "|", *code.co_freevars))
+    own = code.co_consts[1:] if skipped and code.co_consts[:1] == (skipped,) else code.co_consts
+    yield from _of_value(own, seen)
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    """Yield the names that a function looks up, and those of the functions in it."""
+    yield from code.co_names
+    for each in code.co_consts:
+        if isinstance(each, CodeType):
+            yield from _names(each)

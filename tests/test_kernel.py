@@ -1,0 +1,125 @@
+"""The cache of compiled kernels: damaged, unwritable, somebody else's; it may only cost time."""
+
+import ast
+import errno
+import importlib.util
+import os
+import re
+import stat
+
+import numba
+import pytest
+
+from hw2exp import disk, kernel
+from hw2exp.kernel import KernelCache, cache_folder, cache_problem
+
+DAMAGES = {
+    "emptied": lambda content: b"",
+    "zeroed": lambda content: bytes(len(content)),
+    "halved": lambda content: content[: len(content) // 2],
+    "its end zeroed": lambda content: content[:-100] + bytes(100),
+    "a bit flipped": lambda content: content[:500] + bytes([content[500] ^ 1]) + content[501:],
+    "no pickle, with its digest": lambda content: (
+        bytes.fromhex("6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d") + b"\0"
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def function(tmp_path_factory):
+    path = tmp_path_factory.mktemp("kernels") / "own_kernels.py"
+    path.write_text("def double(x):\n    return 2 * x\n")
+    spec = importlib.util.spec_from_file_location("own_kernels", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.double
+
+
+def hits(function, folder):
+    """Call a fresh kernel; return how many of its compiled forms came from the cache."""
+    compiled = numba.njit(function)
+    compiled._cache = KernelCache(function, folder)
+    assert compiled(21) == 42
+    return sum(compiled.stats.cache_hits.values())
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_compiled_again_and_replaced(function, tmp_path, damage):
+    folder = tmp_path / "kernels"
+    assert hits(function, folder) == 0
+    (file,) = folder.iterdir()
+    assert hits(function, folder) == 1
+    file.write_bytes(DAMAGES[damage](file.read_bytes()))
+    assert hits(function, folder) == 0
+    assert hits(function, folder) == 1
+    assert cache_problem() is None
+
+
+def test_the_folder_is_its_owners_alone(function, tmp_path):
+    before = os.umask(0)
+    try:
+        hits(function, tmp_path / "kernels")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "kernels").stat().st_mode) == 0o700
+
+
+def test_a_folder_that_cant_be_made_costs_only_time(function, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert hits(function, tmp_path / "file" / "kernels") == 0
+    problem = cache_problem()
+    assert str(tmp_path) in problem
+    assert "NUMBA_CACHE_DIR" in problem
+    assert "\n" not in problem
+    assert cache_problem() is None  # said once
+
+
+def test_a_full_disk_costs_only_time(function, tmp_path, monkeypatch):
+    def full(path, content, sync=True):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(disk, "write", full)
+    assert hits(function, tmp_path / "kernels") == 0
+    assert "No space left" in cache_problem()
+
+
+def test_without_any_folder_kernels_are_compiled_in_memory(function, monkeypatch):
+    assert hits(function, None) == 0
+    assert "no folder" in cache_problem()
+
+
+def test_the_place_can_be_chosen(tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "chosen"))
+    assert cache_folder().parent == tmp_path / "chosen"
+    monkeypatch.setenv("NUMBA_CACHE_DIR", "/dev/null/nowhere")
+    assert cache_folder() is None
+
+
+def test_beside_a_package_that_cant_be_written_the_users_cache_is_used(tmp_path, monkeypatch):
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder().parent == kernel.PACKAGE / "__pycache__"
+    access = os.access
+    within = str(kernel.PACKAGE)
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: not str(path).startswith(within) and access(path, mode)
+    )
+    assert cache_folder().parent == tmp_path / "hw2exp"
+
+
+def test_a_folder_that_others_may_write_to_is_not_used(tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    folder = cache_folder()
+    folder.mkdir(mode=0o700)
+    assert cache_folder() == folder
+    folder.chmod(0o770)
+    assert cache_folder() is None
+
+
+def test_all_sources_of_kernels_name_the_cache():
+    sources = {path for pattern in kernel.SOURCES for path in kernel.PACKAGE.glob(pattern)}
+    for path in kernel.PACKAGE.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        if re.search(r"import .*\b(kernel|kernel_with|njit)\b", text) and path not in sources:
+            names = {n.id for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Name)}
+            assert not names & {"kernel", "kernel_with", "njit"}, path
