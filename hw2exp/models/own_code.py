@@ -18,6 +18,7 @@ PLAIN = (bool, int, float, complex, str, bytes, type(None))
 INSTALLED = tuple(
     sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")
 )
+MAIN = ("__main__", "__mp_main__")  # in a worker it has the second name
 NO_CODE = ("__doc__", "__module__", "__qualname__", "__firstlineno__", "__static_attributes__")
 
 
@@ -34,17 +35,13 @@ def code_digest(cell: type) -> str:
     return hashlib.sha256("\n".join(_of_value(cell, set())).encode(errors="replace")).hexdigest()
 
 
-def _is_new(value: type | FunctionType, seen: set[int]) -> bool:
-    """Whether code is the user's, neither this package's nor installed, and was not met before."""
-    module = value.__module__
+def _is_own(module: str) -> bool:
+    """Whether a module is the user's: the main program, or neither this package nor installed."""
+    if module in MAIN:  # its file may be the one of a notebook's kernel
+        return True
     top = module.partition(".")[0]
-    path = getattr(sys.modules.get(module), "__file__", None)
-    return not (
-        id(value) in seen
-        or top == "hw2exp"
-        or top in sys.stdlib_module_names - {"__main__"}
-        or (path is not None and path.startswith(INSTALLED))
-    )
+    path = getattr(sys.modules.get(module), "__file__", None) or ""
+    return not (top in (*sys.stdlib_module_names, "hw2exp") or path.startswith(INSTALLED))
 
 
 def _of_value(value: Any, seen: set[int]) -> Iterator[str]:
@@ -62,7 +59,9 @@ def _of_value(value: Any, seen: set[int]) -> Iterator[str]:
         yield from _of_value((value.fget, value.fset), seen)
     elif isinstance(value, CodeType):
         yield from _of_code(value, seen)
-    elif isinstance(value, type | FunctionType) and _is_new(value, seen):
+    elif isinstance(value, type | FunctionType) and _is_own(value.__module__):
+        if id(value) in seen:
+            return
         seen.add(id(value))
         if isinstance(value, type):
             yield from _of_class(value, seen)
