@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from hw2exp.config.choices import CHOICES, OPERATIONAL
 from hw2exp.config.folder import check_there
-from hw2exp.config.problems import ConfigError
+from hw2exp.config.problems import ConfigError, counted
 from hw2exp.config.recorded import recorded_config
 from hw2exp.config.schema import TrainConfig
-from hw2exp.config.settings import settings_as_typed
+from hw2exp.config.settings import Rank, rank, rank_of_path, settings_as_typed
 from hw2exp.records.metrics import digest_of_frame, read_metrics
 from hw2exp.records.run_dir import METRICS, RESULT, RunResult, read_result
 
@@ -127,7 +127,7 @@ def read_runs(folder: Path) -> Found:
     check_there(folder, str(folder))
     runs: list[Run] = []
     left_out: Counter[str] = Counter()
-    for path in sorted(folder.glob(f"**/{RESULT}")):
+    for path in sorted(folder.glob(f"**/{RESULT}"), key=rank_of_path):
         try:
             run = Run(path.parent, recorded_config(path.parent), read_result(path.parent))
         except (ConfigError, OSError, ValueError):
@@ -139,11 +139,7 @@ def read_runs(folder: Path) -> Found:
             runs.append(run)
     arms, repeated = gather(runs)
     left_out["another run has its settings and seed"] += repeated
-    lines = [
-        f"{count} run{'s' * (count > 1)} left out: {why}"
-        for why, count in left_out.items()
-        if count
-    ]
+    lines = [f"{counted(count, 'run')} left out: {why}" for why, count in left_out.items() if count]
     if not arms:
         problem = f"{folder}: holds no run that came to its end"
         raise ConfigError(["; ".join([problem, *lines])])
@@ -184,20 +180,11 @@ def gather(runs: Iterable[Run]) -> tuple[list[Arm], int]:
     return arms, repeated
 
 
-def _order(arm: Arm) -> list[tuple[int, float, str]]:
+def _order(arm: Arm) -> tuple[list[int], list[Rank]]:
     """By the registry's order of each group's choices, then by values."""
-    keys: list[tuple[int, float, str]] = []
-    for group, choices in CHOICES.items():
-        if group in OPERATIONAL:
-            continue
-        keys.append((list(choices).index(arm.settings[group]), 0.0, ""))
-    for key, value in arm.settings.items():
-        if key not in CHOICES:
-            try:
-                keys.append((0, float(value), ""))
-            except ValueError:
-                keys.append((1, 0.0, value))
-    return keys
+    groups = [group for group in CHOICES if group not in OPERATIONAL]
+    chosen = [list(CHOICES[group]).index(arm.settings[group]) for group in groups]
+    return chosen, [rank(value) for key, value in arm.settings.items() if key not in CHOICES]
 
 
 def names(arms: Sequence[Mapping[str, str]]) -> list[str]:

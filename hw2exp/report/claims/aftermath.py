@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
+from hw2exp.config.problems import counted
 from hw2exp.records.runs import Arm
 from hw2exp.report.aftermath import LATE, SOON, Aftermath, aftermath
-from hw2exp.report.claims.claim import Claim, Finding, Judged
+from hw2exp.report.claims.claim import Claim, Finding, Judged, interval
 from hw2exp.report.measures import Comparison
 
 
@@ -29,8 +30,8 @@ def explosions_brake(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Ite
 def _told(found: Aftermath) -> str:
     left = found.brake()
     return (
-        f"{left.value:.2g} [{left.low:.2g}, {left.high:.2g}] of it is left "
-        f"({found.events} explosions in {found.runs} runs, each followed by "
+        f"{left.value:.2g}{interval(left, '{:.2g}'.format)} of it is left "
+        f"({counted(found.events, 'explosion')} in {counted(found.runs, 'run')}, each followed by "
         f"{found.spikes[-1]:.2g} spikes)"
     )
 

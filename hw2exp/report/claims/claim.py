@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from hw2exp.records.runs import Arm
 from hw2exp.report.measures import Comparison
+from hw2exp.statistics import Estimate
 
 
 class Finding(StrEnum):
@@ -72,6 +73,18 @@ def percent(value: float) -> str:
         value: from 0 to 1.
     """
     return "–" if math.isnan(value) else f"{100 * value:.0f} %"
+
+
+def interval(estimate: Estimate, written: Callable[[float], str]) -> str:
+    """Write an estimate's interval behind it; nothing where there is none, as of a single run.
+
+    Args:
+        estimate: the estimate.
+        written: how to write an end.
+    """
+    if math.isnan(estimate.low) or math.isnan(estimate.high):
+        return ""
+    return f" [{written(estimate.low)}, {written(estimate.high)}]"
 
 
 def signed(value: float) -> str:

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from hw2exp.config.problems import counted
 from hw2exp.diagnostics.explosions import BEFORE, FACTOR
 from hw2exp.records.run_dir import RunResult
 from hw2exp.records.runs import Arm
-from hw2exp.report.claims.claim import Claim, Finding, Judged, against_half, percent
+from hw2exp.report.claims.claim import Claim, Finding, Judged, against_half, interval, percent
 from hw2exp.report.measures import SIGNIFICANT, Comparison
 from hw2exp.statistics import mean, paired_pvalue, rate
 from hw2exp.training import INITIAL_ACCURACY, INITIAL_LOSS, LOSS_TOLERANCE
@@ -24,9 +25,9 @@ def initial_values(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Itera
     accuracy = mean([start["accuracy"] for start in starts])
     near = int((np.abs(losses - INITIAL_LOSS) <= LOSS_TOLERANCE).sum())
     told = (
-        f"{near} of {len(losses):,} runs within {LOSS_TOLERANCE} of ln 4 (median "
-        f"{np.median(losses):.4f}); accuracy {accuracy.value:.3f} "
-        f"[{accuracy.low:.3f}, {accuracy.high:.3f}]"
+        f"{near} of {counted(len(losses), 'run')} within {LOSS_TOLERANCE} of ln 4 (median "
+        f"{np.median(losses):.4f}); accuracy {accuracy.value:.3f}"
+        f"{interval(accuracy, '{:.3f}'.format)}"
     )
     right = near == len(losses) and abs(accuracy.value - INITIAL_ACCURACY) < ACCURACY_WITHIN
     yield Judged("", Finding.SUPPORTED if right else Finding.REFUTED, told)
@@ -39,8 +40,8 @@ def spikes_exceed(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterab
         counts = [len(result.spikes) for result in results]
         estimate = rate(above, counts)
         told = (
-            f"{sum(above)} of {sum(counts)} spikes: "
-            f"{percent(estimate.value)} [{percent(estimate.low)}, {percent(estimate.high)}]"
+            f"{sum(above)} of {counted(sum(counts), 'spike')}: "
+            f"{percent(estimate.value)}{interval(estimate, percent)}"
         )
         most = against_half(estimate.low, estimate.high)
         yield Judged(arm.short_name, most if sum(counts) >= FEWEST else Finding.UNDECIDED, told)
@@ -65,9 +66,9 @@ def spikes_after_explosions(
             sum(result.explosions[key] for result in results) for key in ("steps", "followed")
         )
         told = (
-            f"{sum(after)} of {sum(counts)} spikes: {percent(estimate.value)} "
-            f"[{percent(estimate.low)}, {percent(estimate.high)}], and {percent(base.mean())} of "
-            f"all steps (p = {p:.2g}); {followed:,} of {exploded:,} explosions come before a spike"
+            f"{sum(after)} of {counted(sum(counts), 'spike')}: {percent(estimate.value)}"
+            f"{interval(estimate, percent)}, and {percent(base.mean())} of all steps "
+            f"(p = {p:.2g}); {followed:,} of {counted(exploded, 'explosion')} before a spike"
         )
         most = against_half(estimate.low, estimate.high)
         decided = sum(counts) >= FEWEST and (p < SIGNIFICANT or most is Finding.REFUTED)
