@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hw2exp.config.command_line import CONFIG_MODULE, CONFIG_NAME, VERSION_BASE, Command
 from hw2exp.config.folder import check_folder, reserve
 from hw2exp.config.overrides import assignment
-from hw2exp.config.problems import ConfigError
+from hw2exp.config.problems import ConfigError, counted
 from hw2exp.config.recorded import CONFIG
 from hw2exp.config.schema import TrainConfig
 from hw2exp.config.validation import validate
@@ -23,7 +23,7 @@ from hw2exp.records.checkpoint import Checkpoint
 from hw2exp.records.checkpoints import check_goes_on, had_begun, newest
 from hw2exp.records.run_dir import RunResult, read_finished
 from hw2exp.sweeps.hydra_records import resolve_record, write_records
-from hw2exp.terminal import counted, print_summary, relative, say, warn
+from hw2exp.terminal import print_summary, relative, say, warn
 
 if TYPE_CHECKING:
     from hw2exp.fleet_run import Outcome

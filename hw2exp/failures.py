@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hw2exp.command import cant_write
-from hw2exp.config.problems import ConfigError
+from hw2exp.config.problems import ConfigError, counted
 from hw2exp.ended import Ended
 from hw2exp.interrupt import Interrupt
 from hw2exp.lock import FolderHeldError
@@ -36,7 +36,7 @@ def report(batch: Sequence[Ended], folder: Path, interrupt: Interrupt) -> None:
             told.setdefault(text, []).append(each)
     lines = [f"{_names(jobs)}{text}" for text, jobs in list(told.items())[:TOLD]]
     if more := sum(len(jobs) for jobs in list(told.values())[TOLD:]):
-        lines.append(f"and {more} more jobs failed")
+        lines.append(f"and {counted(more, 'more job')} failed")
     for line in lines:
         complain(line)
 

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from hw2exp.config.choices import OPERATIONAL
+from hw2exp.config.problems import counted
 from hw2exp.diagnostics.explosions import ExplosionDetector, preceded
 from hw2exp.diagnostics.spikes import Spike, SpikeDetector, first_watched
 from hw2exp.fleet import Fleet
@@ -206,7 +207,7 @@ class Recording:
         self.events[replica].close()
         config = self.fleet.configs[row]
         if config.plot and result.status != "interrupted":  # who interrupts is not kept waiting
-            title = f"{config.describe()}\n{result.status} after {result.step} steps"
+            title = f"{config.describe()}\n{result.status} after {counted(result.step, 'step')}"
             initial = float(self.initial_loss[replica])
             draw_curve(table, spikes, title, folder, initial, result.diverged_at)
         result.write(folder)

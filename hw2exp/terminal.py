@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from hw2exp.config.choices import ADDED_CHOICES
+from hw2exp.config.problems import counted
 
 if TYPE_CHECKING:
     from hw2exp.config.schema import TrainConfig
@@ -103,7 +104,7 @@ def print_summary(result: "RunResult", folder: Path, root: Path) -> None:
     initial, final, spikes = result.initial, result.final, result.spikes
     where = f" at step {result.diverged_at}" if result.diverged_at else ""
     above = sum(spike["above_initial"] for spike in spikes)
-    steps = f"{result.step} step{'s' * (result.step > 1)}"
+    steps = counted(result.step, "step")
     more = ""
     if spikes:
         largest = max(spike["loss"] for spike in spikes)
@@ -129,16 +130,6 @@ def print_summary(result: "RunResult", folder: Path, root: Path) -> None:
     if result.status == "interrupted":
         lines.append(f"  go on     the same command with {resume_word(root)}")
     say("\n".join(lines))
-
-
-def counted(count: int, noun: str) -> str:
-    """Write how many things there are.
-
-    Args:
-        count: how many.
-        noun: what one is called.
-    """
-    return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
 def number(value: float | None) -> str:

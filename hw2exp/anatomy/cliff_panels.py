@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hw2exp.anatomy.colors import CULPRIT, FRESH, LOSS, QUIET
+from hw2exp.anatomy.colors import CULPRIT, FRESH, LOSS
 from hw2exp.anatomy.dissection import Dissection
+from hw2exp.anatomy.words import empty, legend_above
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +28,7 @@ def contour(axes: "Axes", seen: Dissection, figure: Any) -> None:
     """
     axes.set_title(f"The cliff: loss of step {seen.steps[seen.culprit]:,}'s batch")
     if seen.cliff is None or not np.isfinite(seen.cliff.loss.numpy()).any():
-        axes.text(0.5, 0.5, "no finite step to draw along", ha="center", color=QUIET)
+        empty(axes, "no finite step to draw along")
         return
     from matplotlib.colors import LogNorm
 
@@ -61,7 +62,7 @@ def surface(axes: Any, seen: Dissection) -> None:
         axes: the panel, in three dimensions.
         seen: what led to the spike.
     """
-    if seen.cliff is None:
+    if seen.cliff is None or not np.isfinite(seen.cliff.loss.numpy()).any():
         axes.set_axis_off()
         return
     a, b = np.meshgrid(seen.cliff.a.numpy(), seen.cliff.b.numpy())
@@ -72,7 +73,7 @@ def surface(axes: Any, seen: Dissection) -> None:
     axes.set_xlabel("step", fontsize=7, labelpad=-8)
     axes.set_ylabel("random", fontsize=7, labelpad=-8)
     axes.tick_params(labelsize=6, pad=-3)
-    axes.locator_params(nbins=5)
+    axes.locator_params(nbins=5, prune="both")  # at the corner two would meet
     axes.view_init(elev=30, azim=-55)
 
 
@@ -89,10 +90,12 @@ def along(axes: "Axes", seen: Dissection) -> None:
     axes.plot(line.share, line.later, color=FRESH, label=label)
     finite = np.concatenate([line.own, line.later])
     finite = finite[np.isfinite(finite)]
+    if not len(finite):
+        empty(axes, "no loss along it is finite")
     if len(finite) and finite.max() > 20 and finite.min() > 0:
         axes.set_yscale("log")
     for share in (0, 1):
         axes.axvline(share, color=CULPRIT, linewidth=1, linestyle="--", zorder=0)
     axes.set_xlabel(f"from before step {step:,} (0) to after it (1), and beyond")
     axes.set_title(f"Loss along step {step:,}")
-    axes.legend(frameon=False, fontsize=8)
+    legend_above(axes)

@@ -11,6 +11,7 @@ from hw2exp.anatomy.cliff_panels import along, contour, surface
 from hw2exp.anatomy.colors import CLIPPED, CULPRIT, FRESH, LOSS, QUIET, RAW
 from hw2exp.anatomy.dissection import Dissection
 from hw2exp.anatomy.verdict import sentences
+from hw2exp.anatomy.words import empty, legend_above
 from hw2exp.task import MARKS
 
 if TYPE_CHECKING:
@@ -99,11 +100,9 @@ def _curve(axes: "Axes", seen: Dissection) -> None:
     top = np.nanmax(np.where(np.isfinite(seen.loss), seen.loss, np.nan))
     axes.set_yscale("log" if top > 20 else "linear")
     step = seen.steps[seen.culprit]
-    axes.annotate(f"step {step:,} {_what(seen)}", (step, 0.97),
-                  xycoords=("data", "axes fraction"), xytext=(-4, 0), textcoords="offset points",
-                  ha="right", va="top", color=CULPRIT, fontsize=8)  # fmt: skip
     axes.set_title("Loss before each step")
-    axes.legend(frameon=False, fontsize=8, loc="best")
+    axes.set_title(f"step {step:,} {_what(seen)}", loc="right", color=CULPRIT, fontsize=8)
+    legend_above(axes)
     _mark(axes, seen)
 
 
@@ -115,7 +114,7 @@ def _norms(axes: "Axes", seen: Dissection) -> None:
     axes.plot(seen.steps, seen.updates, "^-", color="#009E73", markersize=3, label=label)
     _log(axes, *(each[: seen.culprit + 1] for each in (seen.raw, seen.updates)))
     axes.set_title("Norms of the gradient and of the update")
-    axes.legend(frameon=False, fontsize=8, loc="best")
+    legend_above(axes)
     _mark(axes, seen)
 
 
@@ -129,7 +128,7 @@ def _tensors(axes: "Axes", seen: Dissection) -> None:
                   zorder=2 if named else 1, label=name if named else None)  # fmt: skip
     _log(axes, *(each[: seen.culprit + 1] for each in seen.gradients_by_tensor.values()))
     axes.set_title("Gradient by parameter, the six largest by name")
-    axes.legend(frameon=False, fontsize=7, ncols=2)
+    legend_above(axes, 7, 3)
     _mark(axes, seen)
 
 
@@ -147,6 +146,8 @@ def _flow(axes: "Axes", seen: Dissection, figure: Any) -> None:
         norm = LogNorm(max(low, high / DECADES), high)
         image = axes.imshow(flow.T, aspect="auto", extent=extent, norm=norm, interpolation="none")
         figure.colorbar(image, ax=axes, pad=0.01)
+    else:
+        empty(axes, "no gradient is finite, or none flows")
     axes.set_ylabel("time step t of the sequence")
     axes.set_title("How the gradient flows back: ‖∂ℓ/∂h[t]‖")
     _mark(axes, seen)
@@ -169,11 +170,13 @@ def _jacobians(axes: "Axes", seen: Dissection) -> None:
     _log(axes, told if (told > 0).any() else product)
     axes.set_xlabel("time step t of the sequence")
     axes.set_title("‖∂h[T]/∂h[t]‖ along the first sequence below, other steps gray", fontsize=9)
-    axes.legend(frameon=False, fontsize=8)
+    legend_above(axes)
 
 
 def _sharpness(axes: "Axes", seen: Dissection) -> None:
     ratio = seen.sharp.instability.numpy()
+    if not np.isfinite(ratio).any():
+        empty(axes, "not found at any of these steps")
     axes.plot(seen.steps, ratio, "o-", color=LOSS, markersize=3)
     axes.axhline(1, color=QUIET, linewidth=0.8)
     _log(axes, ratio[: seen.culprit + 1])

@@ -4,6 +4,7 @@ import numpy as np
 
 from hw2exp.anatomy.blame import HALF, rise_of
 from hw2exp.anatomy.dissection import Dissection
+from hw2exp.config.problems import counted
 from hw2exp.diagnostics.explosions import FACTOR
 
 SLIGHT = 0.1
@@ -101,7 +102,8 @@ def _flow(seen: Dissection) -> list[str]:
         way = f"at the end, t = {T}, where the readout feeds it in"
     else:
         times = flow[at - 1] / flow[-1]
-        way = f"at t = {at}, {T - at} steps before the end, {times:.3g} times what it is there"
+        before = counted(T - at, "step")
+        way = f"at t = {at}, {before} before the end, {times:.3g} times what it is there"
     line = f"On its way back ‖∂ℓ/∂h[t]‖ is largest {way}"
     if fit >= FITS:
         line += f"; a fitted line (R² {fit:.2f}) has a factor of {factor:.3g} a step back"

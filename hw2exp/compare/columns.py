@@ -1,5 +1,6 @@
 """From folders to the columns of a comparison: each a run, or several runs together."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hw2exp.config.folder import check_there
-from hw2exp.config.problems import ConfigError
+from hw2exp.config.problems import ConfigError, counted
 from hw2exp.config.recorded import CONFIG
+from hw2exp.config.settings import rank_of_path
 from hw2exp.records.run_dir import RESULT, RunResult
 from hw2exp.records.runs import Run, gather
-from hw2exp.terminal import counted, relative
+from hw2exp.terminal import relative
 
 if TYPE_CHECKING:
     import polars
@@ -138,11 +140,11 @@ def _read_below(folder: Path, told: list[str]) -> tuple[list[Compared], int]:
     paths = {path.parent for path in folder.glob(f"**/{RESULT}")}
     paths |= {path.parent.parent for path in folder.glob(f"**/{CONFIG}")}
     found, problems = [], []
-    for path in sorted(paths):
+    for path in sorted(paths, key=rank_of_path):
         try:
             found.append(_read(path))
         except (ConfigError, OSError, ValueError) as error:
-            why = str(error).replace(f"{path}/", "")
+            why = re.sub(rf"(?<![^\s'\"(]){re.escape(str(path))}/", "", str(error))
             problems.append(f"{relative(path)} left out: {why}")
     if not paths:
         problems.append(f"{folder} left out: holds no run")

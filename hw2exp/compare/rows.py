@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import get_args
 
 from hw2exp.compare.columns import Column, Compared
-from hw2exp.config.settings import settings_as_typed
+from hw2exp.config.problems import counted
+from hw2exp.config.settings import rank, settings_as_typed
 from hw2exp.records.run_dir import RunResult, Status
 from hw2exp.terminal import spread
 
@@ -193,10 +194,9 @@ def _cell(values: Sequence[Number]) -> str:
 
 def _listed(values: Sequence[str | None]) -> str:
     """The values that a column has of a key: all, or the least and the largest, or how many."""
+    ranked = sorted((value for value in values if value is not None), key=rank)
     if len(values) <= FEW:
-        return ", ".join(ABSENT if value is None else value for value in values)
-    try:
-        ranked = sorted((value for value in values if value is not None), key=float)
-    except ValueError:
-        return f"{len(values)} values"
+        return ", ".join([*ranked, *[ABSENT] * (None in values)])
+    if any(rank(value)[0] for value in ranked):
+        return counted(len(values), "value")
     return f"{ranked[0]} … {ranked[-1]} ({len(values)})"

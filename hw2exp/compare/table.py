@@ -10,8 +10,7 @@ from rich.text import Text
 
 from hw2exp.compare.columns import Column
 from hw2exp.compare.rows import Row
-from hw2exp.config.problems import printable
-from hw2exp.terminal import counted
+from hw2exp.config.problems import counted, printable
 
 WIDEST = 30
 """Characters of a cell; longer ones take several lines."""

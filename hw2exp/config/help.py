@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel
 
 from hw2exp.config.choices import ADDED_CHOICES, CHOICES
+from hw2exp.config.problems import counted
 from hw2exp.config.schema import TrainConfig
 from hw2exp.config.validation import allowed_values
 
@@ -110,12 +111,12 @@ def plan_text(command: "Command") -> str:
     jobs = len(command.jobs)
     what = (
         f"{config.model.name} (H {config.model.hidden_size}) on {config.task.name}: "
-        f"{config.steps} steps of {config.batch_size} sequences, a test of "
-        f"{config.eval_batches * config.batch_size} every {config.eval_every} steps"
+        f"{counted(config.steps, 'step')} of {counted(config.batch_size, 'sequence')}, a test of "
+        f"{config.eval_batches * config.batch_size:,} every {counted(config.eval_every, 'step')}"
     )
     if command.multirun:
-        number = f"what is missing of {jobs}" if command.resumes else jobs
-        lines = [f"would run {number} jobs into {command.folder}; the first's config is above"]
+        number = f"what is missing of {jobs} jobs" if command.resumes else counted(jobs, "job")
+        lines = [f"would run {number} into {command.folder}; the first's config is above"]
         lines += [f"  {n}: {' '.join(job.overrides)}" for n, job in enumerate(command.jobs)]
         return text + "\n".join(lines[:21] + ([f"  … {jobs - 20} more"] if jobs > 20 else []))
     verb = "would go on with" if command.resumes else "would run"

@@ -124,6 +124,16 @@ def show(value: Any) -> str:
     return " ".join(text.split())
 
 
+def counted(count: int, noun: str) -> str:
+    """Write how many things there are.
+
+    Args:
+        count: how many.
+        noun: what one is called.
+    """
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
 def _is_number(text: str) -> bool:
     try:
         float(text)

@@ -1,6 +1,8 @@
 """A config's values by key, as they would be typed."""
 
+import re
 from collections.abc import Mapping, Set
+from pathlib import Path
 
 from hw2exp.config.choices import CHOICES
 from hw2exp.config.problems import show
@@ -21,3 +23,28 @@ def settings_as_typed(config: TrainConfig, left_out: Set[str] = frozenset()) -> 
         within = value.items() if isinstance(value, Mapping) else [("", value)]
         found |= {f"{name}.{key}".rstrip("."): show(each) for key, each in within}
     return found
+
+
+Rank = tuple[bool, float, list[str | int]]
+
+
+def rank(value: str) -> Rank:
+    """Return what values are sorted by: numbers by size, before texts by their letters and numbers.
+
+    Args:
+        value: as typed; ``b8`` stands before ``b10``.
+    """
+    try:
+        return False, float(value), []
+    except ValueError:
+        pieces = re.split(r"(\d+)", value)
+        return True, 0.0, [int(piece) if piece.isdecimal() else piece for piece in pieces]
+
+
+def rank_of_path(path: Path) -> list[Rank]:
+    """Return what folders are sorted by: job 8 stands before job 10.
+
+    Args:
+        path: the folder.
+    """
+    return list(map(rank, path.parts))

@@ -11,10 +11,10 @@ import numpy as np
 
 from hw2exp.config.choices import CHOICES, OPERATIONAL
 from hw2exp.config.folder import check_there
-from hw2exp.config.problems import ConfigError
+from hw2exp.config.problems import ConfigError, counted
 from hw2exp.config.recorded import CONFIG, UnknownConfigError, recorded_config
 from hw2exp.config.schema import TrainConfig
-from hw2exp.config.settings import settings_as_typed
+from hw2exp.config.settings import Rank, rank, rank_of_path, settings_as_typed
 from hw2exp.records.metrics import digest_of_frame, read_metrics
 from hw2exp.records.run_dir import METRICS, RESULT, RunResult, read_result
 
@@ -156,7 +156,7 @@ def read_runs(folder: Path) -> Found:
     begun = {path.parent.parent for path in folder.glob(f"**/{CONFIG}")}
     ended = {path.parent for path in folder.glob(f"**/{RESULT}")}
     left_out["no result: interrupted, failed, or still running"] = len(begun - ended)
-    for path in sorted(ended):
+    for path in sorted(ended, key=rank_of_path):
         try:
             run = Run.read(path)
         except (ConfigError, OSError, ValueError) as error:
@@ -176,7 +176,7 @@ def read_runs(folder: Path) -> Found:
 
 
 def _line(why: str, count: int) -> str:
-    return f"{count} run{'s' * (count > 1)} left out: {why}"
+    return f"{counted(count, 'run')} left out: {why}"
 
 
 def _unreadable(error: Exception) -> str:
@@ -220,20 +220,11 @@ def gather(runs: Iterable[Run]) -> tuple[list[Arm], int]:
     return arms, repeated
 
 
-def _order(arm: Arm) -> list[tuple[int, float, str]]:
+def _order(arm: Arm) -> tuple[list[int], list[Rank]]:
     """By the registry's order of each group's choices, then by values."""
-    keys: list[tuple[int, float, str]] = []
-    for group, choices in CHOICES.items():
-        if group in OPERATIONAL:
-            continue
-        keys.append((list(choices).index(arm.settings[group]), 0.0, ""))
-    for key, value in arm.settings.items():
-        if key not in CHOICES:
-            try:
-                keys.append((0, float(value), ""))
-            except ValueError:
-                keys.append((1, 0.0, value))
-    return keys
+    groups = [group for group in CHOICES if group not in OPERATIONAL]
+    chosen = [list(CHOICES[group]).index(arm.settings[group]) for group in groups]
+    return chosen, [rank(value) for key, value in arm.settings.items() if key not in CHOICES]
 
 
 def names(arms: Sequence[Mapping[str, str]]) -> list[str]:

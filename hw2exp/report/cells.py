@@ -28,7 +28,8 @@ def cell(estimate: Estimate, written: Callable[[float], str]) -> dict[str, Any]:
     value = "Infinity" if math.isinf(estimate.value) else estimate.value
     interval = f"{written(estimate.low)} … {written(estimate.high)}"
     found = plain(value, written(estimate.value))
-    return found | {"interval": "" if math.isnan(estimate.low) else interval}
+    told = not (math.isnan(estimate.low) or math.isinf(estimate.low))  # "never … never" says less
+    return found | {"interval": interval if told else ""}
 
 
 def points(value: float) -> str:

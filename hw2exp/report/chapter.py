@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hw2exp import disk
+from hw2exp.config.problems import counted
 from hw2exp.records.comparisons import labels, references, settings_of
 from hw2exp.records.runs import Arm, Found
 from hw2exp.report.aftermath import Aftermath, aftermaths
@@ -37,6 +38,13 @@ REACH = (
     "The norm of ∂h[T]/∂h[t] against the lag, median and quartiles over runs. The line marks how "
     "far back the task asks to see."
 )
+
+EMPTY = {
+    "unsolved": "no run has solved its task",
+    "curves": "no run has logged a finite loss",
+    "spikes": "no run has spikes",
+}
+"""Why a figure that any runs can have would be empty."""
 
 
 @dataclass(frozen=True)
@@ -89,11 +97,13 @@ def make_chapter(plan: ChapterPlan, folder: Path, found: Found, target: Path) ->
     wanted = plan.figures is None or "why" in plan.figures
     why = make_why(found.arms, target, wanted)
     left_out = [*found.left_out, *why.notes]
+    drawn = []
+    for name, title, caption, figure in _figures(plan, found.arms, measured, compared, after):
+        if figure is None:
+            left_out.append(f"figure “{title}” left out: {EMPTY[name.partition('_')[0]]}")
+        else:
+            drawn.append(draw(figure, target, name, title, caption))
     notes = [f"{line[0].upper()}{line[1:]}." for line in left_out]
-    drawn = [
-        draw(figure, target, name, title, caption)
-        for name, title, caption, figure in _figures(plan, found.arms, measured, compared, after)
-    ]
     write_table(runs_table(found.arms), target, "runs")
     write_table(arms_table(measured), target, "arms")
     if spiking := [each for each in map(causes, found.arms) if each]:
@@ -111,8 +121,11 @@ def _figures(
     measured: Sequence[ArmMeasures],
     compared: Sequence[Comparison],
     after: Sequence[Aftermath],
-) -> Iterator[tuple[str, str, str, "Figure"]]:
-    """Those that are wanted and can be drawn: name, title, caption, figure."""
+) -> Iterator[tuple[str, str, str, "Figure | None"]]:
+    """Those that are wanted: name, title, caption, and the figure unless it would be empty.
+
+    Those that need runs of a kind are left out where there are none.
+    """
 
     def wanted(name: str) -> bool:
         return plan.figures is None or name in plan.figures
@@ -135,23 +148,24 @@ def _figures(
         states = {"after training": reached}
         yield "reach", "How far back a gradient reaches", REACH, reach_figure(states)
     if wanted("unsolved"):
-        figure = solving.unsolved(measured)
-        yield "unsolved", "Who has solved, and when", solving.UNSOLVED, figure
+        of_all = solving.unsolved(measured)
+        yield "unsolved", "Who has solved, and when", solving.UNSOLVED, of_all
     if wanted("curves"):
         yield from _curves(arms)
-    if wanted("spikes") and (highest := spikes.gallery(arms)) is not None:
-        yield "spikes", "The highest spikes", spikes.GALLERY, highest
+    if wanted("spikes"):
+        yield "spikes", "The highest spikes", spikes.gallery_caption(arms), spikes.gallery(arms)
 
 
-def _curves(arms: Sequence[Arm]) -> Iterator[tuple[str, str, str, "Figure"]]:
+def _curves(arms: Sequence[Arm]) -> Iterator[tuple[str, str, str, "Figure | None"]]:
     """One figure, or where there are too many arms one a model and optimizer."""
     if len(arms) <= MOST_ARMS:
         figure = curves.curves(arms, [arm.name for arm in arms])
-        yield "curves", "Loss curves", curves.CURVES, figure
+        yield "curves", "Loss curves", curves.curves_caption(arms), figure
         return
     for setting, group in groupby(sorted(arms, key=settings_of), key=settings_of):
         own = list(group)
-        left_out = f" {len(own) - MOST_ARMS} more arms are left out." * (len(own) > MOST_ARMS)
+        more = counted(len(own) - MOST_ARMS, "more arm")
+        left_out = f" Not shown: {more}." * (len(own) > MOST_ARMS)
         figure = curves.curves(own[:MOST_ARMS], labels(own)[:MOST_ARMS])
         title = f"Loss curves: {', '.join(setting)}"
-        yield f"curves_{'_'.join(setting)}", title, curves.CURVES + left_out, figure
+        yield f"curves_{'_'.join(setting)}", title, curves.curves_caption(own) + left_out, figure

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from hw2exp.config.problems import counted
 from hw2exp.records.commands import commands
 from hw2exp.records.runs import Arm
 from hw2exp.report.cells import cell, number, plain, points, steps
@@ -15,7 +16,6 @@ from hw2exp.report.claims import CLAIMS, Claim, Finding, Judged, percent, signed
 from hw2exp.report.measures import ArmMeasures, Comparison
 from hw2exp.report.plan import Plan
 from hw2exp.report.why_section import section
-from hw2exp.terminal import counted
 
 HEADINGS = (
     "runs",
@@ -52,6 +52,7 @@ def render(
     environment = Environment(
         loader=PackageLoader("hw2exp.report", "."), autoescape=True, undefined=StrictUndefined
     )
+    environment.globals["counted"] = counted
     arms = [arm for chapter in chapters for arm in chapter.arms]
     return environment.get_template("page.html.jinja").render(
         title=plan.title if plan else f"hw2exp: {folder.resolve().name}",
@@ -63,8 +64,15 @@ def render(
         claims=claims,
         headings=HEADINGS,
         chapters=[_chapter(chapter, number) for number, chapter in enumerate(chapters)],
+        tables=_tables(claims, chapters),
         versions=_versions(arms),
     )
+
+
+def _tables(claims: Sequence[object], chapters: Sequence[Chapter]) -> list[str]:
+    """The tables that were written."""
+    compared = any(chapter.compared for chapter in chapters)
+    return ["claims"] * bool(claims) + ["runs", "arms"] + ["comparisons"] * compared
 
 
 def claims_of(chapters: Sequence[Chapter]) -> list[tuple[Claim, list[Judged]]]:

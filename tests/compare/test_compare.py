@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw2exp.compare.__main__ import main
-from hw2exp.compare.columns import Column, Compared, read_columns
+from hw2exp.compare.columns import Column, Compared, _read_below, read_columns
 from hw2exp.compare.rows import Row, _cell, _listed, config_of, differing, results
 from hw2exp.compare.table import table_of
 from hw2exp.config.command_line import read
@@ -228,6 +228,30 @@ def test_a_damaged_run_is_told_of_and_left_out(name, content, why, shown):
     assert shown.told.count("\n") == 1
 
 
+@pytest.mark.parametrize("name", ["a", "json", "x+y"])
+def test_a_message_loses_the_folder_that_it_is_about_and_no_other(name, tmp_path, monkeypatch):
+    """Not every ``a/`` in it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name / ".hydra").mkdir(parents=True)
+    (tmp_path / name / ".hydra/config.yaml").touch()
+
+    def refuse(path):
+        raise ValueError(f"{path}/result.json: data/{name}/x, schema/y and '{path}/metrics'")
+
+    monkeypatch.setattr("hw2exp.compare.columns._read", refuse)
+    told = []
+    assert _read_below(Path(name), told) == []
+    assert told == [f"{name} left out: result.json: data/{name}/x, schema/y and 'metrics'"]
+
+
+def test_runs_are_in_the_order_of_their_numbers(shown):
+    for job in ("10", "8", "b9", "b10"):
+        shutil.copytree("again", f"jobs/{job}")
+    shown("jobs")
+    legend = [line.split() for line in shown.text.splitlines()[:4]]
+    assert legend == [["A", "jobs/8"], ["B", "jobs/10"], ["C", "jobs/b9"], ["D", "jobs/b10"]]
+
+
 def test_many_damaged_runs_are_counted(shown, monkeypatch):
     monkeypatch.setattr("hw2exp.compare.columns.TOLD", 2)
     for job in range(4):
@@ -339,6 +363,9 @@ def test_how_numbers_are_written(values, cell):
 
 def test_how_the_values_of_a_key_are_listed():
     assert _listed(["b", None]) == "b, –"
+    assert _listed([None, "10", "8"]) == "8, 10, –"
+    assert _listed(["1e-1", "1e-05", "0.003"]) == "1e-05, 0.003, 1e-1"
+    assert _listed(["[100,120]", "[30,41]"]) == "[30,41], [100,120]"
     assert _listed(["10", "9", str(2**63 - 1), None]) == f"9 … {2**63 - 1} (4)"
     assert _listed(["a", "1", "2", "3"]) == "4 values"
 

@@ -155,8 +155,16 @@ def test_dry_run_prints_the_config_and_creates_nothing(flag, tmp_path, monkeypat
     shown = yaml.safe_load(config)
     assert shown["optimizer"]["lr"] == 0.01
     assert shown["model"] == {"name": "rnn", "hidden_size": 16, "nonlinearity": "tanh"}
-    assert "3000 steps of 32 sequences" in plan
+    assert "3,000 steps of 32 sequences, a test of 992 every 100 steps" in plan
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_would_run_is_counted(capsys):
+    one = ["steps=1", "batch_size=1", "eval_every=1"]
+    assert main(["--dry-run", *one]) == 0
+    assert ": 1 step of 1 sequence, a test of 31 every 1 step\n" in capsys.readouterr().out
+    assert main(["--dry-run", "-m", *one, "seed=3"]) == 0
+    assert "would run 1 job into" in capsys.readouterr().out
 
 
 def test_a_sweep_may_stand_in_a_config(tmp_path):

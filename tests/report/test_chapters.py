@@ -268,5 +268,4 @@ def test_many_arms_have_a_figure_for_each_setting(tmp_path):
     names = {path.name for path in (folder / "report").glob("*.png")}
     assert names == {
         "cures.png", "curves_gated_rnn_rmsprop.png", "curves_rnn_rmsprop.png", "rates.png",
-        "unsolved.png",
     }  # fmt: skip

@@ -1,17 +1,22 @@
 import errno
 import html
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 
+import numpy as np
 import polars
 import pytest
 
 from hw2exp import disk
 from hw2exp.records.runs import read_runs
 from hw2exp.report.__main__ import main
+from hw2exp.report.curves import Band
+from hw2exp.report.figures.curves import curves
+from hw2exp.report.figures.spikes import gallery
 
 FILES = [
     "arms.csv", "arms.parquet", "claims.csv", "claims.parquet", "comparisons.csv",
@@ -97,6 +102,82 @@ def test_one_run_has_a_report_too(sweep, tmp_path):
     assert main([str(sweep / "0"), "--out", str(tmp_path)]) == 0
     assert "1 run in 1 arm from" in (tmp_path / "report.html").read_text()
     assert not (tmp_path / "comparisons.csv").exists()
+
+
+def words_of(page):
+    """What a reader sees of a page."""
+    text = re.sub(r"<(style|script).*?</\1>", "", page, flags=re.DOTALL)
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", text)).split())
+
+
+def test_the_page_of_one_run_speaks_of_one_run(sweep, tmp_path):
+    assert main([str(sweep / "0"), "--out", str(tmp_path)]) == 0
+    words = words_of((tmp_path / "report.html").read_text())
+    assert "1 of 1 run within 0.1 of ln 4" in words
+    assert " 1 arm arm runs " in words
+    assert "Training loss. Dashed: ln 4." in words
+    assert re.search(r"\bnan\b|\b1 (runs|arms|spikes|explosions|comparisons)\b", words) is None
+    assert "never … never" not in words
+    assert "comparisons" not in words.partition("Once more")[2]
+
+
+def test_one_comparison_is_one(sweep, tmp_path):
+    for job in range(8):
+        shutil.copytree(sweep / str(job), tmp_path / "rnn" / str(job))
+    assert main([str(tmp_path / "rnn")]) == 0
+    words = words_of((tmp_path / "rnn/report/report.html").read_text())
+    assert " 1 comparison arm against " in words
+    assert "1 comparisons" not in words
+
+
+def test_the_command_for_the_page_quotes_the_folder(sweep, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(sweep / "0", tmp_path / "my runs")
+    assert main(["my runs"]) == 0
+    words = words_of((tmp_path / "my runs/report/report.html").read_text())
+    assert "python -m hw2exp.report 'my runs'" in words
+
+
+def test_a_figure_without_content_is_left_out_with_a_reason(sweep, tmp_path, capsys):
+    for job in range(4):
+        folder = tmp_path / "runs" / str(job)
+        shutil.copytree(sweep / str(job), folder)
+        result = json.loads((folder / "result.json").read_text())
+        result |= {"solved_at": None, "spikes": []}
+        (folder / "result.json").write_text(json.dumps(result))
+    assert main([str(tmp_path / "runs")]) == 0
+    reasons = {
+        "unsolved": "Figure “Who has solved, and when” left out: no run has solved its task.",
+        "spikes": "Figure “The highest spikes” left out: no run has spikes.",
+    }
+    told = capsys.readouterr().out
+    words = words_of((tmp_path / "runs/report/report.html").read_text())
+    for name, reason in reasons.items():
+        assert reason in told
+        assert reason in words
+        assert not (tmp_path / f"runs/report/{name}.png").exists()
+
+
+def test_the_mark_of_a_spike_stands_on_its_curve(sweep):
+    """Also where its step was not logged: its loss is then that of the row behind it."""
+    figure = gallery(read_runs(sweep).arms)
+    unlogged = 0
+    for axes in figure.axes:
+        if not axes.get_visible():
+            continue
+        loss, mark = axes.lines[1], axes.lines[3]
+        (x,), (y,) = mark.get_data()
+        assert (x, y) in set(zip(*map(list, loss.get_data()), strict=True))
+        unlogged += 1
+    assert unlogged > 2
+
+
+def test_loss_curves_of_runs_that_were_lost_at_once_are_none(sweep, monkeypatch):
+    arms = read_runs(sweep).arms
+    lost = np.full((4, 3), np.inf)
+    band = Band(np.arange(3.0), lost[0], lost[0], lost[0], lost)
+    monkeypatch.setattr("hw2exp.report.figures.curves.loss_band", lambda arm: band)
+    assert curves(arms, [arm.name for arm in arms]) is None
 
 
 def test_a_folder_name_is_text(sweep, tmp_path):

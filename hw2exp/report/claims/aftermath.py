@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from itertools import permutations
 
+from hw2exp.config.problems import counted
 from hw2exp.records.runs import Arm
 from hw2exp.report.aftermath import (
     AFTER,
@@ -66,9 +67,9 @@ def _at_each_stage(one: Arm, other: Arm) -> Iterable[tuple[Stage, Around, Around
 
 def _told(found: Around) -> str:
     return (
-        f"{within(found.moved, '{:.2f}'.format)} ({found.bursts} bursts in {found.runs} runs; "
-        f"{found.spikes.value:.1f} spikes in the {AFTER} steps after one, {found.expected:.1f} in "
-        "as many steps anywhere)"
+        f"{within(found.moved, '{:.2f}'.format)} ({counted(found.bursts, 'burst')} in "
+        f"{counted(found.runs, 'run')}; {found.spikes.value:.1f} spikes in the {AFTER} steps after "
+        f"one, {found.expected:.1f} in as many steps anywhere)"
     )
 
 

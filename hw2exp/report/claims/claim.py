@@ -76,13 +76,16 @@ def percent(value: float) -> str:
 
 
 def within(estimate: Estimate, written: Callable[[float], str]) -> str:
-    """Write an estimate with its interval.
+    """Write an estimate with its interval; alone where there is none, as of a single run.
 
     Args:
         estimate: the estimate.
         written: how to write a value.
     """
-    return f"{written(estimate.value)} [{written(estimate.low)}, {written(estimate.high)}]"
+    value = written(estimate.value)
+    if math.isnan(estimate.low) or math.isnan(estimate.high):
+        return value
+    return f"{value} [{written(estimate.low)}, {written(estimate.high)}]"
 
 
 def signed(value: float) -> str:

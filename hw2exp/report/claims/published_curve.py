@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from hw2exp.records.runs import Arm
-from hw2exp.report.claims.claim import Claim, Finding, Judge, Judged, percent
+from hw2exp.report.claims.claim import Claim, Finding, Judge, Judged, percent, within
 from hw2exp.report.measures import SIGNIFICANT, Comparison
 from hw2exp.report.published import (
     ENDING_WELL,
@@ -26,7 +26,7 @@ def has_plateau(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterable
     for each in _plain(arms):
         found = median(each.plateau)
         near = abs(found.value - PLATEAU) <= ABOUT * PLATEAU
-        told = f"median {found.value:.0f} epochs [{found.low:.0f}, {found.high:.0f}]"
+        told = f"median {within(found, '{:.0f}'.format)} epochs"
         yield Judged(each.arm.name, Finding.SUPPORTED if near else Finding.REFUTED, told)
 
 
@@ -47,8 +47,8 @@ def agrees(count: Callable[[Published], int], theirs: tuple[int, int]) -> Judge:
             p = float(fisher_exact(table).pvalue)
             ours = share(own, runs)
             told = (
-                f"{own} of {runs} ({percent(ours.value)} [{percent(ours.low)}, "
-                f"{percent(ours.high)}]) against {theirs[0]} of {theirs[1]}, p = {p:.2g}"
+                f"{own} of {runs} ({within(ours, percent)}) against "
+                f"{theirs[0]} of {theirs[1]}, p = {p:.2g}"
             )
             finding = Finding.REFUTED if p < SIGNIFICANT else Finding.SUPPORTED
             yield Judged(each.arm.name, finding, told)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from hw2exp.config.problems import counted
 from hw2exp.diagnostics.explosions import BEFORE, FACTOR
 from hw2exp.records.runs import Arm
 from hw2exp.report.causes import Causes, causes
@@ -31,9 +32,8 @@ def initial_values(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Itera
     accuracy = mean([start["accuracy"] for start in starts])
     near = int((np.abs(losses - INITIAL_LOSS) <= LOSS_TOLERANCE).sum())
     told = (
-        f"{near} of {len(losses):,} runs within {LOSS_TOLERANCE} of ln 4 (median "
-        f"{np.median(losses):.4f}); accuracy {accuracy.value:.3f} "
-        f"[{accuracy.low:.3f}, {accuracy.high:.3f}]"
+        f"{near} of {counted(len(losses), 'run')} within {LOSS_TOLERANCE} of ln 4 (median "
+        f"{np.median(losses):.4f}); accuracy {within(accuracy, '{:.3f}'.format)}"
     )
     right = near == len(losses) and abs(accuracy.value - INITIAL_ACCURACY) < ACCURACY_WITHIN
     yield Judged("", Finding.SUPPORTED if right else Finding.REFUTED, told)
@@ -43,7 +43,7 @@ def spikes_exceed(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterab
     """Judge whether most spikes of runs without cures exceed the loss before training."""
     for found in _plain(arms):
         share = found.above_share
-        told = f"{found.above} of {found.spikes} spikes: {within(share, percent)}"
+        told = f"{found.above} of {counted(found.spikes, 'spike')}: {within(share, percent)}"
         most = against_half(share.low, share.high)
         finding = most if found.spikes >= FEWEST else Finding.UNDECIDED
         yield Judged(found.arm.short_name, finding, told)
@@ -58,9 +58,9 @@ def spikes_after_explosions(
         if each is None:
             continue
         told = (
-            f"{each.after} of {found.spikes} spikes: {within(each.share, percent)}, and "
+            f"{each.after} of {counted(found.spikes, 'spike')}: {within(each.share, percent)}, and "
             f"{100 * each.base:.1f} % of all steps (p = {each.pvalue:.2g}); {each.followed:,} of "
-            f"{each.steps:,} explosions come before a spike"
+            f"{counted(each.steps, 'explosion')} before a spike"
         )
         most = against_half(each.share.low, each.share.high)
         decided = found.spikes >= FEWEST and (each.pvalue < SIGNIFICANT or most is Finding.REFUTED)

@@ -30,16 +30,21 @@ NOTEBOOK_SEED = 1
 """With which the notebook itself builds its network."""
 
 
-def curves(arms: Sequence[Arm], names: Sequence[str]) -> "Figure":
+def curves(arms: Sequence[Arm], names: Sequence[str]) -> "Figure | None":
     """The training loss, a panel an arm: median, quartiles, and a few runs alone.
 
     Args:
         arms: at most ``MOST_ARMS``.
         names: what each is called here.
+
+    Returns:
+        The figure; none if no run has logged a finite loss.
     """
-    figure, panels = grid(len(arms), height=2.1)
     bands = [loss_band(arm) for arm in arms]
     finite = [band.runs[np.isfinite(band.runs)] for band in bands]
+    if not any(each.size for each in finite):
+        return None
+    figure, panels = grid(len(arms), height=2.1)
     top = min(max((float(each.max()) for each in finite if each.size), default=0), HIGHEST)
     for axes, arm, band, name in zip(panels, arms, bands, names, strict=True):
         shown = np.minimum([band.low, band.middle, band.high], 10 * top)
@@ -61,7 +66,8 @@ def published_curves(found: Sequence[Published]) -> "Figure":
         found: the arms.
     """
     figure, panels = grid(len(found), height=2.9)
-    top = 1.1 * max(float(each.train[np.isfinite(each.train)].max()) for each in found)
+    finite = [each.train[np.isfinite(each.train)] for each in found]
+    top = 1.1 * max((float(each.max()) for each in finite if each.size), default=math.log(4))
     for axes, each in zip(panels, found, strict=True):
         epochs = np.arange(1, each.train.shape[1] + 1)
         for seed, losses in zip(each.arm.runs, each.train, strict=True):
@@ -87,8 +93,23 @@ PUBLISHED = (
     f"{SPIKING[0]} of {SPIKING[1]} rise above {SPIKE} and {ENDING_WELL[0]} of {ENDING_WELL[1]} end "
     "well."
 )
-CURVES = (
-    "Training loss: the median over seeds (line), the quartiles (band), and three single runs "
-    "(thin): that with the fewest spikes, that with the most, and one between. Dashed: ln 4. "
-    "Above 2 the scale is logarithmic."
-)
+
+
+def curves_caption(arms: Sequence[Arm]) -> str:
+    """Say what the loss curves show.
+
+    Args:
+        arms: whose they are.
+    """
+    most = max(len(arm.runs) for arm in arms)
+    what = ": the median over seeds (line), the quartiles (band), and "
+    if most == 1:
+        what = ""
+    elif most <= ALONE:
+        what += "each run (thin)"
+    else:
+        what += (
+            "three single runs (thin): that with the fewest spikes, that with the most, and one "
+            "between"
+        )
+    return f"Training loss{what}. Dashed: ln 4. Above 2 the scale is logarithmic."

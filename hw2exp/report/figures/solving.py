@@ -26,12 +26,17 @@ if TYPE_CHECKING:
 LINES = "-", "--", ":", "-."
 
 
-def unsolved(measured: Sequence[ArmMeasures]) -> "Figure":
+def unsolved(measured: Sequence[ArmMeasures]) -> "Figure | None":
     """The share of runs that have not solved their task yet, a line an arm (Kaplan & Meier).
 
     Args:
         measured: all arms; of more than ``MOST_ARMS`` a panel a model and optimizer.
+
+    Returns:
+        The figure; none if no run has solved its task.
     """
+    if all(result.solved_at is None for each in measured for result in each.arm.results):
+        return None
     last = max(run.config.steps for each in measured for run in each.arm.runs.values())
     if len(measured) <= MOST_ARMS:
         figure = new_figure(8.0, 3.6)

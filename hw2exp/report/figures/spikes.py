@@ -108,6 +108,20 @@ def gallery(arms: Sequence[Arm]) -> "Figure | None":
     return figure
 
 
+def gallery_caption(arms: Sequence[Arm]) -> str:
+    """Say what the gallery shows.
+
+    Args:
+        arms: all.
+    """
+    spiking = sum(bool(result.spikes) for arm in arms for result in arm.results)
+    whose = "the run" if spiking == 1 else f"each of {min(spiking, SPIKES)} runs"
+    return (
+        f"The highest spike of {whose}: training loss and gradient norm, each the largest since "
+        "the row of the metrics before. Dashed: the loss before training."
+    )
+
+
 def _height(spike: Any) -> float:
     return float(spike["loss"])
 
@@ -120,7 +134,8 @@ def _draw_spike(axes: Any, run: Run, step: int, loss: float) -> None:
         values = metrics[name].to_numpy().astype(float)
         axes.plot(steps[near], values[near], color=color, linewidth=1.0, marker=".", markersize=2)
     axes.axhline(run.result.initial["loss"], color=QUIET, linewidth=0.7, linestyle="--")
-    axes.plot(step, loss, "v", color=MARK, markersize=5)
+    row = steps[min(int(np.searchsorted(steps, step)), len(steps) - 1)]  # has the spike's loss
+    axes.plot(row, loss, "v", color=MARK, markersize=5)
     axes.set_yscale("log")
 
 
@@ -163,10 +178,6 @@ CURES = (
     "Colored where it is decided (a p-value, corrected for the number of comparisons, below 0.05): "
     "blue fewer, red more. A cross: more runs diverge on one side, so spikes decide nothing. "
     "Hollow: at the cure's own learning rate, not that of the arm without."
-)
-GALLERY = (
-    "The highest spike of each of six runs: training loss and gradient norm, each the largest "
-    "since the row of the metrics before. Dashed: the loss before training."
 )
 AFTERMATH = (
     "From an explosion on: a gradient whose norm exceeds ten times its running median, with no "

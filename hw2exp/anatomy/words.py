@@ -1,0 +1,42 @@
+"""Words in the anatomy's panels: legends above the curves, and why a panel is empty."""
+
+from typing import TYPE_CHECKING, Any
+
+from hw2exp.anatomy.colors import QUIET
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+ROW = 0.085
+"""Share of a panel's height that a row of a legend takes."""
+
+
+def legend_above(axes: "Axes", size: float = 8, columns: int = 1, **options: Any) -> None:
+    """Add a legend at the top of a panel, whose axis is made longer for it.
+
+    Call it when the limits and the scale of the axis are set.
+
+    Args:
+        axes: the panel.
+        size: of the letters, in points.
+        columns: of the legend.
+        options: of matplotlib's.
+    """
+    rows = -(-len(axes.get_legend_handles_labels()[0]) // columns)
+    room = 1 / (1 - min(0.6, ROW * size / 8 * rows + 0.03))
+    bottom, top = axes.get_ylim()
+    if axes.get_yscale() == "log":
+        axes.set_ylim(bottom, bottom * (top / bottom) ** room)
+    else:
+        axes.set_ylim(bottom, bottom + (top - bottom) * room)
+    axes.legend(loc="upper left", frameon=False, fontsize=size, ncols=columns, **options)
+
+
+def empty(axes: "Axes", why: str) -> None:
+    """Say in a panel why it shows nothing.
+
+    Args:
+        axes: the panel.
+        why: the reason.
+    """
+    axes.text(0.5, 0.5, why, ha="center", va="center", color=QUIET, transform=axes.transAxes)
