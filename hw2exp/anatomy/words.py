@@ -29,7 +29,10 @@ def legend_above(axes: "Axes", size: float = 8, columns: int = 1, **options: Any
         axes.set_ylim(bottom, bottom * (top / bottom) ** room)
     else:
         axes.set_ylim(bottom, bottom + (top - bottom) * room)
-    axes.legend(loc="upper left", frameon=False, fontsize=size, ncols=columns, **options)
+    axes.legend(
+        loc="upper left", fontsize=size, ncols=columns,
+        framealpha=1, edgecolor="none", borderaxespad=0.2, **options,
+    )  # fmt: skip
 
 
 def empty(axes: "Axes", why: str) -> None:
