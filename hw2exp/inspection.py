@@ -156,7 +156,8 @@ class Inspection:
             statistics = probe.population(step)
             grown = jacobian_growth(probe.model, probe.params, few, statistics)
             columns["jacobian_norm"], columns["jacobian_product"] = grown.step, grown.product
-            columns["jacobian_largest"], columns["lyapunov"] = grown.step.amax(1), grown.exponent
+            columns["jacobian_largest"] = grown.step.amax(1)
+            columns["lyapunov"], columns["lyapunov_spread"] = grown.exponent, grown.spread
         if sharpens:
             probe.state = replace(made.before, optimizer=made.after.optimizer)  # the step's own
             factor = probe.schedule.factor(step - 1, made.before.schedule)  # (R,)

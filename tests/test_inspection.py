@@ -224,6 +224,7 @@ def test_what_is_seen_is_what_the_parts_compute(runs, compose):
     grown = jacobian_growth(probe.model, probe.params, {}, made.symbols[:, :1])
     np.testing.assert_array_equal(row["jacobian_norm"], grown.step[0].double())
     assert row["lyapunov"] == float(grown.exponent[0])
+    assert row["lyapunov_spread"] == float(grown.spread[0]) > 0
     assert row["sharpness"] is None
     made = states[25]
     probe.state = made.after

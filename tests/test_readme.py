@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hw2exp.config.help import _choices, group_names
+from hw2exp.diagnostics.spikes import GAP, first_watched
 from hw2exp.records.run_dir import read_result
 from hw2exp.task import decode, encode
 
@@ -26,6 +27,17 @@ def run(*arguments, cwd):
     return subprocess.run(
         [sys.executable, *arguments], cwd=cwd, env=environment, capture_output=True, text=True
     )
+
+
+def test_the_definition_of_a_spike_is_that_of_the_code(compose):
+    spikes = compose().spikes
+    text = " ".join(README[README.index("A **spike** is") :][:600].split())
+    assert f"the median of the {spikes.window} steps before by more than the margin" in text
+    assert f"the larger of {spikes.margin:g} and six robust standard deviations" in text
+    assert spikes.deviations == 6
+    assert f"Runs with at most {GAP} steps between them are one spike" in text
+    first = first_watched(spikes.window)
+    assert f"can begin one is the {first}th: the median needs {first - 1}." in text
 
 
 def test_a_cell_of_ones_own_in_30_lines(tmp_path):

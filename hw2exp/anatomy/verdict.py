@@ -107,10 +107,22 @@ def _flow(seen: Dissection) -> list[str]:
     line = f"On its way back ‖∂ℓ/∂h[t]‖ is largest {way}"
     if fit >= FITS:
         line += f"; a fitted line (R² {fit:.2f}) has a factor of {factor:.3g} a step back"
-    exponent = float(seen.jacobians.exponent[seen.culprit])
+    jacobians = seen.jacobians
+    exponent, spread = (float(x[seen.culprit]) for x in (jacobians.exponent, jacobians.spread))
     if np.isfinite(exponent):
-        line += f"; the largest Lyapunov exponent is {exponent:.3g} a step"
+        line += f"; the largest Lyapunov exponent is {exponent_in_words(exponent, spread)} a step"
     return [f"{line}."]
+
+
+def exponent_in_words(exponent: float, spread: float) -> str:
+    """Write a Lyapunov exponent with its spread, and say where that leaves its sign open.
+
+    Args:
+        exponent: the mean over several directions to start from.
+        spread: how far it lies from it, at most, from one of them.
+    """
+    told = f"{exponent:.3g} ± {spread:.2g}"
+    return told if abs(exponent) > spread else f"{told} (of either sign)"
 
 
 def _curvature(seen: Dissection) -> list[str]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from hw2exp.axes import Params, State
 from hw2exp.diagnostics.all_steps import AllSteps
 from hw2exp.diagnostics.gradient_reach import jacobians_along, of_copies, spectral_norms
-from hw2exp.diagnostics.lyapunov import exponents_along
+from hw2exp.diagnostics.lyapunov import largest_along
 from hw2exp.diagnostics.trajectory import NO_NORM, record
 from hw2exp.models.cell import Cell
 from hw2exp.models.classifier import Classifier
@@ -67,13 +67,16 @@ class JacobianGrowth:
             geometric mean over the sequences, ``(R, T-1)``.
         product: that of ∂h[T]/∂h[t], a column for each t = 1 … T-1, ``(R, T-1)``: of the product
             of the former where the state is all that is handed on, else through all lags.
-        exponent: the largest Lyapunov exponent, the mean over the sequences, natural logarithm
-            per time step, ``(R,)``.
+        exponent: the largest Lyapunov exponent, the mean over the sequences and over several
+            directions to start from, natural logarithm per time step, ``(R,)``.
+        spread: how far the exponent from one of these directions lies from it, at most, ``(R,)``:
+            an exponent that is not larger has no known sign. NaN if it is not finite.
     """
 
     step: Tensor
     product: Tensor
     exponent: Tensor
+    spread: Tensor
 
 
 def jacobian_growth(
@@ -93,10 +96,13 @@ def jacobian_growth(
     copies = of_copies(model.cell, params, x, norm_pass)
     run = copies.recorded(model.cell.hidden_size)
     product = jacobians_along(copies)  # frees the history
+    each = _mean(largest_along(run))  # (R, n)
+    exponent = _mean(each)
     return JacobianGrowth(
         step=_geometric_mean(AllSteps(run).state_jacobians()),
         product=_geometric_mean(product),
-        exponent=_mean(exponents_along(run, count=1)[..., 0]),
+        exponent=exponent,
+        spread=(each - exponent[:, None]).abs().amax(1),
     )
 
 
@@ -107,6 +113,6 @@ def _geometric_mean(jacobians: Tensor) -> Tensor:
 
 
 def _mean(values: Tensor) -> Tensor:
-    """Over the sequences, summed in the same order alone and in a fleet."""
+    """Over the second axis, summed in the same order alone and in a fleet."""
     total: Tensor = sum(values.unbind(1), values.new_zeros(()))
     return total / values.shape[1]

@@ -21,7 +21,14 @@ from hw2exp.models.cell import Cell
 from hw2exp.stabilizers.norm import NormPass
 
 TRANSIENT = 5
-"""Steps in which directions turn to where they grow most, before growth is counted."""
+"""Steps in which directions turn to where they grow most, before growth is counted.
+
+A step leads from one symbol to the next. The first symbol ends none, so that growth is counted from
+the seventh symbol on."""
+
+STARTS = 5
+"""Random directions from which the largest exponent is measured: in finite time each gives its own,
+and where these differ in sign the sign is not known."""
 
 FEW = 80
 """Numbers handed on, S, up to which Jacobians are made: larger ones take too long and much room."""
@@ -34,7 +41,9 @@ def lyapunov_exponent(
     norm_pass: NormPass = NO_NORM,
     transient: int = TRANSIENT,
 ) -> Tensor:
-    """The largest exponent of each sequence: the first of ``lyapunov_exponents``, ``(R, B)``.
+    """Return the largest exponent of each sequence, from several directions, ``(R, B, n)``.
+
+    The first is that of ``lyapunov_exponents``; n is ``STARTS``, or S if that is less.
 
     Args:
         cell: the cell.
@@ -43,7 +52,7 @@ def lyapunov_exponent(
         norm_pass: the normalization, at its beginning.
         transient: how many steps are not counted.
     """
-    return lyapunov_exponents(cell, params, x, norm_pass, transient, count=1)[..., 0]
+    return largest_along(record(cell, params, x, norm_pass), transient)
 
 
 def lyapunov_exponents(
@@ -56,8 +65,8 @@ def lyapunov_exponents(
 ) -> Tensor:
     """The finite-time exponents of each sequence, natural logarithm per time step.
 
-    Padding is run through but not counted, nor are the first steps after it: ``transient`` of
-    them, at most half of the sequence.
+    Padding is run through but not counted, nor is the step onto the first symbol, nor are the
+    ``transient`` steps after it, at most half of the steps between symbols.
 
     Args:
         cell: the cell.
@@ -87,25 +96,54 @@ def exponents_along(
         transient: how many steps are not counted.
         count: how many exponents, n; all S by default.
     """
+    return _along_directions(run, transient, count or _size(run), apart=False)
+
+
+def largest_along(run: Trajectory, transient: int = TRANSIENT) -> Tensor:
+    """As ``lyapunov_exponent``, of a trajectory that is recorded.
+
+    Args:
+        run: the trajectory.
+        transient: how many steps are not counted.
+    """
+    return _along_directions(run, transient, min(STARTS, _size(run)), apart=True)
+
+
+def _size(run: Trajectory) -> int:
+    """S."""
+    return numbers(run.carries[1]).shape[-1]
+
+
+def _along_directions(run: Trajectory, transient: int, n: int, apart: bool) -> Tensor:
+    """The mean logarithms of what n directions are divided by, ``(R, B, n)``."""
     x = run.x
     (R, T, B, _), counted = x.shape, _counted(x, transient)  # (R, T, B)
-    size = numbers(run.carries[1]).shape[-1]
+    size = _size(run)
     steps = AllSteps(run).carry_rows() if size <= FEW else None
-    directions = _directions(size, count or size).to(x.device).expand(R, B, -1, -1)
+    directions = _directions(size, n).to(x.device).expand(R, B, -1, -1)
     growth = []
     # From the first state on: before, AttentionRNN(∞) has the maximum of nothing, -∞.
     for t in range(1, T):
         now = directions.to(x.dtype)  # (R, B, S, n)
         moved = steps.move(t, now) if steps is not None else _along(run, t, now)
-        directions, factors = torch.linalg.qr(moved.double())
-        growth.append(factors.diagonal(dim1=-2, dim2=-1))  # (R, B, n)
-    stretched = torch.stack([directions.new_ones(R, B, directions.shape[-1]), *growth], 1).abs()
+        directions, factors = _orthonormal(moved.double(), apart)
+        growth.append(factors)
+    stretched = torch.stack([directions.new_ones(R, B, n), *growth], 1).abs()
     logarithms = torch.where(counted[..., None], stretched.log(), 0)  # (R, T, B, n)
     # One by one: summed in the same order alone and in a fleet.
     total: Tensor = sum(logarithms.unbind(1), torch.zeros_like(logarithms[:, 0]))
     mean = total / counted.sum(1)[..., None]
     infinite = ~stretched.isfinite().all(-1).all(1)  # (R, B)
     return torch.where(infinite[..., None], torch.inf, mean).to(x.dtype)
+
+
+def _orthonormal(moved: Tensor, apart: bool) -> tuple[Tensor, Tensor]:
+    """Directions ``(R, B, S, n)`` made orthonormal, or each of length 1; and the factors."""
+    if apart:
+        alone, lengths = torch.linalg.qr(moved.mT[..., None])  # (R, B, n, S, 1), (R, B, n, 1, 1)
+        return alone[..., 0].mT, lengths[..., 0, 0]
+    directions, factors = torch.linalg.qr(moved)
+    return directions, factors.diagonal(dim1=-2, dim2=-1)
 
 
 def _directions(size: int, count: int) -> Tensor:

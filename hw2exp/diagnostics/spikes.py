@@ -3,8 +3,8 @@
 **Definition.** The *baseline* of a step is the running median of the training loss over the
 `window` steps before it, and the *margin* is the larger of a fixed height and of a number of
 robust standard deviations (1.4826 times the median absolute deviation) of the same steps. A spike
-is a run of steps whose loss exceeds baseline + margin; runs that are at most `GAP` steps apart are
-one spike. Its *peak* is its largest loss. Where the loss stays high, the median follows within
+is a run of steps whose loss exceeds baseline + margin; runs with at most `GAP` steps between them
+are one spike. Its *peak* is its largest loss. Where the loss stays high, the median follows within
 half a window, and the spike ends. There is none until half a window was seen. A loss that is not
 finite ends the curve: that is divergence, not a spike.
 """

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from numpy.typing import NDArray
 
 from hw2exp import regular_file
-from hw2exp.records.diagnostics import COLUMNS, DiagnosticsTable
+from hw2exp.records.diagnostics import ADDED, COLUMNS, DiagnosticsTable
 from hw2exp.records.manifest import (
     STATE,
     DamagedError,
@@ -80,7 +80,7 @@ class Checkpoint:
         Raises:
             DamagedError: they are not what the manifest says.
         """
-        return self._table(MetricsTable, ROWS, self.facts.rows, list(CATALOG))
+        return self._table(MetricsTable, ROWS, self.facts.rows, [list(CATALOG)])
 
     def diagnostics(self) -> DiagnosticsTable:
         """The diagnostics up to its step.
@@ -88,11 +88,13 @@ class Checkpoint:
         Raises:
             DamagedError: they are not what the manifest says.
         """
-        about = self.facts.diagnostics
-        return self._table(DiagnosticsTable, SEEN, about, list(COLUMNS))
+        about, before = self.facts.diagnostics, [name for name in COLUMNS if name not in ADDED]
+        return self._table(DiagnosticsTable, SEEN, about, [list(COLUMNS), before])
 
-    def _table(self, kind: type[Table], name: str, about: Rows | None, columns: list[str]) -> Table:
-        if about is not None and about.columns != columns:
+    def _table(
+        self, kind: type[Table], name: str, about: Rows | None, versions: list[list[str]]
+    ) -> Table:
+        if about is not None and about.columns not in versions:
             raise DamagedError(f"has {name} of another version")
         try:
             table = kind.of_rows(self.rows(name, about))

@@ -28,6 +28,10 @@ NUMBERS: dict[str, tuple[str, str]] = {
     "score_size": ("attention/score_size", "largest size of a score before the softargmax"),
     "jacobian_largest": ("jacobian/largest", "largest norm of ∂h[t]/∂h[t-1] of all t"),
     "lyapunov": ("jacobian/lyapunov", "largest Lyapunov exponent along a sequence, a time step"),
+    "lyapunov_spread": (
+        "jacobian/lyapunov_spread",
+        "how far that exponent lies from it, at most, from one of several directions to start from",
+    ),
     "sharpness": ("sharpness/raw", "largest eigenvalue of the Hessian of this step's batch"),
     "sharpness_preconditioned": (
         "sharpness/preconditioned",
@@ -49,6 +53,9 @@ LISTS: dict[str, str] = {
 """By column, whose values are lists: the meaning."""
 
 COLUMNS = (*NUMBERS, *LISTS)
+
+ADDED = ("lyapunov_spread",)
+"""Columns that files from before they were measured lack."""
 
 LARGEST = 1 << 30  # bytes
 MOST_ROWS = 1 << 24
@@ -170,11 +177,13 @@ def read_diagnostics(folder: Path) -> "polars.DataFrame":
     content = regular_file.read(path, LARGEST)
     try:
         schema = polars.read_parquet_schema(BytesIO(content))
-        if schema.keys() != {STEP, *COLUMNS}:
+        lacking = [name for name in ADDED if name not in schema]
+        if {*schema, *lacking} != {STEP, *COLUMNS}:
             raise ValueError(f"{path}: has other columns than diagnostics have")
         if wrong := [name for name, kind in schema.items() if not _fits(name, kind)]:
             raise ValueError(f"{path}: {', '.join(wrong)}: must be numbers, or lists of them")
-        return polars.read_parquet(BytesIO(content), n_rows=MOST_ROWS)
+        frame = polars.read_parquet(BytesIO(content), n_rows=MOST_ROWS)
+        return frame.with_columns(polars.lit(None, polars.Float64).alias(name) for name in lacking)
     except (PolarsError, PanicException) as error:
         raise ValueError(f"{path}: {error}") from error
 

@@ -58,6 +58,8 @@ class ArmLooks:
         unstable: the share of looks at which the sharpness exceeded the optimizer's limit.
         unstable_ever: the same of all looks, those before spikes can begin among them.
         lyapunov: each run's largest Lyapunov exponent: the median over runs.
+        lyapunov_signed: the share of the looks at an exponent whose sign is known: it exceeds the
+            spread over the directions from which it was measured.
     """
 
     arm: Arm
@@ -67,6 +69,7 @@ class ArmLooks:
     unstable: Mapping[Phase, Counted]
     unstable_ever: Counted
     lyapunov: Counted
+    lyapunov_signed: Counted
 
 
 def look_at(arm: Arm, looked: Sequence[Diagnosed]) -> ArmLooks:
@@ -88,6 +91,7 @@ def look_at(arm: Arm, looked: Sequence[Diagnosed]) -> ArmLooks:
         {phase: _share(_within(unstable, masks, phase)) for phase in Phase},
         _share(unstable),
         _median(lyapunov, np.max),
+        _share([_signed(each) for each in looked]),
     )
 
 
@@ -121,6 +125,12 @@ def _unstable(looked: Diagnosed) -> Floats:
     """1 where the sharpness exceeds the limit, 0 where not, NaN where that is not known."""
     sharp, limit = (looked.numbers[f"sharpness_{name}"] for name in ("preconditioned", "limit"))
     return np.where(np.isnan(sharp) | np.isnan(limit), np.nan, sharp > limit)
+
+
+def _signed(looked: Diagnosed) -> Floats:
+    """1 where the exponent's sign is known, 0 where not, NaN where no exponent or spread is."""
+    exponent, spread = (_finite(looked.numbers[f"lyapunov{end}"]) for end in ("", "_spread"))
+    return np.where(np.isnan(exponent) | np.isnan(spread), np.nan, np.abs(exponent) > spread)
 
 
 def _within(

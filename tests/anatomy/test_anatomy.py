@@ -18,7 +18,7 @@ from hw2exp.anatomy.blame import find_culprit
 from hw2exp.anatomy.page import WIDEST, shortened
 from hw2exp.anatomy.replay import replay
 from hw2exp.anatomy.request import read_request
-from hw2exp.anatomy.verdict import sentences
+from hw2exp.anatomy.verdict import exponent_in_words, sentences
 from hw2exp.config.recorded import recorded_config
 from hw2exp.diagnostics.spikes import Spike
 from hw2exp.models import CELLS
@@ -419,3 +419,17 @@ def test_a_link_in_the_place_of_the_pages_is_not_followed(copy, tmp_path, capsys
     assert main([str(copy)]) == 2
     assert "is a link" in line(capsys)
     assert not list((tmp_path / "elsewhere").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("exponent", "spread", "told"),
+    [
+        (0.1234, 0.0123, "0.123 ± 0.012"),
+        (-0.5, 0.25, "-0.5 ± 0.25"),
+        (0.002, 0.0123, "0.002 ± 0.012 (of either sign)"),
+        (-0.002, 0.002, "-0.002 ± 0.002 (of either sign)"),
+        (0.1, float("nan"), "0.1 ± nan (of either sign)"),
+    ],
+)
+def test_an_exponent_that_its_spread_exceeds_has_no_known_sign(exponent, spread, told):
+    assert exponent_in_words(exponent, spread) == told

@@ -180,14 +180,15 @@ def test_a_norm_acts_in_every_derivative(compose, model, kind):
             rows = torch.autograd.grad(states[-1][..., i].sum(), states[:-1], retain_graph=True)
             torch.testing.assert_close(steps[:, :, last - 1, i], rows[-1])
     torch.testing.assert_close(totals[:, :, :, H - 1], torch.stack(rows, 2))
-    exponents = lyapunov_exponent(cell, params, x, once)
+    exponents = lyapunov_exponent(cell, params, x, once)[..., 0]
     torch.testing.assert_close(exponents, by_products(carry_jacobians(cell, params, x, once)))
 
 
-def by_products(jacobians, skipped=(T - 1) // 2):
-    """The growth of the first direction, moved by the matrices themselves."""
+def by_products(jacobians, skipped=(T - 1) // 2, start=None):
+    """The growth of a direction, by default the first, moved by the matrices themselves."""
     generator = torch.Generator().manual_seed(0)
     direction = torch.randn(jacobians.shape[-1], generator=generator, dtype=torch.float64)
+    direction = direction if start is None else start
     direction = direction / direction.norm()
     moved, lengths = direction.expand(R, B, -1)[..., None], []
     for t in range(T - 1):
@@ -202,11 +203,15 @@ def test_the_largest_exponent_is_the_growth_under_the_jacobians(compose, model, 
     monkeypatch.setattr(lyapunov, "FEW", few)
     cell, params, x = small(compose, model)
     exponents = lyapunov_exponent(cell, params, x)
-    assert exponents.shape == (R, B)
+    jacobians = carry_jacobians(cell, params, x)
+    assert exponents.shape == (R, B, min(lyapunov.STARTS, jacobians.shape[-1]))
     assert exponents.isfinite().all()
-    torch.testing.assert_close(exponents, by_products(carry_jacobians(cell, params, x)))
+    starts = lyapunov._directions(jacobians.shape[-1], exponents.shape[-1])
+    for n, start in enumerate(starts.T):  # each start by itself
+        torch.testing.assert_close(exponents[..., n], by_products(jacobians, start=start))
+    torch.testing.assert_close(exponents[..., 0], by_products(jacobians))
     spectrum = lyapunov_exponents(cell, params, x)
-    torch.testing.assert_close(spectrum[..., 0], exponents)
+    torch.testing.assert_close(spectrum[..., 0], exponents[..., 0])
     assert not spectrum.isnan().any()
 
 
@@ -283,15 +288,41 @@ def test_padding_and_the_transient_after_it_are_not_counted(compose):
     x[:, :3, 0] = 0  # padding, then 9 | 2 2 2 4: the first symbol and a half of the others
     x[:, :7, 2] = 0  # a single symbol
     params = {"W": torch.eye(H, I)[None].double(), "A": torch.zeros(1, H, H).double()}
-    (exponents,) = lyapunov_exponent(cell, params, x, transient=9)
+    (exponents,) = lyapunov_exponent(cell, params, x, transient=9)[..., 0]
     torch.testing.assert_close(exponents[0], rates[6:].mean())
     torch.testing.assert_close(exponents[1], rates[4:].mean())  # 3 of 7 are skipped
     assert exponents[2].isnan()
-    (exponents,) = lyapunov_exponent(cell, params, x, transient=0)
+    (exponents,) = lyapunov_exponent(cell, params, x, transient=0)[..., 0]
     torch.testing.assert_close(exponents[0], rates[4:].mean())
     torch.testing.assert_close(exponents[1], rates[1:].mean())
     (only_padding,) = lyapunov_exponent(cell, params, torch.zeros_like(x), transient=0)
     assert only_padding.isneginf().all()
+
+
+def test_growth_is_counted_from_the_seventh_symbol_on(compose):
+    """The first symbol ends no step between symbols, and five steps turn the directions."""
+    assert lyapunov.TRANSIENT == 5
+    cell = GrowthByInput(compose("model=rnn", f"model.hidden_size={H}").model, I)
+    rates = torch.arange(1.0, 21.0).log().double()
+    x = rates.exp().view(1, 20, 1, 1).repeat(1, 1, 2, I)
+    x[:, :4, 0] = 0  # padding
+    params = {"W": torch.eye(H, I)[None].double(), "A": torch.zeros(1, H, H).double()}
+    (exponents,) = lyapunov_exponent(cell, params, x)[..., 0]
+    torch.testing.assert_close(exponents, torch.stack([rates[10:].mean(), rates[6:].mean()]))
+
+
+@pytest.mark.parametrize(("steps", "signed"), [(20, False), (4_000, True)])
+def test_an_exponent_near_zero_has_a_sign_only_where_it_exceeds_the_spread(compose, steps, signed):
+    """Its state grows by 1.002 a step, along one direction of four, and by 1/1.002 along others."""
+    size = 0.002
+    A = torch.diag_embed(torch.tensor([[size, -size, -size, -size]] * R).double().exp())
+    cell, params, x = linear_network(compose, A, steps)
+    exponents = lyapunov_exponent(cell, params, x)
+    spread = (exponents - exponents.mean(-1, keepdim=True)).abs().amax(-1)
+    assert ((exponents > 0).all(-1) | (exponents < 0).all(-1)).eq(signed).all()
+    assert (exponents.mean(-1).abs() > spread).eq(signed).all()
+    if signed:
+        torch.testing.assert_close(exponents, torch.full_like(exponents, size), rtol=0.3, atol=0)
 
 
 class Memoryless(LinearCell):
@@ -405,7 +436,10 @@ def test_what_a_look_shows_are_means_over_the_sequences(compose):
     ):
         norms = torch.linalg.matrix_norm(jacobians, 2)
         torch.testing.assert_close(shown, (norms[:, 0] * norms[:, 1]).sqrt())
-    torch.testing.assert_close(growth.exponent, lyapunov_exponent(cell, params, x).mean(1))
+    each = lyapunov_exponent(cell, params, x).mean(1)  # (R, n)
+    torch.testing.assert_close(growth.exponent, each.mean(1))
+    assert growth.spread.gt(0).all()
+    torch.testing.assert_close(growth.spread, (each - growth.exponent[:, None]).abs().amax(1))
 
 
 @pytest.mark.parametrize(

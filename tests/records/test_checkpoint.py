@@ -17,6 +17,7 @@ from hw2exp.fleet_run import run_fleet
 from hw2exp.interrupt import Interrupt
 from hw2exp.records.checkpoint import Checkpoint
 from hw2exp.records.checkpoints import newest
+from hw2exp.records.diagnostics import ADDED, COLUMNS
 from hw2exp.records.manifest import DamagedError, sealed, sha256
 
 SMALL = ["task=easy", "steps=30", "plot=false", "eval_batches=1", "log_every=2"]
@@ -208,6 +209,20 @@ def test_a_manifest_that_was_made_up_is_refused(run, manifest):
     forge(run, **manifest)
     assert refused(run)
     assert sorted(run.parent.rglob("*")) == before
+
+
+@pytest.mark.parametrize("lacking", ["lyapunov_spread", "sharpness"])
+def test_diagnostics_from_before_a_column_was_added_are_read_and_others_are_not(
+    compose, tmp_path, monkeypatch, lacking
+):
+    columns = [name for name in COLUMNS if name != lacking]
+    monkeypatch.setattr("hw2exp.checkpointing.COLUMNS", columns)
+    config = compose(*SMALL, "model.hidden_size=3", "diagnostics=all")
+    run_fleet([config], [tmp_path / "run"], AtEleven([]), show=False)
+    if lacking in ADDED:
+        assert len(newest(tmp_path / "run", pytest.fail).diagnostics()) == 1
+    else:
+        assert refused(tmp_path / "run")
 
 
 @pytest.mark.parametrize("config", [{}, {"seed": 1}, {"steps": "x"}, {"clip": {"name": [1, 2]}}])

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hw2exp.records.diagnostics import COLUMNS, LISTS, NUMBERS, DiagnosticsTable, read_diagnostics
+from hw2exp.records.diagnostics import (
+    ADDED,
+    COLUMNS,
+    LISTS,
+    NUMBERS,
+    DiagnosticsTable,
+    read_diagnostics,
+)
 
 numbers = st.floats(allow_nan=False)
 rows = st.lists(
@@ -82,6 +89,19 @@ def test_files_that_are_no_diagnostics_are_refused(tmp_path, frame):
     polars.DataFrame(frame).write_parquet(tmp_path / "diagnostics.parquet")
     with pytest.raises(ValueError, match=r"diagnostics\.parquet"):
         read_diagnostics(tmp_path)
+
+
+@pytest.mark.parametrize("lacking", ["lyapunov_spread", "sharpness"])
+def test_a_file_from_before_a_column_was_added_is_read_and_others_are_not(tmp_path, lacking):
+    table_of([{"lyapunov": 0.5}]).write(tmp_path)
+    path = tmp_path / "diagnostics.parquet"
+    before = polars.read_parquet(path)
+    before.drop(lacking).write_parquet(path)
+    if lacking in ADDED:
+        assert read_diagnostics(tmp_path).select(before.columns).equals(before)
+    else:
+        with pytest.raises(ValueError, match="other columns"):
+            read_diagnostics(tmp_path)
 
 
 def test_a_damaged_file_is_refused(tmp_path):

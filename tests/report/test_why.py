@@ -148,6 +148,8 @@ def test_the_numbers_of_the_table(runs):
     """Against medians and shares by hand; what is not finite does not count."""
     first = {step: look(step, growth=1 + step / 100, lyapunov=-step / 10) for step in STEPS}
     first[110] |= {"gradient_growth": nan, "lyapunov": inf}
+    for step, spread in {1: 0.2, 10: 0.5, 45: 4.5, 110: nan}.items():  # of -0.1, -1, -4.5, inf
+        first[step]["lyapunov_spread"] = spread
     for step, sharp in {1: 30.0, 55: 30.0, 64: inf, 66: 10.0, 90: nan, 110: 20.0}.items():
         first[step] |= {"sharpness_preconditioned": sharp, "sharpness_limit": 20.0}
     write(runs / "0", first)
@@ -166,6 +168,8 @@ def test_the_numbers_of_the_table(runs):
     assert unstable == {Phase.BEFORE: (0.5, 2), Phase.DURING: (1, 1), Phase.ELSEWHERE: (0, 1)}
     assert (found.unstable_ever.estimate.value, found.unstable_ever.looks) == (3 / 5, 5)
     assert (found.lyapunov.estimate.value, found.lyapunov.looks) == (pytest.approx(-0.1), 9)
+    signed = found.lyapunov_signed
+    assert (signed.estimate.value, signed.looks) == (pytest.approx(1 / 3), 3)
     assert np.isnan(found.growth[Phase.BEFORE].estimate.low)  # of two runs there is no interval
 
 

@@ -183,8 +183,13 @@ def _gates(axes: Any, looked: Diagnosed) -> None:
 
 def _lyapunov(axes: Any, looked: Diagnosed) -> None:
     _line(axes, looked, "lyapunov")
+    steps, values = looked.measured("lyapunov")
+    spread = looked.numbers["lyapunov_spread"][np.isfinite(looked.numbers["lyapunov"])]
+    low, high = (values + side * np.nan_to_num(spread) for side in (-1, 1))
+    ends = [each.clip(-HUGE, HUGE) for each in (low, high)]
+    axes.vlines(steps, *ends, color=BAND, linewidth=3, alpha=0.35)
     axes.axhline(0, color=QUIET, linewidth=0.8)
-    _title(axes, "largest Lyapunov exponent along a sequence")
+    _title(axes, "largest Lyapunov exponent along a sequence, its spread over directions (bars)")
 
 
 def _sharpness(axes: Any, looked: Diagnosed) -> None:
