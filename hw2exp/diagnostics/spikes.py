@@ -172,6 +172,8 @@ def running_median(curves: Floats, window: int, before: Floats | None = None) ->
         window: how many steps before.
         before: values of steps before these, at most ``window``.
     """
+    if not len(curves):
+        return curves
     seen = curves[:0] if before is None else before
     unseen = np.full((window - len(seen), curves.shape[1]), np.nan)
     series = np.concatenate([unseen, seen, curves])[:-1]
