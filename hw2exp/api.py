@@ -1,7 +1,10 @@
 """From Python: the same overrides as the command, and what it gives as frames."""
 
+import os
 import signal
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -65,9 +68,11 @@ class Run:
         """
         from hw2exp.anatomy.anatomy import make_page
         from hw2exp.anatomy.request import read_request
+        from hw2exp.fleet_run import torch_as_known
         from hw2exp.terminal import say
 
-        return make_page(read_request(self.folder, str(spike), None, "spike "), say)
+        with _undisturbed(), torch_as_known():
+            return make_page(read_request(self.folder, str(spike), None, "spike "), say)
 
 
 @dataclass(frozen=True)
@@ -156,7 +161,36 @@ def sweep(*overrides: str) -> Sweep:
     )
 
 
+_TURN = threading.RLock()
+_trained_in: int | None = None
+"""The process that has trained first; its forks would wait forever for threads they don't have."""
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let threads take turns, as Hydra and torch know one state a process, and keep the caller's.
+
+    Raises:
+        ConfigError: this is a fork of a process that has trained.
+    """
+    from hw2exp.config.command_line import hydra_kept
+    from hw2exp.config.problems import ConfigError
+
+    global _trained_in
+    if _trained_in not in (None, os.getpid()):
+        problem = "this process was forked from one that has trained; start it by spawn instead"
+        raise ConfigError([problem])
+    with _TURN, hydra_kept():
+        _trained_in = os.getpid()
+        yield
+
+
 def _execute(flags: Sequence[str], overrides: Sequence[str]) -> "list[Ended]":
+    with _undisturbed():
+        return _executed(flags, overrides)
+
+
+def _executed(flags: Sequence[str], overrides: Sequence[str]) -> "list[Ended]":
     from hw2exp.config.command_line import read
     from hw2exp.config.problems import ConfigError
     from hw2exp.interrupt import Interrupt

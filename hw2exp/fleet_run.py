@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from hw2exp import disk
@@ -42,14 +43,41 @@ def choose_device(name: str) -> torch.device:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute on one thread: several add up in another order, and only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+def torch_as_known() -> Iterator[None]:
+    """Compute in one known state of torch and numpy, whatever the caller's is, and restore that.
+
+    On one thread: several add up in another order, and only wait for each other. Modes that
+    change what a function of torch does, such as a default device, are passed by.
+    """
+    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+    precision = torch.get_float32_matmul_precision()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warns_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    flushes = _flushes_denormal()
+    with ExitStack() as stack:
+        stack.callback(torch.set_num_threads, threads)
+        stack.callback(torch.set_default_dtype, dtype)
+        stack.callback(torch.set_float32_matmul_precision, precision)
+        stack.callback(torch.use_deterministic_algorithms, deterministic, warn_only=warns_only)
+        stack.callback(torch.set_flush_denormal, flushes)
+        stack.enter_context(torch._C.DisableTorchFunction())
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        stack.enter_context(torch.autograd.set_detect_anomaly(False))
+        for kind in ("cpu", "cuda"):
+            stack.enter_context(torch.autocast(kind, enabled=False))
+        stack.enter_context(np.errstate(all="warn", under="ignore"))
+        torch.set_num_threads(1)
+        torch.set_default_dtype(torch.float32)
+        torch.set_float32_matmul_precision("highest")
+        torch.use_deterministic_algorithms(False)
+        torch.set_flush_denormal(False)
         yield
-    finally:
-        torch.set_num_threads(before)
+
+
+def _flushes_denormal() -> bool:
+    """Whether this thread rounds denormal numbers to zero; torch can't be asked."""
+    return float(np.float64(2.0**-1040) * np.float64(1.0)) == 0.0
 
 
 def check_machine(configs: Sequence[TrainConfig]) -> None:
@@ -101,7 +129,7 @@ def run_fleet(
     """
     starts = {place: each for place, each in enumerate(saved) if each is not None}
     try:
-        with one_thread(), ExitStack() as stack:
+        with torch_as_known(), ExitStack() as stack:
             held = _hold(folders, stack)
             return _run_fleet(configs, folders, held, interrupt, show, observe, starts)
     except (OSError, DamagedError) as error:

@@ -1,11 +1,19 @@
 """From Python: the same as the commands, with the results as frames."""
 
+import os
 import signal
 import subprocess
 import sys
+import threading
+import warnings
+from contextlib import nullcontext
 
+import hydra
+import numpy as np
 import polars
 import pytest
+import torch
+from hydra.core.global_hydra import GlobalHydra
 
 import hw2exp
 from hw2exp.config.problems import ConfigError
@@ -121,3 +129,131 @@ def test_why_a_spike_happened(here):
     assert run.anatomy(1) == here / "a" / "anatomy" / "spike_1.png"
     with pytest.raises(ConfigError, match="must be from 1 to"):
         run.anatomy(99)
+
+
+TINY = (
+    "model=rnn", "task=easy", "steps=2", "eval_every=2", "eval_batches=1", "plot=false",
+    "batch_size=4", "clip=norm", "check_initial_loss=off",
+)  # fmt: skip
+
+
+class Refusing(torch.overrides.TorchFunctionMode):
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        raise RuntimeError("a mode of the caller's")
+
+
+class setting:  # noqa: N801
+    """A global setting of the caller's, which comes back to what it was."""
+
+    def __init__(self, set_to, get, value, before):
+        self.set_to, self.get, self.value, self.before = set_to, get, value, before
+
+    def __enter__(self):
+        self.set_to(self.value)
+
+    def __exit__(self, *error):
+        found = self.get()
+        self.set_to(self.before)
+        assert error[0] or found == self.value
+
+
+STATES = {
+    "dtype": lambda: setting(
+        torch.set_default_dtype, torch.get_default_dtype, torch.float64, torch.float32
+    ),
+    "device": lambda: setting(
+        torch.set_default_device, torch.get_default_device, torch.device("meta"), None
+    ),
+    "a device for a while": lambda: torch.device("meta"),
+    "a mode": Refusing,
+    "no grad": torch.no_grad,
+    "inference": torch.inference_mode,
+    "autocast": lambda: torch.autocast("cpu"),
+    "threads": lambda: setting(torch.set_num_threads, torch.get_num_threads, 2, 1),
+    "matmul": lambda: setting(
+        torch.set_float32_matmul_precision, torch.get_float32_matmul_precision, "medium", "highest"
+    ),
+    "deterministic": lambda: setting(
+        torch.use_deterministic_algorithms, torch.are_deterministic_algorithms_enabled, True, False
+    ),
+    "denormal": lambda: setting(
+        torch.set_flush_denormal, lambda: np.float64(2.0**-1040) * 1.0 == 0, True, False
+    ),
+    "anomaly": lambda: torch.autograd.set_detect_anomaly(True),
+    "errstate": lambda: np.errstate(all="raise"),
+}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The digests of runs whose caller has set nothing, in kernels and by autograd."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    return [digests(folder / f"{fast}", fast) for fast in ("true", "false")]
+
+
+def digests(folder, closed_form):
+    run = hw2exp.run(*TINY, f"closed_form={closed_form}", f"hydra.run.dir={folder}")
+    return run.result.parameters_sha256, run.result.metrics_sha256, run.result.initial
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_the_callers_state_changes_no_bit_and_is_kept(here, undisturbed, state):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # anomaly detection tells that it is on
+        with STATES[state]():
+            found = [digests(fast, fast) for fast in ("true", "false")]
+    assert found == undisturbed
+
+
+def test_a_run_draws_from_no_generator_of_the_callers(here):
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()
+    hw2exp.run(*TINY)
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert np.array_equal(before[1], np.random.get_state()[1])
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_a_callers_hydra_is_given_back(here, good):
+    with hydra.initialize_config_module("hw2exp.configs", version_base="1.3"):
+        with nullcontext() if good else pytest.raises(ConfigError):
+            hw2exp.run(*TINY, *([] if good else ["steps=-1"]))
+        assert GlobalHydra.instance().is_initialized()
+        assert hydra.compose("train", overrides=["steps=7"]).steps == 7
+    assert not GlobalHydra.instance().is_initialized()
+
+
+def test_threads_take_turns(here, undisturbed):
+    found = {}
+
+    def work(name):
+        found[name] = digests(here / name, "true")
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in "abc"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == dict.fromkeys("abc", undisturbed[0])
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Python's, of forks with threads
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of polars', of forks
+def test_a_fork_of_a_process_that_has_trained_is_refused_in_a_line(here):
+    run = hw2exp.run(*TINY)
+    reading, writing = os.pipe()
+    if not (child := os.fork()):
+        try:
+            hw2exp.run(*TINY, "hydra.run.dir=never")
+        except ConfigError as error:
+            os.write(writing, str(error).encode())
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    line = os.read(reading, 1000).decode()
+    os.close(reading)
+    os.close(writing)
+    assert "forked" in line
+    assert "spawn" in line
+    assert "\n" not in line
+    assert not (here / "never").exists()
+    assert run.folder.exists()

@@ -17,7 +17,7 @@ from hw2exp.diagnostics.ring import norms_by_tensor
 from hw2exp.diagnostics.sharpness import Sharpness, sharpness
 from hw2exp.diagnostics.spikes import Spike
 from hw2exp.fleet import Fleet
-from hw2exp.fleet_run import one_thread
+from hw2exp.fleet_run import torch_as_known
 from hw2exp.fleet_state import concatenate
 
 Floats = NDArray[np.float64]
@@ -112,7 +112,7 @@ def dissect(
         diverged_at: the step at which the run diverged, if it did.
     """
     peak = seen.steps.index(spike.step)
-    with one_thread():
+    with torch_as_known():
         befores = concatenate([made.before for made in seen.made])
         afters = concatenate([made.after for made in seen.made])
         fleet = Fleet([config] * len(seen.steps))

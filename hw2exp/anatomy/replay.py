@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet import Fleet
-from hw2exp.fleet_run import one_thread
+from hw2exp.fleet_run import torch_as_known
 from hw2exp.fleet_state import FleetState, Layout
 from hw2exp.training import Made, Measured, Tested, train
 
@@ -73,7 +73,7 @@ def replay(
     Raises:
         ValueError: the state is none of such a run.
     """
-    with one_thread():
+    with torch_as_known():
         fleet = Fleet([config])
         if state is not None:
             fleet.state = _of(state, fleet.state)

@@ -11,6 +11,7 @@ from hydra import compose, initialize_config_module
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override
 
 from hw2exp.config.arguments import inspects, parse_arguments
@@ -175,6 +176,16 @@ def _check_jobs_folders(jobs: Sequence[ComposedJob], folder: Path) -> None:
         if job.number is not None:
             name = one_error(job.select, "hydra.sweep.subdir")
             check_inside(folder, folder / name, f"hydra.sweep.subdir={name}")
+
+
+@contextmanager
+def hydra_kept() -> Iterator[None]:
+    """Give a caller who uses Hydra its state back."""
+    loaded, job = GlobalHydra.instance().hydra, HydraConfig.instance().cfg
+    try:
+        yield
+    finally:
+        GlobalHydra.instance().hydra, HydraConfig.instance().cfg = loaded, job
 
 
 @contextmanager

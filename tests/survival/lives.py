@@ -26,7 +26,7 @@ import hw2exp.sweeps.launcher  # noqa: F401
 from hw2exp import checkpointing, disk
 from hw2exp.config.command_line import read
 from hw2exp.fleet import Fleet
-from hw2exp.fleet_run import one_thread
+from hw2exp.fleet_run import torch_as_known
 from hw2exp.records.checkpoints import newest
 from hw2exp.train import main
 from hw2exp.training import train
@@ -136,7 +136,7 @@ class Life:
 def warm(words):
     """Load what a run needs, kernels too, before the first fork."""
     config = read([*words, "steps=2"]).jobs[0].config
-    with one_thread():
+    with torch_as_known():
         fleet = Fleet([config])
         fleet.initial()
         train(fleet, [])
