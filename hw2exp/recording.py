@@ -23,6 +23,7 @@ from hw2exp.records.parameters import Parameters, parameters_sha256, write_param
 from hw2exp.records.run_dir import METRICS, RunResult, Status, versions
 from hw2exp.records.tensorboard import EventWriter, flatten
 from hw2exp.records.texts import config_table, spike_table
+from hw2exp.terminal import warn
 from hw2exp.training import Measured, Tested
 
 Floats = NDArray[np.float64]
@@ -204,12 +205,20 @@ class Recording:
             self.events[replica].end(success=result.status in ("finished", "solved"))
         self.events[replica].close()
         config = self.fleet.configs[row]
+        undrawn: Exception | None = None
         if config.plot and result.status != "interrupted":  # who interrupts is not kept waiting
             title = f"{config.describe()}\n{result.status} after {result.step} steps"
             initial = float(self.initial_loss[replica])
-            draw_curve(table, spikes, title, folder, initial, result.diverged_at)
+            try:
+                draw_curve(table, spikes, title, folder, initial, result.diverged_at)
+            except (OSError, MemoryError):
+                raise
+            except Exception as error:  # of matplotlib, or of a font: the run is worth more
+                undrawn = error
         result.write(folder)
         self.results[replica] = result
+        if undrawn is not None:
+            warn(f"{folder}: its curve can't be drawn: {type(undrawn).__name__}: {undrawn}")
 
     def _result(self, row: int, params: Parameters, spikes: Sequence[Spike]) -> RunResult:
         state, replica = self.fleet.state, int(self.fleet.members[row])

@@ -11,6 +11,7 @@ from hw2exp.anatomy.cliff_panels import along, contour, surface
 from hw2exp.anatomy.colors import CLIPPED, CULPRIT, FRESH, LOSS, QUIET, RAW
 from hw2exp.anatomy.dissection import Dissection
 from hw2exp.anatomy.verdict import sentences
+from hw2exp.records.figure_style import figure_style
 from hw2exp.task import MARKS
 
 if TYPE_CHECKING:
@@ -43,10 +44,9 @@ def draw(seen: Dissection, title: str) -> bytes:
     Returns:
         A PNG.
     """
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
+    with figure_style(STYLE):
+        from matplotlib.figure import Figure
 
-    with rc_context(STYLE):
         figure = Figure(SIZE, layout="constrained")
         figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
         parts: Any = figure.subfigures(2, 1, height_ratios=(9.2, 2.3))

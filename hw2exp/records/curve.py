@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hw2exp import disk
+from hw2exp.records.figure_style import figure_style
 from hw2exp.records.metrics import MetricsTable
 
 if TYPE_CHECKING:
@@ -46,15 +47,14 @@ def draw_curve(
         initial_loss: the loss before training, drawn as a point at step 0.
         diverged_at: the step at which the run turned non-finite, if it did.
     """
-    import matplotlib
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-
     style: dict[Any, Any] = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False,
              "svg.hashsalt": "hw2exp", "svg.fonttype": "none",
              # A line of one row would be invisible.
              "lines.marker": "." if len(table) == 1 else "None"}  # fmt: skip
-    with matplotlib.rc_context(style):
+    with figure_style(style):
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
+
         figure = Figure(figsize=(8, 8))
         # Fixed places: a layout engine would draw everything twice, and a sweep draws many.
         places = {"left": 0.1, "right": 0.98, "bottom": 0.06, "top": 0.93, "hspace": 0.09}

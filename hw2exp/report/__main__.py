@@ -38,6 +38,7 @@ def _parser() -> ArgumentParser:
 
 
 def _run(word: str, out: str | None) -> int:
+    from hw2exp.records.figure_style import figure_style
     from hw2exp.report.report import make_report
 
     if not word or out == "":
@@ -46,7 +47,8 @@ def _run(word: str, out: str | None) -> int:
     target = folder / "report" if out is None else Path(out)
     if out is None and os.path.islink(target):  # it came with the runs, and may lead anywhere
         raise ConfigError([f"{target}: is a link; must be a folder, or named by --out"])
-    page = make_report(folder, target, say)
+    with figure_style():
+        page = make_report(folder, target, say)
     say(f"  look at   {relative(page)}")
     return 0
 

@@ -78,6 +78,7 @@ def _show(part: str, runs: Path | None, figures: Path | None) -> "Answer":
 
     from hw2exp.fleet_run import torch_as_known
     from hw2exp.kernel import cache_problem, compiled_before
+    from hw2exp.records.figure_style import figure_style
     from hw2exp.theory.sheet import answer, text_of
 
     console = Console(highlight=False)
@@ -91,7 +92,8 @@ def _show(part: str, runs: Path | None, figures: Path | None) -> "Answer":
     say(text_of(found, width, console.is_terminal and not console.no_color))
     if figures is not None:
         for name, draw in found.figures.items():
-            draw(figures / name)
+            with figure_style():
+                draw(figures / name)
             say(f"drawn: {figures / name}\n")
     return found
 
