@@ -29,9 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     words = list(sys.argv[1:] if argv is None else argv)
     with Interrupt(leave=os._exit, last=True) as interrupt:
-        from hw2exp.command import failed
+        from hw2exp.command import failed, lenient
         from hw2exp.config.problems import ConfigError
 
+        lenient()
         try:
             return _run(words, interrupt)
         except ConfigError as error:
