@@ -74,7 +74,7 @@ def process(main: Callable[[], int]) -> NoReturn:
     """
     check_system()
     _end_at_once()
-    _write_replacements()
+    prepare_output()
     sys.exit(main())
 
 
@@ -90,8 +90,17 @@ def _end_at_once() -> None:
     signal.signal(signal.SIGINT, leave)
 
 
-def _write_replacements() -> None:
-    """Write a replacement for what a terminal's encoding doesn't have."""
+def prepare_output() -> None:
+    """Write a replacement for what an encoding doesn't have, and nowhere where output is closed.
+
+    A file opened later would else get the number of standard output, and what is written there.
+    """
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:
+            nowhere = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+            if nowhere.fileno() != number:
+                os.dup2(nowhere.fileno(), number)
+            setattr(sys, name, nowhere)
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="replace")

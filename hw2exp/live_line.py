@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from hw2exp.live_curves import LiveCurves, curves_line
-from hw2exp.terminal import clock, say
+from hw2exp.terminal import clock, live_console, say
 from hw2exp.training import Measured, Tested
 
 REFRESH_SECONDS = 0.2
@@ -35,7 +35,7 @@ class LiveLine:
     ) -> None:
         self.steps = steps
         self.spikes = spikes
-        self.console = console or Console(highlight=False)
+        self.console = console or live_console()
         self.interval = REFRESH_SECONDS if self.console.is_terminal else PLAIN_SECONDS
         self.test_accuracy: float | None = None
         self.curves = LiveCurves()

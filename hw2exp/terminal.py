@@ -15,6 +15,8 @@ from hw2exp.config.choices import ADDED_CHOICES
 from hw2exp.config.problems import counted
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from hw2exp.config.schema import TrainConfig
     from hw2exp.records.run_dir import RunResult
 
@@ -49,10 +51,28 @@ def say(text: str) -> None:
     """
     try:
         print(text, flush=True)
-    except OSError as error:
+    except UnicodeEncodeError as error:
+        print(text.encode(error.encoding, "replace").decode(error.encoding), flush=True)
+    except (OSError, ValueError) as error:  # ValueError: a program has closed it
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-        if not isinstance(error, BrokenPipeError):
+        if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
             warn(f"standard output: {error.strerror}")
+
+
+def on_terminal() -> bool:
+    """Whether standard output is a terminal that can move its cursor, whatever asks for color."""
+    try:
+        shown = sys.stdout is not None and sys.stdout.isatty()
+    except ValueError:  # closed
+        return False
+    return shown and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
+
+
+def live_console() -> "Console":
+    """Return a console for what is renewed in place; it is no terminal if that can't be done."""
+    from rich.console import Console
+
+    return Console(highlight=False, force_terminal=None if on_terminal() else False)
 
 
 def complain(line: str) -> None:
@@ -61,7 +81,7 @@ def complain(line: str) -> None:
     Args:
         line: one line.
     """
-    with suppress(OSError):  # nobody can be told
+    with suppress(OSError, ValueError):  # nobody can be told
         print(f"hw2exp: {line}", file=sys.stderr)
 
 

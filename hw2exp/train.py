@@ -31,9 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     words = list(sys.argv[1:] if argv is None else argv)
     with Interrupt(leave=os._exit, last=True) as interrupt:
-        from hw2exp.command import failed
+        from hw2exp.command import failed, prepare_output
         from hw2exp.config.problems import ConfigError
 
+        prepare_output()
         try:
             return _run(words, interrupt)
         except ConfigError as error:

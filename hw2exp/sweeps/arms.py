@@ -1,6 +1,5 @@
 """The table at a sweep's end: an arm is all jobs that differ in nothing but the seed."""
 
-import sys
 from collections.abc import Sequence
 from io import StringIO
 from math import inf
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, TypeGuard
 
 from hw2exp.fleet_run import Outcome
 from hw2exp.records.run_dir import RunResult
-from hw2exp.terminal import relative, resume_word, say, spread, typed
+from hw2exp.terminal import on_terminal, relative, resume_word, say, spread, typed
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -129,12 +128,12 @@ def print_sweep(jobs: Sequence[Overrides], outcomes: Sequence[Outcome], folder: 
     from rich.console import Console
 
     text = StringIO()
-    width = Console().width if sys.stdout.isatty() else 120
+    width = Console().width if on_terminal() else 120
     members = arms_of(jobs).values()
     arms = len(members)
     if arms <= SHOWN:
         table = arms_table(jobs, outcomes, width)
-        Console(file=text, width=width, force_jupyter=False).print(table)
+        Console(file=text, width=width, force_jupyter=False, force_terminal=False).print(table)
     else:
         text.write(f"{arms} arms, in a table by python -m hw2exp.report {typed(folder)}\n")
     lines = [

@@ -18,7 +18,7 @@ from hw2exp.live_curves import curves_line
 from hw2exp.live_line import PLAIN_SECONDS, show_live
 from hw2exp.records.run_dir import RunResult
 from hw2exp.sweeps.progress import Progress, read_progress
-from hw2exp.terminal import clock, say
+from hw2exp.terminal import clock, live_console, say
 
 SHOWN = 12
 """Fleets at most in the table: those that run."""
@@ -53,7 +53,7 @@ class SweepTable:
         self.fleets = fleets
         self.paths = paths
         self.show = show
-        self.console = console or Console(highlight=False)
+        self.console = console or live_console()
         starts = starts or [0] * len(fleets)
         self.to_make = [
             len(fleet) * (fleet[0].steps - start)

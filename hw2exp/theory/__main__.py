@@ -12,7 +12,7 @@ from hw2exp import disk
 from hw2exp.command import failed, parser_of, process
 from hw2exp.config.folder import asked_for, at_home, check_path, check_there
 from hw2exp.config.problems import ConfigError
-from hw2exp.terminal import say, warn
+from hw2exp.terminal import live_console, say, warn
 
 if TYPE_CHECKING:
     from hw2exp.theory.answer import Answer
@@ -78,14 +78,12 @@ def _run(words: Sequence[str], runs: str | None, figures: str | None) -> int:
 
 def _show(part: str, runs: Path | None, figures: Path | None) -> "Answer":
     """Work a part out, print it, draw its figures."""
-    from rich.console import Console
-
     from hw2exp.fleet_run import torch_as_known
     from hw2exp.kernel import cache_problem, compiled_before
     from hw2exp.records.figure_style import figure_style
     from hw2exp.theory.sheet import answer, text_of
 
-    console = Console(highlight=False)
+    console = live_console()
     once = "" if compiled_before() else "; compiling kernels, once for this machine"
     waiting = console.status(f"working out {part}{once}") if console.is_terminal else nullcontext()
     with waiting, torch_as_known():
