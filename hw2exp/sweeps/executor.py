@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -34,8 +35,24 @@ def prepare() -> None:
     """Begin to import what workers need, in the background, where the system can fork."""
     if METHOD == "forkserver":
         multiprocessing.get_context(METHOD).set_forkserver_preload([*PRELOADED, "__main__"])
-        with _importable_main(), _without_interrupt():
+        with _importable_main(), _without_interrupt(), _short_temporary_folder():
             forkserver.ensure_running()
+
+
+LONGEST_FOLDER = 70
+"""Bytes of a folder in which the path of a socket fits: systems allow 103 (macOS) or 107."""
+
+
+@contextmanager
+def _short_temporary_folder() -> Iterator[None]:
+    """Put the socket that workers are started by into ``/tmp`` where TMPDIR's path is too long."""
+    before = tempfile.tempdir
+    if len(os.fsencode(tempfile.gettempdir())) > LONGEST_FOLDER:
+        tempfile.tempdir = "/tmp"
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -84,3 +86,24 @@ def test_shutdown_leaves_no_process_behind():
     for process in processes:
         with pytest.raises(ProcessLookupError):
             os.kill(process, 0)
+
+
+@pytest.mark.slow
+def test_a_long_temporary_folder_stops_no_worker(tmp_path):
+    """The path of a socket has some hundred bytes; a shared machine's TMPDIR may be as long."""
+    folder = tmp_path / ("long" * 25)
+    folder.mkdir()
+    program = (
+        "import tempfile\n"
+        "from hw2exp.sweeps.executor import WorkerExecutor\n"
+        "if __name__ == '__main__':\n"
+        "    with WorkerExecutor(1) as executor:\n"
+        "        print(executor.submit(abs, -3).result(), tempfile.gettempdir())\n"
+    )
+    path = tmp_path / "program.py"
+    path.write_text(program)
+    environment = {**os.environ, "TMPDIR": str(folder)}
+    done = subprocess.run(
+        [sys.executable, str(path)], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.split() == ["3", str(folder)], done.stderr
