@@ -132,6 +132,20 @@ def test_the_table_of_rates_says_where_the_best_is_at_the_edge(
     assert table == f"model,optimizer,cure,lr,solved,runs,edge\nrnn,sgd,clip,{row}\n"
 
 
+def test_the_published_curve_is_studied_on_other_seeds_than_the_reference(study, monkeypatch):
+    from study import others
+
+    asked = []
+    monkeypatch.setattr(others, "sweep", lambda folder, *words: asked.append(words))
+    reference = polars.read_csv(SCRIPTS.parent / "docs" / "study" / "notebook" / "reference.csv")
+    for profile in (study[2].QUICK, study[2].FULL):
+        others.notebook(profile, Path("study"))
+        (words,) = (word for word in asked.pop() if word.startswith("seed="))
+        own = range(*map(int, words.removeprefix("seed=range(").removesuffix(")").split(",")))
+        assert len(own) == profile.notebook_seeds
+        assert not set(own) & set(reference["seed"])
+
+
 def test_every_experiment_of_a_cure_has_its_label(study, compose):
     from hw2exp.records.runs import Arm, Run
 

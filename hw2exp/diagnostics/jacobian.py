@@ -70,7 +70,7 @@ class JacobianGrowth:
         exponent: the largest Lyapunov exponent, the mean over the sequences and over several
             directions to start from, natural logarithm per time step, ``(R,)``.
         spread: how far the exponent from one of these directions lies from it, at most, ``(R,)``:
-            an exponent that is not larger has no known sign. NaN if it is not finite.
+            an exponent that is not larger has no known sign.
     """
 
     step: Tensor
@@ -96,13 +96,15 @@ def jacobian_growth(
     copies = of_copies(model.cell, params, x, norm_pass)
     run = copies.recorded(model.cell.hidden_size)
     product = jacobians_along(copies)  # frees the history
+    step = AllSteps(run).state_jacobians()
     each = _mean(largest_along(run))  # (R, n)
     exponent = _mean(each)
+    apart = torch.where(each == exponent[:, None], 0, (each - exponent[:, None]).abs())  # (R, n)
     return JacobianGrowth(
-        step=_geometric_mean(AllSteps(run).state_jacobians()),
+        step=_geometric_mean(step),
         product=_geometric_mean(product),
         exponent=exponent,
-        spread=(each - exponent[:, None]).abs().amax(1),
+        spread=torch.where(exponent.isposinf(), torch.inf, apart.amax(1)),
     )
 
 

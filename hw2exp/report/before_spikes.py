@@ -58,6 +58,7 @@ class ArmLooks:
         unstable: the share of looks at which the sharpness exceeded the optimizer's limit.
         unstable_ever: the same of all looks, those before spikes can begin among them.
         lyapunov: each run's largest Lyapunov exponent: the median over runs.
+        lyapunov_spread: how far that exponent may be off: the median over runs of its spread.
         lyapunov_signed: the share of the looks at an exponent whose sign is known: it exceeds the
             spread over the directions from which it was measured.
     """
@@ -69,6 +70,7 @@ class ArmLooks:
     unstable: Mapping[Phase, Counted]
     unstable_ever: Counted
     lyapunov: Counted
+    lyapunov_spread: Counted
     lyapunov_signed: Counted
 
 
@@ -91,6 +93,7 @@ def look_at(arm: Arm, looked: Sequence[Diagnosed]) -> ArmLooks:
         {phase: _share(_within(unstable, masks, phase)) for phase in Phase},
         _share(unstable),
         _median(lyapunov, np.max),
+        _median([_spread_of_largest(each) for each in looked], np.max),
         _share([_signed(each) for each in looked]),
     )
 
@@ -125,6 +128,13 @@ def _unstable(looked: Diagnosed) -> Floats:
     """1 where the sharpness exceeds the limit, 0 where not, NaN where that is not known."""
     sharp, limit = (looked.numbers[f"sharpness_{name}"] for name in ("preconditioned", "limit"))
     return np.where(np.isnan(sharp) | np.isnan(limit), np.nan, sharp > limit)
+
+
+def _spread_of_largest(looked: Diagnosed) -> Floats:
+    """The spread of the run's largest exponent, ``(1,)``; ``(0,)`` without exponents."""
+    exponent, spread = (_finite(looked.numbers[f"lyapunov{end}"]) for end in ("", "_spread"))
+    largest: Floats = spread[exponent == np.fmax.reduce(exponent, initial=-np.inf)]
+    return largest[:1]
 
 
 def _signed(looked: Diagnosed) -> Floats:

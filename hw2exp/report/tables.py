@@ -190,6 +190,7 @@ def why_table(looks: Sequence[ArmLooks]) -> "polars.DataFrame":
             "unstable": each.unstable_ever,
             **{f"unstable_{phase}": each.unstable[phase] for phase in Phase},
             "lyapunov": each.lyapunov,
+            "lyapunov_spread": each.lyapunov_spread,
             "lyapunov_signed": each.lyapunov_signed,
         }
         row: dict[str, Any] = {"arm": each.arm.name, "runs": each.runs, "looks": each.looks}

@@ -51,6 +51,7 @@ def _cells(each: ArmLooks) -> list[dict[str, Any]]:
         _cell(each.unstable_ever, percent),
         *(_cell(each.unstable[phase], percent) for phase in Phase),
         _cell(each.lyapunov, number),
+        _cell(each.lyapunov_spread, number),
         _cell(each.lyapunov_signed, percent),
     ]
 

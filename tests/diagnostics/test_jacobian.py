@@ -442,6 +442,14 @@ def test_what_a_look_shows_are_means_over_the_sequences(compose):
     torch.testing.assert_close(growth.spread, (each - growth.exponent[:, None]).abs().amax(1))
 
 
+def test_where_all_directions_are_lost_the_exponent_is_minus_infinity_without_a_spread(compose):
+    fleet, params, symbols = fleet_of(compose, "model=rnn")
+    params["weight_hh"] = torch.zeros_like(params["weight_hh"])
+    growth = jacobian_growth(fleet.model, params, {}, symbols)
+    assert growth.exponent.isneginf().all()
+    assert growth.spread.tolist() == [0, 0, 0]
+
+
 @pytest.mark.parametrize(
     ("model", "value"),
     [

@@ -5,6 +5,7 @@ import os
 import shutil
 import textwrap
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import polars
@@ -15,7 +16,15 @@ from hw2exp.records.runs import read_runs
 from hw2exp.report.__main__ import main
 from hw2exp.report.aftermath import Stage, aftermath
 from hw2exp.report.claims import Finding, judge
-from hw2exp.report.published import EPOCH, published
+from hw2exp.report.published import (
+    ENDING_WELL,
+    ENDS_WELL,
+    EPOCH,
+    PLATEAUS,
+    SPIKE,
+    SPIKING,
+    published,
+)
 from hw2exp.train import main as train
 
 
@@ -238,21 +247,40 @@ def test_shapes_of_the_published_curve(notebook):
     assert found.ending_well == 1
 
 
+def plateaus_of(lengths):
+    """Training losses that leave the plateau after so many epochs, and spike then."""
+    return [[1.39] * length + [1.0, 2.0] + [1.0] * (98 - length) for length in lengths]
+
+
+def judged_of_the_notebook(arms):
+    return {claim.words: own for claim, own in judge(arms, []) if claim.part == "the notebook"}
+
+
 def test_claims_of_the_published_curve_follow_its_data(notebook, monkeypatch):
     arms = read_runs(notebook).arms
-    claims = {claim.words: judged for claim, judged in judge(arms, [])}
-    (stays,) = claims["The loss stays at 1.39 for about 12 epochs"]
+    (stays, *_), *_ = judged_of_the_notebook(arms).values()
     assert stays.finding is Finding.REFUTED  # three epochs are too few to leave it
     first = published(arms)[0]
-    leaves = [[1.39] * 13 + [1.0, 2.0]] * 16
-    as_published = made_like(first, leaves, [1.0] * 11 + [0.5] * 5)
-    monkeypatch.setattr(
-        "hw2exp.report.claims.published_curve.published", lambda arms: [as_published]
-    )
-    claims = {claim.words: judged for claim, judged in judge(arms, [])}
-    for words, judged in claims.items():
-        if "epoch" in words or "runs end" in words:
-            assert judged[0].finding is Finding.SUPPORTED, words
+    accuracy = [1.0] * 11 + [0.5] * 5
+
+    def found(lengths):
+        ours = made_like(first, plateaus_of(lengths), accuracy)
+        monkeypatch.setattr("hw2exp.report.claims.published_curve.published", lambda arms: [ours])
+        return [own.finding for (own,) in judged_of_the_notebook(arms).values()]
+
+    assert found(PLATEAUS) == [Finding.SUPPORTED] * 3
+    longer = [int(1.5 * length) for length in PLATEAUS]
+    assert found(longer) == [Finding.REFUTED, Finding.SUPPORTED, Finding.SUPPORTED]
+
+
+def test_the_reference_of_the_published_curve_is_its_table():
+    """docs/study/notebook/reference.csv is what scripts/notebook_reference.py has measured."""
+    table = Path(__file__).parents[2] / "docs" / "study" / "notebook" / "reference.csv"
+    runs = polars.read_csv(table)
+    assert runs["seed"].to_list() == list(range(1, 17))
+    assert tuple(runs["plateau"].to_list()) == PLATEAUS
+    assert ((runs["highest_loss"] > SPIKE).sum(), len(runs)) == SPIKING
+    assert ((runs["test_accuracy"] >= ENDS_WELL).sum(), len(runs)) == ENDING_WELL
 
 
 def test_other_lstms_are_not_the_published_one(sweep):

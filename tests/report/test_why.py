@@ -168,6 +168,8 @@ def test_the_numbers_of_the_table(runs):
     assert unstable == {Phase.BEFORE: (0.5, 2), Phase.DURING: (1, 1), Phase.ELSEWHERE: (0, 1)}
     assert (found.unstable_ever.estimate.value, found.unstable_ever.looks) == (3 / 5, 5)
     assert (found.lyapunov.estimate.value, found.lyapunov.looks) == (pytest.approx(-0.1), 9)
+    # The largest exponent, at step 1, has the spread 0.2: its sign is not known.
+    assert (found.lyapunov_spread.estimate.value, found.lyapunov_spread.runs) == (0.2, 1)
     signed = found.lyapunov_signed
     assert (signed.estimate.value, signed.looks) == (pytest.approx(1 / 3), 3)
     assert np.isnan(found.growth[Phase.BEFORE].estimate.low)  # of two runs there is no interval

@@ -19,7 +19,7 @@ from hw2exp.report.figures.style import (
     label_outer,
     loss_axis,
 )
-from hw2exp.report.published import ENDING_WELL, PLATEAU, SPIKE, SPIKING, Published
+from hw2exp.report.published import ENDING_WELL, PLATEAUS, SPIKE, SPIKING, Published
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -77,7 +77,7 @@ def published_curves(found: Sequence[Published]) -> "Figure":
         axes.plot(epochs, np.median(each.train, axis=0), color="black", linewidth=1.3)
         axes.axhline(math.log(4), color=QUIET, linewidth=0.7, linestyle="--")
         axes.axhline(SPIKE, color=QUIET, linewidth=0.7, linestyle=":")
-        axes.axvline(PLATEAU, color=QUIET, linewidth=0.7, linestyle=":")
+        axes.axvline(float(np.median(PLATEAUS)), color=QUIET, linewidth=0.7, linestyle=":")
         axes.set_ylim(0, top)
         runs, name = len(each.arm.runs), each.arm.cures or "no cure, as published"
         counts = f"above {SPIKE}: {each.spiking} of {runs}, end well: {each.ending_well} of {runs}"
@@ -88,10 +88,10 @@ def published_curves(found: Sequence[Published]) -> "Figure":
 
 PUBLISHED = (
     "The notebook's network on the notebook's draws: the loss of each epoch's last training batch, "
-    "a line a seed, black the median, red the notebook's own seed. Dashed: ln 4. Dotted: the loss "
-    f"{SPIKE} and epoch {PLATEAU}, about which its own runs leave the plateau; of these "
-    f"{SPIKING[0]} of {SPIKING[1]} rise above {SPIKE} and {ENDING_WELL[0]} of {ENDING_WELL[1]} end "
-    "well."
+    "a line a seed, black the median, red the notebook's own seed if it is there. Dashed: ln 4. "
+    f"Dotted: the loss {SPIKE} and epoch {np.median(PLATEAUS):g}, the median at which "
+    f"{len(PLATEAUS)} runs by torch's own modules leave the plateau; of these {SPIKING[0]} rise "
+    f"above {SPIKE} and {ENDING_WELL[0]} end well."
 )
 
 
