@@ -46,7 +46,6 @@ def _parser() -> ArgumentParser:
 
 
 def _run(word: str, out: str | None) -> int:
-    from hw2exp.records.figure_style import figure_style
     from hw2exp.report.report import make_report
 
     if not word or out == "":
@@ -56,8 +55,7 @@ def _run(word: str, out: str | None) -> int:
     if out is None and os.path.islink(target):  # it came with the runs, and may lead anywhere
         raise ConfigError([f"{target}: is a link; must be a folder, or named by --out"])
     lost: list[str] = []
-    with figure_style():
-        page = make_report(folder, target, say, lost.append)
+    page = make_report(folder, target, say, lost.append)
     say(f"  look at   {relative(page)}")
     for line in lost:
         warn(printable(line))

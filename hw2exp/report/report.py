@@ -7,6 +7,7 @@ from pathlib import Path
 from hw2exp import disk
 from hw2exp.config.folder import asked_for, check_path
 from hw2exp.config.problems import ConfigError
+from hw2exp.records.figure_style import figure_style
 from hw2exp.records.runs import Found, read_runs
 from hw2exp.report.chapter import Chapter, make_chapter
 from hw2exp.report.page import claims_of, render, size_of
@@ -49,6 +50,7 @@ def make_report(
     with ExitStack() as stack:
         with asked_for(str(target)):
             stack.enter_context(disk.made_folder(target))
+        stack.enter_context(figure_style())
         chapters = [
             _chapter(each, runs, folder, target / each.folder if plan else target, say)
             for each, runs in found

@@ -17,6 +17,7 @@ from hw2exp.report.__main__ import main
 from hw2exp.report.curves import Band
 from hw2exp.report.figures.curves import curves
 from hw2exp.report.figures.spikes import gallery
+from hw2exp.report.report import make_report
 
 FILES = [
     "arms.csv", "arms.parquet", "claims.csv", "claims.parquet", "comparisons.csv",
@@ -52,8 +53,11 @@ def test_tables_hold_every_run_and_arm(report, sweep):
     assert compared["seeds"].to_list() == [4, 4]
 
 
-def test_once_more_gives_the_same(report, sweep, tmp_path):
-    assert main([str(sweep), "--out", str(tmp_path)]) == 0
+def test_once_more_gives_the_same_whatever_matplotlib_was_told(report, sweep, tmp_path):
+    import matplotlib
+
+    with matplotlib.rc_context({"lines.linewidth": 9, "font.size": 20, "axes.facecolor": "red"}):
+        make_report(sweep, tmp_path)
     for name in FILES:
         assert (tmp_path / name).read_bytes() == (report / name).read_bytes(), name
 
