@@ -21,6 +21,7 @@ BLOCKS: dict[str, Callable[[Path], str]] = {
     "solved": tables.solved_differences,
     "findings": sentences.findings,
     "brake": paragraphs.brake,
+    "notebook": paragraphs.notebook,
     "pascanu": paragraphs.pascanu,
     "hochreiter": paragraphs.hochreiter,
 }

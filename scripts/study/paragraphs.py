@@ -10,6 +10,8 @@ METHODS = {
     ("norm", "omega"): "clipping and Ω",
 }
 """By clipping and regularizer."""
+ABSENT = {"clip=none", "schedule=constant"}
+"""Words of an arm's name that say that there is no cure."""
 
 
 def brake(folder: Path) -> str:
@@ -66,6 +68,26 @@ def _claims(folder: Path, part: str) -> dict[str, list[tuple[str, str]]]:
 def _interval(row: Row, name: str, digits: int = 2) -> str:
     value, low, high = (float(row[f"{name}{end}"]) for end in ("", "_low", "_high"))
     return f"{value:,.{digits}f} [{low:,.{digits}f}, {high:,.{digits}f}]"
+
+
+def notebook(folder: Path) -> str:
+    """Write how the published curve compares with torch's own runs, and what cures change.
+
+    Args:
+        folder: of the CSV files.
+    """
+    judged = [
+        f"- “{row['claim']}”: {row['finding']}; {row['numbers']}."
+        for row in read(folder / "claims.csv")
+        if row["part"] == "the notebook"
+    ]
+    arms = []
+    for row in read(folder / "notebook" / "arms.csv"):
+        words = [word for word in row["arm"].split() if word not in ABSENT]
+        spikes = _interval(row, "spikes_per_1000", 1)
+        solved = f"{runs_of(row, 'solved')} of {row['runs']} solve the task"
+        arms.append(f"{' '.join(words) or 'no cure'} {spikes}, {solved}")
+    return "\n".join([*judged, f"- Spikes per 1,000 steps: {'; '.join(arms)}."])
 
 
 def pascanu(folder: Path) -> str:
