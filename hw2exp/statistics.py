@@ -129,7 +129,7 @@ def quartiles(values: ArrayLike, axis: int = -1) -> Floats:
         within = np.clip(place, 0, np.maximum(count - 1, 0))[None]
         return np.asarray(np.take_along_axis(ascending, within, 0)[0])
 
-    middle = (at((count - 1) // 2) + at(count // 2)) / 2
+    middle = at((count - 1) // 2) / 2 + at(count // 2) / 2  # halves first: a sum may overflow
     return np.stack([at(-(-count // 4) - 1), middle, at(-(-3 * count // 4) - 1)])
 
 

@@ -221,7 +221,7 @@ def test_what_is_seen_is_what_the_parts_compute(runs, compose):
     assert row["gradient_growth"] == growth(made.flow.numpy())[0][0]
     probe = Fleet([compose(*SMALL, *words, "seed=2")])
     probe.state = made.before
-    grown = jacobian_growth(probe.model, probe.params, {}, made.symbols[:, :1])
+    grown = jacobian_growth(probe.model, probe.params, made.symbols[:, :1])
     np.testing.assert_array_equal(row["jacobian_norm"], grown.step[0].double())
     assert row["lyapunov"] == float(grown.exponent[0])
     assert row["lyapunov_spread"] == float(grown.spread[0]) > 0

@@ -100,7 +100,9 @@ def test_a_run_leaves_what_the_contract_says(here, capsys):
 
     said = capsys.readouterr().out
     assert "step 40/40" in said
-    for part in ("ln 4 = 1.3863", "curve.png", f"tensorboard --logdir {folder.relative_to(here)}"):
+    above = folder.parent.relative_to(here)
+    shown = f"runFilter=%5E{folder.name}%24"
+    for part in ("ln 4 = 1.3863", "curve.png", f"tensorboard --logdir {above}\n", shown):
         assert part in said
 
 

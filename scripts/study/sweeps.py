@@ -1,10 +1,10 @@
 """Sweeps that go on where they were cut short."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 import hw2exp
-from hw2exp.records.commands import quoted
 
 TUNING_SEED = 1_000
 """Tuning has seeds of its own: a rate chosen on the runs that are then counted would flatter."""
@@ -19,7 +19,7 @@ def sweep(folder: Path, *overrides: str) -> None:
     """
     begun = next(folder.glob("*/.hydra/config.yaml"), None) is not None
     where = f"{'resume' if begun else 'hydra.sweep.dir'}={folder}"
-    print(f"\n$ python -m hw2exp.train -m {' '.join(map(quoted, [*overrides, where]))}", flush=True)
+    print(f"\n$ python -m hw2exp.train -m {shlex.join([*overrides, where])}", flush=True)
     done = hw2exp.sweep(*overrides, where)
     if done.failed:
         number, error = next(iter(done.failed.items()))

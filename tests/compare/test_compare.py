@@ -240,7 +240,7 @@ def test_a_message_loses_the_folder_that_it_is_about_and_no_other(name, tmp_path
 
     monkeypatch.setattr("hw2exp.compare.columns._read", refuse)
     told = []
-    assert _read_below(Path(name), told) == []
+    assert _read_below(Path(name), told) == ([], 1)
     assert told == [f"{name} left out: result.json: data/{name}/x, schema/y and 'metrics'"]
 
 

@@ -22,8 +22,8 @@ from hw2exp.report.report import make_report
 FILES = [
     "arms.csv", "arms.parquet", "claims.csv", "claims.parquet", "comparisons.csv",
     "comparisons.parquet", "cures.png", "cures.svg",
-    "curves.png", "curves.svg", "report.html", "runs.csv", "runs.parquet", "spikes.png",
-    "spikes.svg", "unsolved.png", "unsolved.svg",
+    "curves.png", "curves.svg", "report.html", "runs.csv", "runs.parquet", "spikes.csv",
+    "spikes.parquet", "spikes.png", "spikes.svg", "unsolved.png", "unsolved.svg",
 ]  # fmt: skip
 
 

@@ -94,7 +94,7 @@ def test_a_sweep_on_a_terminal_ends_as_elsewhere(compose, tmp_path, monkeypatch)
     short = ["task=easy", "model=rnn", "seed=0,1", "steps=6", "eval_every=3", "eval_batches=1",
              "plot=false", "workers=1"]  # fmt: skip
     assert main(["-m", *short, "hydra.sweep.dir=plain"]) == 0
-    monkeypatch.setattr(live, "Console", lambda **_: console)
+    monkeypatch.setattr(live, "live_console", lambda: console)
     assert main(["-m", *short, "hydra.sweep.dir=seen"]) == 0
     assert "fleet" in console.file.getvalue()
     for job in "01":

@@ -191,7 +191,11 @@ def test_runs_that_cannot_be_read_are_counted(sweep, tmp_path):
     (tmp_path / "copy" / "1" / "result.json").write_text("{")
     found, left_out = after_training(tmp_path / "copy")
     assert len(found["gated_rnn"].logarithms) == 1
-    assert left_out == ("2 runs left out: config or result can't be read",)
+    models = "attn_rnn, attn_rnn_inf, gated_rnn, lstm, rnn"
+    assert left_out == (
+        f"1 run left out: model=3: no such choice; allowed: {models}",
+        "1 run left out: config or result can't be read",
+    )
 
 
 def test_runs_of_another_task_are_refused(tmp_path):

@@ -129,7 +129,7 @@ def test_what_a_cure_does(change, pvalue, more_diverged, effect):
 def test_of_one_run_with_spikes_nothing_can_be_said():
     curves = made(exploded_before=1)
     curves.losses[:, 1:] = 0.5
-    assert causes(curves).pvalue() == 1
+    assert causes(curves).pvalue() == 0.5  # its sign is one of two, as likely as the other
 
 
 def test_curves_are_those_of_the_runs():

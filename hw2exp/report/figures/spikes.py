@@ -134,7 +134,8 @@ def _draw_spike(axes: Any, run: Run, step: int, loss: float) -> None:
         values = metrics[name].to_numpy().astype(float)
         axes.plot(steps[near], values[near], color=color, linewidth=1.0, marker=".", markersize=2)
     axes.axhline(run.result.initial["loss"], color=QUIET, linewidth=0.7, linestyle="--")
-    row = steps[min(int(np.searchsorted(steps, step)), len(steps) - 1)]  # has the spike's loss
+    # The spike's loss stands in the first row from its step on; a record may have fewer rows.
+    row = next((at for at in steps if at >= step), step)
     axes.plot(row, loss, "v", color=MARK, markersize=5)
     axes.set_yscale("log")
 
