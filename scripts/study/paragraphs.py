@@ -1,5 +1,6 @@
 """What the study finds besides cures, for the README; what it says follows from the CSV files."""
 
+import math
 from pathlib import Path
 
 from study.tables import Row, parsed, read, runs_of
@@ -67,7 +68,8 @@ def _claims(folder: Path, part: str) -> dict[str, list[tuple[str, str]]]:
 
 def _interval(row: Row, name: str, digits: int = 2) -> str:
     value, low, high = (float(row[f"{name}{end}"]) for end in ("", "_low", "_high"))
-    return f"{value:,.{digits}f} [{low:,.{digits}f}, {high:,.{digits}f}]"
+    told = f"{value:,.{digits}f}"
+    return told if math.isnan(low) else f"{told} [{low:,.{digits}f}, {high:,.{digits}f}]"
 
 
 def notebook(folder: Path) -> str:

@@ -88,3 +88,5 @@ def test_the_claim_of_the_brake_follows_its_data(tmp_path):
     assert findings(plain, clipped) == [Finding.SUPPORTED, Finding.UNDECIDED]
     assert findings(clipped, plain) == [Finding.REFUTED, Finding.UNDECIDED]
     assert findings(plain, plain) == [Finding.UNDECIDED, Finding.UNDECIDED]
+    few = replace(clipped, runs=dict(list(clipped.runs.items())[:2]))  # too few for an interval
+    assert findings(plain, few) == [Finding.UNDECIDED, Finding.UNDECIDED]

@@ -29,9 +29,10 @@ def explosions_brake(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Ite
             continue
         for stage, free, clipped in _at_each_stage(each.plain, each.cured):
             finding = Finding.UNDECIDED
-            if free.moved.high < min(1, clipped.moved.low):
+            # Not by min(): an interval that is not known decides nothing.
+            if free.moved.high < 1 and free.moved.high < clipped.moved.low:
                 finding = Finding.SUPPORTED
-            elif free.moved.low > min(1, clipped.moved.high):
+            elif free.moved.low > 1 or free.moved.low > clipped.moved.high:
                 finding = Finding.REFUTED
             told = f"without clipping {_told(free)}; with it {_told(clipped)}"
             yield Judged(f"{each.cured.name}, {stage}", finding, told)
