@@ -21,6 +21,8 @@ from study.tables import (
 
 FEWEST = 10
 """Spikes of an arm that is told of by itself."""
+MANY = 100
+"""Explosions of an arm of which a share is told."""
 EFFECTS = {
     (True, False): "takes spikes away, where that is decided",
     (False, True): "makes more spikes, where that is decided",
@@ -130,9 +132,13 @@ def _causes(folder: Path) -> list[str]:
     times = [after[key] / base[key] for key in rows]
     most = [_named(key) for key, row in rows.items() if float(row["after_explosion_low"]) > 0.5]
     fewest = [_named(key) for key, row in rows.items() if float(row["after_explosion_high"]) < 0.5]
-    alone = [
-        1 - int(row["explosions_before_spike"]) / int(row["explosions"]) for row in rows.values()
-    ]
+    # Not by spikes: an arm whose explosions are followed by none counts all the more.
+    exploding = [row for row in found.values() if int(row["explosions"]) >= MANY]
+    alone = [1 - int(row["explosions_before_spike"]) / int(row["explosions"]) for row in exploding]
+    most_explosions = [
+        f"**Most explosions come before no spike**: {_range(alone)} % of those in all runs, in the "
+        f"{len(exploding)} arms without cures that have {MANY} explosions or more."
+    ][: len(exploding)]
     above = [float(row["above_initial"]) for row in rows.values()]
     spiking = {
         model: [int(found[model, optimizer]["runs_with_spikes"]) if (model, optimizer) in found
@@ -148,8 +154,7 @@ def _causes(folder: Path) -> list[str]:
         f"{_range(times, 1, 1)} times as often ({len(rows)} arms without cures, of {FEWEST} spikes "
         f"or more). That most of them do is shown for {_and(most)}, that most don't for "
         f"{_and(fewest)}.",
-        f"**Most explosions come before no spike**: {_range(alone)} % of those in all runs of "
-        "these arms.",
+        *most_explosions,
         f"**Above the initial loss** are {_range(above)} % of the spikes of these arms.",
         f"**Runs with a spike**, under {', '.join(OPTIMIZERS)}: of the gated RNN {counts[0]}, of "
         f"the LSTM {counts[1]}; each of {runs}.",
