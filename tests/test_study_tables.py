@@ -133,3 +133,16 @@ def test_what_ends_solved_is_counted(scripts, changed):
             "clip=none norm=none schedule=constant" in row["arm"] for row in csv.DictReader(file)
         )
     assert f"{16 * plain} of {32 * plain} without cures" in text
+
+
+def test_explosions_are_told_of_arms_that_have_many_whatever_their_spikes(scripts, monkeypatch):
+    _, tables, sentences = scripts
+    kept = Path(__file__).parents[1] / "docs" / "study"
+    rows = tables.plain_arms(kept, "spikes").values()
+    many = [row for row in rows if int(row["explosions"]) >= sentences.MANY]
+    assert any(int(row["spikes"]) < sentences.FEWEST for row in many)
+    shares = [1 - int(row["explosions_before_spike"]) / int(row["explosions"]) for row in many]
+    told = f"{100 * min(shares):.0f} to {100 * max(shares):.0f} % of those in all runs"
+    assert told in sentences.findings(kept)
+    monkeypatch.setattr(sentences, "MANY", 10**9)
+    assert "No arm without cures has" in sentences.findings(kept)

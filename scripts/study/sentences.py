@@ -135,10 +135,12 @@ def _causes(folder: Path) -> list[str]:
     # Not by spikes: an arm whose explosions are followed by none counts all the more.
     exploding = [row for row in found.values() if int(row["explosions"]) >= MANY]
     alone = [1 - int(row["explosions_before_spike"]) / int(row["explosions"]) for row in exploding]
-    most_explosions = [
+    most_explosions = (
         f"**Most explosions come before no spike**: {_range(alone)} % of those in all runs, in the "
         f"{len(exploding)} arms without cures that have {MANY} explosions or more."
-    ][: len(exploding)]
+        if exploding
+        else f"**No arm without cures has {MANY} explosions**, to tell how many come before spikes."
+    )
     above = [float(row["above_initial"]) for row in rows.values()]
     spiking = {
         model: [int(found[model, optimizer]["runs_with_spikes"]) if (model, optimizer) in found
@@ -154,7 +156,7 @@ def _causes(folder: Path) -> list[str]:
         f"{_range(times, 1, 1)} times as often ({len(rows)} arms without cures, of {FEWEST} spikes "
         f"or more). That most of them do is shown for {_and(most)}, that most don't for "
         f"{_and(fewest)}.",
-        *most_explosions,
+        most_explosions,
         f"**Above the initial loss** are {_range(above)} % of the spikes of these arms.",
         f"**Runs with a spike**, under {', '.join(OPTIMIZERS)}: of the gated RNN {counts[0]}, of "
         f"the LSTM {counts[1]}; each of {runs}.",
