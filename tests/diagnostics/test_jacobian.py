@@ -445,7 +445,7 @@ def test_what_a_look_shows_are_means_over_the_sequences(compose):
 def test_where_all_directions_are_lost_the_exponent_is_minus_infinity_without_a_spread(compose):
     fleet, params, symbols = fleet_of(compose, "model=rnn")
     params["weight_hh"] = torch.zeros_like(params["weight_hh"])
-    growth = jacobian_growth(fleet.model, params, {}, symbols)
+    growth = jacobian_growth(fleet.model, params, symbols)
     assert growth.exponent.isneginf().all()
     assert growth.spread.tolist() == [0, 0, 0]
 
