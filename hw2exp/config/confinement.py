@@ -30,4 +30,5 @@ def check_inside(root: Path, path: Path, what: str) -> None:
     check_path(path, what)
     real, inside = os.path.realpath(root), os.path.realpath(path)
     if ".." in path.parts[len(root.parts) :] or os.path.commonpath([real, inside]) != real:
-        raise ConfigError([f"{what}: leads out of {root}; must stay in it"])
+        where = root if root.parts else "the current folder"
+        raise ConfigError([f"{what}: leads out of {where}; must stay in it"])
