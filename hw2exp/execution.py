@@ -12,8 +12,8 @@ from hw2exp.config.folder import check_folder, reserve
 from hw2exp.config.overrides import assignment
 from hw2exp.config.problems import ConfigError, counted
 from hw2exp.config.recorded import CONFIG
-from hw2exp.config.schema import TrainConfig
 from hw2exp.config.repository import confined_configs
+from hw2exp.config.schema import TrainConfig
 from hw2exp.config.validation import validate
 from hw2exp.ended import Ended
 from hw2exp.failures import report

@@ -18,14 +18,14 @@ from hw2exp.config.arguments import inspects, parse_arguments, words_of
 from hw2exp.config.choices import ADDED_CHOICES
 from hw2exp.config.composed_job import ComposedJob, Plain
 from hw2exp.config.composition import Composition
-from hw2exp.config.confinement import check_inside, root_of
+from hw2exp.config.confinement import check_inside, check_subfolder, root_of
 from hw2exp.config.folder import at_home, check_folder
 from hw2exp.config.jobs import ENUMERATING, fixed_job, sweep_jobs, validated
 from hw2exp.config.overrides import one_error, parse_lines
 from hw2exp.config.problems import ConfigError
+from hw2exp.config.repository import confined_configs
 from hw2exp.config.resume import check_resumed
 from hw2exp.config.schema import TrainConfig
-from hw2exp.config.repository import confined_configs
 from hw2exp.config.trusted import trusted_resolvers, unnamed, untrusted_node
 from hw2exp.config.unused import of_other_mode, set_twice
 
@@ -186,8 +186,7 @@ def _check_files_folder(node: Plain, shipped: Plain, key: str, folder: Path) -> 
 def _check_jobs_folders(jobs: Sequence[ComposedJob], folder: Path) -> None:
     for job in jobs:
         if job.number is not None:
-            name = job.subfolder
-            check_inside(folder, folder / name, f"hydra.sweep.subdir={name}")
+            check_subfolder(folder, job.subfolder)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from hw2exp.config.command_line import read
+from hw2exp.config.confinement import check_subfolder
 from hw2exp.config.problems import ConfigError
 from hw2exp.config.recorded import read_values
 from hw2exp.train import main
@@ -108,6 +109,18 @@ OUTSIDE = [
         "-m", "seed=1,2", "hydra.sweep.subdir=${hydra.job.override_dirname}",
         "hydra.job.config.override_dirname.kv_sep=/../../../outside/",
     ],
+    ["-m", "seed=1,2", "hydra.sweep.subdir='.a.part/${seed}'"],
+    ["-m", "seed=1,2", "hydra.sweep.subdir='a/.${seed}.part'"],
+    ["-m", "seed=1,2", "hydra.sweep.subdir='.hydra/${seed}'"],
+    ["-m", "seed=1,2", "hydra.sweep.subdir='.lock/${seed}'"],
+    ["-m", "seed=1,2", "hydra.sweep.subdir='arms/${seed}'"],
+    ["-m", "seed=1,2", "hydra.sweep.subdir='${seed}/checkpoints'"],
+    ["-m", "seed=1,2", "hydra.sweep.subdir='result.json/${seed}'"],
+    ["-m", "seed=1,2", "hydra.sweep.subdir='multirun.yaml/${seed}'"],
+    ["-m", "seed=1,2", "hydra.sweep.subdir='events.out.tfevents.1/${seed}'"],
+    ["hydra.run.dir=here/.run.part"],
+    ["hydra.output_subdir=diagnostics.parquet"],
+    ["hydra.output_subdir=.x.part"],
     ["hydra.run.dir='here/${oc.env:UP}/outside'"],
     ["hydra.run.dir='here/${hydra.job.override_dirname}'", "task=easy",
      "hydra.job.config.override_dirname.kv_sep=/../../../outside/"],
@@ -318,6 +331,15 @@ def begun(canary):
              "batch_size=8", "check_initial_loss=off"]  # fmt: skip
     assert main([*words, "hydra.run.dir=here/run"]) == 0
     return Path("here/run"), [*words[:1], "steps=8", *words[2:], "resume=here/run"]
+
+
+def test_no_job_can_be_called_as_a_run_calls_its_files(begun):
+    run, _ = begun
+    for path in run.iterdir():
+        with pytest.raises(ConfigError, match=r"hydra\.sweep\.subdir=a/.*: "):
+            check_subfolder(run.parent, f"a/{path.name}/0")
+    for name in ("0", "seed=1,lr=0.1", "a/b", "results", "part"):
+        check_subfolder(run.parent, name)
 
 
 @pytest.mark.parametrize("name", [".hydra", "checkpoints"])
