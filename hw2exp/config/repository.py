@@ -7,6 +7,7 @@ from codecs import BOM_UTF8
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePath
+from typing import Any
 
 from hydra._internal import config_loader_impl
 from hydra._internal.config_repository import CachingConfigRepository
@@ -76,12 +77,13 @@ def check_file(folder: Path, name: str) -> None:
 @contextmanager
 def confined_configs() -> Iterator[None]:
     """Let Hydra compose through a :class:`ConfinedRepository`, whoever asks it to."""
-    before = config_loader_impl.CachingConfigRepository
-    config_loader_impl.CachingConfigRepository = ConfinedRepository  # type: ignore[misc]
+    loader: Any = config_loader_impl
+    before = loader.CachingConfigRepository
+    loader.CachingConfigRepository = ConfinedRepository
     try:
         yield
     finally:
-        config_loader_impl.CachingConfigRepository = before  # type: ignore[misc]
+        loader.CachingConfigRepository = before
 
 
 def _check_name(config_path: str) -> None:

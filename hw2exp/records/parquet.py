@@ -101,7 +101,7 @@ def _pages(content: bytes, column: Fields) -> Iterator[int]:
 
     The pages have no more values than the column says: decoders believe the page.
     """
-    at = column.get(DICTIONARY_OFFSET, column[DATA_OFFSET])
+    at: int = column.get(DICTIONARY_OFFSET) or column[DATA_OFFSET]
     end = at + column[COMPRESSED]
     if not len(MAGIC) <= at <= column[DATA_OFFSET] <= end <= len(content):
         raise ValueError("has pages outside of itself")
