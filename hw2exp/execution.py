@@ -12,6 +12,7 @@ from hw2exp.config.folder import check_folder, reserve
 from hw2exp.config.overrides import assignment
 from hw2exp.config.problems import ConfigError, counted
 from hw2exp.config.recorded import CONFIG
+from hw2exp.config.repository import confined_configs
 from hw2exp.config.schema import TrainConfig
 from hw2exp.config.validation import validate
 from hw2exp.ended import Ended
@@ -142,7 +143,8 @@ def hand_to_hydra(
     job.fleet = fleet  # type: ignore[attr-defined]  # for the launcher: a function of several jobs
     before, sys.argv = sys.argv, [sys.argv[0], *words]
     try:
-        with env_override({"HYDRA_FULL_ERROR": "1"}):  # errors as they are: they are told below
+        # Errors as they are: they are told below.
+        with confined_configs(), env_override({"HYDRA_FULL_ERROR": "1"}):
             hydra.main(f"pkg://{CONFIG_MODULE}", CONFIG_NAME, VERSION_BASE)(job)()
     except SystemExit:
         if failures:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from hw2exp.config.choices import ADDED_CHOICES
-from hw2exp.config.problems import counted
+from hw2exp.config.problems import counted, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,12 +43,14 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def say(text: str) -> None:
+def say(text: str, styled: bool = False) -> None:
     """Print, also where nobody reads any more: the run is worth more than its echo.
 
     Args:
         text: one or more lines.
+        styled: it holds codes of the terminal, and nothing from files as it stands there.
     """
+    text = text if styled else visible(text, kept="\n")
     try:
         print(text, flush=True)
     except UnicodeEncodeError as error:
@@ -82,7 +84,7 @@ def complain(line: str) -> None:
         line: one line.
     """
     with suppress(OSError, ValueError):  # nobody can be told
-        print(f"hw2exp: {line}", file=sys.stderr)
+        print(f"hw2exp: {visible(line)}", file=sys.stderr)
 
 
 def warn(text: str) -> None:

@@ -125,3 +125,18 @@ def test_a_terminal_that_cant_move_its_cursor_gets_plain_lines(monkeypatch, term
     monkeypatch.setattr(sys, "stdout", Terminal())
     monkeypatch.setenv("TERM", term)
     assert live_console().is_terminal == able
+
+
+ATTACK = "\x1b]0;title\x07\x1b[2J\r\u202e\x9b31m\udc80"
+
+
+def test_no_text_from_a_file_acts_on_the_terminal(capsys):
+    terminal.say(f"first {ATTACK}\nsecond")
+    terminal.complain(f"first {ATTACK}\nsecond")
+    terminal.warn(ATTACK)
+    captured = capsys.readouterr()
+    assert captured.out.splitlines()[1] == "second"
+    assert captured.err.count("\n") == 2  # what should be a line is one
+    for text in (captured.out, captured.err):
+        assert text.replace("\n", "").isprintable()
+        assert r"\x1b]0;title\x07\x1b[2J\r\u202e\x9b31m\udc80" in text

@@ -107,11 +107,20 @@ def _kept(request: Request) -> KeptSpike | None:
     except ValueError as error:
         warn(f"{error}; it is not used")
         return None
-    return next((own for own in kept if own.number == request.number), None)
+    own = next((own for own in kept if own.number == request.number), None)
+    if own is not None and own.start != request.spike.start:
+        warn(f"{request.folder}: what was kept of the spike is of another step; it is not used")
+        return None
+    return own
 
 
 def _other(request: Request, seen: Replayed, kept: KeptSpike | None) -> str | None:
     """In what the steps differ from those of the run."""
+    spike = request.spike
+    if request.number is not None and (peak := seen.losses.get(spike.step)) != spike.loss:
+        return (
+            f"step {spike.step} made again has a loss of {peak!r}, not the spike's {spike.loss!r}"
+        )
     try:
         frame = read_metrics(request.folder / METRICS)
     except (OSError, ValueError) as error:
@@ -130,6 +139,8 @@ def _other(request: Request, seen: Replayed, kept: KeptSpike | None) -> str | No
     if not np.array_equal(params, kept.params[place:]):
         return "the steps made again go elsewhere than those that were kept"
     norms = norms_by_tensor(seen.layout, torch.cat([m.grads for m in seen.made[: len(steps)]]))
+    if norms.keys() != kept.grad_norms.keys():
+        return "what was kept has gradients of other names"
     for name, own in norms.items():
         if not np.array_equal(own, kept.grad_norms[name][place:]):
             return f"the gradient of {name} made again is not the one that was kept"

@@ -62,11 +62,11 @@ def _run(words: Sequence[str]) -> int:
     console = Console()
     color = console.is_terminal and not console.no_color
     marks = [column.mark for column in columns]
-    lines = [*legend(columns), table_of(marks, sections, console.width, color)]
+    say("\n".join(legend(columns)))
+    say(table_of(marks, sections, console.width, color), styled=True)
     alike = [] if sections["config"] else ["no key of the configs differs"]
     if notes := [*alike, *same_runs(columns), *parting(columns)]:
-        lines += ["", *notes]
-    say("\n".join(lines))
+        say("\n".join(["", *notes]))
     return 1 if found.lost else 0
 
 

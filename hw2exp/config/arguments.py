@@ -10,6 +10,7 @@ from hydra._internal.utils import get_args_parser
 from hw2exp.config.folder import at_home, check_path
 from hw2exp.config.overrides import assignment
 from hw2exp.config.problems import ConfigError, in_one_line
+from hw2exp.config.trusted import untrusted_folder
 
 INFO = ("-i", "--info")
 MODES = ("run", "multirun", "cfg", "info", "hydra_help", "shell_completion")
@@ -69,6 +70,7 @@ def _problems(arguments: argparse.Namespace) -> list[str]:
         check_path(Path(arguments.config_dir), typed["config_dir"])
         if not Path(arguments.config_dir).is_dir():
             problems.append(f"{typed['config_dir']}: must be a folder that exists")
+        problems += untrusted_folder(Path(arguments.config_dir))
     modes = [typed[name] for name in MODES if typed[name]]
     if arguments.multirun and arguments.cfg:
         problems.append(f"{typed['cfg']}: shows a single run; leave out --multirun")

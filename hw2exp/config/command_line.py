@@ -18,14 +18,15 @@ from hw2exp.config.arguments import inspects, parse_arguments, words_of
 from hw2exp.config.choices import ADDED_CHOICES
 from hw2exp.config.composed_job import ComposedJob, Plain
 from hw2exp.config.composition import Composition
-from hw2exp.config.confinement import check_inside, root_of
+from hw2exp.config.confinement import check_inside, check_subfolder, root_of
 from hw2exp.config.folder import at_home, check_folder
 from hw2exp.config.jobs import ENUMERATING, fixed_job, sweep_jobs, validated
 from hw2exp.config.overrides import one_error, parse_lines
 from hw2exp.config.problems import ConfigError
+from hw2exp.config.repository import confined_configs
 from hw2exp.config.resume import check_resumed
 from hw2exp.config.schema import TrainConfig
-from hw2exp.config.trusted import trusted_resolvers, unnamed, untrusted_folder, untrusted_node
+from hw2exp.config.trusted import trusted_resolvers, unnamed, untrusted_node
 from hw2exp.config.unused import of_other_mode, set_twice
 
 CONFIG_MODULE = "hw2exp.configs"
@@ -118,6 +119,8 @@ def read(argv: Sequence[str]) -> Command:
         folder = _folder(fixed, key)
         if shipped is not None and not explicit:
             _check_files_folder(fixed.base.hydra, shipped, key, folder)
+        if resumed and all(override.key_or_group != "resume" for override in overrides):
+            check_inside(Path(), Path(resumed), f"resume={resumed}")  # a file says so
         same = resumed is not None and Path(resumed).absolute() == folder.absolute()
         if explicit and same and not folder.exists():
             resumed = None  # named by both keys, a run begins where there is none to go on with
@@ -138,8 +141,6 @@ def read(argv: Sequence[str]) -> Command:
 
 def _shipped(arguments: argparse.Namespace) -> Plain:
     """Hydra's node as it would be without the files of ``--config-dir``."""
-    if problems := untrusted_folder(Path(arguments.config_dir)):
-        raise ConfigError(problems)
     with _hydra(None) as composition:
         overrides, _ = parse_lines(arguments.overrides, composition)
         lines = [str(o.input_line) for o in overrides if o.is_hydra_override()]
@@ -185,8 +186,7 @@ def _check_files_folder(node: Plain, shipped: Plain, key: str, folder: Path) -> 
 def _check_jobs_folders(jobs: Sequence[ComposedJob], folder: Path) -> None:
     for job in jobs:
         if job.number is not None:
-            name = job.subfolder
-            check_inside(folder, folder / name, f"hydra.sweep.subdir={name}")
+            check_subfolder(folder, job.subfolder)
 
 
 @contextmanager
@@ -203,7 +203,7 @@ def hydra_kept() -> Iterator[None]:
 def _hydra(config_dir: str | None) -> Iterator[Composition]:
     store_added_choices()
     GlobalHydra.instance().clear()
-    with initialize_config_module(CONFIG_MODULE, JOB_NAME, VERSION_BASE):
+    with confined_configs(), initialize_config_module(CONFIG_MODULE, JOB_NAME, VERSION_BASE):
         loader: Any = GlobalHydra.instance().config_loader()
         if config_dir is not None:  # as hydra.main does, before any source is asked
             path = loader.get_search_path()

@@ -12,6 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from hw2exp.config.parsing import parse
+from hw2exp.config.trusted import bounded_references
 
 Plain = dict[str, Any]
 
@@ -98,7 +99,7 @@ class ComposedJob:
         if not self.base.interpolated:
             return self.raw
         full, seen = self._scratch()
-        with current(full):
+        with current(full), bounded_references():
             resolved = OmegaConf.to_container(seen, resolve=True)
         assert isinstance(resolved, dict)
         return {str(key): value for key, value in resolved.items()}
@@ -130,7 +131,7 @@ class ComposedJob:
         if "${" not in str(written):
             return str(written)
         full, _ = self._scratch()
-        with current(full):
+        with current(full), bounded_references():
             return str(OmegaConf.select(full, key, throw_on_missing=True))
 
     @cached_property

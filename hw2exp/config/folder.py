@@ -102,6 +102,8 @@ def check_folder(folder: Path, key: str, explicit: bool) -> None:
     """
     what = f"{key}={folder}"
     check_path(folder, what)
+    if folder.name.startswith(".") and folder.suffix == disk.PART:
+        raise ConfigError([f"{what}: is named like what is not whole; must be another name"])
     parent = next(path for path in chain([folder], folder.absolute().parents) if path.exists())
     if not parent.is_dir():
         raise ConfigError([f"{what}: {parent} is a file; must be a folder"])

@@ -59,6 +59,11 @@ def sweep_jobs(
         for (key, value), override in zip(params.items(), described, strict=True)
         if override.input_line != f"{key}={value}"  # Hydra reads them for itself
     ]
+    problems += [
+        f"hydra.sweeper.params.{o.input_line}: can't be swept; must be a key of this program"
+        for o in described
+        if o.is_hydra_override()
+    ]
     if problems:
         raise ConfigError(problems)
     if fixed.choice("hydra/sweeper") in ENUMERATING:

@@ -28,10 +28,22 @@ def printable(text: str) -> str:
     Args:
         text: anything.
     """
-    words = "".join(c if c.isprintable() or c.isspace() else ascii(c)[1:-1] for c in text)
     return " ".join(
-        word if len(word) <= LONGEST_WORD else f"{word[:60]}…{word[-20:]}" for word in words.split()
+        word if len(word) <= LONGEST_WORD else f"{word[:60]}…{word[-20:]}"
+        for word in map(visible, text.split())
     )
+
+
+def visible(text: str, kept: str = "") -> str:
+    """Write letters that would act on a terminal, or that nobody sees, as they stand in code.
+
+    Args:
+        text: anything.
+        kept: those that stay.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in kept else ascii(c)[1:-1] for c in text)
 
 
 def in_one_line(parser: ArgumentParser) -> ArgumentParser:

@@ -12,7 +12,7 @@ from hw2exp.config.choices import OPERATIONAL
 from hw2exp.config.overrides import one_error
 from hw2exp.config.problems import ConfigError
 from hw2exp.config.schema import TrainConfig
-from hw2exp.config.trusted import WITHIN, trusted_resolvers
+from hw2exp.config.trusted import WITHIN, bounded_references, trusted_resolvers
 from hw2exp.config.validation import validate
 from hw2exp.config.yaml_file import load_yaml
 
@@ -57,7 +57,7 @@ def read_values(path: Path) -> dict[str, Any]:
     """
     values = load_yaml(path)
     if "${" in str(values):
-        with trusted_resolvers(WITHIN):
+        with trusted_resolvers(WITHIN), bounded_references():
             config = one_error(OmegaConf.create, values)
             values = one_error(OmegaConf.to_container, config, resolve=True)
     if not isinstance(values, dict):

@@ -5,19 +5,19 @@ its search path names. So of that node only the keys and choices that stand here
 what is shipped, whoever sets them.
 """
 
-import os
 import re
-from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.types import Override
+from omegaconf.base import Container
 from omegaconf.basecontainer import BaseContainer
+from omegaconf.errors import InterpolationResolutionError
 
-from hw2exp.config.problems import ConfigError, nearest, show
-from hw2exp.config.yaml_file import load_yaml
+from hw2exp.config.problems import nearest, show
+from hw2exp.config.yaml_file import LARGEST_FILE
 
 CHOICES = {
     "hydra/launcher": {"fleet", "basic", "joblib"},
@@ -60,6 +60,9 @@ WITHIN = ("oc.create", "oc.decode", "oc.deprecated", "oc.dict.keys", "oc.dict.va
 
 RESOLVERS = ("hydra", "now", *WITHIN, "oc.env", "python_version")
 """What ``${name:...}`` may call: what Hydra and OmegaConf bring; none of them evaluates."""
+
+COST = 1000
+"""What it costs to resolve a reference, in letters; its value's letters are added."""
 
 NAME = re.compile(r"\.?[\w-][\w.-]*")
 SHADOWING = ("train.yaml", "hydra")
@@ -105,37 +108,12 @@ def untrusted_folder(folder: Path) -> list[str]:
     Args:
         folder: what ``--config-dir`` names.
     """
-    problems = [
+    return [
         f"--config-dir={folder}: holds {name}, which would replace what is shipped; must hold "
         "choices of groups only"
         for name in SHADOWING
         if (folder / name).exists()
     ]
-    for path in _below_links_too(folder):
-        try:
-            load_yaml(path)
-            if path.read_bytes().startswith(BOM_UTF8):  # Hydra would not find the first line
-                problems.append(
-                    f"--config-dir={folder}: {path} begins with a byte-order mark (BOM); must "
-                    "be saved without it"
-                )
-        except ConfigError as error:
-            problems += [f"--config-dir={folder}: {text}" for text in error.problems]
-    return problems
-
-
-def _below_links_too(folder: Path) -> list[Path]:
-    """All that Hydra could read below a folder, each folder once."""
-    found: list[Path] = []
-    seen: set[str] = set()
-    for root, folders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(root)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        found += (Path(root) / name for name in files if name.endswith(".yaml"))
-    return sorted(found)
 
 
 def untrusted_node(node: Mapping[str, Any], shipped: Mapping[str, Any]) -> list[str]:
@@ -179,6 +157,30 @@ def trusted_resolvers(names: Sequence[str] = RESOLVERS) -> Iterator[None]:
         yield
     finally:
         BaseContainer._resolvers = registered
+
+
+@contextmanager
+def bounded_references() -> Iterator[None]:
+    """Let ``${...}`` stand for as much as a config can hold: a few lines can stand for billions.
+
+    What is resolved within raises ``InterpolationResolutionError`` where that is more.
+    """
+    resolve = Container.resolve_parse_tree
+    spent = 0
+
+    def bounded(self: Container, *args: Any, **kwargs: Any) -> Any:
+        nonlocal spent
+        value = resolve(self, *args, **kwargs)
+        spent += COST + len(str(value))
+        if spent > LARGEST_FILE:
+            raise InterpolationResolutionError("${...} stand for too much for a config")
+        return value
+
+    Container.resolve_parse_tree = bounded  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Container.resolve_parse_tree = resolve  # type: ignore[method-assign]
 
 
 def callable_resolvers() -> list[str]:

@@ -10,8 +10,8 @@ from hw2exp.config.problems import ConfigError
 from hw2exp.regular_file import IrregularError
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-LARGEST_FILE, LARGEST_TREE, DEEPEST = 1 << 20, 10_000, 100
-"""Bytes; values when each reference is written out, as a few lines can stand for billions; levels.
+LARGEST_FILE, LARGEST_TREE, DEEPEST, MOST_REFERENCES = 1 << 20, 10_000, 100, 1000
+"""Bytes; values with each alias written out, as a few lines can stand for billions; levels; ``${``.
 """
 
 TEXT, MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
@@ -29,7 +29,7 @@ def load_yaml(path: Path) -> Any:
     """
     try:
         text = regular_file.read(path, LARGEST_FILE)
-        if _size(text.decode()) > LARGEST_TREE:
+        if text.count(b"${") > MOST_REFERENCES or _size(text.decode()) > LARGEST_TREE:
             raise ConfigError([f"{path} is too large for a config"])
         loader = LOADER(text)
         node = loader.get_single_node()

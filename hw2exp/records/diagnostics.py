@@ -6,7 +6,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hw2exp import disk, regular_file
+from hw2exp import disk
+from hw2exp.records.parquet import read_table
 from hw2exp.records.run_dir import DIAGNOSTICS
 
 if TYPE_CHECKING:
@@ -56,9 +57,6 @@ COLUMNS = (*NUMBERS, *LISTS)
 
 ADDED = ("lyapunov_spread",)
 """Columns that files from before they were measured lack."""
-
-LARGEST = 1 << 30  # bytes
-MOST_ROWS = 1 << 24
 
 Value = float | list[float]
 
@@ -171,21 +169,18 @@ def read_diagnostics(folder: Path) -> "polars.DataFrame":
         ValueError: they are damaged, or no diagnostics.
     """
     import polars
-    from polars.exceptions import PanicException, PolarsError
 
-    path = folder / DIAGNOSTICS
-    content = regular_file.read(path, LARGEST)
-    try:
-        schema = polars.read_parquet_schema(BytesIO(content))
-        lacking = [name for name in ADDED if name not in schema]
-        if {*schema, *lacking} != {STEP, *COLUMNS}:
-            raise ValueError(f"{path}: has other columns than diagnostics have")
-        if wrong := [name for name, kind in schema.items() if not _fits(name, kind)]:
-            raise ValueError(f"{path}: {', '.join(wrong)}: must be numbers, or lists of them")
-        frame = polars.read_parquet(BytesIO(content), n_rows=MOST_ROWS)
-        return frame.with_columns(polars.lit(None, polars.Float64).alias(name) for name in lacking)
-    except (PolarsError, PanicException) as error:
-        raise ValueError(f"{path}: {error}") from error
+    frame = read_table(folder / DIAGNOSTICS, _no_diagnostics)
+    lacking = [name for name in ADDED if name not in frame.columns]
+    return frame.with_columns(polars.lit(None, polars.Float64).alias(name) for name in lacking)
+
+
+def _no_diagnostics(schema: "Mapping[str, polars.DataType]") -> str | None:
+    if {*schema, *ADDED} != {STEP, *COLUMNS}:
+        return "has other columns than diagnostics have"
+    if wrong := [name for name, kind in schema.items() if not _fits(name, kind)]:
+        return f"{', '.join(wrong)}: must be numbers, or lists of them"
+    return None
 
 
 def _fits(name: str, kind: "polars.DataType") -> bool:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from hw2exp import disk, regular_file
+from hw2exp import disk
+from hw2exp.records.parquet import read_table
 
 if TYPE_CHECKING:
     import polars
@@ -43,7 +44,6 @@ CATALOG: dict[str, tuple[str, str]] = {
 LATER = {"update_norm_max"}
 """Columns that older files lack."""
 
-LARGEST_METRICS, MOST_ROWS = 1 << 30, 1 << 26  # bytes; rows, as a few bytes can stand for billions
 MISSING = np.float64("nan")
 
 ROW = struct.Struct(f"<qq{len(CATALOG)}d")
@@ -210,17 +210,7 @@ def read_metrics(path: Path) -> "polars.DataFrame":
         OSError: they can't be read.
         ValueError: they are damaged, or no metrics.
     """
-    import polars
-    from polars.exceptions import PanicException, PolarsError
-
-    content = regular_file.read(path, LARGEST_METRICS)
-    try:
-        schema = polars.read_parquet_schema(BytesIO(content))
-        if problem := _no_metrics(schema):
-            raise ValueError(f"{path}: {problem}")
-        frame = polars.read_parquet(BytesIO(content), n_rows=MOST_ROWS)
-    except (PolarsError, PanicException) as error:
-        raise ValueError(f"{path}: {error}") from error
+    frame = read_table(path, _no_metrics)
     steps = frame[STEP]
     rising = steps.is_sorted() and steps.is_unique().all()
     if steps.null_count() or not rising or (steps < 1).any():

@@ -138,6 +138,11 @@ def read_result(folder: Path) -> RunResult:
         found = getattr(result, name)
         if not keys <= set(found) and (found or name != "explosions"):
             raise ValueError(f"{path}: {name}: must have {', '.join(sorted(keys))}")
+    steps = [step for spike in spikes for step in (spike.start, spike.step, spike.end)]
+    if any(not each.start <= each.step <= each.end for each in spikes):
+        raise ValueError(f"{path}: spikes: start, step and end must be in this order")
+    if max([*steps, result.diverged_at or 0, result.solved_at or 0]) > result.step:
+        raise ValueError(f"{path}: speaks of steps behind the run's last one, {result.step}")
     if result.explosions and any(spike.after_explosion is None for spike in spikes):
         raise ValueError(f"{path}: spikes: must have after_explosion")
     return result

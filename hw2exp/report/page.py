@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hw2exp.config.problems import counted
+from hw2exp.config.problems import counted, visible
 from hw2exp.records.commands import commands
 from hw2exp.records.runs import Arm
 from hw2exp.report.cells import cell, number, plain, points, steps
@@ -50,7 +50,10 @@ def render(
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("hw2exp.report", "."), autoescape=True, undefined=StrictUndefined
+        loader=PackageLoader("hw2exp.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_written,
     )
     environment.globals["counted"] = counted
     arms = [arm for chapter in chapters for arm in chapter.arms]
@@ -67,6 +70,11 @@ def render(
         tables=_tables(claims, chapters),
         versions=_versions(arms),
     )
+
+
+def _written(value: object) -> object:
+    """Show what can't be seen in a text; markup is the report's own."""
+    return visible(value, kept="\n") if type(value) is str else value
 
 
 def _tables(claims: Sequence[object], chapters: Sequence[Chapter]) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hw2exp import disk
+from hw2exp.config.problems import visible
 from hw2exp.records.runs import Arm
 from hw2exp.report.aftermath import Aftermath
 from hw2exp.report.before_spikes import ArmLooks, Counted, Phase
@@ -223,7 +224,7 @@ def write_table(table: "polars.DataFrame", folder: Path, name: str) -> None:
         folder: where to; it must exist.
         name: of the files, without ending.
     """
-    disk.write(folder / f"{name}.csv", table.write_csv().encode())
+    disk.write(folder / f"{name}.csv", visible(table.write_csv(), kept="\n").encode())
     content = BytesIO()
     table.write_parquet(content)
     disk.write(folder / f"{name}.parquet", content.getvalue())

@@ -28,7 +28,7 @@ from omegaconf import DictConfig, OmegaConf
 from hw2exp import disk
 from hw2exp.config.composed_job import ComposedJob, Plain, current
 from hw2exp.config.composition import Composition
-from hw2exp.config.confinement import check_inside
+from hw2exp.config.confinement import check_subfolder
 from hw2exp.lock import PATIENCE, FolderHeldError, hold
 from hw2exp.records.write_order import settle_records
 from hw2exp.sweeps.hydra_records import write_records
@@ -167,7 +167,7 @@ def run_batches(
 def _prepare(job: ComposedJob, deadline: float) -> FleetJob:
     """Make a job's folder, and record what it is, unless somebody else works on it."""
     root = Path(job.select("hydra.sweep.dir"))  # of what a sweeper made up nobody has looked yet
-    check_inside(root, job.folder, f"hydra.sweep.subdir={job.select('hydra.sweep.subdir')}")
+    check_subfolder(root, job.subfolder)
     folder = Path(os.path.abspath(job.folder))
     disk.make_folder(folder, sync=False)
     held = None

@@ -348,6 +348,38 @@ def test_a_run_without_a_spike(copy, capsys):
     assert "has no spike" in line(capsys)
 
 
+FORGED = {
+    "a step behind the run": {"step": 10**6, "end": 10**6},
+    "a step that no run has": {"step": 2**40, "end": 2**40},
+    "a start behind the peak": {"start": 10**3, "end": 10**3},
+    "an end before the peak": {"end": 1},
+    "a step before the first": {"start": 0},
+    "another loss": {"loss": 1e3},
+    "another key": {"\x1b[31m": 1},
+    "no number": {"step": "\x1b[31m"},
+}
+"""What somebody has written into the first spike of a result."""
+
+
+@pytest.mark.parametrize("change", FORGED.values(), ids=FORGED.keys())
+def test_a_forged_spike_costs_a_line(copy, change, capsys):
+    result = json.loads((copy / "result.json").read_text())
+    result["spikes"][0] |= change
+    (copy / "result.json").write_text(json.dumps(result))
+    assert main([str(copy)]) == 2
+    told = line(capsys)
+    assert str(copy) in told
+    assert "\x1b" not in told
+    assert not (copy / "anatomy").exists()
+
+
+def test_a_forged_divergence_costs_a_line(copy, capsys):
+    result = json.loads((copy / "result.json").read_text())
+    (copy / "result.json").write_text(json.dumps(result | {"diverged_at": 10**6}))
+    assert main([str(copy), "--spike=divergence"]) == 2
+    assert "steps behind the run's last one" in line(capsys)
+
+
 CHANGES = {
     "params": lambda kept: replace(kept, params=kept.params + np.float32(1e-3)),
     "state": lambda kept: replace(
@@ -355,6 +387,9 @@ CHANGES = {
     ),
     "gradients": lambda kept: replace(
         kept, grad_norms={name: norms * 1.001 for name, norms in kept.grad_norms.items()}
+    ),
+    "names": lambda kept: replace(
+        kept, grad_norms={f"\x1b{name}": norms for name, norms in kept.grad_norms.items()}
     ),
     "more": lambda kept: replace(kept, state=kept.state | {"seen": np.zeros(3)}),
     "shape": lambda kept: replace(kept, state=kept.state | {"params": kept.params[:2]}),

@@ -13,6 +13,8 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
+from hw2exp.config.command_line import read
+from hw2exp.config.confinement import check_subfolder
 from hw2exp.config.problems import ConfigError
 from hw2exp.config.recorded import read_values
 from hw2exp.train import main
@@ -31,6 +33,9 @@ TAG = "!!python/object/apply:payload.touch []"
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in pairwise("abcdefghij")
 )
+
+DOUBLING = "".join(f"x{n}: ${{.x{n + 1}}}${{.x{n + 1}}}\n" for n in range(40)) + "x40: x\n"
+SECRET = "hunter2"
 
 TARGETS = [
     ["model._target_=payload.touch"],
@@ -104,6 +109,18 @@ OUTSIDE = [
         "-m", "seed=1,2", "hydra.sweep.subdir=${hydra.job.override_dirname}",
         "hydra.job.config.override_dirname.kv_sep=/../../../outside/",
     ],
+    ["-m", "seed=1,2", "hydra.sweep.subdir='.a.part/${seed}'"],
+    ["-m", "seed=1,2", "hydra.sweep.subdir='a/.${seed}.part'"],
+    ["-m", "seed=1,2", "hydra.sweep.subdir='.hydra/${seed}'"],
+    ["-m", "seed=1,2", "hydra.sweep.subdir='.lock/${seed}'"],
+    ["-m", "seed=1,2", "hydra.sweep.subdir='arms/${seed}'"],
+    ["-m", "seed=1,2", "hydra.sweep.subdir='${seed}/checkpoints'"],
+    ["-m", "seed=1,2", "hydra.sweep.subdir='result.json/${seed}'"],
+    ["-m", "seed=1,2", "hydra.sweep.subdir='multirun.yaml/${seed}'"],
+    ["-m", "seed=1,2", "hydra.sweep.subdir='events.out.tfevents.1/${seed}'"],
+    ["hydra.run.dir=here/.run.part"],
+    ["hydra.output_subdir=diagnostics.parquet"],
+    ["hydra.output_subdir=.x.part"],
     ["hydra.run.dir='here/${oc.env:UP}/outside'"],
     ["hydra.run.dir='here/${hydra.job.override_dirname}'", "task=easy",
      "hydra.job.config.override_dirname.kv_sep=/../../../outside/"],
@@ -145,8 +162,48 @@ FOLDERS = {
     "an endless file": {"model/evil.yaml": "#" * (1 << 21)},
     "no YAML": {"model/evil.yaml": "a: [1\nb: }"},
     "no text": {"model/evil.yaml": "\0\1\2"},
+    "a secret beside the folder": {"model/evil.yaml": "defaults: [../../outside/secret]"},
+    "a secret from the root": {"model/evil.yaml": "defaults: [/../outside/secret]"},
+    "a secret by its whole path": {"model/evil.yaml": "defaults: ['/{outside}/secret@_here_']"},
+    "a secret of another group": {"model/evil.yaml": "defaults: [{/../outside@_here_: secret}]"},
+    "an optional secret": {"model/evil.yaml": "defaults: [{optional /../outside@_here_: secret}]"},
+    "a secret for a choice": {
+        "model/evil.yaml": "# @package _global_\ndefaults: [{override /clip: ../../outside/secret}]"
+    },
+    "a secret by another scheme": {"model/evil.yaml": "defaults: ['file://{outside}/secret']"},
+    "a secret behind a file of one's own": {
+        "model/evil.yaml": "defaults: [below]", "model/below.yaml": "defaults: [/../outside/secret]"
+    },
+    "a secret behind a link": {"model/evil.yaml": "defaults: [/link/secret]"},
+    "a secret behind a link and back": {"model/evil.yaml": "defaults: [/link/../outside/secret]"},
+    "a bomb behind a file of one's own": {"model/evil.yaml": "defaults: [bomb]",
+                                          "model/bomb.yaml": BOMB},
+    "itself among its defaults": {"model/evil.yaml": "defaults: [evil]"},
+    "the main config among its defaults": {"model/evil.yaml": "defaults: [/train]"},
+    "a million files": {
+        "model/evil.yaml": "defaults: [x0]\nname: lstm",
+        **{f"model/x{n}.yaml": f"defaults: [x{n + 1}@a, x{n + 1}@b]" for n in range(20)},
+        "model/x20.yaml": "a: 1",
+    },
+    "billions of letters by reference": {"model/evil.yaml": DOUBLING},
+    "billions of values by reference": {
+        "model/evil.yaml": "".join(f"x{n}: {{a: '${{.x{n + 1}}}', b: '${{.x{n + 1}}}'}}\n"
+                                   for n in range(30)) + "x30: 1\n"},
+    "a run that is not below": {
+        "model/evil.yaml": "# @package _global_\nresume: ../outside/run"},
+    "a run behind a link": {
+        "model/evil.yaml": "# @package _global_\nresume: here/link/run"},
 }  # fmt: skip
 """Folders of configs from somebody else, for ``--config-dir``."""
+
+FOR_SWEEPS = {
+    "a folder for the jobs": "hydra: {sweep: {dir: ../outside/x}}",
+    "a folder among what is swept": "hydra: {sweeper: {params: {hydra.sweep.dir: ../outside/x}}}",
+    "a sweep that is not below": "resume: ../outside/sweep",
+    "a sweep among what is swept": "hydra: {sweeper: {params: {resume: ../outside/sweep}}}",
+    "a launcher among what is swept": "hydra: {sweeper: {params: {hydra/launcher: basic}}}",
+}
+"""Likewise, for a sweep."""
 
 
 @pytest.fixture
@@ -156,6 +213,7 @@ def canary(tmp_path, monkeypatch):
     (tmp_path / "code" / "payload.py").write_text(PAYLOAD)
     for folder in ("work", "work/here", "outside"):
         (tmp_path / folder).mkdir()
+    (tmp_path / "outside/secret.yaml").write_text(f"name: {SECRET}\nsecret: {SECRET}\n")
     (tmp_path / "work/here/link").symlink_to(tmp_path / "outside")
     monkeypatch.setenv("CANARY", str(tmp_path / "canary"))
     monkeypatch.setenv("UP", "../../..")
@@ -179,6 +237,7 @@ def check_refused(words, canary, capsys):
     assert captured.out == ""
     assert captured.err.startswith("hw2exp: ")
     assert captured.err.count("\n") == 1
+    assert SECRET not in captured.err
     assert not canary.exists()
     assert "payload" not in sys.modules
     assert tree(canary.parent) == before
@@ -189,12 +248,47 @@ def test_hostile_overrides(words, canary, capsys):
     check_refused(words, canary, capsys)
 
 
+def write_folder(tmp_path, files):
+    """Write somebody's folder of configs, with a link that leads out of it."""
+    for name, text in files.items():
+        path = tmp_path / "theirs" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text.replace("{outside}", f"{tmp_path}/outside"))
+    (tmp_path / "theirs/link").symlink_to(tmp_path / "outside")
+    return f"--config-dir={tmp_path}/theirs"
+
+
 @pytest.mark.parametrize("files", FOLDERS.values(), ids=FOLDERS.keys())
 def test_hostile_folders_of_configs(files, canary, capsys, tmp_path):
-    for name, text in files.items():
-        (tmp_path / "theirs" / name).parent.mkdir(parents=True)
-        (tmp_path / "theirs" / name).write_text(text)
-    check_refused([f"--config-dir={tmp_path}/theirs", "model=evil"], canary, capsys)
+    (tmp_path / "outside/run").mkdir()
+    check_refused([write_folder(tmp_path, files), "model=evil"], canary, capsys)
+
+
+@pytest.mark.parametrize("text", FOR_SWEEPS.values(), ids=FOR_SWEEPS.keys())
+def test_hostile_folders_of_configs_for_sweeps(text, canary, capsys, tmp_path):
+    (tmp_path / "outside/sweep/0").mkdir(parents=True)
+    files = {"experiment/evil.yaml": f"# @package _global_\n{text}"}
+    check_refused(
+        ["-m", write_folder(tmp_path, files), "experiment=evil", "seed=0,1"], canary, capsys
+    )
+
+
+@pytest.mark.parametrize("words", [["--hydra-help"], ["--cfg=job"], ["--info=all"]])
+def test_who_only_asks_is_not_answered_by_a_hostile_folder(words, canary, capsys, tmp_path):
+    files = {"hydra/config.yaml": f"callbacks: {{x: {CALL}}}"}
+    check_refused([write_folder(tmp_path, files), *words], canary, capsys)
+
+
+def test_a_folder_of_configs_may_hold_what_is_below_it(canary, tmp_path):
+    """Its files may name each other, links within it and runs below the current folder."""
+    folder = write_folder(tmp_path, {
+        "experiment/mine.yaml": "# @package _global_\ndefaults: [/parts/some@_global_, alias]",
+        "parts/some.yaml": "steps: ${batch_size}\nbatch_size: 8",
+        "experiment/other.yaml": "# @package _global_\nresume: null\nlog_every: 2",
+    })  # fmt: skip
+    (tmp_path / "theirs/experiment/alias.yaml").symlink_to("other.yaml")
+    (job,) = read([folder, "experiment=mine", "model=rnn"]).jobs
+    assert (job.config.steps, job.config.batch_size, job.config.log_every) == (8, 8, 2)
 
 
 @pytest.mark.parametrize("kind", ["a pipe", "a device", "a folder elsewhere", "a circle"])
@@ -239,6 +333,15 @@ def begun(canary):
     return Path("here/run"), [*words[:1], "steps=8", *words[2:], "resume=here/run"]
 
 
+def test_no_job_can_be_called_as_a_run_calls_its_files(begun):
+    run, _ = begun
+    for path in run.iterdir():
+        with pytest.raises(ConfigError, match=r"hydra\.sweep\.subdir=a/.*: "):
+            check_subfolder(run.parent, f"a/{path.name}/0")
+    for name in ("0", "seed=1,lr=0.1", "a/b", "results", "part"):
+        check_subfolder(run.parent, name)
+
+
 @pytest.mark.parametrize("name", [".hydra", "checkpoints"])
 def test_a_run_that_goes_on_writes_through_no_link(begun, name, canary, capsys, tmp_path):
     run, words = begun
@@ -264,7 +367,24 @@ def test_a_sweep_that_goes_on_writes_through_no_link(begun, kind, canary, capsys
     check_refused(["-m", *words[:-1], "resume=here/sweep"], canary, capsys)
 
 
-@pytest.mark.parametrize("text", [TAG, f"seed: {TAG}", "seed: ${eval:\"__import__('payload')\"}"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        TAG,
+        f"seed: {TAG}",
+        "seed: ${eval:\"__import__('payload')\"}",
+        "seed: ${oc.env:PAYLOAD}",
+        "seed: ${oc.decode:${oc.env:PAYLOAD}}",
+        "seed: ${oc.env:NOT_SET,'default'}",
+        "seed: ${oc.create:${oc.env:PAYLOAD}}",
+        "seed: ${now:%Y}",
+        "seed: ${hydra:runtime.cwd}",
+        "seed: ${python_version:}",
+        DOUBLING,
+        "seed: " + "${oc.decode:" * 2000,
+    ],
+    ids=lambda text: text[:40],
+)
 def test_hostile_records(text, canary, tmp_path):
     (tmp_path / "config.yaml").write_text(text)
     with pytest.raises(ConfigError):
