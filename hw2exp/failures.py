@@ -38,7 +38,7 @@ def report(batch: Sequence[Ended], folder: Path, interrupt: Interrupt) -> None:
     lines = [f"{_names(jobs)}{text}" for text, jobs in list(told.items())[:TOLD]]
     if more := sum(len(jobs) for jobs in list(told.values())[TOLD:]):
         lines.append(f"and {counted(more, 'more job')} failed")
-    for line in lines:
+    for line in "\n".join(lines).splitlines():
         complain(line)
 
 
