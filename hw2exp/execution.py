@@ -20,7 +20,7 @@ from hw2exp.interrupt import Interrupt
 from hw2exp.lock import FolderHeldError, hold
 from hw2exp.models import own_digest
 from hw2exp.records.checkpoint import Checkpoint
-from hw2exp.records.checkpoints import check_goes_on, had_begun, newest
+from hw2exp.records.checkpoints import check_goes_on, had_begun
 from hw2exp.records.run_dir import RunResult, read_finished
 from hw2exp.sweeps.hydra_records import resolve_record, write_records
 from hw2exp.terminal import print_summary, relative, say, warn
@@ -187,8 +187,10 @@ def _known(job: "FleetJob") -> "tuple[TrainConfig, Outcome | Checkpoint | None]"
         return config, None
     if (result := read_finished(job.folder, config.steps, config.eval_every)) is not None:
         return config, result
+    from hw2exp.fleet_run import find_start
+
     try:
-        found = newest(job.folder, warn, config)
+        found = find_start(job.folder, config)
     except ConfigError as error:
         return config, error
     if found is None and had_begun(job.folder):
