@@ -254,7 +254,7 @@ def other(run, **changes):
     found = newest(run, pytest.fail)
     tensors = found.tensors()
     for name, change in changes.items():
-        name = name.replace("__", ".")
+        name = name.replace("__", ".")  # a keyword has no dot
         tensors[name] = change(tensors.get(name))
     return save({name: np.asarray(value) for name, value in tensors.items() if value is not None})
 
@@ -367,6 +367,42 @@ def test_a_run_that_falls_back_is_the_same(run, made):
     (outcome,) = run_fleet([config], [run], show=False, saved=[saved])
     assert outcome.parameters_sha256 == whole.parameters_sha256
     assert outcome.metrics_sha256 == whole.metrics_sha256
+
+
+@pytest.fixture(scope="module")
+def inspected(compose, tmp_path_factory):
+    """A run that is looked into, and was interrupted."""
+    root = tmp_path_factory.mktemp("inspected")
+    config = compose(*SMALL, "checkpoint_every=10", "model.hidden_size=3", "diagnostics=all")
+    run_fleet([config], [root / "run"], AtEleven([]), show=False)
+    return root / "run", config
+
+
+RINGS = {
+    "states of other steps": {"ring.step": lambda own: own + 1},
+    "states of runs that are over": {"ring.active": lambda own: ~own},
+    "gradients that are not finite": {"ring.grads": lambda own: own * np.nan},
+    "a state that is not finite": {"ring.params": lambda own: own + np.inf},
+    "fewer gradients": {"ring.grads": lambda own: own[1:]},
+    "no gradients": {"ring.grads": lambda own: None},
+}
+
+
+@pytest.mark.parametrize("changes", [*RINGS.values(), "no ring"], ids=[*RINGS, "no ring"])
+def test_the_checkpoint_before_one_of_other_last_steps_is_used(inspected, tmp_path, changes):
+    run = shutil.copytree(inspected[0], tmp_path / "run")
+    if changes == "no ring":
+        names = [name for name in newest(run, pytest.fail).tensors() if name.startswith("ring.")]
+        changes = dict.fromkeys(names, lambda own: None)
+    assert find_start(run, inspected[1]).step == 11
+    forge(run, state=other(run, **changes))
+    assert falls_back(run, inspected[1])[0].step == 10
+
+
+def test_the_checkpoint_before_one_without_diagnostics_is_used(inspected, tmp_path):
+    run = shutil.copytree(inspected[0], tmp_path / "run")
+    forge(run, facts__diagnostics=None)
+    assert falls_back(run, inspected[1])[0].step == 10
 
 
 def bytes_of(kind, run, canary):
