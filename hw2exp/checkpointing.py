@@ -42,7 +42,6 @@ from hw2exp.records.saved_state import (
     part_of,
     steps_since_row,
 )
-from hw2exp.records.write_order import settle
 from hw2exp.training import Measured
 
 
@@ -68,7 +67,6 @@ class Checkpointer:
         self.interrupt = interrupt
         self._rows = {member: _WrittenRows(ROWS) for member in range(len(recording.folders))}
         self._seen = {member: _WrittenRows(SEEN) for member in range(len(recording.folders))}
-        self._settled: set[int] = set()
         for member, own in saved.items():
             self._rows[member] = _WrittenRows(ROWS, own, own.facts.rows)
             self._seen[member] = _WrittenRows(SEEN, own, own.facts.diagnostics)
@@ -105,7 +103,7 @@ class Checkpointer:
             folder = recording.folders[member]
             if not recording.keeps_folder(member):
                 continue
-            disk.make_own_folder(folder / CHECKPOINTS)
+            disk.make_folder(folder / CHECKPOINTS)
             tensors = {name: value[row] for name, value in state.items()}
             tensors |= {SINCE + name: value[row] for name, value in since.items()}
             tensors[SPIKES] = recording.detector.recent(member)
@@ -126,9 +124,6 @@ class Checkpointer:
                 seconds=time.monotonic() - recording.began[member],
                 versions=made_with(own_digest(config.model.name)),
             )
-            if member not in self._settled:  # once: Hydra's records don't change
-                settle(folder)
-                self._settled.add(member)
             save(folder, step, tensors, facts, config.keep_checkpoints)
 
 

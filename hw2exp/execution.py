@@ -21,7 +21,10 @@ from hw2exp.lock import FolderHeldError, check_held, hold
 from hw2exp.models import own_digest
 from hw2exp.records.checkpoint import Checkpoint
 from hw2exp.records.checkpoints import check_goes_on, had_begun
+from hw2exp.records.layout import DIAGNOSED, RUN
 from hw2exp.records.run_dir import RunResult, read_finished
+from hw2exp.records.shown import emptied, mend
+from hw2exp.records.write_order import settle_records
 from hw2exp.sweeps.hydra_records import resolve_record, write_records
 from hw2exp.terminal import print_summary, relative, say, warn
 
@@ -58,6 +61,7 @@ def execute(command: Command, interrupt: Interrupt, show: bool = True) -> list[E
     with _alone_in(folder, key if explicit else None):
         if not command.multirun:  # Hydra's own writes could be cut off
             write_records(command.composed, Path(os.path.abspath(folder)))
+            settle_records([folder])
             words.append("hydra.output_subdir=null")
         elif command.resumes:
             from hw2exp.sweeps.arm_events import remove_arms
@@ -122,22 +126,44 @@ def hand_to_hydra(
             for each in batch
         ]
 
+    failures: list[Exception] = []
+
     def job(config: Any) -> float | None:
         assert command is not None
-        ended = _single(_only_job(config, command), interrupt, show)
-        (value,) = give([ended], ended.root)
+        with _past_hydra(failures):
+            ended = _single(_only_job(config, command), interrupt, show)
+            (value,) = give([ended], ended.root)
         return None if isinstance(value, Exception) else value
 
     def fleet(jobs: "Sequence[FleetJob]") -> list[float | Exception | None]:
-        return give(_batch(jobs, interrupt, show), jobs[0].root)
+        with _past_hydra(failures):
+            return give(_batch(jobs, interrupt, show), jobs[0].root)
 
     job.fleet = fleet  # type: ignore[attr-defined]  # for the launcher: a function of several jobs
     before, sys.argv = sys.argv, [sys.argv[0], *words]
     try:
         with env_override({"HYDRA_FULL_ERROR": "1"}):  # errors as they are: they are told below
             hydra.main(f"pkg://{CONFIG_MODULE}", CONFIG_NAME, VERSION_BASE)(job)()
+    except SystemExit:
+        if failures:
+            raise failures[0] from None
+        raise
     finally:
         sys.argv = before
+
+
+@contextmanager
+def _past_hydra(failures: list[Exception]) -> Iterator[None]:
+    """Keep an error from Hydra, which would add a line of its own to it.
+
+    Args:
+        failures: takes the error; what is raised instead ends Hydra silently.
+    """
+    try:
+        yield
+    except (OSError, ConfigError) as error:
+        failures.append(error)
+        raise SystemExit(1) from error
 
 
 def _only_job(config: Any, command: Command) -> "FleetJob":
@@ -157,6 +183,7 @@ def _only_job(config: Any, command: Command) -> "FleetJob":
         return FleetJob(0, (), command.composed.config, folder, folder)
     plain: Any = OmegaConf.to_container(config, resolve=True)
     resolve_record(folder / CONFIG, plain)
+    settle_records([folder])
     root = Path(hydra.runtime.cwd, hydra.sweep.dir)  # hydra.job.chdir may have left it
     return FleetJob(hydra.job.num, tuple(hydra.overrides.task), plain, folder, root)
 
@@ -187,6 +214,8 @@ def _known(job: "FleetJob") -> "tuple[TrainConfig, Outcome | Checkpoint | None]"
     if config.resume is None:
         return config, None
     if (result := read_finished(job.folder, config.steps, config.eval_every)) is not None:
+        if emptied(job.folder):
+            _mend(job.folder, config, result)
         return config, result
     from hw2exp.fleet_run import find_start
 
@@ -197,6 +226,19 @@ def _known(job: "FleetJob") -> "tuple[TrainConfig, Outcome | Checkpoint | None]"
     if found is None and had_begun(job.folder):
         warn(f"{job.folder} has no checkpoint that can be used: begins again at step 1")
     return config, found
+
+
+def _mend(folder: Path, config: TrainConfig, result: RunResult) -> None:
+    """Make again what shows an ended run and was lost, or say why that can't be."""
+    from hw2exp.diagnostics.spikes import Spike
+    from hw2exp.inspection import inspects
+
+    spikes = [Spike.of(values) for values in result.spikes]
+    try:
+        with hold(folder):
+            mend(folder, config, spikes, result, DIAGNOSED if inspects(config) else RUN)
+    except (FolderHeldError, OSError, ValueError) as error:
+        warn(f"{folder}: its events or its curve are empty and can't be made again: {error}")
 
 
 def _batch(jobs: "Sequence[FleetJob]", interrupt: Interrupt, show: bool) -> list[Ended]:
@@ -211,8 +253,8 @@ def _batch(jobs: "Sequence[FleetJob]", interrupt: Interrupt, show: bool) -> list
     }
     if show:
         say(f"{counted(len(jobs), 'job')} → {relative(root)}")
-    if show and len(saved) < len(jobs):
-        say(f"{len(jobs) - len(saved)} of {len(jobs)} jobs have their result")
+    if show and (done := sum(isinstance(each, RunResult) for each in known)):
+        say(f"{done} of {len(jobs)} jobs have their result")
     if show and (going_on := sum(each is not None for each in saved.values())):
         say(f"{counted(going_on, 'job')} of {len(jobs)} go on from a checkpoint")
     found = run_sweep(
