@@ -13,14 +13,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from hw2exp import disk
 from hw2exp.config.folder import CHECKPOINTS
+from hw2exp.config.schema import TrainConfig
 from hw2exp.diagnostics.explosions import WINDOW
 from hw2exp.diagnostics.ring import GRADS
 from hw2exp.diagnostics.spikes import Spike
 from hw2exp.fleet import Fleet
+from hw2exp.inspection import inspects
 from hw2exp.interrupt import Interrupt
 from hw2exp.models import own_digest
 from hw2exp.recording import Recording
@@ -30,12 +31,18 @@ from hw2exp.records.diagnostics import COLUMNS, DiagnosticsTable
 from hw2exp.records.manifest import DamagedError, Facts, Rows
 from hw2exp.records.metrics import CATALOG, MetricsTable
 from hw2exp.records.run_dir import made_with
+from hw2exp.records.saved_state import (
+    EXPLODED,
+    EXPLOSIONS,
+    RING,
+    SINCE,
+    SPIKES,
+    Named,
+    contradiction,
+    part_of,
+    steps_since_row,
+)
 from hw2exp.training import Measured
-
-SINCE, SPIKES, EXPLOSIONS, EXPLODED = "since_row.", "spikes.recent", "explosions.recent", "exploded"
-RING = "ring."
-
-Named = dict[str, NDArray[Any]]
 
 
 class Checkpointer:
@@ -147,6 +154,20 @@ class _WrittenRows:
         )
 
 
+def check_fits(saved: Checkpoint, config: TrainConfig) -> None:
+    """Refuse a checkpoint that a run can't go on from, although it is what was written.
+
+    Args:
+        saved: the checkpoint.
+        config: of the run.
+
+    Raises:
+        DamagedError: its tensors are of another program, or contradict what is known of the run.
+    """
+    template = _host(Fleet([config]).state.tensors())
+    _tensors(saved, config, {name: value[0] for name, value in template.items()})
+
+
 def restore(fleet: Fleet, recording: Recording, saved: Mapping[int, Checkpoint]) -> None:
     """Bring a fleet that has not begun, and what is recorded of it, to its checkpoints.
 
@@ -156,75 +177,73 @@ def restore(fleet: Fleet, recording: Recording, saved: Mapping[int, Checkpoint])
         saved: the checkpoint of each replica, all of the same step.
 
     Raises:
-        DamagedError: a checkpoint of another program.
+        DamagedError: a checkpoint that a run can't go on from.
     """
     template = _host(fleet.state.tensors())
     step = next(iter(saved.values())).step
-    columns: list[Named] = []
+    every: list[Named] = []
     known: dict[int, int] = {}
     rings: dict[int, Named] = {}
-    for row, member in enumerate(map(int, fleet.members)):
-        tensors = saved[member].tensors()
-        own = {name: value[row] for name, value in template.items()}
+    for row, (member, config) in enumerate(zip(fleet.members.tolist(), fleet.configs, strict=True)):
+        own = saved[member]
         try:
-            window, before = recording.detector.window, fleet.config.diagnostics.steps_before
-            columns.append(_checked(tensors, own, step, window, before))
+            tensors = _tensors(own, config, {name: value[row] for name, value in template.items()})
         except DamagedError as error:
-            raise DamagedError(f"{saved[member].folder}: {error}") from error
-        spikes = [Spike(*values) for values in saved[member].facts.spikes]
+            raise DamagedError(f"{own.folder}: {error}") from error
+        every.append(tensors)
+        spikes = [Spike(*values) for values in own.facts.spikes]
         recording.detector.restore(member, step, tensors[SPIKES], spikes)
         recording.explosions.restore(member, step, tensors[EXPLOSIONS], tensors[EXPLODED].tolist())
-        recording.began[member] -= saved[member].facts.seconds
+        recording.began[member] -= own.facts.seconds
         known[member] = len(spikes)
-        rings[member] = {
-            name.removeprefix(RING): value
-            for name, value in tensors.items()
-            if name.startswith(RING)
-        }
-    if len({frozenset(own) for own in columns}) > 1:
-        raise DamagedError("checkpoints of different rhythms can't be one fleet")
+        rings[member] = part_of(RING, tensors)
     together = {
-        name: torch.from_numpy(np.stack([own[name] for own in columns])).to(fleet.device)
-        for name in columns[0]
+        name: torch.from_numpy(np.stack([own[name] for own in every])).to(fleet.device)
+        for name in every[0]
+        if name in template or name.startswith(SINCE)
     }
     fleet.state = fleet.state.with_tensors(together)
     if recording.inspection is not None:
         recording.inspection.forensics.restore(step, rings, known)
         for member in map(int, fleet.members):
             recording.inspection.forensics.restore_kept(member, recording.folders[member])
-    recording.restore_since_row(
-        {name.removeprefix(SINCE): v for name, v in together.items() if name.startswith(SINCE)}
-    )
+    recording.restore_since_row(part_of(SINCE, together))
 
 
-def _checked(tensors: Named, own: Named, step: int, window: int, ring: int) -> Named:
-    """Of a checkpoint's tensors those that become the fleet's, if they are what they must be."""
-    since = {SINCE + each.name for each in fields(Measured)}
-    given = {name: tensors[name] for name in since & tensors.keys()}
-    expected = {
-        **{name: (value.dtype, value.shape) for name, value in own.items()},
-        **{name: (value.dtype, next(iter(given.values())).shape) for name, value in given.items()},
-        SPIKES: (np.dtype(np.float64), (window,)),
-        EXPLOSIONS: (np.dtype(np.float64), (min(step, WINDOW),)),
-        EXPLODED: (np.dtype(np.int64), tensors.get(EXPLODED, np.empty(0)).shape[:1]),
-    }
-    if any(name.startswith(RING) for name in tensors):
-        kept = {**own, GRADS: own["params"]}
-        expected |= {
-            RING + name: (value.dtype, (min(step, ring), *value.shape))
-            for name, value in kept.items()
-        }
-    if tensors.keys() != expected.keys() or (given and given.keys() != since):
-        raise DamagedError(f"has other tensors: {sorted(tensors.keys() ^ expected.keys())}")
+def _tensors(saved: Checkpoint, config: TrainConfig, template: Named) -> Named:
+    """Return a checkpoint's tensors, if a run of a config can go on from them."""
+    tensors, expected = saved.tensors(), _expected(saved.step, config, template)
+    if other := sorted(tensors.keys() ^ expected.keys()):
+        raise DamagedError(f"has other tensors: {other[:3]}")
+    expected[EXPLODED] = expected[EXPLODED][0], (tensors[EXPLODED].size,)  # any number
     for name, (dtype, shape) in expected.items():
         value = tensors[name]
-        if value.dtype != dtype or value.shape != shape:
-            found, wanted = f"{value.dtype} {value.shape}", f"{dtype} {shape}"
-            raise DamagedError(f"{name} is {found}, not {wanted}")
-    flat = all(value.ndim == 1 and value.dtype.kind == "f" for value in given.values())
-    if not (flat and tensors["active"] and tensors["step"] == step):
-        raise DamagedError(f"is not of a run that trains at step {step}")
-    return {name: tensors[name] for name in [*own, *sorted(given)]}
+        if (value.dtype, value.shape) != (dtype, shape):
+            raise DamagedError(f"{name} is {value.dtype} {value.shape}, not {dtype} {shape}")
+    if (saved.facts.diagnostics is not None) != inspects(config):
+        raise DamagedError("has diagnostics of a run that is not looked into, or lacks them")
+    if wrong := contradiction(saved, tensors, config):
+        raise DamagedError(wrong)
+    return tensors
+
+
+def _expected(step: int, config: TrainConfig, template: Named) -> dict[str, tuple[Any, Any]]:
+    """Return the type and the shape of each tensor of a checkpoint of a run after a step."""
+    options, number = config.diagnostics, np.dtype(np.float64)
+    expected: dict[str, tuple[Any, Any]] = {
+        **{name: (value.dtype, value.shape) for name, value in template.items()},
+        SPIKES: (number, (config.spikes.window,)),
+        EXPLOSIONS: (number, (min(step, WINDOW),)),
+        EXPLODED: (np.dtype(np.int64), None),
+    }
+    if count := steps_since_row(step, config):
+        expected |= {SINCE + each.name: (number, (count,)) for each in fields(Measured)}
+        expected[f"{SINCE}loss"] = template["params"].dtype, (count,)
+    if inspects(config) and options.spikes:
+        count = min(step, options.steps_before)
+        for name, value in {**template, GRADS: template["params"]}.items():
+            expected[RING + name] = value.dtype, (count, *value.shape)
+    return expected
 
 
 def _host(tensors: Mapping[str, torch.Tensor]) -> Named:

@@ -21,7 +21,7 @@ from hw2exp.interrupt import Interrupt
 from hw2exp.lock import FolderHeldError, check_held, hold
 from hw2exp.models import own_digest
 from hw2exp.records.checkpoint import Checkpoint
-from hw2exp.records.checkpoints import check_goes_on, had_begun, newest
+from hw2exp.records.checkpoints import check_goes_on, had_begun
 from hw2exp.records.layout import DIAGNOSED, RUN
 from hw2exp.records.run_dir import RunResult, read_finished
 from hw2exp.records.shown import emptied, mend
@@ -219,8 +219,10 @@ def _known(job: "FleetJob") -> "tuple[TrainConfig, Outcome | Checkpoint | None]"
         if emptied(job.folder):
             _mend(job.folder, config, result)
         return config, result
+    from hw2exp.fleet_run import find_start
+
     try:
-        found = newest(job.folder, warn, config)
+        found = find_start(job.folder, config)
     except ConfigError as error:
         return config, error
     if found is None and had_begun(job.folder):

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from hw2exp import disk
-from hw2exp.checkpointing import Checkpointer, restore
+from hw2exp.checkpointing import Checkpointer, check_fits, restore
 from hw2exp.config.problems import ConfigError
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet import Fleet
@@ -20,7 +20,7 @@ from hw2exp.lock import PATIENCE, FolderHeldError, hold
 from hw2exp.models import CELLS
 from hw2exp.recording import Floats, Recording
 from hw2exp.records.checkpoint import Checkpoint
-from hw2exp.records.checkpoints import discard_after
+from hw2exp.records.checkpoints import discard_after, newest
 from hw2exp.records.manifest import DamagedError
 from hw2exp.records.run_dir import RunResult
 from hw2exp.records.write_order import clear
@@ -102,6 +102,22 @@ def check_machine(configs: Sequence[TrainConfig]) -> None:
             problems[f"norm={config.norm.name}: {model}; use norm=none"] = None
     if problems:
         raise ConfigError(problems)
+
+
+def find_start(folder: Path, config: TrainConfig) -> Checkpoint | None:
+    """Find the newest checkpoint that a run can go on from; warn of each newer one.
+
+    It is looked for before fleets are formed, since those of a fleet must be of one step.
+
+    Args:
+        folder: the run folder.
+        config: of the run.
+
+    Raises:
+        ConfigError: what is there is of a run that computes something else.
+    """
+    with torch_as_known():
+        return newest(folder, warn, config, check_fits)
 
 
 def run_fleet(

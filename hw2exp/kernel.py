@@ -6,6 +6,7 @@ import pickle
 import stat
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -14,7 +15,7 @@ import numba
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.core.serialize import dumps
 
-from hw2exp import disk
+from hw2exp import disk, regular_file
 
 PACKAGE = Path(__file__).parent
 SOURCES = ("kernel.py", "philox.py", "task.py", "closed_form/**/*.py")
@@ -27,6 +28,8 @@ PRIVATE = 0o700
 """What is in the cache is executed: only its owner may write there, or read."""
 
 DIGEST = hashlib.sha256().digest_size
+LARGEST = 1 << 26
+"""Bytes that a compiled form may have, a hundred times what the largest has."""
 
 
 def cache_folder() -> Path | None:
@@ -84,10 +87,12 @@ def cache_problem() -> str | None:
 
 
 class KernelCache(FunctionCache):  # type: ignore[misc]  # numba has no types
-    """Keep a kernel's compiled forms, each in a file that begins with the digest of the rest.
+    """Keep a kernel's compiled forms, each in a file that begins with a digest.
 
-    numba's own cache hands a damaged file to the linker, and fails where it can't write. Here what
-    can't be read is compiled again, and a cache that can't be written costs only time.
+    The digest is of the file's name and the rest of its content, so that neither a damaged file nor
+    that of another kernel is loaded. numba's own cache hands a damaged file to the linker, and
+    fails where it can't write. Here an entry that can't be loaded is compiled again and replaced,
+    whatever it is, and a cache that can't be written costs only time.
 
     Args:
         function: the kernel, in a file.
@@ -121,9 +126,10 @@ class KernelCache(FunctionCache):  # type: ignore[misc]  # numba has no types
         if self._folder is None:
             return None
         try:
-            content = self._path(self._folder, sig, target_context.codegen()).read_bytes()
+            path = self._path(self._folder, sig, target_context.codegen())
+            content = regular_file.read(path, LARGEST, links=False)
             digest, data = content[:DIGEST], content[DIGEST:]
-            if hashlib.sha256(data).digest() != digest:
+            if _digest(path, data) != digest:
                 return None
             return self._impl.rebuild(target_context, pickle.loads(data))
         except Exception:  # of a file that isn't there, or that this numba can't load
@@ -144,10 +150,19 @@ class KernelCache(FunctionCache):  # type: ignore[misc]  # numba has no types
             try:
                 disk.make_folder(self._folder, sync=False, mode=PRIVATE)
                 path = self._path(self._folder, sig, data.codegen)
-                disk.write(path, hashlib.sha256(content).digest() + content, sync=False)
+                if path.is_dir() and not path.is_symlink():  # no rename replaces a folder
+                    with suppress(FileNotFoundError):  # another process was faster
+                        disk.remove(path)
+                # Nothing waits for the disk here, which would cost a sync for each of some 40
+                # files. After a power cut an entry may be empty or zeroed: its digest tells.
+                disk.write(path, _digest(path, content) + content, sync=False)
             except OSError as error:
                 reason = f"{self._folder}: {error.strerror}"
                 _failure = f"compiled kernels can't be kept: {reason}; {PLACE} chooses another"
+
+
+def _digest(path: Path, data: bytes) -> bytes:
+    return hashlib.sha256(path.name.encode() + data).digest()
 
 
 class _Reduction(CompileResultCacheImpl):  # type: ignore[misc]

@@ -5,7 +5,11 @@ import errno
 import importlib.util
 import os
 import re
+import shutil
 import stat
+import subprocess
+import sys
+from pathlib import Path
 
 import numba
 import pytest
@@ -19,10 +23,43 @@ DAMAGES = {
     "halved": lambda content: content[: len(content) // 2],
     "its end zeroed": lambda content: content[:-100] + bytes(100),
     "a bit flipped": lambda content: content[:500] + bytes([content[500] ^ 1]) + content[501:],
-    "no pickle, with its digest": lambda content: (
-        bytes.fromhex("6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d") + b"\0"
-    ),
 }
+
+
+def no_pickle(path):
+    path.write_bytes(kernel._digest(path, b"\0") + b"\0")
+
+
+def folder(path):
+    path.unlink()
+    path.mkdir()
+    (path / "file").write_text("")
+
+
+def link_to_itself_elsewhere(path):
+    path.rename(path.parent.parent / path.name)
+    path.symlink_to(path.parent.parent / path.name)
+
+
+def endless(path):
+    path.unlink()
+    path.symlink_to("/dev/zero")
+
+
+def pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+def huge(path):
+    os.truncate(path, 1 << 40)
+
+
+def unreadable(path):
+    path.chmod(0)  # which root reads all the same
+
+
+PLACED = [no_pickle, folder, link_to_itself_elsewhere, endless, pipe, huge, unreadable]
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +90,59 @@ def test_a_damaged_file_is_compiled_again_and_replaced(function, tmp_path, damag
     assert hits(function, folder) == 0
     assert hits(function, folder) == 1
     assert cache_problem() is None
+
+
+@pytest.mark.parametrize("place", PLACED, ids=lambda place: place.__name__)
+def test_whatever_stands_in_its_place_is_replaced(function, tmp_path, place):
+    cache = tmp_path / "kernels"
+    hits(function, cache)
+    (file,) = cache.iterdir()
+    size = file.stat().st_size
+    place(file)
+    root_reads = place is unreadable and os.geteuid() == 0
+    assert hits(function, cache) == root_reads
+    assert hits(function, cache) == 1
+    assert [each.name for each in cache.iterdir()] == [file.name]
+    assert stat.S_ISREG(file.lstat().st_mode)
+    assert abs(file.stat().st_size - size) < 100
+    assert cache_problem() is None
+
+
+def test_the_file_of_another_kernel_is_not_loaded(function, tmp_path):
+    cache = tmp_path / "kernels"
+    hits(function, cache)
+    (file,) = cache.iterdir()
+
+    def triple(x):
+        return 3 * x
+
+    compiled = numba.njit(triple)
+    compiled._cache = KernelCache(triple, cache)
+    assert compiled(7) == 21
+    (other,) = set(cache.iterdir()) - {file}
+    shutil.copy(other, file)
+    assert hits(function, cache) == 0  # and gives 42, not 63
+    assert hits(function, cache) == 1
+
+
+@pytest.mark.slow
+def test_processes_that_start_at_once_make_one_sound_cache(function, tmp_path):
+    start = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import own_kernels, numba, pathlib;"
+        "from hw2exp.kernel import KernelCache, cache_problem;"
+        "own = numba.njit(own_kernels.double);"
+        "own._cache = KernelCache(own_kernels.double, pathlib.Path(sys.argv[2]));"
+        "print(own(21), sum(own.stats.cache_hits.values()), cache_problem())"
+    )
+    source, cache = Path(function.__code__.co_filename).parent, tmp_path / "kernels"
+    words = [sys.executable, "-c", start, str(source), str(cache)]
+    assert subprocess.check_output(words, text=True) == "42 0 None\n"
+    (file,) = cache.iterdir()
+    folder(file)
+    started = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    assert all(each.communicate()[0].startswith("42 ") for each in started)
+    assert subprocess.check_output(words, text=True) == "42 1 None\n"
+    assert [each.name for each in cache.iterdir()] == [file.name]
 
 
 def test_the_folder_is_its_owners_alone(function, tmp_path):

@@ -102,6 +102,8 @@ class Checkpoint:
             raise DamagedError(str(error)) from error
         if about is not None and len(table) != about.count:
             raise DamagedError(f"has {len(table)} rows in {name}, not {about.count}")
+        if len(table) and not 1 <= table.steps[0] <= table.steps[-1] <= self.step:
+            raise DamagedError(f"has a row in {name} of a step that was not made")
         return table
 
     def check(self) -> None:

@@ -68,7 +68,10 @@ def _prune(run: Path, keep: int) -> None:
 
 
 def newest(
-    run: Path, warn: Callable[[str], None], config: TrainConfig | None = None
+    run: Path,
+    warn: Callable[[str], None],
+    config: TrainConfig | None = None,
+    check_fits: Callable[[Checkpoint, TrainConfig], None] | None = None,
 ) -> Checkpoint | None:
     """Find the newest checkpoint of a run that can be used.
 
@@ -77,6 +80,7 @@ def newest(
         warn: is told in a line of each newer one that can't, and if what is used was made by other
             versions of what computes.
         config: the run's config, if the checkpoint must be of that.
+        check_fits: raises a ``DamagedError`` if a run of that config can't go on from a checkpoint.
 
     Raises:
         ConfigError: it is of a run that computes something else.
@@ -86,6 +90,8 @@ def newest(
             found = Checkpoint(folder, _manifest(folder))
             found.check()
             other = {} if config is None else _other(found.facts, config)
+            if check_fits is not None and config is not None and not other:
+                check_fits(found, config)
         except (DamagedError, IrregularError, OSError) as error:
             warn(f"{folder} can't be used: {_why(error)}")
             continue

@@ -74,6 +74,11 @@ class DiagnosticsTable:
     def __len__(self) -> int:
         return len(self._rows)
 
+    @property
+    def steps(self) -> list[int]:
+        """The steps of the rows."""
+        return [step for step, _ in self._rows]
+
     def append(self, step: int, row: Mapping[str, Value]) -> None:
         """Add a row.
 
@@ -140,7 +145,7 @@ class DiagnosticsTable:
         import polars
 
         number, numbers = polars.Float64, polars.List(polars.Float64)
-        columns = [polars.Series(STEP, [step for step, _ in self._rows], dtype=polars.Int64)]
+        columns = [polars.Series(STEP, self.steps, dtype=polars.Int64)]
         columns += [
             polars.Series(
                 name,

@@ -6,10 +6,12 @@ import shutil
 
 import pytest
 import yaml
+from safetensors.numpy import load, save
 
 from hw2exp.config.command_line import read
 from hw2exp.config.problems import ConfigError
 from hw2exp.config.recorded import read_values
+from hw2exp.records.manifest import sealed, sha256, unsealed
 from hw2exp.train import main
 
 SWEEP = ["task=easy", "model=lstm,rnn", "optimizer.lr=1e-3,1e-05"]
@@ -376,6 +378,55 @@ def test_to_begin_again_is_told(folder, capsys):
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "run has no checkpoint that can be used: begins again at step 1" in error
+
+
+def cut(folder):
+    """Give a checkpoint parameters of another shape, and the digests of what it then is."""
+    tensors = load((folder / "state.safetensors").read_bytes())
+    state = save({**tensors, "params": tensors["params"][:-1]})
+    (folder / "state.safetensors").write_bytes(state)
+    manifest = unsealed((folder / "manifest.json").read_bytes())
+    files = {"state.safetensors": sha256(state)}
+    (folder / "manifest.json").write_bytes(sealed(manifest.model_copy(update={"files": files})))
+
+
+def digests(folder):
+    result = json.loads((folder / "result.json").read_text())
+    return result["parameters_sha256"], result["metrics_sha256"]
+
+
+def test_a_run_none_of_whose_checkpoints_fits_begins_again(folder, capsys):
+    words = [*SHORT, "steps=5", "checkpoint_every=2", "keep_checkpoints=3"]
+    assert main([*words, "hydra.run.dir=run"]) == 0
+    whole = digests(folder.parent / "run")
+    (folder.parent / "run/result.json").unlink()
+    checkpoints = sorted((folder.parent / "run/checkpoints").glob("step_*"))
+    for each in checkpoints:
+        cut(each)
+    capsys.readouterr()
+    assert main([*words, "resume=run"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == len(checkpoints) + 1
+    assert all("can't be used: params is float32" in line for line in lines[:-1])
+    assert "begins again at step 1" in lines[-1]
+    assert digests(folder.parent / "run") == whole
+
+
+@pytest.mark.slow
+def test_a_checkpoint_that_does_not_fit_is_no_matter_of_its_neighbors(folder, capsys):
+    words = ["-m", *SHORT, "seed=0,1,2,3", "checkpoint_every=2", "workers=1"]
+    assert main([*words, "steps=8", "hydra.sweep.dir=whole"]) == 0
+    assert main([*words, "steps=6", "hydra.sweep.dir=part"]) == 0
+    cut(folder.parent / "part/1/checkpoints/step_0000000005")
+    capsys.readouterr()
+    assert main([*words, "steps=8", "resume=part"]) == 0
+    out, error = capsys.readouterr()
+    assert "part/1/checkpoints/step_0000000005 can't be used: params is float32" in error
+    assert error.count("\n") == 1
+    assert "4 jobs of 4 go on from a checkpoint" in out
+    for job in range(4):
+        own, expected = (digests(folder.parent / name / str(job)) for name in ("part", "whole"))
+        assert own == expected
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "warmup_cosine"])

@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import load, save
 
 from hw2exp.config.problems import ConfigError
-from hw2exp.fleet_run import run_fleet
+from hw2exp.fleet_run import find_start, run_fleet
 from hw2exp.interrupt import Interrupt
 from hw2exp.records.checkpoint import Checkpoint
 from hw2exp.records.checkpoints import newest
@@ -254,11 +254,17 @@ def other(run, **changes):
     found = newest(run, pytest.fail)
     tensors = found.tensors()
     for name, change in changes.items():
-        name = name.replace("__", ".")
+        name = name.replace("__", ".")  # a keyword has no dot
         tensors[name] = change(tensors.get(name))
     return save({name: np.asarray(value) for name, value in tensors.items() if value is not None})
 
 
+SINCE_ROW = [
+    f"since_row__{name}"
+    for name in (
+        "loss", "accuracy", "grad_norm_raw", "grad_norm_clipped", "update_norm", "lr",
+    )
+]  # fmt: skip
 STATES = {
     "a shape": {"params": lambda own: own[:-1]},
     "a dimension more": {"params": lambda own: own[None]},
@@ -271,9 +277,33 @@ STATES = {
     "a longer window": {"spikes__recent": lambda own: np.zeros(500)},
     "other norms": {"explosions__recent": lambda own: np.zeros(50)},
     "explosions as numbers": {"exploded": lambda own: np.zeros(2)},
+    "explosions that are one number": {"exploded": lambda own: np.array(3)},
+    "explosions of later steps": {"exploded": lambda own: np.array([3, 12])},
+    "explosions in no order": {"exploded": lambda own: np.array([3, 3])},
     "a row too few": {"since_row__loss": lambda own: own[:0]},
     "half of a row": {"since_row__loss": lambda own: None},
+    "no row": {name: lambda own: None for name in SINCE_ROW},
+    "a longer row": {name: lambda own: np.repeat(own, 2) for name in SINCE_ROW},
+    "a row of another type": {"since_row__loss": lambda own: own.astype(np.float64)},
+    "a row that is not finite": {"since_row__loss": lambda own: own * np.nan},
     "a row of two dimensions": {"since_row__loss": lambda own: own[None]},
+    "parameters that are not finite": {"params": lambda own: own + np.inf},
+    "a part of the optimizer that is not": {"optimizer__velocity": lambda own: own * np.nan},
+    "norms that are not": {"explosions__recent": lambda own: own * np.nan},
+    "losses before the first step": {"spikes__recent": lambda own: np.ones_like(own)},
+    "a loss that is missing": {"spikes__recent": lambda own: own * np.nan},
+    "a run that has diverged": {"diverged_at": lambda own: own + 5},
+    "a run that will be solved": {"solved_at": lambda own: own + 12},
+    "a run that was solved before it began": {"solved_at": lambda own: own - 1},
+    "more test passes than steps allow": {"passes": lambda own: own + 12},
+    "steps kept of a run that is not looked into": {"ring__step": lambda own: np.arange(11)},
+}
+FACTS = {
+    "a spike after the last step": [[12, 12, 12, 9.0, 1.0, True]],
+    "a spike that ends before it starts": [[5, 5, 4, 9.0, 1.0, True]],
+    "a peak outside its spike": [[9, 5, 6, 9.0, 1.0, True]],
+    "spikes in no order": [[7, 7, 7, 9.0, 1.0, True], [5, 5, 5, 9.0, 1.0, True]],
+    "a spike before the first step": [[0, 0, 0, 9.0, 1.0, True]],
 }
 
 
@@ -287,6 +317,92 @@ def test_tensors_of_another_program_are_refused(run, made, changes):
     assert "step_0000000011" in str(outcome)
     assert "\n" not in str(outcome)
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def falls_back(run, config):
+    """The checkpoint that is used in place of the newest, and why that is not."""
+    with pytest.MonkeyPatch.context() as patch:
+        warnings = []
+        patch.setattr("hw2exp.fleet_run.warn", warnings.append)
+        found = find_start(run, config)
+    (line,) = warnings
+    assert line.startswith(f"{run}/checkpoints/step_0000000011 can't be used: ")
+    assert "\n" not in line
+    return found, line
+
+
+@pytest.mark.parametrize("changes", STATES.values(), ids=STATES)
+def test_the_checkpoint_before_one_of_another_program_is_used(run, made, changes):
+    forge(run, state=other(run, **changes))
+    assert falls_back(run, made[1])[0].step == 10
+
+
+@pytest.mark.parametrize("spikes", FACTS.values(), ids=FACTS)
+def test_the_checkpoint_before_one_of_impossible_spikes_is_used(run, made, spikes):
+    forge(run, facts__spikes=spikes)
+    assert falls_back(run, made[1])[0].step == 10
+
+
+@pytest.mark.parametrize("rows", ["too few", "of a step to come"])
+def test_the_checkpoint_before_one_of_other_rows_is_used(run, made, rows):
+    table = newest(run, pytest.fail).metrics()
+    if rows == "too few":
+        content, said = table.rows(0)[: -len(table.rows(4))], "has 4 rows of metrics, not 5"
+    else:
+        table.append(12, {"loss_train": 1.0})
+        content, said = table.rows(0), "of a step that was not made"
+    about = {"bytes": len(content), "sha256": sha256(content), "count": 4 + 2 * (len(table) > 5)}
+    forge(run, **{f"facts__rows__{key}": value for key, value in about.items()})
+    (run / "checkpoints/metrics.rows").write_bytes(table.rows(0))
+    found, line = falls_back(run, made[1])
+    assert found.step == 10
+    assert said in line
+
+
+def test_a_run_that_falls_back_is_the_same(run, made):
+    _, config, whole = made
+    forge(run, state=other(run, **STATES["a shape"]))
+    saved, line = falls_back(run, config)
+    assert "params is float32" in line
+    (outcome,) = run_fleet([config], [run], show=False, saved=[saved])
+    assert outcome.parameters_sha256 == whole.parameters_sha256
+    assert outcome.metrics_sha256 == whole.metrics_sha256
+
+
+@pytest.fixture(scope="module")
+def inspected(compose, tmp_path_factory):
+    """A run that is looked into, and was interrupted."""
+    root = tmp_path_factory.mktemp("inspected")
+    config = compose(*SMALL, "checkpoint_every=10", "model.hidden_size=3", "diagnostics=all")
+    run_fleet([config], [root / "run"], AtEleven([]), show=False)
+    return root / "run", config
+
+
+RINGS = {
+    "states of other steps": {"ring.step": lambda own: own + 1},
+    "states of runs that are over": {"ring.active": lambda own: ~own},
+    "gradients that are not finite": {"ring.grads": lambda own: own * np.nan},
+    "a state that is not finite": {"ring.params": lambda own: own + np.inf},
+    "fewer gradients": {"ring.grads": lambda own: own[1:]},
+    "no gradients": {"ring.grads": lambda own: None},
+}
+
+
+@pytest.mark.parametrize("changes", [*RINGS.values(), "no ring"], ids=[*RINGS, "no ring"])
+def test_the_checkpoint_before_one_of_other_last_steps_is_used(inspected, tmp_path, changes):
+    run = shutil.copytree(inspected[0], tmp_path / "run")
+    if changes == "no ring":
+        names = [name for name in newest(run, pytest.fail).tensors() if name.startswith("ring.")]
+        changes = dict.fromkeys(names, lambda own: None)
+    assert find_start(run, inspected[1]).step == 11
+    forge(run, state=other(run, **changes))
+    assert falls_back(run, inspected[1])[0].step == 10
+
+
+def test_the_checkpoint_before_one_without_diagnostics_is_used(inspected, tmp_path):
+    run = shutil.copytree(inspected[0], tmp_path / "run")
+    forge(run, facts__diagnostics=None)
+    assert falls_back(run, inspected[1])[0].step == 10
 
 
 def bytes_of(kind, run, canary):

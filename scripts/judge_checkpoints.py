@@ -1,0 +1,51 @@
+"""Let ckpt-chaos kill a run at each of its file operations, resume it, and judge what came back.
+
+It needs the package ckpt-chaos, in this environment or in any other whose program is on the PATH.
+A run goes on by the command that began it. It must end with the parameters and the metrics of a run
+that nobody killed, and must resume from the newest checkpoint that was whole.
+
+What it can't see here: it tears, and takes back what was not synced, only files that are written
+through Python's ``open``; the trainer writes through ``os.open``, as ``hw2exp.disk`` says. File
+names with a process id in them are marked ``PLAN DRIFT``: another process has another one.
+"""
+
+import argparse
+import shlex
+import subprocess
+import sys
+
+RUN = "task=easy model=rnn batch_size=8 plot=false steps=30 checkpoint_every=10 keep_checkpoints=9"
+RESULT = (
+    "import json, sys; own = json.load(open(sys.argv[1]));"
+    "print(own['status'], own['parameters_sha256'], own['metrics_sha256'])"
+)
+RESUMED = r"(?s)(?:goes on after step|nothing is left to do.*?finished after) (\d+)"
+"""Finds the step that a run goes on from; a run that had ended was at its last."""
+
+FAILURES = "HARD_FAIL,SILENT_DIVERGENCE,LOST_WORK,CONTROL_FAIL"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--modes", default="before,term", help="kinds of kills (default: %(default)s)"
+    )
+    parser.add_argument("--points", type=int, default=200, help="most kills (default: all)")
+    parser.add_argument("--work", help="a new folder for what was judged")
+    arguments = parser.parse_args()
+    train = [sys.executable, "-m", "hw2exp.train", *RUN.split(), "hydra.run.dir={out}"]
+    judge = [
+        "ckpt-chaos", "run", "--modes", arguments.modes, "--max-points", str(arguments.points),
+        "--checkpoint-glob", "{out}/checkpoints/step_*", "--ckpt-ignore-size",  # it holds times
+        "--step-regex", RESUMED, "--fail-on", FAILURES,
+        "--result-cmd", shlex.join([sys.executable, "-c", RESULT, "{out}/result.json"]),
+        *(["--work", arguments.work] if arguments.work else []),
+    ]  # fmt: skip
+    try:
+        sys.exit(subprocess.run([*judge, "--", *train, "resume={out}"]).returncode)
+    except FileNotFoundError:
+        sys.exit("ckpt-chaos is not there: pip install ckpt-chaos")
+
+
+if __name__ == "__main__":
+    main()
