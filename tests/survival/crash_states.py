@@ -1,0 +1,407 @@
+"""What a power cut may leave of a run or a sweep, and whether it goes on to the same end.
+
+As a program: ``python -m tests.survival.crash_states [STATES [LIFE…]]`` tries that many states of
+each life and prints how many were lost.
+"""
+
+import io
+import json
+import os
+import pickle
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+from unittest.mock import patch
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
+
+import hw2exp.sweeps.launcher  # noqa: F401  # all that a command needs, before the first
+from hw2exp.checkpointing import Checkpointer
+from hw2exp.config.composition import Composition
+from hw2exp.disk import PART
+from hw2exp.lock import LOCK
+from hw2exp.records.checkpoints import newest
+from hw2exp.records.run_dir import EVENTS, read_finished
+from hw2exp.sweeps import sweep
+from hw2exp.sweeps.executor import WorkerExecutor
+from hw2exp.train import main
+from tests.survival.file_system import FileSystem, Operation
+from tests.survival.recorder import Recorder, put, tree_of
+
+EVAL_EVERY = 5
+TINY = [
+    "task=easy", "model=rnn", "model.hidden_size=4", "batch_size=4", "eval_batches=1",
+    f"eval_every={EVAL_EVERY}", "log_every=2", "checkpoint_every=3", "check_initial_loss=off",
+    "plot=false",
+]  # fmt: skip
+SPIKING = [
+    "diagnostics=all", "diagnostics.spikes=2", "diagnostics.steps_before=2", "spikes.window=5",
+    "spikes.margin=0.01", "spikes.deviations=0.5", "optimizer=sgd", "optimizer.lr=3",
+]  # fmt: skip
+PROMISES = "saved", "ended"
+"""Not operations, but what a user was told after those before: which run, and at which step."""
+
+RUN, SWEEP = "hydra.run.dir=x resume=x".split(), "-m hydra.sweep.dir=x resume=x".split()
+
+
+@dataclass(frozen=True)
+class Life:
+    """A command that is cut off.
+
+    Args:
+        words: the command's.
+        steps: how many each of its runs makes.
+        before: more words of a command that came to its end before, in the same folder.
+        cut: that command was cut off at this share of its operations; else it ended.
+    """
+
+    words: Sequence[str]
+    steps: int
+    before: Sequence[str] | None = None
+    cut: float | None = None
+
+    @property
+    def command(self) -> list[str]:
+        """All words of the command."""
+        return [*self.words, f"steps={self.steps}"]
+
+
+LIVES = {
+    "run": Life([*TINY, *RUN], 7),
+    "inspected": Life([*TINY, *SPIKING, *RUN], 14),
+    "resumed": Life([*TINY, *SPIKING, *RUN], 14, before=[], cut=0.7),
+    "extended": Life([*TINY, *SPIKING, *RUN], 14, before=["steps=8"]),
+    "drawn": Life([*TINY, *RUN, "plot=true"], 4),
+    "sweep": Life([*TINY, *SWEEP, "seed=0,1,2", "fleet_size=2", "workers=2"], 5),
+    "swept further": Life([*TINY, *SWEEP, "seed=0,1", "fleet_size=1"], 7, before=["steps=4"]),
+}
+
+
+@dataclass(frozen=True)
+class State:
+    """What a cut may leave.
+
+    Args:
+        tree: the files.
+        saved: the step that each run said to be saved at, or that it ends at.
+        cut: the last operation before the cut.
+    """
+
+    tree: dict[str, bytes | None]
+    saved: dict[str, int]
+    cut: str
+
+
+class Bench:
+    """Records a life, and lets it go on from what a cut may leave.
+
+    Args:
+        life: the life.
+        folder: an empty folder.
+    """
+
+    def __init__(self, life: Life, folder: Path) -> None:
+        self.life = life
+        self._folder, self._here = folder, folder / "here"
+        self._here.mkdir()
+        with self._at_home():
+            _command(life.command)
+            self.whole = outcome(self._here)
+            self._empty()
+            if life.before is not None:
+                self._live_before()
+            self.before = tree_of(self._here)
+            self.operations = self._recorded(life.command)
+            self.after = tree_of(self._here)
+
+    @contextmanager
+    def _at_home(self) -> Iterator[None]:
+        """Stand where the command is typed."""
+        before = Path.cwd()
+        os.chdir(self._here)
+        try:
+            yield
+        finally:
+            os.chdir(before)
+
+    def _empty(self) -> None:
+        for path in self._here.iterdir():
+            shutil.rmtree(path)
+
+    def _live_before(self) -> None:
+        """Bring the folder to what an earlier command has left."""
+        operations = self._recorded([*self.life.command, *(self.life.before or [])])
+        if self.life.cut is not None:
+            files = FileSystem()
+            for operation in operations[: int(self.life.cut * len(operations))]:
+                if operation[0] not in PROMISES:
+                    files.apply(operation)
+            self._empty()
+            put(files.now(), self._here)
+
+    def _recorded(self, words: Sequence[str]) -> list[Operation]:
+        """Run a command, and return its operations, those of its workers among them."""
+        logs = Path(tempfile.mkdtemp(dir=self._folder))
+        noted: list[tuple[int, Operation]] = []
+        with Recorder(self._here, noted.append) as recorder, _promising(recorder):
+
+            class Watched(WorkerExecutor):
+                """Workers that record what they do."""
+
+                def submit(own, fn: Callable[..., Any], /, *args: Any, **more: Any) -> Any:
+                    return super().submit(_watched, self._here, logs, fn, *args, **more)
+
+            with patch.object(sweep, "WorkerExecutor", Watched):
+                _command(words)
+            for run in sorted(self._here.rglob("result.json")):
+                recorder.note("ended", recorder.relative(run.parent), self.life.steps)
+        for log in logs.iterdir():
+            with log.open("rb") as file:
+                while (entry := _next(file)) is not None:
+                    noted.append(entry)
+        return [operation for _, operation in sorted(noted, key=lambda entry: entry[0])]
+
+    def states(self) -> list[State]:
+        """Return every state that a cut may leave, each once."""
+        files, random = FileSystem(self.before), Random(0)
+        saved: dict[str, int] = {}
+        found: dict[Any, State] = {}
+        for number, (name, *arguments) in enumerate(self.operations):
+            if name in PROMISES:
+                saved = {**saved, arguments[0]: arguments[1]}
+            else:
+                files.apply((name, *arguments))
+            cut = f"{number} {name} {files.path_of(arguments[0])}"
+            for tree in files.states(random):
+                key = frozenset(map(_seen, tree.items())), frozenset(saved.items())
+                found.setdefault(key, State(tree, saved, cut))
+        return list(found.values())
+
+    def lost(self, state: State) -> str | None:
+        """Let a life go on from a state; say what was lost, if anything was.
+
+        Args:
+            state: what a cut has left.
+        """
+        with self._at_home():
+            self._empty()
+            put(state.tree, self._here)
+            for run, step in state.saved.items():
+                if (there := self._saved(self._here / run)) < step:
+                    return f"{run} was saved at step {step}, but is at step {there}"
+            try:
+                with _cheap():
+                    _command(self.life.command)
+            except Exception as error:
+                return f"{type(error).__name__}: {error}"
+            left = outcome(self._here)
+        names = sorted(left.keys() | self.whole.keys())
+        other = [_differing(name, left.get(name), self.whole.get(name)) for name in names]
+        return ", ".join(filter(None, other)) or None
+
+    def _saved(self, run: Path) -> int:
+        """Return the step at which a run is saved."""
+        if read_finished(run, self.life.steps, EVAL_EVERY) is not None:
+            return self.life.steps
+        found = newest(run, lambda line: None)
+        return found.step if found else 0
+
+
+def _seen(entry: tuple[str, bytes | None]) -> tuple[str, Any]:
+    """Return a path and what anybody reads there: of locks and parts, nothing."""
+    path, content = entry
+    unread = path.endswith((LOCK, PART))
+    return path, content is None if unread else content
+
+
+def _differing(name: str, left: Any, whole: Any) -> str | None:
+    """Say how a file is unlike what it should be, if it is."""
+    if left == whole:
+        return None
+    if left is None or whole is None:
+        return f"{name} is {'missing' if left is None else 'left over'}"
+    if isinstance(whole, Counter):
+        return f"{name} has too few values: {len(whole - left)}, too many: {len(left - whole)}"
+    return f"{name} is another"
+
+
+class CommandFailedError(Exception):
+    """A command that did not do what it was asked for."""
+
+
+def _command(words: Sequence[str]) -> None:
+    said = io.StringIO()
+    with redirect_stdout(io.StringIO()), redirect_stderr(said):
+        status = main(words)
+    if status != 0:
+        raise CommandFailedError(f"exit status {status}: {said.getvalue().strip()}")
+
+
+@contextmanager
+def _promising(recorder: Recorder) -> Iterator[None]:
+    """Note which step each run was saved at, once a user may rely on it."""
+    save = Checkpointer.save
+
+    def saved(self: Checkpointer, step: int) -> None:
+        save(self, step)
+        for member in map(int, self.fleet.members):
+            recorder.note("saved", recorder.relative(self.recording.folders[member]), step)
+
+    with patch.object(Checkpointer, "save", saved):
+        yield
+
+
+def _watched(root: Path, logs: Path, fn: Callable[..., Any], *args: Any, **more: Any) -> Any:
+    """Record a task of a worker."""
+    with (logs / str(os.getpid())).open("ab") as log:
+        with Recorder(root, partial(pickle.dump, file=log)) as recorder, _promising(recorder):
+            return fn(*args, **more)
+
+
+def _next(file: io.BufferedReader) -> Any:
+    try:
+        return pickle.load(file)
+    except EOFError:
+        return None
+
+
+class InProcess(Executor):
+    """Runs the fleets of a sweep here, one after the other.
+
+    Args:
+        workers: how many are asked for.
+    """
+
+    def __init__(self, workers: int) -> None:
+        del workers
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **more: Any) -> Future[Any]:
+        """Run a task at once."""
+        future: Future[Any] = Future()
+        future.set_result(fn(*args, **more))
+        return future
+
+
+@contextmanager
+def _cheap() -> Iterator[None]:
+    """Wait for no disk and no worker, and compose the same words once.
+
+    Three of four parts of the time of a tiny run are Hydra's, who composes its words three times.
+    """
+    with ExitStack() as stack:
+        for place, name, value in (
+            (os, "fsync", lambda file: None),
+            (sweep, "WorkerExecutor", InProcess),
+            (ConfigLoaderImpl, "_load_configuration_impl", _composed),
+            (Composition, "choices", _choices),
+        ):
+            stack.enter_context(patch.object(place, name, value))
+        yield
+
+
+_compose, _choose = ConfigLoaderImpl._load_configuration_impl, Composition.choices
+_known: dict[Any, bytes] = {}
+
+
+def _composed(self: ConfigLoaderImpl, **asked: Any) -> Any:
+    key = repr(sorted(asked.items()))
+    if key not in _known:
+        _known[key] = pickle.dumps(_compose(self, **asked))
+    return pickle.loads(_known[key])
+
+
+def _choices(self: Composition, group: str) -> list[str]:
+    if group not in _known:
+        _known[group] = pickle.dumps(_choose(self, group))
+    return pickle.loads(_known[group])
+
+
+def outcome(folder: Path) -> dict[str, Any]:
+    """Return all that is left below a folder, but for times and the names that hold them.
+
+    Args:
+        folder: the folder.
+    """
+    found: dict[str, Any] = {}
+    for name, content in tree_of(folder).items():
+        path = folder / name
+        if path.match(EVENTS):
+            name, content = name.split(".tfevents")[0], events(path)
+            if name in found:
+                name += ", a second file"
+        elif path.name == "result.json":
+            content = {**json.loads(content), "seconds": None}
+        elif path.name == "manifest.json":  # when, how long, and the digests of files that say so
+            content = "a manifest"
+        elif path.name in ("hydra.yaml", "multirun.yaml"):  # the folder is put in where it is known
+            content = content.replace(b"    - hydra.sweep.dir='x'\n", b"")
+        found[name] = "a folder" if content is None else content
+    return found
+
+
+def events(path: Path) -> Counter:
+    """Return how often each value stands in an event file, but for times.
+
+    Args:
+        path: the file.
+    """
+    found: Counter = Counter()
+    for event in LegacyEventFileLoader(str(path)).Load():
+        for value in event.summary.value:
+            timed = value.tag.startswith("_hparams_")
+            found[event.step, value.tag, b"" if timed else value.SerializeToString()] += 1
+    return found
+
+
+def sample(states: Sequence[State], count: int) -> list[State]:
+    """Choose states: one of every cut, then a second one, as far as they go.
+
+    Args:
+        states: those of a life.
+        count: how many, at most.
+    """
+    random, ranks = Random(0), Counter()
+    order = []
+    for state in random.sample(states, len(states)):
+        ranks[state.cut] += 1
+        order.append((ranks[state.cut], len(order), state))
+    return [state for _, _, state in sorted(order)[:count]]
+
+
+def program(count: int, lives: Sequence[str]) -> int:
+    """Try states of lives, and print how many were lost; returns the exit status.
+
+    Args:
+        count: of the states of each life.
+        lives: their names.
+    """
+    tried = lost = 0
+    for name in lives:
+        with tempfile.TemporaryDirectory() as folder:
+            bench = Bench(LIVES[name], Path(folder))
+            states = bench.states()
+            chosen = sample(states, count)
+            reasons = Counter(bench.lost(state) for state in chosen)
+            failed = len(chosen) - reasons.pop(None, 0)
+            print(f"{name}: {len(bench.operations)} operations, {len(states)} states, "
+                  f"{len(chosen)} tried, {failed} lost")  # fmt: skip
+            for reason, times in reasons.most_common():
+                print(f"  {times} {reason}")
+            tried, lost = tried + len(chosen), lost + failed
+    print(f"{tried} states tried, {lost} lost")
+    return int(lost > 0)
+
+
+if __name__ == "__main__":
+    os.environ["OMP_NUM_THREADS"] = "1"
+    sys.exit(program(int((sys.argv[1:] or ["1000"])[0]), sys.argv[2:] or list(LIVES)))
