@@ -30,6 +30,7 @@ from hw2exp.records.diagnostics import COLUMNS, DiagnosticsTable
 from hw2exp.records.manifest import DamagedError, Facts, Rows
 from hw2exp.records.metrics import CATALOG, MetricsTable
 from hw2exp.records.run_dir import made_with
+from hw2exp.records.write_order import settle
 from hw2exp.training import Measured
 
 SINCE, SPIKES, EXPLOSIONS, EXPLODED = "since_row.", "spikes.recent", "explosions.recent", "exploded"
@@ -60,6 +61,7 @@ class Checkpointer:
         self.interrupt = interrupt
         self._rows = {member: _WrittenRows(ROWS) for member in range(len(recording.folders))}
         self._seen = {member: _WrittenRows(SEEN) for member in range(len(recording.folders))}
+        self._settled: set[int] = set()
         for member, own in saved.items():
             self._rows[member] = _WrittenRows(ROWS, own, own.facts.rows)
             self._seen[member] = _WrittenRows(SEEN, own, own.facts.diagnostics)
@@ -78,7 +80,7 @@ class Checkpointer:
             due = step % every == 0 or step == config.steps - 1
             if due or end or asked:
                 self.save(step)
-        return end
+        return end or self.recording.lost.keys() >= set(map(int, self.fleet.members))
 
     def save(self, step: int) -> None:
         """Write a checkpoint of every replica that takes part.
@@ -94,6 +96,9 @@ class Checkpointer:
             zip(map(int, self.fleet.members), self.fleet.configs, strict=True)
         ):
             folder = recording.folders[member]
+            if not recording.keeps_folder(member):
+                continue
+            disk.make_own_folder(folder / CHECKPOINTS)
             tensors = {name: value[row] for name, value in state.items()}
             tensors |= {SINCE + name: value[row] for name, value in since.items()}
             tensors[SPIKES] = recording.detector.recent(member)
@@ -114,6 +119,9 @@ class Checkpointer:
                 seconds=time.monotonic() - recording.began[member],
                 versions=made_with(own_digest(config.model.name)),
             )
+            if member not in self._settled:  # once: Hydra's records don't change
+                settle(folder)
+                self._settled.add(member)
             save(folder, step, tensors, facts, config.keep_checkpoints)
 
 
@@ -133,9 +141,7 @@ class _WrittenRows:
         self, run: Path, table: MetricsTable | DiagnosticsTable, columns: Iterable[str]
     ) -> Rows:
         content = table.rows(self.count)
-        folder = run / CHECKPOINTS
-        disk.make_folder(folder)
-        disk.append(folder / self.name, self.bytes, content)
+        disk.append(run / CHECKPOINTS / self.name, self.bytes, content)
         self.count, self.bytes = len(table), self.bytes + len(content)
         self._digest.update(content)
         return Rows(

@@ -4,9 +4,11 @@ All other modules write through this one, so that a test can cut off, or let fai
 system's operations in turn.
 """
 
+import errno
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -14,6 +16,9 @@ PART = ".part"
 """Ends the name of what is not whole yet, which begins with a dot."""
 
 BUFFER = 1 << 16
+
+WAITS = 16
+"""Syncs that wait at once. The disk serves them together, in little more than the time of one."""
 
 
 @contextmanager
@@ -43,6 +48,20 @@ def make_folder(path: Path, sync: bool = True, mode: int = 0o777) -> None:
     except FileExistsError:  # another process was faster
         if not path.is_dir():
             raise
+
+
+def make_own_folder(path: Path) -> None:
+    """Make a folder, and refuse a link in its place, which would lead elsewhere.
+
+    Args:
+        path: the folder; the one above it must exist.
+
+    Raises:
+        OSError: it is a link, or can't be made.
+    """
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, "is a link; must be a folder", str(path))
+    make_folder(path)
 
 
 @contextmanager
@@ -76,7 +95,7 @@ def new_folder(path: Path, sync: bool = True, mode: int = 0o777) -> None:
     """
     os.mkdir(path, mode)
     if sync:
-        sync_folder(path.parent)
+        sync_path(path.parent)
 
 
 def write(path: Path, content: bytes, sync: bool = True) -> None:
@@ -85,16 +104,35 @@ def write(path: Path, content: bytes, sync: bool = True) -> None:
     Args:
         path: the file; its folder must exist.
         content: what it is to hold.
-        sync: wait for the disk before it gets its name; for that name see :func:`sync_folder`.
+        sync: wait for the disk before it gets its name; for that name see :func:`sync_path`.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}{PART}")
+    _write_aside({path: content}, sync)
+
+
+def write_together(files: Mapping[Path, bytes]) -> None:
+    """Write files, each whole or not at all; return once contents and names are on the disk.
+
+    Args:
+        files: contents by path; the folders must exist.
+    """
+    _write_aside(files, wait=True)
+    sync_together({path.parent for path in files})
+
+
+def _write_aside(files: Mapping[Path, bytes], wait: bool) -> None:
+    parts = {path.with_name(f".{path.name}.{os.getpid()}{PART}"): path for path in files}
     try:
-        _write_new(part, content, sync)
-        os.replace(part, path)
+        for part, path in parts.items():
+            _write_new(part, files[path], sync=wait and len(parts) == 1)
+        if wait and len(parts) > 1:
+            sync_together(parts)
+        for part, path in parts.items():
+            os.replace(part, path)
     except BaseException as error:
-        _forget(part)
-        if isinstance(error, OSError):  # of the part nobody knows
-            error.filename = str(path)
+        for part in parts:
+            _forget(part)
+        if isinstance(error, OSError) and error.filename:  # of the part nobody knows
+            error.filename = str(parts.get(Path(error.filename), error.filename))
         raise
 
 
@@ -111,13 +149,13 @@ def publish(folder: Path, files: Mapping[str, bytes]) -> None:
     try:
         for name, content in files.items():
             _write_new(part / name, content, sync=True)
-        sync_folder(part)
+        sync_path(part)
         remove(folder)
         os.rename(part, folder)
     except OSError:
         remove(part)
         raise
-    sync_folder(folder.parent)
+    sync_path(folder.parent)
 
 
 def append(path: Path, at: int, content: bytes) -> None:
@@ -136,14 +174,26 @@ def append(path: Path, at: int, content: bytes) -> None:
         os.fsync(file)
 
 
-def sync_folder(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk.
+def sync_path(path: Path) -> None:
+    """Wait until a file's content, or the names in a folder, are on the disk.
 
     Args:
-        folder: the folder.
+        path: the file or the folder.
     """
-    with _opened(folder, os.O_RDONLY) as file:
+    with _opened(path, os.O_RDONLY | os.O_NONBLOCK) as file:
         os.fsync(file)
+
+
+def sync_together(paths: Collection[Path]) -> None:
+    """Wait until all of several files and folders are on the disk.
+
+    Args:
+        paths: files, and folders for the names in them.
+    """
+    if paths:
+        with ThreadPoolExecutor(min(WAITS, len(paths))) as pool:
+            for _ in pool.map(sync_path, paths):
+                pass  # raises what the system refused
 
 
 def remove(path: Path) -> None:

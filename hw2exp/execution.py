@@ -17,7 +17,7 @@ from hw2exp.config.validation import validate
 from hw2exp.ended import Ended
 from hw2exp.failures import report
 from hw2exp.interrupt import Interrupt
-from hw2exp.lock import FolderHeldError, hold
+from hw2exp.lock import FolderHeldError, check_held, hold
 from hw2exp.models import own_digest
 from hw2exp.records.checkpoint import Checkpoint
 from hw2exp.records.checkpoints import check_goes_on, had_begun, newest
@@ -74,6 +74,7 @@ def execute(command: Command, interrupt: Interrupt, show: bool = True) -> list[E
         if command.multirun:
             from hw2exp.sweeps.arm_events import write_arms
 
+            check_held(folder)
             write_arms(folder, [(e.overrides, e.outcome, e.folder) for e in ended], interrupt)
     return ended
 

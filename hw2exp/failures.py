@@ -7,7 +7,7 @@ from hw2exp.command import cant_write
 from hw2exp.config.problems import ConfigError, counted
 from hw2exp.ended import Ended
 from hw2exp.interrupt import Interrupt
-from hw2exp.lock import FolderHeldError
+from hw2exp.lock import FolderHeldError, FolderLostError
 from hw2exp.records.checkpoints import had_begun
 from hw2exp.records.manifest import DamagedError
 from hw2exp.terminal import complain, resume_word
@@ -31,7 +31,8 @@ def report(batch: Sequence[Ended], folder: Path, interrupt: Interrupt) -> None:
     for each in batch:
         if isinstance(each.outcome, Exception):
             text = _why(each.outcome)
-            if isinstance(each.outcome, OSError) and had_begun(each.folder):
+            lost = isinstance(each.outcome, FolderLostError)
+            if isinstance(each.outcome, OSError) and not lost and had_begun(each.folder):
                 text += f"; what was saved is whole, and goes on with {resume_word(folder)}"
             told.setdefault(text, []).append(each)
     lines = [f"{_names(jobs)}{text}" for text, jobs in list(told.items())[:TOLD]]

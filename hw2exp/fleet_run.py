@@ -22,7 +22,8 @@ from hw2exp.recording import Floats, Recording
 from hw2exp.records.checkpoint import Checkpoint
 from hw2exp.records.checkpoints import discard_after
 from hw2exp.records.manifest import DamagedError
-from hw2exp.records.run_dir import RunResult, clear
+from hw2exp.records.run_dir import RunResult
+from hw2exp.records.write_order import clear
 from hw2exp.stabilizers import norm
 from hw2exp.task import PAD
 from hw2exp.terminal import print_start, say, warn

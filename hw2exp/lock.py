@@ -4,9 +4,11 @@ The lock is the system's (``flock``), on a file that only says who holds it: so 
 cleaned up after a kill.
 """
 
+import errno
 import os
 import re
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -28,38 +30,63 @@ TO_SIGN = 1.0
 LOOK = 0.05
 """Seconds between two looks at a lock that is waited for."""
 
-_held: set[Path] = set()
-"""The folders that this process holds: it may work in one from several places."""
+_held: dict[tuple[Path, int], int] = {}
+"""The open lock of each folder that a thread holds: it may work in one from several places."""
 
 
 class FolderHeldError(Exception):
-    """Another process works in a folder."""
+    """Another process, or another thread of this one, works in a folder."""
+
+
+class FolderLostError(OSError):
+    """A folder was deleted, moved or taken over while a run worked in it."""
 
 
 @contextmanager
 def hold(folder: Path, patience: float = 0.0) -> Iterator[None]:
-    """Keep other processes out of a folder.
+    """Keep other processes, and other threads of this one, out of a folder.
 
     Args:
         folder: a folder that exists.
         patience: seconds to wait for whoever is about to leave.
 
     Raises:
-        FolderHeldError: another process works there.
+        FolderHeldError: somebody else works there.
+        OSError: the file system has no locks, or refuses this one.
     """
     path = folder.resolve() / LOCK
-    if path in _held:
+    own = path, threading.get_ident()
+    if own in _held:
         yield
         return
-    file = _acquire(path, time.monotonic() + patience)
-    _held.add(path)
+    file = _held[own] = _acquire(path, time.monotonic() + patience)
     try:
         yield
     finally:
-        _held.discard(path)
+        del _held[own]
         with suppress(OSError):
-            path.unlink()  # while it is held: whoever has opened it looks again
+            if _is_at(path, file):  # not the lock of whoever has the name now
+                path.unlink()  # while it is held: whoever has opened it looks again
         os.close(file)
+
+
+def check_held(folder: Path) -> None:
+    """Make sure that a folder which this thread holds is still the one that it began to hold.
+
+    Whoever deletes or moves the folder takes the lock along: under its name another run may have
+    begun, whose files must stay as they are.
+
+    Args:
+        folder: the folder.
+
+    Raises:
+        FolderLostError: it is not.
+    """
+    path = folder.resolve() / LOCK
+    file = _held.get((path, threading.get_ident()))
+    if file is None or not _is_at(path, file):
+        what = "was deleted or moved while a run worked there; that run has stopped"
+        raise FolderLostError(errno.ESTALE, what, str(folder))
 
 
 def _acquire(path: Path, deadline: float) -> int:
@@ -79,8 +106,10 @@ def _acquire(path: Path, deadline: float) -> int:
                 who = holder or "another process"
                 raise FolderHeldError(f"{path.parent}: {who} works there") from None
             time.sleep(LOOK)
-        except BaseException:
+        except BaseException as error:
             os.close(file)
+            if isinstance(error, OSError):  # of a number: flock knows no name
+                error.filename = error.filename or str(path)
             raise
         os.close(file)
 
@@ -105,5 +134,5 @@ def _is_at(path: Path, file: int) -> bool:
     """Whether a file is still the one of its name: a holder removes it when it leaves."""
     try:
         return os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(file))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False

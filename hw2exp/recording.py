@@ -9,28 +9,26 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hw2exp.config.choices import OPERATIONAL
-from hw2exp.config.problems import counted
+from hw2exp.config.resume import FREE
 from hw2exp.diagnostics.explosions import ExplosionDetector, preceded
 from hw2exp.diagnostics.spikes import Spike, SpikeDetector, first_watched
 from hw2exp.fleet import Fleet
 from hw2exp.inspection import Inspection, inspects
+from hw2exp.lock import FolderLostError, check_held
 from hw2exp.metrics_row import TESTED, columns_of, host
 from hw2exp.models import own_digest
-from hw2exp.records.curve import draw_curve
 from hw2exp.records.diagnostics import DiagnosticsTable
 from hw2exp.records.layout import DIAGNOSED, RUN
 from hw2exp.records.metrics import CATALOG, MetricsTable
 from hw2exp.records.parameters import Parameters, parameters_sha256, write_parameters
 from hw2exp.records.run_dir import METRICS, RunResult, Status, made_with
-from hw2exp.records.tensorboard import EventWriter, flatten
-from hw2exp.records.texts import config_table, spike_table
+from hw2exp.records.shown import begin_events, draw_run, end_events
+from hw2exp.records.tensorboard import EventWriter
+from hw2exp.records.write_order import write_results
 from hw2exp.terminal import warn
 from hw2exp.training import Measured, Tested
 
 Floats = NDArray[np.float64]
-
-DIVERGED = "Loss, gradient or parameters were not finite at step {}; the run was frozen before it."
 
 SPIKE_BLOCK = 32
 """Steps that are searched for spikes at once: a block costs little more than a step."""
@@ -72,6 +70,7 @@ class Recording:
         )
         self.explosions = ExplosionDetector(len(folders))
         self.results: dict[int, RunResult] = {}
+        self.lost: dict[int, OSError] = {}  # whose folder is no longer their own
         self.inspection: Inspection | None = None
         if any(map(inspects, fleet.configs)):
             self.inspection = Inspection(fleet, self.events, SPIKE_BLOCK, diagnostics or {})
@@ -89,12 +88,8 @@ class Recording:
             there = (goes_on or {}).get(member)
             events = self.events[member] = EventWriter(self.folders[member], there)
             if there is None:
-                values = flatten(config.model_dump(exclude=OPERATIONAL))
-                events.layout(DIAGNOSED if inspects(config) else RUN)
-                events.text("config", config_table(values))
-                events.hparams(values)
-                for step, row in self.tables[member]:
-                    events.scalars(step, {CATALOG[name][0]: v for name, v in row.items()})
+                layout = DIAGNOSED if inspects(config) else RUN
+                begin_events(events, config, layout, self.tables[member])
                 if self.inspection is not None:
                     self.inspection.show_again(member)
 
@@ -129,8 +124,7 @@ class Recording:
     def _let_go(self, ended: NDArray[np.bool_]) -> None:
         """Write the files of replicas that leave, and go on with the others."""
         self.search()
-        for row in np.flatnonzero(ended):
-            self._finish(int(row))
+        self._finish([int(row) for row in np.flatnonzero(ended)])
         stay = torch.from_numpy(~ended)
         self._since_row = [past.take(stay.to(past.loss.device)) for past in self._since_row]
 
@@ -171,25 +165,52 @@ class Recording:
         steps = zip(*(columns[name].unbind(1) for name in names), strict=True)
         self._since_row = [Measured(**dict(zip(names, step, strict=True))) for step in steps]
 
-    def finish(self) -> dict[int, RunResult]:
+    def finish(self) -> dict[int, RunResult | OSError]:
         """Write the files of all replicas that are left.
 
         Returns:
-            The result of each replica that took part, by its place among the configs.
+            The result of each replica that took part, by its place among the configs; or the error
+            of one whose folder is no longer its own, where nothing was written.
         """
         self.search()
-        for row, member in enumerate(self.fleet.members):
-            if int(member) not in self.results:
-                self._finish(row)
-        return self.results
+        members = enumerate(map(int, self.fleet.members))
+        self._finish([row for row, member in members if member not in self.results])
+        return self.results | self.lost
+
+    def keeps_folder(self, member: int) -> bool:
+        """Return whether a replica's folder is still its own; if not, nothing is written there.
+
+        Args:
+            member: the replica.
+        """
+        try:
+            if member not in self.lost:
+                check_held(self.folders[member])
+        except FolderLostError as error:
+            self.lost[member] = error
+        return member not in self.lost
 
     def abandon(self) -> None:
         """Close all files as they are."""
         for events in self.events.values():
             events.abandon()
 
-    def _finish(self, row: int) -> None:
-        """Write the files of the replica in a row of the fleet."""
+    def _finish(self, rows: Sequence[int]) -> None:
+        """Write the files of the replicas in some rows of the fleet, then their results."""
+        rows = [row for row in rows if self.keeps_folder(int(self.fleet.members[row]))]
+        ended, undrawn = {}, {}
+        for row in rows:
+            member = int(self.fleet.members[row])
+            ended[member] = self._write_files(row)
+            if why := self._draw(row, ended[member]):
+                undrawn[member] = why
+        write_results({self.folders[member]: result for member, result in ended.items()})
+        self.results |= ended
+        for member, why in undrawn.items():
+            warn(f"{self.folders[member]}: its curve can't be drawn: {why}")
+
+    def _write_files(self, row: int) -> RunResult:
+        """Write all files of a replica but the curve and the result, which is returned."""
         replica = int(self.fleet.members[row])
         folder, table = self.folders[replica], self.tables[replica]
         spikes = self.detector.spikes(replica)
@@ -201,26 +222,22 @@ class Recording:
             last = None if result.status == "interrupted" else result.step
             self.inspection.finish(replica, folder, last)
         if result.status != "interrupted":  # else a TensorBoard that watches could not read on
-            self.events[replica].text("spikes", spike_table(spikes))
-            if result.diverged_at:
-                self.events[replica].text("diverged", DIVERGED.format(result.step), result.step)
-            self.events[replica].end(success=result.status in ("finished", "solved"))
+            end_events(self.events[replica], result)
         self.events[replica].close()
-        config = self.fleet.configs[row]
-        undrawn: Exception | None = None
-        if config.plot and result.status != "interrupted":  # who interrupts is not kept waiting
-            title = f"{config.describe()}\n{result.status} after {counted(result.step, 'step')}"
-            initial = float(self.initial_loss[replica])
-            try:
-                draw_curve(table, spikes, title, folder, initial, result.diverged_at)
-            except (OSError, MemoryError):
-                raise
-            except Exception as error:  # of matplotlib, or of a font: the run is worth more
-                undrawn = error
-        result.write(folder)
-        self.results[replica] = result
-        if undrawn is not None:
-            warn(f"{folder}: its curve can't be drawn: {type(undrawn).__name__}: {undrawn}")
+        return result
+
+    def _draw(self, row: int, result: RunResult) -> str | None:
+        """Draw a replica's curve, if it is to have one; returns why it can't be drawn."""
+        config, replica = self.fleet.configs[row], int(self.fleet.members[row])
+        if not config.plot or result.status == "interrupted":  # who interrupts is not kept waiting
+            return None
+        try:
+            draw_run(self.folders[replica], config, self.tables[replica], result)
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:  # of matplotlib, or of a font: the run is worth more
+            return f"{type(error).__name__}: {error}"
+        return None
 
     def _result(self, row: int, params: Parameters, spikes: Sequence[Spike]) -> RunResult:
         state, replica = self.fleet.state, int(self.fleet.members[row])
@@ -269,4 +286,5 @@ class Recording:
                 "soon_after": exploded.soon_after,
             },
             ends_solved=bool(solved_at and not diverged_at and state.passes[row] > 0),
+            config=self.fleet.configs[row].model_dump(mode="json", exclude=FREE),
         )

@@ -8,6 +8,7 @@ import pytest
 
 from hw2exp import disk
 from hw2exp.fleet_run import run_fleet
+from hw2exp.records.write_order import clear
 
 NOTED = ("mkdir", "open", "write", "ftruncate", "fsync", "replace", "rename", "rmdir", "unlink")
 
@@ -49,16 +50,47 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(notes, tmp_path):
 
 
 def test_a_run_has_its_result_once_its_files_are_on_the_disk(notes, tmp_path, compose):
-    config = compose("task=easy", "model=rnn", "steps=2", "plot=false", "check_initial_loss=off")
+    config = compose("task=easy", "model=rnn", "steps=2", "check_initial_loss=off")
+    records = tmp_path / "run/.hydra"
+    disk.make_folder(records)
+    for name in ("config.yaml", "hydra.yaml"):
+        disk.write(records / name, b"x", sync=False)
+    notes.done.clear()
     run_fleet([config], [tmp_path / "run"], show=False)
-    names = [
-        f".{name}.{os.getpid()}.part"
-        for name in ("metrics.parquet", "parameters.safetensors", "result.json")
-    ]
     order = [word for word in notes.done if not word.startswith("write")]
-    steps = [f"{what} {name}" for name in names for what in ("fsync", "replace")]
-    last = order[order.index(steps[0]) :]
-    assert last == [*steps[:4], "fsync run/", *steps[4:]]
+    result = order.index(f"fsync .result.json.{os.getpid()}.part")
+    events = next((tmp_path / "run").glob("events*")).name
+    names = {"config.yaml", "hydra.yaml", "curve.png", "curve.svg", events, ".hydra/", "run/"}
+    names |= {"metrics.parquet", "parameters.safetensors"}
+    settled = order[:result][-len(names) :]
+    assert set(settled) == {f"fsync {name}" for name in names}
+    replaced = {word for word in order[: result - len(names)] if word.startswith("replace")}
+    assert len(replaced) == 4  # metrics, parameters and the two pictures
+    assert order[result + 1 :] == [f"replace .result.json.{os.getpid()}.part", "fsync run/"]
+
+
+def test_a_run_that_goes_on_has_no_result_before_anything_else_changes(notes, tmp_path):
+    for name in ("metrics.parquet", "result.json", "events.out.tfevents.1"):
+        (tmp_path / name).touch()
+    clear(tmp_path)
+    names = ["metrics.parquet", "events.out.tfevents.1"]
+    assert notes.done == [
+        "unlink result.json", f"fsync {tmp_path.name}/",
+        *(f"unlink {name}" for name in names), f"fsync {tmp_path.name}/",
+    ]  # fmt: skip
+    notes.done.clear()
+    clear(tmp_path)
+    assert not notes.done
+
+
+def test_files_that_are_written_together_wait_together(notes, tmp_path):
+    (tmp_path / "x").mkdir()
+    disk.write_together({tmp_path / "a": b"1", tmp_path / "x/b": b"2"})
+    syncs, names = notes.done[2:4], notes.done[4:6]
+    parts = [f".{name}.{os.getpid()}.part" for name in "ab"]
+    assert sorted(syncs) == [f"fsync {part}" for part in parts]
+    assert names == [f"replace {part}" for part in parts]
+    assert set(notes.done[6:]) == {f"fsync {tmp_path.name}/", "fsync x/"}
 
 
 def test_of_a_folder_too(notes, tmp_path):

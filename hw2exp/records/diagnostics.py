@@ -153,7 +153,7 @@ class DiagnosticsTable:
         ]
         content = BytesIO()
         polars.DataFrame(columns).write_parquet(content)
-        disk.write(folder / DIAGNOSTICS, content.getvalue())
+        disk.write(folder / DIAGNOSTICS, content.getvalue(), sync=False)
 
 
 def _is_value(value: object) -> bool:

@@ -47,7 +47,7 @@ class KeptSpike:
 
 
 def write_kept(folder: Path, spikes: Sequence[KeptSpike]) -> None:
-    """Write all that a run has kept.
+    """Write all that a run has kept, and wait for the disk: a checkpoint may follow.
 
     Args:
         folder: the run folder.
@@ -65,7 +65,7 @@ def write_kept(folder: Path, spikes: Sequence[KeptSpike]) -> None:
         ):
             tensors |= {f"{own}.{part}.{name}": value for name, value in values.items()}
     whole = {name: np.asarray(value, order="C") for name, value in tensors.items()}
-    disk.write(folder / SPIKES, save({**whole, DIGEST: _digest(whole)}))
+    disk.write_together({folder / SPIKES: save({**whole, DIGEST: _digest(whole)})})
 
 
 def read_kept(folder: Path) -> list[KeptSpike]:

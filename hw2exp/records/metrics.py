@@ -118,6 +118,19 @@ class MetricsTable:
             table.append(step, row)
         return table
 
+    @classmethod
+    def of_frame(cls, frame: "polars.DataFrame") -> "MetricsTable":
+        """Return a table of what was read from a file.
+
+        Args:
+            frame: the metrics.
+        """
+        table = cls()
+        for row in frame.iter_rows(named=True):
+            step = row.pop(STEP)
+            table.append(step, {name: value for name, value in row.items() if value is not None})
+        return table
+
     @property
     def steps(self) -> NDArray[np.int64]:
         """The logged steps."""
@@ -157,7 +170,7 @@ class MetricsTable:
         ]
         content = BytesIO()
         polars.DataFrame(columns).write_parquet(content)
-        disk.write(path, content.getvalue())
+        disk.write(path, content.getvalue(), sync=False)
 
     def digest(self) -> str:
         """``metrics_sha256``, see :func:`digest_of_columns`."""

@@ -42,7 +42,7 @@ def write_parameters(folder: Path, params: Parameters) -> None:
     from safetensors.numpy import save
 
     whole = {name: np.ascontiguousarray(value) for name, value in params.items()}
-    disk.write(folder / PARAMETERS, save(whole))
+    disk.write(folder / PARAMETERS, save(whole), sync=False)
 
 
 def read_parameters(folder: Path) -> dict[str, NDArray[np.float32]]:

@@ -1,10 +1,9 @@
 """The files of a run folder, and its result."""
 
-import json
 import math
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 import hw2exp
-from hw2exp import disk, regular_file
+from hw2exp import regular_file
 from hw2exp.config.problems import faults
 
 Status = Literal["finished", "solved", "diverged", "interrupted"]
@@ -68,6 +67,8 @@ class RunResult:
             these came ``soon_after`` an explosion; nothing in older records.
         ends_solved: whether the run solved its task and its last test pass still reached the
             accuracy that counts as solved; nothing in older records.
+        config: what the run computed and recorded, without what may change when it goes on;
+            nothing in older records.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -85,6 +86,7 @@ class RunResult:
     versions: Mapping[str, str]
     explosions: Mapping[str, Count] = field(default_factory=dict)
     ends_solved: bool | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
 
     def final_or(self, name: str, worst: float) -> float:
         """A final value; the worst there is if it is unknown, or the run diverged.
@@ -96,17 +98,6 @@ class RunResult:
         value = self.final[name]
         unknown = value is None or math.isnan(value) or self.diverged_at is not None
         return worst if unknown or value is None else value
-
-    def write(self, folder: Path) -> None:
-        """Write ``result.json``: whole, or not at all, and once all that it speaks of is safe.
-
-        JSON has no word for what is not finite; it is written as ``"nan"``, ``"inf"``, ``"-inf"``.
-
-        Args:
-            folder: the run folder.
-        """
-        disk.sync_folder(folder)
-        write_json(folder / RESULT, asdict(self))
 
 
 class _Spike(BaseModel):
@@ -124,32 +115,6 @@ class _Spike(BaseModel):
 
 
 _RESULT, _SPIKES = TypeAdapter(RunResult), TypeAdapter(list[_Spike])
-
-
-def clear(folder: Path, events: bool = True, spikes: bool = True) -> None:
-    """Remove what a run left that did not come to its end.
-
-    Args:
-        folder: the run folder.
-        events: TensorBoard's files too.
-        spikes: what was kept of spikes too.
-    """
-    disk.remove_parts(folder)
-    patterns = [RESULT, METRICS, PARAMETERS, DIAGNOSTICS, "curve.*", "diagnostics.[ps]*g"]
-    patterns += [*[EVENTS] * events, *[SPIKES] * spikes]
-    for pattern in patterns:
-        for path in folder.glob(pattern):
-            disk.remove(path)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write strict JSON, whole or not at all; a non-finite float becomes its name as a string.
-
-    Args:
-        path: the file; its folder must exist.
-        value: of mappings, sequences and plain values.
-    """
-    disk.write(path, (json.dumps(_plain(value), indent=2, allow_nan=False) + "\n").encode())
 
 
 def read_result(folder: Path) -> RunResult:
@@ -199,16 +164,6 @@ def read_finished(folder: Path, steps: int, eval_every: int) -> RunResult | None
         "interrupted": False,
     }[result.status]
     return result if ended and (folder / METRICS).is_file() else None
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value
 
 
 def made_with(cell: str | None) -> dict[str, str]:

@@ -44,7 +44,7 @@ class EventWriter:
     def __init__(self, folder: Path, goes_on: tuple[str, int] | None = None) -> None:
         from tensorboard.compat.proto.event_pb2 import Event
 
-        self._flushed = time.time()
+        self._flushed = time.monotonic()
         if goes_on is not None:
             self.name, size = goes_on
             self._file = disk.Stream(folder / self.name, size)
@@ -216,9 +216,9 @@ class EventWriter:
         self._write(Event(step=step, summary=Summary(value=[value])))
 
     def _write(self, event: "Event", wall_time: float | None = None) -> None:
-        now = time.time()
-        event.wall_time = now if wall_time is None else wall_time
+        event.wall_time = time.time() if wall_time is None else wall_time
         write_record(self._file, event.SerializeToString())
+        now = time.monotonic()  # a clock that is set back stops no flush
         if now - self._flushed > FLUSH_SECONDS:
             self._file.flush()
             self._flushed = now

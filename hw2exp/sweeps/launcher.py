@@ -7,8 +7,7 @@ is called job by job, as Hydra's basic launcher does. The jobs of a fleet share 
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,8 +101,7 @@ class Batches:
         disk.make_folder(Path(str(self._sweep.hydra.sweep.dir)))
         deadline = time.monotonic() + PATIENCE
         jobs = [_prepare(job, deadline) for job in composed]
-        for folder in {job.folder.parent for job in jobs}:
-            disk.sync_folder(folder)
+        disk.sync_together({path for job in jobs for path in _above(job)})
         returns = [FleetJobReturn(job, own.folder) for job, own in zip(composed, jobs, strict=True)]
         callbacks = self._context.callbacks
         told = returns if callbacks.callbacks else []
@@ -153,7 +151,7 @@ def run_batches(
     folder = Path(str(sweep.hydra.sweep.dir))
     disk.make_folder(folder)
     disk.remove_parts(folder)
-    disk.write(folder / "multirun.yaml", OmegaConf.to_yaml(sweep).encode(), sync=False)
+    disk.write_together({folder / "multirun.yaml": OmegaConf.to_yaml(sweep).encode()})
     returns: list[Sequence[JobReturn]] = []
     first = 0
     for batch in batches:
@@ -171,8 +169,10 @@ def _prepare(job: ComposedJob, deadline: float) -> FleetJob:
     folder = Path(os.path.abspath(job.folder))
     disk.make_folder(folder, sync=False)
     held = None
+    # The worker of a sweep that was killed may finish its step, where the job goes on.
+    patience = deadline - time.monotonic() if job.config.get("resume") else 0.0
     try:
-        with _free(job, folder, deadline):
+        with hold(folder, patience):
             write_records(job, folder)
     except FolderHeldError as error:
         held = error
@@ -182,8 +182,9 @@ def _prepare(job: ComposedJob, deadline: float) -> FleetJob:
     )
 
 
-def _free(job: ComposedJob, folder: Path, deadline: float) -> AbstractContextManager[None]:
-    """Wait for a job that goes on: the worker of a sweep that was killed may finish its step."""
-    if not job.config.get("resume"):
-        return nullcontext()
-    return hold(folder, deadline - time.monotonic())
+def _above(job: FleetJob) -> Iterator[Path]:
+    """Yield the folders from a job's up to its sweep's: the names in them are new."""
+    for folder in job.folder.parents:
+        yield folder
+        if folder == job.root:
+            return

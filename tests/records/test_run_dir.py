@@ -17,8 +17,8 @@ from hw2exp.records.run_dir import (
     read_finished,
     read_result,
     versions,
-    write_json,
 )
+from hw2exp.records.write_order import json_bytes, write_results
 
 RESULT = RunResult(
     status="diverged",
@@ -42,14 +42,14 @@ def refuse(name):
 
 
 def test_what_is_written_is_read_back(tmp_path):
-    RESULT.write(tmp_path)
+    write_results({tmp_path: RESULT})
     assert read_result(tmp_path) == RESULT
     assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
 
 
 def test_the_file_is_strict_json(tmp_path):
     final = {"train_loss": np.float64("nan"), "test_loss": np.inf, "test_accuracy": None}
-    replace(RESULT, final=final).write(tmp_path)
+    write_results({tmp_path: replace(RESULT, final=final)})
     text = (tmp_path / "result.json").read_text()
     content = json.loads(text, parse_constant=refuse)
     assert content["final"] == {"train_loss": "nan", "test_loss": "inf", "test_accuracy": None}
@@ -74,10 +74,10 @@ COUNTS = dict.fromkeys(KEYS["explosions"], 3)
 
 def test_a_result_of_before_explosions_were_counted_is_read(tmp_path):
     old = {name: value for name, value in asdict(RESULT).items() if name != "explosions"}
-    write_json(tmp_path / "result.json", old)
+    (tmp_path / "result.json").write_bytes(json_bytes(old))
     assert read_result(tmp_path) == RESULT
     now = replace(RESULT, spikes=[{**SPIKE, "after_explosion": False}], explosions=COUNTS)
-    now.write(tmp_path)
+    write_results({tmp_path: now})
     assert read_result(tmp_path) == now
 
 
@@ -108,7 +108,7 @@ def test_a_result_of_before_explosions_were_counted_is_read(tmp_path):
     ],
 )
 def test_a_result_of_other_types_is_refused(tmp_path, changed, where):
-    write_json(tmp_path / "result.json", asdict(RESULT) | changed)
+    (tmp_path / "result.json").write_bytes(json_bytes(asdict(RESULT) | changed))
     with pytest.raises(ValueError, match=re.escape(f"result.json: {where}")):
         read_result(tmp_path)
     (tmp_path / "metrics.parquet").touch()
@@ -143,9 +143,7 @@ def test_a_result_that_never_ends_is_refused(tmp_path):
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path):
     path = tmp_path / "value.json"
-    write_json(path, {"x": 1})
-    with pytest.raises(TypeError):
-        write_json(path, {"x": object()})
+    disk.write(path, json_bytes({"x": 1}))
     with pytest.raises(TypeError):
         disk.write(path, "no bytes")
     assert json.loads(path.read_text()) == {"x": 1}
