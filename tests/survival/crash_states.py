@@ -51,7 +51,7 @@ SPIKING = [
 PROMISES = "saved", "ended"
 """Not operations, but what a user was told after those before: which run, and at which step."""
 
-RUN, SWEEP = "hydra.run.dir=x resume=x".split(), "-m hydra.sweep.dir=x resume=x".split()
+RUN, SWEEP = ["hydra.run.dir=x", "resume=x"], ["-m", "hydra.sweep.dir=x", "resume=x"]
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ LIVES = {
     "resumed": Life([*TINY, *SPIKING, *RUN], 14, before=[], cut=0.7),
     "extended": Life([*TINY, *SPIKING, *RUN], 14, before=["steps=8"]),
     "drawn": Life([*TINY, *RUN, "plot=true"], 4),
-    "sweep": Life([*TINY, *SWEEP, "seed=0,1,2", "fleet_size=2", "workers=2"], 5),
-    "swept further": Life([*TINY, *SWEEP, "seed=0,1", "fleet_size=1"], 7, before=["steps=4"]),
+    "sweep": Life([*TINY, *SWEEP, "seed=0,1,2", "fleet_size=2", "workers=2"], 4),
+    "swept further": Life([*TINY, *SWEEP, "seed=0,1", "fleet_size=1"], 4, before=["steps=2"]),
 }
 
 
@@ -151,15 +151,15 @@ class Bench:
 
     def _recorded(self, words: Sequence[str]) -> list[Operation]:
         """Run a command, and return its operations, those of its workers among them."""
-        logs = Path(tempfile.mkdtemp(dir=self._folder))
+        here, logs = self._here, Path(tempfile.mkdtemp(dir=self._folder))
         noted: list[tuple[int, Operation]] = []
         with Recorder(self._here, noted.append) as recorder, _promising(recorder):
 
             class Watched(WorkerExecutor):
                 """Workers that record what they do."""
 
-                def submit(own, fn: Callable[..., Any], /, *args: Any, **more: Any) -> Any:
-                    return super().submit(_watched, self._here, logs, fn, *args, **more)
+                def submit(self, fn: Callable[..., Any], /, *args: Any, **more: Any) -> Any:
+                    return super().submit(_watched, here, logs, fn, *args, **more)
 
             with patch.object(sweep, "WorkerExecutor", Watched):
                 _command(words)
@@ -263,9 +263,12 @@ def _promising(recorder: Recorder) -> Iterator[None]:
 
 def _watched(root: Path, logs: Path, fn: Callable[..., Any], *args: Any, **more: Any) -> Any:
     """Record a task of a worker."""
-    with (logs / str(os.getpid())).open("ab") as log:
-        with Recorder(root, partial(pickle.dump, file=log)) as recorder, _promising(recorder):
-            return fn(*args, **more)
+    with (
+        (logs / str(os.getpid())).open("ab") as log,
+        Recorder(root, partial(pickle.dump, file=log)) as recorder,
+        _promising(recorder),
+    ):
+        return fn(*args, **more)
 
 
 def _next(file: io.BufferedReader) -> Any:
