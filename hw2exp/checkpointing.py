@@ -30,7 +30,6 @@ from hw2exp.records.diagnostics import COLUMNS, DiagnosticsTable
 from hw2exp.records.manifest import DamagedError, Facts, Rows
 from hw2exp.records.metrics import CATALOG, MetricsTable
 from hw2exp.records.run_dir import made_with
-from hw2exp.records.write_order import settle
 from hw2exp.training import Measured
 
 SINCE, SPIKES, EXPLOSIONS, EXPLODED = "since_row.", "spikes.recent", "explosions.recent", "exploded"
@@ -61,7 +60,6 @@ class Checkpointer:
         self.interrupt = interrupt
         self._rows = {member: _WrittenRows(ROWS) for member in range(len(recording.folders))}
         self._seen = {member: _WrittenRows(SEEN) for member in range(len(recording.folders))}
-        self._settled: set[int] = set()
         for member, own in saved.items():
             self._rows[member] = _WrittenRows(ROWS, own, own.facts.rows)
             self._seen[member] = _WrittenRows(SEEN, own, own.facts.diagnostics)
@@ -119,9 +117,6 @@ class Checkpointer:
                 seconds=time.monotonic() - recording.began[member],
                 versions=made_with(own_digest(config.model.name)),
             )
-            if member not in self._settled:  # once: Hydra's records don't change
-                settle(folder)
-                self._settled.add(member)
             save(folder, step, tensors, facts, config.keep_checkpoints)
 
 

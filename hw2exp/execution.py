@@ -21,7 +21,10 @@ from hw2exp.lock import FolderHeldError, check_held, hold
 from hw2exp.models import own_digest
 from hw2exp.records.checkpoint import Checkpoint
 from hw2exp.records.checkpoints import check_goes_on, had_begun, newest
+from hw2exp.records.layout import DIAGNOSED, RUN
 from hw2exp.records.run_dir import RunResult, read_finished
+from hw2exp.records.shown import emptied, mend
+from hw2exp.records.write_order import settle_records
 from hw2exp.sweeps.hydra_records import resolve_record, write_records
 from hw2exp.terminal import print_summary, relative, say, warn
 
@@ -58,6 +61,7 @@ def execute(command: Command, interrupt: Interrupt, show: bool = True) -> list[E
     with _alone_in(folder, key if explicit else None):
         if not command.multirun:  # Hydra's own writes could be cut off
             write_records(command.composed, Path(os.path.abspath(folder)))
+            settle_records([folder])
             words.append("hydra.output_subdir=null")
         elif command.resumes:
             from hw2exp.sweeps.arm_events import remove_arms
@@ -157,6 +161,7 @@ def _only_job(config: Any, command: Command) -> "FleetJob":
         return FleetJob(0, (), command.composed.config, folder, folder)
     plain: Any = OmegaConf.to_container(config, resolve=True)
     resolve_record(folder / CONFIG, plain)
+    settle_records([folder])
     root = Path(hydra.runtime.cwd, hydra.sweep.dir)  # hydra.job.chdir may have left it
     return FleetJob(hydra.job.num, tuple(hydra.overrides.task), plain, folder, root)
 
@@ -187,6 +192,8 @@ def _known(job: "FleetJob") -> "tuple[TrainConfig, Outcome | Checkpoint | None]"
     if config.resume is None:
         return config, None
     if (result := read_finished(job.folder, config.steps, config.eval_every)) is not None:
+        if emptied(job.folder):
+            _mend(job.folder, config, result)
         return config, result
     try:
         found = newest(job.folder, warn, config)
@@ -195,6 +202,19 @@ def _known(job: "FleetJob") -> "tuple[TrainConfig, Outcome | Checkpoint | None]"
     if found is None and had_begun(job.folder):
         warn(f"{job.folder} has no checkpoint that can be used: begins again at step 1")
     return config, found
+
+
+def _mend(folder: Path, config: TrainConfig, result: RunResult) -> None:
+    """Make again what shows an ended run and was lost, or say why that can't be."""
+    from hw2exp.diagnostics.spikes import Spike
+    from hw2exp.inspection import inspects
+
+    spikes = [Spike.of(values) for values in result.spikes]
+    try:
+        with hold(folder):
+            mend(folder, config, spikes, result, DIAGNOSED if inspects(config) else RUN)
+    except (FolderHeldError, OSError, ValueError) as error:
+        warn(f"{folder}: its events or its curve are empty and can't be made again: {error}")
 
 
 def _batch(jobs: "Sequence[FleetJob]", interrupt: Interrupt, show: bool) -> list[Ended]:

@@ -217,7 +217,7 @@ def _begin_recording(
         same = own is not None and own.facts.config["steps"] == config.steps
         there = own is not None and same and own.knows_events()
         clear(folder, events=not there, spikes=own is None)
-        discard_after(folder, own.step if own else 0)
+        discard_after(folder, own.step if own else 0, config.keep_checkpoints)
         if own is not None and there:
             events[member] = (own.facts.events.name, own.facts.events.bytes)
     recording.open_events(events)

@@ -222,7 +222,7 @@ class Recording:
             last = None if result.status == "interrupted" else result.step
             self.inspection.finish(replica, folder, last)
         if result.status != "interrupted":  # else a TensorBoard that watches could not read on
-            end_events(self.events[replica], result)
+            end_events(self.events[replica], spikes, result)
         self.events[replica].close()
         return result
 
@@ -231,8 +231,9 @@ class Recording:
         config, replica = self.fleet.configs[row], int(self.fleet.members[row])
         if not config.plot or result.status == "interrupted":  # who interrupts is not kept waiting
             return None
+        table, spikes = self.tables[replica], self.detector.spikes(replica)
         try:
-            draw_run(self.folders[replica], config, self.tables[replica], result)
+            draw_run(self.folders[replica], config, table, spikes, result)
         except (OSError, MemoryError):
             raise
         except Exception as error:  # of matplotlib, or of a font: the run is worth more

@@ -2,10 +2,14 @@
 
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
+
+BEGINNING = 64
+"""Bytes that show whether a file of ours has any content: none begins with so many zeros."""
 
 
 class IrregularError(ValueError):
@@ -34,6 +38,21 @@ def opened(path: Path, largest: int, links: bool = True) -> Iterator[BufferedRea
         raise IrregularError(f"{path.name} is {why}")
     with open(number, "rb") as file:
         yield file
+
+
+def is_blank(path: Path) -> bool:
+    """Return whether a file is missing, empty, or of zeros, as a power cut may leave it.
+
+    Args:
+        path: the file.
+    """
+    try:
+        with opened(path, sys.maxsize) as file:
+            return not file.read(BEGINNING).strip(b"\0")
+    except FileNotFoundError:
+        return True
+    except (IrregularError, OSError):
+        return False
 
 
 def read(path: Path, largest: int, links: bool = True) -> bytes:

@@ -9,6 +9,7 @@ import pytest
 from hw2exp import disk
 from hw2exp.fleet_run import run_fleet
 from hw2exp.records.write_order import clear
+from hw2exp.train import main
 
 NOTED = ("mkdir", "open", "write", "ftruncate", "fsync", "replace", "rename", "rmdir", "unlink")
 
@@ -51,22 +52,26 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(notes, tmp_path):
 
 def test_a_run_has_its_result_once_its_files_are_on_the_disk(notes, tmp_path, compose):
     config = compose("task=easy", "model=rnn", "steps=2", "check_initial_loss=off")
-    records = tmp_path / "run/.hydra"
-    disk.make_folder(records)
-    for name in ("config.yaml", "hydra.yaml"):
-        disk.write(records / name, b"x", sync=False)
-    notes.done.clear()
     run_fleet([config], [tmp_path / "run"], show=False)
     order = [word for word in notes.done if not word.startswith("write")]
     result = order.index(f"fsync .result.json.{os.getpid()}.part")
     events = next((tmp_path / "run").glob("events*")).name
-    names = {"config.yaml", "hydra.yaml", "curve.png", "curve.svg", events, ".hydra/", "run/"}
-    names |= {"metrics.parquet", "parameters.safetensors"}
-    settled = order[:result][-len(names) :]
-    assert set(settled) == {f"fsync {name}" for name in names}
-    replaced = {word for word in order[: result - len(names)] if word.startswith("replace")}
-    assert len(replaced) == 4  # metrics, parameters and the two pictures
+    names = {"metrics.parquet", "parameters.safetensors", "curve.png", "curve.svg"}
+    settled = {f"fsync {name}" for name in (*names, events, "run/")}
+    assert set(order[:result][-len(settled) :]) == settled
+    replaced = {word for word in order[:result] if word.startswith("replace")}
+    assert replaced == {f"replace .{name}.{os.getpid()}.part" for name in names}
     assert order[result + 1 :] == [f"replace .result.json.{os.getpid()}.part", "fsync run/"]
+
+
+def test_records_are_on_the_disk_before_anything_else(notes, tmp_path, monkeypatch):
+    words = ["task=easy", "model=rnn", "steps=2", "plot=false", "check_initial_loss=off"]
+    assert main([*words, f"hydra.run.dir={tmp_path / 'run'}"]) == 0
+    records = [f"fsync {name}" for name in ("config.yaml", "hydra.yaml", "overrides.yaml")]
+    first = min(notes.done.index(word) for word in [*records, "fsync .hydra/", "fsync run/"])
+    assert set(notes.done[first : first + 5]) == {*records, "fsync .hydra/", "fsync run/"}
+    begun = [word.split(".")[1] for word in notes.done[:first] if word.startswith("write")]
+    assert begun == ["config", "hydra", "overrides"]
 
 
 def test_a_run_that_goes_on_has_no_result_before_anything_else_changes(notes, tmp_path):

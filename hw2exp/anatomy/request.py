@@ -1,10 +1,8 @@
 """Which spike of which run is asked for; nothing here is slow to import."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from hw2exp.config.problems import ConfigError
 from hw2exp.config.recorded import recorded_config
@@ -74,8 +72,7 @@ def read_request(folder: Path, number: str, out: Path | None, key: str = "--spik
         raise ConfigError([f"{folder}: has no spike{or_else}"])
     if not (number.isascii() and number.isdigit() and 1 <= int(number) <= count):
         raise ConfigError([f"{key}{number}: must be from 1 to {count}{or_else}"])
-    values: Mapping[str, Any] = result.spikes[int(number) - 1]
-    spike = Spike(**{each.name: values[each.name] for each in fields(Spike)})
+    spike = Spike.of(result.spikes[int(number) - 1])
     return Request(folder, config, result, int(number), spike, target)
 
 
@@ -88,4 +85,4 @@ def _read(folder: Path) -> tuple[TrainConfig, RunResult]:
         raise ConfigError([f"{folder}: holds no result of a run: {error.strerror}"]) from error
     except ValueError as error:
         raise ConfigError([str(error)]) from error
-    return recorded_config(folder).model_copy(update={"device": "cpu"}), result
+    return recorded_config(folder, result.config).model_copy(update={"device": "cpu"}), result

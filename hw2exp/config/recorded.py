@@ -1,11 +1,14 @@
 """The config that stands in a run folder."""
 
 from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
+from hw2exp.config.choices import OPERATIONAL
 from hw2exp.config.overrides import one_error
 from hw2exp.config.problems import ConfigError
 from hw2exp.config.schema import TrainConfig
@@ -77,17 +80,25 @@ def completed(values: Mapping[str, Any]) -> dict[str, Any]:
     return complete
 
 
-def recorded_config(folder: Path) -> TrainConfig:
-    """Read and check the config of a run.
+def recorded_config(folder: Path, of_result: Mapping[str, Any] | None = None) -> TrainConfig:
+    """Return the checked config of a run, from its result if that has it, else from its record.
 
     Args:
         folder: the run folder.
+        of_result: the config in the run's result; older results have none.
 
     Raises:
         ConfigError: it can't be read, or is not a config of this version.
     """
-    values = read_values(folder / CONFIG)
+    values = completed({**_free(), **of_result}) if of_result else read_values(folder / CONFIG)
     try:
         return validate(values)
     except ConfigError as error:
         raise UnknownConfigError(error.problems) from error
+
+
+@cache
+def _free() -> dict[str, Any]:
+    """Return the shipped values of the keys that a result leaves out."""
+    values = load_yaml(Path(str(files("hw2exp.configs") / "train.yaml")))
+    return {key: values[key] for key in OPERATIONAL if key in values}

@@ -13,6 +13,7 @@ from hw2exp.config.problems import ConfigError, show
 from hw2exp.config.recorded import CONFIG, read_values
 from hw2exp.config.schema import TrainConfig
 from hw2exp.config.validation import validate
+from hw2exp.regular_file import is_blank
 
 FREE = OPERATIONAL - {"log_every", "device", "diagnostics"}
 """Knobs that may change when a run goes on: neither its bits nor its rows depend on them."""
@@ -76,17 +77,15 @@ def _compare(
         name = "it" if job.number is None else f"job {job.number}"
         path = own / CONFIG
         ended, saved = (own / RESULT).exists(), (own / CHECKPOINTS).is_dir()
-        if not path.is_file():
-            there |= saved
-            if ended and not saved:  # a checkpoint knows the config too
-                problems.setdefault("", f"{name} has a result, but {path} is gone")
+        if is_blank(path):  # lost in a power cut: a result or a checkpoint knows the config too
+            there |= ended or saved or path.exists()
             continue
         there = True
         try:
             different = differences(read_values(path), config)
         except ConfigError as error:
-            if not ended or (saved and path.stat().st_size == 0):
-                continue  # cut off before it was on the disk; it is written anew
+            if not ended:
+                continue  # it is written anew
             different = {text: f"an unusable config: {text}" for text in error.problems}
         for key, text in different.items():
             problems.setdefault(key, f"{name} has {text}")
@@ -152,9 +151,12 @@ def _only_begun(folder: Path) -> bool:
 
 
 def _is_empty(folder: Path) -> bool:
-    """Whether there is nothing below a folder but what was cut off, and locks."""
-    return not folder.is_symlink() and all(
-        _is_empty(path) if path.is_dir() else path.name.startswith(".") for path in folder.iterdir()
+    """Whether there is nothing below a folder but locks, and what was cut off."""
+    if folder.is_symlink() or not is_blank(folder / CONFIG):
+        return False
+    return all(
+        path.name.startswith(".") or (path.is_dir() and _is_empty(path))
+        for path in folder.iterdir()
     )
 
 

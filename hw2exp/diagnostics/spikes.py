@@ -9,8 +9,9 @@ half a window, and the spike ends. There is none until half a window was seen. A
 finite ends the curve: that is divergence, not a spike.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -42,6 +43,15 @@ class Spike:
     loss: float
     median: float
     above_initial: bool
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """Return the spike that a result has recorded.
+
+        Args:
+            values: its fields, and what a result says of it besides.
+        """
+        return cls(**{each.name: values[each.name] for each in fields(cls)})
 
 
 class SpikeDetector:

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from hw2exp import disk
 from hw2exp.config.folder import CHECKPOINTS, STEP
 from hw2exp.config.problems import ConfigError
-from hw2exp.config.recorded import completed
+from hw2exp.config.recorded import CONFIG, completed
 from hw2exp.config.resume import differences
 from hw2exp.config.schema import TrainConfig
 from hw2exp.records.checkpoint import (
@@ -32,8 +31,8 @@ from hw2exp.records.manifest import (
     sha256,
     unsealed,
 )
-from hw2exp.records.run_dir import CELL, METRICS, read_result, versions
-from hw2exp.regular_file import IrregularError
+from hw2exp.records.run_dir import CELL, METRICS, RESULT, read_result, versions
+from hw2exp.regular_file import IrregularError, is_blank
 
 COMPUTING = ("hw2exp", "torch", "numpy", "numba")
 """What bits may depend on."""
@@ -59,6 +58,11 @@ def save(run: Path, step: int, tensors: Tensors, facts: Facts, keep: int) -> Non
     manifest = Manifest(format=1, step=step, files={STATE: sha256(state)}, facts=facts)
     folder = run / CHECKPOINTS / f"{STEP}{step:010d}"
     disk.publish(folder, {STATE: state, MANIFEST: sealed(manifest)})
+    _prune(run, keep)
+
+
+def _prune(run: Path, keep: int) -> None:
+    """Remove all but the newest checkpoints."""
     for old in sorted(_folders(run), reverse=True)[keep:]:
         disk.remove(old)
 
@@ -106,8 +110,10 @@ def check_goes_on(run: Path, config: TrainConfig, cell: str | None) -> None:
         cell: digest of the code of a user's cell, if the model is one.
 
     Raises:
-        ConfigError: what is there is of another config, or of a cell with other code.
+        ConfigError: what is there is of another config, of a cell with other code, or of nothing
+            that is known.
     """
+    known = not is_blank(run / CONFIG)
     for folder in sorted(_folders(run), reverse=True):
         try:
             facts = _manifest(folder).facts
@@ -117,10 +123,18 @@ def check_goes_on(run: Path, config: TrainConfig, cell: str | None) -> None:
         if other:
             raise _refused(run, folder, other)
         _check_cell(run, config, cell, facts.versions)
+        known = True
         break
-    if cell is not None:
-        with suppress(OSError, ValueError):  # no result, or one that is made again
-            _check_cell(run, config, cell, read_result(run).versions)
+    try:
+        result = read_result(run)
+        if result.config and (other := differences(completed(result.config), config)):
+            raise _refused(run, run / RESULT, other)
+        _check_cell(run, config, cell, result.versions)
+        known = known or bool(result.config)
+    except (OSError, ValueError):  # damaged: it is made again
+        known = known or not (run / RESULT).exists()
+    if not known:
+        raise ConfigError([f"resume={run}: has a result, but {run / CONFIG} is gone or empty"])
 
 
 def _check_cell(run: Path, config: TrainConfig, cell: str | None, made: Mapping[str, str]) -> None:
@@ -162,12 +176,13 @@ def had_begun(run: Path) -> bool:
     return (run / METRICS).exists() or any(_folders(run))
 
 
-def discard_after(run: Path, step: int) -> None:
-    """Remove what is newer than the step from which a run goes on, and what was cut off.
+def discard_after(run: Path, step: int, keep: int) -> None:
+    """Remove what is newer than the step from which a run goes on, too old, or cut off.
 
     Args:
         run: the run folder.
         step: the step; 0 where it begins anew.
+        keep: how many checkpoints stay.
     """
     folder = run / CHECKPOINTS
     if folder.is_dir() and not folder.is_symlink():
@@ -178,6 +193,7 @@ def discard_after(run: Path, step: int) -> None:
         for path in list(_folders(run)):
             if _step(path) > step:
                 disk.remove(path)
+        _prune(run, keep)
 
 
 def _folders(run: Path) -> Iterator[Path]:

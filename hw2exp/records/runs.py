@@ -61,7 +61,8 @@ class Run:
             OSError: there is no result.
             ValueError: the result is damaged.
         """
-        config, result = recorded_config(folder), read_result(folder)
+        result = read_result(folder)
+        config = recorded_config(folder, result.config)
         if result.ends_solved is None:
             accuracy = np.float32(result.final_or("test_accuracy", 0))  # as it was compared
             reached = bool(accuracy >= np.float32(config.solved_accuracy))

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hw2exp import disk
 from hw2exp.config.choices import OPERATIONAL
 from hw2exp.config.problems import counted
 from hw2exp.config.schema import TrainConfig
-from hw2exp.diagnostics.spikes import Spike
 from hw2exp.records.curve import draw_curve
 from hw2exp.records.layout import Layout
 from hw2exp.records.metrics import CATALOG, MetricsTable, read_metrics
@@ -15,6 +15,10 @@ from hw2exp.records.run_dir import EVENTS, METRICS, RunResult
 from hw2exp.records.tensorboard import EventWriter, flatten
 from hw2exp.records.texts import config_table, spike_table
 from hw2exp.records.write_order import settle
+from hw2exp.regular_file import is_blank
+
+if TYPE_CHECKING:
+    from hw2exp.diagnostics.spikes import Spike
 
 DIVERGED = "Loss, gradient or parameters were not finite at step {}; the run was frozen before it."
 
@@ -40,46 +44,62 @@ def begin_events(
         events.scalars(step, {CATALOG[name][0]: value for name, value in row.items()})
 
 
-def end_events(events: EventWriter, result: RunResult) -> None:
+def end_events(events: EventWriter, spikes: "Sequence[Spike]", result: RunResult) -> None:
     """Write how a run has ended.
 
     Args:
         events: the run's event file.
+        spikes: those of the result.
         result: the run's result.
     """
-    events.text("spikes", spike_table(spikes_of(result)))
+    events.text("spikes", spike_table(spikes))
     if result.diverged_at:
         events.text("diverged", DIVERGED.format(result.step), result.step)
     events.end(success=result.status in ("finished", "solved"))
 
 
-def draw_run(folder: Path, config: TrainConfig, table: MetricsTable, result: RunResult) -> None:
+def draw_run(
+    folder: Path,
+    config: TrainConfig,
+    table: MetricsTable,
+    spikes: "Sequence[Spike]",
+    result: RunResult,
+) -> None:
     """Draw ``curve.png`` and ``curve.svg`` of a run that has ended.
 
     Args:
         folder: the run folder.
         config: the run's.
         table: its metrics.
+        spikes: those of its result.
         result: its result.
     """
     title = f"{config.describe()}\n{result.status} after {counted(result.step, 'step')}"
     initial = result.initial["loss"]
-    draw_curve(table, spikes_of(result), title, folder, initial, result.diverged_at)
+    draw_curve(table, spikes, title, folder, initial, result.diverged_at)
 
 
-def spikes_of(result: RunResult) -> Sequence[Spike]:
-    """Return the spikes of a result.
+def emptied(folder: Path) -> list[Path]:
+    """Return the event files and pictures of an ended run that hold nothing.
 
     Args:
-        result: the result.
+        folder: the run folder.
+
+    Returns:
+        Their paths, or a pattern where there is no event file at all.
     """
-    return [
-        Spike(**{name: value for name, value in spike.items() if name != "after_explosion"})
-        for spike in result.spikes
-    ]
+    events = list(folder.glob(EVENTS)) or [folder / EVENTS]
+    pictures = [path for name in CURVES if (path := folder / name).exists()]
+    return [path for path in [*events, *pictures] if is_blank(path)]
 
 
-def mend(folder: Path, config: TrainConfig, result: RunResult, layout: Layout) -> list[str]:
+def mend(
+    folder: Path,
+    config: TrainConfig,
+    spikes: "Sequence[Spike]",
+    result: RunResult,
+    layout: Layout,
+) -> None:
     """Make events and curve of an ended run again where a power cut has emptied them.
 
     Events hold the metrics then, not what diagnostics had drawn.
@@ -87,39 +107,23 @@ def mend(folder: Path, config: TrainConfig, result: RunResult, layout: Layout) -
     Args:
         folder: the run folder.
         config: the run's.
+        spikes: those of its result.
         result: its result.
         layout: the charts of its dashboard.
 
-    Returns:
-        The names of what was made again.
-
     Raises:
+        OSError: metrics can't be read, or files can't be written.
         ValueError: the metrics are damaged.
     """
-    events = list(folder.glob(EVENTS))
-    blank = [path for path in [*events, *(folder / name for name in CURVES)] if _is_blank(path)]
-    if events and not blank:
-        return []
+    lost = emptied(folder)
     table = MetricsTable.of_frame(read_metrics(folder / METRICS))
-    mended = []
-    if not events or set(events) & set(blank):
-        for path in events:
+    if any(path.match(EVENTS) for path in lost):
+        for path in folder.glob(EVENTS):
             disk.remove(path)
         writer = EventWriter(folder)
         begin_events(writer, config, layout, table)
-        end_events(writer, result)
+        end_events(writer, spikes, result)
         writer.close()
-        mended.append("events")
-    if any(path.name in CURVES for path in blank):
-        draw_run(folder, config, table, result)
-        mended.append("curve")
+    if any(path.name in CURVES for path in lost):
+        draw_run(folder, config, table, spikes, result)
     settle(folder)
-    return mended
-
-
-def _is_blank(path: Path) -> bool:
-    """Whether a file is there without what was written: its size, if any, is of zeros."""
-    if path.is_symlink() or not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return not file.read(16).strip(b"\0")

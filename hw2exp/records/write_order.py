@@ -1,15 +1,16 @@
 """Decide in which order a run's files reach the disk, so that a power cut loses nothing.
 
 A power cut keeps what was synced. Of anything else it keeps any part: a name without the content,
-a new file without the removal that came before it. Four rules follow:
+a new file without the removal that came before it. Five rules follow:
 
-1. ``result.json`` comes last. A run that has one is never touched again, so all its other files,
-   Hydra's records among them, must be on the disk, under their names, before.
-2. ``result.json`` goes first. A run that goes on removes it, and syncs that, before anything else
+1. Hydra's records come first: a folder says what it is of before anything else is in it.
+2. ``result.json`` comes last. A run that has one is never touched again, so all its other files
+   must be on the disk, under their names, before.
+3. ``result.json`` goes first. A run that goes on removes it, and syncs that, before anything else
    changes: no result may stand beside files of another length.
-3. A checkpoint's folder gets its name once all that it relies on is on the disk: rows, kept
-   spikes, Hydra's records, its own files.
-4. A file that replaces one still in use is on the disk before it gets the name.
+4. A checkpoint's folder gets its name once all that it relies on is on the disk: rows, kept
+   spikes, its own files.
+5. A file that replaces one still in use is on the disk before it gets the name.
 
 What only shows (events between two checkpoints, the sweep's arms) is not waited for; it can be
 made again. Syncs of all runs that end together wait together, which costs little more than one.
@@ -17,7 +18,7 @@ made again. Syncs of all runs that end together wait together, which costs littl
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ DRAWN = ("curve.*", "diagnostics.[ps]*g")
 
 
 def clear(folder: Path, events: bool = True, spikes: bool = True) -> None:
-    """Remove from a run's folder what the run will write again (rule 2).
+    """Remove from a run's folder what the run will write again (rule 3).
 
     Args:
         folder: the run folder.
@@ -58,29 +59,35 @@ def clear(folder: Path, events: bool = True, spikes: bool = True) -> None:
         disk.sync_path(folder)
 
 
+def settle_records(folders: Iterable[Path]) -> None:
+    """Wait until Hydra's records of runs are on the disk, under their names (rule 1).
+
+    Args:
+        folders: the run folders; those without records have nothing to wait for.
+    """
+    records = {(folder / CONFIG).parent: folder for folder in folders}
+    there = {path: folder for path, folder in records.items() if path.is_dir()}
+    files = [file for path in there for file in _files(path)]
+    disk.sync_together([*files, *there, *there.values()])
+
+
 def settle(*folders: Path) -> None:
-    """Wait until Hydra's records and all files of runs are on the disk, under their names.
+    """Wait until all files of runs are on the disk, under their names.
 
     Args:
         folders: the run folders.
     """
-    disk.sync_together([path for folder in folders for path in _written(folder)])
+    files = [file for folder in folders for file in _files(folder)]
+    disk.sync_together([*files, *folders])
 
 
-def _written(folder: Path) -> Iterator[Path]:
-    records = (folder / CONFIG).parent
-    for each in (folder, records):
-        if each.is_dir():
-            yield from (path for path in each.iterdir() if _counts(path))
-            yield each
-
-
-def _counts(path: Path) -> bool:
-    return path.name != LOCK and path.is_file() and not path.is_symlink()
+def _files(folder: Path) -> list[Path]:
+    each = (path for path in folder.iterdir() if path.name != LOCK)
+    return [path for path in each if path.is_file() and not path.is_symlink()]
 
 
 def write_results(results: Mapping[Path, RunResult]) -> None:
-    """Write ``result.json`` of runs that have written all else (rule 1).
+    """Write ``result.json`` of runs that have written all else (rule 2).
 
     Args:
         results: by run folder.

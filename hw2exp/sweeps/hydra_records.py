@@ -15,6 +15,7 @@ from hw2exp.config.composed_job import Base, ComposedJob, Plain, put
 from hw2exp.config.problems import ConfigError
 from hw2exp.config.recorded import read_values
 from hw2exp.records.run_dir import RESULT, read_finished
+from hw2exp.regular_file import is_blank
 
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 GAP = re.compile(r"GAP_(\d+)_GAP")
@@ -103,8 +104,25 @@ def write_records(job: ComposedJob, folder: Path) -> None:
         "hydra.yaml": hydra.fill(dict(zip(keys, own, strict=False))),
         "overrides.yaml": "".join(f"- {inline(line)}\n" for line in job.overrides) or "[]\n",
     }
-    for name, text in texts.items():
-        disk.write(records / name, text.encode(), sync=False)
+    _write(records, {name: text.encode() for name, text in texts.items()})
+
+
+def _write(records: Path, files: Mapping[str, bytes]) -> None:
+    """Write records, and wait for the disk where they replace others.
+
+    A result may stand beside those. New ones wait later: all jobs of a sweep at once.
+    """
+    changed = {records / name: content for name, content in files.items()}
+    replaced = {path: content for path, content in changed.items() if path.exists()}
+    for path, content in changed.items():
+        if path not in replaced:
+            disk.write(path, content, sync=False)
+    disk.write_together({p: content for p, content in replaced.items() if not _has(p, content)})
+
+
+def _has(path: Path, content: bytes) -> bool:
+    same_size = path.is_file() and path.stat().st_size == len(content)
+    return same_size and path.read_bytes() == content
 
 
 def resolve_record(path: Path, config: Plain) -> None:
@@ -115,7 +133,7 @@ def resolve_record(path: Path, config: Plain) -> None:
         config: the resolved values.
     """
     if path.is_file() and "${" in path.read_text():
-        disk.write(path, OmegaConf.to_yaml(config).encode(), sync=False)
+        disk.write(path, OmegaConf.to_yaml(config).encode())
 
 
 def _stays(folder: Path, records: Path, config: Plain) -> bool:
@@ -123,6 +141,8 @@ def _stays(folder: Path, records: Path, config: Plain) -> bool:
     if not (folder / RESULT).exists():
         return False
     if read_finished(folder, config["steps"], config["eval_every"]) is None:
+        return False
+    if any(map(is_blank, records.iterdir() if records.is_dir() else [records])):
         return False
     try:
         return bool(read_values(records / "config.yaml")["steps"] == config["steps"])

@@ -30,6 +30,7 @@ from hw2exp.config.composed_job import ComposedJob, Plain, current
 from hw2exp.config.composition import Composition
 from hw2exp.config.confinement import check_inside
 from hw2exp.lock import PATIENCE, FolderHeldError, hold
+from hw2exp.records.write_order import settle_records
 from hw2exp.sweeps.hydra_records import write_records
 from hw2exp.sweeps.job_return import FleetJobReturn, with_output
 
@@ -102,6 +103,7 @@ class Batches:
         deadline = time.monotonic() + PATIENCE
         jobs = [_prepare(job, deadline) for job in composed]
         disk.sync_together({path for job in jobs for path in _above(job)})
+        settle_records(job.folder for job in jobs if job.held is None)
         returns = [FleetJobReturn(job, own.folder) for job, own in zip(composed, jobs, strict=True)]
         callbacks = self._context.callbacks
         told = returns if callbacks.callbacks else []

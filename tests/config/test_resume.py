@@ -137,7 +137,7 @@ def test_what_does_not_fit_is_refused(folder, capsys, arguments, expected):
     assert everything(folder.parent) == before
 
 
-@pytest.mark.parametrize("text", ["- 1", "steps: [", "steps: 3000", "\xff", "a: ${b}", ""])
+@pytest.mark.parametrize("text", ["- 1", "steps: [", "steps: 3000", "\xff", "a: ${b}"])
 def test_a_job_that_cannot_be_read_is_named(folder, capsys, text):
     (folder / "2/.hydra/config.yaml").write_bytes(text.encode("latin-1"))
     (folder / "2/result.json").write_text("{}")
@@ -154,11 +154,16 @@ def test_a_config_that_a_kill_cut_off_is_no_obstacle(folder, size):
     assert read(["-m", "resume=sweep", *SWEEP]).resumes
 
 
-def test_a_result_without_its_config_is_not_taken_for_another(folder, capsys):
+@pytest.mark.parametrize("left", [None, b"", b"\0" * 900])
+def test_a_result_without_its_config_is_not_taken_for_another(folder, capsys, left):
+    path = folder / "2/.hydra/config.yaml"
     (folder / "2/result.json").write_text("{}")
-    (folder / "2/.hydra/config.yaml").unlink()
+    path.unlink()
+    if left is not None:
+        path.write_bytes(left)
     assert main(["-m", "resume=sweep", *SWEEP]) == 2
-    assert "job 2 has a result, but sweep/2/.hydra/config.yaml is gone" in capsys.readouterr().err
+    why = "resume=sweep/2: has a result, but sweep/2/.hydra/config.yaml is gone or empty"
+    assert capsys.readouterr().err == f"hw2exp: {why}\n"
 
 
 ONE = ["task=easy", "model=lstm", "optimizer.lr=1e-3"]

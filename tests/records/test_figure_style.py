@@ -8,7 +8,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from hw2exp import recording
+from hw2exp.records import shown
 from hw2exp.records.curve import draw_curve
 from hw2exp.records.metrics import MetricsTable
 from hw2exp.records.run_dir import read_result
@@ -67,7 +67,7 @@ def test_a_curve_that_cant_be_drawn_is_a_warning_and_the_result_is_there(
     def broken(*args):
         raise RuntimeError("no font")
 
-    monkeypatch.setattr(recording, "draw_curve", broken)
+    monkeypatch.setattr(shown, "draw_curve", broken)
     words = ["model=rnn", "task=easy", "steps=2", "eval_every=2", "eval_batches=1"]
     assert main([*words, f"hydra.run.dir={tmp_path / 'run'}"]) == 0
     assert read_result(tmp_path / "run").status == "finished"

@@ -84,8 +84,17 @@ def test_runs_are_found_at_any_depth(runs):
     assert read_runs(runs / "deep" / "2").arms[0].runs.keys() == {2}
 
 
+def forget_config(folder):
+    """Leave a result as older versions wrote it, without the run's config."""
+    path = folder / "result.json"
+    result = json.loads(path.read_text())
+    assert result.pop("config")
+    path.write_text(json.dumps(result))
+
+
 def test_a_run_of_before_a_group_or_key_came_is_read(runs, tmp_path):
     shutil.copytree(runs / "deep" / "0", tmp_path / "old")
+    forget_config(tmp_path / "old")
     path = tmp_path / "old" / ".hydra" / "config.yaml"
     text = path.read_text()
     old = text.replace("regularizer:\n  name: none\n", "").replace("  bias: torch\n", "")
@@ -126,6 +135,17 @@ def damaged(path, change):
             path.write_bytes(change)
 
 
+@pytest.mark.parametrize("change", ["missing", b"", b"\0" * 900])
+def test_a_result_that_has_the_config_needs_no_other_record(runs, tmp_path, change):
+    before = read_runs(runs)
+    shutil.copytree(runs, tmp_path / "runs")
+    damaged(tmp_path / "runs/deep/1/.hydra/config.yaml", change)
+    found = read_runs(tmp_path / "runs")
+    assert not found.left_out
+    assert [list(arm.runs) for arm in found.arms] == [list(arm.runs) for arm in before.arms]
+    assert [arm.settings for arm in found.arms] == [arm.settings for arm in before.arms]
+
+
 @pytest.mark.parametrize(
     ("name", "change", "why"),
     [
@@ -148,6 +168,8 @@ def damaged(path, change):
 )
 def test_a_damaged_run_is_left_out(runs, tmp_path, name, change, why):
     shutil.copytree(runs, tmp_path / "runs")
+    if name.startswith(".hydra"):
+        forget_config(tmp_path / "runs/deep/1")
     damaged(tmp_path / "runs" / "deep" / "1" / name, change)
     found = read_runs(tmp_path / "runs")
     assert list(found.arms[0].runs) == [0, 2]

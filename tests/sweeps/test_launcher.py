@@ -12,6 +12,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import OmegaConf
 
 from hw2exp.records.run_dir import RunResult
+from hw2exp.records.write_order import write_results
 
 SWEEPS = {
     "defaults": ["seed=0"],
@@ -168,12 +169,16 @@ def test_records_of_a_finished_job_stay(sweep, tmp_path):
         seconds=1.0,
         versions={},
     )
-    end.write(tmp_path / "sweep/0")
-    (tmp_path / "sweep/0/.hydra/config.yaml").write_text("steps: 50  # before")
+    write_results({tmp_path / "sweep/0": end})
+    for name in ("config", "hydra", "overrides"):
+        (tmp_path / f"sweep/0/.hydra/{name}.yaml").write_text("steps: 50  # before")
     words = ("seed=0,1", "hydra.sweep.dir=sweep")
     sweep(*words, "steps=50", fleet=lambda jobs: [None, None])
     assert (tmp_path / "sweep/0/.hydra/config.yaml").read_text() == "steps: 50  # before"
     assert (tmp_path / "sweep/1/.hydra/config.yaml").exists()
+    (tmp_path / "sweep/0/.hydra/hydra.yaml").write_bytes(b"\0" * 90)  # as a power cut may leave it
+    sweep(*words, "steps=50", fleet=lambda jobs: [None, None])
+    assert "hydra:" in (tmp_path / "sweep/0/.hydra/hydra.yaml").read_text()
     sweep(*words, "steps=60", fleet=lambda jobs: [None, None])
     assert "# before" not in (tmp_path / "sweep/0/.hydra/config.yaml").read_text()
 
