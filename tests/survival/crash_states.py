@@ -8,11 +8,12 @@ import io
 import json
 import os
 import pickle
+import re
 import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from tensorboard.backend.event_processing.event_file_loader import LegacyEventFi
 
 import hw2exp.sweeps.launcher  # noqa: F401  # all that a command needs, before the first
 from hw2exp.checkpointing import Checkpointer
+from hw2exp.config.composed_job import Base
 from hw2exp.config.composition import Composition
 from hw2exp.disk import PART
 from hw2exp.lock import LOCK
@@ -48,6 +50,7 @@ SPIKING = [
     "diagnostics=all", "diagnostics.spikes=2", "diagnostics.steps_before=2", "spikes.window=5",
     "spikes.margin=0.01", "spikes.deviations=0.5", "optimizer=sgd", "optimizer.lr=3",
 ]  # fmt: skip
+CHECKPOINT = re.compile(r"(.*checkpoints/)\.?step_[^/]*")
 PROMISES = "saved", "ended"
 """Not operations, but what a user was told after those before: which run, and at which step."""
 
@@ -307,26 +310,34 @@ def _cheap() -> Iterator[None]:
             (sweep, "WorkerExecutor", InProcess),
             (ConfigLoaderImpl, "_load_configuration_impl", _composed),
             (Composition, "choices", _choices),
+            (Composition, "_base", _base),
         ):
             stack.enter_context(patch.object(place, name, value))
         yield
 
 
-_compose, _choose = ConfigLoaderImpl._load_configuration_impl, Composition.choices
-_known: dict[Any, bytes] = {}
+_of_hydra = ConfigLoaderImpl._load_configuration_impl, Composition.choices, Composition._base
+_known: dict[Any, Any] = {}
 
 
 def _composed(self: ConfigLoaderImpl, **asked: Any) -> Any:
-    key = repr(sorted(asked.items()))
+    key = os.getcwd(), repr(sorted(asked.items()))  # a config knows where it was typed
     if key not in _known:
-        _known[key] = pickle.dumps(_compose(self, **asked))
+        _known[key] = pickle.dumps(_of_hydra[0](self, **asked))
     return pickle.loads(_known[key])
 
 
 def _choices(self: Composition, group: str) -> list[str]:
     if group not in _known:
-        _known[group] = pickle.dumps(_choose(self, group))
-    return pickle.loads(_known[group])
+        _known[group] = _of_hydra[1](self, group)
+    return _known[group]
+
+
+def _base(self: Composition, lines: tuple[str, ...]) -> Base:
+    key = os.getcwd(), lines
+    if key not in _known:
+        _known[key] = _of_hydra[2](self, lines)
+    return _known[key]
 
 
 def outcome(folder: Path) -> dict[str, Any]:
@@ -336,8 +347,11 @@ def outcome(folder: Path) -> dict[str, Any]:
         folder: the folder.
     """
     found: dict[str, Any] = {}
-    for name, content in tree_of(folder).items():
+    tree = tree_of(folder)
+    for name, content in tree.items():
         path = folder / name
+        if _is_older(name, tree):
+            continue
         if path.match(EVENTS):
             name, content = name.split(".tfevents")[0], events(path)
             if name in found:
@@ -350,6 +364,18 @@ def outcome(folder: Path) -> dict[str, Any]:
             content = content.replace(b"    - hydra.sweep.dir='x'\n", b"")
         found[name] = "a folder" if content is None else content
     return found
+
+
+def _is_older(name: str, tree: Iterable[str]) -> bool:
+    """Tell whether a path is of a checkpoint that is not the run's newest.
+
+    How many there are depends on where a run went on; and a removal that is not waited for may be
+    undone, or half done, by a cut.
+    """
+    match = CHECKPOINT.match(name)
+    return match is not None and match[0] != max(
+        other for other in tree if CHECKPOINT.fullmatch(other) and other.startswith(match[1])
+    )
 
 
 def events(path: Path) -> Counter:

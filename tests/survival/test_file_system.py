@@ -154,9 +154,10 @@ def test_the_model_follows_a_real_file_system(tmp_path, monkeypatch, seed):
     """The same operations, done and recorded, leave what the model says."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "d").mkdir()
-    before, log, opened = tree_of(tmp_path), [], {}
+    before, expected, log, opened = tree_of(tmp_path), None, [], {}
     with Recorder(tmp_path, log.append):
-        for (name, *arguments), files in random_operations(Random(seed), 40):
+        for (name, *arguments), model in random_operations(Random(seed), 40):
+            expected = model.now()
             if name == "open":
                 opened[arguments[1]] = os.open(arguments[0], arguments[2])
             elif name == "write":
@@ -169,7 +170,7 @@ def test_the_model_follows_a_real_file_system(tmp_path, monkeypatch, seed):
     for file in opened.values():
         os.close(file)
     recorded = after(*(operation for _, operation in log), tree=before)
-    assert recorded.now() == files.now() == tree_of(tmp_path)
+    assert recorded.now() == expected == tree_of(tmp_path)
 
 
 def test_nothing_outside_of_the_folder_is_recorded(tmp_path):
