@@ -13,7 +13,7 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -118,7 +118,7 @@ class Bench:
         self._folder, self._here = folder, folder / "here"
         self._here.mkdir()
         with self._at_home():
-            _command(life.command)
+            command(life.command)
             self.whole = outcome(self._here)
             self._empty()
             if life.before is not None:
@@ -156,7 +156,7 @@ class Bench:
         """Run a command, and return its operations, those of its workers among them."""
         here, logs = self._here, Path(tempfile.mkdtemp(dir=self._folder))
         noted: list[tuple[int, Operation]] = []
-        with Recorder(self._here, noted.append) as recorder, _promising(recorder):
+        with Recorder(self._here, noted.append) as recorder, promising(recorder):
 
             class Watched(WorkerExecutor):
                 """Workers that record what they do."""
@@ -165,7 +165,7 @@ class Bench:
                     return super().submit(_watched, here, logs, fn, *args, **more)
 
             with patch.object(sweep, "WorkerExecutor", Watched):
-                _command(words)
+                command(words)
             for run in sorted(self._here.rglob("result.json")):
                 recorder.note("ended", recorder.relative(run.parent), self.life.steps)
         for log in logs.iterdir():
@@ -199,25 +199,7 @@ class Bench:
         with self._at_home():
             self._empty()
             put(state.tree, self._here)
-            for run, step in state.saved.items():
-                if (there := self._saved(self._here / run)) < step:
-                    return f"{run} was saved at step {step}, but is at step {there}"
-            try:
-                with _cheap():
-                    _command(self.life.command)
-            except Exception as error:
-                return f"{type(error).__name__}: {error}"
-            left = outcome(self._here)
-        names = sorted(left.keys() | self.whole.keys())
-        other = [_differing(name, left.get(name), self.whole.get(name)) for name in names]
-        return ", ".join(filter(None, other)) or None
-
-    def _saved(self, run: Path) -> int:
-        """Return the step at which a run is saved."""
-        if read_finished(run, self.life.steps, EVAL_EVERY) is not None:
-            return self.life.steps
-        found = newest(run, lambda line: None)
-        return found.step if found else 0
+            return lost_here(self.life, state.saved, self.whole)
 
 
 def _seen(entry: tuple[str, bytes | None]) -> tuple[str, Any]:
@@ -238,11 +220,49 @@ def _differing(name: str, left: Any, whole: Any) -> str | None:
     return f"{name} is another"
 
 
+def lost_here(life: Life, saved: Mapping[str, int], whole: Mapping[str, Any]) -> str | None:
+    """Let a life go on in the current folder; say what was lost, if anything was.
+
+    Args:
+        life: the life.
+        saved: the step that each run said to be saved at.
+        whole: the outcome without a cut.
+    """
+    for run, step in saved.items():
+        if (there := _saved(Path(run), life.steps)) < step:
+            return f"{run} was saved at step {step}, but is at step {there}"
+    try:
+        with _cheap():
+            command(life.command)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    left = outcome(Path.cwd())
+    names = sorted(left.keys() | whole.keys())
+    other = [_differing(name, left.get(name), whole.get(name)) for name in names]
+    return ", ".join(filter(None, other)) or None
+
+
+def _saved(run: Path, steps: int) -> int:
+    """Return the step at which a run is saved."""
+    if read_finished(run, steps, EVAL_EVERY) is not None:
+        return steps
+    found = newest(run, lambda line: None)
+    return found.step if found else 0
+
+
 class CommandFailedError(Exception):
     """A command that did not do what it was asked for."""
 
 
-def _command(words: Sequence[str]) -> None:
+def command(words: Sequence[str]) -> None:
+    """Run the command in this process, without its words.
+
+    Args:
+        words: its arguments.
+
+    Raises:
+        CommandFailedError: its exit status is not 0.
+    """
     said = io.StringIO()
     with redirect_stdout(io.StringIO()), redirect_stderr(said):
         status = main(words)
@@ -251,8 +271,12 @@ def _command(words: Sequence[str]) -> None:
 
 
 @contextmanager
-def _promising(recorder: Recorder) -> Iterator[None]:
-    """Note which step each run was saved at, once a user may rely on it."""
+def promising(recorder: Recorder) -> Iterator[None]:
+    """Note which step each run was saved at, once a user may rely on it.
+
+    Args:
+        recorder: takes the notes.
+    """
     save = Checkpointer.save
 
     def saved(self: Checkpointer, step: int) -> None:
@@ -269,7 +293,7 @@ def _watched(root: Path, logs: Path, fn: Callable[..., Any], *args: Any, **more:
     with (
         (logs / str(os.getpid())).open("ab") as log,
         Recorder(root, partial(pickle.dump, file=log)) as recorder,
-        _promising(recorder),
+        promising(recorder),
     ):
         return fn(*args, **more)
 
