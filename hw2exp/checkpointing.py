@@ -96,7 +96,7 @@ class Checkpointer:
             folder = recording.folders[member]
             if not recording.keeps_folder(member):
                 continue
-            disk.make_own_folder(folder / CHECKPOINTS)
+            disk.make_folder(folder / CHECKPOINTS)
             tensors = {name: value[row] for name, value in state.items()}
             tensors |= {SINCE + name: value[row] for name, value in since.items()}
             tensors[SPIKES] = recording.detector.recent(member)

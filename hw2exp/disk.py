@@ -50,18 +50,17 @@ def make_folder(path: Path, sync: bool = True, mode: int = 0o777) -> None:
             raise
 
 
-def make_own_folder(path: Path) -> None:
-    """Make a folder, and refuse a link in its place, which would lead elsewhere.
+def refuse_link(path: Path) -> None:
+    """Refuse a link in the place of a folder that is to be written: it would lead elsewhere.
 
     Args:
-        path: the folder; the one above it must exist.
+        path: the folder; it may be missing.
 
     Raises:
-        OSError: it is a link, or can't be made.
+        OSError: it is a link.
     """
     if path.is_symlink():
         raise OSError(errno.ELOOP, "is a link; must be a folder", str(path))
-    make_folder(path)
 
 
 @contextmanager

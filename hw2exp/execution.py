@@ -229,8 +229,8 @@ def _batch(jobs: "Sequence[FleetJob]", interrupt: Interrupt, show: bool) -> list
     }
     if show:
         say(f"{counted(len(jobs), 'job')} → {relative(root)}")
-    if show and len(saved) < len(jobs):
-        say(f"{len(jobs) - len(saved)} of {len(jobs)} jobs have their result")
+    if show and (done := sum(isinstance(each, RunResult) for each in known)):
+        say(f"{done} of {len(jobs)} jobs have their result")
     if show and (going_on := sum(each is not None for each in saved.values())):
         say(f"{counted(going_on, 'job')} of {len(jobs)} go on from a checkpoint")
     found = run_sweep(

@@ -9,12 +9,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hw2exp import disk
+from hw2exp.config.folder import CHECKPOINTS
 from hw2exp.config.resume import FREE
 from hw2exp.diagnostics.explosions import ExplosionDetector, preceded
 from hw2exp.diagnostics.spikes import Spike, SpikeDetector, first_watched
 from hw2exp.fleet import Fleet
 from hw2exp.inspection import Inspection, inspects
-from hw2exp.lock import FolderLostError, check_held
+from hw2exp.lock import check_held
 from hw2exp.metrics_row import TESTED, columns_of, host
 from hw2exp.models import own_digest
 from hw2exp.records.diagnostics import DiagnosticsTable
@@ -70,7 +72,7 @@ class Recording:
         )
         self.explosions = ExplosionDetector(len(folders))
         self.results: dict[int, RunResult] = {}
-        self.lost: dict[int, OSError] = {}  # whose folder is no longer their own
+        self.lost: dict[int, OSError] = {}  # those that may not write where they began
         self.inspection: Inspection | None = None
         if any(map(inspects, fleet.configs)):
             self.inspection = Inspection(fleet, self.events, SPIKE_BLOCK, diagnostics or {})
@@ -178,7 +180,7 @@ class Recording:
         return self.results | self.lost
 
     def keeps_folder(self, member: int) -> bool:
-        """Return whether a replica's folder is still its own; if not, nothing is written there.
+        """Return whether a replica may still write where it began; if not, it writes no more.
 
         Args:
             member: the replica.
@@ -186,7 +188,8 @@ class Recording:
         try:
             if member not in self.lost:
                 check_held(self.folders[member])
-        except FolderLostError as error:
+                disk.refuse_link(self.folders[member] / CHECKPOINTS)
+        except OSError as error:
             self.lost[member] = error
         return member not in self.lost
 

@@ -1,16 +1,21 @@
 """Two at once: one works, the others say who holds the folder."""
 
+import errno
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from hw2exp import lock
+from hw2exp.checkpointing import Checkpointer
+from hw2exp.fleet_run import run_fleet
 from hw2exp.lock import LOCK, TO_SIGN, FolderHeldError, hold
 from hw2exp.records.run_dir import read_result
 from hw2exp.sweeps import launcher
@@ -164,6 +169,125 @@ def test_a_job_that_is_held_is_left_as_it_is(tmp_path, monkeypatch, capsys):
     process.communicate()
     assert main(["-m", *longer, "resume=sweep"]) == 0
     assert read_result(tmp_path / "sweep/0").step == 8
+
+
+class Meanwhile:
+    """Does something after one step, as somebody else might."""
+
+    def __init__(self, step, action):
+        self.step, self.action = step, action
+
+    def observe(self, step, measured, tested):
+        if step == self.step:
+            self.action()
+
+
+def taken_over(folder):
+    """Delete a run's folder; another run begins there, holds it, and has come to a result."""
+    shutil.rmtree(folder)
+    folder.mkdir()
+    for name in (LOCK, "result.json"):
+        (folder / name).write_text("another's")
+
+
+def swapped(folder):
+    """Let a link lead from a run's checkpoints to somewhere else."""
+    os.rename(folder / "checkpoints", folder / "mine")
+    (folder / "checkpoints").symlink_to(folder.parent / "elsewhere")
+
+
+LOST = {
+    "deleted": (shutil.rmtree, "was deleted or moved while a run worked there"),
+    "moved": (lambda run: os.rename(run, run.parent / "away"), "was deleted or moved"),
+    "taken over": (taken_over, "was deleted or moved"),
+    "a link": (swapped, "is a link; must be a folder"),
+}
+
+
+@pytest.mark.parametrize("every", [2, 0])
+@pytest.mark.parametrize("how", LOST)
+def test_a_run_that_has_lost_its_folder_writes_no_more(tmp_path, compose, how, every):
+    if how == "a link" and not every:
+        return  # no checkpoint, no folder of checkpoints
+    action, why = LOST[how]
+    words = ["task=easy", "model=rnn", "steps=6", "plot=false", "eval_batches=1", "batch_size=8",
+             "check_initial_loss=off", f"checkpoint_every={every}"]  # fmt: skip
+    configs = [compose(*words, f"seed={seed}") for seed in (1, 2)]
+    folders = [tmp_path / "lost", tmp_path / "kept"]
+    (tmp_path / "elsewhere").mkdir()
+    (alone,) = run_fleet(configs[1:], [tmp_path / "alone"], show=False)
+    left = {}
+
+    def happens():
+        action(folders[0])
+        left.update({path: path.read_bytes() for path in tmp_path.glob("lost/*") if path.is_file()})
+
+    lost, kept = run_fleet(
+        configs, folders, show=False, observe=lambda fleet: Meanwhile(3, happens)
+    )
+    assert isinstance(lost, OSError)
+    assert why in str(lost)
+    assert kept.parameters_sha256 == alone.parameters_sha256
+    assert read_result(folders[1]) == kept
+    if how == "a link":
+        assert not list((tmp_path / "elsewhere").iterdir())
+        assert not (tmp_path / "lost/result.json").exists()
+    else:
+        found = {path: path.read_bytes() for path in tmp_path.glob("lost/*")}
+        assert found == left
+    assert folders[0].exists() == (how in ("taken over", "a link"))
+
+
+def test_a_run_that_has_lost_its_folder_stops(tmp_path, monkeypatch, capsys):
+    """And says so in a line, at the next checkpoint, long before its last step."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        "hw2exp.checkpointing.Checkpointer.save",
+        lambda self, step, save=Checkpointer.save: (
+            shutil.rmtree("run", ignore_errors=True), save(self, step),
+        ),
+    )  # fmt: skip
+    assert main([*RUN, "model=rnn", "checkpoint_every=5", "hydra.run.dir=run"]) == 1
+    error = capsys.readouterr().err
+    assert error == (
+        f"hw2exp: {tmp_path / 'run'}: was deleted or moved while a run worked there; "
+        "that run has stopped\n"
+    )
+    assert not (tmp_path / "run").exists()
+
+
+def test_threads_of_a_process_keep_each_other_out(tmp_path):
+    with hold(tmp_path), ThreadPoolExecutor(1) as other:
+        enter = other.submit(hold(tmp_path).__enter__)
+        with pytest.raises(FolderHeldError, match=f"process {os.getpid()} on .* works there"):
+            enter.result()
+        assert (tmp_path / LOCK).exists()
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_told_in_a_line(tmp_path, monkeypatch, capsys, number):
+    def refused(file, how):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(lock.fcntl, "flock", refused)
+    monkeypatch.chdir(tmp_path)
+    assert main([*RUN, "hydra.run.dir=run"]) == 1
+    assert capsys.readouterr().err == f"hw2exp: {tmp_path}/run/.lock: {os.strerror(number)}\n"
+
+
+def test_a_sweep_records_nothing_where_somebody_works(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sweep/0/.hydra").mkdir(parents=True)
+    (tmp_path / "sweep/0/.hydra/config.yaml").write_text("another's")
+    process = holder(tmp_path / "sweep/0")
+    words = ["task=easy", "model=rnn", "steps=2", "eval_batches=1", "plot=false", "seed=0,1"]
+    assert main(["-m", *words, "hydra.sweep.dir=sweep"]) == 1
+    told = capsys.readouterr()
+    assert f"{tmp_path / 'sweep/0'}: process {process.pid} on " in told.err
+    assert "have their result" not in told.out
+    records = list((tmp_path / "sweep/0/.hydra").iterdir())
+    assert [path.read_text() for path in records] == ["another's"]
+    assert read_result(tmp_path / "sweep/1").step == 2
 
 
 STRUGGLE = """
