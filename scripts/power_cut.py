@@ -75,7 +75,7 @@ class Copies:
 def make(kind: str, image: Path) -> None:
     program, size, _ = KINDS[kind]
     subprocess.run(["truncate", "-s", size, image], check=True)
-    subprocess.run([f"mkfs.{program}", image], check=True, capture_output=True)
+    subprocess.run([f"mkfs.{program}", image], check=True, capture_output=True, text=True)
 
 
 @contextmanager
@@ -147,7 +147,8 @@ def main() -> int:
                 try:
                     whole, copies = cuts(kind, LIVES[name], Path(folder))
                 except subprocess.CalledProcessError as error:
-                    print(f"{kind}: can't be made or mounted here; not tried: {error.stderr}")
+                    why = str(error.stderr).strip()
+                    print(f"{kind}: can't be made or mounted here; not tried: {why}")
                     break
                 chosen = copies.found[:: arguments.every]
                 reasons = Counter()
