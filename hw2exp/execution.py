@@ -126,22 +126,44 @@ def hand_to_hydra(
             for each in batch
         ]
 
+    failures: list[Exception] = []
+
     def job(config: Any) -> float | None:
         assert command is not None
-        ended = _single(_only_job(config, command), interrupt, show)
-        (value,) = give([ended], ended.root)
+        with _past_hydra(failures):
+            ended = _single(_only_job(config, command), interrupt, show)
+            (value,) = give([ended], ended.root)
         return None if isinstance(value, Exception) else value
 
     def fleet(jobs: "Sequence[FleetJob]") -> list[float | Exception | None]:
-        return give(_batch(jobs, interrupt, show), jobs[0].root)
+        with _past_hydra(failures):
+            return give(_batch(jobs, interrupt, show), jobs[0].root)
 
     job.fleet = fleet  # type: ignore[attr-defined]  # for the launcher: a function of several jobs
     before, sys.argv = sys.argv, [sys.argv[0], *words]
     try:
         with env_override({"HYDRA_FULL_ERROR": "1"}):  # errors as they are: they are told below
             hydra.main(f"pkg://{CONFIG_MODULE}", CONFIG_NAME, VERSION_BASE)(job)()
+    except SystemExit:
+        if failures:
+            raise failures[0] from None
+        raise
     finally:
         sys.argv = before
+
+
+@contextmanager
+def _past_hydra(failures: list[Exception]) -> Iterator[None]:
+    """Keep an error from Hydra, which would add a line of its own to it.
+
+    Args:
+        failures: takes the error; what is raised instead ends Hydra silently.
+    """
+    try:
+        yield
+    except (OSError, ConfigError) as error:
+        failures.append(error)
+        raise SystemExit(1) from error
 
 
 def _only_job(config: Any, command: Command) -> "FleetJob":

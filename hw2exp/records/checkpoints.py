@@ -173,7 +173,10 @@ def had_begun(run: Path) -> bool:
     Args:
         run: the run folder.
     """
-    return (run / METRICS).exists() or any(_folders(run))
+    try:
+        return (run / METRICS).exists() or any(_folders(run))
+    except OSError:  # of a folder that may not be read: something is there
+        return True
 
 
 def discard_after(run: Path, step: int, keep: int) -> None:

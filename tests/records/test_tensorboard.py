@@ -154,6 +154,18 @@ def test_a_watching_tensorboard_sees_values_before_the_end(tmp_path, monkeypatch
     writer.close()
 
 
+def test_a_clock_that_is_set_back_stops_no_events(tmp_path, monkeypatch):
+    writer = EventWriter(tmp_path)
+    monkeypatch.setattr(tensorboard, "FLUSH_SECONDS", 0.001)
+    back = time.time() - 3600
+    monkeypatch.setattr(time, "time", lambda: back)
+    time.sleep(0.002)
+    writer.scalars(1, {"lr": 0.5})
+    (event,) = EventAccumulator(str(tmp_path)).Reload().Scalars("lr")
+    assert (event.value, event.wall_time) == (0.5, back)
+    writer.close()
+
+
 def test_values_that_are_not_finite_are_kept(tmp_path):
     writer = EventWriter(tmp_path)
     writer.scalars(1, {"a": math.nan, "b": math.inf, "c": 1e300})
