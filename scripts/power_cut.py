@@ -22,15 +22,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent))  # lives and their outcome are those of a test
 os.environ["OMP_NUM_THREADS"] = "1"
 
-from tests.survival.crash_states import (
-    LIVES,
-    PROMISES,
-    Life,
-    command,
-    lost_here,
-    outcome,
-    promising,
-)
+from tests.survival.crash_states import LIVES, PROMISES, Life, command, lost_here, promising
+from tests.survival.outcome import outcome
 from tests.survival.recorder import Recorder
 
 KINDS = {

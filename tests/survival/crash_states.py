@@ -5,17 +5,14 @@ each life and prints how many were lost.
 """
 
 import io
-import json
 import os
 import pickle
-import re
 import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future
-from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,21 +20,18 @@ from random import Random
 from typing import Any
 from unittest.mock import patch
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
-
 import hw2exp.sweeps.launcher  # noqa: F401  # all that a command needs, before the first
 from hw2exp.checkpointing import Checkpointer
-from hw2exp.config.composed_job import Base
-from hw2exp.config.composition import Composition
 from hw2exp.disk import PART
 from hw2exp.lock import LOCK
 from hw2exp.records.checkpoints import newest
-from hw2exp.records.run_dir import EVENTS, read_finished
+from hw2exp.records.run_dir import read_finished
 from hw2exp.sweeps import sweep
 from hw2exp.sweeps.executor import WorkerExecutor
 from hw2exp.train import main
+from tests.survival.cheap import cheap
 from tests.survival.file_system import FileSystem, Operation
+from tests.survival.outcome import difference, outcome
 from tests.survival.recorder import Recorder, put, tree_of
 
 EVAL_EVERY = 5
@@ -50,7 +44,6 @@ SPIKING = [
     "diagnostics=all", "diagnostics.spikes=2", "diagnostics.steps_before=2", "spikes.window=5",
     "spikes.margin=0.01", "spikes.deviations=0.5", "optimizer=sgd", "optimizer.lr=3",
 ]  # fmt: skip
-CHECKPOINT = re.compile(r"(.*checkpoints/)\.?step_[^/]*")
 PROMISES = "saved", "ended"
 """Not operations, but what a user was told after those before: which run, and at which step."""
 
@@ -209,17 +202,6 @@ def _seen(entry: tuple[str, bytes | None]) -> tuple[str, Any]:
     return path, content is None if unread else content
 
 
-def _differing(name: str, left: Any, whole: Any) -> str | None:
-    """Say how a file is unlike what it should be, if it is."""
-    if left == whole:
-        return None
-    if left is None or whole is None:
-        return f"{name} is {'missing' if left is None else 'left over'}"
-    if isinstance(whole, Counter):
-        return f"{name} has too few values: {len(whole - left)}, too many: {len(left - whole)}"
-    return f"{name} is another"
-
-
 def lost_here(life: Life, saved: Mapping[str, int], whole: Mapping[str, Any]) -> str | None:
     """Let a life go on in the current folder; say what was lost, if anything was.
 
@@ -232,14 +214,11 @@ def lost_here(life: Life, saved: Mapping[str, int], whole: Mapping[str, Any]) ->
         if (there := _saved(Path(run), life.steps)) < step:
             return f"{run} was saved at step {step}, but is at step {there}"
     try:
-        with _cheap():
+        with cheap():
             command(life.command)
     except Exception as error:
         return f"{type(error).__name__}: {error}"
-    left = outcome(Path.cwd())
-    names = sorted(left.keys() | whole.keys())
-    other = [_differing(name, left.get(name), whole.get(name)) for name in names]
-    return ", ".join(filter(None, other)) or None
+    return difference(outcome(Path.cwd()), whole)
 
 
 def _saved(run: Path, steps: int) -> int:
@@ -303,117 +282,6 @@ def _next(file: io.BufferedReader) -> Any:
         return pickle.load(file)
     except EOFError:
         return None
-
-
-class InProcess(Executor):
-    """Runs the fleets of a sweep here, one after the other.
-
-    Args:
-        workers: how many are asked for.
-    """
-
-    def __init__(self, workers: int) -> None:
-        del workers
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **more: Any) -> Future[Any]:
-        """Run a task at once."""
-        future: Future[Any] = Future()
-        future.set_result(fn(*args, **more))
-        return future
-
-
-@contextmanager
-def _cheap() -> Iterator[None]:
-    """Wait for no disk and no worker, and compose the same words once.
-
-    Three of four parts of the time of a tiny run are Hydra's, who composes its words three times.
-    """
-    with ExitStack() as stack:
-        for place, name, value in (
-            (os, "fsync", lambda file: None),
-            (sweep, "WorkerExecutor", InProcess),
-            (ConfigLoaderImpl, "_load_configuration_impl", _composed),
-            (Composition, "choices", _choices),
-            (Composition, "_base", _base),
-        ):
-            stack.enter_context(patch.object(place, name, value))
-        yield
-
-
-_of_hydra = ConfigLoaderImpl._load_configuration_impl, Composition.choices, Composition._base
-_known: dict[Any, Any] = {}
-
-
-def _composed(self: ConfigLoaderImpl, **asked: Any) -> Any:
-    key = os.getcwd(), repr(sorted(asked.items()))  # a config knows where it was typed
-    if key not in _known:
-        _known[key] = pickle.dumps(_of_hydra[0](self, **asked))
-    return pickle.loads(_known[key])
-
-
-def _choices(self: Composition, group: str) -> list[str]:
-    if group not in _known:
-        _known[group] = _of_hydra[1](self, group)
-    return _known[group]
-
-
-def _base(self: Composition, lines: tuple[str, ...]) -> Base:
-    key = os.getcwd(), lines
-    if key not in _known:
-        _known[key] = _of_hydra[2](self, lines)
-    return _known[key]
-
-
-def outcome(folder: Path) -> dict[str, Any]:
-    """Return all that is left below a folder, but for times and the names that hold them.
-
-    Args:
-        folder: the folder.
-    """
-    found: dict[str, Any] = {}
-    tree = tree_of(folder)
-    for name, content in tree.items():
-        path = folder / name
-        if _is_older(name, tree):
-            continue
-        if path.match(EVENTS):
-            name, content = name.split(".tfevents")[0], events(path)
-            if name in found:
-                name += ", a second file"
-        elif path.name == "result.json":
-            content = {**json.loads(content), "seconds": None}
-        elif path.name == "manifest.json":  # when, how long, and the digests of files that say so
-            content = "a manifest"
-        elif path.name in ("hydra.yaml", "multirun.yaml"):  # the folder is put in where it is known
-            content = content.replace(b"    - hydra.sweep.dir='x'\n", b"")
-        found[name] = "a folder" if content is None else content
-    return found
-
-
-def _is_older(name: str, tree: Iterable[str]) -> bool:
-    """Tell whether a path is of a checkpoint that is not the run's newest.
-
-    How many there are depends on where a run went on; and a removal that is not waited for may be
-    undone, or half done, by a cut.
-    """
-    match = CHECKPOINT.match(name)
-    return match is not None and match[0] != max(
-        other for other in tree if CHECKPOINT.fullmatch(other) and other.startswith(match[1])
-    )
-
-
-def events(path: Path) -> Counter:
-    """Return how often each value stands in an event file, but for times.
-
-    Args:
-        path: the file.
-    """
-    found: Counter = Counter()
-    for event in LegacyEventFileLoader(str(path)).Load():
-        for value in event.summary.value:
-            timed = value.tag.startswith("_hparams_")
-            found[event.step, value.tag, b"" if timed else value.SerializeToString()] += 1
-    return found
 
 
 def sample(states: Sequence[State], count: int) -> list[State]:
