@@ -33,6 +33,7 @@ HYDRA_MAY_BE_KNOWN_TO = {
     "config.overrides",
     "config.parsing",
     "config.recorded",
+    "config.repository",
     "config.trusted",
     "config.unused",
     "execution",
