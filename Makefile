@@ -1,37 +1,43 @@
-# make setup | train | theory | reproduce | test | lint | tensorboard | bench
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: setup train theory reproduce test lint tensorboard bench
+.PHONY: help setup train theory reproduce test lint format tensorboard bench
 
-setup: $(VENV)/.installed
+help: ## list the targets; ARGS="..." passes arguments on
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.installed ## create .venv and install the pinned versions
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	@touch $@
 
-train: setup
+train: setup ## train one run, or a sweep with ARGS="-m ..."
 	$(BIN)/python -m hw2exp.train $(ARGS)
 
-theory: setup
+theory: setup ## verify the write-up's answers
 	$(BIN)/python -m hw2exp.theory $(ARGS)
 
-reproduce: setup
+reproduce: setup ## run the whole study and write its tables
 	$(BIN)/python scripts/reproduce.py $(ARGS)
 
-test: setup
+test: setup ## run the quick suite; ARGS="-m slow" runs the long tests
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: setup
+lint: setup ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-tensorboard: setup
+format: setup ## repair style where ruff can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+tensorboard: setup ## serve outputs/ on this machine
 	$(BIN)/tensorboard --logdir outputs --host 127.0.0.1 $(ARGS)
 
-bench: setup
+bench: setup ## time a training step against its peers
 	$(BIN)/python scripts/bench_step.py $(ARGS)

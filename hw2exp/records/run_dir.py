@@ -1,7 +1,9 @@
 """The files of a run folder, and its result."""
 
 import math
+import os
 import platform
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -182,11 +184,33 @@ def made_with(cell: str | None) -> dict[str, str]:
 
 @cache
 def versions() -> dict[str, str]:
-    """The versions that a result depends on."""
+    """Return the versions that a result depends on, the commit among them where there is one."""
     packages = ("torch", "numpy", "numba", "hydra-core", "tensorboard")
     return {
         "hw2exp": hw2exp.__version__,
+        **({"commit": own} if (own := commit(Path(hw2exp.__file__).parents[1])) else {}),
         "python": platform.python_version(),
         **{name: version(name) for name in packages},
         "platform": platform.platform(),
     }
+
+
+def commit(checkout: Path) -> str | None:
+    """Return the commit of a checkout, ending in ``-dirty`` if tracked files differ from it.
+
+    Args:
+        checkout: its folder.
+
+    Returns:
+        None where the folder is no checkout of its own, or git can't tell.
+    """
+    if not (checkout / ".git").exists():
+        return None
+    words = ["git", "-C", str(checkout), "--no-optional-locks", "describe"]
+    words += ["--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    try:
+        done = subprocess.run(words, env=plain, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None if done.returncode == 0 else None

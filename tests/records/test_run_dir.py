@@ -2,6 +2,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -14,6 +15,7 @@ from hw2exp import disk
 from hw2exp.records.run_dir import (
     KEYS,
     RunResult,
+    commit,
     read_finished,
     read_result,
     versions,
@@ -166,3 +168,33 @@ def test_the_records_import_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout == "[]\n", done.stderr
+
+
+def git(folder, *words):
+    names = {
+        f"GIT_{who}_{what}": "a@b" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+    }
+    subprocess.run(
+        ["git", "-C", folder, *words], check=True, capture_output=True, env=os.environ | names
+    )
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_the_commit_of_a_checkout(tmp_path, monkeypatch):
+    assert commit(tmp_path) is None
+    git(tmp_path, "init", "-q")
+    assert commit(tmp_path) is None  # no commit yet
+    (tmp_path / "code.py").write_text("x = 1")
+    git(tmp_path, "add", "code.py")
+    git(tmp_path, "commit", "-qm", "one")
+    git(tmp_path, "tag", "-am", "a name", "v1")
+    clean = commit(tmp_path)
+    assert re.fullmatch("[0-9a-f]{40}", clean)
+    monkeypatch.setenv("GIT_DIR", "/nowhere")  # as in a hook of git's
+    assert commit(tmp_path) == clean
+    (tmp_path / "new.py").write_text("no part of it")
+    assert commit(tmp_path) == clean
+    (tmp_path / "code.py").write_text("x = 2")
+    assert commit(tmp_path) == f"{clean}-dirty"
+    monkeypatch.setenv("PATH", "")
+    assert commit(tmp_path) is None
