@@ -5,6 +5,7 @@ import signal
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
+from importlib.util import find_spec
 from types import FrameType
 from typing import NoReturn
 
@@ -58,11 +59,14 @@ def cant_write(error: OSError) -> str:
 
 
 def check_system() -> None:
-    """Exit with a line where the system is not one that this package works on."""
+    """Exit with a line where this package can't work: on another system, or not installed."""
     try:
         import hw2exp.lock  # noqa: F401
     except ImportError as error:
         complain(str(error))
+        sys.exit(1)
+    if find_spec("hw2exp.configs") is None:
+        complain("this checkout is not installed; type make setup, or pip install -e . in it")
         sys.exit(1)
 
 

@@ -1,13 +1,44 @@
 """A plain installation works away from the checkout: the configs travel with the wheel."""
 
 import os
+import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+
+
+def test_every_package_is_installed():
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    code = {
+        path.parent for top in ("hw2exp", "hydra_plugins") for path in ROOT.glob(f"{top}/**/*.py")
+    }
+    found = {".".join(path.relative_to(ROOT).parts) for path in code}
+    assert sorted(listed) == sorted(found | {"hw2exp.configs", "hydra_plugins"})
+
+
+def test_a_checkout_that_is_not_installed_says_what_to_type(tmp_path):
+    for name in ("hw2exp", "hydra_plugins", "configs"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    program = (
+        "import sys; sys.meta_path = [f for f in sys.meta_path if 'Editable' not in str(f)]\n"
+        f"sys.path.insert(0, {str(tmp_path)!r})\n"
+        "import runpy, hw2exp; assert hw2exp.__file__.startswith(sys.path[0])\n"
+        "runpy.run_module(sys.argv.pop(1), run_name='__main__')"
+    )
+    for module in ("hw2exp.train", "hw2exp.report"):
+        done = subprocess.run(
+            [sys.executable, "-c", program, module, "--help"],
+            cwd=tmp_path, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == (
+            "hw2exp: this checkout is not installed; type make setup, or pip install -e . in it\n"
+        )
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
 """The whole config: every knob's type, range and meaning, shared in a fleet or per replica.
 
-The values themselves stand in ``hw2exp/configs``; this file and ``groups.py`` know what is allowed.
+The values themselves stand in ``configs/``; this file and ``groups.py`` know what is allowed.
 """
 
 from typing import Literal
