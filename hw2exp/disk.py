@@ -130,8 +130,8 @@ def _write_aside(files: Mapping[Path, bytes], wait: bool) -> None:
     except BaseException as error:
         for part in parts:
             _forget(part)
-        if isinstance(error, OSError) and error.filename:  # of the part nobody knows
-            error.filename = str(parts.get(Path(error.filename), error.filename))
+        if isinstance(error, OSError):  # of the part nobody knows
+            error.filename = str(parts.get(Path(str(error.filename)), next(iter(files))))
         raise
 
 

@@ -3,6 +3,8 @@ import os
 # One thread: on tensors this small more threads only wait for each other, in workers above all.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import json
+
 import pytest
 import torch
 
@@ -23,3 +25,16 @@ def compose():
         return read(overrides).jobs[0].config
 
     return compose
+
+
+@pytest.fixture(scope="session")
+def forget_config():
+    """Leave a result as older versions wrote it: what the run was stands in ``.hydra`` alone."""
+
+    def forget_config(folder):
+        path = folder / "result.json"
+        result = json.loads(path.read_text())
+        assert result.pop("config")
+        path.write_text(json.dumps(result))
+
+    return forget_config

@@ -84,15 +84,7 @@ def test_runs_are_found_at_any_depth(runs):
     assert read_runs(runs / "deep" / "2").arms[0].runs.keys() == {2}
 
 
-def forget_config(folder):
-    """Leave a result as older versions wrote it, without the run's config."""
-    path = folder / "result.json"
-    result = json.loads(path.read_text())
-    assert result.pop("config")
-    path.write_text(json.dumps(result))
-
-
-def test_a_run_of_before_a_group_or_key_came_is_read(runs, tmp_path):
+def test_a_run_of_before_a_group_or_key_came_is_read(runs, tmp_path, forget_config):
     shutil.copytree(runs / "deep" / "0", tmp_path / "old")
     forget_config(tmp_path / "old")
     path = tmp_path / "old" / ".hydra" / "config.yaml"
@@ -166,7 +158,7 @@ def test_a_result_that_has_the_config_needs_no_other_record(runs, tmp_path, chan
         ("metrics.parquet", "missing", "metrics are missing"),
     ],
 )
-def test_a_damaged_run_is_left_out(runs, tmp_path, name, change, why):
+def test_a_damaged_run_is_left_out(runs, tmp_path, forget_config, name, change, why):
     shutil.copytree(runs, tmp_path / "runs")
     if name.startswith(".hydra"):
         forget_config(tmp_path / "runs/deep/1")

@@ -154,7 +154,7 @@ def test_a_run_that_was_forged_throughout_has_a_page(braked, tmp_path, rows, rep
     shutil.copytree(braked / "0", tmp_path / "forged")
     path = tmp_path / "forged" / "metrics.parquet"
     polars.read_parquet(path).head(rows).write_parquet(path)
-    spike = {"step": 5000, "start": 5000, "end": 5000, "loss": -1.0, "median": 1.0}
+    spike = {"step": 700, "start": 700, "end": 700, "loss": -1.0, "median": 1.0}
     spikes = [spike | {"above_initial": True, "after_explosion": True}]
     result = json.loads(path.with_name("result.json").read_text())
     forged = result | {"spikes": spikes, "metrics_sha256": digest_of_parquet(path)}

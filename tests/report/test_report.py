@@ -88,12 +88,16 @@ def test_a_report_lies_in_the_folder_and_is_not_read_as_runs(sweep, tmp_path, ca
         ("result.json", None, "no result: interrupted, failed, or still running"),
     ],
 )
-def test_a_report_without_some_runs_says_so(sweep, tmp_path, capsys, name, text, why):
+def test_a_report_without_some_runs_says_so(
+    sweep, tmp_path, capsys, forget_config, name, text, why
+):
     for job in ("0", "1", "2"):
         shutil.copytree(sweep / job, tmp_path / "runs" / job)
     for job in ("0", "1"):
         path = tmp_path / "runs" / job / name
         path.unlink() if text is None else path.write_text(text)
+        if text is not None:
+            forget_config(tmp_path / "runs" / job)
     assert main([str(tmp_path / "runs")]) == 1
     out, error = capsys.readouterr()
     assert error.startswith(f"hw2exp: warning: 2 runs left out: {why}")

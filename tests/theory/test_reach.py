@@ -166,9 +166,9 @@ def test_trained_networks_are_read_from_their_sweep(sweep):
             lambda folder: (folder / "0" / "parameters.safetensors").write_bytes(b"x" * 99),
             "its parameters can't be read",
         ),
-        (lambda folder: change_config(folder / "0", "lr: 0.003", "lr: 0.1"), "differ in more"),
+        (lambda folder: change_config(folder / "0", '"lr": 0.003', '"lr": 0.1'), "differ in more"),
         (
-            lambda folder: [change_config(folder / k, "steps: 3", "steps: 4") for k in "012"],
+            lambda folder: [change_config(folder / k, '"steps": 3,', '"steps": 4,') for k in "012"],
             "its models differ in steps: 4 and 3",
         ),
         (lambda folder: swap_parameters(folder / "0", folder / "3"), "are not of its model"),
@@ -183,10 +183,11 @@ def test_a_folder_that_cannot_serve_is_refused(sweep, tmp_path, damage, message)
         after_training(tmp_path / "copy")
 
 
-def test_runs_that_cannot_be_read_are_counted(sweep, tmp_path):
+def test_runs_that_cannot_be_read_are_counted(sweep, tmp_path, forget_config):
     import shutil
 
     shutil.copytree(sweep, tmp_path / "copy")
+    forget_config(tmp_path / "copy" / "0")
     (tmp_path / "copy" / "0" / ".hydra" / "config.yaml").write_text("model: 3")
     (tmp_path / "copy" / "1" / "result.json").write_text("{")
     found, left_out = after_training(tmp_path / "copy")
@@ -218,7 +219,7 @@ def swap_parameters(run, other):
 
 
 def change_config(run, old, new):
-    path = run / ".hydra" / "config.yaml"
+    path = run / "result.json"
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new))
