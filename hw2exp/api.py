@@ -1,4 +1,4 @@
-"""From Python: the same overrides as the command, and what it gives as frames."""
+"""Train from Python: overrides as on the command line, results as data frames."""
 
 import os
 import signal
@@ -25,9 +25,9 @@ class Run:
     """A run that has ended.
 
     Args:
-        folder: its run folder.
-        config: its config, flat: by dotted key.
-        result: what ``result.json`` holds.
+        folder: the run folder.
+        config: the config, flat: by dotted key.
+        result: the content of ``result.json``.
     """
 
     folder: Path
@@ -36,17 +36,17 @@ class Run:
 
     @cached_property
     def metrics(self) -> "polars.DataFrame":
-        """A row a logged step; the columns are those of ``metrics.parquet``."""
+        """Return ``metrics.parquet``: one row a logged step."""
         from hw2exp.records.metrics import read_metrics
 
         return read_metrics(self.folder / "metrics.parquet")
 
     @cached_property
     def diagnostics(self) -> "polars.DataFrame":
-        """A row a step at which any diagnostic was due; the columns of ``diagnostics.parquet``.
+        """Return ``diagnostics.parquet``: one row for each step with a diagnostic.
 
         Raises:
-            FileNotFoundError: the run was not looked into.
+            FileNotFoundError: the run recorded no diagnostics.
         """
         from hw2exp.records.diagnostics import read_diagnostics
 
@@ -55,16 +55,16 @@ class Run:
         return read_diagnostics(self.folder)
 
     def anatomy(self, spike: int | Literal["divergence"] = 1) -> Path:
-        """Draw why a spike happened, as ``python -m hw2exp.anatomy`` does.
+        """Draw the cause of a spike, like ``python -m hw2exp.anatomy``.
 
         Args:
-            spike: which one, from 1; or ``"divergence"``, where the run diverged.
+            spike: number of the spike, from 1; or ``"divergence"``.
 
         Returns:
-            The page, in the run's folder.
+            The path of the page, in the run folder.
 
         Raises:
-            ConfigError: there is no such spike, or the steps can't be made again.
+            ConfigError: no such spike, or its steps can't be replayed.
         """
         from hw2exp.anatomy.anatomy import make_page
         from hw2exp.anatomy.request import read_request
@@ -80,9 +80,9 @@ class Sweep:
     """A sweep that has ended.
 
     Args:
-        folder: the folder of its jobs' run folders.
-        jobs: each job that has ended well, by its number.
-        failed: why others have no result, by their numbers.
+        folder: the sweep's folder, which holds the run folders.
+        jobs: the jobs with a result, by number.
+        failed: the errors of all other jobs, by number.
     """
 
     folder: Path
@@ -91,7 +91,7 @@ class Sweep:
 
     @cached_property
     def results(self) -> "polars.DataFrame":
-        """A row a job: what distinguishes its config, and its result."""
+        """Return one row a job: the config keys that vary, then the result."""
         import polars
 
         configs = [job.config for job in self.jobs.values()]
@@ -105,7 +105,7 @@ class Sweep:
 
     @cached_property
     def metrics(self) -> "polars.DataFrame":
-        """The metrics of all jobs below each other, with the number of each in ``job``."""
+        """Stack the metrics of all jobs; the column ``job`` holds the job's number."""
         import polars
 
         frames = [
@@ -116,16 +116,16 @@ class Sweep:
 
 
 def run(*overrides: str) -> Run:
-    """Train one run, as ``python -m hw2exp.train OVERRIDE…`` does.
+    """Train one run, like ``python -m hw2exp.train OVERRIDE…``.
 
     Args:
-        overrides: as on the command line, ``"model=attn_rnn"``.
+        overrides: as on the command line, such as ``"model=attn_rnn"``.
 
     Raises:
-        ConfigError: an input that can't be run.
+        ConfigError: the input can't be run.
         InitialLossError: training would not start at ln 4.
-        KeyboardInterrupt: it was interrupted, and recorded as such.
-        MemoryError: it doesn't fit into memory.
+        KeyboardInterrupt: the run was interrupted, and recorded as such.
+        MemoryError: the run doesn't fit into memory.
     """
     (ended,) = _execute([], overrides)
     if isinstance(ended.outcome, Exception):
@@ -134,16 +134,16 @@ def run(*overrides: str) -> Run:
 
 
 def sweep(*overrides: str) -> Sweep:
-    """Train every combination, as ``python -m hw2exp.train -m OVERRIDE…`` does.
+    """Train every combination, like ``python -m hw2exp.train -m OVERRIDE…``.
 
-    In a script, call it below ``if __name__ == "__main__":``, since its workers import the script.
+    In a script, call it below ``if __name__ == "__main__":``: the workers import the script.
 
     Args:
-        overrides: as on the command line, ``"clip=none,norm"``, ``"seed=range(0,64)"``.
+        overrides: as on the command line, such as ``"clip=none,norm"``, ``"seed=range(0,64)"``.
 
     Raises:
-        ConfigError: an input that can't be run.
-        KeyboardInterrupt: it was interrupted, and what had begun was recorded.
+        ConfigError: the input can't be run.
+        KeyboardInterrupt: the sweep was interrupted; the jobs that had begun are recorded.
         RuntimeError: no job has a result.
     """
     jobs = _execute(["-m"], overrides)
@@ -163,15 +163,17 @@ def sweep(*overrides: str) -> Sweep:
 
 _TURN = threading.RLock()
 _trained_in: int | None = None
-"""The process that has trained first; its forks would wait forever for threads they don't have."""
+"""The process that trained first. A fork lacks its threads, and would wait for them forever."""
 
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Let threads take turns, as Hydra and torch know one state a process, and keep the caller's.
+    """Let threads take turns, and restore the caller's Hydra state.
+
+    Hydra and torch hold one state a process.
 
     Raises:
-        ConfigError: this is a fork of a process that has trained.
+        ConfigError: this process is a fork of one that has trained.
     """
     from hw2exp.config.command_line import hydra_kept
     from hw2exp.config.problems import ConfigError
@@ -208,7 +210,7 @@ def _executed(flags: Sequence[str], overrides: Sequence[str]) -> "list[Ended]":
         with Interrupt() as interrupt:
             return launch(command, interrupt)
     finally:
-        if interrupt.signal is not None:  # what has ended is on disk; now it is the caller's turn
+        if interrupt.signal is not None:  # all is on disk: pass it to the caller
             signal.raise_signal(interrupt.signal)
 
 

@@ -1,19 +1,19 @@
-"""The legend of axes, and the types that carry them.
+"""Name the axes of tensors, and their types.
 
 ====== ===================== ==================================================
- axis   length                what runs along it
+ axis   length                meaning
 ====== ===================== ==================================================
  R      replicas              independent runs; nothing is ever reduced over R
  B      batch                 sequences of one step
  T      time                  positions of a sequence, padding first
- I      input symbols (8)     the one-hot vector of a symbol; padding is zero
+ I      input symbols (8)     one-hot vector of a symbol; padding is zero
  H      hidden                units of the recurrent state
  C      classes (4)           Q, R, S, U
- K      lags                  past states that an attention cell looks back to
+ K      lags                  past states that an attention cell attends to
  P      parameters            all of a replica's numbers in one row
 ====== ===================== ==================================================
 
-Shapes stand at the end of a line that makes or changes one, as ``# (R, B, H)``.
+A line that makes or changes a shape ends with it: ``# (R, B, H)``.
 """
 
 import torch
@@ -23,7 +23,7 @@ Params = dict[str, Tensor]
 """Parameters by name, each ``(R, ...)``."""
 
 State = dict[str, Tensor]
-"""What a transformation carries from step to step, each ``(R, ...)``."""
+"""State that a transformation carries from step to step, each ``(R, ...)``."""
 
 Path = tuple[Tensor, Tensor]
 """h[t] and ∂ℓ/∂h[t], total derivatives of the mean loss, for t = 1…T; each ``(R, B, T, H)``."""
@@ -32,11 +32,11 @@ Shape = tuple[int, ...]
 
 
 def columns(per_replica: Tensor, like: Tensor) -> Tensor:
-    """Spread one number a replica over everything that the replica owns.
+    """Reshape one number a replica so that it broadcasts over the replica's tensor.
 
     Args:
-        per_replica: one number a replica, shape ``(R,)``; rounded once, to the dtype of ``like``.
-        like: a tensor of shape ``(R, ...)``.
+        per_replica: one number a replica, ``(R,)``; rounded once, to the dtype of ``like``.
+        like: the replicas' tensor, ``(R, ...)``.
 
     Returns:
         ``(R, 1, ...)``, with as many axes as ``like``.
@@ -47,10 +47,10 @@ def columns(per_replica: Tensor, like: Tensor) -> Tensor:
 def norms(rows: Tensor) -> Tensor:
     """Return the Euclidean norm of each row, ``(R,)`` in float64.
 
-    In float32 the square of a number above 1.8e19 overflows, although the norm is far from it.
+    In float32 the square of a number above 1.8e19 overflows, although the norm would not.
 
     Args:
-        rows: ``(R, P)``.
+        rows: one row a replica, ``(R, P)``.
     """
     norm: Tensor = torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64)
     return norm

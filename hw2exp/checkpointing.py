@@ -1,7 +1,7 @@
-"""Saves what every replica of a fleet has come to, and brings a fleet back to it.
+"""Save a checkpoint of each replica of a fleet, and restore a fleet from checkpoints.
 
-A checkpoint belongs to one run and lies in its folder. So runs that were killed together can go on
-in another company: each gives the bits that it gives alone.
+A checkpoint belongs to one run and lies in its folder. So runs can resume in a fleet of other runs
+than before: each run's bits are the same as alone.
 """
 
 import hashlib
@@ -46,13 +46,13 @@ from hw2exp.training import Measured
 
 
 class Checkpointer:
-    """Called after every step: saves where that is due, and says whether training is to end.
+    """A callback for after every step: saves when due, and decides whether training ends.
 
     Args:
         fleet: the runs.
-        recording: what was recorded of them.
-        interrupt: asked whether to end, or to save.
-        saved: the checkpoint that each replica goes on from, if any.
+        recording: their records.
+        interrupt: the signals that ask to end, or to save.
+        saved: the checkpoint that each member resumes from, if any.
     """
 
     def __init__(
@@ -72,26 +72,26 @@ class Checkpointer:
             self._seen[member] = _WrittenRows(SEEN, own, own.facts.diagnostics)
 
     def __call__(self, step: int) -> bool:
-        """Save what a step has come to, if it is time; says whether training is to end.
+        """Save a checkpoint if one is due; return whether training ends.
 
         Args:
-            step: the step.
+            step: the step just made.
         """
         config = self.fleet.config
         self.interrupt.begin_to_save()
         end, asked = self.interrupt(), self.interrupt.asked_to_save()
         if every := config.checkpoint_every:
-            # Before the last step, which ends with a test pass of its own: more steps may follow.
+            # Also before the last step, whose extra test pass a longer, resumed run would not have.
             due = step % every == 0 or step == config.steps - 1
             if due or end or asked:
                 self.save(step)
         return end or self.recording.lost.keys() >= set(map(int, self.fleet.members))
 
     def save(self, step: int) -> None:
-        """Write a checkpoint of every replica that takes part.
+        """Write a checkpoint of every replica in the fleet.
 
         Args:
-            step: the step that was made last.
+            step: the step just made.
         """
         recording = self.recording
         recording.search()
@@ -128,7 +128,7 @@ class Checkpointer:
 
 
 class _WrittenRows:
-    """A table of a run as it lies on the disk, added to at every checkpoint."""
+    """A run's table on disk, which grows at every checkpoint."""
 
     def __init__(
         self, name: str, saved: Checkpoint | None = None, about: Rows | None = None
@@ -155,29 +155,29 @@ class _WrittenRows:
 
 
 def check_fits(saved: Checkpoint, config: TrainConfig) -> None:
-    """Refuse a checkpoint that a run can't go on from, although it is what was written.
+    """Refuse an intact checkpoint that the run can't resume from.
 
     Args:
         saved: the checkpoint.
-        config: of the run.
+        config: the run's config.
 
     Raises:
-        DamagedError: its tensors are of another program, or contradict what is known of the run.
+        DamagedError: the tensors are of another program, or contradict the run's facts or config.
     """
     template = _host(Fleet([config]).state.tensors())
     _tensors(saved, config, {name: value[0] for name, value in template.items()})
 
 
 def restore(fleet: Fleet, recording: Recording, saved: Mapping[int, Checkpoint]) -> None:
-    """Bring a fleet that has not begun, and what is recorded of it, to its checkpoints.
+    """Set a fleet that has not begun, and its recording, to the state of its checkpoints.
 
     Args:
         fleet: the runs.
-        recording: of them.
-        saved: the checkpoint of each replica, all of the same step.
+        recording: their records.
+        saved: the checkpoint of each member, all of the same step.
 
     Raises:
-        DamagedError: a checkpoint that a run can't go on from.
+        DamagedError: a run can't resume from its checkpoint.
     """
     template = _host(fleet.state.tensors())
     step = next(iter(saved.values())).step
@@ -211,7 +211,7 @@ def restore(fleet: Fleet, recording: Recording, saved: Mapping[int, Checkpoint])
 
 
 def _tensors(saved: Checkpoint, config: TrainConfig, template: Named) -> Named:
-    """Return a checkpoint's tensors, if a run of a config can go on from them."""
+    """Return a checkpoint's tensors; refuse them if the run can't resume from them."""
     tensors, expected = saved.tensors(), _expected(saved.step, config, template)
     if other := sorted(tensors.keys() ^ expected.keys()):
         raise DamagedError(f"has other tensors: {other[:3]}")
@@ -228,7 +228,7 @@ def _tensors(saved: Checkpoint, config: TrainConfig, template: Named) -> Named:
 
 
 def _expected(step: int, config: TrainConfig, template: Named) -> dict[str, tuple[Any, Any]]:
-    """Return the type and the shape of each tensor of a checkpoint of a run after a step."""
+    """Return the dtype and the shape of each tensor in a run's checkpoint after a step."""
     options, number = config.diagnostics, np.dtype(np.float64)
     expected: dict[str, tuple[Any, Any]] = {
         **{name: (value.dtype, value.shape) for name, value in template.items()},

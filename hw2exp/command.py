@@ -1,4 +1,4 @@
-"""What commands have in common: their flags and help, how they say why they failed."""
+"""Share flags, help, error lines and the process between commands."""
 
 import os
 import signal
@@ -17,12 +17,12 @@ VERSION = f"hw2exp {__version__}"
 
 
 def parser_of(module: str, description: str, epilog: str | None = None) -> ArgumentParser:
-    """A parser of flags, whose help may be left off reading.
+    """Return a parser of flags, whose help survives a closed pipe.
 
     Args:
-        module: the command's.
-        description: what the command does.
-        epilog: what stands below the flags.
+        module: the command's module.
+        description: the command's purpose.
+        epilog: text below the flags.
     """
     prog = f"python -m {module}"
     parser = ArgumentParser(prog, description=description, epilog=epilog, allow_abbrev=False)
@@ -32,10 +32,10 @@ def parser_of(module: str, description: str, epilog: str | None = None) -> Argum
 
 
 def failed(error: ConfigError | OSError) -> int:
-    """Say in a line why a command ends.
+    """Print in one line why a command failed.
 
     Args:
-        error: bad input, or what the system refused.
+        error: bad input, or an error of the system.
 
     Returns:
         The exit status: 2 for bad input, 1 for the system.
@@ -49,17 +49,17 @@ def failed(error: ConfigError | OSError) -> int:
 
 
 def cant_write(error: OSError) -> str:
-    """Say in a line what the system refused.
+    """Describe an error of the system in one line.
 
     Args:
-        error: what it raised.
+        error: the error.
     """
     where = f"{error.filename}: " if error.filename else ""
     return f"{where}{error.strerror or error}"
 
 
 def check_system() -> None:
-    """Exit with a line where this package can't work: on another system, or not installed."""
+    """Exit with one line if the system is unsupported or the package is not installed."""
     try:
         import hw2exp.lock  # noqa: F401
     except ImportError as error:
@@ -71,10 +71,10 @@ def check_system() -> None:
 
 
 def process(main: Callable[[], int]) -> NoReturn:
-    """Be the process of a command that has nothing to save when it is interrupted.
+    """Run a command that has nothing to save on an interrupt, and exit.
 
     Args:
-        main: the command; returns the exit status.
+        main: the command, which returns the exit status.
     """
     check_system()
     _end_at_once()
@@ -83,9 +83,9 @@ def process(main: Callable[[], int]) -> NoReturn:
 
 
 def _end_at_once() -> None:
-    """Let an interrupt end the process at once, by the system: it has nothing to save."""
+    """Let SIGINT kill the process at once: there is nothing to save."""
 
-    # Not the system's own handler from the start: polars puts one before it that passes the signal
+    # SIG_DFL can't be set beforehand: polars installs a handler of its own, which passes the signal
     # on to functions only.
     def leave(number: int, frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
@@ -95,9 +95,9 @@ def _end_at_once() -> None:
 
 
 def prepare_output() -> None:
-    """Write a replacement for what an encoding doesn't have, and nowhere where output is closed.
+    """Replace letters that the encoding lacks, and point closed streams to the null device.
 
-    A file opened later would else get the number of standard output, and what is written there.
+    Otherwise a file opened later would get the descriptor of standard output, and its text.
     """
     for name, number in (("stdout", 1), ("stderr", 2)):
         if getattr(sys, name) is None:

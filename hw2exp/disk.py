@@ -1,7 +1,7 @@
-"""Every write of the project: whole or not at all, and on the disk before it counts.
+"""Write files whole or not at all, and sync them to disk before they count.
 
-All other modules write through this one, so that a test can cut off, or let fail, each of the
-system's operations in turn.
+All other modules write through this one, so that a test can interrupt or fail each system call in
+turn.
 """
 
 import errno
@@ -13,17 +13,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PART = ".part"
-"""Ends the name of what is not whole yet, which begins with a dot."""
+"""Suffix of an incomplete file or folder, whose name begins with a dot."""
 
 BUFFER = 1 << 16
 
 WAITS = 16
-"""Syncs that wait at once. The disk serves them together, in little more than the time of one."""
+"""Concurrent syncs. The disk serves them together, in little more than the time of one."""
 
 
 @contextmanager
 def _about(path: Path) -> Iterator[None]:
-    """Give the system's errors the file's name, where the call had but a number for it."""
+    """Add the file's name to errors of calls that know only its descriptor."""
     try:
         yield
     except OSError as error:
@@ -32,12 +32,12 @@ def _about(path: Path) -> Iterator[None]:
 
 
 def make_folder(path: Path, sync: bool = True, mode: int = 0o777) -> None:
-    """Make a folder and those above it, where they are missing.
+    """Make a folder and its missing parents.
 
     Args:
         path: the folder.
         sync: wait for the disk.
-        mode: who may enter the folder, as for ``os.mkdir``; those above it are for everybody.
+        mode: permissions, as for ``os.mkdir``; the parents get the default.
     """
     if path.is_dir():
         return
@@ -51,13 +51,13 @@ def make_folder(path: Path, sync: bool = True, mode: int = 0o777) -> None:
 
 
 def refuse_link(path: Path) -> None:
-    """Refuse a link in the place of a folder that is to be written: it would lead elsewhere.
+    """Refuse to write to a folder that is a link: it would lead elsewhere.
 
     Args:
-        path: the folder; it may be missing.
+        path: the folder, which may be missing.
 
     Raises:
-        OSError: it is a link.
+        OSError: the path is a link.
     """
     if path.is_symlink():
         raise OSError(errno.ELOOP, "is a link; must be a folder", str(path))
@@ -65,7 +65,7 @@ def refuse_link(path: Path) -> None:
 
 @contextmanager
 def made_folder(path: Path) -> Iterator[None]:
-    """Make a folder and those above it; they go again where a failure leaves them empty.
+    """Make a folder and its missing parents; after a failure, remove those that are empty.
 
     Args:
         path: the folder.
@@ -76,21 +76,21 @@ def made_folder(path: Path) -> Iterator[None]:
         yield
     except BaseException:
         for each in missing:
-            with suppress(OSError):  # not made, or not empty
+            with suppress(OSError):  # missing, or not empty
                 os.rmdir(each)
         raise
 
 
 def new_folder(path: Path, sync: bool = True, mode: int = 0o777) -> None:
-    """Make a folder that nobody else has made.
+    """Make a folder that must not exist yet.
 
     Args:
         path: the folder.
         sync: wait for the disk.
-        mode: who may enter it, as for ``os.mkdir``.
+        mode: permissions, as for ``os.mkdir``.
 
     Raises:
-        FileExistsError: it is there.
+        FileExistsError: the path exists.
     """
     os.mkdir(path, mode)
     if sync:
@@ -98,18 +98,18 @@ def new_folder(path: Path, sync: bool = True, mode: int = 0o777) -> None:
 
 
 def write(path: Path, content: bytes, sync: bool = True) -> None:
-    """Write a file: aside first, then renamed.
+    """Write a file under a temporary name, then rename it.
 
     Args:
         path: the file; its folder must exist.
-        content: what it is to hold.
-        sync: wait for the disk before it gets its name; for that name see :func:`sync_path`.
+        content: the new content.
+        sync: sync the content before the rename; to sync the name, see :func:`sync_path`.
     """
     _write_aside({path: content}, sync)
 
 
 def write_together(files: Mapping[Path, bytes]) -> None:
-    """Write files, each whole or not at all; return once contents and names are on the disk.
+    """Write files, each whole or not at all, and sync their contents and names.
 
     Args:
         files: contents by path; the folders must exist.
@@ -130,17 +130,17 @@ def _write_aside(files: Mapping[Path, bytes], wait: bool) -> None:
     except BaseException as error:
         for part in parts:
             _forget(part)
-        if isinstance(error, OSError):  # of the part nobody knows
+        if isinstance(error, OSError):  # users know only the final name
             error.filename = str(parts.get(Path(str(error.filename)), next(iter(files))))
         raise
 
 
 def publish(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write a folder of files: aside first, then renamed, every step of it on the disk.
+    """Write a folder of files under a temporary name, then rename it; sync every step.
 
     Args:
-        folder: the folder, in one that exists; replaced if it is there.
-        files: the contents by name.
+        folder: the folder, whose parent must exist; an existing folder is replaced.
+        files: contents by name.
     """
     part = folder.with_name(f".{folder.name}{PART}")
     remove(part)
@@ -158,14 +158,14 @@ def publish(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def append(path: Path, at: int, content: bytes) -> None:
-    """Cut a file back, add to it, and wait for the disk.
+    """Truncate a file, append to it, and sync.
 
     Args:
-        path: the file; made if missing.
-        at: how many of its bytes stay.
-        content: what follows them.
+        path: the file; created if missing.
+        at: number of bytes kept.
+        content: the bytes appended.
     """
-    # O_NONBLOCK: who would wait for a pipe's other end waits for ever.
+    # O_NONBLOCK: opening a pipe would otherwise wait forever for its other end.
     with _opened(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK) as file:
         os.ftruncate(file, at)
         os.lseek(file, at, os.SEEK_SET)
@@ -174,7 +174,7 @@ def append(path: Path, at: int, content: bytes) -> None:
 
 
 def sync_path(path: Path) -> None:
-    """Wait until a file's content, or the names in a folder, are on the disk.
+    """Sync a file's content, or the names in a folder, to disk.
 
     Args:
         path: the file or the folder.
@@ -184,7 +184,7 @@ def sync_path(path: Path) -> None:
 
 
 def sync_together(paths: Collection[Path]) -> None:
-    """Wait until all of several files and folders are on the disk.
+    """Sync several files and folders to disk, concurrently.
 
     Args:
         paths: files, and folders for the names in them.
@@ -192,16 +192,16 @@ def sync_together(paths: Collection[Path]) -> None:
     if paths:
         with ThreadPoolExecutor(min(WAITS, len(paths))) as pool:
             for _ in pool.map(sync_path, paths):
-                pass  # raises what the system refused
+                pass  # raises the errors of the syncs
 
 
 def remove(path: Path) -> None:
-    """Remove a file, or a folder with all that is in it; links are not followed.
+    """Remove a file, or a folder with its contents; don't follow links.
 
-    A folder is renamed first: what is there under its name is whole.
+    Rename a folder first, so that a folder under its own name is always whole.
 
     Args:
-        path: what to remove; it may be missing.
+        path: the file or folder, which may be missing.
     """
     if path.is_dir() and not path.is_symlink():
         part = path if path.suffix == PART else path.with_name(f".{path.name}.gone{PART}")
@@ -216,7 +216,7 @@ def remove(path: Path) -> None:
 
 
 def remove_parts(folder: Path) -> None:
-    """Remove what writes that were cut off have left in a folder.
+    """Remove the leftovers of interrupted writes from a folder.
 
     Args:
         folder: the folder.
@@ -226,11 +226,11 @@ def remove_parts(folder: Path) -> None:
 
 
 class Stream:
-    """A file that grows, buffered; only its end can be lost.
+    """A buffered file that grows; only its end can be lost.
 
     Args:
         path: the file.
-        at: how many of its bytes stay; if left out, it must be new.
+        at: number of bytes kept; without it, the file must not exist.
     """
 
     def __init__(self, path: Path, at: int | None = None) -> None:
@@ -243,14 +243,14 @@ class Stream:
             self._file: int | None = os.open(path, os.O_RDWR | new, 0o666)
             if at is not None:
                 os.ftruncate(self._file, at)
-                while part := os.read(self._file, BUFFER):  # to the end, where more is to follow
+                while part := os.read(self._file, BUFFER):  # moves to the end, for appending
                     self._digest.update(part)
 
     def write(self, content: bytes) -> int:
-        """Add to the end.
+        """Append bytes, and return their number.
 
         Args:
-            content: what to add.
+            content: the bytes.
         """
         self._buffer += content
         self._digest.update(content)
@@ -259,7 +259,7 @@ class Stream:
         return len(content)
 
     def flush(self) -> None:
-        """Hand to the system what was added."""
+        """Hand the buffer to the system."""
         if self._file is not None and self._buffer:
             content, self._buffer = bytes(self._buffer), bytearray()
             with _about(self.path):
@@ -267,15 +267,15 @@ class Stream:
             self._size += len(content)
 
     def tell(self) -> int:
-        """How long the file is."""
+        """Return the length of the file in bytes, the buffer included."""
         return self._size + len(self._buffer)
 
     def sha256(self) -> str:
-        """The digest of all that is in it."""
+        """Return the SHA-256 of the whole content, the buffer included."""
         return self._digest.hexdigest()
 
     def close(self) -> None:
-        """Close it; nothing that was not flushed is written."""
+        """Close the file without flushing the buffer."""
         if self._file is not None:
             file, self._file = self._file, None
             os.close(file)
@@ -305,6 +305,6 @@ def _write_all(file: int, content: bytes) -> None:
 
 
 def _forget(path: Path) -> None:
-    """Remove a file on the way out of a failure, which must not hide behind another."""
+    """Remove a file after a failure, without an error that would hide the failure."""
     with suppress(OSError):
         os.unlink(path)

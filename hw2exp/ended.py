@@ -1,4 +1,4 @@
-"""What became of a job."""
+"""Hold the outcome of a job."""
 
 import math
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ class Ended:
     """A job that was executed.
 
     Args:
-        number: of the job in its sweep.
-        overrides: what distinguishes it.
-        folder: its run folder.
-        root: the folder that ``resume`` would name: of its sweep, or of the single run.
-        config: its config.
-        outcome: its result, or why there is none.
+        number: the job's number in its sweep.
+        overrides: the overrides that set it apart.
+        folder: the run folder.
+        root: the folder for ``resume``: the sweep's, or the single run's.
+        config: the run's config.
+        outcome: the result, or the error in its place.
     """
 
     number: int
@@ -34,7 +34,7 @@ class Ended:
 
     @property
     def objective(self) -> float | None:
-        """The final test loss, for a sweeper that minimizes it; infinite where it diverged."""
+        """Return the final test loss for a sweeper to minimize; inf after divergence."""
         if isinstance(self.outcome, Exception):
             return None
         if self.outcome.status == "diverged":
@@ -42,10 +42,10 @@ class Ended:
         return self.outcome.final["test_loss"]
 
     def status(self, interrupt: Interrupt) -> int:
-        """Its share in the exit status.
+        """Return the job's exit status; the command exits with the largest.
 
         Args:
-            interrupt: what may have come in between.
+            interrupt: the signals received.
         """
         if isinstance(self.outcome, Exception):
             return interrupt.status or 1

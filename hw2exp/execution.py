@@ -1,4 +1,4 @@
-"""Executes a checked command: through Hydra, which keeps its records, and calls back."""
+"""Execute a checked command through Hydra, which writes its records and calls back."""
 
 import os
 import sys
@@ -35,18 +35,18 @@ if TYPE_CHECKING:
 
 
 def execute(command: Command, interrupt: Interrupt, show: bool = True) -> list[Ended]:
-    """Run what a command asks for.
+    """Run the jobs of a command.
 
     Args:
         command: the command.
-        interrupt: what may come in between.
-        show: write to the terminal.
+        interrupt: the signals received.
+        show: whether to write to the terminal.
 
     Returns:
-        The jobs in order; of an interrupted sweep, only those of the batches that were begun.
+        The jobs in order; of an interrupted sweep, only the jobs of batches that began.
 
     Raises:
-        ConfigError: a folder that can't be made, or whose checkpoints are of other runs.
+        ConfigError: the folder can't be made, or its checkpoints are of other runs.
     """
     words = list(command.words)
     folder, key, explicit = command.folder, command.folder_key, command.explicit_folder
@@ -60,7 +60,7 @@ def execute(command: Command, interrupt: Interrupt, show: bool = True) -> list[E
         words.append(assignment(key, str(folder)))
     ended: list[Ended] = []
     with _alone_in(folder, key if explicit else None):
-        if not command.multirun:  # Hydra's own writes could be cut off
+        if not command.multirun:  # Hydra's own writes are not atomic
             write_records(command.composed, Path(os.path.abspath(folder)))
             settle_records([folder])
             words.append("hydra.output_subdir=null")
@@ -73,7 +73,7 @@ def execute(command: Command, interrupt: Interrupt, show: bool = True) -> list[E
         except SystemExit:
             if not ended:
                 raise
-        except OSError as error:  # of what Hydra writes itself the system names no file
+        except OSError as error:  # Hydra's own writes may name no file
             error.filename = error.filename or str(folder)
             raise
         if command.multirun:
@@ -86,7 +86,7 @@ def execute(command: Command, interrupt: Interrupt, show: bool = True) -> list[E
 
 @contextmanager
 def _alone_in(folder: Path, key: str | None) -> Iterator[None]:
-    """Keep other processes out; one that was here before may have left its results."""
+    """Lock the folder; if it was typed, check again for results of another process."""
     try:
         with hold(folder):
             if key is not None:
@@ -103,14 +103,14 @@ def hand_to_hydra(
     show: bool = True,
     command: Command | None = None,
 ) -> None:
-    """Let Hydra take over; it calls back once a run, or once a batch of a sweep.
+    """Call Hydra, which calls back once for a run, or once a batch of a sweep.
 
     Args:
         words: the command's words.
-        ended: takes the jobs that have ended.
-        interrupt: what may come in between.
-        show: write to the terminal.
-        command: what was read from the words; none where Hydra only shows something.
+        ended: list that receives the jobs that have ended.
+        interrupt: the signals received.
+        show: whether to write to the terminal.
+        command: the command read from the words; none if Hydra only shows something.
     """
     import hydra
     from hydra.core.utils import env_override
@@ -140,10 +140,10 @@ def hand_to_hydra(
         with _past_hydra(failures):
             return give(_batch(jobs, interrupt, show), jobs[0].root)
 
-    job.fleet = fleet  # type: ignore[attr-defined]  # for the launcher: a function of several jobs
+    job.fleet = fleet  # type: ignore[attr-defined]  # the launcher's: runs several jobs
     before, sys.argv = sys.argv, [sys.argv[0], *words]
     try:
-        # Errors as they are: they are told below.
+        # Let Hydra raise errors instead of printing them.
         with confined_configs(), env_override({"HYDRA_FULL_ERROR": "1"}):
             hydra.main(f"pkg://{CONFIG_MODULE}", CONFIG_NAME, VERSION_BASE)(job)()
     except SystemExit:
@@ -156,10 +156,10 @@ def hand_to_hydra(
 
 @contextmanager
 def _past_hydra(failures: list[Exception]) -> Iterator[None]:
-    """Keep an error from Hydra, which would add a line of its own to it.
+    """Hide an error from Hydra, which would print a line of its own about it.
 
     Args:
-        failures: takes the error; what is raised instead ends Hydra silently.
+        failures: list that receives the error; the SystemExit raised instead ends Hydra silently.
     """
     try:
         yield
@@ -169,9 +169,9 @@ def _past_hydra(failures: list[Exception]) -> Iterator[None]:
 
 
 def _only_job(config: Any, command: Command) -> "FleetJob":
-    """Return a single run, or the job that a launcher without fleets has come to.
+    """Return the single run, or the current job of a launcher without fleets.
 
-    A run is the one that was checked and recorded: composed once more, ``${now:...}`` would differ.
+    The single run keeps its checked and recorded config: in another, ``${now:...}`` would differ.
     """
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
@@ -186,7 +186,7 @@ def _only_job(config: Any, command: Command) -> "FleetJob":
     plain: Any = OmegaConf.to_container(config, resolve=True)
     resolve_record(folder / CONFIG, plain)
     settle_records([folder])
-    root = Path(hydra.runtime.cwd, hydra.sweep.dir)  # hydra.job.chdir may have left it
+    root = Path(hydra.runtime.cwd, hydra.sweep.dir)  # cwd may differ: hydra.job.chdir
     return FleetJob(hydra.job.num, tuple(hydra.overrides.task), plain, folder, root)
 
 
@@ -206,10 +206,10 @@ def _single(job: "FleetJob", interrupt: Interrupt, show: bool) -> Ended:
 
 
 def _known(job: "FleetJob") -> "tuple[TrainConfig, Outcome | Checkpoint | None]":
-    """A job's config, and its outcome where it need not run, or the checkpoint it goes on from."""
+    """Return a job's config, and its known outcome, or the checkpoint to resume from, or None."""
     try:
         config = validate(job.config)
-    except ConfigError as error:  # a sweeper made up what the command didn't say
+    except ConfigError as error:  # by values that a sweeper made up
         return TrainConfig.model_construct(**job.config), error
     if job.held is not None:
         return config, job.held
@@ -231,7 +231,7 @@ def _known(job: "FleetJob") -> "tuple[TrainConfig, Outcome | Checkpoint | None]"
 
 
 def _mend(folder: Path, config: TrainConfig, result: RunResult) -> None:
-    """Make again what shows an ended run and was lost, or say why that can't be."""
+    """Restore the lost events and curve of an ended run, or warn that this failed."""
     from hw2exp.diagnostics.spikes import Spike
     from hw2exp.inspection import inspects
 
@@ -244,7 +244,7 @@ def _mend(folder: Path, config: TrainConfig, result: RunResult) -> None:
 
 
 def _batch(jobs: "Sequence[FleetJob]", interrupt: Interrupt, show: bool) -> list[Ended]:
-    """Run jobs as fleets; those of a resumed sweep that have their result are not run again."""
+    """Run jobs as fleets; in a resumed sweep, skip the jobs with a result."""
     from hw2exp.sweeps.arms import print_sweep
     from hw2exp.sweeps.sweep import run_sweep
 

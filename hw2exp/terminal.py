@@ -1,4 +1,4 @@
-"""What a person reads in the terminal when a run starts and ends, and how commands speak."""
+"""Print to the terminal: the start and end of a run, warnings and errors."""
 
 import os
 import re
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
     from hw2exp.records.run_dir import RunResult
 
 PLAIN_PATH = re.compile(r"[\w./+-]+", re.ASCII)
-"""What neither a shell nor Hydra reads as anything but letters."""
+"""A path without special characters of a shell or of Hydra."""
 
 SPECIAL = re.compile(r"[.*+?^${}()|\[\]\\]")
-"""What a regular expression does not read as a letter."""
+"""Special characters of a regular expression."""
 
 MOST_FOLDERS = 1000
-"""Folders, each of them part of a run, that TensorBoard reads within seconds."""
+"""Folders, at most, that TensorBoard searches for runs within seconds."""
 
 FILES = ("curve.png", "result.json", "metrics.parquet", "diagnostics.parquet")
 
 
 def clock(seconds: float) -> str:
-    """Write a duration as minutes and seconds.
+    """Format a duration as minutes and seconds, with hours if there are any.
 
     Args:
-        seconds: the duration.
+        seconds: the duration in seconds.
     """
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
@@ -44,25 +44,25 @@ def clock(seconds: float) -> str:
 
 
 def say(text: str, styled: bool = False) -> None:
-    """Print, also where nobody reads any more: the run is worth more than its echo.
+    """Print a text; a closed or broken standard output must not end the run.
 
     Args:
         text: one or more lines.
-        styled: it holds codes of the terminal, and nothing from files as it stands there.
+        styled: whether the text holds terminal codes; if so, no unescaped text from files.
     """
     text = text if styled else visible(text, kept="\n")
     try:
         print(text, flush=True)
     except UnicodeEncodeError as error:
         print(text.encode(error.encoding, "replace").decode(error.encoding), flush=True)
-    except (OSError, ValueError) as error:  # ValueError: a program has closed it
+    except (OSError, ValueError) as error:  # ValueError: a caller has closed it
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
         if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
             warn(f"standard output: {error.strerror}")
 
 
 def on_terminal() -> bool:
-    """Whether standard output is a terminal that can move its cursor, whatever asks for color."""
+    """Return whether standard output is a terminal with a movable cursor, color or not."""
     try:
         shown = sys.stdout is not None and sys.stdout.isatty()
     except ValueError:  # closed
@@ -71,24 +71,24 @@ def on_terminal() -> bool:
 
 
 def live_console() -> "Console":
-    """Return a console for what is renewed in place; it is no terminal if that can't be done."""
+    """Return a console for live displays; without cursor movement it is no terminal."""
     from rich.console import Console
 
     return Console(highlight=False, force_terminal=None if on_terminal() else False)
 
 
 def complain(line: str) -> None:
-    """Say what went wrong, on the stream for that.
+    """Print an error line to standard error.
 
     Args:
         line: one line.
     """
-    with suppress(OSError, ValueError):  # nobody can be told
+    with suppress(OSError, ValueError):  # standard error is closed or broken
         print(f"hw2exp: {visible(line)}", file=sys.stderr)
 
 
 def warn(text: str) -> None:
-    """Tell of what is not as it should be, where the run goes on all the same.
+    """Print a warning to standard error.
 
     Args:
         text: one line.
@@ -99,14 +99,14 @@ def warn(text: str) -> None:
 def print_start(
     config: "TrainConfig", folder: Path, loss: float, accuracy: float, done: int = 0
 ) -> None:
-    """Say what begins to train, where it goes, and that it starts where it should.
+    """Print a run's config, folder, and initial loss and accuracy.
 
     Args:
         config: the run's config.
-        folder: its run folder.
-        loss: of a large fresh batch, before the first step.
-        accuracy: likewise.
-        done: the steps that were made before, where a run goes on.
+        folder: the run folder.
+        loss: mean loss of a large fresh batch before the first step.
+        accuracy: accuracy on the same batch.
+        done: steps already made, if the run is resumed.
     """
     begins = f"goes on after step {done}, started" if done else "starts"
     say(
@@ -116,12 +116,12 @@ def print_start(
 
 
 def print_summary(result: "RunResult", folder: Path, root: Path) -> None:
-    """Say in a few lines how a run ended and where to look.
+    """Print in a few lines how a run ended, and its files.
 
     Args:
-        result: its result.
-        folder: its run folder.
-        root: the folder of its sweep, if it is of one, which goes on; else the run folder.
+        result: the run's result.
+        folder: the run folder.
+        root: the folder to resume: the sweep's, or the single run's.
     """
     initial, final, spikes = result.initial, result.final, result.spikes
     where = f" at step {result.diverged_at}" if result.diverged_at else ""
@@ -143,7 +143,7 @@ def print_summary(result: "RunResult", folder: Path, root: Path) -> None:
         f"  or run    {tensorboard_of_run(folder)}",
     ]
     ask = spikes or result.diverged_at
-    if ask and result.status != "interrupted" and not ADDED_CHOICES:  # of a cell of one's own
+    if ask and result.status != "interrupted" and not ADDED_CHOICES:  # not for a user's cell
         which = "divergence"
         if not result.diverged_at:
             highest = max(range(len(spikes)), key=lambda place: float(spikes[place]["loss"])) + 1
@@ -155,10 +155,10 @@ def print_summary(result: "RunResult", folder: Path, root: Path) -> None:
 
 
 def number(value: float | None) -> str:
-    """Write a number that may be missing.
+    """Format a number that may be missing.
 
     Args:
-        value: the number, or nothing.
+        value: the number, or None.
     """
     return "–" if value is None else f"{value:.4g}"
 
@@ -168,12 +168,12 @@ def spread(
     quartiles: bool = True,
     write: Callable[[float], str] = "{:.3g}".format,
 ) -> str:
-    """Write the median, and the quartiles where they differ from each other.
+    """Format the median, with the quartiles if they differ.
 
     Args:
-        values: some, which may be infinite.
-        quartiles: whether there is room for them.
-        write: how to write one.
+        values: numbers, which may be infinite.
+        quartiles: whether to show the quartiles.
+        write: formatter of one number.
     """
     if not values:
         return "–"
@@ -185,17 +185,17 @@ def spread(
 
 
 def relative(path: Path) -> Path:
-    """Write a path from where the user stands, if it lies below.
+    """Return a path relative to the current folder, if it lies below.
 
     Args:
         path: any path.
     """
-    here = Path.cwd()  # may be the run folder itself: hydra.job.chdir
+    here = Path.cwd()  # with hydra.job.chdir it may be the run folder
     return path.relative_to(here) if here in path.parents else path
 
 
 def typed(folder: Path) -> str:
-    """Write a folder as it is typed in a shell.
+    """Quote a folder for a shell.
 
     Args:
         folder: any path.
@@ -204,11 +204,11 @@ def typed(folder: Path) -> str:
 
 
 def tensorboard_of_run(folder: Path) -> str:
-    """Write the command that shows a run in TensorBoard under its name, and the address.
+    """Return the command that shows a run in TensorBoard under its name, and the address.
 
-    TensorBoard calls a run by its path below the folder that is served: the served folder itself is
-    called ``.``, and has no metrics in HParams. So the folder above is served, and its other runs
-    are filtered out, unless it holds so many folders that TensorBoard would be slow.
+    TensorBoard names a run by its path below the served folder. The served folder itself is named
+    ``.``, and has no metrics in HParams. So serve the parent folder and filter out its other runs,
+    unless it holds so many folders that TensorBoard would be slow.
 
     Args:
         folder: the run folder.
@@ -227,10 +227,10 @@ def tensorboard_of_run(folder: Path) -> str:
 
 
 def resume_word(folder: Path) -> str:
-    """Write the override that lets a run or a sweep go on, as it would be typed.
+    """Return the override that resumes a run or a sweep, quoted for a shell.
 
     Args:
-        folder: its folder.
+        folder: the run's or the sweep's folder.
     """
     path = str(relative(folder))
     if PLAIN_PATH.fullmatch(path):

@@ -1,4 +1,4 @@
-"""The command ``python -m hw2exp.train``: one run, or a sweep with ``-m``."""
+"""Train one run, or a sweep with ``-m``: the command ``python -m hw2exp.train``."""
 
 import os
 import sys
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 INTERRUPTED = (129, 130, 143)
 HELP_FLAGS = {"--help", "-h"}
 NAME = "hw2exp-train"
-"""The installed command; shell completion goes by a name of one word."""
+"""The installed command; shell completion needs a name of one word."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Args:
-        argv: the arguments; by default those of the process.
+        argv: the arguments; by default the process's.
 
     Returns:
-        The exit status: 0 done, 1 failed, 2 bad input (nothing was created), 3 diverged where
-        ``fail_on_divergence`` is set, 130, 143 or 129 interrupted.
+        The exit status: 0 done, 1 failed, 2 bad input (nothing was created), 3 diverged with
+        ``fail_on_divergence``, 130, 143 or 129 interrupted.
     """
     from hw2exp.interrupt import Interrupt
 
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: Sequence[str], interrupt: "Interrupt") -> int:
-    """Check the command, then show, or execute."""
+    """Check the command, then show or execute it."""
     from hw2exp.terminal import say
 
     if HELP_FLAGS & set(words):
@@ -64,7 +64,7 @@ def _run(words: Sequence[str], interrupt: "Interrupt") -> int:
     arguments = parse_arguments(words)
     if about_hydra(arguments):
         if arguments.hydra_help:
-            arguments.overrides = []  # it composes Hydra's own config, which has none of these keys
+            arguments.overrides = []  # Hydra's own config has none of these keys
         return _ask_hydra(words_of(arguments), interrupt)
     command = read(words)
     if command.inspects:
@@ -79,14 +79,14 @@ def _run(words: Sequence[str], interrupt: "Interrupt") -> int:
 
 
 def _ask_hydra(words: Sequence[str], interrupt: "Interrupt") -> int:
-    """Let Hydra show something, under the name that shell completion knows the command by."""
+    """Let Hydra show something, under the name that shell completion uses."""
     from hw2exp.config.overrides import one_error
     from hw2exp.execution import hand_to_hydra
 
     before, sys.argv = sys.argv, [NAME]
     try:
         one_error(hand_to_hydra, words, [], interrupt)
-    except SystemExit as done:  # Hydra exits with 1 where it is asked for what there is not
+    except SystemExit as done:  # Hydra exits with 1 on an unknown name
         return 2 if done.code else 0
     finally:
         sys.argv = before
@@ -94,20 +94,20 @@ def _ask_hydra(words: Sequence[str], interrupt: "Interrupt") -> int:
 
 
 def launch(command: "Command", interrupt: "Interrupt", show: bool = True) -> "list[Ended]":
-    """Execute a command, once the machine was found to be able to.
+    """Check the machine, then execute a command.
 
     Args:
         command: the command.
-        interrupt: what may come in between.
-        show: write to the terminal.
+        interrupt: the signals received.
+        show: whether to write to the terminal.
 
     Raises:
-        ConfigError: what this machine can't do; nothing was created.
+        ConfigError: the machine can't run the command; nothing was created.
     """
     if command.multirun:
         from hw2exp.sweeps.executor import prepare
 
-        prepare()  # while this process imports what it needs itself
+        prepare()  # workers start while this process imports its modules
     from hw2exp.config.jobs import ENUMERATING
     from hw2exp.execution import execute
     from hw2exp.fleet_run import check_machine
@@ -127,7 +127,7 @@ def launch(command: "Command", interrupt: "Interrupt", show: bool = True) -> "li
 
 
 def process() -> NoReturn:
-    """Be the process: who interrupts it is not kept waiting while modules are taken apart."""
+    """Run `main` and exit; after a signal, skip interpreter shutdown."""
     from hw2exp.command import check_system
 
     check_system()

@@ -1,4 +1,7 @@
-"""Hydra takes launchers and sweepers from ``hydra_plugins`` only; see ``hw2exp.sweeps``."""
+"""Register the fleet launcher and sweeper with Hydra; the code is in ``hw2exp.sweeps``.
+
+Hydra finds launchers and sweepers in ``hydra_plugins`` only.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,28 +17,28 @@ from omegaconf import DictConfig
 
 
 class FleetLauncher(Launcher):
-    """Gives all jobs of a batch to the task function at once."""
+    """A launcher that passes all jobs of a batch to the task function at once."""
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        """Take what Hydra gives."""
-        from hw2exp.sweeps.launcher import Batches  # not in every program that looks for plugins
+        """Keep Hydra's context, task function and config."""
+        from hw2exp.sweeps.launcher import Batches  # slow: not in every program that lists plugins
 
         self._batches = Batches(hydra_context, task_function, config)
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        """Run a batch."""
+        """Run a batch of jobs."""
         return self._batches.launch(job_overrides, initial_job_idx)
 
 
 class FleetSweeper(BasicSweeper):
-    """Hydra's basic sweeper, without composing every job once more before it is launched."""
+    """Hydra's basic sweeper, without its extra composition of each job before the launch."""
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Run the sweep; of a job that failed the user was told."""
+        """Run the sweep; a failed job has already been reported."""
         from hw2exp.sweeps.job_return import JobFailed
         from hw2exp.sweeps.launcher import run_batches
 
