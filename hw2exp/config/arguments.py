@@ -1,4 +1,4 @@
-"""The words of a command line: Hydra's flags, and the overrides."""
+"""Parse the words of a command line: Hydra's flags and the overrides."""
 
 import argparse
 import re
@@ -14,13 +14,13 @@ from hw2exp.config.trusted import untrusted_folder
 
 INFO = ("-i", "--info")
 MODES = ("run", "multirun", "cfg", "info", "hydra_help", "shell_completion")
-"""Flags of which a command has at most one."""
+"""Flags that exclude each other."""
 
 INSPECTING = ("cfg", "info")
-"""Hydra's flags that show what a checked command means."""
+"""Hydra's flags that show the config of a checked command."""
 
 ABOUT_HYDRA = ("hydra_help", "shell_completion")
-"""Hydra's flags that need no command to speak of."""
+"""Hydra's flags that need no checked command."""
 
 UNSUPPORTED = {
     "config_name": "the config is always the one of this package; use experiment=",
@@ -33,23 +33,23 @@ HOME = re.compile(
     r"(?P<quote>['\"]?)(?P<path>~.*)(?P=quote)",
     re.DOTALL,
 )
-"""An override that names a folder in somebody's home."""
+"""An override that names a folder by ``~``."""
 
 
 def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
-    """Tell flags and overrides apart, in whatever order they were typed.
+    """Separate flags and overrides, in any order.
 
     Args:
         argv: the arguments; ``--dry-run`` is short for ``dry_run=true``.
 
     Returns:
-        Hydra's flags, and the overrides, in which ``~`` is written out.
+        Hydra's flags, and the overrides with ``~`` expanded.
 
     Raises:
         ConfigError: an unknown flag, or one that this command can't honor.
     """
     words = ["dry_run=true" if word == "--dry-run" else word for word in argv]
-    for place, word in enumerate(words):  # argparse would take an override for its value
+    for place, word in enumerate(words):  # argparse would read an override as the value
         if word in INFO and "=" in "".join(words[place + 1 : place + 2]):
             words[place] = "--info=all"
     arguments = in_one_line(get_args_parser()).parse_intermixed_args(words)
@@ -82,7 +82,7 @@ def _problems(arguments: argparse.Namespace) -> list[str]:
 
 
 def _flags(arguments: argparse.Namespace) -> list[str]:
-    """Write each flag as one word; an empty one for a flag that was not typed."""
+    """Write each flag as one word, which is empty for a missing flag."""
     return [
         ""
         if name == "overrides" or value in (None, False)
@@ -92,16 +92,16 @@ def _flags(arguments: argparse.Namespace) -> list[str]:
 
 
 def words_of(arguments: argparse.Namespace) -> list[str]:
-    """Write the arguments as Hydra reads them: flags first, then the overrides.
+    """Return the words for Hydra: flags first, then the overrides.
 
     Args:
-        arguments: from :func:`parse_arguments`.
+        arguments: see :func:`parse_arguments`.
     """
     return [*filter(None, _flags(arguments)), *arguments.overrides]
 
 
 def _written_out(word: str) -> str:
-    """Write out the ``~`` of an override that names a folder; Hydra has no such letter."""
+    """Expand the ``~`` of an override that names a folder; Hydra's parser refuses it."""
     found = HOME.fullmatch(word)
     if found is None:
         return word
@@ -113,10 +113,10 @@ def _written_out(word: str) -> str:
 
 
 def inspects(arguments: argparse.Namespace) -> bool:
-    """Return whether the command only asks Hydra to show what it means.
+    """Return whether the command only asks Hydra to show its config.
 
     Args:
-        arguments: from :func:`parse_arguments`.
+        arguments: see :func:`parse_arguments`.
     """
     return any(getattr(arguments, name) is not None for name in INSPECTING)
 
@@ -125,6 +125,6 @@ def about_hydra(arguments: argparse.Namespace) -> bool:
     """Return whether the command asks for Hydra's help or for shell completion.
 
     Args:
-        arguments: from :func:`parse_arguments`.
+        arguments: see :func:`parse_arguments`.
     """
     return any(getattr(arguments, name) for name in ABOUT_HYDRA)

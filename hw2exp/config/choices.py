@@ -1,4 +1,4 @@
-"""The registry: the choices of each group, open to models that a user adds; and kinds of keys."""
+"""List the choices of each group, open to models that a user adds, and the operational keys."""
 
 from typing import Any
 
@@ -56,7 +56,7 @@ CHOICES: dict[str, dict[str, type[Choice]]] = {
     },
     "diagnostics": {"none": Diagnostics, "all": Diagnostics},
 }
-"""The choices of each group and the knobs of each choice; the registry, open to new models."""
+"""The choices of each group, with the section of each choice; users may add models."""
 
 ADDED_CHOICES: dict[tuple[str, str], dict[str, Any]] = {}
 """Choices that a user's code added, with their default values, by group and name."""
@@ -75,4 +75,4 @@ OPERATIONAL = {
     "resume",
     "workers",
 }
-"""Knobs of how a run is made and shown; what it computes does not depend on them."""
+"""Knobs of how a run is executed and shown, not of what it computes."""

@@ -1,4 +1,4 @@
-"""From a command line to checked configs, before any folder exists."""
+"""Turn a command line into checked configs, before any folder exists."""
 
 import argparse
 from collections.abc import Iterator, Sequence
@@ -40,9 +40,9 @@ class Job:
     """One run that a command asks for.
 
     Args:
-        overrides: what distinguishes it, as typed.
-        config: its checked config.
-        subfolder: where its run folder lies in the command's folder; "." for a single run.
+        overrides: the overrides that set it apart, as typed.
+        config: the checked config.
+        subfolder: path of the run folder in the command's folder; "." for a single run.
     """
 
     overrides: tuple[str, ...]
@@ -55,14 +55,14 @@ class Command:
     """A checked command line.
 
     Args:
-        jobs: the runs it asks for; if a sweeper makes them up, one without the values it chooses.
-        multirun: whether it is a sweep.
-        inspects: it only asks Hydra to show something.
-        folder: where a single run, or all jobs of a sweep, would go.
-        explicit_folder: the folder was typed, and is not the default.
-        resumes: the folder is that of an earlier run or sweep, which goes on there.
-        composed: the first job as it was composed.
-        words: what Hydra is given: flags first, then the overrides with their checked values.
+        jobs: the jobs; if a sweeper chooses the values, one job without them.
+        multirun: whether the command is a sweep.
+        inspects: whether it only asks Hydra to show something.
+        folder: the folder of the single run, or of the sweep.
+        explicit_folder: whether the folder was typed, not the default.
+        resumes: whether the folder is of an earlier run or sweep, to be resumed.
+        composed: the first job as composed.
+        words: the words for Hydra: flags first, then the overrides with their checked values.
     """
 
     jobs: list[Job]
@@ -76,7 +76,7 @@ class Command:
 
     @property
     def folder_key(self) -> str:
-        """The key that says where results go."""
+        """Return the key that names the folder of the results."""
         return _folder_key(self.multirun)
 
 
@@ -91,7 +91,7 @@ def read(argv: Sequence[str]) -> Command:
         argv: the arguments, without the program's name.
 
     Raises:
-        ConfigError: with a line for every problem.
+        ConfigError: the command has problems, one line each.
     """
     arguments = parse_arguments(argv)
     multirun = bool(arguments.multirun)
@@ -120,10 +120,10 @@ def read(argv: Sequence[str]) -> Command:
         if shipped is not None and not explicit:
             _check_files_folder(fixed.base.hydra, shipped, key, folder)
         if resumed and all(override.key_or_group != "resume" for override in overrides):
-            check_inside(Path(), Path(resumed), f"resume={resumed}")  # a file says so
+            check_inside(Path(), Path(resumed), f"resume={resumed}")  # set by a config file
         same = resumed is not None and Path(resumed).absolute() == folder.absolute()
         if explicit and same and not folder.exists():
-            resumed = None  # named by both keys, a run begins where there is none to go on with
+            resumed = None  # both keys name a missing folder: begin there
         _check_jobs_folders(composed, folder if resumed is None else Path(resumed))
         if resumed is not None:
             check_resumed(Path(resumed), composed, configs, folder if explicit else None)
@@ -140,7 +140,7 @@ def read(argv: Sequence[str]) -> Command:
 
 
 def _shipped(arguments: argparse.Namespace) -> Plain:
-    """Hydra's node as it would be without the files of ``--config-dir``."""
+    """Compose Hydra's node without the files of ``--config-dir``."""
     with _hydra(None) as composition:
         overrides, _ = parse_lines(arguments.overrides, composition)
         lines = [str(o.input_line) for o in overrides if o.is_hydra_override()]
@@ -158,7 +158,7 @@ def _check_trust(jobs: Sequence[ComposedJob], shipped: Plain | None) -> None:
 
 
 def _check_launcher(job: ComposedJob, config_dir: str | None) -> None:
-    """Let no other launcher compose jobs that are not known yet: it would believe their logging."""
+    """Refuse other launchers for jobs not known yet: they would trust the jobs' logging config."""
     sweeper, launcher = job.choice("hydra/sweeper"), job.choice("hydra/launcher")
     if config_dir is not None and sweeper not in ENUMERATING and launcher != "fleet":
         what = f"hydra/launcher={launcher} with --config-dir={config_dir}"
@@ -168,7 +168,7 @@ def _check_launcher(job: ComposedJob, config_dir: str | None) -> None:
 
 
 def _folder(job: ComposedJob, key: str) -> Path:
-    """Where results go: as a person wrote it, or below that if values were put in."""
+    """Return the folder of the results; keep interpolated values below its literal part."""
     written = str(job.base.hydra[key.split(".")[1]]["dir"])
     folder = Path(at_home(one_error(job.select, key), f"{key}="))
     if "${" in written:
@@ -177,7 +177,7 @@ def _folder(job: ComposedJob, key: str) -> Path:
 
 
 def _check_files_folder(node: Plain, shipped: Plain, key: str, folder: Path) -> None:
-    """Keep a folder that a file of others has named below the one where the command is typed."""
+    """Keep a folder that a file of ``--config-dir`` names below the current folder."""
     mode = key.split(".")[1]
     if node[mode]["dir"] != shipped[mode]["dir"]:
         check_inside(Path(), folder, f"{key}={folder}")
@@ -191,7 +191,7 @@ def _check_jobs_folders(jobs: Sequence[ComposedJob], folder: Path) -> None:
 
 @contextmanager
 def hydra_kept() -> Iterator[None]:
-    """Give a caller who uses Hydra its state back."""
+    """Restore the Hydra state of a caller that uses Hydra itself."""
     loaded, job = GlobalHydra.instance().hydra, HydraConfig.instance().cfg
     try:
         yield
@@ -205,7 +205,7 @@ def _hydra(config_dir: str | None) -> Iterator[Composition]:
     GlobalHydra.instance().clear()
     with confined_configs(), initialize_config_module(CONFIG_MODULE, JOB_NAME, VERSION_BASE):
         loader: Any = GlobalHydra.instance().config_loader()
-        if config_dir is not None:  # as hydra.main does, before any source is asked
+        if config_dir is not None:  # as in hydra.main, before the first look-up
             path = loader.get_search_path()
             folder = f"file://{Path(config_dir).absolute()}"
             path.prepend("command-line", folder, anchor=SearchPathQuery(provider="schema"))
@@ -218,13 +218,13 @@ def _hydra(config_dir: str | None) -> Iterator[Composition]:
 
 
 def store_added_choices() -> None:
-    """Tell Hydra of the choices that a user's code added."""
+    """Register the choices that a user's code added with Hydra."""
     for (group, name), defaults in ADDED_CHOICES.items():
         ConfigStore.instance().store(group=group, name=name, node=dict(defaults))
 
 
 def _wrong_sweeps(overrides: Sequence[Override], multirun: bool) -> dict[str, str]:
-    """The overrides that can't have several values, and why."""
+    """Return the overrides that can't have several values, and why."""
     sweeps = [override for override in overrides if override.is_sweep_override()]
     if not multirun:
         return {

@@ -1,4 +1,4 @@
-"""A job's config: what Hydra composed, with plain values put into it."""
+"""Combine a config composed by Hydra with the plain values of a job."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,12 +18,12 @@ Plain = dict[str, Any]
 
 
 def put(plain: Plain, key: str, value: Any) -> Plain:
-    """Set a value in a copy of a nested dict, which shares with it what is not on the way.
+    """Return a copy of a nested dict with one value set; share all other branches.
 
     Args:
         plain: the dict.
         key: the dotted key.
-        value: the value.
+        value: the new value.
     """
     head, _, rest = key.partition(".")
     if rest:
@@ -34,12 +34,12 @@ def put(plain: Plain, key: str, value: Any) -> Plain:
 
 @dataclass(frozen=True, eq=False)
 class Base:
-    """What Hydra composed, for all jobs that differ from it in plain values only.
+    """A config composed by Hydra, shared by all jobs that differ in plain values only.
 
     Args:
-        full: Hydra's config, its own node included.
-        plain: the values as they were written, Hydra's node left out.
-        hydra: those of Hydra's node.
+        full: the composed config with Hydra's node.
+        plain: the values as written, without Hydra's node.
+        hydra: the values of Hydra's node, as written.
     """
 
     full: DictConfig
@@ -49,17 +49,17 @@ class Base:
 
     @cached_property
     def interpolated(self) -> bool:
-        """Whether a value depends on another one."""
+        """Return whether any value holds an interpolation, ``${...}``."""
         return "${" in str(self.plain)
 
     def scratch(self, keys: tuple[str, ...]) -> tuple[DictConfig, DictConfig]:
-        """Copies to set these keys in, one job after the other: copying takes long.
+        """Return two copies of the config, in which jobs set these keys in turn: copying is slow.
 
         Args:
-            keys: all that will be set.
+            keys: all the keys that a job sets.
 
         Returns:
-            One with Hydra's node, and one as a job sees it, without.
+            A copy with Hydra's node, and a copy without, as a job sees the config.
         """
         if keys not in self._scratch:
             seen = deepcopy(self.full)
@@ -74,10 +74,10 @@ class ComposedJob:
     """A job's config, and its place among the jobs of a sweep.
 
     Args:
-        base: what Hydra composed.
-        values: what is put into it, by dotted key.
-        number: of the job in its sweep; none for a single run.
-        overrides: what was typed for it, Hydra's own left out.
+        base: the config composed by Hydra.
+        values: the job's plain values, by dotted key.
+        number: the job's number in its sweep; none for a single run.
+        overrides: the job's overrides as typed, without Hydra's own.
     """
 
     base: Base
@@ -87,7 +87,7 @@ class ComposedJob:
 
     @cached_property
     def raw(self) -> Plain:
-        """The values as they were written, Hydra's node left out."""
+        """Return the values as written, without Hydra's node."""
         plain = self.base.plain
         for key, value in self.values.items():
             plain = put(plain, key, value)
@@ -95,7 +95,7 @@ class ComposedJob:
 
     @cached_property
     def config(self) -> Plain:
-        """The values, Hydra's node left out."""
+        """Return the resolved values, without Hydra's node."""
         if not self.base.interpolated:
             return self.raw
         full, seen = self._scratch()
@@ -105,11 +105,11 @@ class ComposedJob:
         return {str(key): value for key, value in resolved.items()}
 
     def full(self) -> DictConfig:
-        """The config that Hydra itself would compose, its own node included."""
+        """Return the config that Hydra itself would compose, with Hydra's node."""
         return self._with_hydra(self._with_values(deepcopy(self.base.full)))
 
     def choice(self, group: str) -> str | None:
-        """What a group was set to.
+        """Return the choice of a group.
 
         Args:
             group: the group.
@@ -118,10 +118,10 @@ class ComposedJob:
         return chosen
 
     def select(self, key: str) -> str:
-        """One of Hydra's own values, as a text.
+        """Return a resolved value of Hydra's node, as text.
 
         Args:
-            key: its dotted key.
+            key: the dotted key.
         """
         written: Any = {"hydra": self.base.hydra}
         for name in key.split("."):
@@ -136,17 +136,17 @@ class ComposedJob:
 
     @cached_property
     def subfolder(self) -> str:
-        """Where Hydra puts it in the folder of the sweep; "." for a single run."""
+        """Return the job's path in the sweep's folder; "." for a single run."""
         return "." if self.number is None else self.select("hydra.sweep.subdir")
 
     @property
     def folder(self) -> Path:
-        """Where Hydra puts the job of a sweep."""
+        """Return the folder of a sweep's job."""
         return Path(self.select("hydra.sweep.dir"), self.subfolder)
 
     @property
     def override_dirname(self) -> str:
-        """Hydra's name for the job, made of its overrides."""
+        """Return Hydra's name for the job, made of its overrides."""
         style = self.base.hydra["job"]["config"]["override_dirname"]
         kept = [o for o in self.overrides if parse(o).key_or_group not in style["exclude_keys"]]
         text: str = style["item_sep"].join(sorted(kept))
@@ -173,14 +173,14 @@ class ComposedJob:
 
 @contextmanager
 def current(config: DictConfig) -> Iterator[None]:
-    """Make a config the one that ``${hydra:...}`` and ``HydraConfig`` speak of.
+    """Let ``${hydra:...}`` and ``HydraConfig`` refer to a config.
 
     Args:
-        config: with Hydra's node.
+        config: a config with Hydra's node.
     """
     holder: Any = HydraConfig.instance()
     before = holder.cfg
-    holder.cfg = config  # its own set_config copies
+    holder.cfg = config  # set_config would copy
     try:
         yield
     finally:

@@ -1,6 +1,6 @@
-"""Configs of many jobs: Hydra composes each set of choices once, plain values are put in after.
+"""Compose the configs of many jobs: each set of choices once by Hydra, then plain values.
 
-Hydra takes as long for a job that differs in a seed as for one that differs in everything.
+For Hydra, a job that differs in a seed takes as long as a job that differs in everything.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,11 +16,11 @@ from hw2exp.config.parsing import parse
 
 
 class Composition:
-    """Composes jobs.
+    """A composer of jobs, which caches Hydra's part.
 
     Args:
-        loader: of Hydra, which knows the choices.
-        compose: lets Hydra compose overrides, its own node included.
+        loader: Hydra's loader, which knows the choices.
+        compose: function that lets Hydra compose overrides, with Hydra's node.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Composition:
         self._kinds: dict[str, bool] = {}
 
     def choices(self, group: str) -> list[str]:
-        """The choices of a group; none if there is no such group. A leading _ marks a fragment.
+        """Return the choices of a group, without fragments (leading _); empty if no such group.
 
         Args:
             group: the group.
@@ -44,7 +44,7 @@ class Composition:
         return self._choices[group]
 
     def is_choice(self, override: Override) -> bool:
-        """Whether an override chooses from a group (all else sets a value).
+        """Return whether an override chooses from a group; others set a value.
 
         Args:
             override: the override.
@@ -55,8 +55,8 @@ class Composition:
         """Compose a job.
 
         Args:
-            lines: its overrides; Hydra's own are always left to it.
-            number: of the job in its sweep.
+            lines: the job's overrides; Hydra composes its own.
+            number: the job's number in its sweep.
 
         Raises:
             HydraException: Hydra refuses the overrides.
@@ -78,7 +78,7 @@ class Composition:
         return self._bases[lines]
 
     def _is_simple(self, line: str) -> bool:
-        """Whether an override only sets a value, with nothing that Hydra would have to resolve."""
+        """Return whether an override only sets a plain value, without a need for Hydra."""
         if line not in self._kinds:
             override = parse(line)
             self._kinds[line] = not (
@@ -97,7 +97,7 @@ class Composition:
 
 
 def _is_changed_later(line: str, lines: Sequence[str], rest: Sequence[str]) -> bool:
-    """Whether one of the others that follow sets the same key, or what is above or below it."""
+    """Return whether a later line of the rest sets the same key, or a key above or below."""
     key = f"{parse(line).key_or_group}."
     later = (f"{parse(o).key_or_group}." for o in lines[lines.index(line) :] if o in rest)
     return any(key.startswith(other) or other.startswith(key) for other in later)

@@ -1,4 +1,4 @@
-"""Names that become folders stay below the folder that a person has named."""
+"""Keep interpolated and configured folders below the folder that the user named."""
 
 import os
 from fnmatch import fnmatchcase
@@ -10,28 +10,28 @@ from hw2exp.config.problems import ConfigError
 OWN_NAMES = ("result.json", "metrics.parquet", "parameters.safetensors", "spikes.safetensors",
              "diagnostics.*", "curve.*", "events.out.tfevents.*", "multirun.yaml", "checkpoints",
              "arms", "anatomy")  # fmt: skip
-"""What runs and sweeps write, and remove, in their folders; ``*`` stands for any letters."""
+"""Files and folders that runs and sweeps write, and remove; ``*`` stands for any letters."""
 
 
 def root_of(written: str) -> Path:
-    """The folder that is meant as it is written: all before the first value that is put in.
+    """Return the literal part of a folder, before the first interpolated name.
 
     Args:
-        written: a folder with ``${...}`` in it.
+        written: a folder with ``${...}``.
     """
     return Path(written.partition("${")[0].rpartition("/")[0] or ".")
 
 
 def check_inside(root: Path, path: Path, what: str) -> None:
-    """Refuse a path that leaves a folder, by ``..``, from the root, or through a link.
+    """Refuse a path that leaves a folder, by ``..``, as an absolute path, or through a link.
 
     Args:
         root: the folder.
-        path: where something is to go; it need not exist.
-        what: the key and the value that say so.
+        path: the path to check, which need not exist.
+        what: the key and value that set the path, for the message.
 
     Raises:
-        ConfigError: it would go elsewhere.
+        ConfigError: the path leads out of the folder.
     """
     check_path(path, what)
     real, inside = os.path.realpath(root), os.path.realpath(path)
@@ -41,14 +41,14 @@ def check_inside(root: Path, path: Path, what: str) -> None:
 
 
 def check_subfolder(root: Path, name: str) -> None:
-    """Refuse a folder for a job that leaves the sweep's, or that a run or a sweep could replace.
+    """Refuse a job's folder that leaves the sweep's, or that a run or a sweep could replace.
 
     Args:
-        root: the folder of the sweep.
-        name: the folder of the job, from there.
+        root: the sweep's folder.
+        name: the job's folder, relative to the root.
 
     Raises:
-        ConfigError: it can't be.
+        ConfigError: the name is unsuitable.
     """
     what = f"hydra.sweep.subdir={name}"
     check_inside(root, root / name, what)

@@ -1,4 +1,4 @@
-"""Where results go: a folder that can be made, that holds none yet, and that nobody else takes."""
+"""Check and reserve the folder of the results: possible, without results, and not taken."""
 
 import errno
 import os
@@ -14,18 +14,18 @@ RESULT = "result.json"
 CHECKPOINTS, STEP = "checkpoints", "step_"
 LONGEST_NAME = 255
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
-"""What the system says where the disk is the problem, and not the folder that was asked for."""
+"""Errors of the disk, as opposed to a bad folder name."""
 
 
 @contextmanager
 def asked_for(what: str) -> Iterator[None]:
-    """Take for bad input what the system refuses, unless the disk is the problem.
+    """Turn errors of the system into bad input, unless the disk is the problem.
 
     Args:
-        what: the key and the value that ask for it.
+        what: the key and value of the input, for the message.
 
     Raises:
-        ConfigError: what was asked for can't be.
+        ConfigError: the system refused the input.
         OSError: the disk is full, read-only or broken.
     """
     try:
@@ -37,14 +37,14 @@ def asked_for(what: str) -> Iterator[None]:
 
 
 def at_home(path: str, what: str = "") -> str:
-    """Write out the ``~`` that a path begins with: a shell leaves it where a word is quoted.
+    """Expand the leading ``~`` of a path, which a shell keeps in a quoted word.
 
     Args:
-        path: as typed.
-        what: the key that names it, with its equals sign.
+        path: the path as typed.
+        what: the key of the path, with the equals sign.
 
     Raises:
-        ConfigError: there is no such home.
+        ConfigError: no such home.
     """
     written = os.path.expanduser(path)
     if written.startswith("~"):
@@ -53,14 +53,14 @@ def at_home(path: str, what: str = "") -> str:
 
 
 def check_path(path: Path, what: str) -> None:
-    """Refuse what can't be the path of a folder.
+    """Refuse a path that can't be a folder's.
 
     Args:
         path: the path.
-        what: the key and the value that say so.
+        what: the key and value that set the path, for the message.
 
     Raises:
-        ConfigError: it can't be.
+        ConfigError: the path is impossible.
     """
     if any(ord(letter) < 32 or letter == "\x7f" for letter in str(path)):
         raise ConfigError([f"{what}: has control characters; must be a folder's name"])
@@ -68,19 +68,19 @@ def check_path(path: Path, what: str) -> None:
         raise ConfigError([f"{what}: has a name of more than {LONGEST_NAME} bytes"])
     try:
         path.exists()
-    except OSError as error:  # too long, or below what nobody may enter
+    except OSError as error:  # too long, or below a forbidden folder
         raise ConfigError([f"{what}: {error.strerror}"]) from error
 
 
 def check_there(folder: Path, what: str) -> None:
-    """Refuse what is no folder.
+    """Refuse a path that is not an existing folder.
 
     Args:
         folder: the path.
-        what: the key and the value that say so.
+        what: the key and value that set the path, for the message.
 
     Raises:
-        ConfigError: it isn't there, or is something else.
+        ConfigError: the folder is missing, or the path is something else.
     """
     check_path(folder, what)
     if not folder.is_dir():
@@ -90,15 +90,15 @@ def check_there(folder: Path, what: str) -> None:
 def check_folder(folder: Path, key: str, explicit: bool) -> None:
     """Refuse a folder that can't be made, or that a run has written to.
 
-    One rule for runs and sweeps: only ``resume`` goes on where results or checkpoints are.
+    Only ``resume`` may use a folder with results or checkpoints, for runs and sweeps alike.
 
     Args:
         folder: the folder.
-        key: which key says so, ``hydra.run.dir`` or ``hydra.sweep.dir``.
-        explicit: it was typed; else it is the default, named after the time.
+        key: the key of the folder, ``hydra.run.dir`` or ``hydra.sweep.dir``.
+        explicit: whether the folder was typed; otherwise it is the default, named after the time.
 
     Raises:
-        ConfigError: with what is wrong.
+        ConfigError: the folder is unsuitable.
     """
     what = f"{key}={folder}"
     check_path(folder, what)
@@ -124,7 +124,7 @@ def check_folder(folder: Path, key: str, explicit: bool) -> None:
 
 
 def _of_a_run(folder: Path) -> Path | None:
-    """Find a result or checkpoints in a folder, however deep: jobs may have nested folders."""
+    """Find a result or checkpoints at any depth of a folder: jobs may have nested folders."""
     for root, folders, files in os.walk(folder):
         if RESULT in files:
             return Path(root, RESULT)
@@ -136,15 +136,15 @@ def _of_a_run(folder: Path) -> Path | None:
 
 
 def reserve(folder: Path, key: str, explicit: bool) -> Path:
-    """Make the folder, so that no other process takes it.
+    """Make the folder of the results before another process can, and return its path.
 
     Args:
         folder: the folder.
-        key: which key says so.
-        explicit: it was typed, and is taken as it is; else a number is added while it is taken.
+        key: the key of the folder.
+        explicit: whether to use the folder as it is; otherwise a number is added if it exists.
 
     Raises:
-        ConfigError: it can't be made.
+        ConfigError: the folder can't be made.
         OSError: the disk is full, read-only or broken.
     """
     with asked_for(f"{key}={folder}: can't be made"):

@@ -1,4 +1,4 @@
-"""The knobs of each choice of a group: of a model, a task, an optimizer, the cures."""
+"""Define the knobs of each choice: models, tasks, optimizers, cures and diagnostics."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -22,12 +22,12 @@ Seeds = Annotated[tuple[Annotated[int, Field(ge=0, le=MAX_SEED)], ...], BeforeVa
 
 
 class Model(Choice):
-    """What every recurrent model has; enough for a cell without knobs of its own."""
+    """The knobs of every recurrent model; enough for a cell without its own."""
 
     hidden_size: int = shared("units of the recurrent state, H", ge=1, le=4096)
 
     attention: ClassVar[bool] = False
-    """Whether the cell has queries and keys, which ``norm=qk`` needs."""
+    """True if the cell has queries and keys, which ``norm=qk`` needs."""
 
 
 class Attention(Model):
@@ -52,14 +52,14 @@ class ElmanRNN(Model):
 
 
 class AnyTask(Choice):
-    """Temporal order: where its two marks stand."""
+    """A task of temporal order: the positions of its two marks."""
 
     framed: ClassVar[bool] = True
-    """Whether a sequence starts with B and ends with E."""
+    """True if a sequence starts with B and ends with E."""
 
     @property
     def ranges(self) -> tuple[Range, Range, Range]:
-        """Length and positions of the marks, half-open ranges."""
+        """Return the ranges of the length and of both marks' positions, half-open."""
         raise NotImplementedError
 
 
@@ -76,12 +76,12 @@ class Task(AnyTask):
 
     @property
     def ranges(self) -> tuple[Range, Range, Range]:
-        """As they are set."""
+        """Return the ranges as set."""
         return self.length, self.t1, self.t2
 
 
 class FixedLength(AnyTask):
-    """Temporal order as Pascanu, Mikolov & Bengio 2013 drew it, in their public code."""
+    """Temporal order as in the public code of Pascanu, Mikolov & Bengio 2013."""
 
     framed: ClassVar[bool] = False
 
@@ -89,7 +89,7 @@ class FixedLength(AnyTask):
 
     @property
     def ranges(self) -> tuple[Range, Range, Range]:
-        """The marks come at ⌊L/10⌋ and ⌊L/2⌋, or up to ⌊L/10⌋ - 1 places later."""
+        """Return the ranges: marks at ⌊L/10⌋ and ⌊L/2⌋, or up to ⌊L/10⌋ - 1 places later."""
         L, tenth = self.symbols, self.symbols // 10
         return (L, L + 1), (tenth, 2 * tenth), (L // 2, L // 2 + tenth)
 
@@ -98,21 +98,21 @@ class FixedLength(AnyTask):
 
 
 class Optimizer(Choice):
-    """What every optimizer has."""
+    """The knobs of every optimizer."""
 
     lr: float = per_replica("learning rate, before the schedule's factor", gt=0)
     weight_decay: float = per_replica("L2 penalty (AdamW: decoupled decay)", ge=0)
 
 
 class SGD(Optimizer):
-    """As ``torch.optim.SGD``."""
+    """SGD, as ``torch.optim.SGD``."""
 
     momentum: float = per_replica("momentum", ge=0, lt=1)
     nesterov: bool = shared("Nesterov's momentum")
 
 
 class RMSprop(Optimizer):
-    """As ``torch.optim.RMSprop``."""
+    """RMSprop, as ``torch.optim.RMSprop``."""
 
     alpha: float = per_replica("decay of the running mean of squared gradients", ge=0, lt=1)
     eps: float = per_replica("added to the root of that mean", gt=0)
@@ -121,7 +121,7 @@ class RMSprop(Optimizer):
 
 
 class Adam(Optimizer):
-    """As ``torch.optim.Adam``, or ``AdamW`` with ``decoupled``."""
+    """Adam, as ``torch.optim.Adam``; with ``decoupled``, as ``AdamW``."""
 
     beta1: float = per_replica("decay of the running mean of gradients", ge=0, lt=1)
     beta2: float = per_replica("decay of the running mean of squared gradients", ge=0, lt=1)
@@ -133,17 +133,17 @@ class Adam(Optimizer):
 
 
 class Clip(Choice):
-    """No clipping, and what every clipping has."""
+    """No clipping, and the base of every clipping."""
 
 
 class ClipNorm(Clip):
-    """By norm."""
+    """Clipping by norm."""
 
     max_norm: float = per_replica("largest allowed norm of a replica's whole gradient", gt=0)
 
 
 class ClipValue(Clip):
-    """By value."""
+    """Clipping by value."""
 
     max_value: float = per_replica("largest allowed size of one entry of the gradient", gt=0)
 
@@ -157,7 +157,7 @@ class ClipZ(Clip):
 
 
 class Norm(Choice):
-    """No normalization, and what every normalization has."""
+    """No normalization, and the base of every normalization."""
 
 
 class BatchNorm(Norm):
@@ -181,29 +181,29 @@ class QKNorm(Norm):
 
 
 class Regularizer(Choice):
-    """No regularizer, and what every regularizer has."""
+    """No regularizer, and the base of every regularizer."""
 
 
 class Omega(Regularizer):
-    """Against vanishing gradients (Pascanu, Mikolov & Bengio 2013, eq. 9 and 10)."""
+    """Ω, against vanishing gradients (Pascanu, Mikolov & Bengio 2013, eq. 9 and 10)."""
 
     weight: float = per_replica("factor of the regularizer's gradient", ge=0)
     bound: float = per_replica("‖∂ℓ/∂h[t]‖² below which a step is left out", gt=0)
 
 
 class Schedule(Choice):
-    """A constant learning rate, and what every schedule has."""
+    """A constant learning rate, and the base of every schedule."""
 
 
 class StepSchedule(Schedule):
-    """Falls by a factor at fixed intervals."""
+    """A learning rate that falls by a factor at fixed intervals."""
 
     every: int = per_replica("steps between two falls", ge=1)
     gamma: float = per_replica("factor of one fall", gt=0, le=1)
 
 
 class Cosine(Schedule):
-    """Falls along half a cosine over the whole run (Loshchilov & Hutter 2017)."""
+    """A learning rate along half a cosine over the whole run (Loshchilov & Hutter 2017)."""
 
     min_factor: float = per_replica(
         "share of the learning rate that is left at the end", ge=0, le=1
@@ -211,13 +211,13 @@ class Cosine(Schedule):
 
 
 class WarmupCosine(Cosine):
-    """Rises linearly, then falls along half a cosine."""
+    """A learning rate that rises linearly, then falls along half a cosine."""
 
     warmup_steps: int = per_replica("steps of the rise", ge=0)
 
 
 class Plateau(Schedule):
-    """Falls when the test loss stops improving."""
+    """A learning rate that falls when the test loss stops improving."""
 
     factor: float = per_replica("factor of one fall", gt=0, lt=1)
     patience: int = per_replica("test passes without improvement that are tolerated", ge=0)
@@ -231,7 +231,7 @@ class Plateau(Schedule):
 
 
 class Diagnostics(Choice):
-    """What is measured besides the curve; every part is off at 0."""
+    """The measurements besides the curve; 0 turns a part off."""
 
     flow_every: int = shared("steps between two looks at the gradient's flow through time", ge=0)
     cell_every: int = shared("steps between two looks at gates, attention and logits", ge=0)

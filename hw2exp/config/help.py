@@ -1,4 +1,4 @@
-"""What ``--help`` and ``--dry-run`` print; made from the schema and the config files."""
+"""Write the texts of ``--help`` and ``--dry-run`` from the schema and the config files."""
 
 import itertools
 import re
@@ -31,7 +31,7 @@ Train a recurrent network on temporal order, and see it blow up.
 
 
 def help_text() -> str:
-    """The groups with their choices, and every key with its meaning and range."""
+    """Return the text of ``--help``: groups and choices; keys with meaning and range."""
     groups = "\n".join(f"  {group:<11} {', '.join(_choices(group))}" for group in group_names())
     keys = "\n".join(_key_lines(TrainConfig))
     sections = "\n".join(_section_lines())
@@ -46,10 +46,10 @@ def help_text() -> str:
 
 
 def experiment_words(name: str) -> str:
-    """Return the first sentence of the comment that an experiment's file begins with.
+    """Return the first sentence of the comment at the head of an experiment's file.
 
     Args:
-        name: the experiment; one that a user's code added has no file and no words.
+        name: the experiment; without a file (added by a user's code), the sentence is empty.
     """
     path = files("hw2exp.configs") / "experiment" / f"{name}.yaml"
     if not path.is_file():
@@ -61,16 +61,16 @@ def experiment_words(name: str) -> str:
 
 
 def group_names() -> list[str]:
-    """The groups, in the order of the schema, and the experiments."""
+    """Return the groups in the order of the schema, then ``experiment``."""
     return [*CHOICES, "experiment"]
 
 
 def _choices(group: str) -> list[str]:
-    """The choices in a group's folder and those that a user's code added."""
+    """Return the choices of a group: shipped and added by a user's code."""
     folder = files("hw2exp.configs") / group
     shipped = [entry.name.removesuffix(".yaml") for entry in folder.iterdir()]
     added = [name for of_group, name in ADDED_CHOICES if of_group == group]
-    known = list(CHOICES.get(group, ()))  # easy before hard, not by the alphabet
+    known = list(CHOICES.get(group, ()))  # easy before hard, not alphabetic
     names = [name for name in shipped + added if not name.startswith("_")]
     return sorted(set(names), key=lambda name: (known.index(name) if name in known else 0, name))
 
@@ -101,7 +101,7 @@ def _section_lines() -> Iterator[str]:
 
 
 def plan_text(command: "Command") -> str:
-    """The resolved config, and what would run.
+    """Return the text of ``--dry-run``: the resolved config and the planned jobs.
 
     Args:
         command: the checked command line.

@@ -1,4 +1,4 @@
-"""The jobs that overrides ask for: composed and checked."""
+"""Compose and check the jobs of a command's overrides."""
 
 import os
 from collections.abc import Sequence
@@ -15,18 +15,18 @@ from hw2exp.config.schema import TrainConfig
 from hw2exp.config.validation import validate
 
 ENUMERATING = ("fleet", "basic")
-"""The sweepers whose jobs are known beforehand: every combination of the values."""
+"""Sweepers that enumerate every combination of the values, so that jobs are known beforehand."""
 
 
 def fixed_job(
     overrides: Sequence[Override], composition: Composition, multirun: bool
 ) -> ComposedJob:
-    """Compose what all jobs have in common; that is all there is of a single run.
+    """Compose the overrides that all jobs share; for a single run, all of them.
 
     Args:
-        overrides: of the whole command.
-        composition: composes.
-        multirun: whether it is a sweep.
+        overrides: the overrides of the whole command.
+        composition: the composer.
+        multirun: whether the command is a sweep.
 
     Raises:
         ConfigError: Hydra refuses the overrides.
@@ -41,23 +41,23 @@ def sweep_jobs(
     """Compose the jobs of a sweep.
 
     Args:
-        overrides: of the whole command.
-        fixed: what the jobs have in common.
-        composition: composes.
+        overrides: the overrides of the whole command.
+        fixed: the shared part of the jobs.
+        composition: the composer.
 
     Raises:
-        ConfigError: a sweep that can't be made.
+        ConfigError: the sweep is impossible.
     """
     if fixed.base.hydra["job"]["chdir"] and fixed.choice("hydra/launcher") == "fleet":
         raise ConfigError(["hydra.job.chdir=true: not in a sweep, whose jobs share a process"])
     of_hydra = _lines([o for o in overrides if o.is_hydra_override()])
     mine = [o for o in overrides if not o.is_hydra_override()]
-    params = fixed.base.hydra["sweeper"].get("params") or {}  # a sweep that a config describes
+    params = fixed.base.hydra["sweeper"].get("params") or {}  # a sweep in a config file
     described, problems = parse_lines([f"{k}={v}" for k, v in params.items()], composition)
     problems = problems or [
         f"hydra.sweeper.params.{key}={value}: must list its values, without sort, shuffle or glob"
         for (key, value), override in zip(params.items(), described, strict=True)
-        if override.input_line != f"{key}={value}"  # Hydra reads them for itself
+        if override.input_line != f"{key}={value}"  # Hydra would list them anew
     ]
     problems += [
         f"hydra.sweeper.params.{o.input_line}: can't be swept; must be a key of this program"
@@ -85,7 +85,7 @@ def sweep_jobs(
 
 
 def _with_integers(problems: Sequence[str], spaces: Sequence[Override]) -> list[str]:
-    """Add to the problem of an integer key whose interval has fractions how to type it."""
+    """Add to a problem the right syntax, where an integer key has an interval of floats."""
     told = list(problems)
     for space in spaces:
         key, _, interval = str(space.input_line).partition("=")
@@ -100,9 +100,9 @@ def _with_integers(problems: Sequence[str], spaces: Sequence[Override]) -> list[
 
 
 def _check_folders(jobs: Sequence[ComposedJob]) -> None:
-    """Refuse jobs whose folders are the same, or lie in each other."""
+    """Refuse jobs whose folders are the same, or nested."""
     owners: dict[str, int | None] = {}
-    reaching: dict[str, int | None] = {}  # by a job's folder and by all that it lies in
+    reaching: dict[str, int | None] = {}  # by a job's folder and all its parents
     for job in jobs:
         name = os.path.normpath(one_error(getattr, job, "subfolder"))
         parents = [str(parent) for parent in Path(name).parents]
@@ -116,13 +116,13 @@ def _check_folders(jobs: Sequence[ComposedJob]) -> None:
 
 
 def validated(jobs: Sequence[ComposedJob]) -> list[TrainConfig]:
-    """Check the jobs' configs.
+    """Return the jobs' checked configs.
 
     Args:
         jobs: the jobs.
 
     Raises:
-        ConfigError: with each problem once, however many jobs have it.
+        ConfigError: the configs have problems, each listed once for all jobs.
     """
     configs: list[TrainConfig] = []
     problems: dict[str, None] = {}

@@ -1,4 +1,4 @@
-"""What a knob is: a typed value with a range, a meaning, and a side: shape or data."""
+"""Define knobs: typed values with a range and a meaning, either shape or data."""
 
 from typing import Any
 
@@ -7,33 +7,33 @@ from pydantic.fields import FieldInfo
 
 
 def shared(meaning: str, **limits: Any) -> Any:
-    """A knob that fixes the program's shape, so that all replicas of a fleet share its value.
+    """Define a knob of the program's shape: all replicas of a fleet share its value.
 
     Args:
-        meaning: one line for people.
+        meaning: a line for the help.
         limits: pydantic's constraints (``gt``, ``ge``, ``lt``, ``le``).
     """
     return Field(description=meaning, json_schema_extra={"per_replica": False}, **limits)
 
 
 def per_replica(meaning: str, **limits: Any) -> Any:
-    """A knob that is data: each replica of a fleet has its own value, in a tensor ``(R,)``.
+    """Define a knob of data: each replica of a fleet has its own value, in a tensor ``(R,)``.
 
     Args:
-        meaning: one line for people.
+        meaning: a line for the help.
         limits: pydantic's constraints (``gt``, ``ge``, ``lt``, ``le``).
     """
     return Field(description=meaning, json_schema_extra={"per_replica": True}, **limits)
 
 
 def is_per_replica(field: FieldInfo) -> bool:
-    """Whether the knob is data (one value a replica) and not shape."""
+    """Return whether a knob is data (one value a replica), not shape."""
     extra = field.json_schema_extra
     return isinstance(extra, dict) and bool(extra.get("per_replica"))
 
 
 class Section(BaseModel):
-    """A frozen group of knobs: nothing unknown, nothing converted (a text is no number)."""
+    """A frozen group of knobs, without unknown keys or conversion (a text is no number)."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 

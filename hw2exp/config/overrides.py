@@ -1,4 +1,4 @@
-"""Overrides as typed: parsed, their choices checked, expanded into the jobs of a sweep."""
+"""Parse overrides, check their choices, and expand them into the jobs of a sweep."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -26,21 +26,21 @@ T = TypeVar("T")
 
 REFUSALS = (HydraException, OmegaConfBaseException, ValueError, AssertionError, AttributeError,
             ArithmeticError, RecursionError)  # fmt: skip
-"""What Hydra and OmegaConf raise on bad input."""
+"""Exceptions of Hydra and OmegaConf on bad input."""
 
 MOST_JOBS, LONGEST_KEY = MOST_VALUES, 200
 
 
 def parse_lines(lines: Sequence[str], composition: Composition) -> tuple[list[Override], list[str]]:
-    """Parse overrides, and check those that choose from a group.
+    """Parse overrides, and check the choices of groups.
 
     Args:
-        lines: the overrides.
-        composition: knows the groups.
+        lines: the overrides as typed.
+        composition: the composer, which knows the groups.
 
     Returns:
-        What can be composed, written out, and the problems; keys of a choice that is wrong are left
-        out, since nobody knows what they would mean.
+        The parsed overrides, their values written out, and the problems. A wrong choice is left
+        out with the keys below its group, which have no meaning without it.
     """
     overrides, problems, unknown = [], [], set()
     for line in lines:
@@ -96,13 +96,13 @@ def _wrong_choices(override: Override, composition: Composition) -> list[str]:
 
 
 def combinations(overrides: Sequence[Override]) -> list[list[str]]:
-    """Expand a sweep as Hydra's basic sweeper does: every combination.
+    """Expand a sweep into every combination, like Hydra's basic sweeper.
 
     Args:
-        overrides: those of the jobs, Hydra's own left out.
+        overrides: the jobs' overrides, without Hydra's own.
 
     Raises:
-        ConfigError: a sweep without values, or one that can't be enumerated.
+        ConfigError: the sweep is empty, too large, or can't be enumerated.
     """
     endless = [o.input_line for o in overrides if o.is_interval_sweep()]
     if endless:
@@ -121,10 +121,10 @@ def combinations(overrides: Sequence[Override]) -> list[list[str]]:
 
 
 def extremes(override: Override) -> list[str]:
-    """Overrides that stand for a search space: the ends of an interval, else every value.
+    """Return overrides that test a search space: the ends of an interval, or every value.
 
     Args:
-        override: one of several values.
+        override: an override of several values.
     """
     space = override.value()
     if isinstance(space, IntervalSweep):
@@ -133,7 +133,7 @@ def extremes(override: Override) -> list[str]:
 
 
 def assignment(key: str, text: str) -> str:
-    """Write an override that sets a text, whatever is in it.
+    """Return an override that sets any text, quoted.
 
     Args:
         key: the dotted key.
@@ -143,15 +143,15 @@ def assignment(key: str, text: str) -> str:
 
 
 def one_error(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-    """Call into Hydra, with what it refuses as one line.
+    """Call a function of Hydra, with its refusal as a one-line error.
 
     Args:
-        function: what to call.
-        args: its arguments.
-        kwargs: its named arguments.
+        function: the function.
+        args: positional arguments.
+        kwargs: keyword arguments.
 
     Raises:
-        ConfigError: Hydra refused.
+        ConfigError: Hydra refused the input.
     """
     try:
         return function(*args, **kwargs)
@@ -160,7 +160,7 @@ def one_error(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
 
 
 def one_line(error: Exception) -> str:
-    """An error's message without its line ends.
+    """Return an error's message on one line, without Hydra's jargon.
 
     Args:
         error: the error.
@@ -173,5 +173,5 @@ def one_line(error: Exception) -> str:
         text = f"{error.full_key}: {why}"
     if "Unsupported interpolation type" in text:
         text += f"; allowed: {', '.join(callable_resolvers())}"
-    text = text.partition("Config search path:")[0]  # where Hydra has looked is of no help here
+    text = text.partition("Config search path:")[0]  # the search path is of no help here
     return " ".join(text.split())

@@ -1,6 +1,6 @@
-"""Parses overrides, and writes out the values that Hydra would list wrongly, or anew each time.
+"""Parse overrides, and write out values that Hydra would list wrongly, or anew each time.
 
-A command is parsed once to be checked, and once more by Hydra to be run. Both must see the same
+A command is parsed once for the checks, and once more by Hydra for the run. Both must see the same
 values in the same order.
 """
 
@@ -16,7 +16,7 @@ from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, RangeS
 PARSER = OverridesParser.create()
 
 MOST_VALUES = 100_000
-"""Values that one override may stand for."""
+"""The most values of one override."""
 
 CALL = re.compile(r"\b(sort|shuffle|glob)\s*\(")
 
@@ -24,18 +24,18 @@ _sort: Callable[..., Any] = PARSER.functions.functions["sort"]
 
 
 def sort(*args: Any, reverse: bool = False, **named: Any) -> Any:
-    """Sort as Hydra does, but a range by its values.
+    """Sort like Hydra, but a range by its values.
 
-    Hydra turns a range around by its bounds, which is right only where the step divides their
-    distance: ``sort(range(8,30,8),reverse=true)`` would be 22, 14, 6.
+    Hydra reverses a range by its bounds, which is right only if the step divides their distance:
+    ``sort(range(8,30,8),reverse=true)`` would be 22, 14, 6.
 
     Args:
-        args: what to sort.
+        args: the values.
         reverse: whether the largest comes first.
-        named: what to sort, by Hydra's names.
+        named: the values, by Hydra's argument names.
 
     Raises:
-        ValueError: a range of too many values.
+        ValueError: a range has too many values.
     """
     args = tuple(map(_listed, args))
     return _sort(*args, reverse=reverse, **{name: _listed(each) for name, each in named.items()})
@@ -46,16 +46,16 @@ PARSER.functions.functions["sort"] = sort
 
 @cache
 def parse(line: str) -> Override:
-    """Parse an override; each line once, since the parser is slow.
+    """Parse an override, with a cache, since the parser is slow.
 
     Args:
-        line: the override, as typed.
+        line: the override as typed.
     """
     return PARSER.parse_override(line)
 
 
 def count(override: Override) -> float:
-    """Return how many values it stands for, without listing them: a few letters can ask for many.
+    """Count the values of an override without a list: a short range can have billions.
 
     Args:
         override: any override.
@@ -76,11 +76,11 @@ def _count(space: Any) -> float:
 
 
 def written_out(override: Override, choices: list[str]) -> Override:
-    """Write the values of ``sort``, ``shuffle`` and ``glob`` one by one, in the order they have.
+    """List the values of ``sort``, ``shuffle`` and ``glob`` one by one, in a fixed order.
 
     Args:
-        override: any override; what calls none of the three stays as it is.
-        choices: those of its group, if it chooses from one.
+        override: any override; without a call of the three it stays unchanged.
+        choices: the choices of its group, if it chooses from a group.
     """
     line, space = str(override.input_line), override.value()
     if not CALL.search(line) or count(override) > MOST_VALUES:

@@ -1,4 +1,4 @@
-"""What is wrong with an input, as lines for people: key, value, what is allowed, nearest match."""
+"""Describe wrong inputs in a line each: key, value, allowed values, nearest match."""
 
 from argparse import ArgumentParser
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ class ConfigError(Exception):
     """An input that can't be run, with all of its problems.
 
     Args:
-        problems: one line each.
+        problems: the problems, one line each.
     """
 
     def __init__(self, problems: Iterable[str]) -> None:
@@ -23,10 +23,10 @@ class ConfigError(Exception):
 
 
 def printable(text: str) -> str:
-    """Write on one line, and so that the terminal stays as it is; endless words are shortened.
+    """Join a text into one line, escape unprintable letters, and shorten long words.
 
     Args:
-        text: anything.
+        text: any text.
     """
     return " ".join(
         word if len(word) <= LONGEST_WORD else f"{word[:60]}…{word[-20:]}"
@@ -35,11 +35,11 @@ def printable(text: str) -> str:
 
 
 def visible(text: str, kept: str = "") -> str:
-    """Write letters that would act on a terminal, or that nobody sees, as they stand in code.
+    """Escape letters that control a terminal or are invisible, as in Python's source.
 
     Args:
-        text: anything.
-        kept: those that stay.
+        text: any text.
+        kept: letters that stay unescaped.
     """
     if text.isprintable():
         return text
@@ -47,10 +47,10 @@ def visible(text: str, kept: str = "") -> str:
 
 
 def in_one_line(parser: ArgumentParser) -> ArgumentParser:
-    """Let a parser tell of wrong flags as of other bad input, without its usage.
+    """Let a parser raise a :class:`ConfigError` on wrong flags, instead of printing its usage.
 
     Args:
-        parser: raises a :class:`ConfigError` from now on.
+        parser: the parser, which is changed and returned.
     """
 
     def refuse(message: str) -> NoReturn:
@@ -61,10 +61,10 @@ def in_one_line(parser: ArgumentParser) -> ArgumentParser:
 
 
 def faults(error: ValidationError) -> list[str]:
-    """Say what is wrong with the content of a file.
+    """Describe the problems of a file's content, in a line each.
 
     Args:
-        error: what its check has found.
+        error: pydantic's error.
     """
     return [
         f"{'.'.join(map(str, each['loc'])) or 'the file'}: {each['msg']}"
@@ -73,15 +73,15 @@ def faults(error: ValidationError) -> list[str]:
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:
-    """Suggest the allowed word that is meant, or list those that are allowed.
+    """Suggest the nearest allowed word, or list the allowed words.
 
     Args:
-        word: what was written.
-        allowed: what could have been meant.
+        word: the word as typed.
+        allowed: the allowed words.
     """
     candidates = sorted(allowed)
     matches = get_close_matches(word, candidates, n=1, cutoff=0.75)
-    if not matches:  # a leaf of a dotted key may be right though its path isn't
+    if not matches:  # the leaf of a dotted key may be right, its path wrong
         leaf = word.rpartition(".")[2]
         matches = [key for key in candidates if key.rpartition(".")[2] == leaf][:1]
     if matches:
@@ -90,23 +90,23 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
 
 
 def unknown_key(key: str, value: object, allowed: Iterable[str]) -> str:
-    """Say that there is no such key.
+    """Describe an unknown key.
 
     Args:
         key: the dotted key.
-        value: what was given for it.
-        allowed: the dotted keys there are.
+        value: the key's value.
+        allowed: the known dotted keys.
     """
     return f"{key}={show(value)}: no such key; {nearest(key, allowed)}"
 
 
 def unknown_choice(group: str, value: object, allowed: Iterable[str]) -> str:
-    """Say that a group has no such choice.
+    """Describe an unknown choice of a group.
 
     Args:
         group: the group.
-        value: the choice that was given.
-        allowed: the choices there are.
+        value: the unknown choice.
+        allowed: the known choices.
     """
     names = sorted(allowed)
     close = get_close_matches(str(value).lower(), names, n=1)
@@ -115,7 +115,7 @@ def unknown_choice(group: str, value: object, allowed: Iterable[str]) -> str:
 
 
 def show(value: Any) -> str:
-    """Write a value as it would be typed in an override.
+    """Format a value as typed in an override.
 
     Args:
         value: a plain value.
@@ -137,11 +137,11 @@ def show(value: Any) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """Write how many things there are.
+    """Format a number of things, such as ``1,000 steps``.
 
     Args:
-        count: how many.
-        noun: what one is called.
+        count: the number.
+        noun: the singular noun.
     """
     return f"{count:,} {noun}{'s' * (count != 1)}"
 

@@ -1,4 +1,4 @@
-"""The config that stands in a run folder."""
+"""Read the config of a run folder."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -17,7 +17,7 @@ from hw2exp.config.validation import validate
 from hw2exp.config.yaml_file import load_yaml
 
 CONFIG = ".hydra/config.yaml"
-"""Where a run folder has its config."""
+"""Path of the config in a run folder."""
 
 ADDED: dict[str, Any] = {
     "checkpoint_every": 0,
@@ -33,27 +33,27 @@ ADDED: dict[str, Any] = {
         "seeds": None,
     },
 }
-"""What older configs lack: keys that came later, with what was done before they came."""
+"""Keys that older configs lack, with the values that reproduce the older behavior."""
 
 REMOVED = {"norm": {"momentum"}}
-"""Keys of older configs, by section: batch normalization once kept running statistics."""
+"""Obsolete keys by section: batch normalization once kept running statistics."""
 
 
 class UnknownConfigError(ConfigError):
-    """A config that can be read, but is none of this program: of another version, or another's."""
+    """A readable config of another version, or of another program."""
 
 
 def read_values(path: Path) -> dict[str, Any]:
     """Read a recorded config as plain values.
 
-    Values may refer to other values of the record. What asks for anything else, such as the
-    reader's environment, is refused: it would not be the value of the run.
+    Values may refer to other values of the record. References to anything else, such as the
+    reader's environment, are refused: their value could differ from the run's.
 
     Args:
         path: a ``config.yaml``.
 
     Raises:
-        ConfigError: it can't be read, or is no config.
+        ConfigError: the file can't be read, or is no config.
     """
     values = load_yaml(path)
     if "${" in str(values):
@@ -66,10 +66,10 @@ def read_values(path: Path) -> dict[str, Any]:
 
 
 def completed(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a recorded config with what an older one lacks, without what this version lacks.
+    """Return a recorded config with the keys that it lacks, and without obsolete keys.
 
     Args:
-        values: plain values.
+        values: the recorded config, plain values.
     """
     complete = {key: value for key, value in ADDED.items() if key not in values} | dict(values)
     if isinstance(values.get("init"), dict):
@@ -81,14 +81,14 @@ def completed(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def recorded_config(folder: Path, of_result: Mapping[str, Any] | None = None) -> TrainConfig:
-    """Return the checked config of a run, from its result if that has it, else from its record.
+    """Return the checked config of a run, from its result if possible, else from its record.
 
     Args:
         folder: the run folder.
         of_result: the config in the run's result; older results have none.
 
     Raises:
-        ConfigError: it can't be read, or is not a config of this version.
+        ConfigError: the config can't be read, or is not of this version.
     """
     values = completed({**_free(), **of_result}) if of_result else read_values(folder / CONFIG)
     try:
@@ -99,6 +99,6 @@ def recorded_config(folder: Path, of_result: Mapping[str, Any] | None = None) ->
 
 @cache
 def _free() -> dict[str, Any]:
-    """Return the shipped values of the keys that a result leaves out."""
+    """Return the shipped values of the operational keys, which a result leaves out."""
     values = load_yaml(Path(str(files("hw2exp.configs") / "train.yaml")))
     return {key: values[key] for key in OPERATIONAL if key in values}

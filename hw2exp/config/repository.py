@@ -1,6 +1,6 @@
-"""Where Hydra finds configs: below the folders it was given, plain values only, and not endless.
+"""Confine Hydra's configs: below the given folders, plain values only, a bounded number.
 
-A config names others in its defaults list, and Hydra follows ``..``, absolute paths and links.
+Otherwise Hydra would follow ``..``, absolute paths and links in a config's defaults list.
 """
 
 from codecs import BOM_UTF8
@@ -18,7 +18,7 @@ from hw2exp.config.problems import ConfigError
 from hw2exp.config.yaml_file import load_yaml
 
 MOST_LOADS = 500
-"""How often a composition may ask for a config; some 60 times where each group is chosen."""
+"""The most loads of configs in a composition; some 60 are needed if each group is chosen."""
 
 
 class ConfinedRepository(CachingConfigRepository):
@@ -27,7 +27,7 @@ class ConfinedRepository(CachingConfigRepository):
     _loads = 0
 
     def load_config(self, config_path: str) -> ConfigResult | None:
-        """Read a config, once it was found to be in its place, and to hold plain values."""
+        """Check that a config is in its folder and holds plain values, then read it."""
         self._loads += 1
         if self._loads > MOST_LOADS:
             why = "names itself, or too many others, in the defaults lists below it"
@@ -38,12 +38,12 @@ class ConfinedRepository(CachingConfigRepository):
         return super().load_config(config_path)
 
     def config_exists(self, config_path: str) -> bool:
-        """Return whether there is such a config."""
+        """Return whether a config exists."""
         _check_name(config_path)
         return super().config_exists(config_path)
 
     def group_exists(self, config_path: str) -> bool:
-        """Return whether there is such a group."""
+        """Return whether a group exists."""
         _check_name(config_path)
         return super().group_exists(config_path)
 
@@ -54,14 +54,15 @@ class ConfinedRepository(CachingConfigRepository):
 
 
 def check_file(folder: Path, name: str) -> None:
-    """Refuse a file that others may have written, if it is no config.
+    """Refuse an untrusted file that is no config.
 
     Args:
         folder: the folder of configs.
-        name: of the file, from there.
+        name: the file's path in the folder.
 
     Raises:
-        ConfigError: a link leads out of the folder, or the file has other than plain values.
+        ConfigError: a link leads out of the folder, the file begins with a byte-order mark, or it
+            holds other than plain values.
     """
     path, about = folder / name, f"--config-dir={folder}"
     check_inside(folder, path, f"{about}: {name}")
@@ -76,7 +77,7 @@ def check_file(folder: Path, name: str) -> None:
 
 @contextmanager
 def confined_configs() -> Iterator[None]:
-    """Let Hydra compose through a :class:`ConfinedRepository`, whoever asks it to."""
+    """Let every composition of Hydra use a :class:`ConfinedRepository`."""
     loader: Any = config_loader_impl
     before = loader.CachingConfigRepository
     loader.CachingConfigRepository = ConfinedRepository
@@ -87,7 +88,7 @@ def confined_configs() -> Iterator[None]:
 
 
 def _check_name(config_path: str) -> None:
-    """Refuse the name of a config or a group that could lead out of where it is looked for."""
+    """Refuse the name of a config or a group that could lead out of its folder."""
     path = PurePath(config_path)
     if path.is_absolute() or ".." in path.parts:
         why = "leads out of its folder; must be a choice of a group, as /GROUP: CHOICE"

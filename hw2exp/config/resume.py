@@ -1,4 +1,4 @@
-"""Whether a run or a sweep can go on in its folder: what is there must be what is asked for."""
+"""Check that a run or a sweep can resume in its folder: the recorded configs must agree."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ from hw2exp.config.validation import validate
 from hw2exp.regular_file import is_blank
 
 FREE = OPERATIONAL - {"log_every", "device", "diagnostics"}
-"""Knobs that may change when a run goes on: neither its bits nor its rows depend on them."""
+"""Knobs that may change on resume: neither the run's bits nor its rows depend on them."""
 
 SWEEP = "multirun.yaml"
 
@@ -27,16 +27,16 @@ def check_resumed(
     configs: Sequence[TrainConfig],
     explicit: Path | None,
 ) -> None:
-    """Refuse a folder in which these jobs can't go on.
+    """Refuse a folder in which these jobs can't resume.
 
     Args:
-        folder: the folder of the run or of the sweep, which ``resume`` names.
-        jobs: the jobs that are asked for.
-        configs: their checked configs.
-        explicit: the folder that ``hydra.run.dir`` or ``hydra.sweep.dir`` names, if it was typed.
+        folder: the folder of the run or of the sweep, as named by ``resume``.
+        jobs: the jobs of the command.
+        configs: the jobs' checked configs.
+        explicit: the folder of ``hydra.run.dir`` or ``hydra.sweep.dir``, if it was typed.
 
     Raises:
-        ConfigError: it is no such folder, or what is there differs in what it computes.
+        ConfigError: the folder is unsuitable, or its runs have other configs.
     """
     what, single = f"resume={folder}", jobs[0].number is None
     key = f"hydra.{'run' if single else 'sweep'}.dir"
@@ -70,14 +70,14 @@ def check_resumed(
 def _compare(
     jobs: Sequence[ComposedJob], configs: Sequence[TrainConfig], runs: Sequence[Path]
 ) -> tuple[bool, list[str]]:
-    """Whether any of the jobs is there, and how those that are differ from what is asked for."""
+    """Return whether any of the jobs exists, and how the recorded configs differ."""
     there = False
-    problems: dict[str, str] = {}  # by key, as the first job has it
+    problems: dict[str, str] = {}  # by key, of the first job that differs
     for job, config, own in zip(jobs, configs, runs, strict=True):
         name = "it" if job.number is None else f"job {job.number}"
         path = own / CONFIG
         ended, saved = (own / RESULT).exists(), (own / CHECKPOINTS).is_dir()
-        if is_blank(path):  # lost in a power cut: a result or a checkpoint knows the config too
+        if is_blank(path):  # lost in a power cut; result and checkpoints hold the config too
             there |= ended or saved or path.exists()
             continue
         there = True
@@ -85,7 +85,7 @@ def _compare(
             different = differences(read_values(path), config)
         except ConfigError as error:
             if not ended:
-                continue  # it is written anew
+                continue  # an unusable config is rewritten
             different = {text: f"an unusable config: {text}" for text in error.problems}
         for key, text in different.items():
             problems.setdefault(key, f"{name} has {text}")
@@ -93,7 +93,7 @@ def _compare(
 
 
 def _led_elsewhere(folder: Path, runs: Iterable[Path]) -> list[str]:
-    """What is no file or folder of its own, but a link or a pipe, where a run would write."""
+    """Describe the links and pipes in place of files and folders that a run would write."""
     sweep = folder / SWEEP
     if sweep.is_symlink() or (sweep.exists() and not sweep.is_file()):
         return [f"{sweep} is no file; must be one, or be removed"]
@@ -106,16 +106,16 @@ def _led_elsewhere(folder: Path, runs: Iterable[Path]) -> list[str]:
 
 
 def differences(values: Mapping[str, Any], new: TrainConfig) -> dict[str, str]:
-    """The keys in which what is there differs from what is asked for, and how.
+    """Describe how a recorded config differs from the new config, by key.
 
     More steps are no difference, unless the schedule spreads over all of them.
 
     Args:
-        values: a recorded config, plain values.
-        new: the config that is asked for.
+        values: the recorded config, plain values.
+        new: the config of the command.
 
     Raises:
-        ConfigError: the recorded config is none of this version.
+        ConfigError: the recorded config is not of this version.
     """
     wanted = new.model_dump()
     old = validate({**values, **{key: wanted[key] for key in FREE}})
@@ -143,7 +143,7 @@ def differences(values: Mapping[str, Any], new: TrainConfig) -> dict[str, str]:
 
 
 def _only_begun(folder: Path) -> bool:
-    """Whether a folder holds nothing but what is made before the first step."""
+    """Return whether a folder holds only files from before the first step."""
     return all(
         path.name == SWEEP or path.name.startswith(".") or (path.is_dir() and _is_empty(path))
         for path in folder.iterdir()
@@ -151,7 +151,7 @@ def _only_begun(folder: Path) -> bool:
 
 
 def _is_empty(folder: Path) -> bool:
-    """Whether there is nothing below a folder but locks, and what was cut off."""
+    """Return whether a folder holds only hidden files (locks, incomplete writes), at any depth."""
     if folder.is_symlink() or not is_blank(folder / CONFIG):
         return False
     return all(

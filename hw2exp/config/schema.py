@@ -1,6 +1,6 @@
-"""The whole config: every knob's type, range and meaning, shared in a fleet or per replica.
+"""Define the whole config: each knob's type, range and meaning, shared or per replica.
 
-The values themselves stand in ``configs/``; this file and ``groups.py`` know what is allowed.
+The values are in ``configs/``; this file and ``groups.py`` define the allowed values.
 """
 
 from typing import Literal
@@ -22,7 +22,7 @@ from hw2exp.config.knob import Section, per_replica, shared
 
 
 class Init(Section):
-    """Where the parameters start."""
+    """The initialization of the parameters."""
 
     input: Literal["torch", "orthogonal", "normal"] = shared("how input weights are drawn")
     recurrent: Literal["torch", "orthogonal", "normal", "sparse"] = shared(
@@ -37,7 +37,7 @@ class Init(Section):
 
 
 class Spikes(Section):
-    """What counts as a spike of the training loss."""
+    """The definition of a spike of the training loss."""
 
     window: int = shared("steps of the running median", ge=5, le=10_001)
     margin: float = per_replica("least height above the running median", gt=0)
@@ -47,7 +47,7 @@ class Spikes(Section):
 
 
 class TrainConfig(Section):
-    """A whole run."""
+    """The config of a run."""
 
     model: SerializeAsAny[Model] = shared("the recurrent model")
     task: SerializeAsAny[AnyTask] = shared("the task")
@@ -89,11 +89,11 @@ class TrainConfig(Section):
     dry_run: bool = shared("print the resolved config and what would run, then stop")
 
     def describe(self) -> str:
-        """What the run is made of, in a line."""
+        """Describe the run in a line."""
         return f"{self.describe_shape()}, lr {self.optimizer.lr:g}, seed {self.seed}"
 
     def describe_shape(self) -> str:
-        """What the run shares with others of its fleet, in a line."""
+        """Describe in a line the choices that the run shares with its fleet."""
         groups = ("clip", "norm", "regularizer", "schedule")
         cures = {group: getattr(self, group).name for group in groups}
         on = [

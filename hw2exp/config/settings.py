@@ -1,4 +1,4 @@
-"""A config's values by key, as they would be typed."""
+"""List a config's values by key, as typed in overrides."""
 
 import re
 from collections.abc import Mapping, Set
@@ -10,11 +10,11 @@ from hw2exp.config.schema import TrainConfig
 
 
 def settings_as_typed(config: TrainConfig, left_out: Set[str] = frozenset()) -> dict[str, str]:
-    """Write a config's values as they would be typed, by key; a choice by its group.
+    """Return a config's values as typed in overrides, by key; choices by group.
 
     Args:
         config: the config.
-        left_out: keys and groups that don't matter.
+        left_out: keys and groups to leave out.
     """
     found: dict[str, str] = {}
     for name, value in config.model_dump(exclude=set(left_out)).items():
@@ -29,10 +29,10 @@ Rank = tuple[bool, float, list[str | int]]
 
 
 def rank(value: str) -> Rank:
-    """Return what values are sorted by: numbers by size, before texts by their letters and numbers.
+    """Return a value's sort key: numbers by size, then texts in natural order.
 
     Args:
-        value: as typed; ``b8`` stands before ``b10``.
+        value: the value as typed; ``b8`` sorts before ``b10``.
     """
     try:
         return False, float(value), []
@@ -42,7 +42,7 @@ def rank(value: str) -> Rank:
 
 
 def rank_of_path(path: Path) -> list[Rank]:
-    """Return what folders are sorted by: job 8 stands before job 10.
+    """Return a folder's sort key: job 8 sorts before job 10.
 
     Args:
         path: the folder.

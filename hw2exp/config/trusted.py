@@ -1,8 +1,8 @@
-"""What of Hydra's own node may be set, and from where: nothing that names code.
+"""Limit the settings of Hydra's own node, so that no config can name code.
 
-Hydra instantiates what its node describes: launchers, sweepers, callbacks, loggers; it imports what
-its search path names. So of that node only the keys and choices that stand here may differ from
-what is shipped, whoever sets them.
+Hydra instantiates the launchers, sweepers, callbacks and loggers of its node, and imports the
+modules of its search path. So only the keys and choices listed here may differ from the shipped
+node, by any source.
 """
 
 import re
@@ -48,29 +48,29 @@ KEYS = (
     "hydra.launcher.batch_size",
     "hydra.launcher.prefer",
 )
-"""Keys of Hydra's node that may be set, and all that is below them."""
+"""Keys of Hydra's node that may be set, with all keys below them."""
 
 BY_HYDRA = ("hydra.overrides", "hydra.runtime", "hydra.mode", "hydra.job.num", "hydra.job.id",
             "hydra.job.config_name", "hydra.job.override_dirname", "hydra.searchpath")  # fmt: skip
-"""What Hydra itself says of a command."""
+"""Keys that Hydra itself sets for a command."""
 
 WITHIN = ("oc.create", "oc.decode", "oc.deprecated", "oc.dict.keys", "oc.dict.values",
           "oc.select")  # fmt: skip
 """Resolvers whose value depends on the config alone."""
 
 RESOLVERS = ("hydra", "now", *WITHIN, "oc.env", "python_version")
-"""What ``${name:...}`` may call: what Hydra and OmegaConf bring; none of them evaluates."""
+"""Resolvers that ``${name:...}`` may call: Hydra's and OmegaConf's; none evaluates code."""
 
 COST = 1000
-"""What it costs to resolve a reference, in letters; its value's letters are added."""
+"""Cost of resolving a reference, in letters; the value's length is added."""
 
 NAME = re.compile(r"\.?[\w-][\w.-]*")
 SHADOWING = ("train.yaml", "hydra")
-"""What a folder of configs may not hold: it would stand before what is shipped."""
+"""Names that a folder of configs may not hold: they would replace shipped files."""
 
 
 def untrusted(override: Override) -> list[str]:
-    """Say what is wrong with an override that sets something of Hydra's.
+    """List the problems of an override of Hydra's node.
 
     Args:
         override: any override.
@@ -103,10 +103,10 @@ def _wrong_choices(group: str, override: Override) -> list[str]:
 
 
 def untrusted_folder(folder: Path) -> list[str]:
-    """Say what a folder of configs may not hold.
+    """List the problems of a folder of configs.
 
     Args:
-        folder: what ``--config-dir`` names.
+        folder: the folder of ``--config-dir``.
     """
     return [
         f"--config-dir={folder}: holds {name}, which would replace what is shipped; must hold "
@@ -117,11 +117,11 @@ def untrusted_folder(folder: Path) -> list[str]:
 
 
 def untrusted_node(node: Mapping[str, Any], shipped: Mapping[str, Any]) -> list[str]:
-    """Say where Hydra's node, as composed with files of others, differs from what is shipped.
+    """List the forbidden changes of Hydra's node by the files of ``--config-dir``.
 
     Args:
         node: Hydra's node, plain values.
-        shipped: the same, composed without those files.
+        shipped: the same node composed without these files.
     """
     mine, theirs = dict(_leaves(node, "hydra")), dict(_leaves(shipped, "hydra"))
     changed = [key for key in mine | theirs if mine.get(key) != theirs.get(key)]
@@ -134,7 +134,7 @@ def untrusted_node(node: Mapping[str, Any], shipped: Mapping[str, Any]) -> list[
 
 
 def unnamed(node: Mapping[str, Any]) -> list[str]:
-    """Say whether the job's name in Hydra's node, which becomes a file's name, can't be one.
+    """List the problem of the job's name in Hydra's node, if it can't be a file's name.
 
     Args:
         node: Hydra's node, plain values.
@@ -146,10 +146,10 @@ def unnamed(node: Mapping[str, Any]) -> list[str]:
 
 @contextmanager
 def trusted_resolvers(names: Sequence[str] = RESOLVERS) -> Iterator[None]:
-    """Let ``${name:...}`` call nothing else, whatever plug-ins or the caller have registered.
+    """Let ``${name:...}`` call only these resolvers, none from plug-ins or the caller.
 
     Args:
-        names: the resolvers that may be called.
+        names: names of the allowed resolvers.
     """
     registered = BaseContainer._resolvers
     BaseContainer._resolvers = {name: call for name, call in registered.items() if name in names}
@@ -161,9 +161,9 @@ def trusted_resolvers(names: Sequence[str] = RESOLVERS) -> Iterator[None]:
 
 @contextmanager
 def bounded_references() -> Iterator[None]:
-    """Let ``${...}`` stand for as much as a config can hold: a few lines can stand for billions.
+    """Bound the total length of resolved ``${...}``: a few lines can expand to billions.
 
-    What is resolved within raises ``InterpolationResolutionError`` where that is more.
+    Within this context, resolving more than the bound raises ``InterpolationResolutionError``.
     """
     resolve = Container.resolve_parse_tree
     spent = 0
@@ -184,7 +184,7 @@ def bounded_references() -> Iterator[None]:
 
 
 def callable_resolvers() -> list[str]:
-    """Return the resolvers that may be called now."""
+    """Return the names of the resolvers that are allowed now."""
     return sorted(BaseContainer._resolvers)
 
 

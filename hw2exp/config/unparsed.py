@@ -1,4 +1,4 @@
-"""Why a line is no override, in plain words: Hydra's parser speaks of tokens."""
+"""Explain in plain words why a line is no override: Hydra's parser speaks of tokens."""
 
 import re
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 JARGON = re.compile(
     r"mismatched input|extraneous input|no viable alternative|token recognition|missing \S+ at"
 )
-"""How the parsers of Hydra and OmegaConf say that they have met another letter than expected."""
+"""Phrases of Hydra's and OmegaConf's parsers for an unexpected letter."""
 
 KEY = re.compile(r"(\+{0,2}|~)[A-Za-z0-9_$./@:-]*")
 PLAIN = re.compile(r"[A-Za-z0-9_/\\+.$%*@?|:, \t-]")
@@ -17,15 +17,15 @@ BESIDE_NOTHING = re.compile(r"(^|[,(\[{])\s*,|,\s*($|[)\]}])")
 CALL = re.compile(r"\w+ while evaluating '(?P<call>.*?)': (?P<why>.*)", re.DOTALL)
 FUNCTION = re.compile(r"Unknown function '(\w+)'\s+Available: ?(\S+)")
 LONGEST = 60
-"""Letters of a value that is written out as it should be typed."""
+"""Longest value, in letters, of a suggested override."""
 
 
 def why_unparsed(line: str, message: str) -> str:
-    """Say why a line is no override, and how to type it.
+    """Explain why a line is no override, and how to type it.
 
     Args:
-        line: what was typed.
-        message: what Hydra's parser says of it, in one line.
+        line: the line as typed.
+        message: the message of Hydra's parser, on one line.
     """
     key, equals, value = line.partition("=")
     if call := CALL.fullmatch(message):
@@ -45,16 +45,16 @@ def why_unparsed(line: str, message: str) -> str:
 
 
 def why_not_interpolated(message: str) -> str:
-    """Say in plain words why a value with ``${...}`` can't be read.
+    """Explain in plain words why a value with ``${...}`` can't be read.
 
     Args:
-        message: what OmegaConf says of it, in one line.
+        message: OmegaConf's message, on one line.
     """
     return "must be ${KEY} or ${NAME:ARGUMENT}, closed by }" if JARGON.search(message) else message
 
 
 def _wrong_value(value: str) -> str:
-    """Name the first thing that is wrong with a value."""
+    """Describe the first problem of a value."""
     open_brackets: list[str] = []
     for letter in _outside_quotes(value):
         if letter in "'\"":
@@ -72,10 +72,10 @@ def _wrong_value(value: str) -> str:
 
 
 def _outside_quotes(value: str) -> Iterator[str]:
-    """Give the letters of a value, texts in quotes left out; a quote alone is one that stays open.
+    """Yield the letters of a value outside quotes, unclosed quotes included.
 
     Args:
-        value: as typed.
+        value: the value as typed.
     """
     rest = re.sub(r"\\.", "", value)
     rest = re.sub(r"(?<![\w])(['\"]).*?\1", "", rest)
@@ -83,7 +83,7 @@ def _outside_quotes(value: str) -> Iterator[str]:
 
 
 def _quote(key: str, value: str) -> str:
-    """Show how a text is typed in a shell, where that is plain."""
+    """Suggest how to type a text in a shell, if that is simple."""
     if value[:1] in ("", "[", "{") or set(value) & set("'\"$`\\!") or len(value) > LONGEST:
         return ""
     return f"; for a text, type \"{key}='{value.strip()}'\""

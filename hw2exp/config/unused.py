@@ -1,4 +1,4 @@
-"""Overrides that a command would drop without a word."""
+"""Find overrides that a command would silently ignore."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
@@ -9,15 +9,15 @@ from hydra.core.override_parser.types import ChoiceSweep, Override
 from hw2exp.config.composition import Composition
 
 OF_SWEEPS = ("hydra.sweep", "hydra.sweeper", "hydra.launcher", "hydra/sweeper", "hydra/launcher")
-"""What a single run does not look at."""
+"""Keys that a single run ignores."""
 
 
 def of_other_mode(overrides: Sequence[Override], multirun: bool) -> dict[str, str]:
-    """Return the overrides that only the other kind of command looks at, and why.
+    """Return the overrides that only the other mode (run or sweep) uses, and why.
 
     Args:
-        overrides: of the whole command.
-        multirun: whether it is a sweep.
+        overrides: the overrides of the whole command.
+        multirun: whether the command is a sweep.
     """
     keys = ("hydra.run",) if multirun else OF_SWEEPS
     why = (
@@ -36,12 +36,12 @@ def of_other_mode(overrides: Sequence[Override], multirun: bool) -> dict[str, st
 def set_twice(overrides: Sequence[Override], composition: Composition) -> dict[str, str]:
     """Return the overrides of a sweep that others would replace, and why.
 
-    Of two values of one key the last counts, as everywhere in Hydra; but a dimension of a sweep is
-    not to vanish so.
+    In Hydra the last of two values of a key counts. But a dimension of a sweep must not vanish
+    silently.
 
     Args:
-        overrides: of the whole command.
-        composition: knows the groups.
+        overrides: the overrides of the whole command.
+        composition: the composer, which knows the groups.
     """
     return {
         str(one.input_line): f"{other.input_line} sets the same key; must be one of them"
@@ -55,13 +55,13 @@ def _key(override: Override) -> str:
 
 
 def _spreads(override: Override) -> bool:
-    """Whether it is more than one value of one key."""
+    """Return whether an override sets several values or several keys."""
     return override.is_sweep_override() or isinstance(override.value(), Mapping)
 
 
 def _meet(one: Override, other: Override, composition: Composition) -> bool:
-    """Whether they have a key in common; the keys of a choice are not the choice."""
-    if _key(one) == _key(other):  # Hydra keeps one of them, even if their keys differ below
+    """Return whether two overrides share a key; a choice shares none with the keys below it."""
+    if _key(one) == _key(other):  # Hydra keeps one, even if the keys below differ
         return True
     if composition.is_choice(one) or composition.is_choice(other):
         return False

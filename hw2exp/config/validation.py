@@ -1,4 +1,4 @@
-"""From a plain nested dict to a checked ``TrainConfig``, with every problem reported at once."""
+"""Turn a plain nested dict into a checked ``TrainConfig``; report all problems at once."""
 
 from collections.abc import Mapping
 from typing import Any, TypeGuard, get_args
@@ -26,13 +26,13 @@ LIMITS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
 
 def validate(raw: Mapping[str, Any]) -> TrainConfig:
-    """Check a config.
+    """Return the checked config.
 
     Args:
         raw: the composed config, plain values, nested by group.
 
     Raises:
-        ConfigError: with a line for every problem.
+        ConfigError: the config has problems, one line each.
     """
     problems: list[str] = []
     values = dict(raw)
@@ -92,7 +92,7 @@ def _line(
 def _locate(
     detail: ErrorDetails, schema: type[BaseModel], raw: Mapping[str, Any]
 ) -> tuple[list[str], Any]:
-    """The key, and its whole value also where only an item of it, or one of its types, is wrong."""
+    """Return a key and its whole value, even if only one item or one union type is wrong."""
     location: list[str] = []
     kind: type[BaseModel] = schema
     value: Any = raw
@@ -112,21 +112,21 @@ def _is_section(kind: Any) -> TypeGuard[type[BaseModel]]:
 
 
 def _owners(group: str, leaf: str) -> list[str]:
-    """The choices of a group that have a key."""
+    """Return the choices of a group that have a key."""
     choices = CHOICES.get(group, {})
     return [name for name, schema in choices.items() if leaf in schema.model_fields]
 
 
 def keys_of(schema: type[BaseModel], prefix: str = "") -> list[str]:
-    """List the dotted keys of a section and of the sections in it.
+    """List the dotted keys of a section and of its subsections.
 
     Args:
         schema: the section.
-        prefix: where it stands.
+        prefix: the section's own dotted key.
     """
     keys = []
     for name, field in schema.model_fields.items():
-        if name == "name":  # the choice itself, which is typed as group=choice
+        if name == "name":  # the choice itself, typed as group=choice
             continue
         key = f"{prefix}.{name}" if prefix else name
         nested = field.annotation
@@ -145,11 +145,11 @@ def _allowed(schema: type[BaseModel], location: list[str]) -> str:
 
 
 def allowed_values(schema: type[BaseModel], name: str) -> str:
-    """Say in words which values a knob takes.
+    """Describe the allowed values of a knob in words.
 
     Args:
         schema: the section.
-        name: the knob.
+        name: the name of the knob.
     """
     field = schema.model_fields[name]
     kind: Any = field.annotation
@@ -177,7 +177,7 @@ def allowed_values(schema: type[BaseModel], name: str) -> str:
 
 
 def _contradictions(config: TrainConfig) -> list[str]:
-    """Problems that only several keys together have."""
+    """List the problems between several keys."""
     problems = []
     optimizer = config.optimizer
     if isinstance(optimizer, SGD) and optimizer.nesterov and optimizer.momentum == 0:

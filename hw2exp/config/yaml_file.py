@@ -1,4 +1,4 @@
-"""Reads YAML that others have written: plain values, and not more of them than a config has."""
+"""Read untrusted YAML: plain values, and not more of them than in a config."""
 
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,7 @@ from hw2exp.regular_file import IrregularError
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 LARGEST_FILE, LARGEST_TREE, DEEPEST, MOST_REFERENCES = 1 << 20, 10_000, 100, 1000
-"""Bytes; values with each alias written out, as a few lines can stand for billions; levels; ``${``.
-"""
+"""Limits: bytes; values with aliases expanded (a few lines can hold billions); levels; ``${``."""
 
 TEXT, MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 
@@ -24,8 +23,8 @@ def load_yaml(path: Path) -> Any:
         path: the file.
 
     Raises:
-        ConfigError: it can't be read, is no YAML, is far larger than a config, or has keys twice or
-            keys that are no texts.
+        ConfigError: the file can't be read, is no YAML, is far larger than a config, or has
+            duplicate keys or keys that are no texts.
     """
     try:
         text = regular_file.read(path, LARGEST_FILE)
@@ -45,7 +44,7 @@ def load_yaml(path: Path) -> Any:
 
 
 def _why(error: Exception) -> str:
-    """What is wrong with a file, and in which line."""
+    """Describe an error of reading, with the line if known."""
     match error:
         case yaml.MarkedYAMLError(problem=str(problem), problem_mark=mark) if mark is not None:
             return f", line {mark.line + 1}: {problem}"
@@ -57,7 +56,7 @@ def _why(error: Exception) -> str:
 
 
 def _wrong_keys(root: yaml.Node | None) -> list[str]:
-    """Keys that stand twice in a mapping, or are no texts, as Hydra has them."""
+    """List duplicate keys of a mapping, and keys that Hydra would not read as texts."""
     problems: dict[str, None] = {}
     seen: set[int] = set()
     open_nodes = [root]
@@ -88,19 +87,19 @@ def _is_text(key: yaml.Node) -> bool:
     if key.style in ("'", '"') or key.tag == MERGE:
         return True
     try:
-        float(key.value)  # Hydra's loader takes 1e3 for a number, others for a text
+        float(key.value)  # Hydra's loader reads 1e3 as a number, others as a text
     except ValueError:
         return bool(key.tag == TEXT)
     return False
 
 
 def _size(text: str) -> int:
-    """How many values a document has when each reference is written out.
+    """Count the values of a document with all aliases expanded.
 
     Raises:
-        RecursionError: more levels than a parser that calls itself can take.
+        RecursionError: more levels than a recursive parser can take.
     """
-    sizes = [0]  # so far, of what is open: the document, and in it each collection
+    sizes = [0]  # so far, of the document and of each open collection in it
     open_anchors: list[str | None] = []
     anchors: dict[str | None, int] = {}
     for event in yaml.parse(text, LOADER):
@@ -115,7 +114,7 @@ def _size(text: str) -> int:
                     raise RecursionError
                 sizes.append(1)
                 open_anchors.append(event.anchor)
-                anchors[event.anchor] = LARGEST_TREE  # a reference to what is around it never ends
+                anchors[event.anchor] = LARGEST_TREE  # an alias within its own anchor: infinite
             case yaml.CollectionEndEvent():
                 size = sizes.pop()
                 anchors[open_anchors.pop()] = size
