@@ -97,7 +97,7 @@ def read_columns(folders: Sequence[Path]) -> Columns:
     for folder in folders:
         check_there(folder, str(folder))
     told: list[str] = []
-    read = {str(folder): _read_below(folder, told) for folder in folders}  # no duplicates
+    read = {str(folder): _read_below(folder, told) for folder in folders}  # each folder once
     found = {name: compared for name, (compared, _) in read.items()}
     named: list[tuple[str, Sequence[Compared]]]
     if len(folders) == 1:
