@@ -1,1 +1,1 @@
-"""What tells runs apart: their configs, their results, and where two that should agree part."""
+"""Compare runs: their configs, their results, and the first step at which equal configs differ."""

@@ -1,4 +1,4 @@
-"""The command ``python -m hw2exp.compare``: what tells runs apart, and how each ended."""
+"""The command ``python -m hw2exp.compare``: compare the configs and the results of runs."""
 
 from argparse import ArgumentParser
 from collections.abc import Sequence
@@ -14,11 +14,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Args:
-        argv: the arguments; by default those of the process.
+        argv: the arguments; by default the process's own.
 
     Returns:
-        The exit status: 0 compared, whether or not anything differs; 1 the system refused, or runs
-        had to be left out; 2 bad input.
+        The exit status: 0 the runs are compared, equal or not; 1 an OSError, or some runs could
+        not be read; 2 bad input.
     """
     try:
         return _run(_parser().parse_args(argv).folders)

@@ -1,4 +1,4 @@
-"""From folders to the columns of a comparison: each a run, or several runs together."""
+"""Read folders into the columns of a comparison: a column is one run, or several together."""
 
 import re
 from collections.abc import Sequence
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     import polars
 
 MOST = 12
-"""Columns that the runs, or the arms, of one folder may have."""
+"""Most columns into which one folder is divided, by its runs or its arms."""
 
 TOLD = 10
-"""Runs of one folder that are told of one by one."""
+"""Unreadable runs of one folder that have a line each; the rest are counted."""
 
 
 @dataclass(frozen=True)
 class Compared:
-    """A run, and what its metrics say.
+    """A run and the largest norms in its metrics.
 
     Args:
         run: the run.
-        grad_norm: the largest norm of a gradient, if any was measured.
-        update_norm: the largest step that the parameters made, likewise.
+        grad_norm: the largest gradient norm, if any was measured.
+        update_norm: the largest norm of a parameter update, if any was measured.
     """
 
     run: Run
@@ -43,7 +43,7 @@ class Compared:
 
     @property
     def result(self) -> RunResult:
-        """The run's."""
+        """Return the run's result."""
         return self.run.result
 
 
@@ -52,9 +52,9 @@ class Column:
     """A column of the comparison.
 
     Args:
-        mark: its heading, a letter or a number.
-        name: what it stands for: a folder, or what tells an arm from others.
-        members: its runs.
+        mark: the heading, a letter or a number.
+        name: the folder, or the settings that tell an arm from the others.
+        members: the column's runs.
     """
 
     mark: str
@@ -63,18 +63,18 @@ class Column:
 
     @property
     def alone(self) -> Compared | None:
-        """The run, where the column is one."""
+        """Return the run of a column with one run; else None."""
         return self.members[0] if len(self.members) == 1 else None
 
 
 @dataclass(frozen=True)
 class Columns:
-    """All columns.
+    """The columns of a comparison, and notes on the runs left out.
 
     Args:
-        columns: at least one; of a single run there are two or more.
-        told: a line for whatever was left out.
-        lost: how many folders of ``told`` could not be read.
+        columns: at least one; together they hold two or more runs.
+        told: lines about the runs and folders left out, and about arms that share a column.
+        lost: the number of folders that could not be read, or hold no run.
     """
 
     columns: Sequence[Column]
@@ -83,21 +83,21 @@ class Columns:
 
 
 def read_columns(folders: Sequence[Path]) -> Columns:
-    """Read what is to be compared.
+    """Read folders into columns.
 
-    Each folder makes a column. The runs of a single one have a column each, if they are few; else
-    their arms have, if these are.
+    Each folder is a column. A single folder has a column for each run if there are at most
+    ``MOST`` runs, else a column for each arm if there are at most ``MOST`` arms.
 
     Args:
-        folders: of runs, or of sweeps.
+        folders: folders of runs or of sweeps.
 
     Raises:
-        ConfigError: a folder isn't there; or there is nothing to compare.
+        ConfigError: a folder doesn't exist, or fewer than two runs can be read.
     """
     for folder in folders:
         check_there(folder, str(folder))
     told: list[str] = []
-    read = {str(folder): _read_below(folder, told) for folder in folders}  # each once
+    read = {str(folder): _read_below(folder, told) for folder in folders}  # each folder once
     found = {name: compared for name, (compared, _) in read.items()}
     named: list[tuple[str, Sequence[Compared]]]
     if len(folders) == 1:
@@ -116,8 +116,8 @@ def read_columns(folders: Sequence[Path]) -> Columns:
 def _divided(
     folder: Path, members: Sequence[Compared], told: list[str]
 ) -> list[tuple[str, Sequence[Compared]]]:
-    """One folder's runs as columns."""
-    if len(members) <= MOST:  # none, perhaps
+    """Divide the runs of a single folder into named columns."""
+    if len(members) <= MOST:  # may be zero
         return [(str(relative(each.run.folder)), [each]) for each in members]
     by_folder = {each.run.folder: each for each in members}
     arms, repeated = gather(each.run for each in members)
@@ -136,7 +136,7 @@ def _divided(
 
 
 def _read_below(folder: Path, told: list[str]) -> tuple[list[Compared], int]:
-    """Return the runs below a folder that can be read; tell of the others, and count them."""
+    """Return the readable runs below a folder; add lines on the others to ``told``, and count."""
     paths = {path.parent for path in folder.glob(f"**/{RESULT}")}
     paths |= {path.parent.parent for path in folder.glob(f"**/{CONFIG}")}
     found, problems = [], []
@@ -163,7 +163,7 @@ def _read(folder: Path) -> Compared:
 
 
 def _largest(frame: "polars.DataFrame", name: str) -> float | None:
-    """A column's largest value, NaN left out; nothing where there is none."""
+    """Return the largest value of a metric, NaN left out; None if there is none."""
     values = frame[name].to_numpy() if name in frame.columns else np.empty(0)
     known = values[~np.isnan(values)]
     return float(known.max()) if len(known) else None

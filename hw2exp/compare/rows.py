@@ -1,4 +1,4 @@
-"""The rows of a comparison: config keys and versions that differ, and results side by side."""
+"""Make the rows of a comparison: differing config keys and versions, and all results."""
 
 import math
 from collections import Counter
@@ -15,15 +15,15 @@ from hw2exp.terminal import spread
 ABSENT = "–"
 
 FEW = 3
-"""Values of a key that are written one by one."""
+"""Most values of a key that a cell lists one by one."""
 
 DIGITS = 8
-"""Of a digest."""
+"""Digits of a digest that are shown."""
 
 YES_NO = "yes", "no"
 
 COUNT, MEASURED = "{:.10g}", "{:.4g}"
-"""How numbers are written; a count in full."""
+"""Formats of numbers; counts are written in full."""
 
 Number = float | int | None
 
@@ -33,9 +33,9 @@ class Row:
     """A row of the table.
 
     Args:
-        label: a key, or what was measured.
-        cells: one a column.
-        same: whether all columns agree, bit for bit.
+        label: a config key, or the name of a measure.
+        cells: the text of each column.
+        same: all columns agree, bit for bit.
     """
 
     label: str
@@ -45,12 +45,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Measure:
-    """A number that a run ends with.
+    """A number from a run's result.
 
     Args:
-        label: its name.
-        of: where it stands.
-        worst: what a run that diverged counts as among others.
+        label: the measure's name.
+        of: the function that reads the number from a run.
+        worst: the value of a diverged run in a column of several runs.
     """
 
     label: str
@@ -58,7 +58,7 @@ class Measure:
     worst: float | None = None
 
     def values(self, column: Column) -> list[Number]:
-        """Of each run of a column.
+        """Return the measure of each run of a column.
 
         Args:
             column: the column.
@@ -103,11 +103,13 @@ MEASURES = (
 
 
 def differing(columns: Sequence[Column], of: Callable[[Compared], Mapping[str, str]]) -> list[Row]:
-    """The keys whose values aren't the same in all columns; of a single one, in all its runs.
+    """Return a row for each key whose values differ between columns.
+
+    With a single column, return the keys whose values differ between its runs.
 
     Args:
         columns: the columns.
-        of: a run's values by key.
+        of: the function that returns a run's values, by key.
     """
     written = [[of(each) for each in column.members] for column in columns]
     keys = dict.fromkeys(key for runs in written for run in runs for key in run)
@@ -127,7 +129,7 @@ def _group(key: str) -> str:
 
 
 def config_of(each: Compared) -> dict[str, str]:
-    """A run's config by key, but for the folder in which it went on.
+    """Return a run's config by key, without ``resume``, the folder to resume from.
 
     Args:
         each: the run.
@@ -136,7 +138,7 @@ def config_of(each: Compared) -> dict[str, str]:
 
 
 def versions_of(each: Compared) -> Mapping[str, str]:
-    """What a run ran on.
+    """Return the versions of the software that a run used.
 
     Args:
         each: the run.
@@ -145,7 +147,7 @@ def versions_of(each: Compared) -> Mapping[str, str]:
 
 
 def results(columns: Sequence[Column]) -> Iterator[Row]:
-    """How the runs ended; what nobody has is left out.
+    """Yield the rows of the results; a measure that no run has is left out.
 
     Args:
         columns: the columns.
@@ -170,7 +172,7 @@ def _digests(label: str, columns: Sequence[Column], of: Callable[[RunResult], st
 
 
 def _agree(values: Sequence[Sequence[object]]) -> bool:
-    """Whether all columns have the same values, in any order; a float's text has all its bits."""
+    """Return whether all columns have the same values, in any order; ``repr`` keeps every bit."""
     return len(values) > 1 and len({tuple(sorted(map(repr, each))) for each in values}) == 1
 
 
@@ -193,7 +195,7 @@ def _cell(values: Sequence[Number]) -> str:
 
 
 def _listed(values: Sequence[str | None]) -> str:
-    """The values that a column has of a key: all, or the least and the largest, or how many."""
+    """Write a column's values of a key: all, or the number of texts, or the range of numbers."""
     ranked = sorted((value for value in values if value is not None), key=rank)
     if len(values) <= FEW:
         return ", ".join([*ranked, *[ABSENT] * (None in values)])

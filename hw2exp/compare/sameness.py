@@ -1,4 +1,4 @@
-"""Which runs are the same run, bit for bit, and where two part that should be."""
+"""Find runs that are equal bit for bit, and the first difference of two that should be."""
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations
@@ -10,14 +10,14 @@ from hw2exp.config.problems import counted
 from hw2exp.records.metrics import CATALOG, STEP
 
 SINCE_ROW = {"loss_train_max", "accuracy_train", "grad_norm_raw_max", "update_norm_max"}
-"""Columns of the metrics that depend on how far back the row before lies."""
+"""Metrics that cover all steps since the row before, so that they depend on ``log_every``."""
 
 NAMED = 3
-"""Columns that differ first, which are written with their values."""
+"""Most metrics whose values are written at the first step that differs."""
 
 
 def same_runs(columns: Sequence[Column]) -> list[str]:
-    """Say which columns are the same run, or have runs in common.
+    """Return a line for each set of equal runs, and for each pair of columns that share runs.
 
     Args:
         columns: the columns.
@@ -57,10 +57,10 @@ def _and(marks: Sequence[str]) -> str:
 
 
 def parting(columns: Sequence[Column]) -> list[str]:
-    """Say where two runs part that have the same config, but for what only shows.
+    """Return lines about the first difference of two runs whose settings and seeds are equal.
 
     Args:
-        columns: the columns; nothing is said unless they are two such runs.
+        columns: the columns; no lines unless they are two such runs with different digests.
     """
     if len(columns) != 2:
         return []
@@ -74,7 +74,7 @@ def parting(columns: Sequence[Column]) -> list[str]:
 
 
 def _first(one: Compared, other: Compared) -> Iterator[str]:
-    """Where the metrics of two runs differ first, in bits."""
+    """Yield lines about the first step at which the metrics of two runs differ."""
     frames = one.run.metrics(), other.run.metrics()
     logged = [frame[STEP].to_numpy() for frame in frames]
     steps, *rows = np.intersect1d(logged[0], logged[1], return_indices=True)
@@ -87,7 +87,7 @@ def _first(one: Compared, other: Compared) -> Iterator[str]:
             for frame, row in zip(frames, rows, strict=True)
         ],
         float,
-    )  # (2, columns, steps)
+    )  # (2, metrics, steps)
     equal = (values[0] == values[1]) | np.isnan(values).all(0)
     differing = np.flatnonzero(~equal.all(0))
     both = f"the {counted(len(steps), 'step')} that both have logged"

@@ -1,4 +1,4 @@
-"""A comparison as text: as many columns side by side as there is room for."""
+"""Write a comparison as text, with as many columns side by side as fit the width."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
@@ -13,13 +13,13 @@ from hw2exp.compare.rows import Row
 from hw2exp.config.problems import counted, printable
 
 WIDEST = 30
-"""Characters of a cell; longer ones take several lines."""
+"""Most characters of a cell's line; longer cells take several lines."""
 
 GAP, SAME = 2, "="
 
 
 def legend(columns: Sequence[Column]) -> list[str]:
-    """What each column stands for.
+    """Return a line for each column: its mark, its name, and its number of runs.
 
     Args:
         columns: the columns.
@@ -34,13 +34,13 @@ def legend(columns: Sequence[Column]) -> list[str]:
 def table_of(
     marks: Sequence[str], sections: Mapping[str, Sequence[Row]], width: int, color: bool
 ) -> str:
-    """Write rows side by side; where the columns don't fit, block after block.
+    """Write the rows as a table; columns that don't fit follow in further blocks.
 
     Args:
         marks: the headings of the columns.
-        sections: rows by their heading; those without rows are left out.
+        sections: the rows of each section, by its heading; empty sections are left out.
         width: characters of a line.
-        color: mark headings.
+        color: write escape codes, for bold headings.
     """
     shown = {heading: [_printable(row) for row in rows] for heading, rows in sections.items()}
     rows = [row for each in shown.values() for row in each]
@@ -64,7 +64,7 @@ def _printable(row: Row) -> Row:
 
 
 def _blocks(widths: Sequence[int], room: int) -> Iterator[Sequence[int]]:
-    """The columns of each block by their places: as many as fit, but one at least."""
+    """Yield the places of each block's columns: as many as fit, but at least one."""
     places: list[int] = []
     for place, width in enumerate(widths):
         if places and sum(widths[each] + GAP for each in places) + width + GAP > room:

@@ -1,1 +1,1 @@
-"""From run folders to tables with intervals, figures, and one page."""
+"""Report on run folders: tables with confidence intervals, figures, and one HTML page."""

@@ -1,4 +1,4 @@
-"""The command ``python -m hw2exp.report``: one page about all runs below a folder."""
+"""The command ``python -m hw2exp.report``: write one page about all runs below a folder."""
 
 import os
 from argparse import ArgumentParser
@@ -15,11 +15,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Args:
-        argv: the arguments; by default those of the process.
+        argv: the arguments; by default the process's own.
 
     Returns:
-        The exit status: 0 done; 1 the report can't be written, or had to leave out runs; 2 bad
-        input.
+        The exit status: 0 done; 1 the report can't be written, or leaves out unusable runs;
+        2 bad input.
     """
     try:
         arguments = _parser().parse_args(argv)
@@ -52,7 +52,7 @@ def _run(word: str, out: str | None) -> int:
         raise ConfigError(["'': must be a folder"])
     folder = Path(word)
     target = folder / "report" if out is None else Path(out)
-    if out is None and os.path.islink(target):  # it came with the runs, and may lead anywhere
+    if out is None and os.path.islink(target):  # untrusted: may lead anywhere
         raise ConfigError([f"{target}: is a link; must be a folder, or named by --out"])
     lost: list[str] = []
     page = make_report(folder, target, say, lost.append)

@@ -1,7 +1,7 @@
-"""What follows an exploding gradient, by stage of learning; of runs that log every step.
+"""Measure the steps after exploding gradients, by stage of learning, in runs that log every step.
 
-A run on the plateau at ln 4 and one that has learned behave unlike each other, and cures change how
-long a run is at which stage. So what follows an explosion is told for each stage by itself.
+A run on the plateau at ln 4 behaves unlike a run that has learned, and cures change how long a run
+stays at each stage. So each stage is measured separately.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,15 +20,15 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 BEFORE, AFTER = 20, 150
-"""Steps around an explosion that are looked at."""
+"""Steps before and after an explosion that are measured."""
 SOON, LATE = 1, 30
-"""The steps after it by which a brake is judged, first and last."""
+"""First and last step after an explosion by which RMSprop's brake is judged."""
 PLATEAU, LEARNED = 1.2, 1.0
-"""Losses: a run is on the plateau from the first on, and has learned below the second."""
+"""Losses: a run is on the plateau from ``PLATEAU`` up, and has learned below ``LEARNED``."""
 
 
 class Stage(StrEnum):
-    """How far a run has learned, by the median loss of the ``BEFORE`` steps before."""
+    """A stage of learning, by the median loss of the ``BEFORE`` steps before."""
 
     PLATEAU = "plateau"
     BETWEEN = "between"
@@ -37,20 +37,22 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True)
 class Around:
-    """What follows the explosions of an arm at a stage.
+    """The steps around an arm's explosions at a stage.
+
+    A burst is an explosion that has no other in the ``BEFORE`` steps before. The run must have
+    ``BEFORE`` steps before the burst and ``AFTER`` steps after.
 
     Args:
-        runs: how many runs have a burst that counts.
-        explosions: how many steps had an exploding gradient.
-        bursts: how many explosions are looked at: those with no other in the ``BEFORE`` steps
-            before, and ``AFTER`` steps left to the run.
-        steps: from the explosion, ``(n,)``.
-        updates: how far the parameters moved, relative to the median of the steps before; each
+        runs: number of runs that have bursts.
+        explosions: number of steps with an exploding gradient.
+        bursts: number of bursts.
+        steps: steps relative to the explosion, ``-BEFORE … AFTER``, ``(n,)``.
+        updates: norm of the parameter update, relative to its median over the steps before; each
             run's median over its bursts, ``(runs, n)``.
-        begun: how many spikes have begun since the explosion, a mean over bursts, ``(n,)``.
-        moved: ``updates`` from ``SOON`` to ``LATE`` steps after: the median over the runs.
-        spikes: how many spikes begin within ``AFTER`` steps, a mean over bursts.
-        expected: how many begin in as many steps of the stage, wherever these are.
+        begun: number of spikes begun since the explosion, a mean over bursts, ``(AFTER,)``.
+        moved: ``updates`` from ``SOON`` to ``LATE`` steps after: the median over runs.
+        spikes: number of spikes that begin within ``AFTER`` steps, a mean over bursts.
+        expected: number of spikes that begin in ``AFTER`` steps anywhere in the stage.
     """
 
     runs: int
@@ -66,11 +68,11 @@ class Around:
 
 @dataclass(frozen=True)
 class Aftermath:
-    """What follows the explosions of an arm.
+    """The steps around an arm's explosions, by stage.
 
     Args:
-        arm: its runs.
-        stages: by the stage of learning; those at which there is a burst.
+        arm: the arm.
+        stages: the measures of each stage that has bursts.
     """
 
     arm: Arm
@@ -79,7 +81,7 @@ class Aftermath:
 
 @dataclass(frozen=True)
 class _Watched:
-    """A run, step by step: ``(n,)`` each."""
+    """A run's series, one value per step, ``(n,)`` each."""
 
     stages: NDArray[np.object_]
     exploded: Flags
@@ -87,7 +89,7 @@ class _Watched:
     updates: Floats
 
     def bursts(self, stage: Stage) -> NDArray[np.int64]:
-        """The places of the explosions at a stage that are looked at."""
+        """Return the places of the bursts at a stage, see :class:`Around`."""
         places = np.flatnonzero(self.exploded)
         first = np.diff(places, prepend=-BEFORE - 1) > BEFORE
         inside = (places >= BEFORE) & (places + AFTER < len(self.exploded))
@@ -95,10 +97,13 @@ class _Watched:
 
 
 def aftermath(arm: Arm) -> Aftermath | None:
-    """Look at an arm's explosions; nothing if its runs don't log every step, or have none.
+    """Measure an arm's explosions.
 
     Args:
-        arm: its runs.
+        arm: the arm.
+
+    Returns:
+        The measures; None if a run doesn't log every step, or there are no bursts.
     """
     if any(run.config.log_every != 1 for run in arm.runs.values()):
         return None
@@ -118,7 +123,7 @@ def _watch(run: Run) -> _Watched | None:
     )
     begun = np.zeros(len(norms))
     begun[[at for spike in run.result.spikes if (at := spike["start"] - 1) < len(begun)]] = 1
-    before = running_median(losses[:, None], BEFORE)[:, 0]  # NaN at first: no stage is known
+    before = running_median(losses[:, None], BEFORE)[:, 0]  # NaN at first: no stage
     stages = np.select(
         [before >= PLATEAU, before < LEARNED, before >= LEARNED],
         [Stage.PLATEAU, Stage.LEARNED, Stage.BETWEEN],
@@ -154,16 +159,16 @@ def _around(watched: Sequence[_Watched], stage: Stage) -> Around | None:
 
 
 def _relative(updates: Floats, places: NDArray[np.int64], steps: NDArray[np.int64]) -> Floats:
-    """The size of a run's updates around its bursts, relative to before: the median over these."""
+    """Return the median of a run's relative update norms over its bursts, ``(n,)``."""
     around = updates[places[:, None] + steps]  # (bursts, n)
     before = np.median(around[:, :BEFORE], axis=1, keepdims=True)
     return np.asarray(np.median(around / np.maximum(before, np.finfo(float).tiny), axis=0))
 
 
 def aftermaths(arms: Iterable[Arm]) -> list[Aftermath]:
-    """Those of all arms that have one.
+    """Return the aftermaths of all arms that have one.
 
     Args:
-        arms: all.
+        arms: all arms.
     """
     return [each for each in map(aftermath, arms) if each is not None]

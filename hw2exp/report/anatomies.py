@@ -1,4 +1,4 @@
-"""Pages that ``python -m hw2exp.anatomy`` has left in run folders."""
+"""Read the pages that ``python -m hw2exp.anatomy`` has written into run folders."""
 
 import os
 import re
@@ -23,10 +23,10 @@ class AnatomyPage:
     """The page of one spike, or of a divergence.
 
     Args:
-        arm: of its run.
+        arm: the run's arm.
         run: the run.
-        number: of the spike, from 1; none for the divergence.
-        png: the page.
+        number: the spike's number, from 1; None for the divergence.
+        png: the page's bytes.
     """
 
     arm: Arm
@@ -36,15 +36,15 @@ class AnatomyPage:
 
 
 def read_anatomies(arms: Sequence[Arm]) -> tuple[list[AnatomyPage], list[str]]:
-    """Read the first pages that there are, in the order of arms, seeds and spikes.
+    """Read the first ``MOST_PAGES`` pages, in the order of arms, seeds and spikes.
 
-    Others may have put them there: none is a link, larger than is expected, or no PNG.
+    The files are untrusted: links, large files and files that are no PNG are left out.
 
     Args:
-        arms: all.
+        arms: all arms.
 
     Returns:
-        The pages, and a line for each reason why others were left out.
+        The pages, and a line for each reason why pages were left out.
     """
     pages: list[AnatomyPage] = []
     left_out: Counter[str] = Counter()
@@ -75,7 +75,7 @@ def _there(arms: Sequence[Arm]) -> Iterator[tuple[Arm, Run, str, int | None]]:
 
 
 def _read(folder: Path, name: str) -> bytes:
-    if folder.is_symlink():  # it came with the run, and may lead anywhere
+    if folder.is_symlink():  # untrusted: may lead anywhere
         raise regular_file.IrregularError(f"{folder.name} is a link")
     png = regular_file.read(folder / name, LARGEST, links=False)
     if not png.startswith(SIGNATURE):

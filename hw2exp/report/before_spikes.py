@@ -1,4 +1,4 @@
-"""What diagnostics say of the steps before spikes, against all other steps."""
+"""Compare the diagnostics of the steps before spikes with those of all other steps."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ from hw2exp.report.diagnosed import Diagnosed, Floats, Steps
 from hw2exp.statistics import Estimate, median, proportion
 
 NEAR = 20
-"""A look is before a spike if it comes at most so many steps before the first step of one."""
+"""A look is before a spike if it comes at most this many steps before the spike's first step."""
 
 
 FEWEST = 6
-"""Runs that an interval is told of: from here on the median's has ends, and the bootstrap sense."""
+"""Least runs for an interval: with fewer, the median's has no ends, and a bootstrap no meaning."""
 
 
 class Phase(StrEnum):
-    """Where in a run a look was made: each is of one phase, or of none before spikes can begin."""
+    """The phase of a look: exactly one, or none where spikes can't begin yet."""
 
     BEFORE = "before"
     DURING = "during"
@@ -32,12 +32,12 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True)
 class Counted:
-    """An estimate, and what it rests on.
+    """An estimate with its sample size.
 
     Args:
-        estimate: the value with its interval over runs; none of fewer than ``FEWEST``.
-        looks: how many were used.
-        runs: how many have such looks.
+        estimate: the value with its interval over runs; no interval for fewer than ``FEWEST``.
+        looks: number of looks used.
+        runs: number of runs with such looks.
     """
 
     estimate: Estimate
@@ -47,20 +47,20 @@ class Counted:
 
 @dataclass(frozen=True)
 class ArmLooks:
-    """What the looks into an arm's runs say.
+    """The diagnostics of an arm's runs.
 
     Args:
         arm: the arm.
-        runs: how many of its runs were looked into.
-        looks: how many looks there were in all.
+        runs: number of its runs that have looks.
+        looks: number of looks in all.
         growth: the factor by which a gradient grows with each time step back: the median over
             runs of each run's median.
-        unstable: the share of looks at which the sharpness exceeded the optimizer's limit.
-        unstable_ever: the same of all looks, those before spikes can begin among them.
+        unstable: the share of looks at which the sharpness exceeds the optimizer's limit.
+        unstable_ever: the same share of all looks, including those where spikes can't begin yet.
         lyapunov: each run's largest Lyapunov exponent: the median over runs.
-        lyapunov_spread: how far that exponent may be off: the median over runs of its spread.
-        lyapunov_signed: the share of the looks at an exponent whose sign is known: it exceeds the
-            spread over the directions from which it was measured.
+        lyapunov_spread: the spread of that exponent over directions: the median over runs.
+        lyapunov_signed: the share of looks at which the exponent's sign is known: its absolute
+            value exceeds the spread over the directions from which it was measured.
     """
 
     arm: Arm
@@ -75,11 +75,11 @@ class ArmLooks:
 
 
 def look_at(arm: Arm, looked: Sequence[Diagnosed]) -> ArmLooks:
-    """Measure an arm's looks.
+    """Summarize an arm's looks.
 
     Args:
         arm: the arm.
-        looked: its runs that were looked into.
+        looked: the looks of each of its runs that have some.
     """
     masks = [phases(each.run, each.steps) for each in looked]
     growth = [_finite(each.numbers["gradient_growth"]) for each in looked]
@@ -99,14 +99,14 @@ def look_at(arm: Arm, looked: Sequence[Diagnosed]) -> ArmLooks:
 
 
 def phases(run: Run, steps: Steps) -> Mapping[Phase, NDArray[np.bool_]]:
-    """Which looks are of which phase, ``(n,)`` each.
+    """Return a mask of the looks for each phase, ``(n,)`` each.
 
-    Looks from a spike's first to its last step are during it, also where the next one is near;
-    from when half the window of the running median was seen, all others are elsewhere.
+    A look from a spike's first to its last step is during, even if the next spike is near. All
+    others are elsewhere, once half the window of the running median is full.
 
     Args:
         run: the run.
-        steps: of its looks, ``(n,)``.
+        steps: the steps of its looks, ``(n,)``.
     """
     before, during = np.zeros((2, len(steps)), dtype=bool)
     for spike in run.result.spikes:
@@ -125,20 +125,20 @@ def _finite(values: Floats) -> Floats:
 
 
 def _unstable(looked: Diagnosed) -> Floats:
-    """1 where the sharpness exceeds the limit, 0 where not, NaN where that is not known."""
+    """Return 1 where the sharpness exceeds the limit, 0 where not, NaN where unknown, ``(n,)``."""
     sharp, limit = (looked.numbers[f"sharpness_{name}"] for name in ("preconditioned", "limit"))
     return np.where(np.isnan(sharp) | np.isnan(limit), np.nan, sharp > limit)
 
 
 def _spread_of_largest(looked: Diagnosed) -> Floats:
-    """The spread of the run's largest exponent, ``(1,)``; ``(0,)`` without exponents."""
+    """Return the spread of the run's largest exponent, ``(1,)``; ``(0,)`` without exponents."""
     exponent, spread = (_finite(looked.numbers[f"lyapunov{end}"]) for end in ("", "_spread"))
     largest: Floats = spread[exponent == np.fmax.reduce(exponent, initial=-np.inf)]
     return largest[:1]
 
 
 def _signed(looked: Diagnosed) -> Floats:
-    """1 where the exponent's sign is known, 0 where not, NaN where no exponent or spread is."""
+    """Return 1 where |exponent| exceeds the spread, 0 where not, NaN where unknown, ``(n,)``."""
     exponent, spread = (_finite(looked.numbers[f"lyapunov{end}"]) for end in ("", "_spread"))
     return np.where(np.isnan(exponent) | np.isnan(spread), np.nan, np.abs(exponent) > spread)
 
@@ -150,7 +150,7 @@ def _within(
 
 
 def _known(values: Sequence[Floats]) -> list[Floats]:
-    """Each run's values without NaN; no runs that have none."""
+    """Drop NaN from each run's values, then the runs without values."""
     return [known for own in values if len(known := own[~np.isnan(own)])]
 
 
@@ -160,7 +160,7 @@ def _median(values: Sequence[Floats], of_run: Callable[[Floats], Any]) -> Counte
 
 
 def _share(values: Sequence[Floats]) -> Counted:
-    """Of all looks; those of one run depend on each other, so the interval is over runs."""
+    """Return the share over all looks; the interval is over runs, as a run's looks correlate."""
     known = _known(values)
     return _counted(_pooled(known), known)
 

@@ -1,4 +1,4 @@
-"""What an arm's spikes come after and how high they are, counted over all of its runs."""
+"""Count an arm's spikes: their heights, and the exploding gradients before them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ from hw2exp.statistics import Estimate, proportion
 
 @dataclass(frozen=True)
 class Explosions:
-    """How spikes and exploding gradients go together.
+    """Counts of an arm's spikes and exploding gradients that come soon after each other.
 
-    Runs without spikes count too: in the share of all steps, and among the explosions that no
-    spike follows.
+    Runs without spikes count too: in ``base``, and among the explosions that no spike follows.
 
     Args:
-        after: how many spikes begin soon after an explosion.
+        after: number of spikes that begin soon after an explosion.
         share: their share of all spikes.
-        base: the share of all steps at which a spike could begin that come as soon after one.
-        pvalue: that spikes begin there no more often than that, see :func:`excess_pvalue`.
-        steps: how many steps had an exploding gradient.
-        followed: how many of them come soon before a spike.
+        base: the share of steps soon after an explosion, among steps at which a spike could begin.
+        pvalue: p-value of spikes beginning there no more often than ``base``, see
+            :func:`excess_pvalue`.
+        steps: number of steps with an exploding gradient.
+        followed: number of these steps that come soon before a spike.
     """
 
     after: int
@@ -40,13 +40,13 @@ class Causes:
     """The spikes of an arm.
 
     Args:
-        arm: its runs.
-        spiking: how many runs have spikes.
-        spikes: how many there are.
-        above: how many exceed the loss that training started with.
-        above_share: their share.
-        explosions: what they come after; nothing if there are no spikes, or older runs did not
-            record it.
+        arm: the arm.
+        spiking: number of runs with spikes.
+        spikes: number of spikes.
+        above: number of spikes above the initial loss.
+        above_share: their share of all spikes.
+        explosions: counts of the explosions around spikes; None if an older run did not record
+            them.
     """
 
     arm: Arm
@@ -58,10 +58,10 @@ class Causes:
 
 
 def causes(arm: Arm) -> Causes | None:
-    """Count an arm's spikes; nothing if it has none.
+    """Count an arm's spikes; return None if there are none.
 
     Args:
-        arm: its runs.
+        arm: the arm.
     """
     results = arm.results
     counts = [len(result.spikes) for result in results]

@@ -1,4 +1,4 @@
-"""Cells of the page's tables: values, and estimates above their intervals."""
+"""Make the cells of the page's tables: values, and estimates above their intervals."""
 
 import math
 from collections.abc import Callable
@@ -8,35 +8,35 @@ from hw2exp.statistics import Estimate
 
 
 def plain(value: Any, text: str = "", style: str = "number") -> dict[str, Any]:
-    """A value by itself.
+    """Make a cell of a value without an interval.
 
     Args:
-        value: what a browser sorts by.
-        text: as it is written; by default the value.
-        style: of the cell.
+        value: the sort key.
+        text: the text; by default the value.
+        style: the cell's CSS class.
     """
     return {"value": value, "text": text or str(value), "interval": "", "style": style}
 
 
 def cell(estimate: Estimate, written: Callable[[float], str]) -> dict[str, Any]:
-    """An estimate above its interval; the value is what a browser sorts by.
+    """Make a cell of an estimate above its interval; the estimate's value is the sort key.
 
     Args:
         estimate: the estimate.
-        written: how to write it.
+        written: the function that writes a value.
     """
     value = "Infinity" if math.isinf(estimate.value) else estimate.value
     interval = f"{written(estimate.low)} … {written(estimate.high)}"
     found = plain(value, written(estimate.value))
-    told = not (math.isnan(estimate.low) or math.isinf(estimate.low))  # "never … never" says less
+    told = not (math.isnan(estimate.low) or math.isinf(estimate.low))  # no "never … never"
     return found | {"interval": interval if told else ""}
 
 
 def points(value: float) -> str:
-    """Write a difference of shares.
+    """Write a difference of shares in percentage points.
 
     Args:
-        value: the difference.
+        value: the difference, from -1 to 1.
     """
     return f"{100 * value:+.0f} %".replace("-", "−")
 
@@ -45,7 +45,7 @@ def steps(value: float) -> str:
     """Write a number of steps.
 
     Args:
-        value: how many; infinite if it does not come to that.
+        value: the number of steps; infinite for an event that never happens.
     """
     if math.isnan(value):
         return "–"

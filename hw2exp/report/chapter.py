@@ -1,4 +1,4 @@
-"""A chapter of the page: the runs below one folder, measured, compared, judged and drawn."""
+"""Make a chapter of the page: measure, compare, judge and draw the runs below one folder."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -44,22 +44,22 @@ EMPTY = {
     "curves": "no run has logged a finite loss",
     "spikes": "no run has spikes",
 }
-"""Why a figure that any runs can have would be empty."""
+"""Reasons why a figure is empty, for the figures that don't need runs of a special kind."""
 
 
 @dataclass(frozen=True)
 class Chapter:
-    """What one folder's runs say.
+    """A chapter of the page.
 
     Args:
-        plan: what was wanted.
-        folder: of the runs.
-        measured: all arms.
-        compared: cures against none.
-        claims: what was found of the claims.
-        figures: in their order.
-        why: what diagnostics say.
-        notes: lines about what is not in it.
+        plan: the chapter's plan.
+        folder: the folder of the runs.
+        measured: the measures of all arms.
+        compared: the comparisons of cures with none.
+        claims: each claim with its findings.
+        figures: the figures in order.
+        why: the results of the diagnostics.
+        notes: sentences about the runs and figures left out.
     """
 
     plan: ChapterPlan
@@ -73,21 +73,21 @@ class Chapter:
 
     @property
     def arms(self) -> list[Arm]:
-        """All arms."""
+        """Return all arms."""
         return [each.arm for each in self.measured]
 
 
 def make_chapter(plan: ChapterPlan, folder: Path, found: Found, target: Path) -> Chapter:
-    """Measure, compare, judge and draw; write tables and figures.
+    """Measure, compare, judge and draw a folder's runs; write the tables and figures.
 
     Args:
-        plan: what is wanted.
-        folder: of the runs.
-        found: its runs.
-        target: where the files go; made if missing.
+        plan: the chapter's plan.
+        folder: the folder of the runs.
+        found: the runs.
+        target: the folder for the files; created if missing.
 
     Raises:
-        OSError: they can't be written.
+        OSError: a file can't be written.
     """
     disk.make_folder(target)
     measured = [measure(arm) for arm in found.arms]
@@ -122,9 +122,9 @@ def _figures(
     compared: Sequence[Comparison],
     after: Sequence[Aftermath],
 ) -> Iterator[tuple[str, str, str, "Figure | None"]]:
-    """Those that are wanted: name, title, caption, and the figure unless it would be empty.
+    """Yield each wanted figure: name, title, caption, and the figure, or None if it is empty.
 
-    Those that need runs of a kind are left out where there are none.
+    Figures that need runs of a special kind are left out where there are none.
     """
 
     def wanted(name: str) -> bool:
@@ -157,7 +157,7 @@ def _figures(
 
 
 def _curves(arms: Sequence[Arm]) -> Iterator[tuple[str, str, str, "Figure | None"]]:
-    """One figure, or where there are too many arms one a model and optimizer."""
+    """Yield one figure; with more than ``MOST_ARMS`` arms, one for each model and optimizer."""
     if len(arms) <= MOST_ARMS:
         figure = curves.curves(arms, [arm.name for arm in arms])
         yield "curves", "Loss curves", curves.curves_caption(arms), figure

@@ -1,4 +1,4 @@
-"""Loss curves of an arm: the median and its band over the seeds, and a few runs alone."""
+"""Compute an arm's loss curves: the median and quartiles over seeds, and a few single runs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ from hw2exp.statistics import quartiles
 Floats = NDArray[np.float64]
 
 POINTS = 300
-"""Of a band; of more logged steps each point covers several."""
+"""Most points of a band; with more steps, each point covers several."""
 
 
 @dataclass(frozen=True)
 class Band:
-    """A metric of all runs of an arm against the training step.
+    """A metric of an arm's R runs against the training step.
 
     Args:
         steps: the last step that each point covers, ``(n,)``.
-        low: the lower quartile over the runs, ``(n,)``.
+        low: the lower quartile over runs, ``(n,)``.
         middle: the median, ``(n,)``.
         high: the upper quartile, ``(n,)``.
-        runs: each run's own curve, ``(R, n)``; infinite after it diverged.
+        runs: each run's curve, infinite after the run diverged, ``(R, n)``.
     """
 
     steps: Floats
@@ -36,12 +36,12 @@ class Band:
 
 
 def loss_band(arm: Arm) -> Band:
-    """The training loss; of the steps that a point covers, the largest.
+    """Return the band of the training loss; each point is the largest loss of its steps.
 
-    A run that was stopped once solved stays at its last loss; one that diverged is at infinity.
+    A run that was stopped once solved stays at its last loss; a diverged run is at infinity.
 
     Args:
-        arm: the runs.
+        arm: the arm.
     """
     last = max(run.result.step for run in arm.runs.values())
     edges = np.unique(np.linspace(0, last, POINTS + 1).round())[1:]  # (n,)
@@ -51,7 +51,7 @@ def loss_band(arm: Arm) -> Band:
 
 
 def _sampled(run: Run, edges: Floats) -> Floats:
-    """The largest loss up to each edge and after the one before; the last one where none is."""
+    """Return the largest loss between each edge and the one before; gaps hold the last value."""
     metrics = run.metrics()
     steps = metrics[STEP].to_numpy()
     losses = np.nan_to_num(metrics["loss_train_max"].to_numpy().astype(float), nan=np.inf)
@@ -64,7 +64,7 @@ def _sampled(run: Run, edges: Floats) -> Floats:
 
 
 def _held(points: Floats) -> Floats:
-    """Where no step was logged, the value before it; before the first, the first; of none, ∞."""
+    """Fill gaps (-∞) with the value before, or else with the first value; with none, return ∞."""
     known = np.flatnonzero(points > -np.inf)
     if not len(known):
         return np.full(len(points), np.inf)
@@ -73,11 +73,14 @@ def _held(points: Floats) -> Floats:
 
 
 def examples(arm: Arm, count: int) -> Sequence[int]:
-    """Places of a few runs to be drawn alone: evenly spread by the number of their spikes.
+    """Pick a few runs to draw alone, evenly spread by their number of spikes.
 
     Args:
-        arm: the runs.
-        count: how many.
+        arm: the arm.
+        count: most runs to pick.
+
+    Returns:
+        The places of the runs in the arm.
     """
     by_spikes = np.argsort([len(result.spikes) for result in arm.results], kind="stable")
     picked = np.linspace(0, len(by_spikes) - 1, min(count, len(by_spikes))).round().astype(int)

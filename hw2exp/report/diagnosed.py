@@ -1,4 +1,4 @@
-"""Runs that were looked into while they trained: what their diagnostics hold, as arrays."""
+"""Read the diagnostics recorded while runs trained, as arrays."""
 
 import os
 from collections import Counter
@@ -24,12 +24,12 @@ Steps = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Diagnosed:
-    """A run and its looks: the steps at which anything was measured.
+    """A run and its looks: the steps at which any diagnostic was measured.
 
     Args:
         run: the run.
-        steps: of the looks, ``(n,)``.
-        numbers: of each look, by column; NaN where it was not measured, ``(n,)`` each.
+        steps: the steps of the looks, ``(n,)``.
+        numbers: the values of each column, NaN where not measured, ``(n,)`` each.
     """
 
     run: Run
@@ -37,7 +37,7 @@ class Diagnosed:
     numbers: Mapping[str, Floats]
 
     def measured(self, name: str) -> tuple[Steps, Floats]:
-        """Steps and values of a column of numbers, where they are finite, ``(m,)`` each.
+        """Return the steps and the finite values of a column of numbers, ``(m,)`` each.
 
         Args:
             name: a name of ``NUMBERS``.
@@ -46,16 +46,16 @@ class Diagnosed:
         return self.steps[known], self.numbers[name][known]
 
     def lists(self, name: str) -> tuple[Steps, Floats]:
-        """Steps ``(m,)`` and values ``(m, length)`` of a column of lists, where it was measured.
+        """Return the steps, ``(m,)``, and measured values, ``(m, length)``, of a column of lists.
 
-        They are read anew: those of a thousand runs would fill the memory.
+        Each call reads the file: the lists of a thousand runs would fill the memory.
 
         Args:
             name: a name of ``LISTS``.
 
         Raises:
-            OSError: they can't be read.
-            ValueError: they are damaged.
+            OSError: the diagnostics can't be read.
+            ValueError: the diagnostics are damaged.
         """
         frame = _checked(self.run).select(STEP, name).drop_nulls()
         rows = [column.to_numpy() for column in frame[name]]
@@ -67,11 +67,11 @@ def read_diagnosed(arms: Sequence[Arm]) -> tuple[list[tuple[Arm, list[Diagnosed]
     """Read the diagnostics of all runs that have some.
 
     Args:
-        arms: all.
+        arms: all arms.
 
     Returns:
-        The arms that have such runs, with these by seed, and a line for each reason why others
-        could not be used.
+        The arms that have such runs, with these runs by seed; and a line for each reason why
+        diagnostics were left out.
     """
     found: list[tuple[Arm, list[Diagnosed]]] = []
     left_out: Counter[str] = Counter()
@@ -102,7 +102,7 @@ def _of(run: Run) -> Diagnosed:
 
 
 def _checked(run: Run) -> "polars.DataFrame":
-    """A run's diagnostics, whose steps are those of the run, in order."""
+    """Read a run's diagnostics; raise ValueError if their steps or lists don't fit the run."""
     import polars
 
     frame = read_diagnostics(run.folder).cast({STEP: polars.Int64}, strict=False)

@@ -1,4 +1,4 @@
-"""A figure on the page, and its files beside it."""
+"""Draw a figure for the page, and write its files."""
 
 from dataclasses import dataclass
 from io import BytesIO
@@ -18,10 +18,10 @@ class Drawn:
     """A figure on the page.
 
     Args:
-        name: of its files.
-        title: its heading.
-        caption: what it shows.
-        png: its bytes.
+        name: the file name without ending.
+        title: the heading.
+        caption: the caption.
+        png: the PNG's bytes.
     """
 
     name: str
@@ -31,17 +31,17 @@ class Drawn:
 
 
 def draw(figure: "Figure", target: Path, name: str, title: str, caption: str) -> Drawn:
-    """Write a figure as PNG and SVG; the same bytes whenever it is drawn.
+    """Write a figure as PNG and SVG, with the same bytes each time.
 
     Args:
         figure: the figure.
-        target: where the files go; it must exist.
-        name: theirs, without ending.
-        title: its heading.
-        caption: what it shows.
+        target: an existing folder.
+        name: the file name without ending.
+        title: the heading.
+        caption: the caption.
 
     Raises:
-        OSError: they can't be written.
+        OSError: a file can't be written.
     """
     import matplotlib as mpl
 

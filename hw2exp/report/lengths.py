@@ -1,4 +1,4 @@
-"""Runs of sequences of several lengths: at which is the task still solved?"""
+"""Gather arms by sequence length: at which lengths do runs still solve the task?"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from hw2exp.records.runs import NO_CURE, Arm, Key, names
 
 LEAST = 3
-"""Lengths that there must be."""
+"""Least number of lengths in a group."""
 
 
 @dataclass(frozen=True)
 class ByLength:
-    """Arms that differ in cures and in the sequences' length only.
+    """Arms that differ only in their cures and in the task.
 
     Args:
-        name: what tells them from others.
-        lines: by cures, the arm of each length, by length.
+        name: the settings that tell the group from others.
+        lines: for each set of cures, the arm of each length, in ascending order.
     """
 
     name: str
@@ -23,10 +23,10 @@ class ByLength:
 
 
 def by_length(arms: Sequence[Arm]) -> list[ByLength]:
-    """Gather arms that were run at three lengths or more.
+    """Gather the arms that have runs at ``LEAST`` lengths or more.
 
     Args:
-        arms: all.
+        arms: all arms.
     """
     groups: dict[Key, dict[str, dict[int, Arm]]] = {}
     for arm in arms:
@@ -42,7 +42,7 @@ def by_length(arms: Sequence[Arm]) -> list[ByLength]:
 
 
 def _length(arm: Arm) -> int:
-    """The longest sequences of an arm."""
+    """Return the largest sequence length of an arm."""
     config = next(iter(arm.runs.values())).config
     return config.task.ranges[0][1] - 1
 

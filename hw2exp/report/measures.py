@@ -1,4 +1,4 @@
-"""What is measured of an arm, and of a cure against none on the same seeds."""
+"""Measure each arm, and compare each cure with none on the same seeds."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -20,25 +20,25 @@ from hw2exp.statistics import (
 )
 
 PER = 1_000
-"""Spikes are counted per so many steps."""
+"""Steps per which spikes are counted."""
 SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
 class ArmMeasures:
-    """What is measured of an arm.
+    """The measures of an arm.
 
     Args:
-        arm: its runs.
+        arm: the arm.
         diverged: the share of runs that turned non-finite.
-        solved: the share that solved the task, at some time.
-        ends_solved: the share that solved it and still do at the end.
+        solved: the share of runs that solved the task at some time.
+        ends_solved: the share of runs that solved the task and still do at the end.
         spikes: spikes per 1,000 steps.
-        above_initial: those of them that exceed the loss before training.
-        steps_to_solve: the median, if unsolved runs count.
+        above_initial: spikes above the initial loss, per 1,000 steps.
+        steps_to_solve: the median number of steps, where unsolved runs count.
         unsolved: the share of runs that have not solved the task yet, step by step.
-        test_loss: the final one, the median.
-        test_loss_mean: its interquartile mean.
+        test_loss: the median of the final test loss.
+        test_loss_mean: the interquartile mean of the final test loss.
     """
 
     arm: Arm
@@ -57,7 +57,7 @@ def measure(arm: Arm) -> ArmMeasures:
     """Measure an arm.
 
     Args:
-        arm: its runs.
+        arm: the arm.
     """
     results = arm.results
     steps = [result.step for result in results]
@@ -81,10 +81,10 @@ def measure(arm: Arm) -> ArmMeasures:
 
 
 def spikes_per_1000(result: RunResult) -> float:
-    """A run's spikes, per 1,000 of the steps that it made.
+    """Return the number of spikes per 1,000 steps of a run.
 
     Args:
-        result: of the run.
+        result: the run's result.
     """
     return PER * len(result.spikes) / result.step
 
@@ -98,9 +98,9 @@ def _per_1000(counts: Sequence[int], steps: Sequence[int]) -> Estimate:
 
 
 def _watched_until(run: Run) -> int:
-    """The step at which the task was solved, or the last at which it was known not to be.
+    """Return the step at which a run solved the task, or the last at which it is known unsolved.
 
-    A run that diverged won't solve it: it counts as unsolved to the end.
+    A diverged run won't solve the task, so it counts as unsolved to the end of its config's steps.
     """
     if run.result.solved_at is not None:
         return run.result.solved_at
@@ -109,22 +109,22 @@ def _watched_until(run: Run) -> int:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A cure against none on the same seeds: the mean of the paired differences.
+    """A comparison of a cure with none on the same seeds: means of the paired differences.
 
     Args:
-        cured: the arm with it.
+        cured: the arm with the cure.
         plain: the arm without.
-        seeds: how many both have.
+        seeds: number of seeds that both arms have.
         spikes: difference in spikes per 1,000 steps.
-        solved: difference in the share that solved the task at some time.
-        ends_solved: difference in the share that ends solved.
-        diverged: difference in the share diverged.
-        pvalue: that ``spikes`` is zero, corrected for the number of comparisons.
-        pvalue_solved: likewise of ``solved``.
-        pvalue_ends_solved: likewise of ``ends_solved``.
-        pvalue_diverged: likewise of ``diverged``.
-        comparable: whether nothing speaks for other shares that diverge: a p-value of ``diverged``
-            that is not corrected, as this is a condition of comparing spikes, not a finding.
+        solved: difference in the share of runs that solved the task at some time.
+        ends_solved: difference in the share of runs that end solved.
+        diverged: difference in the share of runs that diverged.
+        pvalue: p-value of ``spikes`` being zero, corrected for the number of comparisons.
+        pvalue_solved: the same for ``solved``.
+        pvalue_ends_solved: the same for ``ends_solved``.
+        pvalue_diverged: the same for ``diverged``.
+        comparable: the shares of diverged runs don't differ, by the p-value of ``diverged``
+            without the correction: this is a condition for comparing spikes, not a finding.
     """
 
     cured: Arm
@@ -142,15 +142,15 @@ class Comparison:
 
     @property
     def own_rate(self) -> bool:
-        """Whether the cure has another learning rate than the arm without."""
+        """Return whether the two arms differ in the learning rate."""
         return self.cured.settings[RATE] != self.plain.settings[RATE]
 
     @property
     def verdict(self) -> str:
-        """What the cure does: to runs that diverge first, else to how many spikes there are.
+        """Return the cure's effect on divergence, or else on the number of spikes.
 
-        A run that diverges early has few spikes, so where more runs diverge on one side, or may do
-        so, spikes say nothing. Every table, figure and sentence goes by this one rule.
+        A run that diverges early has few spikes, so spikes decide nothing where more runs diverge
+        on one side, or may do so. Every table, figure and sentence follows this rule.
         """
         if self.pvalue_diverged < SIGNIFICANT:
             return "fewer diverge" if self.diverged.value < 0 else "more diverge"
@@ -160,10 +160,10 @@ class Comparison:
 
 
 def compare(pairs: Sequence[tuple[Arm, Arm]]) -> list[Comparison]:
-    """Compare arms on the seeds that they share.
+    """Compare arms on the seeds that they share; leave out pairs that share fewer than two.
 
     Args:
-        pairs: with a cure, and without.
+        pairs: pairs of an arm with a cure and an arm without.
     """
     both = [
         (cured, plain, seeds)
@@ -205,7 +205,7 @@ COMPARED: Mapping[str, Callable[[RunResult], float]] = {
     "ends_solved": lambda result: float(bool(result.ends_solved)),
     "diverged": lambda result: float(result.diverged_at is not None),
 }
-"""What is compared of the two runs of a seed, by the field of a comparison."""
+"""The quantity compared between the two runs of a seed, by the field of a comparison."""
 
 
 def _paired(
@@ -215,6 +215,6 @@ def _paired(
 
 
 def _unit(name: str, arm: Arm) -> float:
-    """The smallest difference of two runs: one spike in all steps, or one run that does it."""
+    """Return the smallest difference of two runs: one spike in all steps, or one yes against no."""
     steps = max(result.step for result in arm.results)
     return PER / steps if name == "spikes" else 1.0

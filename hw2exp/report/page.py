@@ -1,4 +1,4 @@
-"""The page: one file, offline."""
+"""Render the page: one HTML file that needs no network."""
 
 import base64
 import shlex
@@ -30,7 +30,7 @@ HEADINGS = (
 )
 
 NAMED = 5
-"""Runs that are named one by one."""
+"""Most diverged runs that the summary names one by one."""
 
 
 def render(
@@ -39,13 +39,16 @@ def render(
     chapters: Sequence[Chapter],
     claims: Sequence[tuple[Claim, Sequence[Judged]]],
 ) -> str:
-    """Make the page.
+    """Render the page.
 
     Args:
-        folder: of the runs.
-        plan: what the folder says of itself, if it does.
-        chapters: in their order, one at least.
-        claims: what all of them say of each.
+        folder: the folder of the runs.
+        plan: the folder's plan, if it has one.
+        chapters: the chapters in order, at least one.
+        claims: each claim with its findings in all chapters.
+
+    Returns:
+        The HTML.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -73,21 +76,24 @@ def render(
 
 
 def _written(value: object) -> object:
-    """Show what can't be seen in a text; markup is the report's own."""
+    """Make invisible characters of a plain text visible; markup has a type of its own."""
     return visible(value, kept="\n") if type(value) is str else value
 
 
 def _tables(claims: Sequence[object], chapters: Sequence[Chapter]) -> list[str]:
-    """The tables that were written."""
+    """Return the names of the written tables."""
     compared = any(chapter.compared for chapter in chapters)
     return ["claims"] * bool(claims) + ["runs", "arms"] + ["comparisons"] * compared
 
 
 def claims_of(chapters: Sequence[Chapter]) -> list[tuple[Claim, list[Judged]]]:
-    """Each claim with what all chapters say of it.
+    """Gather each claim's findings over all chapters.
 
     Args:
-        chapters: in their order.
+        chapters: the chapters in order.
+
+    Returns:
+        Each claim with its findings, in the order of ``CLAIMS``.
     """
     found: dict[str, tuple[Claim, list[Judged]]] = {}
     for chapter in chapters:
@@ -102,7 +108,7 @@ def claims_of(chapters: Sequence[Chapter]) -> list[tuple[Claim, list[Judged]]]:
 
 
 def _chapter(chapter: Chapter, number: int) -> dict[str, Any]:
-    """What the template shows of a chapter."""
+    """Return the template's values of a chapter."""
     measured = chapter.measured if chapter.plan.arms else []
     return {
         "suffix": f"_{number}" if number else "",
@@ -133,17 +139,17 @@ def _chapter(chapter: Chapter, number: int) -> dict[str, Any]:
 
 
 def size_of(arms: Sequence[Arm]) -> str:
-    """Say how much there is.
+    """Write the numbers of runs and arms.
 
     Args:
-        arms: all.
+        arms: the arms.
     """
     runs = sum(len(arm.runs) for arm in arms)
     return f"{counted(runs, 'run')} in {counted(len(arms), 'arm')}"
 
 
 def _summary(chapter: Chapter) -> list[str]:
-    """What a reader in a hurry should know."""
+    """Return a chapter's lines of the summary."""
     measured, title = chapter.measured, chapter.plan.title
     results = [result for each in measured for result in each.arm.results]
     spiking = sum(bool(result.spikes) for result in results)
@@ -175,7 +181,7 @@ def _summary(chapter: Chapter) -> list[str]:
 
 
 def _diverged(arms: Sequence[Arm]) -> str:
-    """Which runs turned non-finite, and when; the table of runs has them all."""
+    """Write which runs diverged, and when; the table of runs has all of them."""
     found = [
         f"{arm.name or 'the run'} seed {seed} at step {run.result.diverged_at:,}"
         for arm in arms
@@ -217,7 +223,7 @@ def _comparison_cells(each: Comparison) -> list[dict[str, Any]]:
 
 
 def _common(arms: Sequence[Arm]) -> list[tuple[str, str]]:
-    """Settings that all runs share."""
+    """Return the settings that all arms share."""
     shared: Mapping[str, str] = arms[0].settings
     return [
         (key, value)
@@ -227,6 +233,6 @@ def _common(arms: Sequence[Arm]) -> list[tuple[str, str]]:
 
 
 def _versions(arms: Sequence[Arm]) -> list[str]:
-    """Each combination of versions that runs were made on."""
+    """Return each combination of software versions that runs used."""
     found = (result.versions for arm in arms for result in arm.results)
     return sorted({", ".join(f"{name} {value}" for name, value in own.items()) for own in found})

@@ -1,4 +1,4 @@
-"""What a report is to be made of: the file ``report.yaml`` of a folder, or none."""
+"""Read the plan of a report: the optional file ``report.yaml`` of a folder."""
 
 import os
 from pathlib import Path, PurePosixPath
@@ -30,15 +30,15 @@ class _Strict(BaseModel):
 
 
 class ChapterPlan(_Strict):
-    """A part of the page: the runs below one folder.
+    """A chapter of the page: the runs below one folder.
 
     Args:
-        folder: theirs, relative to that of the report.
-        title: its heading.
-        text: a paragraph below it.
-        claims: whether its runs are to decide claims; or the parts that these are of.
-        arms: whether every arm is listed.
-        figures: those that are wanted, if there is something to draw; all by default.
+        folder: the folder of the runs, relative to the plan's.
+        title: the heading.
+        text: a paragraph below the heading.
+        claims: judge all claims, or none, or only the claims of these parts.
+        arms: list every arm and comparison.
+        figures: the wanted figures, drawn if there are runs for them; all by default.
     """
 
     folder: Annotated[str, AfterValidator(_below)]
@@ -50,12 +50,12 @@ class ChapterPlan(_Strict):
 
 
 class Plan(_Strict):
-    """A page.
+    """The plan of a page.
 
     Args:
-        title: of the page.
-        text: a paragraph below it.
-        chapters: its parts; those without runs are left out.
+        title: the page's title.
+        text: a paragraph below the title.
+        chapters: the chapters; the page leaves out chapters whose folder doesn't exist.
     """
 
     title: str
@@ -64,13 +64,13 @@ class Plan(_Strict):
 
 
 def read_plan(folder: Path) -> Plan | None:
-    """Read a folder's plan; nothing if it has none.
+    """Read a folder's plan; return None if there is none.
 
     Args:
-        folder: of the runs.
+        folder: the folder of the runs.
 
     Raises:
-        ConfigError: it is no plan.
+        ConfigError: the file is not a valid plan.
     """
     path = folder / PLAN
     if not os.path.lexists(path):
@@ -82,14 +82,14 @@ def read_plan(folder: Path) -> Plan | None:
 
 
 def check_target(plan: Plan, target: Path) -> None:
-    """Refuse chapters whose files would lie elsewhere than below the report.
+    """Refuse chapters whose files would lie outside the report's folder.
 
     Args:
-        plan: the page.
+        plan: the plan.
         target: the report's folder.
 
     Raises:
-        ConfigError: with the chapter's folder.
+        ConfigError: a chapter's folder leads out of the report's.
     """
     for chapter in plan.chapters:
         check_inside(target, target / chapter.folder, f"{PLAN}: folder={chapter.folder}")

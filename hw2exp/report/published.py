@@ -1,4 +1,4 @@
-"""The published curve, section 8 of the notebook: what of its shape each run shows, by epoch."""
+"""Measure the shape of the notebook's published curve (section 8) in runs, by epoch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,30 +11,31 @@ from hw2exp.records.runs import Arm, Run
 Floats = NDArray[np.float64]
 
 EPOCH = 31
-"""Batches of an epoch of the notebook."""
+"""Batches in an epoch of the notebook."""
 FALLEN = 1.3
-"""A run has left the plateau at ln 4 once its training loss has been below."""
+"""A run has left the plateau at ln 4 once its training loss falls below this."""
 SPIKE = 1.5
-"""An epoch's loss above is a spike above the initial value."""
+"""An epoch's loss above this is a spike above the initial loss, ln 4."""
 ENDS_WELL = 0.95
-"""A test accuracy that is called success."""
+"""The least test accuracy with which a run ends well."""
 
 PLATEAUS = 12, 14, 22, 17, 18, 15, 10, 14, 35, 19, 13, 26, 25, 24, 10, 15
 SPIKING = 14, 16
 ENDING_WELL = 12, 16
-"""Of torch's own LSTM in a plain loop, seeds 1 to 16, as ``scripts/notebook_reference.py`` measures
-them: epochs at the plateau by seed, runs with such a spike, runs that end well. Off the plateau a
-curve is chaotic: another build of torch gave 13 and 11."""
+"""Reference values: torch's own LSTM in a plain loop, seeds 1 to 16, measured by
+``scripts/notebook_reference.py``: epochs on the plateau by seed, runs with such a spike, runs that
+end well, the last two out of 16. Off the plateau a curve is chaotic: another build of torch gave 13
+and 11."""
 
 
 @dataclass(frozen=True)
 class Curves:
-    """The curves of some runs as the notebook plots them, a value an epoch.
+    """The curves of R runs as the notebook plots them, one value per epoch.
 
     Args:
         train: the loss of each epoch's last training batch, ``(R, epochs)``.
-        test: that of the last test batch after it, ``(R, epochs)``.
-        accuracy: of the last test pass, ``(R,)``.
+        test: the loss of the last test batch after each epoch, ``(R, epochs)``.
+        accuracy: the accuracy of the last test pass, ``(R,)``.
     """
 
     train: Floats
@@ -43,23 +44,23 @@ class Curves:
 
     @property
     def plateau(self) -> Floats:
-        """Epochs before the first one whose loss has fallen; infinite if none has, ``(R,)``."""
+        """Return the epochs before the first with a loss below ``FALLEN``; else ∞, ``(R,)``."""
         fallen = self.train < FALLEN
         return np.where(fallen.any(1), fallen.argmax(1), np.inf)
 
     @property
     def highest(self) -> Floats:
-        """The largest of both losses, ``(R,)``."""
+        """Return the largest training or test loss, ``(R,)``."""
         return np.asarray(np.fmax(self.train, self.test).max(1))
 
     @property
     def spiking(self) -> int:
-        """Runs with an epoch whose training or test loss is a spike."""
+        """Return the number of runs whose training or test loss has a spike."""
         return int((self.highest > SPIKE).sum())
 
     @property
     def ending_well(self) -> int:
-        """Runs whose last test accuracy is a success."""
+        """Return the number of runs that end well."""
         return int((self.accuracy >= ENDS_WELL).sum())
 
 
@@ -68,17 +69,17 @@ class Published(Curves):
     """The curves of an arm.
 
     Args:
-        arm: its runs.
+        arm: the arm.
     """
 
     arm: Arm
 
 
 def published(arms: Sequence[Arm]) -> list[Published]:
-    """The arms that were trained on the notebook's section 8.
+    """Return the curves of the arms that train as in the notebook's section 8.
 
     Args:
-        arms: all.
+        arms: all arms.
     """
     return [_of(arm) for arm in arms if _is_section_8(arm)]
 
@@ -105,7 +106,10 @@ def _of(arm: Arm) -> Published:
 
 
 def _epochs(run: Run, epochs: int) -> tuple[Floats, Floats]:
-    """Both losses at the end of each epoch; infinite after a divergence."""
+    """Return the training and test loss at each epoch's end, ``(epochs,)`` each; ∞ if not finite.
+
+    Epochs without a row, as after a divergence, are infinite too.
+    """
     metrics = run.metrics()
     found = np.full((2, epochs), np.inf)
     places = metrics["step"].to_numpy() / EPOCH - 1

@@ -1,4 +1,4 @@
-"""A folder's report: reads the runs, makes its chapters, writes everything beside each other."""
+"""Make a folder's report: read the runs, make the chapters, write the page and its files."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -23,23 +23,23 @@ def make_report(
     say: Callable[[str], None] = lambda _: None,
     lose: Callable[[str], None] = lambda _: None,
 ) -> Path:
-    """Make tables, figures and the page of all runs below a folder.
+    """Write tables, figures and the page of all runs below a folder.
 
-    Where the folder has a ``report.yaml``, the page has its chapters, and each chapter's files lie
-    in a folder of their own.
+    If the folder has a ``report.yaml``, the page has the chapters listed there, and each chapter's
+    files lie in their own folder.
 
     Args:
-        folder: of the runs.
-        target: the folder to write into; made if missing.
-        say: told what is being done.
-        lose: told of the runs that had to be left out, a line a reason.
+        folder: the folder of the runs.
+        target: the folder to write into; created if missing.
+        say: the function that receives lines about progress.
+        lose: the function that receives a line for each reason why runs were unusable.
 
     Returns:
-        The page.
+        The path of the page.
 
     Raises:
-        ConfigError: there are no runs, or the target can't be made.
-        OSError: it can't be written to.
+        ConfigError: there are no runs, ``report.yaml`` is invalid, or the target can't be created.
+        OSError: a file can't be written.
     """
     for path in (folder, target):
         check_path(path, str(path))
@@ -59,7 +59,7 @@ def make_report(
         if claims:
             write_table(claims_table(claims), target, "claims")
         page = render(folder, plan, chapters, claims)
-        disk.write(target / PAGE, page.encode(errors="replace"))  # a folder's name may be no text
+        disk.write(target / PAGE, page.encode(errors="replace"))  # a folder's name may not be UTF-8
     for _, runs in found:
         for line in runs.lost:
             lose(line)
@@ -67,7 +67,7 @@ def make_report(
 
 
 def _found(folder: Path, plan: Plan | None) -> list[tuple[ChapterPlan, Found]]:
-    """The chapters that there are runs for, and these; all must be read before any is written."""
+    """Read the runs of each chapter whose folder exists, before any chapter is written."""
     if plan is None:
         return [(ChapterPlan(folder="runs", title=""), read_runs(folder))]
     there = [each for each in plan.chapters if (folder / each.folder).is_dir()]

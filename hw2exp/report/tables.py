@@ -1,4 +1,4 @@
-"""The report's tables as frames: a row a run, an arm, a comparison."""
+"""Make and write the report's tables."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 def runs_table(arms: Sequence[Arm]) -> "polars.DataFrame":
-    """A row a run: what it was made of, and what came out.
+    """Make a row for each run: its settings and its result.
 
     Args:
-        arms: all.
+        arms: all arms.
     """
     rows = []
     for arm in arms:
@@ -54,10 +54,10 @@ def runs_table(arms: Sequence[Arm]) -> "polars.DataFrame":
 
 
 def arms_table(measured: Sequence[ArmMeasures]) -> "polars.DataFrame":
-    """A row an arm: each measure with the ends of its interval.
+    """Make a row for each arm: each measure with the ends of its interval.
 
     Args:
-        measured: all arms.
+        measured: the measures of all arms.
     """
     return _frame(
         [
@@ -79,10 +79,10 @@ def arms_table(measured: Sequence[ArmMeasures]) -> "polars.DataFrame":
 
 
 def spikes_table(found: Sequence[Causes]) -> "polars.DataFrame":
-    """Make a row for each arm that has spikes: what they come after, and how high they are.
+    """Make a row for each arm that has spikes: their heights, and the explosions before them.
 
     Args:
-        found: of the arms.
+        found: the causes of these arms' spikes.
     """
     rows = []
     for each in found:
@@ -106,10 +106,10 @@ def spikes_table(found: Sequence[Causes]) -> "polars.DataFrame":
 
 
 def comparisons_table(compared: Sequence[Comparison]) -> "polars.DataFrame":
-    """A row a comparison of a cure with none.
+    """Make a row for each comparison of a cure with none.
 
     Args:
-        compared: all.
+        compared: all comparisons.
     """
     return _frame(
         [
@@ -134,10 +134,10 @@ def comparisons_table(compared: Sequence[Comparison]) -> "polars.DataFrame":
 
 
 def aftermath_table(found: Sequence[Aftermath]) -> "polars.DataFrame":
-    """Make a row for each arm and stage of learning: what follows an exploding gradient.
+    """Make a row for each arm and stage of learning: the steps after an exploding gradient.
 
     Args:
-        found: of the arms that log every step.
+        found: the aftermaths of the arms that log every step.
     """
     return _frame(
         [
@@ -158,10 +158,10 @@ def aftermath_table(found: Sequence[Aftermath]) -> "polars.DataFrame":
 
 
 def claims_table(claims: Sequence[tuple[Claim, Sequence[Judged]]]) -> "polars.DataFrame":
-    """A row a claim and setting: what was found.
+    """Make a row for each claim and setting: the finding and its numbers.
 
     Args:
-        claims: what was found of the claims.
+        claims: each claim with its findings.
     """
     return _frame(
         [
@@ -179,10 +179,10 @@ def claims_table(claims: Sequence[tuple[Claim, Sequence[Judged]]]) -> "polars.Da
 
 
 def why_table(looks: Sequence[ArmLooks]) -> "polars.DataFrame":
-    """A row an arm that was looked into: what its looks say, and how many each number rests on.
+    """Make a row for each arm with looks: each estimate, and how many looks and runs it rests on.
 
     Args:
-        looks: of the arms.
+        looks: the looks of these arms.
     """
     rows = []
     for each in looks:
@@ -221,8 +221,8 @@ def write_table(table: "polars.DataFrame", folder: Path, name: str) -> None:
 
     Args:
         table: the table.
-        folder: where to; it must exist.
-        name: of the files, without ending.
+        folder: an existing folder.
+        name: the file name without ending.
     """
     disk.write(folder / f"{name}.csv", visible(table.write_csv(), kept="\n").encode())
     content = BytesIO()

@@ -1,4 +1,4 @@
-"""Why runs blow up: what a chapter shows of runs that were looked into while they trained."""
+"""Explain why runs blow up, by the diagnostics recorded while they trained."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ from hw2exp.report.figures import why as figures
 from hw2exp.report.tables import why_table, write_table
 
 MOST_RUNS = 4
-"""Runs that have a figure, one a model."""
+"""Most runs that have a figure, one per model."""
 
 
 @dataclass(frozen=True)
 class Why:
-    """What was seen of runs that were looked into, then or afterwards; empty if none was.
+    """The diagnostics and anatomies of a chapter's runs; empty if there are none.
 
     Args:
-        looks: of the arms that have such runs.
-        figures: of one run a model.
-        pages: the anatomies of spikes that there are.
-        notes: lines about what is not in it.
+        looks: the looks of the arms that have some.
+        figures: one figure per model, of one run each.
+        pages: the anatomies of spikes and divergences.
+        notes: lines about diagnostics and pages left out.
     """
 
     looks: Sequence[ArmLooks]
@@ -34,15 +34,15 @@ class Why:
 
 
 def make_why(arms: Sequence[Arm], target: Path, figures_wanted: bool) -> Why:
-    """Measure, draw and gather what says why runs blew up; write its table and figures.
+    """Summarize and draw the diagnostics, and read the anatomies; write the table and figures.
 
     Args:
-        arms: all.
-        target: where the files go; it must exist.
-        figures_wanted: whether there are to be figures and anatomies.
+        arms: all arms.
+        target: an existing folder for the files.
+        figures_wanted: include figures and anatomies.
 
     Raises:
-        OSError: the files can't be written.
+        OSError: a file can't be written.
     """
     diagnosed, notes = read_diagnosed(arms)
     looks = [look_at(arm, looked) for arm, looked in diagnosed]
@@ -67,7 +67,7 @@ def make_why(arms: Sequence[Arm], target: Path, figures_wanted: bool) -> Why:
 def _examples(
     diagnosed: Sequence[tuple[Arm, Sequence[Diagnosed]]],
 ) -> list[tuple[Arm, Diagnosed]]:
-    """Of each model the first run with spikes, or without any the first run."""
+    """Return each model's first run with spikes, else its first run; at most ``MOST_RUNS``."""
     first: dict[str, tuple[Arm, Diagnosed]] = {}
     for arm, looked in diagnosed:
         for each in looked:

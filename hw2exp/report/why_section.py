@@ -1,4 +1,4 @@
-"""The section of a chapter that says why its runs blew up, as the template shows it."""
+"""Make the template's values of a chapter's section on why runs blew up."""
 
 import base64
 import shlex
@@ -15,11 +15,11 @@ from hw2exp.report.why import Why
 
 
 def section(why: Why, arms: bool) -> dict[str, Any] | None:
-    """What the template shows; nothing where no run was looked into.
+    """Return the template's values; None if there are neither looks nor anatomies.
 
     Args:
-        why: what was seen.
-        arms: whether arms are listed.
+        why: the diagnostics and anatomies.
+        arms: list the arms.
     """
     if not (why.looks or why.pages):
         return None

@@ -1,4 +1,4 @@
-"""Claims as data, and what runs say of each; the closed forms are the business of the theory."""
+"""Judge claims by runs; :mod:`hw2exp.theory` judges those that have closed forms."""
 
 from collections.abc import Sequence
 
@@ -23,12 +23,12 @@ CLAIMS = (
 def judge(
     arms: Sequence[Arm], compared: Sequence[Comparison], parts: bool | Sequence[str] = True
 ) -> list[tuple[Claim, list[Judged]]]:
-    """Judge every claim that there are runs for.
+    """Judge the wanted claims; leave out claims without suitable runs.
 
     Args:
-        arms: all.
-        compared: all.
-        parts: those that claims are to be of; or whether there are to be any.
+        arms: all arms.
+        compared: all comparisons.
+        parts: the parts whose claims are wanted; or all claims, or none.
     """
     wanted = [claim for claim in CLAIMS if parts is True or (parts and claim.part in parts)]
     found = [(claim, list(claim.judge(arms, compared))) for claim in wanted]

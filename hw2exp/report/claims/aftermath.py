@@ -1,4 +1,4 @@
-"""Claims on RMSprop's brake: that an unclipped explosion puts it on, and what releases it."""
+"""Judge claims on RMSprop's brake: unclipped explosions put it on, a short memory releases it."""
 
 from collections.abc import Iterable, Sequence
 from itertools import permutations
@@ -23,13 +23,13 @@ MEMORY = "optimizer.alpha"
 
 
 def explosions_brake(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterable[Judged]:
-    """Judge whether steps are smaller after an explosion without clipping, and not so with it."""
+    """Judge whether an unclipped explosion makes steps smaller than before, and than if clipped."""
     for each in compared:
         if each.cured.cures != "clip=norm":
             continue
         for stage, free, clipped in _at_each_stage(each.plain, each.cured):
             finding = Finding.UNDECIDED
-            # Not by min(): an interval that is not known decides nothing.
+            # Not by min(): an unknown interval, NaN, must decide nothing.
             if free.moved.high < 1 and free.moved.high < clipped.moved.low:
                 finding = Finding.SUPPORTED
             elif free.moved.low > 1 or free.moved.low > clipped.moved.high:
@@ -39,7 +39,7 @@ def explosions_brake(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Ite
 
 
 def short_memory_releases(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterable[Judged]:
-    """Judge whether steps are less small after an explosion if RMSprop forgets it sooner."""
+    """Judge whether steps after an explosion are larger with a shorter memory of RMSprop."""
     plain = [arm for arm in arms if not arm.cures and MEMORY in arm.settings]
     for short, long in permutations(plain, 2):
         unlike = {key for key, _ in short.settings.items() ^ long.settings.items()}
@@ -57,7 +57,7 @@ def short_memory_releases(arms: Sequence[Arm], compared: Sequence[Comparison]) -
 
 
 def _at_each_stage(one: Arm, other: Arm) -> Iterable[tuple[Stage, Around, Around]]:
-    """What follows explosions in two arms, at each stage at which both have some."""
+    """Yield the aftermaths of two arms at each stage at which both have bursts."""
     found = aftermath(one), aftermath(other)
     if found[0] is None or found[1] is None:
         return

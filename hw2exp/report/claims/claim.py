@@ -1,4 +1,4 @@
-"""What a claim is: its words, its rule, and what runs say of it."""
+"""Define a claim, its rule and its findings, and write the numbers behind them."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -11,7 +11,7 @@ from hw2exp.statistics import Estimate
 
 
 class Finding(StrEnum):
-    """What runs say of a claim."""
+    """The finding on a claim."""
 
     SUPPORTED = "supported"
     REFUTED = "refuted"
@@ -20,12 +20,12 @@ class Finding(StrEnum):
 
 @dataclass(frozen=True)
 class Judged:
-    """What is found of a claim in a setting.
+    """A finding on a claim in one setting.
 
     Args:
-        setting: where; nothing if everywhere.
-        finding: what.
-        numbers: that decided.
+        setting: the setting's name; empty for all runs.
+        finding: the finding.
+        numbers: the deciding numbers, as text.
     """
 
     setting: str
@@ -34,7 +34,7 @@ class Judged:
 
 
 Judge = Callable[[Sequence[Arm], Sequence[Comparison]], Iterable[Judged]]
-"""From all arms and comparisons to a finding for each setting."""
+"""A function of all arms and comparisons that returns a finding for each setting."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ class Claim:
     """A claim.
 
     Args:
-        part: of the write-up, or where else it comes from.
-        words: what it says.
-        rule: what is measured, and what decides.
-        judge: decides.
+        part: the part of the write-up, or another source.
+        words: the claim's text.
+        rule: the measured quantity and the criterion, as text.
+        judge: the function that applies the rule.
     """
 
     part: str
@@ -55,11 +55,11 @@ class Claim:
 
 
 def against_half(low: float, high: float) -> Finding:
-    """Whether a share is more than half.
+    """Judge whether a share is more than half.
 
     Args:
-        low: its interval's lower end.
-        high: the upper one.
+        low: the lower end of its interval.
+        high: the upper end.
     """
     if low > 0.5:
         return Finding.SUPPORTED
@@ -67,20 +67,20 @@ def against_half(low: float, high: float) -> Finding:
 
 
 def percent(value: float) -> str:
-    """Write a share.
+    """Write a share in percent.
 
     Args:
-        value: from 0 to 1.
+        value: the share, from 0 to 1.
     """
     return "–" if math.isnan(value) else f"{100 * value:.0f} %"
 
 
 def within(estimate: Estimate, written: Callable[[float], str]) -> str:
-    """Write an estimate with its interval; alone where there is none, as of a single run.
+    """Write an estimate with its interval, if it has one; a single run has none.
 
     Args:
         estimate: the estimate.
-        written: how to write a value.
+        written: the function that writes a value.
     """
     value = written(estimate.value)
     if math.isnan(estimate.low) or math.isnan(estimate.high):
@@ -89,7 +89,7 @@ def within(estimate: Estimate, written: Callable[[float], str]) -> str:
 
 
 def signed(value: float) -> str:
-    """Write a difference.
+    """Write a difference with its sign, to one decimal.
 
     Args:
         value: the difference.

@@ -1,4 +1,4 @@
-"""Claims on what takes spikes away (part 1.3 c), and what clipping does under RMSprop."""
+"""Judge claims on cures for spikes (part 1.3 c), and on clipping under RMSprop."""
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
@@ -11,11 +11,11 @@ Chosen = Callable[[Arm], bool]
 
 
 def alone(group: str, *choices: str) -> Chosen:
-    """Arms whose one cure is of a group.
+    """Return the test for arms whose only cure is of a group.
 
     Args:
-        group: of cures.
-        choices: the choices that are meant; all by default.
+        group: the group of cures.
+        choices: the accepted choices of the group; all by default.
     """
 
     def is_alone(arm: Arm) -> bool:
@@ -28,7 +28,7 @@ def alone(group: str, *choices: str) -> Chosen:
 
 
 def together(arm: Arm) -> bool:
-    """Whether an arm has several cures.
+    """Return whether an arm has several cures.
 
     Args:
         arm: the arm.
@@ -37,10 +37,10 @@ def together(arm: Arm) -> bool:
 
 
 def reduces_spikes(chosen: Chosen) -> Judge:
-    """Whether cures take spikes away on the same seeds, by optimizer.
+    """Return the judge of whether cures reduce spikes on the same seeds, by optimizer and cures.
 
     Args:
-        chosen: the arms that the claim is about.
+        chosen: the test for the arms that the claim is about.
     """
 
     def judge(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterable[Judged]:
@@ -59,13 +59,13 @@ def reduces_spikes(chosen: Chosen) -> Judge:
 
 
 def _where(compared: Comparison) -> tuple[str, str, str]:
-    """What is judged together: the models under an optimizer, at the same kind of rate."""
+    """Return the setting of a finding: optimizer, cures, and kind of learning rate."""
     own = "at its own rate" if compared.own_rate else ""
     return compared.cured.settings["optimizer"], compared.cured.cures, own
 
 
 def _told(members: Sequence[Comparison]) -> str:
-    """Each comparison's difference, with a star where it is decided."""
+    """Write each comparison's difference, with a star where it is significant."""
     models = [each.cured.settings["model"] for each in members]
     parts = []
     for each, model in zip(members, models, strict=True):
@@ -84,7 +84,7 @@ def _told(members: Sequence[Comparison]) -> str:
 
 
 def clipping_makes_more(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterable[Judged]:
-    """Whether clipping alone makes more spikes under RMSprop, at the same learning rate."""
+    """Judge whether clipping alone adds spikes under RMSprop, at the same learning rate."""
     opposite = {
         Finding.SUPPORTED: Finding.REFUTED,
         Finding.REFUTED: Finding.SUPPORTED,

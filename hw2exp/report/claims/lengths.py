@@ -1,4 +1,4 @@
-"""The claim of Pascanu, Mikolov & Bengio 2013, figure 7: SGD < with clipping < with Ω as well."""
+"""Judge the claim of Pascanu, Mikolov & Bengio 2013, figure 7: SGD < clipping < clipping and Ω."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -15,7 +15,7 @@ CALLED = "SGD", "clipping", "clipping and Ω"
 
 
 def methods_in_order(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterable[Judged]:
-    """Whether each method solves more runs than the one before, over the lengths."""
+    """Judge whether each method solves more runs than the one before, over the lengths."""
     plain = [arm for arm in arms if arm.settings["optimizer"] == "sgd"]
     for group in by_length(plain):
         if not all(method in group.lines for method in METHODS):
@@ -38,7 +38,7 @@ def methods_in_order(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Ite
 
 
 def _solved(line: Mapping[int, Arm]) -> dict[int, float]:
-    """The share of the lengths that each seed solves."""
+    """Return the share of lengths at which each seed's run solves the task."""
     seeds = set.intersection(*(set(arm.runs) for arm in line.values()))
     return {
         seed: float(np.mean([arm.runs[seed].result.solved_at is not None for arm in line.values()]))

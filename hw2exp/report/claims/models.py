@@ -1,4 +1,4 @@
-"""The claim that the gated RNN explodes more readily (part 1.2.1 d)."""
+"""Judge the claim that the gated RNN explodes more readily (part 1.2.1 d)."""
 
 from collections.abc import Iterable, Sequence
 
@@ -9,7 +9,7 @@ from hw2exp.statistics import share
 
 
 def gated_explodes_more(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterable[Judged]:
-    """Whether the gated RNN spikes or diverges in more runs than the LSTM, without cures."""
+    """Judge whether more runs of the gated RNN than of the LSTM spike or diverge, without cures."""
     from scipy.stats import fisher_exact
 
     plain = [arm for arm in arms if not arm.cures]
@@ -40,7 +40,7 @@ def _exploding(arm: Arm) -> int:
 
 
 def _rest(arm: Arm, *left_out: str) -> tuple[tuple[str, str], ...]:
-    """What two models must agree in to be compared."""
+    """Return the settings in which two models must agree to be compared."""
     return tuple(
         (key, value)
         for key, value in arm.settings.items()

@@ -1,4 +1,4 @@
-"""Claims on the published curve: its plateau, its spikes, its end."""
+"""Judge claims on the published curve: its plateau, its spikes, its end."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -35,11 +35,11 @@ def same_plateau(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterabl
 
 
 def agrees(count: Callable[[Published], int], theirs: tuple[int, int]) -> Judge:
-    """Whether as many runs do something as in the reference runs.
+    """Return the judge of whether as many runs have a property as in the reference runs.
 
     Args:
-        count: how many of ours do.
-        theirs: how many of the reference runs did, and of how many.
+        count: the function that counts an arm's runs with the property.
+        theirs: the number of reference runs with the property, and of all reference runs.
     """
 
     def judge(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterable[Judged]:

@@ -1,4 +1,4 @@
-"""Claims on how far a gradient reaches back in trained networks (part 1.2.1 d)."""
+"""Judge claims on how far a gradient reaches back in trained networks (part 1.2.1 d)."""
 
 from collections.abc import Iterable, Sequence
 
@@ -13,10 +13,13 @@ FINDINGS = {True: Finding.SUPPORTED, False: Finding.REFUTED, None: Finding.UNDEC
 
 
 def measured(arms: Sequence[Arm]) -> dict[str, Reach]:
-    """What can be measured; nothing of other runs than those of ``experiment=gradient_reach``.
+    """Measure the reach of runs of ``experiment=gradient_reach``; return nothing for other runs.
 
     Args:
-        arms: all.
+        arms: all arms.
+
+    Returns:
+        The reach of each model.
     """
     if not arms or unfit(arms):
         return {}
@@ -27,7 +30,7 @@ def measured(arms: Sequence[Arm]) -> dict[str, Reach]:
 
 
 def does_not_vanish(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterable[Judged]:
-    """Whether the trained gated RNN's gradient does not vanish."""
+    """Judge whether the trained gated RNN's gradient does not vanish."""
     found = measured([arm for arm in arms if arm.settings["model"] == GATED])
     if GATED in found:
         decided, told = survives(found[GATED])
@@ -35,7 +38,7 @@ def does_not_vanish(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iter
 
 
 def has_larger_norms(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterable[Judged]:
-    """Whether the trained gated RNN's gradient grows larger than others'."""
+    """Judge whether the trained gated RNN's gradient grows larger than that of other models."""
     found = measured([arm for arm in arms if arm.settings["model"] in (GATED, *OTHERS)])
     others = [found[name] for name in OTHERS if name in found]
     if GATED in found and others:

@@ -1,4 +1,4 @@
-"""Claims on where runs start, what spikes come after, and how high they are (part 1.3 a, b, d)."""
+"""Judge claims on initial values, and on the cause and height of spikes (part 1.3 a, b, d)."""
 
 from collections.abc import Iterable, Sequence
 
@@ -22,11 +22,11 @@ from hw2exp.training import INITIAL_ACCURACY, INITIAL_LOSS, LOSS_TOLERANCE
 
 ACCURACY_WITHIN = 0.01
 FEWEST = 10
-"""Spikes of an arm, of which fewer decide nothing."""
+"""Least spikes of an arm for a decision."""
 
 
 def initial_values(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterable[Judged]:
-    """Whether every run starts at ln 4, and their accuracy at 0.25."""
+    """Judge whether every run's loss starts at ln 4, and the mean accuracy at 0.25."""
     starts = [result.initial for arm in arms for result in arm.results]
     losses = np.array([start["loss"] for start in starts])
     accuracy = mean([start["accuracy"] for start in starts])
@@ -40,7 +40,7 @@ def initial_values(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Itera
 
 
 def spikes_exceed(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterable[Judged]:
-    """Judge whether most spikes of runs without cures exceed the loss before training."""
+    """Judge whether most spikes of runs without cures exceed the initial loss."""
     for found in _plain(arms):
         share = found.above_share
         told = f"{found.above} of {counted(found.spikes, 'spike')}: {within(share, percent)}"
@@ -52,7 +52,7 @@ def spikes_exceed(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterab
 def spikes_after_explosions(
     arms: Sequence[Arm], compared: Sequence[Comparison]
 ) -> Iterable[Judged]:
-    """Judge whether spikes of runs without cures begin soon after exploding gradients."""
+    """Judge whether most spikes of runs without cures begin soon after exploding gradients."""
     for found in _plain(arms):
         each = found.explosions
         if each is None:
@@ -68,7 +68,7 @@ def spikes_after_explosions(
 
 
 def _plain(arms: Sequence[Arm]) -> Iterable[Causes]:
-    """The spikes of the arms without cures that have some."""
+    """Return the counts of spikes of each arm without cures that has some."""
     return (found for arm in arms if not arm.cures and (found := causes(arm)))
 
 

@@ -1,1 +1,1 @@
-"""The report's figures."""
+"""Draw the report's figures."""

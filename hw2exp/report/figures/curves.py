@@ -1,4 +1,4 @@
-"""Loss curves: of every arm, and as the notebook plots them."""
+"""Draw loss curves: of every arm, and as the notebook plots them."""
 
 import math
 from collections.abc import Sequence
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ALONE = 3
-"""Single runs that are drawn beside an arm's band."""
+"""Most single runs drawn in addition to an arm's band."""
 NOTEBOOK_SEED = 1
-"""With which the notebook itself builds its network."""
+"""The seed with which the notebook builds its network."""
 
 
 def curves(arms: Sequence[Arm], names: Sequence[str]) -> "Figure | None":
-    """The training loss, a panel an arm: median, quartiles, and a few runs alone.
+    """Draw the training loss, one panel per arm: median, quartiles, and a few single runs.
 
     Args:
-        arms: at most ``MOST_ARMS``.
-        names: what each is called here.
+        arms: at most ``MOST_ARMS`` arms.
+        names: the titles of their panels.
 
     Returns:
-        The figure; none if no run has logged a finite loss.
+        The figure; None if no run has logged a finite loss.
     """
     bands = [loss_band(arm) for arm in arms]
     finite = [band.runs[np.isfinite(band.runs)] for band in bands]
@@ -60,10 +60,10 @@ def curves(arms: Sequence[Arm], names: Sequence[str]) -> "Figure | None":
 
 
 def published_curves(found: Sequence[Published]) -> "Figure":
-    """The loss of each epoch's last training batch, of all seeds, a panel an arm.
+    """Draw the loss of each epoch's last training batch for all seeds, one panel per arm.
 
     Args:
-        found: the arms.
+        found: the arms' curves.
     """
     figure, panels = grid(len(found), height=2.9)
     finite = [each.train[np.isfinite(each.train)] for each in found]
@@ -96,10 +96,10 @@ PUBLISHED = (
 
 
 def curves_caption(arms: Sequence[Arm]) -> str:
-    """Say what the loss curves show.
+    """Write the caption of the loss curves.
 
     Args:
-        arms: whose they are.
+        arms: the arms in the figure.
     """
     most = max(len(arm.runs) for arm in arms)
     what = ": the median over seeds (line), the quartiles (band), and "

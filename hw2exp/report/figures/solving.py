@@ -1,4 +1,4 @@
-"""Who has solved the task when, and how well, by learning rate."""
+"""Draw how many runs have solved the task by step and by length, and the loss by learning rate."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -27,13 +27,14 @@ LINES = "-", "--", ":", "-."
 
 
 def unsolved(measured: Sequence[ArmMeasures]) -> "Figure | None":
-    """The share of runs that have not solved their task yet, a line an arm (Kaplan & Meier).
+    """Draw the share of runs with their task yet unsolved, one line per arm (Kaplan & Meier).
 
     Args:
-        measured: all arms; of more than ``MOST_ARMS`` a panel a model and optimizer.
+        measured: the measures of all arms; with more than ``MOST_ARMS``, each model and optimizer
+            has its own panel.
 
     Returns:
-        The figure; none if no run has solved its task.
+        The figure; None if no run has solved its task.
     """
     if all(result.solved_at is None for each in measured for result in each.arm.results):
         return None
@@ -73,10 +74,13 @@ def _draw_unsolved(
 
 
 def rates(measured: Sequence[ArmMeasures]) -> "Figure | None":
-    """The share of runs that solve the task, and the test loss, against the learning rate.
+    """Draw the median of the final test loss against the learning rate.
 
     Args:
-        measured: all arms; nothing is drawn unless some were tried at three rates at least.
+        measured: the measures of all arms.
+
+    Returns:
+        The figure; None if no arms differ only in the learning rate, with at least three rates.
     """
     lines = _by_rate(measured)
     if not lines:
@@ -97,7 +101,7 @@ def rates(measured: Sequence[ArmMeasures]) -> "Figure | None":
 
 
 def _by_rate(measured: Sequence[ArmMeasures]) -> list[list[ArmMeasures]]:
-    """Arms that differ in nothing but the learning rate, three at least, by it."""
+    """Group the arms that differ only in the learning rate, at least three, in ascending order."""
     groups: dict[tuple[tuple[str, str], ...], list[ArmMeasures]] = {}
     for each in measured:
         rest = tuple(item for item in each.arm.settings.items() if item[0] != RATE)
@@ -110,10 +114,10 @@ def _by_rate(measured: Sequence[ArmMeasures]) -> list[list[ArmMeasures]]:
 
 
 def lengths(found: Sequence[ByLength]) -> "Figure":
-    """The share of runs that solve the task against the length of its sequences.
+    """Draw the share of runs that solve the task against the sequence length.
 
     Args:
-        found: the arms; a panel each, a line for each cure.
+        found: the groups of arms; one panel per group, one line per set of cures.
     """
     figure, panels = grid(len(found), height=2.6)
     for axes, group in zip(panels, found, strict=True):
@@ -140,12 +144,15 @@ def lengths(found: Sequence[ByLength]) -> "Figure":
 def by_setting(
     arms: Sequence[Arm], height: float = 2.2, **options: Any
 ) -> tuple["Figure", dict[tuple[str, str], Any]]:
-    """A panel for each model (down) and optimizer (across).
+    """Return a figure with a panel for each model (rows) and optimizer (columns).
 
     Args:
-        arms: whose settings there are panels for.
-        height: of a row, in inches.
-        options: of matplotlib's subplots.
+        arms: the arms whose models and optimizers have panels.
+        height: the height of a row in inches.
+        options: options of matplotlib's ``subplots``.
+
+    Returns:
+        The figure, and its panels by model and optimizer.
     """
     models, optimizers = (
         dict.fromkeys(settings_of(arm)[place] for arm in arms) for place in (0, 1)
@@ -162,7 +169,10 @@ def by_setting(
 
 
 def _looks(arms: Sequence[Arm], by_rate: bool = True) -> dict[str, dict[str, Any]]:
-    """A color for each cure; dashed where the learning rate is not that of the arm without."""
+    """Return each arm's line style: a color per set of cures, by name of the arm.
+
+    With ``by_rate``, a line is dashed if the arm without cures has another learning rate.
+    """
     cures = sorted({arm.cures for arm in arms if arm.cures})
     plain = {settings_of(arm): arm.settings[RATE] for arm in arms if not arm.cures}
     looks = {}
@@ -175,7 +185,7 @@ def _looks(arms: Sequence[Arm], by_rate: bool = True) -> dict[str, dict[str, Any
 
 
 def one_legend(figure: "Figure", panels: Any) -> None:
-    """One legend for all panels, a line a label.
+    """Add one legend for all panels, with each label once.
 
     Args:
         figure: the figure.

@@ -1,4 +1,4 @@
-"""What cures do to spikes, the highest of them, and what follows an exploding gradient."""
+"""Draw the effect of cures on spikes, the highest spikes, and the steps after explosions."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -36,14 +36,14 @@ if TYPE_CHECKING:
 
 SPIKES = 6
 BEFORE_SPIKE, AFTER_SPIKE = 60, 40
-"""Steps around a spike that the gallery shows."""
+"""Steps before and after a spike's peak that the gallery shows."""
 
 
 def cures(compared: Sequence[Comparison]) -> "Figure":
-    """What each cure does to the number of spikes: differences from none, with their intervals.
+    """Draw each cure's difference in spikes from no cure, with its interval.
 
     Args:
-        compared: all comparisons; a panel a model and optimizer.
+        compared: all comparisons; one panel per model and optimizer.
     """
     arms = [each.cured for each in compared]
     names = list(dict.fromkeys(_name(each) for each in compared))
@@ -86,10 +86,13 @@ def _extent(compared: Comparison) -> float:
 
 
 def gallery(arms: Sequence[Arm]) -> "Figure | None":
-    """The highest spikes, no two of one run: loss and gradient norm around each; if there are any.
+    """Draw loss and gradient norm around the highest spikes, at most one spike per run.
 
     Args:
-        arms: all.
+        arms: all arms.
+
+    Returns:
+        The figure; None if there are no spikes.
     """
     found = [
         (float(max(own, key=_height)["loss"]), arm, run, max(own, key=_height))
@@ -109,10 +112,10 @@ def gallery(arms: Sequence[Arm]) -> "Figure | None":
 
 
 def gallery_caption(arms: Sequence[Arm]) -> str:
-    """Say what the gallery shows.
+    """Write the caption of the gallery.
 
     Args:
-        arms: all.
+        arms: all arms.
     """
     spiking = sum(bool(result.spikes) for arm in arms for result in arm.results)
     whose = "the run" if spiking == 1 else f"each of {min(spiking, SPIKES)} runs"
@@ -134,17 +137,17 @@ def _draw_spike(axes: Any, run: Run, step: int, loss: float) -> None:
         values = metrics[name].to_numpy().astype(float)
         axes.plot(steps[near], values[near], color=color, linewidth=1.0, marker=".", markersize=2)
     axes.axhline(run.result.initial["loss"], color=QUIET, linewidth=0.7, linestyle="--")
-    # The spike's loss stands in the first row from its step on; a record may have fewer rows.
+    # The peak's loss belongs to the first row from its step on; rows may be several steps apart.
     row = next((at for at in steps if at >= step), step)
     axes.plot(row, loss, "v", color=MARK, markersize=5)
     axes.set_yscale("log")
 
 
 def after_explosions(found: Sequence[Aftermath]) -> "Figure":
-    """How far the parameters move after an explosion, and how many spikes follow.
+    """Draw the size of parameter updates and the number of spikes after an explosion.
 
     Args:
-        found: the arms that log every step; a row of panels for each stage of learning.
+        found: the aftermaths of arms; one row of panels per stage of learning.
     """
     stages = [stage for stage in Stage if any(stage in each.stages for each in found)]
     figure = new_figure(10.0, 2.8 * len(stages) + 0.4)

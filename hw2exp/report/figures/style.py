@@ -1,4 +1,4 @@
-"""What all figures have in common: sizes, colors, the axis of a loss."""
+"""Set the common style of all figures: sizes, colors, the axis of a loss."""
 
 import math
 from collections.abc import Sequence
@@ -11,26 +11,26 @@ if TYPE_CHECKING:
 
 COLUMNS = 3
 MOST_ARMS = 24
-"""Panels or lines of one figure: more are not legible."""
+"""Most panels or lines of a legible figure."""
 BAND, SINGLE, MARK, QUIET = "#0072B2", "#E69F00", "#CC3311", "#888888"
 PALETTE = (
     "#0072B2", "#E69F00", "#009E73", "#CC3311", "#9467bd", "#8c564b", "#e377c2", "#56B4E9",
     "#b5bd00", "#004D40", "#7F3C8D", "#F97B72",
 )  # fmt: skip
-"""Of lines; what has no cure is black."""
+"""Colors of lines; arms without cures are black."""
 LOG_FROM = 2.0
-"""Losses above are drawn on a logarithmic scale, so that a spike of 1,000 hides nothing else."""
+"""Losses above this are on a logarithmic scale, so that a spike of 1,000 hides nothing else."""
 HIGHEST = 100.0
-"""Curves leave their panels here: one spike of 10⁸ would flatten all others."""
+"""The largest loss that panels of curves show: one spike of 10⁸ would flatten all others."""
 STYLE: dict[Any, Any] = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """An empty figure.
+    """Return an empty figure.
 
     Args:
-        width: in inches.
-        height: in inches.
+        width: the width in inches.
+        height: the height in inches.
     """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
@@ -40,13 +40,16 @@ def new_figure(width: float, height: float) -> "Figure":
 
 
 def panels_of(figure: "Figure", rows: int, columns: int, **options: Any) -> Any:
-    """Panels in rows and columns, an array of axes.
+    """Add panels to a figure.
 
     Args:
-        figure: theirs.
-        rows: how many.
-        columns: how many.
-        options: of matplotlib's.
+        figure: the figure.
+        rows: number of rows.
+        columns: number of columns.
+        options: options of matplotlib's ``subplots``.
+
+    Returns:
+        The axes, an array ``(rows, columns)``.
     """
     from matplotlib import rc_context
 
@@ -55,11 +58,11 @@ def panels_of(figure: "Figure", rows: int, columns: int, **options: Any) -> Any:
 
 
 def grid(panels: int, height: float) -> tuple["Figure", list[Any]]:
-    """A figure of equal panels, and these.
+    """Return a figure with equal panels, and the panels.
 
     Args:
-        panels: how many.
-        height: of a row, in inches.
+        panels: number of panels.
+        height: the height of a row in inches.
     """
     columns = columns_for(panels)
     rows = -(-panels // columns)
@@ -71,21 +74,21 @@ def grid(panels: int, height: float) -> tuple["Figure", list[Any]]:
 
 
 def columns_for(panels: int) -> int:
-    """How many panels stand beside each other: four look better as two rows of two.
+    """Return the number of columns of a grid: four panels look better as two rows of two.
 
     Args:
-        panels: how many there are.
+        panels: number of panels.
     """
     return 2 if panels == 4 else min(COLUMNS, panels)
 
 
 def label_outer(panels: Sequence[Any], x: str, y: str) -> None:
-    """Label the axes at the left and below.
+    """Label the axes of the leftmost and the lowest panels.
 
     Args:
-        panels: of ``grid``.
-        x: what runs to the right.
-        y: what runs up.
+        panels: the panels of ``grid``.
+        x: the label of the horizontal axes.
+        y: the label of the vertical axes.
     """
     columns = columns_for(len(panels))
     for place, axes in enumerate(panels):
@@ -96,11 +99,11 @@ def label_outer(panels: Sequence[Any], x: str, y: str) -> None:
 
 
 def loss_axis(axes: Any, top: float) -> None:
-    """Let a loss run up, on a logarithmic scale where it is high.
+    """Set the vertical axis to a loss; if ``top`` is high, logarithmic above ``LOG_FROM``.
 
     Args:
         axes: the panel.
-        top: the largest loss that is to be seen.
+        top: the largest visible loss.
     """
     if top <= 2 * LOG_FROM:
         axes.set_ylim(0, 1.1 * max(top, 1.5))
@@ -118,7 +121,7 @@ def folded(name: str, width: int = 44) -> str:
 
     Args:
         name: the name.
-        width: characters of a line.
+        width: most characters of a line.
     """
     import textwrap
 

@@ -1,4 +1,4 @@
-"""Why a run blew up: its loss above what was seen of it, all against the training step."""
+"""Draw a run's loss and diagnostics against the training step, to show why the run blew up."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_COLUMNS = 800
-"""Of a heat map; of more looks each column shows the largest of several."""
+"""Most columns of a heat map; with more looks, each column shows the largest of several."""
 TOP_LOSS = 1e6
 TINY, HUGE = 1e-45, 1e38
-"""What single precision can hold; other numbers can't come from a run."""
+"""The range of single precision; a run can't produce numbers beyond it."""
 DEEP = 1e-8
-"""The smallest color of a gradient, relative to the largest."""
+"""The lower end of the color scale of a gradient, relative to the largest norm."""
 
 
 def why(looked: Diagnosed) -> "Figure":
-    """Loss, gradient flow, gates or attention, Jacobians and sharpness of a run.
+    """Draw loss, gradient flow, gates or attention, Jacobians and sharpness of a run.
 
     Args:
-        looked: the run; what was not measured has no panel.
+        looked: the run and its looks; diagnostics without measurements have no panel.
     """
     drawn = [(height, draw) for height, names, draw in PANELS if _any(looked, names)]
     heights = [1.5, *(height for height, _ in drawn)]
     figure = new_figure(10.5, sum(heights) + 0.5)
     shape: dict[str, Any] = {"height_ratios": heights, "width_ratios": (60, 1)}
-    # Colorbars have a column of their own: all panels are equally wide, and steps align.
+    # Colorbars have their own column, so that all panels are equally wide and the steps align.
     panels = panels_of(figure, len(heights), 2, sharex="col", gridspec_kw=shape)
     for axes, _ in panels:
         axes.tick_params(labelsize=7, which="both")
@@ -62,7 +62,7 @@ def why(looked: Diagnosed) -> "Figure":
 
 
 def _any(looked: Diagnosed, names: tuple[str, ...]) -> bool:
-    """Whether any of the numbers was measured; that of a list is measured with it."""
+    """Return whether any of the numbers was measured; each list is measured with a number."""
     return any(len(looked.measured(name)[0]) for name in names)
 
 
@@ -123,7 +123,7 @@ def _nothing(axes: Any) -> None:
 
 
 def _heat_map(axes: Any, steps: Steps, values: Floats, first: int, norm: Any) -> Any:
-    """Rows from the first at the top, a column a look; gray where there is no value."""
+    """Draw values with the row ``first`` at the top, a column per look, and gray for no value."""
     starts = np.arange(0, len(steps), max(1, -(-len(steps) // MOST_COLUMNS)))
     values = np.fmax.reduceat(values, starts)  # (columns, length)
     middle = (steps[1:] + steps[:-1]) / 2
@@ -136,11 +136,11 @@ def _heat_map(axes: Any, steps: Steps, values: Floats, first: int, norm: Any) ->
 
 
 FEW = 20
-"""Looks that are not joined by lines."""
+"""Least looks that are joined by a line."""
 
 
 def _line(axes: Any, looked: Diagnosed, name: str, **look: Any) -> Floats:
-    """A number against the step, a dot a look; too few tell no course, which a line would show."""
+    """Draw a number against the step, a dot per look; fewer than ``FEW`` looks have no line."""
     steps, values = looked.measured(name)
     values = values.clip(-HUGE, HUGE)
     few = len(steps) < FEW
@@ -210,7 +210,7 @@ PANELS: tuple[tuple[float, tuple[str, ...], Callable[[Any, Diagnosed], Any]], ..
     (1.0, ("lyapunov",), _lyapunov),
     (1.2, ("sharpness_preconditioned",), _sharpness),
 )
-"""Height in inches, the numbers of which one must have been measured, what draws it."""
+"""For each panel: height in inches, the numbers of which one must be measured, draw function."""
 
 WHY = (
     "Red lines: where a spike starts; red dots: looks that come at most "
