@@ -120,7 +120,7 @@ def dissect(
         befores = concatenate([made.before for made in seen.made])
         afters = concatenate([made.after for made in seen.made])
         fleet = Fleet([config] * len(seen.steps))
-        fleet.state = replace(befores, optimizer=afters.optimizer)  # as each step used it
+        fleet.state = replace(befores, optimizer=afters.optimizer)  # as each step divided by it
         fresh = host(fleet.initial()[0])
         culprit, thrown = find_culprit(fresh, peak, spike, config.spikes.margin)
         symbols, labels = (

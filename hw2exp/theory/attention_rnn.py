@@ -104,7 +104,7 @@ def state_jacobian(params: Params, now: Step, lag: int) -> Tensor:
     Args:
         params: Q_i, K_i, V_i for every source.
         now: the step.
-        lag: i, from 1; 0 gives ∂h[t]/∂x[t].
+        lag: i, from 1; 0 for ∂h[t]/∂x[t].
 
     Returns:
         ``(H, H)``.

@@ -90,8 +90,8 @@ def thrown(curves: Curves, of_another: bool = False) -> Thrown:
 
     Args:
         curves: the curves of R runs, with parameters.
-        of_another: whether to take, instead of a run's own best parameters, those of the run with
-            the least running median of the loss (for that run, of the second).
+        of_another: whether to measure from the best parameters of the run with the least running
+            median of the loss (for that run, of the second) instead of a run's own.
     """
     assert curves.params is not None
     bests = [best_step(losses, curves.window) for losses in curves.losses.T]

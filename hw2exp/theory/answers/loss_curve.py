@@ -237,7 +237,7 @@ def planted_spikes() -> int:
     """Count the spikes missed or invented in a synthetic curve, noisy and falling."""
     noise = np.random.default_rng(7).standard_normal(1_000)
     curve = 1.4 * np.exp(-np.arange(1_000) / 300) + 0.03 * noise
-    planted = {200, 500, 501, 700, 900}  # 500 and 501 are one
+    planted = {200, 500, 501, 700, 900}  # 500 and 501 are one spike
     curve[[step - 1 for step in planted]] += 1.0
     found = {spike.start for spike in find_spikes(curve, 51, 0.3, 6, 1.4)}
     return len(found ^ (planted - {501}))
