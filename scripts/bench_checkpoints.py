@@ -1,4 +1,4 @@
-"""What checkpoints cost a sweep: 64 runs without any, at the default cadence, and ten times it."""
+"""Time a sweep of 64 runs without checkpoints, at the default cadence, and ten times as often."""
 
 import argparse
 
@@ -6,7 +6,7 @@ from bench_parts.measure import ratios, row, spread, table
 from bench_parts.sweep import OURS, whole
 
 CADENCES = (0, 1000, 100)
-"""Steps between two checkpoints; 0: none is made. The second is the default."""
+"""Steps between two checkpoints; 0 for no checkpoints. The second is the default."""
 
 
 def main() -> None:
@@ -16,7 +16,7 @@ def main() -> None:
     arguments = parser.parse_args()
     commands = {every: [*OURS, "plot=false", f"checkpoint_every={every}"] for every in CADENCES}
     seconds: dict[int, list[float]] = {every: [] for every in CADENCES}
-    whole(commands[0], 64, 10, "result.json")  # kernels are compiled now
+    whole(commands[0], 64, 10, "result.json")  # compiles kernels before timing
     for _ in range(arguments.rounds):
         for every, command in commands.items():
             seconds[every].append(whole(command, 64, arguments.steps, "result.json"))

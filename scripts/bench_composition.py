@@ -1,4 +1,4 @@
-"""What it costs to get the jobs of a sweep ready to train: ours against Hydra's, in one run.
+"""Time the preparation of a sweep's jobs, by our launcher and by Hydra's, in one run.
 
 Ours: the check of the command, then the launcher's composition, validation, folders and records.
 Hydra's: its sweeper's check, then its basic launcher, with the same validation in the job.
@@ -19,7 +19,7 @@ from hw2exp.config.validation import validate
 
 
 def seconds(arguments, folder, read_first):
-    """The time until the last job could start."""
+    """Measure the time until the last job could start."""
 
     def job(config):
         validate(OmegaConf.to_container(config, resolve=True))
@@ -37,7 +37,7 @@ def seconds(arguments, folder, read_first):
 
 
 def per_job(few, many, *arguments, read_first, first):
-    """Milliseconds for one job more: what every command pays is left out."""
+    """Return milliseconds per additional job, and per job including the fixed cost."""
     taken = []
     for count in (few, many):
         seeds = f"seed=range({first},{first + count // 2})"
@@ -49,7 +49,7 @@ def per_job(few, many, *arguments, read_first, first):
 
 
 def files(count=1000):
-    """Milliseconds for a job's two folders and three files alone."""
+    """Measure the milliseconds for a job's two folders and three files alone."""
     with tempfile.TemporaryDirectory(dir=".") as folder:
         began = time.perf_counter()
         for number in range(count):

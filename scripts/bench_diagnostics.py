@@ -1,4 +1,4 @@
-"""What diagnostics cost: runs alone and in a fleet, with none, with each part alone, with all."""
+"""Time diagnostics in single runs and fleets: without any, with each part alone, with all."""
 
 import argparse
 import tempfile
@@ -17,11 +17,11 @@ PARTS = {
     "histograms and images": "histogram_every",
     "spikes": "spikes",
 }
-"""What each is called, and the key that turns it off."""
+"""The name of each part, and the key that turns it off."""
 
 
 def words_of(part: str) -> list[str]:
-    """The overrides that turn on one part at its default cadence; none, or all."""
+    """Return the overrides for one part at its default cadence, for ``none`` or for ``all``."""
     if part == "none":
         return ["diagnostics=none"]
     off = [key for name, key in PARTS.items() if part not in (name, "all")]
@@ -29,7 +29,7 @@ def words_of(part: str) -> list[str]:
 
 
 def seconds(model: str, replicas: int, steps: int, part: str, *more: str) -> float:
-    """CPU time of a fleet, from its configs to all its files."""
+    """Measure the CPU time of a fleet, from its configs to all its files."""
     words = [f"model={model}", f"steps={steps}", "plot=false", *words_of(part), *more]
     config = read(words).jobs[0].config
     configs = [config.model_copy(update={"seed": seed}) for seed in range(replicas)]
@@ -53,7 +53,7 @@ def main() -> None:
         table("", "none", *arguments.parts)
         for model in arguments.models:
             for replicas in arguments.replicas:
-                # Kernels are compiled now, those of the sharpness in double precision.
+                # Compile all kernels before timing; those of the sharpness in double precision.
                 seconds(model, replicas, 2, "all", "diagnostics.sharpness_every=1")
                 plain: list[float] = []
                 shown = []

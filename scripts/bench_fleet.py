@@ -1,10 +1,10 @@
-"""Fleets and sweeps: against Hydra's launchers and JAX, against the arithmetic, time and memory.
+"""Measure fleets and sweeps against Hydra's launchers, JAX and the arithmetic, in time and memory.
 
     python scripts/bench_fleet.py [memory] [sweep] [scaling] [floor] [jax] [--quick]
 
-Needs the packages of the extra ``bench`` (``pip install -e '.[bench]'``) and Linux. All parts, or
-those named, are printed as Markdown. Contenders on one core take turns, each in a process of its
-own; ratios are of the same round. ``--quick`` only shows that everything runs.
+The script needs the packages of the extra ``bench`` (``pip install -e '.[bench]'``) and Linux. It
+prints all parts, or the named ones, as Markdown. Contenders on one core take turns, each in a
+process of its own; ratios are of the same round. ``--quick`` only shows that everything runs.
 """
 
 import argparse
@@ -15,11 +15,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 PARTS = "memory", "sweep", "scaling", "floor", "jax"
-"""In this order: while memory is measured, this process must not share torch's pages."""
+"""Memory is first: during its measurement, this process must not share torch's pages."""
 
 
 def machine() -> str:
-    """What the numbers depend on."""
+    """Describe the processor and the versions of the packages."""
     cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     models = [line.partition(": ")[2] for line in cpuinfo.splitlines() if "model name" in line]
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "jax", "numpy"))

@@ -1,9 +1,9 @@
-"""Steps per second of one run: against a plain torch.nn loop, and against itself without logging.
+"""Measure steps per second of one run, against a plain torch.nn loop and against no logging.
 
     python scripts/bench_step.py [--rounds N]
 
-All contenders run in this process on one thread, in turn, block by block, so that a machine whose
-speed drifts slows all of them alike. Ratios are of the same round; their median and range are
+All contenders run in this process on one thread and take turns, block by block, so that drifts of
+the machine's speed affect all alike. Ratios are of the same round; their median and quartiles are
 printed. Time is the process's own CPU time.
 """
 
@@ -31,14 +31,14 @@ from hw2exp.task import PAD, TRAIN, TemporalOrder
 from hw2exp.training import train_step
 
 BLOCK = 50
-"""Steps of one contender before the next has its turn."""
+"""Steps of one contender per turn."""
 
 Block = Callable[[int], None]
-"""Makes the steps of a block, given how many were made before."""
+"""Makes the steps of a block, given the number of steps already made."""
 
 
 def plain(config: TrainConfig) -> Block:
-    """A loop as the notebook has it: torch.nn, torch.optim, one sequence drawn after another."""
+    """Make a loop like the notebook's: torch.nn, torch.optim, sequences drawn one by one."""
     torch.manual_seed(1)
     kinds = {"lstm": nn.LSTM, "rnn": nn.RNN}
     rnn = kinds[config.model.name](PAD, config.model.hidden_size)
@@ -60,7 +60,7 @@ def plain(config: TrainConfig) -> Block:
 
 
 def ours(config: TrainConfig, folder: Path | None = None, stack: ExitStack | None = None) -> Block:
-    """Our step, with everything that is recorded and shown at the default cadence, or without."""
+    """Make our loop; with a folder, record and show everything at the default cadence."""
     fleet = Fleet([config])
     observers: list[Recording | LiveLine] = []
     if folder is not None and stack is not None:
@@ -88,7 +88,7 @@ def seconds(block: Block, done: int) -> float:
 
 
 def compare(a: Block, b: Block, rounds: int) -> str:
-    """Steps/s of both and the ratio a/b, pair by pair."""
+    """Return a row of the table: steps/s of both, and the ratio a/b over pairs of blocks."""
     seconds(a, 0), seconds(b, 0)
     times = [(seconds(a, n * BLOCK), seconds(b, n * BLOCK)) for n in range(1, rounds + 1)]
     speed_a, speed_b = (BLOCK / statistics.median(column) for column in zip(*times, strict=True))
@@ -110,7 +110,7 @@ def main() -> None:
         for model, size in (("lstm", 12), ("rnn", 12)):
             choices = f"model={model}", f"model.hidden_size={size}", "task=moderate"
             config = read([*choices, "task.stream=notebook", "eval_every=31"]).jobs[0].config
-            with ExitStack() as stack:  # while a line is shown, what is printed is its
+            with ExitStack() as stack:  # close the live line before printing
                 recorded = ours(config, Path(name) / model, stack)
                 row = compare(recorded, plain(config), rounds)
             print(f"| {model}, MODERATE: recorded run, plain torch.nn loop | {row} |", flush=True)

@@ -1,8 +1,8 @@
-"""What waiting for the disk costs: a run, and a sweep of many short runs, with and without syncs.
+"""Time a run, and a sweep of many short runs, with and without syncs to the disk.
 
-The same program is run with ``os.fsync`` doing nothing, and with ``--against`` as it was at another
-revision, which tells what was added since then. The runs' folders are below TMPDIR; its disk and
-file system are told.
+The same program also runs with ``os.fsync`` doing nothing and, with ``--against``, at another
+revision, which shows the cost added since then. The runs' folders are below TMPDIR; its disk and
+file system are printed.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def main() -> None:
             f"{arguments.jobs} runs of 10 steps": (arguments.jobs, 10),
         }
         for prefix in prefixes.values():
-            seconds(prefix, 2, 10)  # kernels are compiled now
+            seconds(prefix, 2, 10)  # compiles kernels before timing
         table("", "", "seconds", "as it is, times this")
         for size, (jobs, steps) in sizes.items():
             measured: dict[str, list[float]] = {title: [] for title in prefixes}
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def seconds(prefix: list[str], jobs: int, steps: int) -> float:
-    """Seconds of a run, or of a sweep where there are more jobs than one."""
+    """Measure the seconds of a run, or of a sweep if there is more than one job."""
     if jobs > 1:
         return whole([*prefix, *OURS, "plot=false"], jobs, steps, "result.json")
     alone = [word for place, word in enumerate(OURS) if place != MULTIRUN]
@@ -65,12 +65,12 @@ def seconds(prefix: list[str], jobs: int, steps: int) -> float:
 
 
 def environment(*paths: Path) -> list[str]:
-    """The words before a command that let it import from some folders first."""
+    """Return the prefix of a command that makes it import from these folders first."""
     return ["env", f"PYTHONPATH={os.pathsep.join(map(str, paths))}"]
 
 
 def extract(revision: str, folder: Path) -> Path:
-    """Write the program as it was into a folder."""
+    """Extract the program at a revision into a folder; return the folder."""
     words = ["git", "-C", str(ROOT), "archive", revision, "hw2exp", "hydra_plugins"]
     with tarfile.open(fileobj=io.BytesIO(subprocess.check_output(words))) as archive:
         archive.extractall(folder, filter="data")
@@ -78,13 +78,13 @@ def extract(revision: str, folder: Path) -> Path:
 
 
 def disk() -> str:
-    """The disk and the file system below which the runs write."""
+    """Name the disk and the file system that the runs write to."""
     words = ["df", "--output=source,fstype", tempfile.gettempdir()]
     return " ".join(subprocess.check_output(words, text=True).splitlines()[1].split())
 
 
 def sync(times: int = 50) -> float:
-    """Milliseconds that the sync of a new file of 4 KiB takes."""
+    """Measure the milliseconds to sync a new file of 4 KiB."""
     taken = []
     for _ in range(times):
         with tempfile.TemporaryFile() as file:

@@ -1,12 +1,12 @@
-"""Let ckpt-chaos kill a run at each of its file operations, resume it, and judge what came back.
+"""Let ckpt-chaos kill a run at each of its file operations, resume the run, and judge the result.
 
-It needs the package ckpt-chaos, in this environment or in any other whose program is on the PATH.
-A run goes on by the command that began it. It must end with the parameters and the metrics of a run
-that nobody killed, and must resume from the newest checkpoint that was whole.
+The script needs the program of the package ckpt-chaos, in this environment or on the PATH. A run
+resumes by the command that began it. It must end with the parameters and the metrics of a run that
+was not killed, and must resume from the newest complete checkpoint.
 
-What it can't see here: it tears, and takes back what was not synced, only files that are written
-through Python's ``open``; the trainer writes through ``os.open``, as ``hw2exp.disk`` says. File
-names with a process id in them are marked ``PLAN DRIFT``: another process has another one.
+Limits: ckpt-chaos tears files, and takes back unsynced data, only if they are written through
+Python's ``open``; the trainer writes through ``os.open``, see ``hw2exp.disk``. File names with a
+process id are marked ``PLAN DRIFT``, since every process has another id.
 """
 
 import argparse
@@ -20,7 +20,7 @@ RESULT = (
     "print(own['status'], own['parameters_sha256'], own['metrics_sha256'])"
 )
 RESUMED = r"(?s)(?:goes on after step|nothing is left to do.*?finished after) (\d+)"
-"""Finds the step that a run goes on from; a run that had ended was at its last."""
+"""Matches the step from which a run resumes; for a finished run, its last step."""
 
 FAILURES = "HARD_FAIL,SILENT_DIVERGENCE,LOST_WORK,CONTROL_FAIL"
 
@@ -36,7 +36,7 @@ def main() -> None:
     train = [sys.executable, "-m", "hw2exp.train", *RUN.split(), "hydra.run.dir={out}"]
     judge = [
         "ckpt-chaos", "run", "--modes", arguments.modes, "--max-points", str(arguments.points),
-        "--checkpoint-glob", "{out}/checkpoints/step_*", "--ckpt-ignore-size",  # it holds times
+        "--checkpoint-glob", "{out}/checkpoints/step_*", "--ckpt-ignore-size",  # holds times
         "--step-regex", RESUMED, "--fail-on", FAILURES,
         "--result-cmd", shlex.join([sys.executable, "-c", RESULT, "{out}/result.json"]),
         *(["--work", arguments.work] if arguments.work else []),

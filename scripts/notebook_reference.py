@@ -1,10 +1,11 @@
-"""Trains the published curve's network with torch's own modules, and measures the reference runs.
+"""Train the published curve's network with torch's own modules, and measure the reference runs.
 
     python scripts/notebook_reference.py [--seeds 16] [--out FILE.csv]
 
-Seeds 1 to 16 of section 8 of the notebook: ``torch.nn.LSTM`` and ``torch.optim.RMSprop`` in a plain
-loop. Prints a row a seed: epochs at the plateau, the highest loss, the last test accuracy, and
-for how many epochs our runs of the same seeds have the same losses. Five minutes on one core.
+The runs are seeds 1 to 16 of section 8 of the notebook: ``torch.nn.LSTM`` and
+``torch.optim.RMSprop`` in a plain loop. The script prints a row a seed: epochs at the plateau, the
+highest loss, the last test accuracy, and the number of epochs for which our runs of the same seeds
+have the same losses. It takes five minutes on one core.
 """
 
 import argparse
@@ -29,20 +30,20 @@ from hw2exp.task import PAD, TEST, TRAIN, TemporalOrder
 from hw2exp.training import train
 
 AGREES = 1e-5
-"""Losses that differ by less are called the same."""
+"""The largest difference between losses that count as the same."""
 
 SEEDS = 16
 SIZE = 32
-"""Sequences of a batch of the notebook."""
+"""The batch size of the notebook."""
 NO_SEEDS = np.zeros(1, dtype=np.uint64)
-"""The notebook's stream is the same for every seed."""
+"""A placeholder: the notebook's stream is the same for every seed."""
 ONE_HOT = torch.eye(PAD + 1, PAD)
 
 Batches = list[tuple[Tensor, Tensor]]
 
 
 class Epochs:
-    """An observer that keeps what the notebook plots, a value an epoch and replica."""
+    """An observer that keeps the curves of the notebook's plot, a value an epoch and replica."""
 
     def __init__(self) -> None:
         self.train: list[Floats] = []
@@ -50,7 +51,7 @@ class Epochs:
         self.accuracy: list[Floats] = []
 
     def observe(self, step: int, measured: Any, tested: Any) -> None:
-        """Keep a step's losses if it ends an epoch."""
+        """Keep a step's losses and accuracy if the step ends an epoch."""
         if step % EPOCH == 0:
             self.train.append(measured.loss.double().numpy())
             self.test.append(tested.losses[:, -1].double().numpy())
@@ -58,7 +59,7 @@ class Epochs:
 
     @property
     def curves(self) -> Curves:
-        """Return what was kept."""
+        """Return the kept curves."""
         train, test = (np.stack(each, 1) for each in (self.train, self.test))  # (R, epochs)
         return Curves(train, test, self.accuracy[-1])
 
@@ -91,9 +92,9 @@ def table(seeds: Sequence[int], theirs: Curves, ours: Curves) -> str:
     """Return the table, a row a seed.
 
     Args:
-        seeds: of the runs.
+        seeds: the seed of each run.
         theirs: torch's curves.
-        ours: the same runs of ours.
+        ours: our curves of the same runs.
     """
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")
@@ -106,7 +107,7 @@ def table(seeds: Sequence[int], theirs: Curves, ours: Curves) -> str:
 
 
 def epochs_that_agree(theirs: Curves, ours: Curves) -> list[int]:
-    """Return for how many epochs, from the first, both losses of each run are the same.
+    """Return for each run the number of epochs, from the first, in which both losses agree.
 
     Args:
         theirs: curves of some runs.
@@ -114,7 +115,7 @@ def epochs_that_agree(theirs: Curves, ours: Curves) -> list[int]:
     """
     pairs = (theirs.train, ours.train), (theirs.test, ours.test)
     far = np.maximum(*(np.abs(one - other) for one, other in pairs))  # (R, epochs)
-    off = ~(far <= AGREES)  # where one is not finite, too
+    off = ~(far <= AGREES)  # also if a loss is not finite
     return [int(own.argmax()) if own.any() else len(own) for own in off]
 
 
@@ -122,7 +123,7 @@ def of_ours(configs: Sequence[TrainConfig]) -> Curves:
     """Train our own runs.
 
     Args:
-        configs: a config a run.
+        configs: the config of each run.
     """
     seen = Epochs()
     train(Fleet(configs), [seen])
@@ -133,9 +134,9 @@ def of_torch(configs: Sequence[TrainConfig], build: Callable[[], Any], epochs: i
     """Train torch's module in a plain loop, once for each seed.
 
     Args:
-        configs: a config a run; of one task.
-        build: makes the recurrent module, batch second.
-        epochs: how many.
+        configs: the config of each run, all of one task.
+        build: a function that makes the recurrent module, batch second.
+        epochs: the number of epochs.
     """
     task = configs[0].task
     stream = NotebookStream(TemporalOrder(*task.ranges, task.framed), SIZE, task.notebook_seed)
@@ -153,9 +154,9 @@ def plain_loop(
     """Return per epoch the last batch's loss, the last test batch's loss, the test accuracy.
 
     Args:
-        build: makes the recurrent module, batch second.
-        seed: of ``torch.manual_seed``.
-        batches: of the training, an epoch's after another's.
+        build: a function that makes the recurrent module, batch second.
+        seed: the seed for ``torch.manual_seed``.
+        batches: the training batches, in order of the epochs.
         tests: all sequences of each epoch's test pass.
     """
     torch.manual_seed(seed)
@@ -182,7 +183,7 @@ def _tensors(stream: NotebookStream, step: int, size: int, kind: int) -> tuple[T
 
 
 def _losses(rnn: Any, readout: nn.Linear, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """Each sequence's loss, and whether it was classified right."""
+    """Return the loss of each sequence, and whether the sequence was classified right."""
     symbols, labels = batch  # (B, T), (B,)
     logits = readout(rnn(ONE_HOT[symbols.T.long()])[0][-1])  # (B, C)
     return nn.functional.cross_entropy(logits, labels, reduction="none"), logits.argmax(1) == labels

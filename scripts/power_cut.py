@@ -1,8 +1,8 @@
-"""Cut the power of a real file system after each operation of a run, and go on from what is left.
+"""Simulate a power cut on a real file system after each operation of a run, and resume the run.
 
-A file system lies in an image, mounted over a loop device; the image is copied without a sync, as
-the disk would be found after a power cut. Each copy is mounted, the command goes on there, and
-must come to the same end: digests, metrics, events, kept spikes. Only root may mount.
+The file system is in an image, mounted through a loop device. The image is copied without a sync:
+this is the disk's content after a power cut. Each copy is mounted, and the command resumes there.
+The result must be the same: digests, metrics, events, kept spikes. Only root may mount.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent.parent))  # lives and their outcome are those of a test
+sys.path.insert(0, str(Path(__file__).parent.parent))  # for lives and outcomes of tests.survival
 os.environ["OMP_NUM_THREADS"] = "1"
 
 from tests.survival.crash_states import LIVES, PROMISES, Life, command, lost_here, promising
@@ -32,20 +32,20 @@ KINDS = {
     "xfs": ("xfs", "320M", "defaults"),
     "btrfs": ("btrfs", "128M", "commit=1"),
 }
-"""Program and size of each file system, and how it is mounted: most write names out once a second,
-and data much later."""
+"""Type, size and mount options of each file system: most write names out once a second, and data
+much later."""
 
 PAUSE_EVERY, PAUSE = 12, 1.3
-"""Operations between two pauses, and seconds of each, in which a file system writes names out."""
+"""Operations between two pauses, and seconds of each pause, in which names are written out."""
 
 
 @dataclass
 class Copies:
-    """Copies an image after each operation.
+    """A recorder of image copies, one after each operation.
 
     Args:
         image: the image.
-        folder: takes the copies.
+        folder: the folder of the copies.
     """
 
     image: Path
@@ -54,7 +54,7 @@ class Copies:
     found: list[tuple[Path, dict[str, int], str]] = field(default_factory=list)
 
     def __call__(self, entry: tuple[int, tuple[Any, ...]]) -> None:
-        """Note an operation, or what a user was told after it; then copy the image."""
+        """Note an operation or a promise to the user after it, then copy the image."""
         _, (name, *arguments) = entry
         if name in PROMISES:
             self.saved = {**self.saved, arguments[0]: arguments[1]}
@@ -73,10 +73,10 @@ def make(kind: str, image: Path) -> None:
 
 @contextmanager
 def mounted(kind: str, image: Path, here: Path) -> Iterator[None]:
-    """Mount an image, and stand in it.
+    """Mount an image, and make it the working directory.
 
     Raises:
-        CalledProcessError: it can't be mounted.
+        CalledProcessError: the image can't be mounted.
     """
     program, _, options = KINDS[kind]
     mount = ["mount", "-t", program, "-o", f"loop,{options}", image, here]
@@ -91,7 +91,7 @@ def mounted(kind: str, image: Path, here: Path) -> Iterator[None]:
 
 
 def cuts(kind: str, life: Life, folder: Path) -> tuple[Mapping[str, Any], Copies]:
-    """Run a life on a file system; returns its outcome, and the copies after each operation."""
+    """Run a life on a file system; return its outcome, and the copies after each operation."""
     here, copies = folder / "here", Copies(folder / "image", folder)
     here.mkdir()
     make(kind, copies.image)
@@ -112,7 +112,7 @@ def cuts(kind: str, life: Life, folder: Path) -> tuple[Mapping[str, Any], Copies
 
 
 def lost(kind: str, life: Life, copy: Path, saved: Mapping[str, int], whole: Any) -> str | None:
-    """Go on from a copy; say what was lost, if anything was."""
+    """Resume from a copy; return a description of the loss, or None."""
     try:
         with mounted(kind, copy, copy.parent / "here"):
             return lost_here(life, saved, whole)

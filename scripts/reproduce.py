@@ -1,8 +1,8 @@
-"""Runs the study of cures, and makes its page.
+"""Run the study of cures and make its page.
 
     python scripts/reproduce.py [--full] [--same-rate] [--out DIR] [part ...]
 
-The quick profile by default. Interrupt it whenever you like: the same command goes on.
+The default is the quick profile. After an interruption, the same command resumes.
 """
 
 import argparse
@@ -54,12 +54,12 @@ def main() -> int:
 
 
 def reproduce(profile: Profile, folder: Path, parts: list[str]) -> None:
-    """Run parts of the study, and make the page of all that is there.
+    """Run parts of the study, and make the page of all existing results.
 
     Args:
-        profile: its size.
-        folder: where to.
-        parts: which.
+        profile: the size of the study.
+        folder: the folder of the reproduction.
+        parts: the names of the parts to run.
     """
     began = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)

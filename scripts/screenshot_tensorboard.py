@@ -1,7 +1,7 @@
-"""Take a picture of what TensorBoard shows.
+"""Take a screenshot of TensorBoard.
 
 python scripts/screenshot_tensorboard.py LOGDIR TAB OUTPUT, where TAB is timeseries, custom_scalars,
-hparams, images, histograms or text. Needs Chromium.
+hparams, images, histograms or text. The script needs Chromium.
 """
 
 import argparse
@@ -37,7 +37,7 @@ os.execv(sys.argv[3], sys.argv[3:])
 
 ADDRESS = re.compile(r"http://\S+:\d+/")
 PATIENCE = 60.0
-"""Seconds until a page must show what it is asked for."""
+"""The longest wait for content of a page, in seconds."""
 
 TEXT = """
 (function text(node) {
@@ -49,7 +49,7 @@ TEXT = """
   return [node.shadowRoot, ...node.childNodes].map(text).join(" ");
 })(document.body)
 """
-"""All that a page shows as text, shadow roots included."""
+"""The visible text of a page, shadow roots included."""
 
 FIND = """
 (function all(root) {
@@ -59,17 +59,17 @@ FIND = """
   return found.filter(each => each.getBoundingClientRect().width > 0);
 })(document)
 """
-"""The elements that a selector finds, shadow roots included."""
+"""The visible elements that match a selector, shadow roots included."""
 
 
 def browser() -> str | None:
-    """The browser, if one is installed."""
+    """Return the path of the browser, or None if there is none."""
     return shutil.which("chromium") or shutil.which("google-chrome")
 
 
 @contextmanager
 def tensorboard(logdir: Path, *options: str) -> Iterator[str]:
-    """Serve a folder on this machine alone; gives the address."""
+    """Serve a folder on this machine only; yield the address."""
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(logdir),
                "--host", "127.0.0.1", "--port", "0", *options]  # fmt: skip
     with (
@@ -88,7 +88,11 @@ def _content(log: Any) -> str:
 
 
 def _awaited(look: Any, what: str) -> Any:
-    """Look again and again, until there is something."""
+    """Call ``look`` until the result is true; return the result.
+
+    Raises:
+        TimeoutError: there is no such result within ``PATIENCE``.
+    """
     deadline = time.monotonic() + PATIENCE
     while not (found := look()):
         if time.monotonic() > deadline:
@@ -98,11 +102,11 @@ def _awaited(look: Any, what: str) -> Any:
 
 
 class Page:
-    """A page in a headless Chromium, which is told what to do through a pipe.
+    """A page in a headless Chromium, controlled through a pipe.
 
     Args:
-        commands: where the browser reads.
-        answers: where it writes.
+        commands: the file that the browser reads commands from.
+        answers: the file that the browser writes answers to.
     """
 
     def __init__(self, commands: Any, answers: Any) -> None:
@@ -120,7 +124,7 @@ class Page:
         self._commands.write(json.dumps(message).encode() + b"\0")
         while True:
             answer = json.loads(self._read())
-            if answer.get("id") == number:  # all else are events
+            if answer.get("id") == number:  # other messages are events
                 if "error" in answer:
                     raise RuntimeError(f"{method}: {answer['error']['message']}")
                 return answer["result"]
@@ -134,29 +138,29 @@ class Page:
         return b"".join(parts)
 
     def open(self, address: str, width: int = 1280, height: int = 1000) -> None:
-        """Open an address in a window of a size."""
+        """Open an address in a window of this size, in pixels."""
         self("Emulation.setDeviceMetricsOverride", width=width, height=height,
              deviceScaleFactor=1, mobile=False)  # fmt: skip
-        self("Page.navigate", url="about:blank")  # else a new fragment would not load anew
+        self("Page.navigate", url="about:blank")  # else a new fragment would not reload
         self("Page.navigate", url=address)
 
     def evaluate(self, expression: str) -> Any:
-        """The value of a JavaScript expression."""
+        """Return the value of a JavaScript expression."""
         answer = self("Runtime.evaluate", expression=expression, returnByValue=True)
         if "exceptionDetails" in answer:
             raise RuntimeError(answer["exceptionDetails"])
         return answer["result"].get("value")
 
     def text(self) -> str:
-        """All that it shows as text."""
+        """Return the visible text of the page."""
         return " ".join(str(self.evaluate(TEXT)).split())
 
     def count(self, selector: str) -> int:
-        """How many elements a selector finds that can be seen."""
+        """Count the visible elements that match a selector."""
         return int(self.evaluate(FIND % json.dumps(selector) + ".length"))
 
     def await_text(self, *words: str) -> str:
-        """Wait until it shows all words; gives all that it shows."""
+        """Wait until the page shows all words; return the visible text."""
         shown = ""
 
         def look() -> bool:
@@ -171,18 +175,18 @@ class Page:
         return shown
 
     def await_elements(self, selector: str, least: int = 1) -> int:
-        """Wait until it shows so many elements; gives how many."""
+        """Wait until the page shows at least so many elements; return their number."""
         _awaited(lambda: self.count(selector) >= least, f"{least} of {selector}")
         return self.count(selector)
 
     def screenshot(self) -> bytes:
-        """What it looks like, as PNG."""
+        """Return a screenshot of the page as PNG."""
         return base64.b64decode(self("Page.captureScreenshot", format="png")["data"])
 
 
 @contextmanager
 def page() -> Iterator[Page]:
-    """Start a browser of its own."""
+    """Start a browser with a new profile, and yield its page."""
     program = browser()
     assert program is not None, "no browser is installed"
     (their_read, commands), (answers, their_write) = os.pipe(), os.pipe()
@@ -204,14 +208,14 @@ def page() -> Iterator[Page]:
 
 
 def address_of(root: str, tab: str, runs: str = "", tags: str = "") -> str:
-    """The address of a tab, of the runs and the tags that match an expression."""
+    """Return the address of a tab, limited to runs and tags that match an expression."""
     query = f"?runFilter={quote(runs)}&tagFilter={quote(tags)}&smoothing=0"
     chosen = f"&regexInput={quote(runs)}" if runs else ""
     return f"{root}{query}#{tab}{chosen}&_smoothingWeight=0"
 
 
 def quantized(png: bytes) -> bytes:
-    """A picture in 128 colors."""
+    """Reduce a picture to 128 colors."""
     from PIL import Image
 
     content = BytesIO()

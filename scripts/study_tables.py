@@ -1,10 +1,10 @@
-"""Makes the tables and sentences of the README's section on the study from its CSV files.
+"""Make the tables and sentences of the README's section on the study from the study's CSV files.
 
     python scripts/study_tables.py [DIR] [--write README]
 
-DIR is the report of a reproduction; by default docs/study, where that of the full profile is kept.
-Each block stands in the README between a line ``<!-- study: NAME -->`` and a line ``<!-- end -->``;
-with --write those of the file are replaced.
+DIR is the report of a reproduction; by default docs/study, which keeps that of the full profile. In
+the README, each block is between a line ``<!-- study: NAME -->`` and a line ``<!-- end -->``;
+--write replaces the blocks of the file.
 """
 
 import argparse
@@ -44,8 +44,8 @@ def filled(text: str, folder: Path) -> str:
     """Replace the blocks of a text.
 
     Args:
-        text: with the lines that begin and end each block.
-        folder: of the CSV files.
+        text: the text, with the lines that begin and end each block.
+        folder: the folder of the CSV files.
     """
     return PLACE.sub(lambda found: f"{found[1]}{BLOCKS[found[2]](folder)}\n{found[3]}", text)
 

@@ -1,1 +1,1 @@
-"""Why one spike happened: the steps that led to it, made again and looked into."""
+"""Explain one spike: replay the steps that led to it and examine them."""

@@ -16,10 +16,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Args:
-        argv: the arguments; by default those of the process.
+        argv: the arguments; by default the process's own.
 
     Returns:
-        The exit status: 0 done, 1 the page can't be written, 2 bad input.
+        The exit status: 0 for success, 1 if the page can't be written, 2 for bad input.
     """
     try:
         arguments = _parser().parse_args(argv)
@@ -51,7 +51,7 @@ def _run(folder: Path, number: str, out: str | None) -> int:
 
     request = read_request(folder, number, None if out is None else Path(out))
 
-    from hw2exp.anatomy.anatomy import make_page  # behind what may be refused: it takes seconds
+    from hw2exp.anatomy.anatomy import make_page  # slow: only after the request is accepted
 
     page = make_page(request, say)
     say(f"  look at   {relative(page)}")

@@ -1,4 +1,4 @@
-"""From a run folder to the page of one of its spikes."""
+"""Make the page of a spike from its run folder."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,24 +22,24 @@ from hw2exp.records.run_dir import METRICS
 from hw2exp.terminal import warn
 
 AFTER = 8
-"""Steps behind the peak that are looked into."""
+"""The number of steps examined after the peak."""
 
 LONGEST = 60
-"""Steps before the peak that are, at most: a spike may have lasted long before it."""
+"""The most steps examined before the peak: a spike may last long until its peak."""
 
 
 def make_page(request: Request, tell: Callable[[str], None]) -> Path:
     """Draw the anatomy of a spike.
 
     Args:
-        request: which.
-        tell: is told what was found, in lines.
+        request: the requested spike.
+        tell: called with each line of the findings.
 
     Returns:
-        The page.
+        The path of the page.
 
     Raises:
-        ConfigError: the steps made again are others than the run says.
+        ConfigError: the replayed steps differ from the recorded ones.
         OSError: the page can't be written.
     """
     found = dissect_spike(request, tell)
@@ -56,14 +56,14 @@ def make_page(request: Request, tell: Callable[[str], None]) -> Path:
 
 
 def dissect_spike(request: Request, tell: Callable[[str], None]) -> Dissection:
-    """Make the steps around a spike again, and look into them.
+    """Replay the steps around a spike and examine them.
 
     Args:
-        request: which spike.
-        tell: is told if that takes long.
+        request: the requested spike.
+        tell: called with a line if the replay takes long.
 
     Raises:
-        ConfigError: the steps made again are others than the run says.
+        ConfigError: the replayed steps differ from the recorded ones.
     """
     config, spike, result = request.config, request.spike, request.result
     last = min(spike.step + AFTER, result.step)
@@ -87,7 +87,7 @@ def dissect_spike(request: Request, tell: Callable[[str], None]) -> Dissection:
 
 
 def _divergence(request: Request, seen: Replayed) -> Spike:
-    """The divergence as a spike, whose baseline is that of all spikes."""
+    """Return the divergence as a spike, with the running median of the loss as baseline."""
     step = request.spike.step
     window = range(step - request.config.spikes.window, step)
     before = [seen.losses[each] for each in window if each in seen.losses]
@@ -97,7 +97,7 @@ def _divergence(request: Request, seen: Replayed) -> Spike:
 
 
 def _kept(request: Request) -> KeptSpike | None:
-    """What the run has kept of the spike, if that can be used."""
+    """Read the run's record of the steps before the spike; None if there is no usable one."""
     if request.number is None:
         return None
     try:
@@ -115,7 +115,7 @@ def _kept(request: Request) -> KeptSpike | None:
 
 
 def _other(request: Request, seen: Replayed, kept: KeptSpike | None) -> str | None:
-    """In what the steps differ from those of the run."""
+    """Return how the replayed steps differ from the recorded ones, or None if they agree."""
     spike = request.spike
     if request.number is not None and (peak := seen.losses.get(spike.step)) != spike.loss:
         return (

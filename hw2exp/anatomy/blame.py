@@ -1,4 +1,4 @@
-"""Which step, and which sequences, a spike is to be blamed on."""
+"""Find the step and the sequences to blame for a spike."""
 
 import math
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 HALF = 0.5
 
 LOST = 10 * math.log(4)
-"""From ten times the loss of guessing on a run is lost; how it rises from there tells nothing."""
+"""Ten times the loss of guessing: a run is lost above it, and a further rise means nothing."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Suspect:
     """A sequence of the batch, and its part in the gradient.
 
     Args:
-        text: as people read it.
-        loss: its loss.
-        gradient: the norm of its loss's gradient; NaN under batch normalization.
+        text: the sequence in readable form.
+        loss: the loss of the sequence.
+        gradient: the norm of that loss's gradient; NaN under batch normalization.
     """
 
     text: str
@@ -39,26 +39,26 @@ class Suspect:
 
 
 def find_culprit(fresh: Floats, peak: int, spike: Spike, margin: float) -> tuple[int, bool]:
-    """The step whose update raised the loss, and whether any did.
+    """Return the step whose update raised the loss, and whether there is such a step.
 
     The parameters are at fault if at the peak the loss of other sequences exceeds the baseline by
-    as much as makes a spike, or by half of what the batch's does. The culprit is then the last step
-    before the peak that took that loss across the middle between baseline and peak: an earlier rise
-    that was over is no part of this.
+    the margin of a spike, or by half as much as the batch's loss does. The culprit is then the last
+    step before the peak that took the others' loss across the middle between baseline and peak. An
+    earlier rise that had ended is ignored.
 
     Args:
         fresh: the loss of other sequences before each step, ``(n,)``.
-        peak: the peak's place among the steps.
+        peak: the index of the peak among the steps.
         spike: the spike.
-        margin: least height of a spike.
+        margin: the least height of a spike.
 
     Returns:
-        The place of the culprit, or of the step before the peak, and whether it is one.
+        The index of the culprit, or of the step before the peak; and whether it is a culprit.
     """
-    if spike.loss <= spike.median:  # what diverged is not the loss
+    if spike.loss <= spike.median:  # the gradient or the step diverged, not the loss
         return max(peak - 1, 0), False
     risen, own = fresh[peak] - spike.median, spike.loss - spike.median
-    if risen < min(margin, HALF * own):  # false for NaN: it is high
+    if risen < min(margin, HALF * own):  # false for NaN, which counts as high
         return max(peak - 1, 0), False
     middle = spike.median + HALF * rise_of(fresh[peak], spike.median)
     below = np.flatnonzero(fresh[:peak] < middle)
@@ -66,26 +66,27 @@ def find_culprit(fresh: Floats, peak: int, spike: Spike, margin: float) -> tuple
 
 
 def rise_of(loss: float, baseline: float) -> float:
-    """How far a loss has risen above its baseline, up to where a run is lost.
+    """Return the rise of a loss above its baseline, capped where a run is lost.
 
     Args:
-        loss: the loss; one that is not finite is lost.
-        baseline: where it was; it may be higher than ``LOST``.
+        loss: the loss; if not finite, the run is lost.
+        baseline: the loss before the rise; may exceed ``LOST``.
     """
     top = max(LOST, 2 * baseline)
     return (min(loss, top) if np.isfinite(loss) else top) - baseline
 
 
 def suspects_of(config: TrainConfig, seen: Replayed, place: int) -> tuple[list[Suspect], list[int]]:
-    """The sequences of a step's batch, each as a batch of its own.
+    """Measure each sequence of a step's batch as a batch of its own.
 
     Args:
-        config: of the run.
-        seen: the steps.
-        place: of the step among them.
+        config: the run's config.
+        seen: the replayed steps.
+        place: the index of the step among them.
 
     Returns:
-        The sequences, those with the largest gradients first, and their places in the batch.
+        The sequences by falling gradient norm (by falling loss under batch normalization), and
+        their indices in the batch.
     """
     made = seen.made[place]
     symbols, labels = made.symbols[0], made.labels[0]  # (B, T), (B,)

@@ -1,4 +1,4 @@
-"""The panels of an anatomy that show the loss around the step."""
+"""Draw the panels of the loss around the culprit's step."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +19,12 @@ def _levels(loss: Any) -> Any:
 
 
 def contour(axes: "Axes", seen: Dissection, figure: Any) -> None:
-    """The loss on the plane of the step and a random direction, and the way of the steps.
+    """Draw the loss on the plane of the step and a random direction, with the path of the steps.
 
     Args:
         axes: the panel.
-        seen: what led to the spike.
-        figure: takes the scale of the colors.
+        seen: the examined spike.
+        figure: the figure that gets the color bar.
     """
     axes.set_title(f"The cliff: loss of step {seen.steps[seen.culprit]:,}'s batch")
     if seen.cliff is None or not np.isfinite(seen.cliff.loss.numpy()).any():
@@ -56,11 +56,11 @@ def _way(axes: "Axes", seen: Dissection) -> None:
 
 
 def surface(axes: Any, seen: Dissection) -> None:
-    """The same as a landscape.
+    """Draw the loss on the same plane as a surface.
 
     Args:
         axes: the panel, in three dimensions.
-        seen: what led to the spike.
+        seen: the examined spike.
     """
     if seen.cliff is None or not np.isfinite(seen.cliff.loss.numpy()).any():
         axes.set_axis_off()
@@ -73,16 +73,16 @@ def surface(axes: Any, seen: Dissection) -> None:
     axes.set_xlabel("step", fontsize=7, labelpad=-8)
     axes.set_ylabel("random", fontsize=7, labelpad=-8)
     axes.tick_params(labelsize=6, pad=-3)
-    axes.locator_params(nbins=5, prune="both")  # at the corner two would meet
+    axes.locator_params(nbins=5, prune="both")  # labels would meet at the corner
     axes.view_init(elev=30, azim=-55)
 
 
 def along(axes: "Axes", seen: Dissection) -> None:
-    """The loss on the way of the step, and beyond.
+    """Draw the loss along the step and beyond.
 
     Args:
         axes: the panel.
-        seen: what led to the spike.
+        seen: the examined spike.
     """
     step, line = seen.steps[seen.culprit], seen.along
     axes.plot(line.share, line.own, color=LOSS, label=f"of step {step:,}'s batch")

@@ -1,4 +1,4 @@
-"""What led to a spike, measured: the steps around it become the replicas of a fleet."""
+"""Measure the steps around a spike: each step becomes a replica of a fleet."""
 
 from dataclasses import dataclass, replace
 
@@ -25,33 +25,37 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Dissection:
-    """What led to a spike. n steps were looked into, from some before it to some behind its peak.
+    """The measurements of n steps, from some before a spike to some after its peak.
 
     Args:
         spike: the spike.
         steps: the steps, ``(n,)``.
-        loss: of each step's own batch, ``(n,)``.
-        fresh_loss: of sequences that are the same for all, before each step, ``(n,)``.
-        raw: norm of the gradient, ``(n,)``.
-        clipped: the same after clipping, ``(n,)``.
-        updates: how far each step moved the parameters, ``(n,)``.
-        gradients_by_tensor: norms before clipping, by parameter, each ``(n,)``.
+        loss: the loss of each step's own batch, ``(n,)``.
+        fresh_loss: the loss of one fixed set of sequences before each step, ``(n,)``.
+        raw: the norm of the gradient, ``(n,)``.
+        clipped: the norm of the gradient after clipping, ``(n,)``.
+        updates: the norm of each step's update, ``(n,)``.
+        gradients_by_tensor: gradient norms before clipping, by parameter, each ``(n,)``.
         flow: ‖∂ℓ/∂h[t]‖, ``(n, T)``.
-        flow_growth: its factor a time step back by a fitted line, and the R², each ``(n,)``.
-        jacobians: along the first of ``sequences``, of all steps.
+        flow_growth: the flow's factor per time step back by a fitted line, and its R², each
+            ``(n,)``.
+        jacobians: the growth of Jacobians at every step, along the first of ``sequences``.
         sharp: the sharpness on each step's own batch.
-        thrown: the parameters are at fault: at the peak other sequences have a high loss too.
-        culprit: the place among the steps of the one whose update did it; of the step before the
-            peak where the parameters are not at fault.
-        along: the loss on the straight line through the parameters before and after its update.
-        cliff: the loss around the parameters before it, on its own batch, in the plane of its
-            update and of a random direction.
-        path: coordinates on the cliff of the parameters before some steps around it, ``(k, 2)``.
+        thrown: whether the parameters are at fault: at the peak other sequences have a high loss
+            too.
+        culprit: the index among the steps of the one whose update caused the spike; of the step
+            before the peak if the parameters are not at fault.
+        along: the loss on the straight line through the parameters before and after the culprit's
+            update.
+        cliff: the loss around the parameters before the culprit's update, on the culprit's batch,
+            in the plane of the update and a random direction; None if there is no such plane.
+        path: coordinates on the cliff of the parameters before some steps around the culprit,
+            ``(k, 2)``.
         path_steps: these steps, ``(k,)``.
-        off: how far each of them lies off the cliff's plane, ``(k,)``.
-        sequences: of the culprit's batch, those with the largest gradients first; with the
-            largest losses where batch normalization gives no sequence a gradient of its own.
-        at_peak: those of the batch at the peak, likewise.
+        off: the distance of these parameters from the cliff's plane, ``(k,)``.
+        sequences: the sequences of the culprit's batch by falling gradient norm; by falling loss
+            under batch normalization, where a sequence has no gradient of its own.
+        at_peak: the sequences of the batch at the peak, in the same order.
         diverged_at: the step at which the run diverged, if it did.
     """
 
@@ -80,17 +84,17 @@ class Dissection:
 
     @property
     def peak(self) -> int:
-        """The place of the peak among the steps."""
+        """Return the index of the peak among the steps."""
         return self.steps.index(self.spike.step)
 
     @property
     def update_times(self) -> float:
-        """How many times farther than the median step before it the culprit moved."""
+        """Return the culprit's update norm relative to the median of the steps before it."""
         return _times(self.updates, self.culprit)
 
     @property
     def gradient_times(self) -> float:
-        """How many times the median gradient before it the culprit's was."""
+        """Return the culprit's gradient norm relative to the median of the steps before it."""
         return _times(self.raw, self.culprit)
 
 
@@ -103,12 +107,12 @@ def _times(values: Floats, place: int) -> float:
 def dissect(
     config: TrainConfig, spike: Spike, seen: Replayed, diverged_at: int | None = None
 ) -> Dissection:
-    """Look into the steps that led to a spike.
+    """Measure the steps around a spike.
 
     Args:
-        config: of the run.
+        config: the run's config.
         spike: the spike.
-        seen: the steps around it, made again.
+        seen: the replayed steps around the spike.
         diverged_at: the step at which the run diverged, if it did.
     """
     peak = seen.steps.index(spike.step)
@@ -116,7 +120,7 @@ def dissect(
         befores = concatenate([made.before for made in seen.made])
         afters = concatenate([made.after for made in seen.made])
         fleet = Fleet([config] * len(seen.steps))
-        fleet.state = replace(befores, optimizer=afters.optimizer)  # what each step divided by
+        fleet.state = replace(befores, optimizer=afters.optimizer)  # as each step divided by it
         fresh = host(fleet.initial()[0])
         culprit, thrown = find_culprit(fresh, peak, spike, config.spikes.margin)
         symbols, labels = (

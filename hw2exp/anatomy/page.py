@@ -1,4 +1,4 @@
-"""Draws the anatomy of a spike on one page."""
+"""Draw the anatomy of a spike on one page."""
 
 from io import BytesIO
 from textwrap import fill
@@ -29,21 +29,21 @@ STYLE: dict[Any, Any] = {
 SIZE = 15.0, 11.5  # inches
 SEQUENCES = 4
 DECADES, BEYOND = 1e8, 1e4
-"""How many times the median is still drawn, and how many times what there was up to the culprit."""
+"""Axis limits as factors of the median, and color limit as a factor of the largest flow so far."""
 
 WIDEST, BROADEST = 47, 125
-"""Letters of a sequence that are shown, and of a line of text."""
+"""The most characters shown of a sequence, and in a line of text."""
 
 
 def draw(seen: Dissection, title: str) -> bytes:
     """Draw the page.
 
     Args:
-        seen: what led to the spike.
-        title: what stands above.
+        seen: the examined spike.
+        title: the title of the page.
 
     Returns:
-        A PNG.
+        The page as PNG.
     """
     with figure_style(STYLE):
         from matplotlib.figure import Figure
@@ -70,7 +70,7 @@ def draw(seen: Dissection, title: str) -> bytes:
 
 
 def _mark(axes: "Axes", seen: Dissection) -> None:
-    """A line at the step that did it, another at the peak."""
+    """Draw a line at the culprit and another at the peak."""
     axes.axvline(seen.steps[seen.culprit], color=CULPRIT, linewidth=1, linestyle="--", zorder=0)
     axes.axvline(seen.spike.step, color=QUIET, linewidth=1, linestyle=":", zorder=0)
     axes.set_xlabel("training step")
@@ -78,12 +78,12 @@ def _mark(axes: "Axes", seen: Dissection) -> None:
 
 
 def _what(seen: Dissection) -> str:
-    """What the culprit is to the spike."""
+    """Return the culprit's role in the spike, as a label."""
     return "did it" if seen.thrown else "before the peak"
 
 
 def _log(axes: "Axes", *seen: Any) -> None:
-    """A logarithmic scale for these; what else is beyond all measure does not flatten them."""
+    """Set a logarithmic scale that fits these values; extreme values elsewhere are cut off."""
     values = np.concatenate([np.ravel(each) for each in seen])
     known = values[np.isfinite(values) & (values > 0)]
     if len(known):
@@ -119,7 +119,7 @@ def _norms(axes: "Axes", seen: Dissection) -> None:
 
 
 def _tensors(axes: "Axes", seen: Dissection) -> None:
-    """The gradient's norm by parameter, those with the largest at the culprit by name."""
+    """Draw the gradient norm by parameter, with names for the largest at the culprit."""
     order = sorted(seen.gradients_by_tensor.items(), key=lambda own: -own[1][seen.culprit])
     for place, (name, norms) in enumerate(order):
         named = place < 6
@@ -185,7 +185,7 @@ def _sharpness(axes: "Axes", seen: Dissection) -> None:
 
 
 def _text(figure: Any, seen: Dissection) -> None:
-    """What happened, in words, and the sequences that did it."""
+    """Write the findings in words, and the sequences with the largest gradients."""
     lines = "\n".join(
         fill(f"· {line}", BROADEST, subsequent_indent="  ") for line in sentences(seen)
     )
@@ -201,7 +201,7 @@ def _text(figure: Any, seen: Dissection) -> None:
 
 
 def _rows(where: str, sequences: list[Suspect]) -> list[str]:
-    """The sequences with the largest gradients, as they were read."""
+    """Return the sequences with the largest gradients as rows of text, below a header."""
     rows = [f"{'gradient':>9} {'loss':>8}  {where}"]
     for each in sequences[:SEQUENCES]:
         text, _, label = each.text.partition(" → ")
@@ -210,10 +210,10 @@ def _rows(where: str, sequences: list[Suspect]) -> list[str]:
 
 
 def shortened(text: str) -> str:
-    """A sequence in ``WIDEST`` letters, which are those around its marks: they decide its class.
+    """Shorten a sequence to ``WIDEST`` characters around its marks, which decide its class.
 
     Args:
-        text: as people read it.
+        text: the sequence in readable form.
     """
     if len(text) <= WIDEST:
         return text

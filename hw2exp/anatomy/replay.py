@@ -1,4 +1,4 @@
-"""Makes some steps of a run again, bit for bit, and keeps what each had computed."""
+"""Replay steps of a run, bit for bit, and keep the intermediate results of each."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,16 +16,16 @@ from hw2exp.training import Made, Measured, Tested, train
 
 @dataclass
 class Replayed:
-    """Steps that were made again; each is a fleet of one.
+    """Replayed steps of a fleet of one.
 
     Args:
-        first: the first that is kept.
-        last: the last.
-        layout: how the parameters lie in one row.
-        steps: those that were kept.
-        made: what each had computed.
-        measured: what each had measured.
-        losses: the training loss of every step that was made, kept or not, by step.
+        first: the first step to keep.
+        last: the last step.
+        layout: the layout of the parameters in one row.
+        steps: the kept steps.
+        made: the intermediate results of each kept step.
+        measured: the measurements of each kept step.
+        losses: the training loss of every replayed step, kept or not, by step.
     """
 
     first: int
@@ -37,17 +37,17 @@ class Replayed:
     losses: dict[int, float] = field(default_factory=dict)
 
     def wants_flow(self, step: int) -> bool:
-        """Of every step that is kept."""
+        """Return whether the step is kept, and so needs its gradient flow."""
         return self.first <= step
 
     def inspect(self, step: int, made: Made) -> None:
-        """Keep it."""
+        """Keep a step's intermediate results, from ``first`` on."""
         if self.first <= step:
             self.steps.append(step)
             self.made.append(made)
 
     def observe(self, step: int, measured: Measured, tested: Tested | None) -> None:
-        """Keep it."""
+        """Keep a step's loss, and its measurements from ``first`` on."""
         self.losses[step] = float(measured.loss[0])
         if self.first <= step:
             self.measured.append(measured)
@@ -60,18 +60,18 @@ def replay(
     last: int,
     state: Mapping[str, NDArray[Any]] | None = None,
 ) -> Replayed:
-    """Make steps again.
+    """Replay steps of a run.
 
     Args:
-        config: of the run.
-        begin: the first step that is made.
-        first: the first step that is kept.
-        last: the last step that is made.
-        state: the whole state before ``begin``, without the replica axis; if left out, that of a
-            run that has not begun.
+        config: the run's config.
+        begin: the first step to replay.
+        first: the first step to keep.
+        last: the last step to replay.
+        state: the whole state before ``begin``, without the replica axis; by default the state of
+            a new run.
 
     Raises:
-        ValueError: the state is none of such a run.
+        ValueError: the state doesn't fit the config.
     """
     with torch_as_known():
         fleet = Fleet([config])

@@ -1,4 +1,4 @@
-"""Which spike of which run is asked for; nothing here is slow to import."""
+"""Read a request for the anatomy of a spike; nothing here is slow to import."""
 
 import math
 from dataclasses import dataclass
@@ -12,20 +12,20 @@ from hw2exp.diagnostics.spikes import Spike
 from hw2exp.records.run_dir import RunResult, read_result
 
 DIVERGENCE = "divergence"
-"""What may be asked for instead of a spike's number: the step at which the run diverged."""
+"""The word for the step at which the run diverged, in place of a spike's number."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """A spike of a run.
+    """A spike of a run, and the folder for its page.
 
     Args:
         folder: the run folder.
-        config: of the run.
-        result: of the run.
-        number: of the spike, from 1; none for the divergence.
-        spike: the spike; of the divergence only its step is known.
-        out: where the page goes.
+        config: the run's config.
+        result: the run's result.
+        number: the number of the spike, from 1; None for the divergence.
+        spike: the spike; for the divergence, only its step is known.
+        out: the folder of the page.
     """
 
     folder: Path
@@ -37,24 +37,24 @@ class Request:
 
     @property
     def name(self) -> str:
-        """What is asked for, as a file is called."""
+        """Return the name of the page's file, without its suffix."""
         return DIVERGENCE if self.number is None else f"spike_{self.number}"
 
 
 def read_request(folder: Path, number: str, out: Path | None, key: str = "--spike=") -> Request:
-    """Read what a run has recorded of a spike.
+    """Read the config, the result and a spike of a run.
 
     Args:
         folder: the run folder.
-        number: of the spike, from 1, as typed; or ``divergence``.
-        out: where to write; by default a folder in the run folder.
-        key: what stands before the number in a complaint.
+        number: the number of the spike, from 1, as typed; or ``divergence``.
+        out: the folder of the page; by default ``anatomy`` in the run folder.
+        key: the text before the number in error messages.
 
     Raises:
         ConfigError: the folder holds no run with such a spike, or the page can't go there.
     """
     target = folder / "anatomy" if out is None else out
-    if out is None and target.is_symlink():  # it came with the run, and may lead anywhere
+    if out is None and target.is_symlink():  # came with the run, may lead anywhere
         raise ConfigError([f"{target}: is a link; must be a folder, or named by --out"])
     if not folder.is_dir():
         raise ConfigError([f"{folder}: must be the folder of a run"])

@@ -1,4 +1,4 @@
-"""The loss around a step: along it, and on a plane that holds it."""
+"""Measure the loss around a step: along the step, and on a plane through it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,18 +17,18 @@ Floats = NDArray[np.float64]
 
 LINE = -1.0, 3.0
 POINTS = 61
-"""How far along a step the loss is measured, in steps, and at how many points."""
+"""The ends of the line on which the loss is measured, in steps, and its number of points."""
 
 PATH_BEFORE, PATH_AFTER = 6, 4
-"""Steps before and after the one that did it, whose way is drawn on the cliff."""
+"""The numbers of steps before and after the culprit whose path is drawn on the cliff."""
 
 
 @dataclass(frozen=True)
 class Along:
-    """The loss on the line on which a step was taken.
+    """The loss on the line through the parameters before and after a step.
 
     Args:
-        share: of the step that is taken: 0 is before it, 1 after it, ``(n,)``.
+        share: the share of the step: 0 before it, 1 after it, ``(n,)``.
         own: the loss of the step's own batch, ``(n,)``.
         later: the loss of the peak's batch, ``(n,)``.
     """
@@ -42,10 +42,10 @@ def loss_along(config: TrainConfig, seen: Replayed, culprit: int, peak: int) -> 
     """Measure the loss before, within and beyond a step, each point a replica.
 
     Args:
-        config: of the run.
-        seen: the steps.
-        culprit: the place of the step.
-        peak: the place of the one whose batch is judged too.
+        config: the run's config.
+        seen: the replayed steps.
+        culprit: the index of the step.
+        peak: the index of the peak, whose batch is measured too.
     """
     share = torch.linspace(*LINE, POINTS)
     made = seen.made[culprit]
@@ -63,20 +63,20 @@ def loss_along(config: TrainConfig, seen: Replayed, culprit: int, peak: int) -> 
 def cliff_around(
     config: TrainConfig, params: Tensor, seen: Replayed, culprit: int
 ) -> tuple[Cliff | None, list[int], Floats, Floats]:
-    """The loss around the parameters before the culprit's update, and the way of the steps there.
+    """Measure the loss around the parameters before the culprit's update, and the path nearby.
 
-    The plane holds the update itself: the gradient as the optimizer has scaled it, with its
-    momentum; plain SGD's is the gradient. Where that is zero or not finite there is none to draw.
+    The plane contains the update itself: the gradient as scaled by the optimizer, with momentum;
+    for plain SGD, the gradient. There is no plane if the update is zero or not finite.
 
     Args:
-        config: of the run.
-        params: before each of the steps, ``(n, P)``.
-        seen: the steps.
-        culprit: the place of the step.
+        config: the run's config.
+        params: the parameters before each step, ``(n, P)``.
+        seen: the replayed steps.
+        culprit: the index of the step.
 
     Returns:
-        The loss on the plane, or nothing; the places of the steps around; their coordinates on
-        the plane ``(k, 2)``, and how far off it they are ``(k,)``.
+        The loss on the plane, or None; the indices of the steps around; their coordinates on the
+        plane ``(k, 2)``; and their distances from it ``(k,)``.
     """
     made = seen.made[culprit]
     first, last = max(culprit - PATH_BEFORE, 0), min(culprit + PATH_AFTER, len(params) - 1)
@@ -94,7 +94,7 @@ def cliff_around(
 
 
 def host(values: Any) -> Floats:
-    """A tensor as an array of float64.
+    """Convert a tensor to an array of float64.
 
     Args:
         values: the tensor.

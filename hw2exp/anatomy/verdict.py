@@ -1,4 +1,4 @@
-"""What the anatomy of a spike says, in sentences whose numbers decide what they say."""
+"""Write the findings of an anatomy as sentences, chosen by the numbers."""
 
 import numpy as np
 
@@ -8,17 +8,17 @@ from hw2exp.config.problems import counted
 from hw2exp.diagnostics.explosions import FACTOR
 
 SLIGHT = 0.1
-"""The share in a rise that is not worth a word."""
+"""A share of the rise too small to mention."""
 
 FITS = 0.5
-"""R² from which on a line describes how the gradient grows."""
+"""The least R² at which a line describes the growth of the gradient."""
 
 
 def sentences(seen: Dissection) -> list[str]:
-    """Say what happened.
+    """Write the findings, a sentence each.
 
     Args:
-        seen: what led to the spike.
+        seen: the examined spike.
     """
     spike = seen.spike
     known = spike.above_initial and np.isfinite(spike.loss)
@@ -40,7 +40,7 @@ def _step(seen: Dissection) -> str:
 
 
 def _fault(seen: Dissection) -> str:
-    """Whether the parameters or the batch are at fault, and which step."""
+    """State whether the parameters or the batch are at fault, and name the step."""
     place, fresh, baseline = seen.culprit, seen.fresh_loss, seen.spike.median
     high = fresh[seen.peak]
     others = "the loss of other sequences"
@@ -92,7 +92,7 @@ def _gradient(seen: Dissection) -> str:
 
 
 def _flow(seen: Dissection) -> list[str]:
-    """Where on its way back the gradient is largest; nothing where nothing flows."""
+    """State where the gradient is largest on its way back; empty if no gradient flows."""
     flow = seen.flow[seen.culprit]
     factor, fit = (float(each[seen.culprit]) for each in seen.flow_growth)
     if not (np.isfinite(flow).all() and flow[-1] > 0):
@@ -115,18 +115,18 @@ def _flow(seen: Dissection) -> list[str]:
 
 
 def exponent_in_words(exponent: float, spread: float) -> str:
-    """Write a Lyapunov exponent with its spread, and say where that leaves its sign open.
+    """Write a Lyapunov exponent with its spread, and whether its sign is uncertain.
 
     Args:
-        exponent: the mean over several directions to start from.
-        spread: how far it lies from it, at most, from one of them.
+        exponent: the mean over several initial directions.
+        spread: the largest deviation of one direction from the mean.
     """
     told = f"{exponent:.3g} ± {spread:.2g}"
     return told if abs(exponent) > spread else f"{told} (of either sign)"
 
 
 def _curvature(seen: Dissection) -> list[str]:
-    """The sharpness, and the largest of the steps up to the culprit."""
+    """State the sharpness at the culprit, and the largest before it if that is much larger."""
     ratios = seen.sharp.instability.numpy()[: seen.culprit + 1]
     ratio, raw = float(ratios[-1]), float(seen.sharp.raw.value[seen.culprit])
     if not np.isfinite(ratio):

@@ -1,4 +1,4 @@
-"""Words in the anatomy's panels: legends above the curves, and why a panel is empty."""
+"""Text in the anatomy's panels: legends above the curves, and notes in empty panels."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -8,19 +8,19 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 ROW = 0.085
-"""Share of a panel's height that a row of a legend takes."""
+"""The height of a legend's row, as a share of the panel's."""
 
 
 def legend_above(axes: "Axes", size: float = 8, columns: int = 1, **options: Any) -> None:
-    """Add a legend at the top of a panel, whose axis is made longer for it.
+    """Add a legend at the top of a panel, and extend the y axis to make room.
 
-    Call it when the limits and the scale of the axis are set.
+    Call this function after the limits and the scale of the axis are set.
 
     Args:
         axes: the panel.
-        size: of the letters, in points.
-        columns: of the legend.
-        options: of matplotlib's.
+        size: the font size, in points.
+        columns: the number of columns.
+        options: further options of matplotlib's legend.
     """
     rows = -(-len(axes.get_legend_handles_labels()[0]) // columns)
     room = 1 / (1 - min(0.6, ROW * size / 8 * rows + 0.03))
@@ -36,7 +36,7 @@ def legend_above(axes: "Axes", size: float = 8, columns: int = 1, **options: Any
 
 
 def empty(axes: "Axes", why: str) -> None:
-    """Say in a panel why it shows nothing.
+    """Write into an empty panel why it shows nothing.
 
     Args:
         axes: the panel.

@@ -1,1 +1,1 @@
-"""The write-up's theory: its formulas as functions, and its answers, checked."""
+"""The theory of the write-up: its formulas as functions, and its answers, checked."""

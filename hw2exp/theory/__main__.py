@@ -22,11 +22,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Args:
-        argv: the arguments; by default those of the process.
+        argv: the arguments; by default the process's own.
 
     Returns:
-        The exit status: 0 all checks passed, 1 one failed or a figure can't be written, 2 bad
-        input.
+        The exit status: 0 if all checks passed, 1 if a check failed or a figure can't be written,
+        2 for bad input.
     """
     try:
         arguments = _parser().parse_args(argv)
@@ -77,7 +77,7 @@ def _run(words: Sequence[str], runs: str | None, figures: str | None) -> int:
 
 
 def _show(part: str, runs: Path | None, figures: Path | None) -> "Answer":
-    """Work a part out, print it, draw its figures."""
+    """Work out a part, print its answer and draw its figures."""
     from hw2exp.fleet_run import torch_as_known
     from hw2exp.kernel import cache_problem, compiled_before
     from hw2exp.records.figure_style import figure_style
@@ -108,7 +108,7 @@ def _named(option: str, word: str) -> Path:
 
 
 def _folder(option: str, word: str) -> Path:
-    """A folder that is there."""
+    """Return the path of a folder, which must exist."""
     path = _named(option, word)
     check_there(path, f"{option} {word}")
     return path

@@ -1,4 +1,4 @@
-"""What an answer is: the write-up's claim, the right formula, the checks that ran, a verdict."""
+"""Answers: the write-up's claim, the right formula, the checks that ran, and a verdict."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 class Verdict(StrEnum):
-    """What became of a claim."""
+    """A judgment of a claim."""
 
     HOLDS = "holds"
     CORRECTED = "holds with a correction"
@@ -18,12 +18,12 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Check:
-    """A comparison that was run.
+    """The outcome of a comparison.
 
     Args:
-        what: the two sides, and on what.
-        error: the largest deviation that was found; NaN fails.
-        tolerance: the largest that passes.
+        what: the two sides, and the cases they were compared on.
+        error: the largest deviation found; NaN fails.
+        tolerance: the largest deviation that passes.
     """
 
     what: str
@@ -32,7 +32,7 @@ class Check:
 
     @property
     def passed(self) -> bool:
-        """Whether both sides agree."""
+        """Return whether both sides agree."""
         return self.error <= self.tolerance
 
 
@@ -41,17 +41,18 @@ class Answer:
     """One part of the write-up.
 
     Args:
-        part: as the write-up numbers it, ``1.2.2 (e)``.
-        title: what it asks for.
-        claim: what the write-up says.
-        formula: what is right.
-        checks: that the formula is right; all must pass.
-        verdict: about the claim.
-        because: the correction or the counterexample; what decided.
-        numbers: what was computed, a line each.
-        measured: it is a claim about networks; ``formula`` says what was measured.
-        figures: by file name, what draws it into a path.
-        commands: what to run to know more.
+        part: its number in the write-up, ``1.2.2 (e)``.
+        title: the question.
+        claim: the write-up's answer.
+        formula: the right answer.
+        checks: evidence for the formula; all must pass.
+        verdict: the judgment of the claim.
+        because: the reason for the verdict: a correction or a counterexample.
+        numbers: computed values, a line each.
+        measured: whether the claim is about trained networks; ``formula`` then describes the
+            measurement.
+        figures: functions that draw a figure into a path, by file name.
+        commands: shell commands for a closer look.
     """
 
     part: str
@@ -68,27 +69,27 @@ class Answer:
 
     @property
     def passed(self) -> bool:
-        """Whether every check did."""
+        """Return whether every check passed."""
         return all(check.passed for check in self.checks)
 
 
 def judge(stands: bool, otherwise: Verdict) -> Verdict:
-    """Decide about a claim that was evaluated as it is written.
+    """Return the verdict on a claim that was evaluated as written.
 
     Args:
-        stands: it gave what is right.
-        otherwise: what to call it if not: repairable, or false.
+        stands: whether its result was right.
+        otherwise: the verdict if not: repairable, or false.
     """
     return Verdict.HOLDS if stands else otherwise
 
 
 def decide(found: Iterable[bool | None]) -> Verdict:
-    """Decide about a claim that was looked at in several settings, or that consists of several.
+    """Return the verdict on a claim tested in several settings, or made of several claims.
 
-    It holds in part if some of them hold: no correction makes the others right.
+    The claim holds in part if only some of them hold: no correction makes the others right.
 
     Args:
-        found: whether it is so, in each; nothing where that can't be told.
+        found: for each, whether the claim holds; None if undecided.
     """
     known = list(found)
     if known and all(known):

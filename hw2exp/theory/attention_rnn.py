@@ -1,8 +1,8 @@
 """AttentionRNN(k) and (∞) by their definitions, and their derivatives (write-up, part 1.2.2).
 
-For one sequence: a source is x[t] ``(I,)`` or a state ``(H,)``. Lag 0 is the input, lag i is
-h[t-i]. Matrices are named ``Q_0 … Q_k`` (and K, V); AttentionRNN(∞) is the case in which all lags
-share one, and the input is embedded by E: ``shared``.
+All functions take one sequence. A source is x[t] ``(I,)`` or a state ``(H,)``. Lag 0 is the input,
+lag i is h[t-i]. Matrices are named ``Q_0 … Q_k`` (and K, V). In AttentionRNN(∞) all lags share one
+Q, K and V, and E embeds the input: see :func:`shared`.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from hw2exp.axes import Params
 
 @dataclass(frozen=True)
 class Step:
-    """What a step has computed.
+    """The intermediate values of a step.
 
     Args:
         sources: x[t], h[t-1], …, h[t-k].
@@ -38,7 +38,7 @@ class Step:
 
 
 def step(params: Params, sources: Sequence[Tensor]) -> Step:
-    """The equations of part 1.2.2 (c).
+    """Compute one step by the equations of part 1.2.2 (c).
 
     Args:
         params: Q_i, K_i, V_i for every source.
@@ -54,7 +54,7 @@ def step(params: Params, sources: Sequence[Tensor]) -> Step:
 
 
 def run(params: Params, x: Sequence[Tensor], lags: int) -> list[Step]:
-    """AttentionRNN(k) over a sequence; states before the first are zero and take part.
+    """Run AttentionRNN(k) over a sequence; states before the first are zero and take part.
 
     Args:
         params: Q_i, K_i, V_i for i = 0 … k.
@@ -70,18 +70,18 @@ def run(params: Params, x: Sequence[Tensor], lags: int) -> list[Step]:
 
 
 def shared(params: Params, lags: int) -> Params:
-    """The matrices of every lag from those that AttentionRNN(∞) shares: Q_0 = Q E, Q_i = Q.
+    """Return the matrices of every lag of AttentionRNN(∞): Q_0 = Q E, Q_i = Q.
 
     Args:
-        params: E ``(H, I)`` and Q, K, V ``(H, H)``.
-        lags: how many lags.
+        params: the shared matrices: E ``(H, I)`` and Q, K, V ``(H, H)``.
+        lags: the number of lags.
     """
     of_input = {f"{name}_0": params[name] @ params["E"] for name in "QKV"}
     return of_input | {f"{name}_{i}": params[name] for name in "QKV" for i in range(1, lags + 1)}
 
 
 def run_endless(params: Params, x: Sequence[Tensor]) -> list[Step]:
-    """AttentionRNN(∞) over a sequence (part 1.2.2 d); only states that exist take part.
+    """Run AttentionRNN(∞) over a sequence (part 1.2.2 d); only existing states take part.
 
     Args:
         params: E ``(H, I)`` and Q, K, V ``(H, H)``.
@@ -97,14 +97,14 @@ def run_endless(params: Params, x: Sequence[Tensor]) -> list[Step]:
 
 
 def state_jacobian(params: Params, now: Step, lag: int) -> Tensor:
-    """∂h[t]/∂h[t-i] = a_i V_i + a_i (v_i - h[t]) (k_iᵀ Q_i + q_iᵀ K_i) (part 1.2.2 e, for any lag).
+    """Return ∂h[t]/∂h[t-i], the direct dependence only (part 1.2.2 e, for any lag).
 
-    The direct dependence only, other states held fixed.
+    a_i V_i + a_i (v_i - h[t]) (k_iᵀ Q_i + q_iᵀ K_i), with the other states held fixed.
 
     Args:
         params: Q_i, K_i, V_i for every source.
         now: the step.
-        lag: i, from 1; 0 gives ∂h[t]/∂x[t].
+        lag: i, from 1; 0 for ∂h[t]/∂x[t].
 
     Returns:
         ``(H, H)``.
@@ -116,7 +116,7 @@ def state_jacobian(params: Params, now: Step, lag: int) -> Tensor:
 
 
 def state_jacobian_of_the_write_up(params: Params, now: Step, lag: int) -> Tensor:
-    """∂h[t]/∂h[t-i] as part 1.2.2 (e) has it: with w / Σ w differentiated for a softargmax.
+    """Return ∂h[t]/∂h[t-i] as in part 1.2.2 (e), which differentiates w / Σ w, not the softargmax.
 
     (v_i / Σ w - Σ w v / (Σ w)²) (k_iᵀ Q_i + q_iᵀ K_i) + a_i V_i.
 
@@ -138,13 +138,15 @@ def state_jacobian_of_the_write_up(params: Params, now: Step, lag: int) -> Tenso
 def backward(
     params: Params, steps: Sequence[Step], own: Sequence[Tensor], lags: int | None = None
 ) -> list[Tensor]:
-    """∂ℓ/∂h[T] = own[T] + Σ_{t=T+1}^{T+k} ∂ℓ/∂h[t] ∂h[t]/∂h[T] for every T (part 1.2.2 f).
+    """Return the total derivative by every state, from the last to the first (part 1.2.2 f).
+
+    ∂ℓ/∂h[T] = own[T] + Σ_{t=T+1}^{T+k} ∂ℓ/∂h[t] ∂h[t]/∂h[T].
 
     Args:
         params: Q_i, K_i, V_i for every source.
-        steps: h[1] … h[N].
-        own: what the loss that reads h[t] itself adds, each ``(H,)``.
-        lags: k; nothing for AttentionRNN(∞), whose sum runs to the end.
+        steps: the steps that computed h[1] … h[N].
+        own: the derivative by h[t] of a loss that reads h[t] itself, for each t, ``(H,)``.
+        lags: k; None for AttentionRNN(∞), whose sum runs to the end.
 
     Returns:
         The total derivatives, each ``(H,)``.
@@ -159,14 +161,14 @@ def backward(
 
 
 def weight_gradients(params: Params, steps: Sequence[Step], totals: Sequence[Tensor]) -> Params:
-    """The matrices' gradients from the total derivatives by the states.
+    """Return the gradients of the matrices from the total derivatives by the states.
 
     With δ = ∂ℓ/∂h[t]: ∂ℓ/∂w_i = a_i δᵀ(v_i - h[t]), ∂ℓ/∂V_i = Σ_t a_i δ sᵀ,
     ∂ℓ/∂Q_i = Σ_t ∂ℓ/∂w_i k_i sᵀ, ∂ℓ/∂K_i = Σ_t ∂ℓ/∂w_i q_i sᵀ, for the source s of lag i.
 
     Args:
         params: Q_i, K_i, V_i for every source.
-        steps: h[1] … h[N].
+        steps: the steps that computed h[1] … h[N].
         totals: ∂ℓ/∂h[1] … ∂ℓ/∂h[N].
     """
     names = [name for name in params if name[:2] in ("Q_", "K_", "V_")]

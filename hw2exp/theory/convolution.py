@@ -9,15 +9,15 @@ Pair = int | tuple[int, int]
 def output_size(
     size: int, kernel: int, *, stride: int = 1, padding: int = 0, dilation: int = 1
 ) -> int:
-    """How long a convolution's output is along one axis (part 1.1 b, with the floor it lacks).
+    """Return the length of a convolution's output along one axis (part 1.1 b).
 
-    ⌊(H + 2P − D(K − 1) − 1) / S⌋ + 1.
+    ⌊(H + 2P − D(K − 1) − 1) / S⌋ + 1; the write-up lacks the floor.
 
     Args:
-        size: H, the input's length.
-        kernel: K, the kernel's length.
+        size: H, the length of the input.
+        kernel: K, the length of the kernel.
         stride: S.
-        padding: P, zeros at either end.
+        padding: P, the number of zeros at either end.
         dilation: D, the distance between the kernel's elements.
 
     Raises:
@@ -50,12 +50,12 @@ def output_shape(
     padding: Pair = 0,
     dilation: Pair = 1,
 ) -> tuple[int, int, int]:
-    """The shape F × H_out × W_out of a convolution's output (part 1.1 b).
+    """Return the shape F × H_out × W_out of a convolution's output (part 1.1 b).
 
     Args:
-        shape: of the input, C × H × W; C, which every filter adds up, doesn't matter.
+        shape: the shape of the input, C × H × W; every filter sums over C.
         filters: F.
-        kernel: K, one for both axes or a pair.
+        kernel: K, an int for both axes or a pair.
         stride: S, likewise.
         padding: P, likewise.
         dilation: D, likewise.
@@ -79,7 +79,7 @@ def output_shape(
 
 
 def forward(W: Tensor, x: Tensor, stride: int) -> Tensor:
-    """f[f, i] = Σ_m Σ_n W[f, m, n] x[m, S i + n] (part 1.1 c i).
+    """Return the convolution f[f, i] = Σ_m Σ_n W[f, m, n] x[m, S i + n] (part 1.1 c i).
 
     Args:
         W: filters ``(F, C, K)``.
@@ -93,7 +93,7 @@ def forward(W: Tensor, x: Tensor, stride: int) -> Tensor:
 
 
 def weight_jacobian(W: Tensor, x: Tensor, stride: int) -> Tensor:
-    """∂f[f, i]/∂W[g, m, n] = x[m, S i + n] where f = g, else 0 (part 1.1 c ii).
+    """Return ∂f[f, i]/∂W[g, m, n] = x[m, S i + n] where f = g, else 0 (part 1.1 c ii).
 
     Args:
         W: filters ``(F, C, K)``.
@@ -108,7 +108,7 @@ def weight_jacobian(W: Tensor, x: Tensor, stride: int) -> Tensor:
 
 
 def input_jacobian(W: Tensor, x: Tensor, stride: int) -> Tensor:
-    """∂f[f, i]/∂x[m, p] = W[f, m, p − S i] where 0 ≤ p − S i < K, else 0 (part 1.1 c iii).
+    """Return ∂f[f, i]/∂x[m, p] = W[f, m, p − S i] where 0 ≤ p − S i < K, else 0 (part 1.1 c iii).
 
     Args:
         W: filters ``(F, C, K)``.
@@ -127,7 +127,7 @@ def input_jacobian(W: Tensor, x: Tensor, stride: int) -> Tensor:
 
 
 def weight_gradient(W: Tensor, x: Tensor, stride: int, upstream: Tensor) -> Tensor:
-    """∂ℓ/∂W[f, m, n] = Σ_i ∂ℓ/∂f[f, i] x[m, S i + n] (part 1.1 c iv).
+    """Return ∂ℓ/∂W[f, m, n] = Σ_i ∂ℓ/∂f[f, i] x[m, S i + n] (part 1.1 c iv).
 
     Args:
         W: filters ``(F, C, K)``.
@@ -142,7 +142,7 @@ def weight_gradient(W: Tensor, x: Tensor, stride: int, upstream: Tensor) -> Tens
 
 
 def _windows(W: Tensor, x: Tensor, stride: int) -> Tensor:
-    """What the kernel covers at each place, ``(C, N, K)``: x[m, S i + n]."""
+    """Return the window of the input at each position, ``(C, N, K)``: x[m, S i + n]."""
     kernel = W.shape[2]
-    output_size(x.shape[1], kernel, stride=stride)  # refuses impossible sizes
+    output_size(x.shape[1], kernel, stride=stride)  # raises for impossible sizes
     return x.unfold(1, kernel, stride)

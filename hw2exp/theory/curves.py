@@ -1,4 +1,4 @@
-"""Loss curves over many seeds, trained on the spot, with all that a look at spikes needs."""
+"""Loss curves over many seeds, trained on the spot, with the records that explain spikes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,11 +22,12 @@ class Curves:
     """R runs of n steps that differ in their seed only; NaN after a run's divergence.
 
     Args:
-        configs: their configs.
-        initial_loss: before training, ``(R,)``.
-        losses: of every step's batch, before its update, ``(n, R)``.
-        norms: of every step's gradient, before clipping, ``(n, R)``.
-        params: in rows, those that each step's loss was of, ``(n, R, P)``; or nothing.
+        configs: the config of each run.
+        initial_loss: the loss before training, ``(R,)``.
+        losses: the loss of every step's batch, before its update, ``(n, R)``.
+        norms: the gradient norm of every step, before clipping, ``(n, R)``.
+        params: the flattened parameters before every step, at which ``losses`` was computed,
+            ``(n, R, P)``; None if not kept.
     """
 
     configs: Sequence[TrainConfig]
@@ -36,10 +37,10 @@ class Curves:
     params: NDArray[np.float32] | None
 
     def spikes(self, run: int) -> list[Spike]:
-        """The spikes of a run.
+        """Find the spikes of a run.
 
         Args:
-            run: which.
+            run: the index of the run.
         """
         found = self.configs[run].spikes
         return find_spikes(
@@ -52,25 +53,25 @@ class Curves:
 
     @property
     def window(self) -> int:
-        """Steps of the running median."""
+        """Return the window of the running median, in steps."""
         return self.configs[0].spikes.window
 
     def spikes_per_1000(self) -> Floats:
-        """Of each run, per 1,000 of the steps that it made before it diverged, ``(R,)``."""
+        """Return each run's number of spikes per 1,000 steps before divergence, ``(R,)``."""
         counts = np.array([len(self.spikes(run)) for run in range(len(self.configs))])
         return np.asarray(1_000 * counts / np.maximum(np.isfinite(self.losses).sum(0), 1))
 
     def diverged(self) -> int:
-        """How many runs did."""
+        """Return the number of runs that diverged."""
         return int((~np.isfinite(self.losses[-1])).sum())
 
     def last_loss(self) -> float:
-        """The median over the runs of each one's median loss of its last 50 steps."""
+        """Return the median over the runs of the median loss of the last 50 steps."""
         return float(np.nanmedian(np.nanmedian(self.losses[-50:], axis=0)))
 
 
 class _Notes:
-    """An observer that keeps everything."""
+    """An observer that keeps every step's loss and gradient norm, and optionally parameters."""
 
     def __init__(self, fleet: Fleet, keep_params: bool) -> None:
         self.fleet, steps, runs = fleet, fleet.config.steps, len(fleet.configs)
@@ -81,7 +82,7 @@ class _Notes:
             self.params[0] = rows
 
     def observe(self, step: int, measured: Measured, tested: Tested | None) -> None:
-        """Keep a step's loss and norm, and the parameters that the next loss will be of."""
+        """Keep a step's loss and norm, and the parameters after it, where the next step starts."""
         members = self.fleet.members
         self.losses[step - 1, members] = measured.loss.numpy()
         self.norms[step - 1, members] = measured.grad_norm_raw.numpy()
@@ -90,12 +91,12 @@ class _Notes:
 
 
 def train_curves(overrides: Sequence[str], seeds: int, keep_params: bool = False) -> Curves:
-    """Train runs that differ in their seed only, and keep what they went through.
+    """Train runs that differ in their seed only, and return their curves.
 
     Args:
-        overrides: as for the command.
-        seeds: how many runs, of the seeds from 0 on.
-        keep_params: also the parameters at every step.
+        overrides: overrides as on the command line.
+        seeds: the number of runs; their seeds count from 0.
+        keep_params: whether to keep the parameters of every step too.
     """
     configs = [job.config for job in read(["-m", *overrides, f"seed=range(0,{seeds})"]).jobs]
     fleet = Fleet(configs)
@@ -106,11 +107,11 @@ def train_curves(overrides: Sequence[str], seeds: int, keep_params: bool = False
 
 
 def recomputed_losses(curves: Curves, step: int) -> Floats:
-    """A step's losses once more, from the parameters kept and by the equations, ``(R,)``.
+    """Recompute a step's losses from its kept parameters without the closed form, ``(R,)``.
 
     Args:
-        curves: with parameters.
-        step: counted from 1; no run has diverged by then.
+        curves: curves with parameters.
+        step: the step, from 1.
     """
     assert curves.params is not None
     fleet = Fleet([c.model_copy(update={"closed_form": False}) for c in curves.configs])

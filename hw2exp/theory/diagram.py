@@ -1,6 +1,7 @@
-"""Diagrams of cells as data: nodes that compute, arrows that carry; they can be run and drawn.
+"""Diagrams of cells as data: nodes compute, arrows carry values.
 
-A diagram that is run gives the cell's state, which is how it is known to be right.
+A diagram can be drawn and run. Running a diagram returns the cell's state, so that the drawing can
+be checked.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +23,7 @@ OPERATIONS: dict[str, Callable[[Values], Tensor]] = {
     "1−": lambda values: 1 - values[0],
     "softargmax": lambda values: torch.softmax(torch.stack(list(values)), 0),
 }
-"""What a node does with what its arrows bring, in their order."""
+"""Functions from the values that a node's arrows bring, in their order, to the node's value."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,9 @@ class Node:
     """A quantity, or an operation.
 
     Args:
-        label: how it is drawn, as mathtext; operations show themselves.
+        label: the drawn label, as mathtext; for an operation its key is drawn instead.
         operation: a key of ``OPERATIONS``.
-        at: where it is drawn.
+        at: the drawn position (x, y).
     """
 
     label: str
@@ -42,15 +43,15 @@ class Node:
 
 @dataclass(frozen=True)
 class Arrow:
-    """What goes from one node to another.
+    """A value passed from one node to another.
 
     Args:
-        start: a node's name.
-        end: a node's name.
-        matrix: the parameter that multiplies it on the way, if one does.
-        element: which element of a vector it takes, if not all.
-        label: the equation's name for what it carries, as mathtext; a matrix shows itself.
-        label_at: where the label stands, from 0 at the start to 1 at the end.
+        start: the name of the node it leaves.
+        end: the name of the node it enters.
+        matrix: the name of the parameter that multiplies the value, or empty.
+        element: the index of the vector element that is passed; None for the whole vector.
+        label: the value's name in the equations, as mathtext; with a matrix, that is drawn instead.
+        label_at: the position of the label, from 0 at the start to 1 at the end.
     """
 
     start: str
@@ -63,12 +64,12 @@ class Arrow:
 
 @dataclass(frozen=True)
 class Diagram:
-    """A cell's step.
+    """One step of a cell.
 
     Args:
-        nodes: by name, in an order in which they can be computed.
-        arrows: each node's in the order of its operands.
-        result: the node that is h[t].
+        nodes: the nodes by name, in an order in which they can be computed.
+        arrows: the arrows; those into one node in the order of its operands.
+        result: the name of the node that is h[t].
     """
 
     nodes: Mapping[str, Node]
@@ -76,15 +77,15 @@ class Diagram:
     result: str
 
     def matrices(self) -> set[str]:
-        """The parameters that stand on arrows."""
+        """Return the names of the parameters on the arrows."""
         return {arrow.matrix for arrow in self.arrows if arrow.matrix}
 
     def run(self, params: Params, sources: Mapping[str, Tensor]) -> Tensor:
         """Compute h[t] as drawn.
 
         Args:
-            params: each a matrix.
-            sources: the values of the nodes that no arrow enters.
+            params: the matrices by name.
+            sources: the values of the nodes that no arrow enters, by name.
         """
         values: dict[str, Tensor] = dict(sources)
         for name, node in self.nodes.items():
@@ -102,7 +103,7 @@ def _carried(arrow: Arrow, values: Mapping[str, Tensor], params: Params) -> Tens
 
 
 def gated_rnn() -> Diagram:
-    """Figure 1: the gated RNN."""
+    """Return figure 1: the gated RNN."""
     nodes = {
         "x": Node("x[t]", "given", (0, 0)),
         "h[t-1]": Node("h[t-1]", "given", (0, 3.2)),
@@ -134,7 +135,7 @@ ROW = 3.0
 
 
 def attention_rnn(lags: int) -> Diagram:
-    """Figure 2: AttentionRNN(k).
+    """Return figure 2: AttentionRNN(k).
 
     Args:
         lags: k.

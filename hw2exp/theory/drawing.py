@@ -1,4 +1,4 @@
-"""A diagram as SVG."""
+"""Draw a diagram as SVG."""
 
 from io import BytesIO
 from pathlib import Path
@@ -8,19 +8,19 @@ from hw2exp import disk
 from hw2exp.theory.diagram import Arrow, Diagram, Node
 
 SCALE = 0.72
-"""Inches a unit of the diagram."""
+"""Inches per unit of the diagram."""
 MARGIN = 0.9
 SVG_DPI = 72
-"""What matplotlib writes SVG at: at another, arrows would end where boxes had been."""
+"""The resolution at which matplotlib writes SVG; at another, arrows would miss the boxes."""
 QUANTITY, OPERATION, LINE, MATRIX = "#dbe9f6", "#fdf0d5", "#333333", "#9c2a1a"
 
 
 def draw(diagram: Diagram, path: Path) -> None:
-    """Draw a diagram into a file, whose name ends in ``.svg`` or another format of matplotlib's.
+    """Draw a diagram into a file.
 
     Args:
         diagram: the diagram.
-        path: the file; its folder must exist.
+        path: the file, ending in ``.svg`` or another format of matplotlib's; its folder must exist.
     """
     from matplotlib.figure import Figure
 
@@ -33,17 +33,17 @@ def draw(diagram: Diagram, path: Path) -> None:
     axes.set_aspect("equal")
     axes.axis("off")
     boxes = {name: _draw_node(axes, node) for name, node in diagram.nodes.items()}
-    figure.draw_without_rendering()  # fixes the boxes' sizes, at which arrows end
+    figure.draw_without_rendering()  # fixes the sizes of the boxes, where arrows end
     for arrow in diagram.arrows:
         _draw_arrow(axes, diagram, boxes, arrow)
     save(figure, path)
 
 
 def save(figure: Any, path: Path) -> None:
-    """Write a figure; the same figure gives the same SVG, legible without our fonts.
+    """Write a figure. SVG is reproducible byte for byte and needs no fonts.
 
     Args:
-        figure: matplotlib's.
+        figure: the matplotlib figure.
         path: the file; its folder must exist.
     """
     import matplotlib as mpl

@@ -1,8 +1,8 @@
 """One step of the gated RNN and its derivatives in closed form (write-up, part 1.2.1).
 
 c[t] = σ(W_c x[t] + W_h h[t-1]),  h[t] = c[t] ⊙ h[t-1] + (1 - c[t]) ⊙ W_x x[t],
-for one sequence: ``x`` is ``(I,)``, ``h`` is ``(H,)``. The same derivation as the compiled pass of
-``closed_form``, whose gradients through time these steps add up to (a test).
+for one sequence: ``x`` is ``(I,)``, ``h`` is ``(H,)``. The derivation is that of the compiled pass
+in ``closed_form``; a test checks that these steps add up to its gradients through time.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from hw2exp.axes import Params
 
 @dataclass(frozen=True)
 class Step:
-    """What a step has computed.
+    """The intermediate values of a step.
 
     Args:
         x: the input, ``(I,)``.
@@ -33,7 +33,7 @@ class Step:
 
 
 def step(params: Params, x: Tensor, h: Tensor) -> Step:
-    """The two equations.
+    """Compute one step by the two equations.
 
     Args:
         params: W_x and W_c ``(H, I)``, W_h ``(H, H)``.
@@ -46,7 +46,7 @@ def step(params: Params, x: Tensor, h: Tensor) -> Step:
 
 
 def state_jacobian(params: Params, now: Step) -> Tensor:
-    """∂h[t]/∂h[t-1] = diag(c) + diag((h[t-1] - W_x x[t]) ⊙ c ⊙ (1 - c)) W_h.
+    """Return ∂h[t]/∂h[t-1] = diag(c) + diag((h[t-1] - W_x x[t]) ⊙ c ⊙ (1 - c)) W_h.
 
     Args:
         params: W_x and W_c ``(H, I)``, W_h ``(H, H)``.
@@ -61,10 +61,10 @@ def state_jacobian(params: Params, now: Step) -> Tensor:
 
 
 def backward(params: Params, now: Step, delta: Tensor) -> tuple[Params, Tensor]:
-    """One step's part of every gradient, from the total derivative by its state.
+    """Return one step's part of every gradient, from the total derivative by its state.
 
-    ∂ℓ/∂W_x = ((1 - c) ⊙ δ) xᵀ; with ∂ℓ/∂z = δ ⊙ (h[t-1] - W_x x) ⊙ c ⊙ (1 - c), the gate's
-    argument's: ∂ℓ/∂W_c = ∂ℓ/∂z xᵀ, ∂ℓ/∂W_h = ∂ℓ/∂z h[t-1]ᵀ,
+    With z the argument of the gate's σ: ∂ℓ/∂z = δ ⊙ (h[t-1] - W_x x) ⊙ c ⊙ (1 - c),
+    ∂ℓ/∂W_x = ((1 - c) ⊙ δ) xᵀ, ∂ℓ/∂W_c = ∂ℓ/∂z xᵀ, ∂ℓ/∂W_h = ∂ℓ/∂z h[t-1]ᵀ,
     ∂ℓ/∂x = W_xᵀ ((1 - c) ⊙ δ) + W_cᵀ ∂ℓ/∂z.
 
     Args:
@@ -73,7 +73,7 @@ def backward(params: Params, now: Step, delta: Tensor) -> tuple[Params, Tensor]:
         delta: δ = ∂ℓ/∂h[t], the total derivative, ``(H,)``.
 
     Returns:
-        The gradients of the three matrices, and of the input ``(I,)``.
+        The gradients of the three matrices, and that of the input ``(I,)``.
     """
     c = now.gate
     du = (1 - c) * delta  # (H,)
@@ -89,13 +89,13 @@ def backward(params: Params, now: Step, delta: Tensor) -> tuple[Params, Tensor]:
 def backward_through_time(
     params: Params, steps: list[Step], delta: Tensor
 ) -> tuple[Params, list[Tensor]]:
-    """The gradients over a sequence whose last state the loss reads: the sums of the steps' parts.
+    """Sum every step's part of the gradients, for a loss that reads the last state only.
 
     δ[t-1] = (∂h[t]/∂h[t-1])ᵀ δ[t].
 
     Args:
         params: W_x and W_c ``(H, I)``, W_h ``(H, H)``.
-        steps: all T.
+        steps: all T steps.
         delta: ∂ℓ/∂h[T], ``(H,)``.
 
     Returns:

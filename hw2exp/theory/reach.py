@@ -1,4 +1,4 @@
-"""How far gradients reach back, of many runs: measured at initialization and after training."""
+"""Measure how far gradients reach back in many runs, at initialization and after training."""
 
 import math
 from collections import Counter
@@ -30,24 +30,25 @@ from hw2exp.task import CHECK
 MODELS = ("gated_rnn", "attn_rnn", "attn_rnn_inf", "rnn", "lstm")
 SEEDS = 64
 SEQUENCES = 2
-"""Over which the logarithm of a run's norm is averaged."""
+"""The number of sequences over which the logarithm of a run's norm is averaged."""
 
 VANISHED = (1e-1, 1e-2, 1e-3)
-"""Of a gradient that has vanished less than this is left; which of them is a matter of taste."""
+"""Shares of the gradient below which it has vanished; three, since the choice is arbitrary."""
 
 MEMORY = "lstm, c"
-"""An LSTM's memory c[t] in the place of its state h[t]."""
+"""The name of an LSTM's reach measured by its memory c[t] instead of its state h[t]."""
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Trained:
-    """How the training of an arm's runs ended.
+    """The outcome of training an arm's runs.
 
     Args:
-        solved: how many solved their task.
-        diverged: how many diverged; they are measured where they last were finite.
+        solved: the number of runs that solved their task.
+        diverged: the number of runs that diverged; these are measured at their last finite
+            parameters.
     """
 
     solved: int
@@ -56,12 +57,13 @@ class Trained:
 
 @dataclass(frozen=True)
 class Reach:
-    """‖∂h[T]/∂h[t]‖ of R runs of one model, in a state of training.
+    """‖∂h[T]/∂h[t]‖ of R runs of one model, untrained or trained.
 
     Args:
-        model: its name; ``lstm, c`` where c[t] stands for h[t].
-        logarithms: of the norm, a column for each lag T − t = 1 … T − 1, ``(R, T-1)``.
-        trained: how their training ended; nothing if they are untrained.
+        model: the model's name; ``lstm, c`` if measured by c[t] instead of h[t].
+        logarithms: the logarithm of the norm, a column for each lag T − t = 1 … T − 1,
+            ``(R, T-1)``.
+        trained: the outcome of training; None for untrained runs.
     """
 
     model: str
@@ -69,36 +71,37 @@ class Reach:
     trained: Trained | None = None
 
     def lines(self) -> tuple[Floats, Floats]:
-        """The factor a step, e to a fitted line's slope, and how well the line fits, R²; ``(R,)``.
+        """Fit a line to the logarithms; return e to its slope, the factor a step, and R², ``(R,)``.
 
-        Lags whose norm is zero or infinite are left out; a run with fewer than ten others is NaN.
+        Lags whose norm is zero or infinite are left out. Runs with fewer than ten lags left are
+        NaN.
         """
         return fitted_factors(self.logarithms, fewest=10)
 
     def at(self, lag: int) -> Floats:
-        """The logarithms at a lag, ``(R,)``.
+        """Return the logarithms at a lag, ``(R,)``.
 
         Args:
-            lag: from 1.
+            lag: the lag, from 1.
         """
         return self.logarithms[:, lag - 1]
 
     def vanished(self, lag: int, left: float) -> int:
-        """Of how many runs the gradient has vanished.
+        """Count the runs whose gradient has vanished.
 
         Args:
-            lag: at which lag.
-            left: less than this is left of it.
+            lag: the lag, from 1.
+            left: the norm below which the gradient has vanished.
         """
         return int((self.at(lag) < math.log(left)).sum())
 
     def largest(self) -> Floats:
-        """The logarithm of each run's largest norm at any lag, ``(R,)``."""
+        """Return the logarithm of each run's largest norm at any lag, ``(R,)``."""
         return np.asarray(self.logarithms.max(1))
 
 
 def farthest_mark() -> int:
-    """The largest lag at which the experiment's sequences have a mark: as far as it must see."""
+    """Return the largest lag of a mark in the experiment's sequences: the reach a model needs."""
     length, first, _ = _experiment().task.ranges
     return length[1] - 2 - first[0]
 
@@ -107,7 +110,7 @@ def at_initialization(seeds: int = SEEDS) -> dict[str, Reach]:
     """Measure untrained networks.
 
     Args:
-        seeds: how many of each model.
+        seeds: the number of networks of each model.
     """
     found: dict[str, Reach] = {}
     for model in MODELS:
@@ -122,13 +125,13 @@ def after_training(folder: Path) -> tuple[dict[str, Reach], tuple[str, ...]]:
     """Measure the networks of a sweep over models and seeds.
 
     Args:
-        folder: of the sweep.
+        folder: the folder of the sweep.
 
     Returns:
-        What was measured, and lines about runs that were left out.
+        The measured reaches by name, and lines about runs that were left out.
 
     Raises:
-        ConfigError: there are no such runs in it, or ones that differ in more than model and seed.
+        ConfigError: the folder has no such runs, or runs that differ in more than model and seed.
     """
     found = read_runs(folder)
     if problem := unfit(found.arms):
@@ -140,10 +143,10 @@ def measure_trained(arms: Sequence[Arm]) -> dict[str, Reach]:
     """Measure trained networks.
 
     Args:
-        arms: a model each, for which :func:`unfit` finds nothing.
+        arms: arms of one model each that :func:`unfit` accepts.
 
     Raises:
-        ConfigError: parameters that can't be read.
+        ConfigError: the parameters of a run can't be read.
     """
     found: dict[str, Reach] = {}
     for arm in arms:
@@ -164,10 +167,11 @@ def measure_trained(arms: Sequence[Arm]) -> dict[str, Reach]:
 
 
 def unfit(arms: Sequence[Arm]) -> str | None:
-    """Why it can't be measured how far gradients reach, if it can't.
+    """Return the reason why the reach of these runs can't be measured or compared, or None.
 
     Args:
-        arms: must be one a model, all else equal, of sequences as in the experiment.
+        arms: the arms; there must be one a model, equal in all else, without normalization and on
+            the experiment's sequences.
     """
     by_model = Counter(arm.settings["model"] for arm in arms)
     first = arms[0]
@@ -205,7 +209,7 @@ def _parameters(folder: Path, shapes: Mapping[str, Shape]) -> dict[str, NDArray[
 
 
 def _measure(fleet: Fleet, params: Params) -> dict[str, Reach]:
-    """The reach of each thing that the model hands on, by name."""
+    """Measure the reach by each quantity that the model passes on in time, by name."""
     symbols, _ = fleet.batch(0, CHECK, SEQUENCES)
     x = fleet.model.one_hot.double()[symbols.mT.long()]  # (R, T, B, I)
     double = {name: value.double() for name, value in params.items()}

@@ -1,4 +1,4 @@
-"""The figure of how far gradients reach back."""
+"""Draw how far gradients reach back."""
 
 import math
 from collections.abc import Mapping
@@ -19,17 +19,17 @@ def draw_reach(states: Mapping[str, Mapping[str, Reach]], path: Path) -> None:
     """Draw the norms against the lag.
 
     Args:
-        states: what was measured, by the state's name.
+        states: the measured reaches, by state of training.
         path: an image file; its folder must exist.
     """
     save(reach_figure(states), path)
 
 
 def reach_figure(states: Mapping[str, Mapping[str, Reach]]) -> "Figure":
-    """The norms against the lag, median and quartiles, a panel for each state of training.
+    """Plot median and quartiles of the norms against the lag, a panel for each state of training.
 
     Args:
-        states: what was measured, by the state's name.
+        states: the measured reaches, by state of training.
     """
     from matplotlib.figure import Figure
 

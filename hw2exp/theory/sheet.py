@@ -1,4 +1,4 @@
-"""The answer sheet: which parts there are, who answers them, how an answer is shown."""
+"""The answer sheet: the list of parts, and the printed form of an answer."""
 
 import importlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -34,11 +34,11 @@ PARTS = {
     "1.3c": "loss_curve.c",
     "1.3d": "initial_loss.d",
 }
-"""Modules and functions of ``theory.answers``, which are imported when they are asked."""
+"""The function of ``theory.answers`` for each part; modules are imported on demand."""
 
 READS_RUNS = "1.2.1d"
 WIDEST = 110
-"""Lines that are longer are hard to read."""
+"""The longest line that is easy to read, in characters."""
 COLORS = {
     Verdict.HOLDS: "green",
     Verdict.CORRECTED: "yellow",
@@ -49,10 +49,10 @@ COLORS = {
 
 
 def select(words: Sequence[str]) -> list[str]:
-    """The parts that are meant, in the sheet's order; all for none.
+    """Return the selected parts, in the sheet's order; all parts if there are no words.
 
     Args:
-        words: ``1.2.2e``, ``1.2.2 (e)``, or the beginning of several, ``1.2``.
+        words: parts as typed: ``1.2.2e``, ``1.2.2 (e)``, or the beginning of several, ``1.2``.
 
     Raises:
         ConfigError: there is no such part.
@@ -74,14 +74,14 @@ def select(words: Sequence[str]) -> list[str]:
 
 
 def answer(part: str, runs: Path | None) -> Answer:
-    """Work an answer out: compute, check, decide.
+    """Work out an answer: compute, check, decide.
 
     Args:
         part: a key of ``PARTS``.
         runs: the folder of a sweep, for the part that reads one.
 
     Raises:
-        ConfigError: the folder doesn't hold what is needed.
+        ConfigError: the folder lacks the runs that the part needs.
     """
     module, function = PARTS[part].split(".")
     work_out = getattr(importlib.import_module(f"hw2exp.theory.answers.{module}"), function)
@@ -90,12 +90,12 @@ def answer(part: str, runs: Path | None) -> Answer:
 
 
 def text_of(found: Answer, width: int, color: bool) -> str:
-    """An answer as it is printed.
+    """Format an answer for printing.
 
     Args:
         found: the answer.
-        width: characters of a line.
-        color: mark with colors.
+        width: the width of a line, in characters.
+        color: whether to use colors.
     """
     heading = Table.grid(expand=True, padding=(0, 1))
     heading.add_column(ratio=1)
@@ -116,7 +116,7 @@ def text_of(found: Answer, width: int, color: bool) -> str:
     )  # fmt: skip
     console.print(heading, body)
     lines = [line.rstrip() for line in written.getvalue().splitlines()]
-    # Whole, so that they can be copied.
+    # Commands are not wrapped, so that they can be copied.
     lines += [f"  to know more: {command}" for command in found.commands[:1]]
     lines += [f"                {command}" for command in found.commands[1:]]
     return "\n".join([*lines, ""])
@@ -139,7 +139,7 @@ def summary(found: Iterable[Answer], seconds: float) -> str:
 
     Args:
         found: all answers.
-        seconds: that they took.
+        seconds: the time they took.
     """
     answers = list(found)
     verdicts = [each.verdict for each in answers]

@@ -1,4 +1,4 @@
-"""What the spikes of loss curves come after, where they throw the parameters, what takes them away.
+"""Explosions before spikes, and the distance from the optimum at their peaks.
 
 A run is the unit of every test, since spikes of one run depend on each other.
 """
@@ -15,13 +15,14 @@ from hw2exp.theory.curves import Curves, Floats
 
 @dataclass(frozen=True)
 class Causes:
-    """How often the spikes of R runs come after explosions.
+    """Counts of the spikes of R runs that come after explosions.
 
     Args:
-        spikes: how many each run has, ``(R,)``.
-        after: how many of them begin at most ``BEFORE`` steps after an explosion, ``(R,)``.
-        base: the share of the steps at which a spike could begin that do too, ``(R,)``.
-        followed: the share of explosions that come as soon before a spike, over all runs.
+        spikes: the number of spikes of each run, ``(R,)``.
+        after: the number that begin at most ``BEFORE`` steps after an explosion, ``(R,)``.
+        base: of the steps at which a spike could begin, the share that come at most ``BEFORE``
+            steps after an explosion, ``(R,)``.
+        followed: the share of explosions at most ``BEFORE`` steps before a spike, over all runs.
     """
 
     spikes: Floats
@@ -31,11 +32,11 @@ class Causes:
 
     @property
     def share(self) -> float:
-        """Of all spikes, how many come after an explosion."""
+        """Return the share of all spikes that come after an explosion."""
         return float(self.after.sum() / max(self.spikes.sum(), 1))
 
     def pvalue(self) -> float:
-        """That spikes come after explosions no more often than any step does."""
+        """Return the p-value of the hypothesis that spikes follow explosions only by chance."""
         return excess_pvalue(self.after, self.spikes, self.base)
 
 
@@ -43,8 +44,8 @@ def causes(curves: Curves, factor: float = FACTOR) -> Causes:
     """Count the spikes that begin after an exploding gradient.
 
     Args:
-        curves: of R runs.
-        factor: how many times its running median an exploded norm is.
+        curves: the curves of R runs.
+        factor: the ratio to its running median above which a norm has exploded.
     """
     exploded = explosions(curves.norms, factor=factor) & np.isfinite(curves.norms)
     found = [
@@ -66,13 +67,13 @@ def causes(curves: Curves, factor: float = FACTOR) -> Causes:
 
 @dataclass(frozen=True)
 class Thrown:
-    """Where the parameters are at the peaks of spikes, seen from what stands for the optimum.
+    """The distance of the parameters at the peaks of spikes from a substitute for the optimum.
 
     Args:
-        above: how many peaks exceed the initial loss, of runs whose distance could be told.
-        farther: at how many of these the parameters are farther off than at the start.
-        ratio: the median of both distances' ratio at these peaks.
-        anywhere: the share of all steps at which they are farther off than at the start.
+        above: the number of peaks above the initial loss, in runs with a known distance.
+        farther: the number of these peaks with the parameters farther off than at the start.
+        ratio: the median over these peaks of the distance relative to that at the start.
+        anywhere: the share of all steps at which the parameters are farther off than at the start.
     """
 
     above: int
@@ -84,13 +85,13 @@ class Thrown:
 def thrown(curves: Curves, of_another: bool = False) -> Thrown:
     """Compare the distance from the optimum at each peak, and at every step, with the start's.
 
-    What the optimum is nobody knows: the run's own best parameters lie on its own way, so that it
-    comes nearer to them whatever happens; another run's lie elsewhere.
+    The optimum is unknown. A run's own best parameters lie on its own path, so that it approaches
+    them in any case; another run's lie elsewhere.
 
     Args:
-        curves: of R runs, with parameters.
-        of_another: take the best parameters of the run that ends with the least loss (its own the
-            second's) in the place of a run's own.
+        curves: the curves of R runs, with parameters.
+        of_another: whether to measure from the best parameters of the run with the least running
+            median of the loss (for that run, of the second) instead of a run's own.
     """
     assert curves.params is not None
     bests = [best_step(losses, curves.window) for losses in curves.losses.T]
@@ -120,11 +121,14 @@ def thrown(curves: Curves, of_another: bool = False) -> Thrown:
 
 
 def best_step(losses: Floats, window: int) -> tuple[int, float] | None:
-    """The step amid the window of the least running median, counted from 1, and that median.
+    """Return the step in the middle of the window with the least running median, and the median.
 
     Args:
-        losses: of every step, ``(n,)``.
-        window: steps of the median.
+        losses: the loss of every step, ``(n,)``.
+        window: the window of the running median, in steps.
+
+    Returns:
+        The step, from 1, and the median; None if no median is known.
     """
     medians = running_median(losses[:, None], window)[:, 0]
     if not np.isfinite(medians).any():

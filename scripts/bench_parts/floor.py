@@ -1,4 +1,4 @@
-"""How near our training step comes to the time of its arithmetic alone."""
+"""Compare the time of our training step with that of its arithmetic alone."""
 
 import time
 from collections.abc import Callable
@@ -10,13 +10,13 @@ from bench_parts.measure import Contender, alone, contest, one_core, row, spread
 from bench_parts.programs import our_steps
 
 B, H, K, T = 32, 16, 2, 41
-"""Batch, hidden units, lags, time steps: the defaults on NORMAL."""
+"""Batch size, hidden units, lags, time steps: the defaults on NORMAL."""
 
 WIDTHS = {"gated_rnn": H, "attn_rnn": 3 * K * H}
-"""Rows of the matrix that a state is multiplied by."""
+"""Rows of the matrix that multiplies a state, by model."""
 
 FUNCTIONS = {"gated_rnn": ("sigmoids", H), "attn_rnn": ("exponentials", 1 + K)}
-"""Which transcendental function, and how many of it, a sequence needs at a time step."""
+"""The transcendental function of a model, and its calls per sequence and time step."""
 
 
 def main(quick: bool) -> None:
@@ -34,7 +34,7 @@ def main(quick: bool) -> None:
 
 
 def compare(model: str, sizes: tuple[int, ...], rounds: int) -> None:
-    """Measure the rates, then our step at every R."""
+    """Measure the rates of the arithmetic, then our step at every R."""
     width, (function, count) = WIDTHS[model], FUNCTIONS[model]
     products, functions = alone(product_rate, width), alone(function_rate, function)
     seconds = T * (3 * 2 * B * H * width / products + B * count / functions)
@@ -53,7 +53,7 @@ def compare(model: str, sizes: tuple[int, ...], rounds: int) -> None:
 
 
 def product_rate(width: int) -> float:
-    """Operations per second of batched products: the three kinds, each in its best form."""
+    """Measure the operations per second of the three batched products, each in its best form."""
     torch.set_num_threads(1)
     at_once = product_seconds(width, T * B, H, repeats=20) / T  # the gradient of W for all t
     times = (
@@ -65,7 +65,7 @@ def product_rate(width: int) -> float:
 
 
 def product_seconds(m: int, k: int, n: int, repeats: int = 200) -> float:
-    """A replica's share of a batched product (m, k) × (k, n), of the best layout and R."""
+    """Measure a replica's share of a batched product (m, k) × (k, n), at the best layout and R."""
     return min(
         fastest(lambda a=a, b=b, out=out: torch.bmm(a, b, out=out), repeats) / replicas
         for replicas in (8, 16, 32, 64)
@@ -74,7 +74,7 @@ def product_seconds(m: int, k: int, n: int, repeats: int = 200) -> float:
 
 
 def layouts(replicas: int, m: int, k: int, n: int) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """Operands and result of (m, k) × (k, n), each factor stored either way, and all transposed."""
+    """Return operands and results of (m, k) × (k, n): factors stored either way, or transposed."""
     shapes = [(m, k, n), (n, k, m)]
     return [
         (left, right, torch.empty(replicas, rows, columns))
@@ -88,7 +88,7 @@ def layouts(replicas: int, m: int, k: int, n: int) -> list[tuple[Tensor, Tensor,
 
 
 def function_rate(name: str) -> float:
-    """Values per second, on tensors that fit into the cache."""
+    """Measure the values per second of a function, on tensors that fit into the cache."""
     torch.set_num_threads(1)
     function = {"sigmoids": torch.sigmoid, "exponentials": torch.exp}[name]
     rates = []
@@ -99,7 +99,7 @@ def function_rate(name: str) -> float:
 
 
 def fastest(work: Callable[[], object], repeats: int = 200, tries: int = 5) -> float:
-    """Seconds of one call, the best of several tries."""
+    """Measure the seconds of one call, the best of several tries."""
     times = []
     for _ in range(tries):
         began = time.process_time()

@@ -1,4 +1,4 @@
-"""Our training step against JAX's, on one core."""
+"""Compare our training step with JAX's, on one core."""
 
 from bench_parts.measure import Contender, alone, contest, one_core, ratios, row, spread, table
 from bench_parts.programs import deviation, jax_steps, our_steps

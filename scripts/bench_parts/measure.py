@@ -1,4 +1,4 @@
-"""What all parts share: rounds, medians, tables, and programs in pinned processes of their own."""
+"""Shared tools of the benchmarks: rounds, medians, tables, and programs in their own processes."""
 
 import os
 import statistics
@@ -26,22 +26,22 @@ def row(*cells: object) -> None:
 
 
 def spread(values: Sequence[float], digits: int = 2) -> str:
-    """Median and quartiles, as ``2.10 (2.05–2.20)``."""
+    """Format median and quartiles, as ``2.10 (2.05–2.20)``."""
     ordered, quarter = sorted(values), len(values) // 4
     low, middle, high = ordered[quarter], statistics.median(ordered), ordered[-1 - quarter]
     return f"{middle:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
 
 
 def ratios(a: Sequence[float], b: Sequence[float]) -> list[float]:
-    """a/b, round by round."""
+    """Return a/b, round by round."""
     return [own / other for own, other in zip(a, b, strict=True)]
 
 
 def run(command: Sequence[str], folder: Path) -> float:
-    """Run a command in a new folder, from start to exit: its seconds.
+    """Run a command in a new folder; return the seconds from start to exit.
 
     Raises:
-        SystemExit: it failed.
+        SystemExit: the command failed.
     """
     folder.mkdir()
     began = time.perf_counter()
@@ -59,7 +59,7 @@ def tail(log: Path) -> str:
 
 @contextmanager
 def one_core() -> Iterator[None]:
-    """Pin this process, and those it starts meanwhile, to one core and one thread."""
+    """Pin this process, and the processes it starts meanwhile, to one core and one thread."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {max(before)})
     os.environ |= {"OMP_NUM_THREADS": "1", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
@@ -70,11 +70,11 @@ def one_core() -> Iterator[None]:
 
 
 class Contender:
-    """A program in a process of its own, which waits until it has its turn.
+    """A program in a process of its own that waits for its turn.
 
     Args:
-        make: builds the program in that process; returns what is to be said of it and its block.
-        arguments: of ``make``.
+        make: a function that builds the program in that process; returns a remark and the block.
+        arguments: the arguments of ``make``.
     """
 
     def __init__(self, make: Callable[..., tuple[str, Block]], *arguments: Any) -> None:
@@ -87,7 +87,7 @@ class Contender:
         self.speeds.append(self._process.submit(_turn).result())
 
     def close(self) -> None:
-        """End its process."""
+        """End the process."""
         self._process.shutdown()
 
 

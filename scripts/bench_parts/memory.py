@@ -1,4 +1,4 @@
-"""The memory of a large sweep: all processes of the command together, at the worst moment."""
+"""Measure the peak memory of a large sweep, summed over all processes of the command."""
 
 import re
 import subprocess
@@ -12,7 +12,7 @@ from bench_parts.measure import row, table, tail
 
 COMMAND = [sys.executable, "-m", "hw2exp.train", "-m", "model=gated_rnn", "task=normal"]
 INTERVAL = 0.05
-"""Seconds between two looks."""
+"""Seconds between two samples."""
 
 BOUND = 2 * 2**30
 
@@ -34,7 +34,7 @@ def main(quick: bool) -> None:
 
 
 def watch(command: list[str], folder: Path) -> dict[str, tuple[int, int]]:
-    """Run a command; the greatest sums, each with the number of processes at that moment."""
+    """Run a command; return the largest sums, each with the number of processes at that moment."""
     peak = {"Pss": (0, 0), "Rss": (0, 0)}
     with open(folder / "log.txt", "w", encoding="utf-8") as log:
         process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
@@ -49,12 +49,12 @@ def watch(command: list[str], folder: Path) -> dict[str, tuple[int, int]]:
 
 
 def tree(root: int) -> Iterator[int]:
-    """A process and all its descendants."""
+    """Yield a process and all its descendants."""
     children: dict[int, list[int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             after_name = stat.read_text(encoding="utf-8").rpartition(")")[2].split()
-        except OSError:  # it has ended
+        except OSError:  # the process has ended
             continue
         children.setdefault(int(after_name[1]), []).append(int(stat.parent.name))
     found = [root]
@@ -64,7 +64,7 @@ def tree(root: int) -> Iterator[int]:
 
 
 def rollup(pid: int) -> str:
-    """What the kernel says of a process's memory; nothing if it has ended."""
+    """Read the kernel's memory report of a process; empty if the process has ended."""
     try:
         return Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8")
     except OSError:
@@ -72,7 +72,7 @@ def rollup(pid: int) -> str:
 
 
 def size(text: str, key: str) -> int:
-    """Bytes, by the key of ``smaps_rollup``."""
+    """Return the bytes of a key in a ``smaps_rollup`` report."""
     return 1024 * sum(
         int(kilobytes) for kilobytes in re.findall(rf"^{key}:\s+(\d+) kB", text, re.M)
     )

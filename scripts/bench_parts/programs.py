@@ -1,4 +1,4 @@
-"""The programs that take turns on one core: our step, and JAX's; both count CPU time."""
+"""Our training step and JAX's, as programs that take turns on one core; both count CPU time."""
 
 import time
 from collections.abc import Callable
@@ -15,25 +15,25 @@ from hw2exp.task import TemporalOrder
 from hw2exp.training import train_step
 
 BLOCK = 320
-"""Replica-steps of a block."""
+"""Replica-steps per block."""
 
 UNROLLS = 1, 2, 4, 8
 
 LARGE = 2.0**14
-"""A learning rate."""
+"""The learning rate of :func:`deviation`."""
 
 Array = NDArray[Any]
 
 
 def fleet_of(replicas: int, *overrides: str) -> Fleet:
-    """A fleet of seeds 0 … R - 1, on one thread."""
+    """Build a fleet of seeds 0 … R - 1, and limit torch to one thread."""
     torch.set_num_threads(1)
     jobs = read(["-m", *overrides, f"seed=range(0,{replicas})"]).jobs
     return Fleet([job.config for job in jobs])
 
 
 def batches(fleet: Fleet, steps: int) -> tuple[Array, Array]:
-    """The batches of the first steps: symbols ``(N, R, T, B)`` and labels ``(N, R, B)``."""
+    """Draw the batches of the first steps: symbols ``(N, R, T, B)`` and labels ``(N, R, B)``."""
     task = fleet.config.task
     order = TemporalOrder(task.length, task.t1, task.t2)
     seeds = np.array([config.seed for config in fleet.configs], dtype=np.uint64)
@@ -43,14 +43,14 @@ def batches(fleet: Fleet, steps: int) -> tuple[Array, Array]:
 
 
 def speed(work: Callable[[], object], replica_steps: int) -> float:
-    """Replica-steps per second of CPU time."""
+    """Measure replica-steps per second of CPU time."""
     began = time.process_time()
     work()
     return replica_steps / (time.process_time() - began)
 
 
 def our_steps(model: str, replicas: int) -> tuple[str, Block]:
-    """Our training step, with the drawing of its batch."""
+    """Build our training steps, each of which draws its batch."""
     fleet, done, steps = fleet_of(replicas, f"model={model}"), 0, max(2, BLOCK // replicas)
 
     def work() -> None:
@@ -64,7 +64,7 @@ def our_steps(model: str, replicas: int) -> tuple[str, Block]:
 
 
 def jax_steps(model: str, replicas: int) -> tuple[str, Block]:
-    """JAX's training steps on batches that lie ready, with the best of the scan's unrollings."""
+    """Build JAX's training steps on batches drawn beforehand, with the best unroll of the scan."""
     import jax
 
     from peers import jax_fleet
@@ -92,10 +92,10 @@ def jax_steps(model: str, replicas: int) -> tuple[str, Block]:
 
 
 def deviation(model: str) -> tuple[float, float]:
-    """How far JAX's loss and gradient are from ours on one batch, relative to ours.
+    """Return the deviations of JAX's loss and gradient from ours on one batch, relative to ours.
 
-    Our gradient is read off one step of plain gradient descent; its learning rate is so large that
-    the parameters' own rounding does not matter.
+    Our gradient is derived from one step of plain gradient descent. The learning rate is so large
+    that the rounding of the parameters does not matter.
     """
     import jax
 

@@ -1,4 +1,4 @@
-"""AttentionRNN(∞): how time and memory of a training step grow with the length."""
+"""Measure how time and memory of AttentionRNN(∞)'s training step grow with the length."""
 
 import ctypes
 import re
@@ -12,7 +12,7 @@ from hw2exp.training import train_step
 
 REPLICAS = 4
 BOUND = 9
-"""Eight times the length may cost at most this many times as much."""
+"""The most that eight times the length may cost, as a factor."""
 
 
 def main(quick: bool) -> None:
@@ -39,12 +39,12 @@ def main(quick: bool) -> None:
 
 
 def step(length: int) -> tuple[float, int]:
-    """Seconds of a step, and the peak of memory above what a tiny fleet had left behind."""
+    """Measure a step: its seconds, and its peak memory in bytes above that after a tiny fleet."""
     tiny = fleet_of(1, "model=attn_rnn_inf", "task=easy")
     for n in range(1, 4):
         train_step(tiny, n)
-    ctypes.CDLL(None).malloc_trim(0)  # freed memory would be used again, unseen
-    Path("/proc/self/clear_refs").write_text("5")  # from here on VmHWM is the peak
+    ctypes.CDLL(None).malloc_trim(0)  # else freed memory would be reused, uncounted
+    Path("/proc/self/clear_refs").write_text("5")  # VmHWM counts the peak from here on
     before = memory("VmRSS")
     fleet = fleet_of(REPLICAS, "model=attn_rnn_inf", *task(length))
     times = []
@@ -56,12 +56,12 @@ def step(length: int) -> tuple[float, int]:
 
 
 def task(length: int) -> tuple[str, ...]:
-    """NORMAL's marks in sequences of about this length."""
+    """Return overrides for NORMAL's marks in sequences of about this length."""
     return "task=normal", f"task.length=[{length - 10},{length}]"
 
 
 def memory(key: str) -> int:
-    """Bytes of this process, by the key of its status file."""
+    """Return the bytes of a key in this process's status file."""
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     (kilobytes,) = re.findall(rf"{key}:\s+(\d+) kB", status)
     return 1024 * int(kilobytes)

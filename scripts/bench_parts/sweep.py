@@ -1,4 +1,4 @@
-"""A sweep of many seeds against the same jobs under Hydra's own launchers."""
+"""Compare a sweep of many seeds with the same jobs under Hydra's own launchers."""
 
 import os
 import sys
@@ -18,7 +18,7 @@ PEERS = {
     "basic launcher, one thread": (1, 5, ("threads=1",)),
     f"joblib launcher, n_jobs={CORES}, one thread each": (CORES, 4 * CORES, JOBLIB),
 }
-"""Each peer's name, jobs of the shorter and of the longer sample, and overrides."""
+"""By a peer's name: jobs of the shorter and of the longer sample, and overrides."""
 
 
 def main(quick: bool) -> None:
@@ -44,7 +44,7 @@ def main(quick: bool) -> None:
 
 
 def scaled(name: str, jobs: int, steps: int) -> float:
-    """Seconds that a peer would need for all jobs."""
+    """Extrapolate the seconds that a peer would need for all jobs."""
     few, many, overrides = PEERS[name]
     short, long = (
         whole([*PEER, *overrides], sample, steps, "events.out.*") for sample in (few, many)
@@ -53,7 +53,11 @@ def scaled(name: str, jobs: int, steps: int) -> float:
 
 
 def whole(command: Sequence[str], jobs: int, steps: int, trace: str) -> float:
-    """Seconds of a sweep; every job must have left its trace."""
+    """Measure the seconds of a sweep; check that every job wrote its file ``trace``.
+
+    Raises:
+        SystemExit: the command failed, or a job did not write the file.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "sweep"
         seconds = run([*command, f"seed=range(0,{jobs})", f"steps={steps}"], folder)

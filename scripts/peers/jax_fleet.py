@@ -1,8 +1,8 @@
 """The same training in JAX: jit(scan(vmap(value_and_grad(scan over time)) and RMSprop)).
 
-Written for speed on a CPU, each choice measured: states lie as ``(H, B)``, so that the vectorized
-axis is the longer one; inputs are rows of a table, looked up inside the scan over time; softargmax
-is spelled out over the few sources; several training steps make one compiled call.
+The code is written for speed on a CPU, and each choice was measured. States are ``(H, B)``, so that
+the vectorized axis is the longer one. Inputs are rows of a table, looked up inside the scan over
+time. Softargmax is spelled out over the few sources. Several training steps make one compiled call.
 """
 
 from collections.abc import Callable
@@ -13,18 +13,18 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 Params = dict[str, Array]
-"""As in hw2exp, by the same names and without the replica axis."""
+"""Parameters by the same names as in hw2exp, without the replica axis."""
 
 Cell = Callable[[Params, Array, int], Array]
 
 
 def table(weight: Array) -> Array:
-    """W x for every symbol x, ``(I + 1, H)``; padding is a zero vector."""
+    """Return W x for every symbol x, ``(I + 1, H)``; padding is a zero vector."""
     return jnp.pad(weight.T, ((0, 1), (0, 0)))
 
 
 def gated_rnn(params: Params, symbols: Array, unroll: int) -> Array:
-    """The last state ``(H, B)`` of sequences ``(T, B)``."""
+    """Return the last state ``(H, B)`` of sequences ``(T, B)``."""
     candidate, gate = table(params["W_x"]), table(params["W_c"])
 
     def step(h: Array, now: Array) -> tuple[Array, None]:
@@ -36,9 +36,10 @@ def gated_rnn(params: Params, symbols: Array, unroll: int) -> Array:
 
 
 def attn_rnn(params: Params, symbols: Array, unroll: int, lags: int = 2) -> Array:
-    """The last state ``(H, B)`` of sequences ``(T, B)``; one product a state for all Q, K, V.
+    """Return the last state ``(H, B)`` of sequences ``(T, B)``.
 
-    What lag i needs of a state waits in the i-th queue, i steps long.
+    Each state is multiplied once by all Q, K, V. Its score and value for lag i wait in the i-th
+    queue, i steps long.
     """
     hidden, batch = params["Q_1"].shape[0], symbols.shape[1]
     w_0 = jnp.pad((params["Q_0"] * params["K_0"]).sum(0), (0, 1))  # of every symbol: (I + 1,)
@@ -65,19 +66,22 @@ CELLS: dict[str, Cell] = {"gated_rnn": gated_rnn, "attn_rnn": attn_rnn}
 
 
 def loss(params: Params, symbols: Array, labels: Array, cell: Cell, unroll: int) -> Array:
-    """The mean cross-entropy of one replica's batch."""
+    """Return the mean cross-entropy of one replica's batch."""
     last = cell(params, symbols, unroll)
     logits = last.T @ params["readout_weight"].T + params["readout_bias"]  # (B, C)
     return -jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], 1).mean()
 
 
 def loss_and_gradient(model: str, unroll: int) -> Callable:
-    """Of a fleet: parameters ``(R, ...)``, symbols ``(R, T, B)``, labels ``(R, B)``."""
+    """Return a function that computes the loss and the gradient of every replica of a fleet.
+
+    The function takes parameters ``(R, ...)``, symbols ``(R, T, B)`` and labels ``(R, B)``.
+    """
     return jax.vmap(jax.value_and_grad(partial(loss, cell=CELLS[model], unroll=unroll)))
 
 
 def trainer(model: str, unroll: int, lr: float = 1e-3, alpha: float = 0.99) -> Callable:
-    """The compiled training over batches ``(N, R, ...)``: N steps of RMSprop in one call."""
+    """Compile training over batches ``(N, R, ...)``: N steps of RMSprop in one call."""
     fleet = loss_and_gradient(model, unroll)
 
     def step(state: tuple[Params, Params], batch: tuple[Array, Array]) -> tuple:

@@ -1,9 +1,9 @@
-"""The gated RNN as one would write it without hw2exp: nn.Module, autograd, torch.optim, Hydra.
+"""Train the gated RNN without hw2exp, in the usual way: nn.Module, autograd, torch.optim, Hydra.
 
     python scripts/peers/plain_loop.py -m 'seed=range(0,4)'
 
-It draws the same sequences, makes the same test passes and logs the loss at the same cadence; it
-writes no tables and no figures, looks for no spikes and checks no start.
+The loop draws the same sequences, makes the same test passes and logs the loss at the same cadence.
+It writes no tables and no figures, finds no spikes and does not check the initial loss.
 """
 
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ class GatedRNN(nn.Module):
         self.readout = nn.Linear(hidden_size, len(CLASSES))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits ``(B, C)`` of one-hot sequences ``(T, B, I)``."""
+        """Compute logits ``(B, C)`` of one-hot sequences ``(T, B, I)``."""
         h = x.new_zeros(x.shape[1], self.recurrent.in_features)  # (B, H)
         for candidate, gate in zip(self.candidate(x), self.gate(x), strict=True):
             c = torch.sigmoid(gate + self.recurrent(h))
@@ -42,7 +42,7 @@ class GatedRNN(nn.Module):
 
 
 def batches(seed: int, size: int, stream: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """One-hot sequences ``(T, B, I)`` and labels ``(B,)``, step after step."""
+    """Yield one-hot sequences ``(T, B, I)`` and labels ``(B,)``, step after step."""
     one_hot, step = torch.eye(PAD + 1, PAD), 0
     while True:
         step += 1

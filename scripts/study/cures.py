@@ -23,10 +23,11 @@ ARMS = {
     "clip=norm schedule=cosine": "clip_cosine",
     "clip=norm norm=batch schedule=cosine": "all",
 }
-"""By what an arm is made of: its experiment, ``cure_*``."""
+"""The experiment, ``cure_*``, by the overrides of an arm's cures."""
 
 BESIDES = {"layer": "init.readout=zeros"}
-"""What a cure's file sets outside the groups of cures; its partner without cures needs it too."""
+"""Overrides that a cure's file sets outside the groups of cures; its partner without cures needs
+them too."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ class Choice:
     Args:
         rate: the learning rate.
         solved: the share of its runs that solved the task.
-        runs: how many runs it had.
-        edge: ``lowest`` or ``highest`` if no rate below or above it was tried, else nothing.
+        runs: the number of its runs.
+        edge: ``lowest`` or ``highest`` if no rate below or above was tried, else empty.
     """
 
     rate: float
@@ -47,22 +48,22 @@ class Choice:
 
     @property
     def note(self) -> str:
-        """Return what makes the rate a poor choice, or nothing."""
+        """Return the reason why the rate is a poor choice, or an empty string."""
         if not self.solved:
-            return "none solves"  # then the test loss alone has chosen: no grid is wide enough
+            return "none solves"  # chosen by test loss alone: no grid is wide enough
         return f"{self.edge} rate of the grid: widen it" if self.edge else ""
 
 
 Choices = dict[tuple[str, str, str], Choice]
-"""By model, optimizer and cure."""
+"""Choices by model, optimizer and cure."""
 
 
 def tune(profile: Profile, folder: Path) -> None:
-    """Try every learning rate for every model, optimizer and cure, and write down the best.
+    """Try every learning rate for every model, optimizer and tuned cure, and write the best.
 
     Args:
-        profile: the study's size.
-        folder: of the reproduction.
+        profile: the size of the study.
+        folder: the folder of the reproduction.
     """
     for model, optimizer in settings(profile):
         sweep(
@@ -82,8 +83,8 @@ def write(choices: Mapping[tuple[str, str, str], Choice], path: Path) -> None:
     """Write a table of the chosen learning rates.
 
     Args:
-        choices: by model, optimizer and cure.
-        path: of the CSV file.
+        choices: the choices, by model, optimizer and cure.
+        path: the path of the CSV file.
     """
     rows = ["model,optimizer,cure,lr,solved,runs,edge\n"]
     for key, each in choices.items():
@@ -92,13 +93,13 @@ def write(choices: Mapping[tuple[str, str, str], Choice], path: Path) -> None:
 
 
 def run(profile: Profile, folder: Path) -> None:
-    """Run every cure at the rate that is best without, and again at the best with it if tuned.
+    """Run every cure at the best rate without cures; if tuned, also at the best rate with the cure.
 
-    A cure that sets more than itself gets a partner without cures that has the rest.
+    A cure with further overrides gets a partner without cures that has these overrides.
 
     Args:
-        profile: the study's size.
-        folder: of the reproduction, with its tuning.
+        profile: the size of the study.
+        folder: the folder of the reproduction, with its tuning.
     """
     rates = chosen(folder)
     for model, optimizer in settings(profile):
@@ -120,13 +121,13 @@ def run(profile: Profile, folder: Path) -> None:
 
 
 def of(names: Sequence[str], model: str, optimizer: str, rates: Sequence[float]) -> list[str]:
-    """The overrides of a sweep over cures.
+    """Return the overrides of a sweep over cures.
 
     Args:
-        names: of the cures.
+        names: the names of the cures.
         model: the model.
         optimizer: the optimizer.
-        rates: learning rates.
+        rates: the learning rates.
     """
     return [
         values("experiment", [f"cure_{name}" for name in names]),
@@ -137,19 +138,19 @@ def of(names: Sequence[str], model: str, optimizer: str, rates: Sequence[float])
 
 
 def settings(profile: Profile) -> Iterator[tuple[str, str]]:
-    """Every model with every optimizer.
+    """Return every model with every optimizer.
 
     Args:
-        profile: the study's size.
+        profile: the size of the study.
     """
     return ((model, optimizer) for model in profile.models for optimizer in profile.rates)
 
 
 def cures(profile: Profile, model: str) -> list[str]:
-    """The cures that are tried on a model, ``none`` among them.
+    """Return the cures to try on a model, ``none`` among them.
 
     Args:
-        profile: the study's size.
+        profile: the size of the study.
         model: the model.
     """
     only = model.startswith("attn") and profile.attention_cures
@@ -157,20 +158,20 @@ def cures(profile: Profile, model: str) -> list[str]:
 
 
 def tuned(profile: Profile, model: str) -> list[str]:
-    """Return the cures whose own best learning rate is sought, ``none`` among them.
+    """Return the cures whose own best learning rate is tuned, ``none`` among them.
 
     Args:
-        profile: the study's size.
+        profile: the size of the study.
         model: the model.
     """
     return cures(profile, model) if profile.own_rates else ["none"]
 
 
 def chosen(folder: Path) -> Choices:
-    """Choose the rate at which most runs solve the task; of equals, that of the least test loss.
+    """Choose the rate at which most runs solve the task; among equals, that of least test loss.
 
     Args:
-        folder: of the reproduction, with its tuning.
+        folder: the folder of the reproduction, with its tuning.
     """
     groups: dict[tuple[str, str, str], list[Arm]] = {}
     for arm in read_runs(folder / "tuning").arms:

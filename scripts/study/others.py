@@ -1,4 +1,4 @@
-"""What the study looks at besides cures: one sweep each."""
+"""The parts of the study besides cures."""
 
 from pathlib import Path
 
@@ -6,16 +6,16 @@ from study.profiles import Profile
 from study.sweeps import seeds, sweep, values
 
 NOTEBOOK_SEED = 100
-"""The first seed on the notebook's draws: the reference runs are seeds 1 to 16, and a test for a
-difference between runs that are the same finds none."""
+"""The first seed on the notebook's draws. The reference runs are seeds 1 to 16; a comparison with
+the same seeds would compare runs with themselves."""
 
 
 def brake(profile: Profile, folder: Path) -> None:
-    """Look at RMSprop after an explosion, with clipping and without, at every step.
+    """Record RMSprop after an explosion at every step, with and without clipping.
 
     Args:
-        profile: the study's size.
-        folder: of the reproduction.
+        profile: the size of the study.
+        folder: the folder of the reproduction.
     """
     words = "experiment=brake", "clip=none,norm", "optimizer.alpha=0.9,0.99"
     sweep(folder / "brake", *words, seeds(profile.brake_seeds), *profile.overrides)
@@ -25,8 +25,8 @@ def notebook(profile: Profile, folder: Path) -> None:
     """Train the published network on the published draws from many seeds, and with cures.
 
     Args:
-        profile: the study's size.
-        folder: of the reproduction.
+        profile: the size of the study.
+        folder: the folder of the reproduction.
     """
     words = "experiment=notebook_lstm_moderate", "clip=none,norm", "schedule=constant,cosine"
     own_seeds = seeds(profile.notebook_seeds, NOTEBOOK_SEED)
@@ -34,22 +34,22 @@ def notebook(profile: Profile, folder: Path) -> None:
 
 
 def reach(profile: Profile, folder: Path) -> None:
-    """Train networks of which it is asked how far back a gradient reaches.
+    """Train the networks whose gradients' reach is measured.
 
     Args:
-        profile: the study's size.
-        folder: of the reproduction.
+        profile: the size of the study.
+        folder: the folder of the reproduction.
     """
     words = "experiment=gradient_reach", "model=gated_rnn,attn_rnn,attn_rnn_inf,rnn,lstm"
     sweep(folder / "reach", *words, seeds(profile.reach_seeds), *profile.overrides)
 
 
 def pascanu(profile: Profile, folder: Path) -> None:
-    """Ask which sequences are learned by SGD, with clipping, and with Ω as well.
+    """Train on several lengths by SGD, with clipping, and with clipping and Ω.
 
     Args:
-        profile: the study's size.
-        folder: of the reproduction.
+        profile: the size of the study.
+        folder: the folder of the reproduction.
     """
     words = (
         "experiment=pascanu_sigmoid,pascanu_tanh,pascanu_smart_tanh",
@@ -64,13 +64,13 @@ def pascanu(profile: Profile, folder: Path) -> None:
 
 
 def hochreiter(profile: Profile, folder: Path) -> None:
-    """Count the sequences until an LSTM solves HARD.
+    """Train LSTMs on HARD, to count the sequences until they solve it.
 
     Args:
-        profile: the study's size.
-        folder: of the reproduction.
+        profile: the size of the study.
+        folder: the folder of the reproduction.
     """
     online = "batch_size=1", "optimizer.lr=0.002", "steps=40000"
-    tests = "eval_batches=2000", "eval_every=800"  # 2,000 fresh sequences each
+    tests = "eval_batches=2000", "eval_every=800"  # 2,000 fresh sequences each time
     words = "experiment=hochreiter_6a", *online, *tests, seeds(profile.hochreiter_seeds)
     sweep(folder / "hochreiter", *words, *profile.overrides)

@@ -1,4 +1,4 @@
-"""What the study finds besides cures, for the README; what it says follows from the CSV files."""
+"""Write the README's paragraphs on the study besides cures; all findings follow from CSV files."""
 
 import math
 from pathlib import Path
@@ -10,16 +10,16 @@ METHODS = {
     ("norm", "none"): "clipping",
     ("norm", "omega"): "clipping and Ω",
 }
-"""By clipping and regularizer."""
+"""Methods by clipping and regularizer."""
 ABSENT = {"clip=none", "schedule=constant"}
-"""Words of an arm's name that say that there is no cure."""
+"""Words of an arm's name that stand for no cure."""
 
 
 def brake(folder: Path) -> str:
-    """Write what follows an explosion under RMSprop, by stage of learning.
+    """Write the effects of an explosion under RMSprop, by stage of learning.
 
     Args:
-        folder: of the CSV files.
+        folder: the folder of the CSV files.
     """
     heads = (
         "clipping, memory α",
@@ -57,7 +57,7 @@ def brake(folder: Path) -> str:
 
 
 def _claims(folder: Path, part: str) -> dict[str, list[tuple[str, str]]]:
-    """Each claim of a part: where it was judged, and what was found."""
+    """Return for each claim of a part the places and the findings of its judgments."""
     found: dict[str, list[tuple[str, str]]] = {}
     for row in read(folder / "claims.csv"):
         if row["part"] == part:
@@ -73,10 +73,10 @@ def _interval(row: Row, name: str, digits: int = 2) -> str:
 
 
 def notebook(folder: Path) -> str:
-    """Write how the published curve compares with torch's own runs, and what cures change.
+    """Write how the published curve compares with torch's own runs, and the effect of cures.
 
     Args:
-        folder: of the CSV files.
+        folder: the folder of the CSV files.
     """
     judged = [
         f"- “{row['claim']}”: {row['finding']}; {row['numbers']}."
@@ -93,10 +93,10 @@ def notebook(folder: Path) -> str:
 
 
 def pascanu(folder: Path) -> str:
-    """Write which share of runs each method solves over all lengths, by initialization.
+    """Write the share of runs that each method solves over all lengths, by initialization.
 
     Args:
-        folder: of the CSV files.
+        folder: the folder of the CSV files.
     """
     shares: dict[str, dict[str, list[float]]] = {}
     for row in read(folder / "pascanu" / "arms.csv"):
@@ -115,17 +115,17 @@ def pascanu(folder: Path) -> str:
 
 
 def _start(arm: Row) -> str:
-    """An initialization by its name in the paper."""
+    """Return the name of an initialization in the paper."""
     if arm["model.nonlinearity"] == "sigmoid":
         return "sigmoid"
     return "smart tanh" if arm["init.recurrent"] == "sparse" else "tanh"
 
 
 def hochreiter(folder: Path) -> str:
-    """Write how many LSTMs solve HARD, and after how many sequences.
+    """Write the number of LSTMs that solve HARD, and the median number of sequences until then.
 
     Args:
-        folder: of the CSV files.
+        folder: the folder of the CSV files.
     """
     return "".join(
         f"{runs_of(row, 'solved')} of {row['runs']} LSTMs of 16 units solve HARD, one sequence at "

@@ -1,4 +1,4 @@
-"""What a quick and a full reproduction consist of."""
+"""The quick and the full profile of a reproduction."""
 
 from dataclasses import dataclass
 
@@ -8,24 +8,24 @@ class Profile:
     """A size of the study.
 
     Args:
-        name: of its folder.
-        note: what its page says of it.
-        models: that are trained.
-        cures: that are tried, as the experiments ``cure_*``.
-        attention_cures: that are tried on attention cells besides.
-        seeds: runs of an arm.
-        rates: the learning rates tried, by optimizer; wide enough that the best of every arm lies
-            inside, where any run solves the task.
-        tuning_seeds: runs for each of them; other seeds than the arms'.
-        notebook_seeds: networks on the published curve's data.
-        brake_seeds: runs that are looked at step by step.
-        reach_seeds: networks of which it is asked how far back a gradient reaches.
-        pascanu_lengths: of sequences, in Pascanu's figure 7.
-        pascanu_steps: updates, at most.
-        pascanu_seeds: runs of each method, initialization and length.
-        hochreiter_seeds: runs of Hochreiter & Schmidhuber's experiment 6a.
-        own_rates: tune each cure too, and try it at its own best learning rate as well.
-        overrides: of every sweep besides; for a trial.
+        name: the name of its folder.
+        note: the remark on its page.
+        models: the models to train.
+        cures: the cures to try, as the experiments ``cure_*``.
+        attention_cures: further cures to try on attention cells.
+        seeds: the number of runs of an arm.
+        rates: the learning rates to try, by optimizer; wide enough that the best rate of every arm
+            lies inside, if any run solves the task.
+        tuning_seeds: the number of runs for each rate; their seeds differ from the arms'.
+        notebook_seeds: the number of networks of each arm on the published curve's data.
+        brake_seeds: the number of runs of each arm recorded step by step.
+        reach_seeds: the number of networks of each model for the reach of gradients.
+        pascanu_lengths: the lengths of sequences, in Pascanu's figure 7.
+        pascanu_steps: the most updates of a run.
+        pascanu_seeds: the number of runs of each method, initialization and length.
+        hochreiter_seeds: the number of runs of Hochreiter & Schmidhuber's experiment 6a.
+        own_rates: whether to tune each cure too, and try it at its own best learning rate as well.
+        overrides: further overrides of every sweep, for a trial.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Sentences of the study for the README; what they say follows from the CSV files."""
+"""Write the README's sentences on the study; all findings follow from the CSV files."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -20,23 +20,23 @@ from study.tables import (
 )
 
 FEWEST = 10
-"""Spikes of an arm that is told of by itself."""
+"""The least number of spikes of an arm in the statistics."""
 MANY = 100
-"""Explosions of an arm of which a share is told."""
+"""The least number of explosions of an arm whose share before spikes counts."""
 EFFECTS = {
     (True, False): "takes spikes away, where that is decided",
     (False, True): "makes more spikes, where that is decided",
     (True, True): "takes spikes away in some settings and makes more in others",
     (False, False): "is not shown to change spikes",
 }
-"""By whether there are fewer spikes in some setting, and more."""
+"""The effect of a cure, by whether some setting has fewer spikes and whether some has more."""
 
 
 def findings(folder: Path) -> str:
-    """Write what each cure does, what spikes come after, and how many runs stay solved.
+    """Write the effect of each cure, the number of lastingly solved runs, and the causes of spikes.
 
     Args:
-        folder: of the CSV files.
+        folder: the folder of the CSV files.
     """
     rows = at_same_rate(folder)
     lines = []
@@ -48,7 +48,7 @@ def findings(folder: Path) -> str:
 
 
 def _cure(words: str, rows: dict[tuple[str, str], Row]) -> str:
-    """One cure: what it does to spikes, to runs that diverge, and to runs that solve the task."""
+    """Write the effect of a cure on spikes, on diverging runs, and on runs that solve the task."""
     by = {
         verdict: {key: row for key, row in rows.items() if row["verdict"] == verdict}
         for verdict in ("fewer", "more", "fewer diverge", "more diverge")
@@ -83,7 +83,7 @@ def _comparable(row: Row) -> bool:
 
 
 def _listed(values: dict[tuple[str, str], str]) -> str:
-    """Values by optimizer and model: ``rmsprop: rnn −7.2, lstm −0.4; adam: rnn −0.9``."""
+    """List values by optimizer and model: ``rmsprop: rnn −7.2, lstm −0.4; adam: rnn −0.9``."""
     groups = []
     for optimizer in OPTIMIZERS:
         own = [f"{m} {values[optimizer, m]}" for m in MODELS if (optimizer, m) in values]
@@ -93,7 +93,7 @@ def _listed(values: dict[tuple[str, str], str]) -> str:
 
 
 def _lasting(folder: Path) -> list[str]:
-    """How many of the runs that solve the task end solved, and which runs diverge."""
+    """Count the runs that solve the task and end solved, and list the runs that diverge."""
     arms = read(folder / "cures" / "arms.csv")
     lines = []
     if arms and "ends_solved" in arms[0]:
@@ -122,7 +122,7 @@ def _gone(row: Row) -> str:
 
 
 def _causes(folder: Path) -> list[str]:
-    """What spikes without cures come after, how high they are, and which models have them."""
+    """Write the causes and heights of spikes without cures, and the models that have spikes."""
     found = plain_arms(folder, "spikes")
     rows = {key: row for key, row in found.items() if int(row["spikes"]) >= FEWEST}
     if not rows:
@@ -132,7 +132,7 @@ def _causes(folder: Path) -> list[str]:
     times = [after[key] / base[key] for key in rows]
     most = [_named(key) for key, row in rows.items() if float(row["after_explosion_low"]) > 0.5]
     fewest = [_named(key) for key, row in rows.items() if float(row["after_explosion_high"]) < 0.5]
-    # Not by spikes: an arm whose explosions are followed by none counts all the more.
+    # Not chosen by spikes: an arm with explosions but no spikes is evidence too.
     exploding = [row for row in found.values() if int(row["explosions"]) >= MANY]
     alone = [1 - int(row["explosions_before_spike"]) / int(row["explosions"]) for row in exploding]
     most_explosions = (

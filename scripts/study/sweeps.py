@@ -1,4 +1,4 @@
-"""Sweeps that go on where they were cut short."""
+"""Run sweeps that resume after an interruption."""
 
 import shlex
 from collections.abc import Sequence
@@ -7,15 +7,18 @@ from pathlib import Path
 import hw2exp
 
 TUNING_SEED = 1_000
-"""Tuning has seeds of its own: a rate chosen on the runs that are then counted would flatter."""
+"""The first seed of tuning; a rate chosen on the runs that are then counted would be biased."""
 
 
 def sweep(folder: Path, *overrides: str) -> None:
-    """Run a sweep into a folder, or what is missing of it.
+    """Run a sweep into a folder, or resume the sweep.
 
     Args:
-        folder: the sweep's.
-        overrides: as for ``python -m hw2exp.train -m``.
+        folder: the folder of the sweep.
+        overrides: overrides as for ``python -m hw2exp.train -m``.
+
+    Raises:
+        RuntimeError: a job failed.
     """
     begun = next(folder.glob("*/.hydra/config.yaml"), None) is not None
     where = f"{'resume' if begun else 'hydra.sweep.dir'}={folder}"
@@ -27,20 +30,20 @@ def sweep(folder: Path, *overrides: str) -> None:
 
 
 def values(key: str, each: Sequence[object]) -> str:
-    """Write a sweep over values.
+    """Return the override that sweeps over values.
 
     Args:
-        key: of the config.
-        each: its values.
+        key: the key of the config.
+        each: the values.
     """
     return f"{key}={','.join(f'{v:g}' if isinstance(v, float) else str(v) for v in each)}"
 
 
 def seeds(count: int, first: int = 0) -> str:
-    """Write a sweep over seeds.
+    """Return the override that sweeps over seeds.
 
     Args:
-        count: how many.
-        first: the first one.
+        count: the number of seeds.
+        first: the first seed.
     """
     return f"seed=range({first},{first + count})"

@@ -1,4 +1,4 @@
-"""Tables of the study for the README, from the CSV files of its report."""
+"""Make the README's tables of the study from the CSV files of its report."""
 
 import csv
 from collections.abc import Callable, Mapping
@@ -24,7 +24,7 @@ Row = Mapping[str, str]
 
 
 def read(path: Path) -> list[dict[str, str]]:
-    """Read the rows of a CSV file; none if it is not there, as of a part that was not run.
+    """Read the rows of a CSV file; none if the file doesn't exist, as for a part not run.
 
     Args:
         path: the file.
@@ -39,16 +39,16 @@ def parsed(name: str) -> dict[str, str]:
     """Split an arm's name into keys and values.
 
     Args:
-        name: the name.
+        name: the name of the arm.
     """
     return dict(word.split("=", 1) for word in name.split())
 
 
 def cures_of(arm: Mapping[str, str]) -> str:
-    """Write an arm's cures as in ``CURES``; nothing without.
+    """Return an arm's cures as in ``CURES``, or an empty string.
 
     Args:
-        arm: keys and values of its name.
+        arm: the keys and values of the arm's name.
     """
     return " ".join(f"{key}={arm[key]}" for key, none in NONE.items() if arm[key] != none)
 
@@ -57,22 +57,22 @@ def plain_arms(folder: Path, table: str) -> dict[tuple[str, str], dict[str, str]
     """Read the rows of the arms without cures, by model and optimizer.
 
     Args:
-        folder: of the CSV files.
+        folder: the folder of the CSV files.
         table: ``arms`` or ``spikes``.
     """
     found = {}
     for row in read(folder / "cures" / f"{table}.csv"):
         arm = parsed(row["arm"])
-        if not cures_of(arm) and arm.get("init.readout") != "zeros":  # layer norm's partner
+        if not cures_of(arm) and arm.get("init.readout") != "zeros":  # not layer norm's partner
             found[arm["model"], arm["optimizer"]] = row
     return found
 
 
 def at_same_rate(folder: Path) -> dict[tuple[str, str, str], dict[str, str]]:
-    """Read the comparisons at the rate of the arm without, by cure, optimizer and model.
+    """Read the comparisons at equal learning rates, by cure, optimizer and model.
 
     Args:
-        folder: of the CSV files.
+        folder: the folder of the CSV files.
     """
     found = {}
     for row in read(folder / "cures" / "comparisons.csv"):
@@ -86,7 +86,7 @@ def plain(folder: Path) -> str:
     """Make the table of the arms without cures.
 
     Args:
-        folder: of the CSV files.
+        folder: the folder of the CSV files.
     """
     lines = [
         "| no cure | learning rate | spikes per 1,000 steps [95 %] | solved | ends solved |",
@@ -105,19 +105,19 @@ def plain(folder: Path) -> str:
 
 
 def spike_differences(folder: Path) -> str:
-    """Make the table of what each cure changes in spikes, or in runs that diverge.
+    """Make the table of each cure's change in spikes, or in runs that diverge.
 
     Args:
-        folder: of the CSV files.
+        folder: the folder of the CSV files.
     """
     return _differences(folder, spikes_cell)
 
 
 def solved_differences(folder: Path) -> str:
-    """Make the table of what each cure changes in runs that solve the task, and end solved.
+    """Make the table of each cure's change in runs that solve the task, and that end solved.
 
     Args:
-        folder: of the CSV files.
+        folder: the folder of the CSV files.
     """
     return _differences(folder, _solved_cell)
 
@@ -135,10 +135,12 @@ def _differences(folder: Path, cell: Callable[[Row], str]) -> str:
 
 
 def spikes_cell(row: Row) -> str:
-    """Write what a cure does by the report's verdict: where runs diverge, spikes say nothing.
+    """Format a cure's change in spikes; in diverging runs if spikes are not comparable.
+
+    A star marks a change that is decided by the report's verdict.
 
     Args:
-        row: of the comparisons.
+        row: a row of the comparisons.
     """
     if row["comparable"] == "false":
         star = "*" * ("diverge" in row["verdict"])
@@ -155,11 +157,11 @@ def _solved_cell(row: Row) -> str:
 
 
 def decided(row: Row, name: str) -> bool:
-    """Tell whether a difference of shares is decided.
+    """Return whether a difference of shares is significant.
 
     Args:
-        row: of the comparisons.
-        name: of the share.
+        row: a row of the comparisons.
+        name: the name of the share.
     """
     return float(row[f"p_{name}"]) < SIGNIFICANT
 
@@ -168,24 +170,24 @@ def runs_of(row: Row, name: str) -> int:
     """Count the runs behind a share.
 
     Args:
-        row: of the arms.
-        name: of the share.
+        row: a row of the arms.
+        name: the name of the share.
     """
     return round(float(row[name]) * int(row["runs"]))
 
 
 def signed(value: float, digits: int = 1) -> str:
-    """Write a difference.
+    """Format a difference with its sign.
 
     Args:
         value: the difference.
-        digits: after the point.
+        digits: the number of digits after the point.
     """
     return f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", "−")  # no −0.0
 
 
 def percent(value: str) -> str:
-    """Write a difference of shares in percent.
+    """Format a difference of shares in percent.
 
     Args:
         value: the difference, from −1 to 1.

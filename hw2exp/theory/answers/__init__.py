@@ -1,1 +1,1 @@
-"""The write-up's answers, a module for each of its topics; each answer runs its checks."""
+"""The write-up's answers, a module for each topic; each answer runs its own checks."""

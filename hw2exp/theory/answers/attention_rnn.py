@@ -31,7 +31,7 @@ LAGS = 1, 2, 4
 
 
 def a() -> Answer:
-    """Figure 2."""
+    """Answer (a): figure 2."""
     pairs, missing = [], set()
     for lags, params, x, h in _cases():
         diagram = figure_2(lags)
@@ -58,7 +58,7 @@ def a() -> Answer:
 
 
 def b() -> Answer:
-    """The size of the attention weights."""
+    """Answer (b): the size of the attention weights."""
     wrong, example = 0, torch.empty(0)
     for lags, params, x, h in _cases():
         a = attention_rnn.step(params, [x[0], *h[:lags]]).weights
@@ -77,7 +77,7 @@ def b() -> Answer:
 
 
 def c() -> Answer:
-    """AttentionRNN(k)."""
+    """Answer (c): AttentionRNN(k)."""
     pairs, first = Pairs(), Pairs()
     for lags, params, x, _ in _cases():
         steps = attention_rnn.run(params, x, lags)
@@ -104,7 +104,7 @@ def c() -> Answer:
 
 
 def d() -> Answer:
-    """AttentionRNN(∞)."""
+    """Answer (d): AttentionRNN(∞)."""
     of, pairs = cell("model=attn_rnn_inf"), Pairs()
     for seed in range(CASES):
         params, x = random_weights(of, seed), random_sequence(seed)
@@ -130,7 +130,7 @@ def d() -> Answer:
 
 
 def e() -> Answer:
-    """The direct dependence of a state on an earlier one."""
+    """Answer (e): the direct dependence of a state on an earlier one."""
     pairs, apart = [], []
     for lags, params, x, h in _cases():
         now = attention_rnn.step(params, [x[0], *h[:lags]])
@@ -162,7 +162,7 @@ def e() -> Answer:
 
 
 def f() -> Answer:
-    """The sum over future states."""
+    """Answer (f): the sum over future states."""
     pairs, written, gradients = Pairs(), [], Pairs()
     for lags, params, x, _ in _cases():
         steps = attention_rnn.run(params, x, lags)
@@ -196,7 +196,7 @@ def _cell(lags: int) -> Cell:
 
 
 def _cases() -> Iterator[tuple[int, Params, list[Tensor], list[Tensor]]]:
-    """Lags, matrices, inputs, and states from h[t-1] back."""
+    """Yield lags, matrices, inputs, and states from h[t-1] back."""
     for lags in LAGS:
         for seed in range(CASES):
             params = random_weights(_cell(lags), seed)
@@ -226,7 +226,7 @@ def _endless_totals() -> list[tuple[Tensor, Tensor]]:
 
 
 def _gradients(params: Params, x: list[Tensor], delta: Tensor) -> Params:
-    """The closed form's gradients of AttentionRNN(k) for a loss that reads the last state."""
+    """Return the closed form's gradients of AttentionRNN(k), for a loss on the last state only."""
     lags = max(int(name[2:]) for name in params)
     steps = attention_rnn.run(params, x, lags)
     own = [torch.zeros_like(delta)] * (len(x) - 1) + [delta]

@@ -1,4 +1,4 @@
-"""The theory's gradients against those of the compiled pass that the bench trains with."""
+"""Compare the theory's gradients with those of the compiled pass that the bench trains with."""
 
 from collections.abc import Callable
 
@@ -13,15 +13,15 @@ from hw2exp.theory.answers.cells import HIDDEN, STEPS, cell, random_weights
 from hw2exp.theory.answers.deviation import DTYPE, leaves
 
 Gradients = Callable[[Params, list[Tensor], Tensor], Params]
-"""From matrices, inputs x[1] … x[T] and ∂ℓ/∂h[T] to the gradients by the matrices."""
+"""A function from matrices, inputs x[1] … x[T] and ∂ℓ/∂h[T] to the gradients by the matrices."""
 
 
 def compiled_gradients(model: str, gradients: Gradients) -> list[tuple[Tensor, Tensor]]:
-    """Pairs of gradients by every matrix of a cell, on a random sequence of symbols.
+    """Return the theory's and the compiled gradient by every matrix, on a random sequence.
 
     Args:
-        model: ``model=gated_rnn``.
-        gradients: the theory's.
+        model: the cell as an override, ``model=gated_rnn``.
+        gradients: the theory's gradients.
     """
     of = cell(model)
     params = random_weights(of, 3)

@@ -15,16 +15,16 @@ from hw2exp.theory.answer import Answer, Check, Verdict, judge
 from hw2exp.theory.answers.deviation import DTYPE, deviation, jacobians
 
 SIZES = 500
-"""Random convolutions that output sizes are compared on."""
+"""The number of random convolutions whose output sizes are compared."""
 CASES = 40
-"""Random one-dimensional convolutions that values and derivatives are compared on."""
+"""The number of random one-dimensional convolutions whose values and derivatives are compared."""
 
 CHANNELS, LENGTH, KERNEL, STRIDE = 5, 7, 3, 2
 """The one-dimensional convolution of part (c)."""
 
 
 def a() -> Answer:
-    """The size of one output."""
+    """Answer (a): the size of one output."""
     exact = [Fraction(size - kernel, 4) + 1 for size, kernel in ((11, 5), (21, 4))]
     down = list(convolution.output_shape((1, 11, 21), 1, (5, 4), stride=4)[1:])
     judged = list(_torch_shape(1, 1, (11, 21), (5, 4), {"stride": 4})[1:])
@@ -42,7 +42,7 @@ def a() -> Answer:
 
 
 def b() -> Answer:
-    """The size of any output."""
+    """Answer (b): the size of any output."""
     rng, wrong, fractions, example = random.Random(11), 0, 0, ""
     for _ in range(SIZES):
         sizes, kernel, options = _random_convolution(rng)
@@ -70,7 +70,7 @@ def b() -> Answer:
 
 
 def c_i() -> Answer:
-    """The one-dimensional convolution."""
+    """Answer (c) (i): the one-dimensional convolution."""
     W, x = _of_part_c()
     pairs = [
         (convolution.forward(W, x, stride), functional.conv1d(x[None], W, stride=stride)[0])
@@ -100,7 +100,7 @@ def c_i() -> Answer:
 
 
 def c_ii() -> Answer:
-    """The derivative by the weights."""
+    """Answer (c) (ii): the derivative by the weights."""
     pairs = []
     for W, x, stride in _random_cases():
         (judged,) = jacobians(lambda W, x=x, s=stride: _conv1d(W, x, s), [W])
@@ -131,7 +131,7 @@ def c_ii() -> Answer:
 
 
 def c_iii() -> Answer:
-    """The derivative by the input."""
+    """Answer (c) (iii): the derivative by the input."""
     pairs = []
     for W, x, stride in _random_cases():
         (judged,) = jacobians(lambda x, W=W, s=stride: _conv1d(W, x, s), [x])
@@ -161,7 +161,7 @@ def c_iii() -> Answer:
 
 
 def c_iv() -> Answer:
-    """The loss's derivative by the weights."""
+    """Answer (c) (iv): the derivative of the loss by the weights."""
     pairs = []
     for W, x, stride in _random_cases():
         upstream = torch.randn(_conv1d(W, x, stride).shape, dtype=DTYPE, generator=_generator(3))

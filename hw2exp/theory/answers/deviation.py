@@ -1,4 +1,4 @@
-"""How far two results are apart."""
+"""Measure how far two results are apart."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -13,22 +13,22 @@ Pairs = list[tuple[Tensor, Tensor]]
 
 
 def worst(values: Iterable[float]) -> float:
-    """The largest; NaN if any is, or if there are none: what was not compared has not passed.
+    """Return the largest value; NaN if any is NaN or there are none, so that the check fails.
 
     Args:
-        values: deviations.
+        values: the deviations.
     """
     known = list(values)
     return max(known) if known and not any(map(math.isnan, known)) else math.nan
 
 
 def deviation(pairs: Iterable[tuple[Tensor, Tensor]]) -> float:
-    """The largest difference, relative where numbers exceed 1.
+    """Return the largest difference, relative where numbers exceed 1.
 
-    NaN if one is, if a pair's shapes differ, or if there are no pairs.
+    The result is NaN if a difference is, if a pair's shapes differ, or if there are no pairs.
 
     Args:
-        pairs: of tensors that should be equal.
+        pairs: pairs of tensors that should be equal.
     """
     return worst(_difference(mine, other) for mine, other in pairs)
 
@@ -40,11 +40,11 @@ def _difference(mine: Tensor, other: Tensor) -> float:
 
 
 def jacobians(function: Callable[..., Tensor], inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Torch's Jacobians of a function by each input.
+    """Return torch's Jacobians of a function by each input.
 
     Args:
-        function: of all inputs.
-        inputs: where it is evaluated.
+        function: a function of all inputs.
+        inputs: the values at which the Jacobians are taken.
     """
     judge: Any = torch.autograd.functional.jacobian
     result: tuple[Tensor, ...] = judge(function, tuple(inputs))
@@ -52,9 +52,9 @@ def jacobians(function: Callable[..., Tensor], inputs: Sequence[Tensor]) -> tupl
 
 
 def leaves(params: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Copies that autograd takes gradients by.
+    """Copy parameters into leaves that require a gradient.
 
     Args:
-        params: by name.
+        params: the parameters by name.
     """
     return {name: value.detach().clone().requires_grad_() for name, value in params.items()}

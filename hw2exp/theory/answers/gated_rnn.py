@@ -28,7 +28,7 @@ CASES = 10
 
 
 def a() -> Answer:
-    """Figure 1."""
+    """Answer (a): figure 1."""
     diagram, of = figure_1(), cell("model=gated_rnn")
     pairs = []
     for params, x, h in _cases():
@@ -54,12 +54,12 @@ def a() -> Answer:
 
 
 def b() -> Answer:
-    """The size of the gate."""
+    """Answer (b): the size of the gate."""
     pairs = []
     for params, x, h in _cases():
         c = gated_rnn.step(params, x[0], h[0]).gate
         candidate = params["W_x"] @ x[0]
-        # What share of h[t-1] the cell that trains keeps: its equation, solved for the gate.
+        # The share of h[t-1] that the bench's cell keeps: its equation, solved for the gate.
         kept = (gated_step(params, x[0], h[0]) - candidate) / (h[0] - candidate)
         pairs.append((c, kept))
     return Answer(
@@ -75,7 +75,7 @@ def b() -> Answer:
 
 
 def c() -> Answer:
-    """The gradients."""
+    """Answer (c): the gradients."""
     single, jacobian, through_time = [], [], []
     missed = []
     for params, x, h in _cases():
@@ -114,7 +114,7 @@ def c() -> Answer:
 
 
 def _cases() -> Iterator[tuple[Params, list[Tensor], list[Tensor]]]:
-    """Matrices, inputs and states."""
+    """Yield matrices, inputs and states."""
     of = cell("model=gated_rnn")
     for seed in range(CASES):
         yield (
@@ -134,7 +134,7 @@ def _against_autograd(
 
 
 def _gradients(params: Params, x: list[Tensor], delta: Tensor) -> Params:
-    """The closed form's gradients over a sequence."""
+    """Return the closed form's gradients over a sequence."""
     return gated_rnn.backward_through_time(params, _run(params, x), delta)[0]
 
 
@@ -147,7 +147,10 @@ def _run(params: Params, x: list[Tensor]) -> list[gated_rnn.Step]:
 
 
 def _through_time(params: Params, x: list[Tensor]) -> tuple[list[tuple[Tensor, Tensor]], float]:
-    """Closed form and autograd; and what the last step's part misses of ∂ℓ/∂W_x, relatively."""
+    """Return gradients by closed form and autograd, and the last step's relative error in ∂ℓ/∂W_x.
+
+    The last step's part alone is the write-up's formula.
+    """
     steps, delta = _run(params, x), torch.ones(HIDDEN, dtype=x[0].dtype)
     of_weights, of_inputs = gated_rnn.backward_through_time(params, steps, delta)
     free, inputs = leaves(params), [x_t.clone().requires_grad_() for x_t in x]
@@ -160,7 +163,7 @@ def _through_time(params: Params, x: list[Tensor]) -> tuple[list[tuple[Tensor, T
 
 
 def chained_jacobians() -> Pairs:
-    """∂h[T]/∂h[t] for all t: closed-form steps multiplied, and the diagnostic that measures it."""
+    """Return ∂h[T]/∂h[t] for all t, as a product of closed-form steps and as the diagnostic's."""
     of, pairs = cell("model=gated_rnn"), Pairs()
     for params, x, _ in _cases():
         fleet = {name: value[None] for name, value in params.items()}

@@ -15,11 +15,11 @@ from hw2exp.training import INITIAL_ACCURACY, INITIAL_LOSS, LOSS_TOLERANCE
 INITIALIZATIONS = 1_000
 SMALL_FLEET = 50
 EACH = 16
-"""Sequences of each class, on which an untrained network's accuracy is exactly 0.25."""
+"""The number of sequences of each class: on equal numbers, a constant guess has accuracy 0.25."""
 
 
 def d() -> Answer:
-    """ln 4 and 0.25."""
+    """Answer (d): ln 4 and 0.25."""
     loss, accuracy = zero_readout()
     numbers = ["loss: median [99 %], least to largest; accuracy: mean ± deviation"]
     around, far = True, 0
@@ -51,7 +51,7 @@ def d() -> Answer:
 
 
 def zero_readout() -> tuple[float, float]:
-    """How far the loss of any sequence is from ln 4, and the accuracy from 0.25, all models."""
+    """Return the largest distances of loss from ln 4 and accuracy from 0.25, over all models."""
     losses, shares = [], []
     for model in MODELS:
         fleet = Fleet(_configs(model, 4, "init.readout=zeros"))
@@ -65,16 +65,16 @@ def zero_readout() -> tuple[float, float]:
 
 
 def _balanced(labels: torch.Tensor) -> torch.Tensor:
-    """Where the first sequences of each class stand."""
+    """Return the indices of the first ``EACH`` sequences of each class."""
     places = [(labels == own).nonzero().flatten()[:EACH] for own in range(len(CLASSES))]
     return torch.cat(places)
 
 
 def initial_values(model: str) -> tuple[np.ndarray, np.ndarray]:
-    """Loss and accuracy of each initialization, as training asserts them.
+    """Return loss and accuracy of each initialization, as training checks them.
 
     Args:
-        model: its name.
+        model: the name of the model.
     """
     configs = _configs(model, INITIALIZATIONS)
     parts = [
@@ -91,7 +91,7 @@ def _configs(model: str, seeds: int, *overrides: str) -> list[TrainConfig]:
 
 
 def _equal_logits() -> float:
-    """How far torch's cross-entropy of equal logits is from ln 4."""
+    """Return the distance of torch's cross-entropy of equal logits from ln 4."""
     classes = torch.arange(len(CLASSES))
     logits = torch.zeros(len(CLASSES), len(CLASSES), dtype=torch.float64)
     return abs(float(torch.nn.functional.cross_entropy(logits, classes)) - INITIAL_LOSS)

@@ -20,14 +20,14 @@ from hw2exp.theory.spike_causes import causes, thrown
 
 @dataclass(frozen=True)
 class Setting:
-    """What is trained.
+    """A network, its task and the cures to try.
 
     Args:
-        model: its overrides.
-        task: its name.
-        steps: for so long.
-        seeds: so many.
-        cures: what is tried against its spikes, each an override.
+        model: the overrides of the model.
+        task: the name of the task.
+        steps: the number of training steps.
+        seeds: the number of runs.
+        cures: the cures to try, each an override.
     """
 
     model: tuple[str, ...]
@@ -39,30 +39,30 @@ class Setting:
 
 SETTINGS = {
     "lstm": Setting(("model=lstm", "model.hidden_size=12"), "moderate", 1_500, 8),
-    # Without batch norm, which would take over a minute.
+    # No batch norm: it would take over a minute.
     "attn_rnn": Setting(("model=attn_rnn",), "normal", 1_000, 12, ("clip=norm",)),
     "rnn": Setting(
         ("model=rnn",), "normal", 2_000, 16, ("clip=norm", "norm=batch", "schedule=cosine")
     ),
 }
-"""The course's network with the spikes, and two that show them sooner."""
+"""The course's network with spikes, and two that show spikes sooner."""
 PLAIN = "optimizer=rmsprop", "clip=none", "norm=none", "schedule=constant"
 TOLD = "RMSprop, learning rate 0.001; " + "; ".join(
     f"{name} on {each.task.upper()}, {each.seeds} seeds × {each.steps:,} steps"
     for name, each in SETTINGS.items()
 )
 NEVER = "clip=norm", "clip.max_norm=1e9"
-"""A cure that never acts."""
+"""Overrides of a cure that never acts."""
 SIGNIFICANT = 0.05
 FIRST_LOOK = ". A first look, at one optimizer and learning rate"
 LOWER = 3.0
-"""A second height of an explosion, to see how much the first one decides."""
+"""A second threshold of explosions, to test how much the verdict depends on the first."""
 
 Stands = dict[str, bool | None]
 
 
 def a() -> Answer:
-    """Do exploding gradients come before spikes?"""
+    """Answer (a): do exploding gradients come before spikes?"""
     numbers, told = [TOLD], []
     stands: Stands = {}
     for name in SETTINGS:
@@ -101,7 +101,7 @@ def a() -> Answer:
 
 
 def b() -> Answer:
-    """Are the parameters thrown farther from the best than they began?"""
+    """Answer (b): are the parameters thrown farther from the optimum than at the start?"""
     numbers, told, differences = [TOLD], [], []
     stands: Stands = {}
     for name, setting in SETTINGS.items():
@@ -142,7 +142,7 @@ def b() -> Answer:
 
 
 def c() -> Answer:
-    """Does each cure take spikes away?"""
+    """Answer (c): does each cure take spikes away?"""
     pairs = [(name, cure) for name, setting in SETTINGS.items() for cure in setting.cures]
     ends = [(arm(name, cure), arm(name)) for name, cure in pairs]
     differences = [cured.spikes_per_1000() - plain.spikes_per_1000() for cured, plain in ends]
@@ -179,22 +179,22 @@ def c() -> Answer:
 
 
 def cures(effects: Iterable[str]) -> bool | None:
-    """Tell whether a cure takes spikes away: fewer in some setting, and in none the contrary.
+    """Return whether a cure takes spikes away; None if its known effects differ or there are none.
 
     Args:
-        effects: of the cure in each setting, see :func:`effect`.
+        effects: the cure's effect in each setting, see :func:`effect`.
     """
     known = set(effects) - {"undecided"}
     return known == {"fewer"} if len(known) == 1 else None
 
 
 def effect(change: float, pvalue: float, more_diverged: int) -> str:
-    """Say what a cure does to spikes; of runs that diverge nothing can be said.
+    """Name the effect of a cure on spikes; undefined if more runs diverge with the cure.
 
     Args:
-        change: in spikes per 1,000 steps.
-        pvalue: that it is none.
-        more_diverged: how many more runs diverge with it.
+        change: the change in spikes per 1,000 steps.
+        pvalue: the p-value of no change.
+        more_diverged: the number of runs that diverge with the cure less those without.
     """
     if more_diverged > 0:
         return "diverges"
@@ -205,11 +205,11 @@ def effect(change: float, pvalue: float, more_diverged: int) -> str:
 
 @cache
 def arm(name: str, cure: str = "") -> Curves:
-    """The runs of a setting, with a cure or none.
+    """Train the runs of a setting, with or without a cure.
 
     Args:
-        name: of the setting.
-        cure: an override.
+        name: the name of the setting.
+        cure: the override of the cure; empty for none.
     """
     setting = SETTINGS[name]
     return train_curves(_words(setting, setting.steps, cure), setting.seeds, keep_params=not cure)
@@ -223,7 +223,7 @@ def _words(setting: Setting, steps: int, *cure: str) -> list[str]:
 
 
 def idle_cure() -> float:
-    """How far the losses are apart that are trained with a cure that never acts, and without."""
+    """Return the largest difference between losses with a cure that never acts and without one."""
     setting = SETTINGS["rnn"]
     one, other = (train_curves(_words(setting, 60, *cure), 2).losses for cure in ((), NEVER))
     return worst(np.abs(one - other).ravel().tolist())
@@ -234,17 +234,17 @@ def _percent(value: float) -> str:
 
 
 def planted_spikes() -> int:
-    """How many spikes of a made curve, noisy and falling, are missed or invented."""
+    """Count the spikes missed or invented in a synthetic curve, noisy and falling."""
     noise = np.random.default_rng(7).standard_normal(1_000)
     curve = 1.4 * np.exp(-np.arange(1_000) / 300) + 0.03 * noise
-    planted = {200, 500, 501, 700, 900}  # 500 and 501 are one
+    planted = {200, 500, 501, 700, 900}  # 500 and 501 are one spike
     curve[[step - 1 for step in planted]] += 1.0
     found = {spike.start for spike in find_spikes(curve, 51, 0.3, 6, 1.4)}
     return len(found ^ (planted - {501}))
 
 
 def planted_norms() -> int:
-    """How many explosions of made gradient norms are missed or invented."""
+    """Count the explosions missed or invented in synthetic gradient norms."""
     norms = np.exp(0.3 * np.random.default_rng(8).standard_normal((1_000, 2)))
     planted = {(100, 0), (400, 1), (401, 1), (900, 0)}
     for place in planted:

@@ -1,4 +1,4 @@
-"""Part 1.2.1 (d): does the gated RNN's gradient vanish, does it explode; measured."""
+"""Part 1.2.1 (d): does the gated RNN's gradient vanish or explode? Measured."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ COMMANDS = (
     f"'seed=range(0,{SEEDS})' hydra.sweep.dir=outputs/reach",
     "python -m hw2exp.theory 1.2.1d --runs outputs/reach",
 )
-"""That train networks, and measure them."""
+"""The commands that train networks and measure them."""
 GATED, OTHERS = "gated_rnn", ("rnn", "lstm")
 UNTRAINED, TRAINED = "at initialization", "after training"
 SIGNIFICANT = 0.05
@@ -47,14 +47,14 @@ States = Mapping[str, Mapping[str, Reach]]
 
 
 def d(runs: Path | None = None) -> Answer:
-    """The claim that it does not vanish, and is more likely to explode.
+    """Answer (d): the gradient does not vanish, and is more likely to explode.
 
     Args:
-        runs: the folder of a sweep, as ``COMMANDS`` makes it; without it only untrained networks
-            are measured.
+        runs: the folder of the sweep in ``COMMANDS``; without it only untrained networks are
+            measured.
 
     Raises:
-        ConfigError: the folder doesn't hold what is needed.
+        ConfigError: the folder lacks the runs that the part needs.
     """
     states, left_out = {UNTRAINED: at_initialization()}, Lines()
     if runs is not None:
@@ -88,11 +88,11 @@ def d(runs: Path | None = None) -> Answer:
 
 
 def table(state: str, found: Mapping[str, Reach]) -> list[str]:
-    """Lines about every model.
+    """Format the measurements, a line for each model.
 
     Args:
-        state: of training.
-        found: what was measured, by model.
+        state: the state of training.
+        found: the measured reaches, by model.
     """
     far = farthest_mark()
     solved = " solve" if state == TRAINED else ""
@@ -133,10 +133,10 @@ def _power(logarithms: NDArray[np.float64]) -> str:
 
 
 def decide(states: States) -> tuple[Verdict, str]:
-    """Decide both halves of the claim in every state, and say what decided.
+    """Decide both halves of the claim in every state of training; return verdict and reason.
 
     Args:
-        states: what was measured, by the state's name.
+        states: the measured reaches, by state of training.
     """
     halves: list[bool | None] = []
     reasons = []
@@ -155,10 +155,13 @@ def decide(states: States) -> tuple[Verdict, str]:
 
 
 def survives(gated: Reach) -> tuple[bool | None, str]:
-    """Whether its gradient does not vanish in more than half of the runs, and what tells.
+    """Return whether the gradient survives in more than half of the runs, and the evidence.
 
     Args:
-        gated: what was measured of it.
+        gated: the reach of the gated RNN.
+
+    Returns:
+        True or False if the counts for all of ``VANISHED`` agree, else None; and the reason.
     """
     far, runs = farthest_mark(), len(gated.logarithms)
     counts = [gated.vanished(far, left) for left in VANISHED]
@@ -172,11 +175,11 @@ def survives(gated: Reach) -> tuple[bool | None, str]:
 
 
 def explodes_more(gated: Reach, others: Sequence[Reach]) -> tuple[bool | None, str]:
-    """Whether its largest norms exceed the others', and what tells.
+    """Return whether the gated RNN's largest norms exceed the others', and the evidence.
 
     Args:
-        gated: what was measured of it.
-        others: of those that it is compared with.
+        gated: the reach of the gated RNN.
+        others: the reaches of the models to compare with.
     """
     from scipy.stats import mannwhitneyu
 
@@ -193,7 +196,10 @@ def explodes_more(gated: Reach, others: Sequence[Reach]) -> tuple[bool | None, s
 
 
 def norm_error() -> float:
-    """How far measured norms are from those of each model, sequence and lag taken by itself."""
+    """Return the largest error of measured norms against one model and lag at a time.
+
+    The error is in the logarithm of the norm.
+    """
     differences = []
     for model in MODELS:
         fleet = Fleet([read(["experiment=gradient_reach", f"model={model}"]).jobs[0].config])
@@ -213,5 +219,5 @@ def norm_error() -> float:
 
 
 def chain_error() -> float:
-    """How far the closed form's Jacobians, multiplied, are from those that are measured."""
+    """Return the deviation of multiplied closed-form Jacobians from the measured ones."""
     return deviation(gated_rnn.chained_jacobians())
