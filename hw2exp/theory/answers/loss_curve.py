@@ -130,7 +130,7 @@ def b() -> Answer:
         "the gradient is extremely large, so the parameters move farther away from the optimal "
         "values than the initial ones, so the loss is also higher than the initial one",
         "‖θ(peak) − θ*‖ against ‖θ(0) − θ*‖; nobody knows θ*, so twice: amid the run's own 51 best "
-        "steps by the running median of the loss, and amid those of the run that ends best",
+        "steps by the running median of the loss, and amid those of the run that gets lowest",
         [Check("a step's losses, from the kept parameters by autograd", worst(differences), 1e-4)],
         decide(stands.values()),
         "farther off than at the start, seen from the run's own best and from another's: "
