@@ -1,1 +1,1 @@
-"""What explains a loss curve."""
+"""Measure quantities that explain a loss curve."""

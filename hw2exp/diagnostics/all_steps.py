@@ -1,4 +1,4 @@
-"""The Jacobians of all steps of a trajectory, taken side by side in the batch axis."""
+"""Compute the Jacobians of all steps of a trajectory, side by side in the batch axis."""
 
 from dataclasses import dataclass
 
@@ -10,11 +10,11 @@ from hw2exp.models.cell import Carry
 from hw2exp.stabilizers.norm import NormPass
 
 AT_ONCE = 1 << 16
-"""Elements of the Jacobians that one pass back makes; for more, a pass a row is faster."""
+"""Most Jacobian elements in a backward pass; beyond, one pass for each row is faster."""
 
 
 class AllSteps:
-    """The steps of a trajectory, each from where it began.
+    """All steps of a trajectory, each from its recorded carry.
 
     Args:
         run: the trajectory, recorded without autograd.
@@ -25,10 +25,9 @@ class AllSteps:
         self.carries = tuple(torch.cat(parts, 1) for parts in zip(*run.carries[:-1], strict=True))
 
     def state_jacobians(self) -> Tensor:
-        """∂h[t]/∂h[t-1], the rest of what is handed on held fixed, ``(R, B, T-1, H, H)``.
+        """Return ∂h[t]/∂h[t-1], the rest of the carry held fixed, ``(R, B, T-1, H, H)``.
 
-        Two steps are taken, so that h[t-1] stands between them, and what goes around it is not
-        followed.
+        Take two steps, so that h[t-1] is a node between them; paths around it are not followed.
         """
         copies = self._copies(self.run.cell.hidden_size)
         carries = self._copied(self.carries, copies)
@@ -38,13 +37,13 @@ class AllSteps:
             return self._rows(later, (state,), copies)[:, :, :-1]
 
     def carry_rows(self) -> "CarryRows":
-        """What a step hands on, by what the step before did."""
+        """Return the Jacobians of each step's carry with respect to the previous one."""
         copies = self._copies(numbers(self.carries).shape[-1])
         with torch.enable_grad():
             before = leaves(self._copied(self.carries, copies))
             after = floating(self._take(before, copies)[1])
             before = floating(before)
-            # What a step hands on as it was given needs no pass back.
+            # Parts of the carry that a step passes on unchanged need no backward pass.
             made = tuple(part for part in after if not any(part is old for old in before))
             rows = self._rows(numbers(made), before, copies)[:, :, 1:]
         sizes = [part[0, 0].numel() for part in (*made, *before)]
@@ -53,7 +52,7 @@ class AllSteps:
         return CarryRows(rows, torch.cat([place_of[id(part)] for part in after]))
 
     def _copies(self, columns: int) -> int:
-        """How many rows of each Jacobian to make at once; their bits are the same for any."""
+        """Return the number of Jacobian rows to make at once; bits don't depend on it."""
         R, T, B, _ = self.run.x.shape
         return max(1, min(columns, AT_ONCE // (R * T * B * columns)))
 
@@ -61,19 +60,19 @@ class AllSteps:
         return tuple(part.repeat_interleave(copies, 1) for part in tensors)
 
     def _take(self, carries: Carry, copies: int) -> tuple[Tensor, Carry]:
-        """Advance all, each so many times over; states ``(R, T B copies, H)``."""
-        # As leaves, so that a state is a node of autograd even where it depends on nothing else.
+        """Advance copies of all steps; return the states ``(R, T B copies, H)`` and the carry."""
+        # Inputs are leaves, so that a state is an autograd node even if it depends on nothing else.
         inputs = self._copied(tuple(term.flatten(1, 2) for term in self.run.inputs), copies)
         return self.run.cell.step(self.run.params, leaves(inputs), carries, self.norm)
 
     def _one_later(self, carries: Carry, after: Carry, copies: int) -> Carry:
-        """What each step has handed on, in the place of the next; the first keeps its own."""
+        """Shift each step's new carry to the next step; the first step keeps its own."""
         first = self.run.x.shape[2] * copies
         pairs = zip(carries, after, strict=True)
         return tuple(torch.cat((old[:, :first], new[:, :-first]), 1) for old, new in pairs)
 
     def _rows(self, outputs: Tensor, of: Carry, copies: int) -> Tensor:
-        """∂outputs/∂of, ``(R, B, T, ·, ·)``: a pass back makes a row of every copy."""
+        """Return ∂outputs/∂of, ``(R, B, T, ·, ·)``; a backward pass makes one row in each copy."""
         (R, T, B, _), size = self.run.x.shape, outputs.shape[-1]
         passes = -(-size // copies)
         of_copy = torch.eye(passes * copies, size).to(outputs).view(passes, copies, size)
@@ -89,43 +88,43 @@ class AllSteps:
             ).view(R, T, B, copies, -1)
             for own in of_copy
         ]
-        # Stacked as they are, which is faster than row by row into each Jacobian.
+        # Stacking whole passes is faster than writing each Jacobian row by row.
         return torch.stack(rows).movedim(0, 3).flatten(3, 4)[:, :, :, :size].transpose(1, 2)
 
 
 @dataclass(frozen=True)
 class CarryRows:
-    """The Jacobians of what is handed on, without what a step hands on as it was given.
+    """The Jacobians of the carry, without the rows of parts that a step passes on unchanged.
 
     Args:
-        made: the rows of the rest, for t = 2 … T, ``(R, B, T-1, M, S)``.
-        source: which of these a row is, or from M on which of what was given, ``(S,)``.
+        made: the other rows, for t = 2 … T, ``(R, B, T-1, M, S)``.
+        source: each row's index in ``made``, or M plus the index of the number passed on, ``(S,)``.
     """
 
     made: Tensor
     source: Tensor
 
     def matrices(self) -> Tensor:
-        """The whole Jacobians, ``(R, B, T-1, S, S)``."""
+        """Return the whole Jacobians, ``(R, B, T-1, S, S)``."""
         given = torch.eye(len(self.source)).to(self.made).expand(*self.made.shape[:3], -1, -1)
         return torch.cat((self.made, given), -2)[..., self.source, :]
 
     def move(self, t: int, directions: Tensor) -> Tensor:
-        """The product of a step's Jacobian and directions.
+        """Multiply a step's Jacobian by directions.
 
         Args:
             t: the time step, from 1.
-            directions: ``(R, B, S, n)``.
+            directions: n directions in columns, ``(R, B, S, n)``.
         """
         given = directions.mT  # (R, B, n, S)
-        # Not by matmul, which rounds a lone column of a lone replica differently.
+        # Not by matmul, which rounds a single column of a single replica differently.
         made = (self.made[:, :, t - 1, None] * given[..., None, :]).sum(-1)  # (R, B, n, M)
         return torch.cat((made, given), -1)[..., self.source].mT
 
 
 @dataclass(frozen=True)
 class _AllAtOnce(NormPass):
-    """Normalizes all time steps at once where they stand in the batch axis."""
+    """A normalization of all time steps at once, laid out along the batch axis."""
 
     norm: NormPass
     time_steps: int

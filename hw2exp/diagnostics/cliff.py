@@ -1,7 +1,7 @@
-"""The cliff: the loss on a plane through a run's parameters (Pascanu, Mikolov & Bengio 2013, §2.3).
+"""Map the cliff: the loss on a plane in parameter space (Pascanu, Mikolov & Bengio 2013, §2.3).
 
-Their figure 6 draws the wall in the loss of a one-unit network. Here the plane is spanned by the
-gradient, which is steep where there is a wall, and by a random direction.
+Their figure 6 draws the wall in the loss of a one-unit network. Here the gradient, which is steep
+at a wall, and a random direction span the plane.
 """
 
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from hw2exp.fleet import Fleet
 
 @dataclass(frozen=True)
 class Plane:
-    """All θ + a u + b v.
+    """The plane of all θ + a u + b v.
 
     Args:
         origin: θ, ``(P,)``.
         u: a unit vector, ``(P,)``.
-        v: a unit vector orthogonal to it, ``(P,)``.
+        v: a unit vector orthogonal to u, ``(P,)``.
     """
 
     origin: Tensor
@@ -30,7 +30,7 @@ class Plane:
     v: Tensor
 
     def project(self, rows: Tensor) -> Tensor:
-        """The coordinates a and b of the nearest points on the plane, ``(n, 2)``.
+        """Return the coordinates a and b of the nearest points on the plane, ``(n, 2)``.
 
         Args:
             rows: parameters, such as those of the steps taken, ``(n, P)``.
@@ -38,21 +38,21 @@ class Plane:
         return (rows - self.origin) @ torch.stack([self.u, self.v], 1)
 
     def distance(self, rows: Tensor) -> Tensor:
-        """How far off the plane parameters are, ``(n,)``.
+        """Return the distances of parameters from the plane, ``(n,)``.
 
         Args:
-            rows: ``(n, P)``.
+            rows: parameters, ``(n, P)``.
         """
         nearest = self.project(rows) @ torch.stack([self.u, self.v])  # (n, P)
         return norms(rows - self.origin - nearest)
 
     def grid(self, rows: Tensor, points: int = 41, margin: float = 1.25) -> Tensor:
-        """Values of a, and as well of b, that reach as far as a path on the plane does.
+        """Return values for a and b that reach beyond a path on the plane.
 
         Args:
-            rows: the path's parameters, ``(n, P)``; what is not finite doesn't count.
-            points: how many values, an odd number, so that 0 is one of them.
-            margin: how much farther, as a factor.
+            rows: the path's parameters, ``(n, P)``; non-finite values don't count.
+            points: the number of values, odd, so that 0 is among them.
+            margin: the reach of the values in units of the path's reach.
 
         Raises:
             ValueError: ``points`` is even or below 3, or the path never leaves the origin.
@@ -73,7 +73,7 @@ class Cliff:
     Args:
         a: coordinates along u, ``(n,)``.
         b: coordinates along v, ``(m,)``.
-        loss: ``(m, n)``, as an image is drawn: a row for every b.
+        loss: the losses, a row for every b as in an image, ``(m, n)``.
     """
 
     a: Tensor
@@ -82,15 +82,15 @@ class Cliff:
 
 
 def plane_along(origin: Tensor, gradient: Tensor, seed: int) -> Plane:
-    """The plane spanned by the gradient and a random direction, a pure function of the arguments.
+    """Return the plane of the gradient and a random direction, a pure function of the arguments.
 
     Args:
-        origin: the parameters, ``(P,)``; their dtype is the plane's.
-        gradient: of the loss there, ``(P,)``.
-        seed: of the random direction.
+        origin: the parameters, ``(P,)``; the plane takes their dtype.
+        gradient: the loss's gradient there, ``(P,)``.
+        seed: the seed of the random direction.
 
     Raises:
-        ValueError: the gradient is zero or not finite, or there is but one parameter.
+        ValueError: the gradient is zero or not finite, or there is only one parameter.
     """
     steep = gradient.double()
     length = torch.linalg.vector_norm(steep)
@@ -100,7 +100,7 @@ def plane_along(origin: Tensor, gradient: Tensor, seed: int) -> Plane:
         raise ValueError("origin: one parameter spans no plane")
     u = steep / length
     v = torch.from_numpy(np.random.default_rng(seed).normal(size=len(origin))).to(u.device)
-    for _ in range(2):  # once leaves rounding
+    for _ in range(2):  # twice, since one pass leaves rounding errors
         v = v - (v * u).sum() * u
         v = v / torch.linalg.vector_norm(v)
     return Plane(origin, u.to(origin.dtype), v.to(origin.dtype))
@@ -110,15 +110,15 @@ def plane_along(origin: Tensor, gradient: Tensor, seed: int) -> Plane:
 def slice_loss(
     config: TrainConfig, plane: Plane, symbols: Tensor, labels: Tensor, a: Tensor, b: Tensor
 ) -> Cliff:
-    """Measure the loss of one batch on a grid; every line of it is a fleet, each point a replica.
+    """Measure the loss of one batch on a grid; every line of the grid is a fleet of points.
 
-    It is the loss in training: batch normalization goes by the batch.
+    Measure the training loss: batch normalization uses the batch's statistics.
 
     Args:
-        config: of the run.
-        plane: through its parameters.
-        symbols: of the batch, ``(B, T)``.
-        labels: ``(B,)``.
+        config: the run's config.
+        plane: a plane through the run's parameters.
+        symbols: the batch's symbols, ``(B, T)``.
+        labels: the batch's labels, ``(B,)``.
         a: coordinates along u, ``(n,)``; up to 64 are fastest.
         b: coordinates along v, ``(m,)``.
     """

@@ -1,7 +1,7 @@
-"""What an exploding gradient is, as seen in its norm from step to step, and what comes after it.
+"""Find exploding gradients by their norms from step to step, and count the spikes after them.
 
-**Definition.** A step's gradient has exploded if its norm, before clipping, exceeds `factor` times
-the running median of the norms of the `window` steps before it. A norm that is not finite has.
+**Definition.** A step's gradient has exploded if its norm before clipping exceeds `factor` times
+the running median of the norms of the `window` steps before it, or is not finite.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ Flags = NDArray[np.bool_]
 WINDOW = 51
 FACTOR = 10.0
 BEFORE = 5
-"""How many steps before a spike a gradient may explode to have caused it."""
+"""Most steps between an explosion and a spike that it may have caused."""
 
 
 def explosions(
@@ -28,9 +28,9 @@ def explosions(
 
     Args:
         norms: the gradient norm of every step, ``(n, R)``.
-        window: steps of the running median.
-        factor: how many times it.
-        before: the norms of steps before these, at most ``window``.
+        window: the number of steps of the running median.
+        factor: the threshold, in units of the running median.
+        before: the norms of earlier steps, at most ``window``.
     """
     with np.errstate(invalid="ignore"):
         exploded = norms > factor * running_median(norms, window, before)
@@ -38,12 +38,12 @@ def explosions(
 
 
 class ExplosionDetector:
-    """Finds the explosions of R runs, fed in blocks of steps of any size.
+    """A detector of the explosions of R runs, fed in blocks of steps of any size.
 
     Args:
         replicas: R.
-        window: steps of the running median.
-        factor: how many times it.
+        window: the number of steps of the running median.
+        factor: the threshold, in units of the running median.
     """
 
     def __init__(self, replicas: int, window: int = WINDOW, factor: float = FACTOR) -> None:
@@ -57,7 +57,7 @@ class ExplosionDetector:
         """Search a block of steps.
 
         Args:
-            norms: ``(n, R)``; NaN of runs that have ended. n may be 0.
+            norms: gradient norms, ``(n, R)``, NaN for runs that have ended; n may be 0.
         """
         if not len(norms):
             return
@@ -69,21 +69,21 @@ class ExplosionDetector:
         self._steps += len(norms)
 
     def recent(self, replica: int) -> Floats:
-        """The last norms of a replica, at most ``window``.
+        """Return the last norms of a replica, at most ``window``.
 
         Args:
-            replica: which one.
+            replica: the replica's index.
         """
         return self._recent[:, replica].copy()
 
     def restore(self, replica: int, step: int, recent: Floats, steps: Sequence[int]) -> None:
-        """Put a replica back to where it was; all replicas were at the same step.
+        """Restore the state of a replica; all replicas must be at the same step.
 
         Args:
-            replica: which one.
-            step: the last step that was searched.
-            recent: its last norms.
-            steps: those at which its gradient has exploded so far.
+            replica: the replica's index.
+            step: the last searched step.
+            recent: the replica's last norms.
+            steps: the steps at which its gradient has exploded so far.
         """
         self._steps = step
         if len(self._recent) != len(recent):
@@ -92,24 +92,24 @@ class ExplosionDetector:
         self._found[replica] = list(steps)
 
     def steps(self, replica: int) -> list[int]:
-        """The steps at which a replica's gradient has exploded so far, counted from 1.
+        """Return the steps at which a replica's gradient has exploded so far, counted from 1.
 
         Args:
-            replica: which one.
+            replica: the replica's index.
         """
         return list(self._found[replica])
 
 
 @dataclass(frozen=True)
 class Preceded:
-    """How often a run's spikes come after explosions.
+    """Counts of a run's spikes that come soon after explosions; soon is ``BEFORE`` steps or fewer.
 
     Args:
-        after: for each spike, whether a gradient exploded at most ``BEFORE`` steps before it.
-        explosions: how many steps exploded.
-        followed: how many of these come as soon before a spike.
-        watched: how many steps there are at which a spike could have begun.
-        soon_after: how many of them come as soon after an explosion.
+        after: for each spike, whether a gradient exploded soon before it.
+        explosions: the number of steps with an explosion.
+        followed: the number of explosions soon before a spike.
+        watched: the number of steps at which a spike could have begun.
+        soon_after: the number of watched steps soon after an explosion.
     """
 
     after: Sequence[bool]
@@ -120,7 +120,7 @@ class Preceded:
 
     @property
     def base(self) -> float:
-        """The share of all steps that come as soon after an explosion."""
+        """Return the share of watched steps that come soon after an explosion."""
         return self.soon_after / max(self.watched, 1)
 
 
@@ -129,14 +129,14 @@ def preceded(
 ) -> Preceded:
     """Count the spikes of a run that begin soon after an exploding gradient.
 
-    One of the same step doesn't count: it is the spike's effect.
+    An explosion at the spike's first step doesn't count: it is the spike's effect.
 
     Args:
-        starts: the steps at which its spikes begin.
-        exploded: the steps at which its gradient exploded.
+        starts: the steps at which the spikes begin.
+        exploded: the steps at which the gradient exploded.
         first: the first step at which a spike could begin.
-        last: the last one.
-        before: how many steps are soon.
+        last: the last step at which a spike could begin.
+        before: the largest number of steps that counts as soon.
     """
     reached = {step + after for step in exploded for after in range(1, before + 1)}
     leading = {start - back for start in starts for back in range(1, before + 1)}
@@ -150,14 +150,14 @@ def preceded(
 
 
 def excess_pvalue(after: ArrayLike, spikes: ArrayLike, base: ArrayLike) -> float:
-    """Return the p-value that spikes begin after explosions no more often than any step comes.
+    """Return the p-value that spikes come after explosions no more often than any step.
 
-    Of each run the spikes that do are compared with as many as its own share of steps has it, by
-    turning the signs of the differences. A run without spikes counts, with a difference of 0.
+    Compare each run's spikes soon after an explosion with the number expected from its own base
+    rate, by flipping the signs of the differences. A run without spikes counts as 0.
 
     Args:
-        after: how many spikes of each run begin soon after an explosion, ``(R,)``.
-        spikes: how many each has, ``(R,)``.
-        base: the share of its steps that come as soon after one, ``(R,)``.
+        after: the number of spikes soon after an explosion in each run, ``(R,)``.
+        spikes: the number of spikes in each run, ``(R,)``.
+        base: the share of each run's steps that come soon after an explosion, ``(R,)``.
     """
     return paired_pvalue(np.asarray(after) - np.asarray(spikes) * np.asarray(base), "greater")

@@ -1,4 +1,4 @@
-"""How a gradient flows back through time: how large ∂ℓ/∂h[t] is, and how fast it grows."""
+"""Measure how a gradient flows back through time: the size and growth of ∂ℓ/∂h[t]."""
 
 from typing import Any
 
@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 FEWEST = 3
-"""Points that a line must be fitted to, at least."""
+"""Fewest points to fit a line to."""
 
 
 def logarithms(flow: Floats) -> Floats:
-    """ln ‖∂ℓ/∂h[t]‖; NaN where nothing flows, or what flows is not finite.
+    """Return ln ‖∂ℓ/∂h[t]‖, NaN where the norm is zero or not finite.
 
     Args:
         flow: ‖∂ℓ/∂h[t]‖, ``(R, T)``.
@@ -22,10 +22,10 @@ def logarithms(flow: Floats) -> Floats:
 
 
 def growth(flow: Floats) -> tuple[Floats, Floats]:
-    """The factor by which a gradient grows with every step back in time, and how well that fits.
+    """Return the growth factor of a gradient for each time step back, and R² of the fit.
 
-    A line is fitted to ln ‖∂ℓ/∂h[t]‖ against T - t: the factor is e to its slope, above one where
-    the gradient explodes on its way back, below where it vanishes (Pascanu, Mikolov & Bengio 2013,
+    Fit a line to ln ‖∂ℓ/∂h[t]‖ against T - t: the factor is e to its slope, above one if the
+    gradient explodes on its way back, below one if it vanishes (Pascanu, Mikolov & Bengio 2013,
     eq. 5-7).
 
     Args:
@@ -41,12 +41,12 @@ def fitted_factors(logarithms: Floats, fewest: int = FEWEST) -> tuple[Floats, Fl
     """Fit a line to each row, by least squares.
 
     Args:
-        logarithms: values at 0, 1, 2, …, ``(R, n)``; what is not finite is left out.
-        fewest: how many must be known.
+        logarithms: values at 0, 1, 2, …, ``(R, n)``; non-finite values are left out.
+        fewest: the least number of finite values.
 
     Returns:
-        e to the slope, and R², each ``(R,)``; NaN where too little is known, and R² of what does
-        not vary.
+        e to the slope, and R², each ``(R,)``; NaN for too few values, and R² is NaN for values
+        that don't vary.
     """
     known = np.isfinite(logarithms)
     count = known.sum(1)
@@ -68,5 +68,5 @@ def _centered(values: Floats, known: NDArray[np.bool_], count: Any) -> Floats:
 
 
 def _sums(rows: Floats) -> Floats:
-    # Each row by itself and in one piece: else the order would go by how many there are.
+    # Sum contiguous rows, so that the order doesn't depend on the number of rows.
     return np.asarray(np.ascontiguousarray(rows).sum(1))

@@ -1,4 +1,4 @@
-"""How far back a gradient reaches: the norm of ∂h[T]/∂h[t] against the lag T − t."""
+"""Measure how far back a gradient reaches: the norm of ∂h[T]/∂h[t] against the lag T − t."""
 
 from collections.abc import Callable
 
@@ -11,21 +11,21 @@ from hw2exp.models.cell import Carry, Cell
 from hw2exp.stabilizers.norm import NormPass
 
 Node = Callable[[Tensor, Carry], Tensor]
-"""What of a step is differentiated by: its state, or something that it hands on."""
+"""A function that picks the tensor to differentiate by, from a step's state and carry."""
 
 
 def hidden_state(state: Tensor, carry: Carry) -> Tensor:
-    """h[t].
+    """Return h[t].
 
     Args:
         state: h[t].
-        carry: what the step hands on.
+        carry: the step's carry.
     """
     return state
 
 
 def lstm_memory(state: Tensor, carry: Carry) -> Tensor:
-    """c[t] of an LSTM.
+    """Return c[t] of an LSTM.
 
     Args:
         state: h[t].
@@ -41,17 +41,17 @@ def state_jacobians(
     node: Node = hidden_state,
     norm_pass: NormPass = NO_NORM,
 ) -> Tensor:
-    """∂h[T]/∂h[t] for every t < T: total derivatives, through all steps and lags between.
+    """Return ∂h[T]/∂h[t] for every t < T: total derivatives, through all steps and lags between.
 
-    One pass back serves all rows of the matrices: each sequence is there H times, and of the copy
-    i the element i of h[T] is differentiated.
+    A single backward pass makes all rows: each sequence is repeated H times, and copy i
+    differentiates element i of h[T].
 
     Args:
         cell: the cell.
         params: its parameters, each ``(R, ...)``.
         x: input vectors, ``(R, T, B, I)``.
-        node: by what to differentiate.
-        norm_pass: the normalization, at its beginning; not one by the batch's own statistics.
+        node: the tensor to differentiate by.
+        norm_pass: the normalization, before its first time step; must not use batch statistics.
 
     Returns:
         ``(R, B, T-1, H, H)``, from t = 1 on.
@@ -60,24 +60,24 @@ def state_jacobians(
 
 
 def of_copies(cell: Cell, params: Params, x: Tensor, norm_pass: NormPass = NO_NORM) -> Trajectory:
-    """The trajectory, with its history, of H copies of each sequence.
+    """Return the trajectory of H copies of each sequence, with its autograd graph.
 
     Args:
         cell: the cell.
         params: its parameters, each ``(R, ...)``.
         x: input vectors, ``(R, T, B, I)``.
-        norm_pass: the normalization, at its beginning.
+        norm_pass: the normalization, before its first time step.
     """
     with torch.enable_grad():
         return trajectory(cell, params, x.repeat_interleave(cell.hidden_size, 2), norm_pass)
 
 
 def jacobians_along(run: Trajectory, node: Node = hidden_state) -> Tensor:
-    """As ``state_jacobians``.
+    """Return the Jacobians of ``state_jacobians`` for a trajectory of copies.
 
     Args:
-        run: what ``of_copies`` gave; afterwards its history is gone.
-        node: by what to differentiate.
+        run: a trajectory from ``of_copies``; its autograd graph is freed.
+        node: the tensor to differentiate by.
     """
     with torch.enable_grad():
         nodes = [node(*step) for step in zip(run.states, run.carries[1:], strict=True)]
@@ -89,7 +89,7 @@ def jacobians_along(run: Trajectory, node: Node = hidden_state) -> Tensor:
 
 
 def singular_values(matrices: Tensor) -> Tensor:
-    """The singular values of each matrix, largest first; infinite if an element is not finite.
+    """Return the singular values of each matrix, largest first; infinite for non-finite elements.
 
     Args:
         matrices: ``(..., H, H)``.
@@ -103,15 +103,15 @@ def singular_values(matrices: Tensor) -> Tensor:
 
 
 def spectral_norms(matrices: Tensor) -> Tensor:
-    """The largest singular value of each matrix; infinite where an element is not finite.
+    """Return the largest singular value of each matrix; infinite for non-finite elements.
 
     Args:
         matrices: ``(..., H, H)``.
     """
-    # By AᵀA, which is faster than the SVD; what it blurs are the small singular values.
+    # AᵀA is faster than the SVD, and blurs only the small singular values.
     sound = matrices.isfinite().all(-1).all(-1)  # (...)
     finite = torch.where(sound[..., None, None], matrices, 0)
-    scale = finite.abs().amax((-2, -1))  # (...), so that no square leaves the range of numbers
+    scale = finite.abs().amax((-2, -1))  # (...), so that no square overflows or underflows
     scaled = finite / torch.where(scale > 0, scale, 1)[..., None, None]
     squares = torch.linalg.eigvalsh(scaled.mT @ scaled)[..., -1]
     return torch.where(sound, squares.clamp(min=0).sqrt() * scale, torch.inf)

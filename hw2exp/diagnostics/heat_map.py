@@ -1,4 +1,4 @@
-"""Heat maps as pixels, for TensorBoard: drawing a figure would take a hundred times as long."""
+"""Draw heat maps as pixels for TensorBoard: a figure would take a hundred times as long."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 Pixels = NDArray[np.uint8]
 
 LEAST = 320, 120
-"""Width and height that an image has at least: smaller ones are scaled up by whole factors."""
+"""Least width and height of an image: smaller images are scaled up by whole factors."""
 
 VIRIDIS = np.array(
     [
@@ -24,20 +24,20 @@ VIRIDIS = np.array(
     ],
     dtype=np.float64,
 )
-"""Nine colors of matplotlib's colormap, whose import would take longer than a short run."""
+"""Nine colors of matplotlib's colormap; importing matplotlib would take longer than a short run."""
 
 GRAY = 128
 
 MOST = 1000
-"""Columns of an image, however long the run."""
+"""Most columns of an image, for a run of any length."""
 
 
 def heat_map(columns: Sequence[Sequence[float]], logarithmic: bool) -> Pixels:
-    """Draw values, a column for each list, its first value at the top; from dark to bright.
+    """Draw values from dark to bright: a column for each list, with its first value at the top.
 
     Args:
-        columns: lists of equal length; of many, neighbors become one, their largest values.
-        logarithmic: the color goes by the logarithm; what has none is gray, as what is not finite.
+        columns: lists of equal length; too many are merged with their neighbors, by the maximum.
+        logarithmic: whether the logarithm sets the color; non-finite results are gray.
 
     Returns:
         ``(height, width, 3)``.
@@ -60,6 +60,6 @@ def heat_map(columns: Sequence[Sequence[float]], logarithmic: bool) -> Pixels:
 
 
 def _thinned(columns: NDArray[np.float64]) -> NDArray[np.float64]:
-    """At most so many columns, each the largest values of as many neighbors."""
+    """Merge columns to ``MOST`` or fewer, each the largest values of as many neighbors."""
     each = -(-len(columns) // MOST)
     return np.fmax.reduceat(columns, np.arange(0, len(columns), each)) if each > 1 else columns

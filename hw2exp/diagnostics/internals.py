@@ -1,4 +1,4 @@
-"""What a network decides by: its gates, its attention, the size of its logits."""
+"""Measure a network's internals: its gates, its attention, the size of its logits."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from hw2exp.models.classifier import Classifier
 from hw2exp.task import PAD
 
 SATURATED = 0.05
-"""A gate is saturated that is nearer than this to 0 or to 1."""
+"""The distance from 0 or 1 below which a gate is saturated."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,12 @@ class Internals:
 
 @torch.no_grad()
 def internals(model: Classifier, params: Params, symbols: Tensor) -> Internals:
-    """Run forward by the equations, and look at what the cell decides by.
+    """Run forward by the equations, and measure the cell's gates, attention and logits.
 
     Args:
         model: the model.
         params: its parameters, each ``(R, ...)``.
-        symbols: ``(R, B, T)``.
+        symbols: indices, ``(R, B, T)``.
     """
     cell = model.cell
     x = model.input_vectors(symbols, params["readout_weight"].dtype)  # (R, T, B, I)
@@ -67,5 +67,5 @@ def internals(model: Classifier, params: Params, symbols: Tensor) -> Internals:
 
 
 def _mean(values: Tensor, within: Tensor) -> Tensor:
-    """Of ``(R, B, T)``, over what is no padding, ``(R,)``."""
+    """Return the mean of ``(R, B, T)`` without the padding, ``(R,)``."""
     return (values * within).flatten(1).sum(1) / within.flatten(1).sum(1)

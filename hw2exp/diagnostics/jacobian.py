@@ -1,8 +1,8 @@
-"""How a perturbation of the state grows from one time step to the next, and over a sequence.
+"""Measure how a perturbation of the state grows in one time step, and over a sequence.
 
-A cell must compute what it hands on from the state that it returns, and hand on tensors
-``(R, B, ...)`` whose shapes stay the same from the start on. A normalization must treat each
-sequence by itself: a batch norm by statistics of the population.
+A cell must compute its carry from the state that it returns. The carry must be tensors
+``(R, B, ...)`` of the same shapes at every step. A normalization must treat each sequence by
+itself: a batch norm must use population statistics.
 """
 
 from dataclasses import dataclass
@@ -21,56 +21,56 @@ from hw2exp.stabilizers.norm import NormPass
 
 
 def step_jacobians(cell: Cell, params: Params, x: Tensor, norm_pass: NormPass = NO_NORM) -> Tensor:
-    """∂h[t]/∂h[t-1] for t = 2 … T: the direct dependence, the rest of what is handed on held fixed.
+    """Return ∂h[t]/∂h[t-1] for t = 2 … T: the direct dependence, the rest of the carry held fixed.
 
-    For an LSTM c[t-1] is held, for an AttentionRNN the older states (write-up, part 1.2.2 e).
+    For an LSTM hold c[t-1] fixed, for an AttentionRNN the older states (write-up, part 1.2.2 e).
 
     Args:
         cell: the cell.
         params: its parameters, each ``(R, ...)``.
         x: input vectors, ``(R, T, B, I)``.
-        norm_pass: the normalization, at its beginning.
+        norm_pass: the normalization, before its first time step.
 
     Returns:
         ``(R, B, T-1, H, H)``.
 
     Raises:
-        ValueError: what is handed on changes its shape.
+        ValueError: the carry changes its shape.
     """
     return AllSteps(record(cell, params, x, norm_pass)).state_jacobians()
 
 
 def carry_jacobians(cell: Cell, params: Params, x: Tensor, norm_pass: NormPass = NO_NORM) -> Tensor:
-    """The derivative of all that step t hands on by all that step t-1 did, for t = 2 … T.
+    """Return the Jacobian of the carry of step t with respect to that of step t-1, t = 2 … T.
 
     Args:
         cell: the cell.
         params: its parameters, each ``(R, ...)``.
         x: input vectors, ``(R, T, B, I)``.
-        norm_pass: the normalization, at its beginning.
+        norm_pass: the normalization, before its first time step.
 
     Returns:
-        ``(R, B, T-1, S, S)`` for S numbers handed on, in the order of ``trajectory.numbers``.
+        ``(R, B, T-1, S, S)`` for a carry of S numbers, in the order of ``trajectory.numbers``.
 
     Raises:
-        ValueError: what is handed on changes its shape.
+        ValueError: the carry changes its shape.
     """
     return AllSteps(record(cell, params, x, norm_pass)).carry_rows().matrices()
 
 
 @dataclass(frozen=True)
 class JacobianGrowth:
-    """How perturbations grow in a fleet, on a few sequences.
+    """The growth of perturbations in a fleet, on a few sequences.
 
     Args:
         step: the largest singular value of ∂h[t]/∂h[t-1], a column for each t = 2 … T; the
             geometric mean over the sequences, ``(R, T-1)``.
-        product: that of ∂h[T]/∂h[t], a column for each t = 1 … T-1, ``(R, T-1)``: of the product
-            of the former where the state is all that is handed on, else through all lags.
-        exponent: the largest Lyapunov exponent, the mean over the sequences and over several
-            directions to start from, natural logarithm per time step, ``(R,)``.
-        spread: how far the exponent from one of these directions lies from it, at most, ``(R,)``:
-            an exponent that is not larger has no known sign.
+        product: the same for ∂h[T]/∂h[t], a column for each t = 1 … T-1, ``(R, T-1)``. If the carry
+            is the state alone, a product of the former Jacobians; else through all lags.
+        exponent: the largest Lyapunov exponent, the mean over the sequences and over several start
+            directions, natural logarithm per time step, ``(R,)``.
+        spread: the largest distance of a direction's exponent from this mean, ``(R,)``; the sign of
+            an exponent is unknown unless its size exceeds the spread.
     """
 
     step: Tensor
@@ -82,20 +82,20 @@ class JacobianGrowth:
 def jacobian_growth(
     model: Classifier, params: Params, symbols: Tensor, statistics: State | None = None
 ) -> JacobianGrowth:
-    """Look once at how perturbations grow; infinite where something is not finite.
+    """Measure the growth of perturbations; infinite where a value is not finite.
 
     Args:
         model: the classifier.
         params: its parameters, each ``(R, ...)``.
         symbols: indices of a few sequences, ``(R, B, T)``.
-        statistics: for a norm over the batch to go by, each ``(R, T, *features)``.
+        statistics: population statistics for a batch norm, each ``(R, T, *features)``.
     """
     params = {name: value.detach() for name, value in params.items()}
     x = model.input_vectors(symbols, params["readout_weight"].dtype)
     norm_pass = model.norm.forward(params, model.cell.terms(), statistics)
     copies = of_copies(model.cell, params, x, norm_pass)
     run = copies.recorded(model.cell.hidden_size)
-    product = jacobians_along(copies)  # frees the history
+    product = jacobians_along(copies)  # frees the autograd graph
     step = AllSteps(run).state_jacobians()
     each = _mean(largest_along(run))  # (R, n)
     exponent = _mean(each)
@@ -109,12 +109,12 @@ def jacobian_growth(
 
 
 def _geometric_mean(jacobians: Tensor) -> Tensor:
-    """Of the spectral norms, over the sequences, ``(R, T-1)``."""
+    """Return the geometric mean of the spectral norms over the sequences, ``(R, T-1)``."""
     norms = spectral_norms(jacobians)  # (R, B, T-1)
     return torch.where(norms.isinf().any(1), torch.inf, _mean(norms.log()).exp())
 
 
 def _mean(values: Tensor) -> Tensor:
-    """Over the second axis, summed in the same order alone and in a fleet."""
+    """Return the mean over the second axis, summed in the same order alone and in a fleet."""
     total: Tensor = sum(values.unbind(1), values.new_zeros(()))
     return total / values.shape[1]

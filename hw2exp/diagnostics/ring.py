@@ -1,4 +1,4 @@
-"""The last steps of a fleet, kept until it is known whether they led to a spike."""
+"""Keep the last steps of a fleet until it is known whether they led to a spike."""
 
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -21,13 +21,13 @@ Named = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Entry:
-    """A step that was made.
+    """A step of a fleet.
 
     Args:
-        step: its number.
-        members: which replica each row belongs to, ``(R,)``.
-        before: the state that it began with.
-        grads: its gradient before clipping, ``(R, P)``.
+        step: the step's number.
+        members: the member of each row, ``(R,)``.
+        before: the state before the step.
+        grads: the step's gradient before clipping, ``(R, P)``.
     """
 
     step: int
@@ -36,21 +36,21 @@ class Entry:
     grads: Tensor
 
     def row(self, member: int) -> slice:
-        """The row of one replica, which keeps the axis R.
+        """Return the row of a replica as a slice, which keeps the axis R.
 
         Args:
-            member: which one.
+            member: the replica's member.
         """
         (row,) = np.flatnonzero(self.members == member)
         return slice(row, row + 1)
 
 
 class Ring:
-    """The last steps, at most so many; the tensors are those of the loop, nothing is copied.
+    """The last steps of a fleet, with the training loop's own tensors, not copies.
 
     Args:
-        layout: how a replica's parameters lie in one row.
-        length: how many steps.
+        layout: the layout of a replica's parameters in one row.
+        length: the largest number of steps.
     """
 
     def __init__(self, layout: Layout, length: int) -> None:
@@ -58,21 +58,21 @@ class Ring:
         self._entries: deque[Entry] = deque(maxlen=length)
 
     def push(self, entry: Entry) -> None:
-        """Add a step, and forget the oldest.
+        """Add a step; a full ring drops its oldest.
 
         Args:
-            entry: the step after the last.
+            entry: the next step.
         """
         self._entries.append(entry)
 
     def keep(self, member: int, number: int, start: int, before: int) -> KeptSpike:
-        """Take out what led to a spike.
+        """Return the steps that led to a spike.
 
         Args:
-            member: the replica that has it.
-            number: of the spike.
-            start: the step at which it starts.
-            before: how many steps before, if there were as many.
+            member: the member of the replica with the spike.
+            number: the spike's number.
+            start: the step at which the spike starts.
+            before: the number of steps before the start, as far as available.
         """
         own = [e for e in self._entries if start - before <= e.step <= start]
         rows = [entry.row(member) for entry in own]
@@ -89,11 +89,11 @@ class Ring:
         )
 
     def saved(self, member: int, count: int) -> Named:
-        """The last steps of a replica, each tensor ``(n, ...)``: what a checkpoint has to hold.
+        """Return the last steps of a replica for a checkpoint, each tensor ``(n, ...)``.
 
         Args:
-            member: which one.
-            count: how many steps at most.
+            member: the replica's member.
+            count: the largest number of steps.
         """
         own = [(entry, entry.row(member)) for entry in list(self._entries)[-count:]]
         if not own:
@@ -110,12 +110,12 @@ class Ring:
     def restore(
         self, step: int, members: Sequence[int], saved: Sequence[Named], template: FleetState
     ) -> None:
-        """Put back what was saved.
+        """Restore the steps of a checkpoint.
 
         Args:
-            step: the last step that was made.
-            members: the replicas.
-            saved: of each what :meth:`saved` gave, all of the same lengths.
+            step: the last step before the checkpoint.
+            members: the members of the replicas.
+            saved: each replica's tensors from :meth:`saved`, all of the same length.
             template: any state of the fleet.
         """
         if not saved or not saved[0]:
@@ -134,10 +134,10 @@ class Ring:
 
 
 def norms_by_tensor(layout: Layout, rows: Tensor) -> Named:
-    """The norm of each parameter's part in rows, by name, each ``(n,)`` in float64.
+    """Return the norm of each parameter's part in rows, by name, each ``(n,)`` in float64.
 
     Args:
-        layout: how the parameters lie in a row.
+        layout: the layout of the parameters in a row.
         rows: gradients or updates, ``(n, P)``.
     """
     parts = layout.unflatten(rows.cpu())

@@ -1,7 +1,7 @@
-"""Sharpness: the top eigenvalue of the loss's Hessian, against what the optimizer can stand.
+"""Measure sharpness: the top eigenvalue of the loss's Hessian, against the optimizer's limit.
 
-The loss is the mean loss of one batch, in training, without a regularizer. Everything is in
-float64, for all replicas at once, and changes nothing of the fleet.
+The loss is the mean training loss of one batch, without a regularizer. All computations are in
+float64, for all replicas at once, and leave the fleet unchanged.
 """
 
 from dataclasses import dataclass, replace
@@ -21,19 +21,20 @@ from hw2exp.fleet import Fleet
 from hw2exp.models.classifier import Classifier
 
 NUDGE, CENTRAL_NUDGE = 1e-9, 1e-8
-"""The length of a nudge of the parameters, as a share of their norm."""
+"""The length of a nudge of the parameters, in units of max(1, their norm)."""
 
 
 @dataclass(frozen=True)
 class Sharpness:
-    """The curvature of R replicas' losses, and the most that their optimizers can stand.
+    """The curvature of R replicas' losses, and the stability limit of their optimizers.
 
     Args:
-        raw: of the Hessian H.
-        preconditioned: of P^(-1/2) (H + w) P^(-1/2), P what the optimizer divides the gradient by,
-            w its L2 penalty; the same as ``raw`` for SGD without one.
-        limit: where ``preconditioned`` exceeds this, a step of the optimizer on a quadratic loss
-            diverges, ``(R,)``; P is held fixed.
+        raw: the largest eigenvalue of the Hessian H.
+        preconditioned: the largest eigenvalue of P^(-1/2) (H + w) P^(-1/2), with the optimizer's
+            preconditioner P, by which it divides the gradient, and its L2 penalty w; the same as
+            ``raw`` for SGD without a penalty.
+        limit: the preconditioned sharpness above which the optimizer diverges on a quadratic loss,
+            with P held fixed, ``(R,)``.
     """
 
     raw: Eigenvalue
@@ -42,7 +43,7 @@ class Sharpness:
 
     @property
     def instability(self) -> Tensor:
-        """The preconditioned sharpness in units of its limit, ``(R,)``: above 1 is unstable."""
+        """Return the preconditioned sharpness in units of its limit, ``(R,)``; unstable above 1."""
         return self.preconditioned.found / self.limit
 
 
@@ -54,15 +55,15 @@ def sharpness(
     iterations: int = ITERATIONS,
     exact: bool = False,
 ) -> Sharpness:
-    """Measure the sharpness of every replica where it is, with its optimizer's last state.
+    """Measure the sharpness of every replica, at its parameters and optimizer state.
 
     Args:
-        fleet: the runs. Before the first update P means nothing: it is ε for RMSprop, NaN for Adam.
-        symbols: of the batch whose loss it is, ``(R, B, T)``.
-        labels: ``(R, B)``.
+        fleet: the runs. Before the first update P is meaningless: ε for RMSprop, NaN for Adam.
+        symbols: the batch's symbols, ``(R, B, T)``.
+        labels: the batch's labels, ``(R, B)``.
         lr: the scheduled learning rate, ``(R,)`` in float64.
-        iterations: of Lanczos, each a Hessian-vector product.
-        exact: differentiate twice by autograd, many times slower, instead of taking differences.
+        iterations: the Lanczos iterations, each a Hessian-vector product.
+        exact: whether to differentiate twice by autograd, many times slower than differences.
 
     Source: Cohen et al. 2021, "Gradient descent on neural networks typically occurs at the edge of
     stability"; Cohen et al. 2022, "Adaptive gradient methods at the edge of stability", §2.
@@ -88,13 +89,13 @@ def sharpness(
 
 
 def gradient_at(fleet: Fleet, params: Tensor, symbols: Tensor, labels: Tensor) -> Tensor:
-    """The gradient of the batch's mean loss, elsewhere than the fleet stands, ``(R, P)``.
+    """Return the gradient of the batch's mean loss at given parameters, ``(R, P)``.
 
     Args:
         fleet: the runs.
-        params: where, ``(R, P)``.
-        symbols: ``(R, B, T)``.
-        labels: ``(R, B)``.
+        params: the parameters, ``(R, P)``.
+        symbols: the batch's symbols, ``(R, B, T)``.
+        labels: the batch's labels, ``(R, B)``.
     """
     there = fleet.layout.unflatten(params)
     back = fleet.model.gradient(there, symbols, labels)
@@ -102,19 +103,19 @@ def gradient_at(fleet: Fleet, params: Tensor, symbols: Tensor, labels: Tensor) -
 
 
 def difference_product(fleet: Fleet, at: Tensor, symbols: Tensor, labels: Tensor) -> Product:
-    """Hessian-vector products by differences of the gradient: H v ≈ (∇ℓ(θ + ε v) - ∇ℓ(θ)) / ε.
+    """Make Hessian-vector products by gradient differences: H v ≈ (∇ℓ(θ + ε v) - ∇ℓ(θ)) / ε.
 
-    One-sided: central differences cost a gradient more, for which another iteration of Lanczos
-    gains more. ε ‖v‖ is 1e-9 max(1, ‖θ‖): ∇ℓ bends on a scale of 1e-5 at a cliff, and a zero that
-    is rounded may be divided by Adam's small ε. In training the eigenvalues were off by 1e-7 to
-    2e-5 of their size; at the largest gradients of 16 AttentionRNN(2), of norms 2e2 to 2e7, by
-    1e-7 in the median and 2e-4 at most.
+    Use one-sided differences: central ones cost another gradient, which gains more as another
+    Lanczos iteration. ε ‖v‖ is 1e-9 max(1, ‖θ‖): ∇ℓ bends on a scale of 1e-5 at a cliff, and a
+    rounded zero may be divided by Adam's small ε. In training the relative errors of the
+    eigenvalues were 1e-7 to 2e-5; at the largest gradients of 16 AttentionRNN(2), of norms 2e2 to
+    2e7, 1e-7 in the median and at most 2e-4.
 
     Args:
         fleet: the runs.
         at: θ, ``(R, P)`` in float64.
-        symbols: ``(R, B, T)``.
-        labels: ``(R, B)``.
+        symbols: the batch's symbols, ``(R, B, T)``.
+        labels: the batch's labels, ``(R, B)``.
     """
     here = gradient_at(fleet, at, symbols, labels)  # (R, P)
     length = NUDGE * norms(at).clamp(min=1)  # (R,)
@@ -127,13 +128,13 @@ def difference_product(fleet: Fleet, at: Tensor, symbols: Tensor, labels: Tensor
 
 
 def central_product(fleet: Fleet, at: Tensor, symbols: Tensor, labels: Tensor) -> Product:
-    """Hessian-vector products by central differences: a thousand times nearer, at twice the cost.
+    """Make Hessian-vector products by central differences: 1,000 times as exact, at twice the cost.
 
     Args:
         fleet: the runs.
         at: θ, ``(R, P)`` in float64.
-        symbols: ``(R, B, T)``.
-        labels: ``(R, B)``.
+        symbols: the batch's symbols, ``(R, B, T)``.
+        labels: the batch's labels, ``(R, B)``.
     """
     length = CENTRAL_NUDGE * norms(at).clamp(min=1)  # (R,)
 
@@ -146,13 +147,13 @@ def central_product(fleet: Fleet, at: Tensor, symbols: Tensor, labels: Tensor) -
 
 
 def exact_product(fleet: Fleet, at: Tensor, symbols: Tensor, labels: Tensor) -> Product:
-    """Hessian-vector products by autograd through the gradient of the plain form.
+    """Make Hessian-vector products by autograd through the gradient, without the closed form.
 
     Args:
         fleet: the runs.
-        at: where, ``(R, P)``.
-        symbols: ``(R, B, T)``.
-        labels: ``(R, B)``.
+        at: θ, ``(R, P)``.
+        symbols: the batch's symbols, ``(R, B, T)``.
+        labels: the batch's labels, ``(R, B)``.
 
     Source: Pearlmutter 1994, "Fast exact multiplication by the Hessian".
     """
@@ -161,7 +162,7 @@ def exact_product(fleet: Fleet, at: Tensor, symbols: Tensor, labels: Tensor) -> 
     at = at.detach().requires_grad_()
     there = fleet.layout.unflatten(at)
     loss, _ = plain.mean_loss(there, symbols, labels)
-    # The sums over R only start the backward passes: replicas share no parameter.
+    # The sums over R only start the backward passes, since replicas share no parameters.
     (gradient,) = torch.autograd.grad(loss.sum(), at, create_graph=True)  # (R, P)
 
     def product(v: Tensor) -> Tensor:

@@ -1,12 +1,12 @@
-"""What a spike of the loss curve is, and how spikes are found while a fleet trains.
+"""Define spikes of the loss curve, and find them while a fleet trains.
 
 **Definition.** The *baseline* of a step is the running median of the training loss over the
-`window` steps before it, and the *margin* is the larger of a fixed height and of a number of
-robust standard deviations (1.4826 times the median absolute deviation) of the same steps. A spike
-is a run of steps whose loss exceeds baseline + margin; runs with at most `GAP` steps between them
-are one spike. Its *peak* is its largest loss. Where the loss stays high, the median follows within
-half a window, and the spike ends. There is none until half a window was seen. A loss that is not
-finite ends the curve: that is divergence, not a spike.
+`window` steps before it. The *margin* is the larger of a fixed height and a number of robust
+standard deviations (1.4826 times the median absolute deviation) of the same steps. A spike is a
+sequence of steps whose loss exceeds baseline + margin; sequences with at most `GAP` steps between
+them are one spike. Its *peak* is its largest loss. If the loss stays high, the median follows
+within half a window, and the spike ends. No spike begins in the first half window. A non-finite
+loss ends the curve: that is divergence, not a spike.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,20 +21,20 @@ Floats = NDArray[np.float64]
 
 GAP = 5
 ROBUST = 1.4826
-"""A normal distribution's standard deviation over its median absolute deviation."""
+"""The ratio of a normal distribution's standard deviation to its median absolute deviation."""
 
 
 @dataclass(frozen=True)
 class Spike:
-    """One spike.
+    """A spike of the training loss.
 
     Args:
         step: the peak's step, counted from 1.
         start: the first step above baseline + margin.
-        end: the last step above it.
+        end: the last step above baseline + margin.
         loss: the loss at the peak.
-        median: the baseline when it started.
-        above_initial: the peak exceeds the loss before training.
+        median: the baseline at the start.
+        above_initial: whether the peak exceeds the loss before training.
     """
 
     step: int
@@ -46,21 +46,21 @@ class Spike:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
-        """Return the spike that a result has recorded.
+        """Return a spike that a result has recorded.
 
         Args:
-            values: its fields, and what a result says of it besides.
+            values: the spike's fields; further entries are ignored.
         """
         return cls(**{each.name: values[each.name] for each in fields(cls)})
 
 
 class SpikeDetector:
-    """Finds the spikes of R loss curves, fed in blocks of steps of any size.
+    """A detector of the spikes of R loss curves, fed in blocks of steps of any size.
 
     Args:
-        window: steps of the running median.
-        margin: least height above it, ``(R,)``.
-        deviations: least height in robust standard deviations, ``(R,)``.
+        window: the number of steps of the running median.
+        margin: the least height above the median, ``(R,)``.
+        deviations: the least height in robust standard deviations, ``(R,)``.
         initial_loss: the loss before training, ``(R,)``.
     """
 
@@ -73,7 +73,7 @@ class SpikeDetector:
         self.initial_loss = initial_loss
         self._steps = 0
         self._ended = np.zeros(len(margin), dtype=bool)
-        # The last `window` losses of every replica; NaN where there was no step yet.
+        # The last `window` losses of every replica; NaN before the first step.
         self._recent = np.full((window, len(margin)), np.nan)
         self._spikes: list[list[Spike]] = [[] for _ in margin]
 
@@ -81,7 +81,7 @@ class SpikeDetector:
         """Search a block of steps.
 
         Args:
-            losses: ``(n, R)``; n may be 0.
+            losses: training losses, ``(n, R)``; n may be 0.
         """
         if not len(losses):
             return
@@ -103,7 +103,7 @@ class SpikeDetector:
         return baseline, np.maximum(self.margin, self.deviations * ROBUST * spread)
 
     def _extend(self, replica: int, step: int, loss: float, baseline: float) -> None:
-        """Make a step above its threshold a part of the last spike, or the start of a new one."""
+        """Add a step above its threshold to the last spike, or start a new spike."""
         spikes = self._spikes[replica]
         above = loss > float(self.initial_loss[replica])
         if not spikes or step - spikes[-1].end > GAP + 1:
@@ -114,36 +114,36 @@ class SpikeDetector:
             spikes[-1] = replace(spikes[-1], end=step)
 
     def spikes(self, replica: int) -> list[Spike]:
-        """The spikes of a replica so far.
+        """Return the spikes of a replica so far.
 
         Args:
-            replica: which one.
+            replica: the replica's index.
         """
         return list(self._spikes[replica])
 
     def recent(self, replica: int) -> Floats:
-        """The last losses of a replica, ``(window,)``; what it needs to go on, besides its spikes.
+        """Return the last losses of a replica, ``(window,)``, to resume from with its spikes.
 
         Args:
-            replica: which one.
+            replica: the replica's index.
         """
         return self._recent[:, replica].copy()
 
     def restore(self, replica: int, step: int, recent: Floats, spikes: Sequence[Spike]) -> None:
-        """Put a replica back to where it was; all replicas were at the same step.
+        """Restore the state of a replica; all replicas must be at the same step.
 
         Args:
-            replica: which one.
-            step: the last step that was searched.
-            recent: its last losses, ``(window,)``.
-            spikes: its spikes so far.
+            replica: the replica's index.
+            step: the last searched step.
+            recent: the replica's last losses, ``(window,)``.
+            spikes: the replica's spikes so far.
         """
         self._steps = step
         self._recent[:, replica] = recent
         self._spikes[replica] = list(spikes)
 
     def counts(self) -> NDArray[np.int64]:
-        """How many spikes each replica has had so far, ``(R,)``."""
+        """Return the number of spikes of each replica so far, ``(R,)``."""
         return np.array([len(spikes) for spikes in self._spikes], dtype=np.int64)
 
 
@@ -154,9 +154,9 @@ def find_spikes(
 
     Args:
         losses: the training loss of every step, ``(n,)``.
-        window: steps of the running median.
-        margin: least height above it.
-        deviations: least height in robust standard deviations.
+        window: the number of steps of the running median.
+        margin: the least height above the median.
+        deviations: the least height in robust standard deviations.
         initial_loss: the loss before training.
     """
     one = (np.array([value]) for value in (margin, deviations, initial_loss))
@@ -166,21 +166,21 @@ def find_spikes(
 
 
 def first_watched(window: int) -> int:
-    """The first step at which a spike could begin, counted from 1: half a window was seen.
+    """Return the first step at which a spike could begin, counted from 1: after half a window.
 
     Args:
-        window: steps of the running median.
+        window: the number of steps of the running median.
     """
     return window // 2 + 1
 
 
 def running_median(curves: Floats, window: int, before: Floats | None = None) -> Floats:
-    """The median of the steps before each, NaN until half a window was seen, ``(n, R)``.
+    """Return the median of the steps before each step, NaN in the first half window, ``(n, R)``.
 
     Args:
-        curves: a value of every step, ``(n, R)``.
-        window: how many steps before.
-        before: values of steps before these, at most ``window``.
+        curves: the value of every step, ``(n, R)``.
+        window: the number of steps in a median.
+        before: the values of earlier steps, at most ``window``.
     """
     if not len(curves):
         return curves
@@ -191,7 +191,7 @@ def running_median(curves: Floats, window: int, before: Floats | None = None) ->
 
 
 def _median(windows: Floats) -> Floats:
-    """Median of what was seen, along the last axis; NaN where that is less than half."""
+    """Return the median along the last axis without NaN; NaN if less than half is known."""
     enough = (~np.isnan(windows)).sum(-1) >= windows.shape[-1] // 2
     if enough.all() and not np.isnan(windows).any():
         return np.asarray(np.median(windows, axis=-1))

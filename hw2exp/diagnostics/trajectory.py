@@ -1,4 +1,4 @@
-"""The path of a cell through its states, to differentiate along."""
+"""Record the path of a cell through its states, to differentiate along."""
 
 from collections.abc import Iterable
 from copy import copy
@@ -16,16 +16,16 @@ NO_NORM = NormPass()
 
 @dataclass(frozen=True)
 class Trajectory:
-    """What a cell has computed over a sequence.
+    """The states and carries of a cell over a sequence.
 
     Args:
         cell: the cell.
         x: input vectors, ``(R, T, B, I)``.
-        params: the parameters without a history, and what ``prepare`` made of them.
-        norm: the normalization, at its beginning.
-        inputs: what ``project`` made of the input vectors, each ``(R, T, B, ·)``.
+        params: the detached parameters, and the tensors that ``prepare`` derived from them.
+        norm: the normalization, before its first time step.
+        inputs: the output of ``project`` for the input vectors, each ``(R, T, B, ·)``.
         states: h[1] … h[T], each ``(R, B, H)``.
-        carries: what is handed into each step, and on by the last; T + 1 of them.
+        carries: the carry into each step, and out of the last; T + 1 carries.
     """
 
     cell: Cell
@@ -37,7 +37,7 @@ class Trajectory:
     carries: list[Carry]
 
     def inputs_at(self, t: int) -> Inputs:
-        """The inputs of a step, each ``(R, B, ·)``.
+        """Return the inputs of a step, each ``(R, B, ·)``.
 
         Args:
             t: the time step, from 0.
@@ -45,7 +45,7 @@ class Trajectory:
         return tuple(term[:, t] for term in self.inputs)
 
     def norm_at(self, t: int) -> NormPass:
-        """The normalization of a step.
+        """Return the normalization at a step.
 
         Args:
             t: the time step, from 0.
@@ -53,13 +53,13 @@ class Trajectory:
         return copy(self.norm).at(t)  # a pass remembers its time step
 
     def recorded(self, copies: int = 1) -> "Trajectory":
-        """The same without a history, of a cell that always hands on as much.
+        """Return the trajectory without its autograd graph; require a carry of constant shape.
 
         Args:
-            copies: how many of each sequence stand side by side; a single one is taken.
+            copies: the number of adjacent copies of each sequence, of which one is kept.
 
         Raises:
-            ValueError: what is handed on changes its shape.
+            ValueError: the carry changes its shape.
         """
         if len({tuple(part.shape for part in carry) for carry in self.carries}) > 1:
             name = type(self.cell).__name__
@@ -74,13 +74,13 @@ class Trajectory:
 
 
 def trajectory(cell: Cell, params: Params, x: Tensor, norm_pass: NormPass) -> Trajectory:
-    """Run a cell over a sequence; where autograd is on, it follows from the start on.
+    """Run a cell over a sequence; if autograd is on, record the graph from the start carry on.
 
     Args:
         cell: the cell.
         params: its parameters, each ``(R, ...)``.
         x: input vectors, ``(R, T, B, I)``.
-        norm_pass: a normalization at its beginning; it stays there.
+        norm_pass: a normalization before its first time step; left unchanged.
     """
     R, T, B, _ = x.shape
     params = cell.prepare({name: value.detach() for name, value in params.items()})
@@ -95,23 +95,23 @@ def trajectory(cell: Cell, params: Params, x: Tensor, norm_pass: NormPass) -> Tr
 
 
 def record(cell: Cell, params: Params, x: Tensor, norm_pass: NormPass) -> Trajectory:
-    """As ``trajectory``, without autograd, of a cell that always hands on as much.
+    """Run a cell over a sequence without autograd; require a carry of constant shape.
 
     Args:
         cell: the cell.
         params: its parameters, each ``(R, ...)``.
         x: input vectors, ``(R, T, B, I)``.
-        norm_pass: a normalization at its beginning; it stays there.
+        norm_pass: a normalization before its first time step; left unchanged.
 
     Raises:
-        ValueError: what is handed on changes its shape.
+        ValueError: the carry changes its shape.
     """
     with torch.no_grad():
         return trajectory(cell, params, x, norm_pass).recorded()
 
 
 def floating(carry: Iterable[Tensor]) -> Carry:
-    """The tensors that can be differentiated by; counters and flags are left out.
+    """Return the floating-point tensors of a carry, without counters and flags.
 
     Args:
         carry: any tensors.
@@ -120,7 +120,7 @@ def floating(carry: Iterable[Tensor]) -> Carry:
 
 
 def numbers(carry: Carry) -> Tensor:
-    """All that is handed on and can be differentiated by, as one vector a sequence.
+    """Concatenate the floating-point tensors of a carry to one vector for each sequence.
 
     Args:
         carry: tensors ``(R, B, ...)``.
@@ -132,10 +132,10 @@ def numbers(carry: Carry) -> Tensor:
 
 
 def leaves(tensors: Iterable[Tensor]) -> Carry:
-    """The same tensors without a history, at which autograd begins.
+    """Detach tensors, and make the floating-point ones leaves of autograd.
 
     Args:
-        tensors: any.
+        tensors: any tensors.
     """
     return tuple(
         part.detach().requires_grad_() if part.is_floating_point() else part for part in tensors

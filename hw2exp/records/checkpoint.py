@@ -1,9 +1,8 @@
-"""A checkpoint of a run: verified before it is used.
+"""Read a checkpoint of a run, and verify it before use.
 
 ``checkpoints/step_0000001000/`` holds the tensors (safetensors) and a manifest with the digest of
-every file, its own included; ``checkpoints/metrics.rows`` the metrics so far, of which each
-checkpoint knows how long they were. Nothing here is ever unpickled, and what a manifest says is
-checked before it is believed.
+every file, its own included. ``checkpoints/metrics.rows`` holds the metrics so far; each checkpoint
+records their length. Nothing is ever unpickled, and manifests are checked before use.
 """
 
 import hashlib
@@ -37,11 +36,11 @@ Table = TypeVar("Table", MetricsTable, DiagnosticsTable)
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint whose digests were right when it was looked at.
+    """A checkpoint on disk, with its manifest.
 
     Args:
-        folder: its own folder.
-        manifest: what it says of itself.
+        folder: the checkpoint's folder.
+        manifest: the contents of ``manifest.json``.
     """
 
     folder: Path
@@ -49,23 +48,23 @@ class Checkpoint:
 
     @property
     def step(self) -> int:
-        """The last step that it has seen."""
+        """Return the last step before the checkpoint."""
         return self.manifest.step
 
     @property
     def facts(self) -> Facts:
-        """What is known besides the tensors."""
+        """Return the manifest's facts about the run."""
         return self.manifest.facts
 
     def rows(self, name: str, about: Rows | None) -> bytes:
-        """The metrics, or the diagnostics, up to its step.
+        """Return the bytes of the metrics or diagnostics up to the checkpoint's step.
 
         Args:
-            name: of the file.
-            about: what is known of it; nothing if there is none.
+            name: the file's name.
+            about: the file's length and digest; None if there is no such file.
 
         Raises:
-            DamagedError: they are not what the manifest has the digest of.
+            DamagedError: the rows don't match the manifest's digest.
         """
         if about is None:
             return b""
@@ -75,18 +74,18 @@ class Checkpoint:
         return content
 
     def metrics(self) -> MetricsTable:
-        """The metrics up to its step.
+        """Return the metrics up to the checkpoint's step.
 
         Raises:
-            DamagedError: they are not what the manifest says.
+            DamagedError: the metrics don't match the manifest.
         """
         return self._table(MetricsTable, ROWS, self.facts.rows, [list(CATALOG)])
 
     def diagnostics(self) -> DiagnosticsTable:
-        """The diagnostics up to its step.
+        """Return the diagnostics up to the checkpoint's step.
 
         Raises:
-            DamagedError: they are not what the manifest says.
+            DamagedError: the diagnostics don't match the manifest.
         """
         about, before = self.facts.diagnostics, [name for name in COLUMNS if name not in ADDED]
         return self._table(DiagnosticsTable, SEEN, about, [list(COLUMNS), before])
@@ -107,10 +106,10 @@ class Checkpoint:
         return table
 
     def check(self) -> None:
-        """Read all that the manifest has digests of.
+        """Verify every file that the manifest has a digest of, except TensorBoard's.
 
         Raises:
-            DamagedError: something is not what it was.
+            DamagedError: a file doesn't match its digest.
         """
         self.metrics()
         self.diagnostics()
@@ -119,7 +118,7 @@ class Checkpoint:
                 raise DamagedError(f"{STATE} is not what {MANIFEST} has the digest of")
 
     def knows_events(self) -> bool:
-        """Whether TensorBoard's file begins with what it was then; if not, it can be made again."""
+        """Return whether TensorBoard's file still begins as it did at the checkpoint."""
         about = self.facts.events
         try:
             content = content_of(self.folder.parent.parent / about.name, LARGEST_STATE)
@@ -128,10 +127,10 @@ class Checkpoint:
         return len(content) >= about.bytes and sha256(content[: about.bytes]) == about.sha256
 
     def tensors(self) -> dict[str, NDArray[Any]]:
-        """The tensors.
+        """Return the tensors by name.
 
         Raises:
-            DamagedError: they are not what the manifest has the digest of, or no safetensors.
+            DamagedError: the file doesn't match its digest, or is no safetensors.
         """
         content = content_of(self.folder / STATE, LARGEST_STATE)
         if sha256(content) != self.manifest.files[STATE]:
@@ -143,14 +142,14 @@ class Checkpoint:
 
 
 def content_of(path: Path, largest: int) -> bytes:
-    """Read a file that must be a regular one, and no link.
+    """Read a regular file; refuse links.
 
     Args:
         path: the file.
-        largest: bytes that it may have.
+        largest: its largest size, in bytes.
 
     Raises:
-        DamagedError: it is something else.
+        DamagedError: the file is not regular, a link, or too large.
     """
     try:
         return regular_file.read(path, largest, links=False)

@@ -1,4 +1,4 @@
-"""The checkpoints of a run, of which the last few are kept: written, found again, removed."""
+"""Write, find and remove the checkpoints of a run; the last few are kept."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -35,7 +35,7 @@ from hw2exp.records.run_dir import CELL, METRICS, RESULT, read_result, versions
 from hw2exp.regular_file import IrregularError, is_blank
 
 COMPUTING = ("hw2exp", "torch", "numpy", "numba")
-"""What bits may depend on."""
+"""The packages that a run's bits may depend on."""
 
 FOLDER = re.compile(STEP + r"(\d{10})")
 
@@ -43,14 +43,14 @@ Tensors = Mapping[str, NDArray[Any]]
 
 
 def save(run: Path, step: int, tensors: Tensors, facts: Facts, keep: int) -> None:
-    """Write a checkpoint, and remove what is older than the last few.
+    """Write a checkpoint, and remove all but the newest few.
 
     Args:
         run: the run folder.
-        step: the last step that it has seen.
-        tensors: by name.
-        facts: what is known besides.
-        keep: how many stay.
+        step: the last step before the checkpoint.
+        tensors: the tensors by name.
+        facts: the facts about the run for the manifest.
+        keep: the number of checkpoints to keep.
     """
     from safetensors.numpy import save as to_bytes
 
@@ -73,17 +73,18 @@ def newest(
     config: TrainConfig | None = None,
     check_fits: Callable[[Checkpoint, TrainConfig], None] | None = None,
 ) -> Checkpoint | None:
-    """Find the newest checkpoint of a run that can be used.
+    """Return the newest usable checkpoint of a run, or None.
 
     Args:
         run: the run folder.
-        warn: is told in a line of each newer one that can't, and if what is used was made by other
-            versions of what computes.
-        config: the run's config, if the checkpoint must be of that.
-        check_fits: raises a ``DamagedError`` if a run of that config can't go on from a checkpoint.
+        warn: a function that gets a line for each newer, unusable checkpoint, and for each package
+            of ``COMPUTING`` whose version differs from the checkpoint's.
+        config: the run's config, if the checkpoint must agree with it.
+        check_fits: a function that raises ``DamagedError`` if a run of that config can't resume
+            from a checkpoint.
 
     Raises:
-        ConfigError: it is of a run that computes something else.
+        ConfigError: the checkpoint is of a run that computes something else.
     """
     for folder in sorted(_folders(run), reverse=True):
         try:
@@ -105,19 +106,19 @@ def newest(
 
 
 def check_goes_on(run: Path, config: TrainConfig, cell: str | None) -> None:
-    """Refuse a run whose newest checkpoint, or whose result, is of something else.
+    """Refuse to resume a run whose newest checkpoint or result disagrees with the config.
 
-    It reads one manifest and no tensors, so that all runs of a sweep can be checked before any of
-    them is touched.
+    Read one manifest and no tensors, so that all runs of a sweep can be checked before any run is
+    changed.
 
     Args:
         run: the run folder.
-        config: what is to go on there.
-        cell: digest of the code of a user's cell, if the model is one.
+        config: the config of the run to resume there.
+        cell: the digest of the code of a user's cell, if the model is one.
 
     Raises:
-        ConfigError: what is there is of another config, of a cell with other code, or of nothing
-            that is known.
+        ConfigError: the folder has another config, other code of the cell, or a result without
+            any record of its config.
     """
     known = not is_blank(run / CONFIG)
     for folder in sorted(_folders(run), reverse=True):
@@ -125,7 +126,7 @@ def check_goes_on(run: Path, config: TrainConfig, cell: str | None) -> None:
             facts = _manifest(folder).facts
             other = _other(facts, config)
         except (DamagedError, IrregularError, OSError):
-            continue  # newest tells of it once the run goes on
+            continue  # newest() warns of this checkpoint when the run resumes
         if other:
             raise _refused(run, folder, other)
         _check_cell(run, config, cell, facts.versions)
@@ -137,14 +138,14 @@ def check_goes_on(run: Path, config: TrainConfig, cell: str | None) -> None:
             raise _refused(run, run / RESULT, other)
         _check_cell(run, config, cell, result.versions)
         known = known or bool(result.config)
-    except (OSError, ValueError):  # damaged: it is made again
+    except (OSError, ValueError):  # a damaged result is written again
         known = known or not (run / RESULT).exists()
     if not known:
         raise ConfigError([f"resume={run}: has a result, but {run / CONFIG} is gone or empty"])
 
 
 def _check_cell(run: Path, config: TrainConfig, cell: str | None, made: Mapping[str, str]) -> None:
-    """Refuse a run of other code; what another version of Python has compiled tells nothing."""
+    """Refuse a run of other code; digests compare only within one minor version of Python."""
     same_python = _minor(made.get("python", "")) == _minor(versions()["python"])
     if cell is not None and same_python and made.get(CELL, cell) != cell:
         what = f"resume={run}: was made by other code of model={config.model.name}"
@@ -166,7 +167,7 @@ def _why(error: Exception) -> str:
 
 
 def _other(facts: Facts, config: TrainConfig) -> dict[str, str]:
-    """In what a checkpoint's run computes something else."""
+    """Return the differences in computation between a checkpoint's config and another one."""
     try:
         return differences(completed(facts.config), config)
     except ConfigError as error:
@@ -174,24 +175,24 @@ def _other(facts: Facts, config: TrainConfig) -> dict[str, str]:
 
 
 def had_begun(run: Path) -> bool:
-    """Whether a run has come so far that it had a checkpoint, or its records.
+    """Return whether a run has a checkpoint or metrics.
 
     Args:
         run: the run folder.
     """
     try:
         return (run / METRICS).exists() or any(_folders(run))
-    except OSError:  # of a folder that may not be read: something is there
+    except OSError:  # an unreadable folder counts as begun
         return True
 
 
 def discard_after(run: Path, step: int, keep: int) -> None:
-    """Remove what is newer than the step from which a run goes on, too old, or cut off.
+    """Remove checkpoints that are newer than the resumed step, too old, or incomplete.
 
     Args:
         run: the run folder.
-        step: the step; 0 where it begins anew.
-        keep: how many checkpoints stay.
+        step: the step that the run resumes from; 0 if it starts over.
+        keep: the number of checkpoints to keep.
     """
     folder = run / CHECKPOINTS
     if folder.is_dir() and not folder.is_symlink():

@@ -1,4 +1,4 @@
-"""The commands that runs were made by, as Hydra recorded them."""
+"""Restore the commands that started runs, from Hydra's records."""
 
 import shlex
 from collections.abc import Iterable
@@ -12,10 +12,10 @@ SWEEP = "multirun.yaml"
 
 
 def commands(folders: Iterable[Path]) -> list[str]:
-    """Each command once, in the order of the folders: a sweep's, or that of a run alone.
+    """Return the command of each sweep or single run once, in the order of the folders.
 
     Args:
-        folders: run folders; of those without Hydra's records nothing is said.
+        folders: run folders; folders without Hydra's records are skipped.
     """
     found: dict[str, None] = {}
     sweeps: set[Path] = set()

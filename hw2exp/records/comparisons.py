@@ -1,4 +1,4 @@
-"""Arms beside each other: which is compared with which, and what they are called there."""
+"""Pair arms for comparison, and label them."""
 
 from collections.abc import Sequence
 
@@ -6,15 +6,15 @@ from hw2exp.records.runs import NO_CURE, RATE, Arm, Key, decided
 
 
 def references(arms: Sequence[Arm]) -> list[tuple[Arm, Arm]]:
-    """Pair each arm that has cures with the arm that differs from it in having none.
+    """Pair each arm that has cures with the arm that differs only in having none.
 
-    Every setting outside the groups of cures must agree, also one that a cure's own file sets, as
-    ``norm=layer`` sets ``init.readout``. If no arm without cures has the same learning rate, the
-    pair is with the one at another rate, if there is exactly one: each may have a rate that suits
-    it. An arm without such a partner is compared with nothing.
+    Every setting outside the groups of cures must agree, even if a cure's own file sets it, as
+    ``norm=layer`` sets ``init.readout``. If no arm without cures has the same learning rate, take
+    the arm at another rate, if there is exactly one: each arm may have its own best rate. An arm
+    without such a partner has no pair.
 
     Args:
-        arms: all.
+        arms: all arms.
     """
     plain: dict[Key, list[Arm]] = {}
     for arm in arms:
@@ -38,7 +38,7 @@ def _but_cures(arm: Arm, *left_out: str) -> Key:
 
 
 def settings_of(arm: Arm) -> tuple[str, str]:
-    """The model and the optimizer: what figures and claims look at apart.
+    """Return the model and the optimizer, by which figures and claims group arms.
 
     Args:
         arm: the arm.
@@ -47,7 +47,7 @@ def settings_of(arm: Arm) -> tuple[str, str]:
 
 
 def labels(arms: Sequence[Arm]) -> list[str]:
-    """Short names of arms of one model and optimizer: the cures, and what else tells them apart.
+    """Return short names of arms of one model and optimizer: cures, and settings that differ.
 
     Args:
         arms: the arms.

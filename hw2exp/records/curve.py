@@ -1,4 +1,4 @@
-"""The picture of a run: loss with its spikes, accuracy, gradient norm, learning rate."""
+"""Draw the curves of a run: loss with its spikes, accuracy, gradient norm, learning rate."""
 
 import math
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ TRAIN, TEST, SPIKE, QUIET = "#0072B2", "#D55E00", "#CC3311", "#888888"
 TEST_LINE: dict[str, Any] = {"color": TEST, "linewidth": 1.2, "marker": ".", "markersize": 4}
 
 LINEAR_UP_TO = 2.0
-"""Losses above are drawn on a logarithmic scale, so that a spike of 1,000 hides nothing else."""
+"""Larger losses are drawn on a logarithmic scale, so that a spike of 1,000 hides nothing else."""
 
 LABELED_SPIKES = 12
 
@@ -42,21 +42,21 @@ def draw_curve(
     Args:
         table: the run's metrics.
         spikes: the spikes of its training loss.
-        title: what to write above.
+        title: the figure's title.
         folder: the run folder.
         initial_loss: the loss before training, drawn as a point at step 0.
         diverged_at: the step at which the run turned non-finite, if it did.
     """
     style: dict[Any, Any] = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False,
              "svg.hashsalt": "hw2exp", "svg.fonttype": "none",
-             # A line of one row would be invisible.
+             # A line through a single point would be invisible.
              "lines.marker": "." if len(table) == 1 else "None"}  # fmt: skip
     with figure_style(style):
         from matplotlib.figure import Figure
         from matplotlib.ticker import MaxNLocator
 
         figure = Figure(figsize=(8, 8))
-        # Fixed places: a layout engine would draw everything twice, and a sweep draws many.
+        # Fixed places: a layout engine would draw everything twice, too slow for a sweep.
         places = {"left": 0.1, "right": 0.98, "bottom": 0.06, "top": 0.93, "hspace": 0.09}
         loss, accuracy, norm, lr = figure.subplots(
             4, 1, sharex=True, height_ratios=[3, 1.4, 1.6, 0.8], gridspec_kw=places
@@ -104,7 +104,7 @@ def _draw_loss(
         axes.set_yticks([0, 0.5, 1, 1.5, 2, *(10.0**d for d in decades[::every])], minor=False)
         axes.set_yticks([], minor=True)
         axes.yaxis.set_major_formatter(lambda value, _: _short(value))
-        # Room for the labels and the legend, whatever the number of decades.
+        # Leave room for the labels and the legend, for any number of decades.
         axes.set_ylim(0, top * (top / LINEAR_UP_TO) ** 0.3 * 3)
     else:
         axes.set_ylim(0, 1.25 * max(top, 1.5))
@@ -114,7 +114,7 @@ def _draw_loss(
 
 
 def _draw_with_envelope(axes: "Axes", table: MetricsTable, name: str, label: str) -> None:
-    """Draw a column, and behind it the largest values between its rows where those differ."""
+    """Draw a column, and behind it the largest values between its rows if they differ."""
     values, largest = table.column(name), table.column(f"{name}_max")
     if not np.array_equal(values, largest, equal_nan=True):
         about = f"{label}, largest since the last row"
@@ -151,7 +151,7 @@ def _mark_spikes(axes: "Axes", spikes: Sequence["Spike"]) -> None:
 
 
 def _labeled(spikes: Sequence["Spike"], left: float, right: float) -> list["Spike"]:
-    """The highest spikes whose labels have room side by side."""
+    """Choose the highest spikes whose labels don't overlap."""
     chosen: list[Spike] = []
     for spike in sorted(spikes, key=lambda spike: -spike.loss):
         room = all(abs(spike.step - other.step) > 0.045 * (right - left) for other in chosen)

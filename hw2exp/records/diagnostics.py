@@ -1,4 +1,4 @@
-"""What diagnostics have measured: their catalog, and the table that one run fills with it."""
+"""Define the catalog of diagnostics, and a run's table of them."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -43,7 +43,7 @@ NUMBERS: dict[str, tuple[str, str]] = {
         "the preconditioned sharpness above which the optimizer is unstable; 2/lr for plain SGD",
     ),
 }
-"""By column: the TensorBoard tag and the meaning."""
+"""The TensorBoard tag and the meaning of each column of numbers."""
 
 LISTS: dict[str, str] = {
     "gradient_flow": "‖∂ℓ/∂h[t]‖ over this step's batch, t = 1…T",
@@ -51,24 +51,24 @@ LISTS: dict[str, str] = {
     "jacobian_norm": "largest singular value of ∂h[t]/∂h[t-1], t = 2…T",
     "jacobian_product": "largest singular value of ∂h[T]/∂h[t], t = 1…T-1",
 }
-"""By column, whose values are lists: the meaning."""
+"""The meaning of each column of lists."""
 
 COLUMNS = (*NUMBERS, *LISTS)
 
 ADDED = ("lyapunov_spread",)
-"""Columns that files from before they were measured lack."""
+"""Columns that older files lack."""
 
 Value = float | list[float]
 
 
 class DiagnosticsTable:
-    """The diagnostics of one run, a row a step at which any were due."""
+    """The diagnostics of one run, one row for each step with a measurement."""
 
     def __init__(self) -> None:
         self._rows: list[tuple[int, dict[str, Value]]] = []
 
     def __iter__(self) -> Iterator[tuple[int, dict[str, Value]]]:
-        """Each row: its step, and what was measured."""
+        """Iterate over the rows: the step, and the measured values by column."""
         return iter(self._rows)
 
     def __len__(self) -> int:
@@ -76,19 +76,19 @@ class DiagnosticsTable:
 
     @property
     def steps(self) -> list[int]:
-        """The steps of the rows."""
+        """Return the steps of the rows."""
         return [step for step, _ in self._rows]
 
     def append(self, step: int, row: Mapping[str, Value]) -> None:
         """Add a row.
 
         Args:
-            step: the training step, larger than the row's before.
-            row: values by column; what was not measured is left out.
+            step: the training step, larger than the previous row's.
+            row: the measured values by column.
 
         Raises:
-            ValueError: a column that the catalog doesn't know, a list for a number or the other way
-                round, or a step out of order.
+            ValueError: a column is not in the catalog, a list stands for a number or the other way
+                round, or the step is out of order.
         """
         if unknown := row.keys() - set(COLUMNS):
             raise ValueError(f"not in the catalog: {sorted(unknown)}")
@@ -99,22 +99,22 @@ class DiagnosticsTable:
         self._rows.append((step, dict(row)))
 
     def rows(self, first: int) -> bytes:
-        """The rows from one on, as lines of JSON; numbers keep all their bits.
+        """Return rows as lines of JSON; numbers keep all their bits.
 
         Args:
-            first: how many rows to leave out.
+            first: the index of the first row to return.
         """
         return "".join(json.dumps([step, row]) + "\n" for step, row in self._rows[first:]).encode()
 
     @classmethod
     def of_rows(cls, content: bytes) -> "DiagnosticsTable":
-        """A table from the bytes of its rows.
+        """Build a table from the bytes of its rows.
 
         Args:
-            content: what :meth:`rows` gave.
+            content: the bytes that :meth:`rows` returned.
 
         Raises:
-            ValueError: they are no rows.
+            ValueError: the content is not rows of diagnostics.
         """
         table = cls()
         try:
@@ -128,7 +128,7 @@ class DiagnosticsTable:
         return table
 
     def list_column(self, name: str) -> tuple[list[int], list[list[float]]]:
-        """Steps and values of a column of lists, where it was measured.
+        """Return the steps and values of a column, where it was measured.
 
         Args:
             name: a name of ``LISTS``.
@@ -137,7 +137,7 @@ class DiagnosticsTable:
         return [step for step, _ in found], [value for _, value in found]  # type: ignore[misc]
 
     def write(self, folder: Path) -> None:
-        """Write the table as Parquet; what was not measured is null.
+        """Write the table as Parquet; missing values are null.
 
         Args:
             folder: the run folder.
@@ -170,8 +170,8 @@ def read_diagnostics(folder: Path) -> "polars.DataFrame":
         folder: the run folder.
 
     Raises:
-        OSError: they can't be read.
-        ValueError: they are damaged, or no diagnostics.
+        OSError: the file can't be read.
+        ValueError: the file is damaged, or holds no diagnostics.
     """
     import polars
 

@@ -1,4 +1,4 @@
-"""Distributions and pictures as TensorBoard stores them; always the same for the same values."""
+"""Encode distributions and pictures for TensorBoard; equal values give equal bytes."""
 
 from io import BytesIO
 
@@ -12,11 +12,11 @@ def bins(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Count values in bins of equal width, as TensorBoard's own histograms do.
 
     Args:
-        values: of any shape; what is not finite is left out.
+        values: values of any shape; non-finite values are left out.
 
     Returns:
-        The left edge, the right edge and the count of each bin, ``(BINS, 3)``. Where all values are
-        the same, the last bin has them; without any, all is zero.
+        The left edge, the right edge and the count of each bin, ``(BINS, 3)``. Equal values all
+        fall into the last bin; without values, everything is zero.
     """
     known = values[np.isfinite(values)]
     if not known.size:
@@ -24,7 +24,7 @@ def bins(values: NDArray[np.float64]) -> NDArray[np.float64]:
     low, high = known.min(), known.max()
     edges = np.linspace(low, high, BINS + 1)
     width = (high - low) / BINS
-    # No width: all values are the same, or too close for a number between them.
+    # The width is zero if all values are the same, or too close for a float between them.
     places = np.floor((known - low) / width) if width > 0 else np.full(known.shape, BINS)
     counts = np.bincount(np.minimum(places.astype(int), BINS - 1), minlength=BINS)
     return np.stack([edges[:-1], edges[1:], counts], axis=1)
@@ -34,15 +34,15 @@ def png(pixels: NDArray[np.uint8]) -> bytes:
     """Encode a picture as PNG.
 
     Args:
-        pixels: red, green and blue, ``(h, w, 3)``.
+        pixels: red, green and blue, ``(h, w, 3)``, uint8.
 
     Raises:
-        ValueError: pixels of another shape or type.
+        ValueError: the pixels have another shape or type.
     """
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
         raise ValueError(f"pixels are {pixels.dtype} {pixels.shape}, not uint8 (h, w, 3)")
     from PIL import Image
 
     content = BytesIO()
-    Image.fromarray(pixels).save(content, "PNG", compress_level=1)  # half the time, 8 % longer
+    Image.fromarray(pixels).save(content, "PNG", compress_level=1)  # half the time, 8 % larger
     return content.getvalue()

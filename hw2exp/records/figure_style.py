@@ -1,4 +1,4 @@
-"""Draw figures that look the same whatever the user has told matplotlib."""
+"""Draw figures independently of the user's matplotlib settings."""
 
 import os
 import sys
@@ -11,12 +11,12 @@ BACKEND = "MPLBACKEND"
 
 @contextmanager
 def figure_style(style: Mapping[Any, Any] | None = None) -> Iterator[None]:
-    """Draw with matplotlib's defaults and a style of ours; afterwards the user's settings hold.
+    """Use matplotlib's defaults and a style, then restore the user's settings.
 
-    A figure must be made and saved inside, since some settings are read only when it is saved.
+    Make and save a figure inside the context, since saving reads some of the settings.
 
     Args:
-        style: what differs from the defaults.
+        style: the settings that differ from the defaults.
     """
     import_matplotlib()
     import matplotlib
@@ -28,9 +28,9 @@ def figure_style(style: Mapping[Any, Any] | None = None) -> Iterator[None]:
 
 
 def import_matplotlib() -> None:
-    """Import matplotlib, past a backend that may be named for another environment.
+    """Import matplotlib without the backend that ``MPLBACKEND`` names.
 
-    A notebook hands the name of its own backend down to each command, where its import fails. No
+    A notebook passes the name of its own backend on to each command, where the import fails. No
     figure here is shown in a window.
     """
     if "matplotlib" in sys.modules:

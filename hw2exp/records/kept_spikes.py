@@ -1,4 +1,4 @@
-"""``spikes.safetensors``: what a run keeps of the steps that led to its first spikes."""
+"""Write and read ``spikes.safetensors``: the steps that led to a run's first spikes."""
 
 import hashlib
 from collections.abc import Sequence
@@ -22,19 +22,20 @@ Named = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class KeptSpike:
-    """The steps before a spike, up to the one at which it starts.
+    """The steps before a spike, up to the step at which the spike starts.
 
-    The batches are pure functions of the run's seed and the step; so the state before the first
-    step is enough to make all of them again, bit for bit, and the rest says whether they are.
+    The batches are pure functions of the run's seed and the step. So the state before the first
+    step is enough to repeat all steps, bit for bit; the other fields serve to check the replay.
 
     Args:
-        number: of the spike in the run's list, from 1.
-        start: the step at which it starts.
-        first: the first step that was kept.
-        state: the whole state before that, by name, without the replica axis.
+        number: the spike's number in the run's list, from 1.
+        start: the step at which the spike starts.
+        first: the first kept step.
+        state: the whole state before the first kept step, by name, without the replica axis.
         params: the parameters before each step, ``(n+1, P)``.
-        grad_norms: norms of each parameter's gradient before clipping, by its name, ``(n+1,)``.
-        update_norms: how far each was moved by the n steps before ``start``, by its name.
+        grad_norms: norms of each parameter's gradient before clipping, by name, ``(n+1,)``.
+        update_norms: norms of each parameter's updates in the n steps before ``start``, by name,
+            ``(n,)``.
     """
 
     number: int
@@ -47,11 +48,11 @@ class KeptSpike:
 
 
 def write_kept(folder: Path, spikes: Sequence[KeptSpike]) -> None:
-    """Write all that a run has kept, and wait for the disk: a checkpoint may follow.
+    """Write a run's kept spikes, and wait for the disk, since a checkpoint may follow.
 
     Args:
         folder: the run folder.
-        spikes: in order.
+        spikes: the spikes in order.
     """
     from safetensors.numpy import save
 
@@ -69,14 +70,14 @@ def write_kept(folder: Path, spikes: Sequence[KeptSpike]) -> None:
 
 
 def read_kept(folder: Path) -> list[KeptSpike]:
-    """Read what a run has kept.
+    """Read a run's kept spikes.
 
     Args:
         folder: the run folder.
 
     Raises:
-        OSError: nothing was kept, or it can't be read.
-        ValueError: it is damaged.
+        OSError: the file is missing, or can't be read.
+        ValueError: the file is damaged.
     """
     path = folder / SPIKES
     tensors = tensors_of(regular_file.read(path, LARGEST, links=False), str(path))
@@ -93,7 +94,7 @@ def read_kept(folder: Path) -> list[KeptSpike]:
 
 
 def _digest(tensors: Named) -> NDArray[np.uint8]:
-    """Of names, types, shapes and bytes, in the order of the names."""
+    """Hash names, types, shapes and bytes, in the order of the names."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         value = tensors[name]

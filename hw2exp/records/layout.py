@@ -1,4 +1,4 @@
-"""What TensorBoard's Custom Scalars dashboard shows: charts by category, as data."""
+"""Define the charts of TensorBoard's Custom Scalars dashboard, by category."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -10,8 +10,8 @@ class Lines:
     """A chart of several tags' curves.
 
     Args:
-        title: what stands above it.
-        tags: the tags, exactly; those that a run lacks are no curve of it.
+        title: the chart's title.
+        tags: the exact tags; tags that a run lacks are not drawn.
     """
 
     title: str
@@ -23,10 +23,10 @@ class Band:
     """A chart of a curve between two others.
 
     Args:
-        title: what stands above it.
-        value: the tag of the curve in the middle.
-        lower: of the one below.
-        upper: of the one above.
+        title: the chart's title.
+        value: the tag of the middle curve.
+        lower: the tag of the lower curve.
+        upper: the tag of the upper curve.
     """
 
     title: str
@@ -36,8 +36,8 @@ class Band:
 
 
 Layout = Mapping[str, Sequence[Lines | Band]]
-"""Charts by the title of their category. TensorBoard joins the layouts of all runs that it shows;
-a category should have the same charts in all of them."""
+"""Charts by the title of their category. TensorBoard joins the layouts of all runs that it shows,
+so a category should have the same charts in all of them."""
 
 RUN: Layout = {
     "training": (
@@ -48,7 +48,7 @@ RUN: Layout = {
         Lines("accuracy", ("accuracy/train", "accuracy/test")),
     ),
 }
-"""Of one run."""
+"""The charts of one run."""
 
 DIAGNOSED: Layout = {
     **RUN,
@@ -64,11 +64,11 @@ DIAGNOSED: Layout = {
         Lines("sizes of logits and scores", ("logits/size", "attention/score_size")),
     ),
 }  # fmt: skip
-"""Of a run that is looked into."""
+"""The charts of a run with diagnostics."""
 
 
 def quartile_tags(tag: str) -> tuple[str, str]:
-    """The tags of the first and the third quartile; the median has the tag itself.
+    """Return the tags of the first and third quartiles; the median has the tag itself.
 
     Args:
         tag: a run's tag.
@@ -77,17 +77,17 @@ def quartile_tags(tag: str) -> tuple[str, str]:
 
 
 def over_the_arm(name: str, tag: str) -> Band:
-    """The band of one tag over an arm's runs.
+    """Return the band of one tag over an arm's runs.
 
     Args:
-        name: what the tag means.
+        name: the meaning of the tag.
         tag: a run's tag.
     """
     return Band(f"{name} over the arm: median and quartiles", tag, *quartile_tags(tag))
 
 
 RUNS_TAG = "runs"
-"""How many runs of an arm there are at a step."""
+"""The tag of the number of an arm's runs at a step."""
 
 ARM: Layout = {
     "arms": (  # TensorBoard shows bands from the last to the first
@@ -99,11 +99,11 @@ ARM: Layout = {
     "runs of the arms": (Lines("runs that have come so far", (RUNS_TAG,)),),
     **RUN,
 }
-"""Of an arm, whose medians have the tags of a run."""
+"""The charts of an arm, whose medians have the tags of a run."""
 
 
 def serialized(layout: Layout) -> bytes:
-    """A layout as TensorBoard's protocol buffer.
+    """Encode a layout as TensorBoard's protocol buffer.
 
     Args:
         layout: the charts.
@@ -117,7 +117,7 @@ def serialized(layout: Layout) -> bytes:
             drawn = category.chart.add(title=chart.title)
             if isinstance(chart, Band):
                 drawn.margin.series.add(value=chart.value, lower=chart.lower, upper=chart.upper)
-            else:  # expressions that are searched for
+            else:  # TensorBoard takes the tags as regular expressions
                 drawn.multiline.tag.extend(f"^{re.escape(tag)}$" for tag in chart.tags)
     content: bytes = message.SerializeToString(deterministic=True)
     return content

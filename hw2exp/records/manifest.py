@@ -1,4 +1,4 @@
-"""What a checkpoint says of itself: typed, and sealed with its own digest."""
+"""Write and read a checkpoint's manifest: typed, and sealed with its own digest."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class DamagedError(ValueError):
-    """A checkpoint that can't be used, and why."""
+    """The reason why a checkpoint can't be used."""
 
 
 class Part(BaseModel):
@@ -25,7 +25,7 @@ class Part(BaseModel):
 
 
 class Rows(Part):
-    """How long the metrics or the diagnostics were, and what stood in them."""
+    """The columns, length and digest of the metrics or diagnostics."""
 
     columns: list[str]
     count: Count
@@ -34,7 +34,7 @@ class Rows(Part):
 
 
 class Events(Part):
-    """How long TensorBoard's file was, and what stood in it."""
+    """The name, length and digest of TensorBoard's file."""
 
     name: Annotated[str, Field(pattern=EVENTS)]
     bytes: Count
@@ -42,16 +42,16 @@ class Events(Part):
 
 
 class Facts(Part):
-    """What is known of a run besides its tensors.
+    """The facts about a run besides its tensors.
 
     Args:
         config: the whole config, plain values.
-        rows: of the metrics so far.
-        diagnostics: of the diagnostics so far, if there are any.
-        events: of TensorBoard's file.
+        rows: length and digest of the metrics so far.
+        diagnostics: length and digest of the diagnostics so far, if there are any.
+        events: length and digest of TensorBoard's file.
         spikes: the spikes so far, each as its fields in order.
-        seconds: how long the run has taken.
-        versions: of what it ran on.
+        seconds: the run's duration so far.
+        versions: the versions of the software and the platform.
     """
 
     config: dict[str, Any]
@@ -64,7 +64,7 @@ class Facts(Part):
 
 
 class Manifest(Part):
-    """What ``manifest.json`` holds, besides the digest of itself."""
+    """The contents of ``manifest.json`` without its own digest."""
 
     format: Literal[1]
     step: Annotated[int, Field(ge=1, lt=10**10)]
@@ -73,23 +73,23 @@ class Manifest(Part):
 
 
 def sealed(manifest: Manifest) -> bytes:
-    """A manifest's text, with the digest of the rest of it: each content has one only.
+    """Encode a manifest with its digest; equal manifests give equal bytes.
 
     Args:
-        manifest: the content.
+        manifest: the manifest.
     """
     content = manifest.model_dump(mode="json")
     return _text({**content, "sha256": sha256(_text(content))})
 
 
 def unsealed(text: bytes) -> Manifest:
-    """Read a manifest.
+    """Decode a manifest.
 
     Args:
-        text: what :func:`sealed` gave.
+        text: the bytes that :func:`sealed` returned.
 
     Raises:
-        DamagedError: it is anything else.
+        DamagedError: the text is anything else.
     """
     try:
         content = json.loads(text)
@@ -113,7 +113,7 @@ def _text(content: Mapping[str, Any]) -> bytes:
 
 
 def sha256(content: bytes) -> str:
-    """The digest of some bytes, in hexadecimal.
+    """Return the SHA-256 digest of some bytes, in hexadecimal.
 
     Args:
         content: the bytes.

@@ -1,4 +1,4 @@
-"""What is measured: the catalog of metrics, and the table that one run fills with them."""
+"""Define the catalog of metrics, and a run's table of them."""
 
 import hashlib
 import struct
@@ -39,7 +39,7 @@ CATALOG: dict[str, tuple[str, str]] = {
     "loss_test_last": ("loss/test_last", "loss of a test pass's last batch"),
     "accuracy_test": ("accuracy/test", "accuracy, mean over a test pass"),
 }
-"""By column: the TensorBoard tag and the meaning. The test's are missing where none was made."""
+"""The TensorBoard tag and the meaning of each column. Test columns are missing without a test."""
 
 LATER = {"update_norm_max"}
 """Columns that older files lack."""
@@ -47,18 +47,18 @@ LATER = {"update_norm_max"}
 MISSING = np.float64("nan")
 
 ROW = struct.Struct(f"<qq{len(CATALOG)}d")
-"""A row in bytes: the step, a bit for each column that was measured, the columns."""
+"""A row in bytes: the step, a bit for each measured column, the columns."""
 
 
 class MetricsTable:
-    """The metrics of one run, a row a logged step."""
+    """The metrics of one run, one row for each logged step."""
 
     def __init__(self) -> None:
         self._steps: list[int] = []
         self._columns: dict[str, list[float | None]] = {name: [] for name in CATALOG}
 
     def __iter__(self) -> Iterator[tuple[int, dict[str, float]]]:
-        """Each row: its step, and what was measured."""
+        """Iterate over the rows: the step, and the measured values by column."""
         for place, step in enumerate(self._steps):
             values = {name: column[place] for name, column in self._columns.items()}
             yield step, {name: value for name, value in values.items() if value is not None}
@@ -70,11 +70,11 @@ class MetricsTable:
         """Add a row.
 
         Args:
-            step: the training step, larger than the row's before.
-            row: values by column; what was not measured is left out.
+            step: the training step, larger than the previous row's.
+            row: the measured values by column.
 
         Raises:
-            ValueError: a column that the catalog doesn't know, or a step out of order.
+            ValueError: a column is not in the catalog, or the step is out of order.
         """
         if unknown := row.keys() - CATALOG.keys():
             raise ValueError(f"not in the catalog: {sorted(unknown)}")
@@ -85,10 +85,10 @@ class MetricsTable:
             column.append(float(row[name]) if name in row else None)
 
     def rows(self, first: int) -> bytes:
-        """The rows from one on, as bytes.
+        """Return rows as bytes.
 
         Args:
-            first: how many rows to leave out.
+            first: the index of the first row to return.
         """
         columns = list(self._columns.values())
         parts = []
@@ -101,13 +101,13 @@ class MetricsTable:
 
     @classmethod
     def of_rows(cls, content: bytes) -> "MetricsTable":
-        """A table from the bytes of its rows.
+        """Build a table from the bytes of its rows.
 
         Args:
-            content: what :meth:`rows` gave.
+            content: the bytes that :meth:`rows` returned.
 
         Raises:
-            ValueError: they are no rows.
+            ValueError: the content is cut off, or its steps are out of order.
         """
         table = cls()
         if len(content) % ROW.size:
@@ -120,10 +120,10 @@ class MetricsTable:
 
     @classmethod
     def of_frame(cls, frame: "polars.DataFrame") -> "MetricsTable":
-        """Return a table of what was read from a file.
+        """Build a table from a frame.
 
         Args:
-            frame: the metrics.
+            frame: the metrics, as read from a file.
         """
         table = cls()
         for row in frame.iter_rows(named=True):
@@ -133,11 +133,11 @@ class MetricsTable:
 
     @property
     def steps(self) -> NDArray[np.int64]:
-        """The logged steps."""
+        """Return the logged steps."""
         return np.array(self._steps, dtype=np.int64)
 
     def column(self, name: str) -> Column:
-        """One column, with NaN where nothing was measured.
+        """Return a column, with NaN for missing values.
 
         Args:
             name: a name of the catalog.
@@ -147,7 +147,7 @@ class MetricsTable:
         )
 
     def last(self, name: str) -> float | None:
-        """The last value that was measured, or nothing.
+        """Return the last measured value of a column, or None.
 
         Args:
             name: a name of the catalog.
@@ -156,7 +156,7 @@ class MetricsTable:
         return measured[-1] if measured else None
 
     def write(self, path: Path) -> None:
-        """Write the table as Parquet; what was not measured is null, a measured NaN is NaN.
+        """Write the table as Parquet; missing values are null, a measured NaN stays NaN.
 
         Args:
             path: the file.
@@ -173,20 +173,20 @@ class MetricsTable:
         disk.write(path, content.getvalue(), sync=False)
 
     def digest(self) -> str:
-        """``metrics_sha256``, see :func:`digest_of_columns`."""
+        """Return ``metrics_sha256``, see :func:`digest_of_columns`."""
         return digest_of_columns(self.steps, {name: self.column(name) for name in CATALOG})
 
 
 def digest_of_columns(steps: NDArray[np.int64], columns: Mapping[str, Column]) -> str:
-    """The digest by which two runs are compared.
+    """Return the digest by which two runs are compared.
 
-    Columns in the order of their names, ``step`` among them; each as its name in UTF-8, then its
-    values in step order, little-endian, 64 bits each. A missing value and a NaN are both written
-    as the same quiet NaN. Times are not among the metrics.
+    Hash the columns in the order of their names, ``step`` among them: each name in UTF-8, then its
+    values in step order, little-endian, 64 bits each. A missing value and a NaN both become the
+    same quiet NaN. Times are not among the metrics.
 
     Args:
         steps: the logged steps.
-        columns: the others by name, NaN where nothing was measured.
+        columns: the other columns by name, with NaN for missing values.
     """
     digest = hashlib.sha256()
     for name in sorted([STEP, *columns]):
@@ -204,11 +204,11 @@ def read_metrics(path: Path) -> "polars.DataFrame":
     """Read a run's metrics.
 
     Args:
-        path: its ``metrics.parquet``.
+        path: the run's ``metrics.parquet``.
 
     Raises:
-        OSError: they can't be read.
-        ValueError: they are damaged, or no metrics.
+        OSError: the file can't be read.
+        ValueError: the file is damaged, or holds no metrics.
     """
     frame = read_table(path, _no_metrics)
     steps = frame[STEP]
@@ -231,7 +231,7 @@ def _no_metrics(schema: "Mapping[str, polars.DataType]") -> str | None:
 
 
 def digest_of_parquet(path: Path) -> str:
-    """``metrics_sha256`` from the file.
+    """Return ``metrics_sha256`` of a file.
 
     Args:
         path: a run's ``metrics.parquet``.
@@ -240,7 +240,7 @@ def digest_of_parquet(path: Path) -> str:
 
 
 def digest_of_frame(frame: "polars.DataFrame") -> str:
-    """``metrics_sha256`` from what was read.
+    """Return ``metrics_sha256`` of a frame.
 
     Args:
         frame: a run's metrics.

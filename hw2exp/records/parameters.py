@@ -1,4 +1,4 @@
-"""A run's final parameters: their digest and their file."""
+"""Write, read and hash a run's final parameters."""
 
 import hashlib
 from collections.abc import Mapping
@@ -14,16 +14,16 @@ from hw2exp.records.run_dir import PARAMETERS, RESULT, read_result
 LARGEST_PARAMETERS, LARGEST_HEADER = 1 << 32, 1 << 20  # bytes
 
 Parameters = Mapping[str, NDArray[np.float32]]
-"""By name, without the replica axis."""
+"""Arrays by name, without the replica axis."""
 
 
 def parameters_sha256(params: Parameters) -> str:
-    """The digest of a replica's parameters.
+    """Return the digest of a replica's parameters.
 
-    Names in order; each as its UTF-8 bytes, then its values as little-endian float32, C order.
+    Hash each name, in sorted order, in UTF-8, then its values as little-endian float32, C order.
 
     Args:
-        params: by name, without the replica axis.
+        params: arrays by name, without the replica axis.
     """
     digest = hashlib.sha256()
     for name in sorted(params):
@@ -37,7 +37,7 @@ def write_parameters(folder: Path, params: Parameters) -> None:
 
     Args:
         folder: the run folder.
-        params: by name, without the replica axis.
+        params: arrays by name, without the replica axis.
     """
     from safetensors.numpy import save
 
@@ -46,14 +46,14 @@ def write_parameters(folder: Path, params: Parameters) -> None:
 
 
 def read_parameters(folder: Path) -> dict[str, NDArray[np.float32]]:
-    """Read the final parameters of a run that has a result, and check them against it.
+    """Read the final parameters of an ended run, and check them against its result.
 
     Args:
         folder: the run folder.
 
     Raises:
-        OSError: they are not there, or there is no result.
-        ValueError: they are damaged.
+        OSError: the parameters or the result can't be read.
+        ValueError: the parameters or the result are damaged.
     """
     expected = read_result(folder).parameters_sha256
     path = folder / PARAMETERS
@@ -66,14 +66,14 @@ def read_parameters(folder: Path) -> dict[str, NDArray[np.float32]]:
 
 
 def tensors_of(content: bytes, name: str) -> dict[str, NDArray[Any]]:
-    """The tensors of a file of safetensors.
+    """Decode the tensors of a safetensors file.
 
     Args:
-        content: of the file.
-        name: what to call it.
+        content: the bytes of the file.
+        name: the file's name in messages.
 
     Raises:
-        ValueError: it is no safetensors.
+        ValueError: the content is no safetensors, or its header is too large.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load

@@ -1,7 +1,6 @@
-"""Reads tables that others may have written: a few bytes of Parquet can stand for billions.
+"""Read Parquet files from untrusted sources: a few bytes can decode to billions.
 
-How much a file decodes to stands in the headers of its pages, and is added up before anything is
-decoded.
+The headers of a file's pages hold their decoded sizes; add these up before decoding anything.
 """
 
 import struct
@@ -17,18 +16,18 @@ if TYPE_CHECKING:
     import polars
 
 LARGEST_FILE, LARGEST_FOOTER = 1 << 30, 1 << 20
-"""Bytes of a file, and of what it says of itself at its end."""
+"""Largest sizes of a file and of its footer, in bytes."""
 
 ALWAYS, RATIO, LARGEST_TABLE = 1 << 26, 32, 1 << 32
-"""Bytes that any file may decode to, how many more for each of its own (the tables of runs need up
-to some 20, where most columns are empty), and how many at most."""
+"""Bytes that any file may decode to; further bytes for each byte of the file (the tables of runs
+need up to some 20, if most columns are empty); and the most bytes in all."""
 
-MAGIC, WIDTH, PAGE = b"PAR1", 8, 1024  # what a value and a page cost at least, in bytes
+MAGIC, WIDTH, PAGE = b"PAR1", 8, 1024  # least bytes of a value and of a page
 
 ROW_GROUPS, COLUMNS, ROWS, META = 4, 1, 3, 3
 VALUES, COMPRESSED, DATA_OFFSET, DICTIONARY_OFFSET = 5, 7, 9, 11
 PAGE_UNCOMPRESSED, PAGE_COMPRESSED, PAGE_KINDS, PAGE_VALUES = 2, 3, (5, 8), 1
-"""Numbers of fields, as parquet.thrift has them."""
+"""Field numbers of parquet.thrift."""
 
 Fields = dict[int, Any]
 
@@ -40,11 +39,11 @@ def read_table(
 
     Args:
         path: the file.
-        wrong: says what is wrong with the columns and their types, if anything is.
+        wrong: a function of the columns' types by name that returns an error message, or None.
 
     Raises:
         OSError: the file can't be read.
-        ValueError: it is damaged, has other columns, or decodes to far more than it has bytes.
+        ValueError: the file is damaged, has wrong columns, or decodes to far more than its size.
     """
     import polars
     from polars.exceptions import PanicException, PolarsError
@@ -60,13 +59,13 @@ def read_table(
 
 
 def check_size(content: bytes) -> None:
-    """Refuse a Parquet file that decodes to far more than it has bytes.
+    """Refuse a Parquet file that decodes to far more than its size.
 
     Args:
         content: the whole file.
 
     Raises:
-        ValueError: it does, or its headers can't be read.
+        ValueError: the file decodes to too much, or its headers can't be read.
     """
     most = min(ALWAYS + RATIO * len(content), LARGEST_TABLE)
     try:
@@ -78,7 +77,7 @@ def check_size(content: bytes) -> None:
 
 
 def _sizes(content: bytes) -> Iterator[int]:
-    """Return to how many bytes each column of each group of rows decodes, and each page of it."""
+    """Yield the decoded size, in bytes, of each column of each row group, and of its pages."""
     for group in _footer(content).get(ROW_GROUPS, []):
         for column in group[COLUMNS]:
             yield WIDTH * max(_count(group[ROWS]), _count(column[META][VALUES]))
@@ -86,7 +85,7 @@ def _sizes(content: bytes) -> Iterator[int]:
 
 
 def _footer(content: bytes) -> Fields:
-    """Return what a file says of itself at its end."""
+    """Return the fields of a file's footer."""
     if not content.startswith(MAGIC) or not content.endswith(MAGIC) or len(content) < 12:
         raise ValueError("is no Parquet")
     (length,) = struct.unpack("<I", content[-8:-4])
@@ -97,9 +96,9 @@ def _footer(content: bytes) -> Fields:
 
 
 def _pages(content: bytes, column: Fields) -> Iterator[int]:
-    """Return to how many bytes each page of a column is unpacked.
+    """Yield the unpacked size of each page of a column, in bytes.
 
-    The pages have no more values than the column says: decoders believe the page.
+    Refuse pages with more values than their column declares, since decoders trust the pages.
     """
     at: int = column.get(DICTIONARY_OFFSET) or column[DATA_OFFSET]
     end = at + column[COMPRESSED]
@@ -123,11 +122,11 @@ def _count(number: int) -> int:
 
 
 class _Compact:
-    """Reads Thrift's compact protocol, of which Parquet's headers are made.
+    """A reader of Thrift's compact protocol, which encodes Parquet's headers.
 
     Args:
-        content: bytes.
-        at: where to begin.
+        content: the bytes to read.
+        at: the offset to begin at.
 
     Source: Apache Thrift, ``doc/specs/thrift-compact-protocol.md``.
     """
@@ -137,7 +136,7 @@ class _Compact:
         self.at = at
 
     def fields(self) -> Fields:
-        """Read the fields of a structure, by their numbers."""
+        """Read the fields of a structure by number."""
         found: Fields = {}
         number = 0
         while head := self._byte():

@@ -1,29 +1,29 @@
-"""The frame of a record in TensorBoard's files.
+"""Frame records for TensorBoard's files.
 
-TensorBoard's own writer computes its checksums in Python, byte by byte: for a picture that takes
-milliseconds, and more than all else for a row of metrics.
+TensorBoard's own writer computes checksums in Python, byte by byte. That takes milliseconds for a
+picture, and most of the time for a row of metrics.
 """
 
 import struct
 from typing import Protocol
 
 MASK = 0xA282EAD8
-"""Added to a rotated checksum: checksums of what holds checksums are poor."""
+"""The constant added to a rotated checksum: plain checksums are weak on data that holds them."""
 
 
 class Written(Protocol):
-    """What bytes are added to."""
+    """A file that bytes are appended to."""
 
     def write(self, content: bytes) -> int:
-        """Add to the end."""
+        """Append bytes."""
 
 
 def write_record(file: Written, record: bytes) -> None:
-    """Write a record behind its length, each followed by its checksum.
+    """Write a record's length, then the record, each followed by its checksum.
 
     Args:
-        file: where to.
-        record: its bytes.
+        file: the file to append to.
+        record: the record's bytes.
 
     Source: TensorFlow, ``tensorflow/core/lib/io/record_writer.h``.
     """

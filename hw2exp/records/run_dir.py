@@ -1,4 +1,4 @@
-"""The files of a run folder, and its result."""
+"""Name the files of a run folder, and read its result."""
 
 import math
 import os
@@ -25,9 +25,9 @@ PARAMETERS = "parameters.safetensors"
 DIAGNOSTICS = "diagnostics.parquet"
 SPIKES = "spikes.safetensors"
 EVENTS = "events.out.tfevents.*"
-LARGEST_RESULT, LAST_STEP = 1 << 26, 1 << 31  # bytes; what a config allows
+LARGEST_RESULT, LAST_STEP = 1 << 26, 1 << 31  # bytes; the largest step of a config
 CELL = "cell"
-"""Among the versions of a result: the digest of the code of a user's cell."""
+"""The key of a user's cell among a result's versions; its value is the digest of the code."""
 
 KEYS = {
     "initial": {"loss", "accuracy"},
@@ -49,28 +49,28 @@ Number = Annotated[float, BeforeValidator(_number)]
 
 @dataclass(frozen=True)
 class RunResult:
-    """What ``result.json`` holds.
+    """The contents of ``result.json``.
 
     Args:
-        status: how the run ended.
-        step: the last step that it took part in.
-        diverged_at: the step at which it turned non-finite, if it did.
-        solved_at: the step of the first test pass that made the task count as solved, if one did;
-            later ones may have failed.
+        status: the way in which the run ended.
+        step: the run's last step.
+        diverged_at: the step at which the run turned non-finite, if any.
+        solved_at: the step of the first test pass that counts as solved, if any; later passes may
+            have failed.
         initial: ``loss`` and ``accuracy`` before training.
         final: the last ``train_loss``, ``test_loss`` and ``test_accuracy``.
-        spikes: each spike of the training loss.
-        parameters_sha256: digest of the final parameters.
-        metrics_sha256: digest of the metrics.
-        seconds: how long it took.
-        versions: of what it ran on.
-        explosions: how many ``steps`` had an exploding gradient, how many of them came soon before
-            a spike (``followed``), how many steps were ``watched`` for spikes, and how many of
-            these came ``soon_after`` an explosion; nothing in older records.
+        spikes: the spikes of the training loss.
+        parameters_sha256: the digest of the final parameters.
+        metrics_sha256: the digest of the metrics.
+        seconds: the run's duration.
+        versions: the versions of the software and the platform.
+        explosions: the number of ``steps`` with an exploding gradient, of these the number soon
+            before a spike (``followed``), the number of steps ``watched`` for spikes, and of these
+            the number ``soon_after`` an explosion; empty in older records.
         ends_solved: whether the run solved its task and its last test pass still reached the
-            accuracy that counts as solved; nothing in older records.
-        config: what the run computed and recorded, without what may change when it goes on;
-            nothing in older records.
+            accuracy that counts as solved; None in older records.
+        config: the run's config without the knobs that may change on resume; empty in older
+            records.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -91,11 +91,11 @@ class RunResult:
     config: Mapping[str, Any] = field(default_factory=dict)
 
     def final_or(self, name: str, worst: float) -> float:
-        """A final value; the worst there is if it is unknown, or the run diverged.
+        """Return a final value, or the worst one if it is unknown or the run diverged.
 
         Args:
             name: a key of ``final``.
-            worst: what that is.
+            worst: the worst possible value.
         """
         value = self.final[name]
         unknown = value is None or math.isnan(value) or self.diverged_at is not None
@@ -103,7 +103,7 @@ class RunResult:
 
 
 class _Spike(BaseModel):
-    """What stands in a spike; ``after_explosion`` is missing where ``explosions`` is."""
+    """The fields of a spike; ``after_explosion`` is missing if the result has no ``explosions``."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -126,8 +126,8 @@ def read_result(folder: Path) -> RunResult:
         folder: the run folder.
 
     Raises:
-        OSError: there is none.
-        ValueError: it is damaged.
+        OSError: there is no result, or it can't be read.
+        ValueError: the result is damaged.
     """
     path = folder / RESULT
     content = regular_file.read(path, LARGEST_RESULT)
@@ -151,13 +151,14 @@ def read_result(folder: Path) -> RunResult:
 
 
 def read_finished(folder: Path, steps: int, eval_every: int) -> RunResult | None:
-    """Read a run's result if the run came to its end and its metrics are there.
+    """Return a run's result if the run has ended and its metrics exist, or None.
 
     Args:
         folder: the run folder.
-        steps: how many it is to make, unless it solves its task or diverges.
-        eval_every: steps between two test passes. A run that solved its task in the pass after its
-            last step has not come to its end if it is to make more: it would not be tested there.
+        steps: the number of steps to make, unless the run solves its task or diverges.
+        eval_every: steps between two test passes. A run that solved its task only in the extra
+            pass after its last step hasn't ended if ``steps`` is larger now: a longer run would
+            have no test there.
     """
     try:
         result = read_result(folder)
@@ -177,14 +178,14 @@ def made_with(cell: str | None) -> dict[str, str]:
     """Return the versions that a result depends on, a user's cell among them.
 
     Args:
-        cell: digest of the cell's code; none of a shipped cell.
+        cell: the digest of the cell's code; None for a shipped cell.
     """
     return versions() if cell is None else versions() | {CELL: cell}
 
 
 @cache
 def versions() -> dict[str, str]:
-    """Return the versions that a result depends on, the commit among them where there is one."""
+    """Return the versions that a result depends on, with the commit in a checkout."""
     packages = ("torch", "numpy", "numba", "hydra-core", "tensorboard")
     return {
         "hw2exp": hw2exp.__version__,
@@ -199,10 +200,10 @@ def commit(checkout: Path) -> str | None:
     """Return the commit of a checkout, ending in ``-dirty`` if tracked files differ from it.
 
     Args:
-        checkout: its folder.
+        checkout: the folder of the checkout.
 
     Returns:
-        None where the folder is no checkout of its own, or git can't tell.
+        The commit, or None if the folder is not the root of a checkout or git fails.
     """
     if not (checkout / ".git").exists():
         return None

@@ -1,4 +1,4 @@
-"""Reads the runs below a folder and gathers them into arms: all that differ in the seed alone."""
+"""Read the runs below a folder, and gather into arms the runs that differ only in the seed."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     import polars
 
 NO_CURE = {"clip": "none", "norm": "none", "regularizer": "none", "schedule": "constant"}
-"""The choice of each group of cures that is no cure."""
+"""The choice of each group of cures that stands for no cure."""
 
 BROUGHT = {"init.readout": "norm"}
-"""Values that a choice of another group may set in its own file, and that group.
+"""Keys that a choice of another group may set in its own file, with that group.
 
-They shorten names only. A comparison counts them as settings like any other.
+They only shorten names. A comparison treats them like any other setting.
 """
 
 RATE = "optimizer.lr"
@@ -37,12 +37,12 @@ Key = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Run:
-    """A run that came to its end.
+    """A run with a result.
 
     Args:
-        folder: its run folder.
-        config: its config.
-        result: its result.
+        folder: the run folder.
+        config: the run's config.
+        result: the run's result.
     """
 
     folder: Path
@@ -51,7 +51,7 @@ class Run:
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Read a run folder; what an older result lacks is found from its config.
+        """Read a run folder; compute ``ends_solved`` if an older result lacks it.
 
         Args:
             folder: the run folder.
@@ -64,20 +64,20 @@ class Run:
         result = read_result(folder)
         config = recorded_config(folder, result.config)
         if result.ends_solved is None:
-            accuracy = np.float32(result.final_or("test_accuracy", 0))  # as it was compared
+            accuracy = np.float32(result.final_or("test_accuracy", 0))  # float32, as in training
             reached = bool(accuracy >= np.float32(config.solved_accuracy))
             result = replace(result, ends_solved=reached and result.solved_at is not None)
         return cls(folder, config, result)
 
     def metrics(self) -> "polars.DataFrame":
-        """A row a logged step."""
+        """Return the run's metrics, one row for each logged step."""
         return read_metrics(self.folder / METRICS)
 
     def checked_metrics(self) -> "polars.DataFrame":
-        """The metrics, if they are those that the result speaks of.
+        """Return the run's metrics, checked against the digest of its result.
 
         Raises:
-            ValueError: why they are not.
+            ValueError: the metrics are missing, damaged, or don't match the digest.
         """
         try:
             frame = self.metrics()
@@ -91,18 +91,18 @@ class Run:
 
     @cached_property
     def settings(self) -> dict[str, str]:
-        """What was chosen, but for the seed and what only shows: ``clip`` and ``clip.max_norm``."""
+        """Return the choices and values as typed, without the seed and operational knobs."""
         return settings_as_typed(self.config, {*OPERATIONAL, "seed"})
 
 
 @dataclass(frozen=True)
 class Arm:
-    """Runs that differ in nothing but the seed.
+    """Runs that differ only in the seed.
 
     Args:
-        name: what tells it from the other arms.
-        runs: its runs, by seed.
-        settings: what they were made of.
+        name: the settings that distinguish the arm from others.
+        runs: the runs by seed.
+        settings: the runs' common settings.
     """
 
     name: str
@@ -111,30 +111,30 @@ class Arm:
 
     @property
     def results(self) -> list[RunResult]:
-        """Of all runs, in the order of their seeds."""
+        """Return the results of all runs, in the order of their seeds."""
         return [run.result for run in self.runs.values()]
 
     @property
     def cures(self) -> str:
-        """The cures, as they would be typed; nothing without."""
+        """Return the cures as typed; empty without any."""
         on = {group: self.settings[group] for group in NO_CURE}
         return " ".join(f"{key}={on[key]}" for key, none in NO_CURE.items() if on[key] != none)
 
     @property
     def short_name(self) -> str:
-        """The name without the cures that there are not."""
+        """Return the name without the choices that stand for no cure."""
         absent = {f"{group}={none}" for group, none in NO_CURE.items()}
         return " ".join(word for word in self.name.split(" ") if word not in absent) or "no cure"
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a folder holds.
+    """The runs of a folder.
 
     Args:
-        arms: of the runs that came to their end.
-        left_out: a line for every kind of folder that could not be used, with how many.
-        lost: those lines of ``left_out`` that are of runs which no other run stands for.
+        arms: the arms of the usable runs.
+        left_out: a line for each reason to leave runs out, with their number.
+        lost: the lines of ``left_out`` except for repetitions of another run.
     """
 
     arms: Sequence[Arm]
@@ -146,10 +146,10 @@ def read_runs(folder: Path) -> Found:
     """Read every run below a folder.
 
     Args:
-        folder: of a run, of a sweep, or of many.
+        folder: the folder of a run, of a sweep, or of many.
 
     Raises:
-        ConfigError: there is no such folder, or no run in it that came to its end.
+        ConfigError: there is no such folder, or no usable run in it.
     """
     check_there(folder, str(folder))
     runs: list[Run] = []
@@ -181,14 +181,14 @@ def _line(why: str, count: int) -> str:
 
 
 def _unreadable(error: Exception) -> str:
-    """Say why a run's config or result can't be used; of a config that is whole, what is wrong."""
+    """Return why a run's config or result can't be used."""
     if isinstance(error, UnknownConfigError):
         return error.problems[0]
     return "config or result can't be read"
 
 
 def _unusable(run: Run) -> str | None:
-    """Why a run does not count, if so; the metrics are read again where they are needed."""
+    """Return why a run must be left out, or None; the metrics read here are not kept."""
     if run.result.status == "interrupted":
         return "interrupted"
     try:
@@ -202,10 +202,10 @@ def gather(runs: Iterable[Run]) -> tuple[list[Arm], int]:
     """Gather runs into arms.
 
     Args:
-        runs: in any order; of those with the same settings and seed the first counts.
+        runs: the runs in any order; of runs with the same settings and seed, the first counts.
 
     Returns:
-        The arms, each with its runs by seed, and how many runs were repetitions.
+        The arms, each with its runs by seed, and the number of repeated runs.
     """
     groups: dict[Key, dict[int, Run]] = {}
     repeated = 0
@@ -222,17 +222,17 @@ def gather(runs: Iterable[Run]) -> tuple[list[Arm], int]:
 
 
 def _order(arm: Arm) -> tuple[list[int], list[Rank]]:
-    """By the registry's order of each group's choices, then by values."""
+    """Return a sort key: the registry's order of each group's choices, then the values."""
     groups = [group for group in CHOICES if group not in OPERATIONAL]
     chosen = [list(CHOICES[group]).index(arm.settings[group]) for group in groups]
     return chosen, [rank(value) for key, value in arm.settings.items() if key not in CHOICES]
 
 
 def names(arms: Sequence[Mapping[str, str]]) -> list[str]:
-    """Name each arm by what tells it from others: choices, and values that these don't decide.
+    """Name each arm by its distinguishing choices, and by values that the choices don't decide.
 
     Args:
-        arms: their settings.
+        arms: each arm's settings.
     """
     keys = dict.fromkeys(key for own in arms for key in own)
     telling = [key for key in keys if len({own.get(key) for own in arms}) > 1]
@@ -245,11 +245,11 @@ def names(arms: Sequence[Mapping[str, str]]) -> list[str]:
 
 
 def decided(key: str, arms: Sequence[Mapping[str, str]]) -> bool:
-    """Whether a value is the same wherever the choice is that it comes with.
+    """Return whether a group's choice decides a value: arms with equal choices have equal values.
 
     Args:
-        key: of the value.
-        arms: their settings.
+        key: the key of the value.
+        arms: each arm's settings.
     """
     group = BROUGHT.get(key, key.partition(".")[0])
     values: dict[str | None, set[str | None]] = {}

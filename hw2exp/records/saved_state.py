@@ -1,7 +1,7 @@
-"""What the tensors of a checkpoint are called, and what a run can have come to.
+"""Name a checkpoint's tensors, and check that a run can have reached its state.
 
-Digests tell that a checkpoint is what somebody wrote, not that a run can go on from it. What is
-checked here holds for every checkpoint that a run writes, since it writes them while it trains.
+Digests show that a checkpoint is unchanged, not that a run can resume from it. The checks here hold
+for every checkpoint of a run, since a run writes checkpoints only while it trains.
 """
 
 import math
@@ -19,21 +19,21 @@ SPIKES, EXPLOSIONS, EXPLODED = "spikes.recent", "explosions.recent", "exploded"
 RING = "ring."
 
 FINITE = ("params", "optimizer.", "clip.", "grads")
-"""How the names begin of what is finite as long as a run trains."""
+"""Prefixes of the tensors that are finite as long as a run trains."""
 
 ONE_A_STEP = ("optimizer.updates", "clip.steps")
-"""What counts the steps, where an optimizer or a clipping does."""
+"""Tensors in which some optimizers and clipping methods count the steps."""
 
 Named = dict[str, NDArray[Any]]
 Value = TypeVar("Value")
 
 
 def part_of(prefix: str, named: Mapping[str, Value]) -> dict[str, Value]:
-    """Return what has names that begin with a prefix, by the rest of the name.
+    """Return the values whose names begin with a prefix, by the rest of the name.
 
     Args:
         prefix: the prefix.
-        named: by name.
+        named: the values by name.
     """
     return {
         name.removeprefix(prefix): value for name, value in named.items() if name.startswith(prefix)
@@ -41,33 +41,33 @@ def part_of(prefix: str, named: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def rows_until(step: int, config: TrainConfig) -> int:
-    """Return how many rows of metrics a run has written by a step before its last.
+    """Return the number of metrics rows that a run has written by a step before its last.
 
     Args:
         step: the step.
-        config: of the run.
+        config: the run's config.
     """
     log, test = config.log_every, config.eval_every
     return step // log + step // test - step // math.lcm(log, test)
 
 
 def steps_since_row(step: int, config: TrainConfig) -> int:
-    """Return how many steps a run has made since its last row of metrics.
+    """Return the number of steps since a run's last row of metrics.
 
     Args:
-        step: the last step, before the run's last.
-        config: of the run.
+        step: the current step, before the run's last.
+        config: the run's config.
     """
     return min(step % config.log_every, step % config.eval_every)
 
 
 def contradiction(saved: Checkpoint, tensors: Named, config: TrainConfig) -> str | None:
-    """Return what a checkpoint says that no run can have come to, or None.
+    """Return why no run can have reached a checkpoint's state, or None.
 
     Args:
         saved: the checkpoint.
-        tensors: its tensors, of the names, types and shapes that they must have.
-        config: of the run that is to go on.
+        tensors: the checkpoint's tensors, with the right names, types and shapes.
+        config: the config of the run to resume.
     """
     steps = np.array([saved.step])
     own = {name: tensors[name][None] for name in tensors if not name.startswith(RING)}
@@ -94,7 +94,7 @@ def _of_facts(saved: Checkpoint, config: TrainConfig) -> Iterator[str]:
 
 
 def _of_state(state: Named, steps: NDArray[np.int64], config: TrainConfig) -> Iterator[str]:
-    """Find what is wrong with states ``(n, ...)`` after some steps ``(n,)``."""
+    """Yield the problems of states ``(n, ...)`` after the given steps ``(n,)``."""
     if not (state["active"].all() and (state["step"] == steps).all()):
         yield f"active, step: is not of a run that trains at step {steps[-1]}"
     if state["diverged_at"].any():

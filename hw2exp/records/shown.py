@@ -1,4 +1,4 @@
-"""Write what shows a run, its events and its curve; make again what a power cut has emptied."""
+"""Write a run's events and curve, and restore them if a power cut has emptied them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,12 +28,12 @@ CURVES = "curve.png", "curve.svg"
 def begin_events(
     events: EventWriter, config: TrainConfig, layout: Layout, table: MetricsTable
 ) -> None:
-    """Write how a run is shown, its config and the metrics so far to a new event file.
+    """Write a run's layout, config and metrics so far to a new event file.
 
     Args:
-        events: the file.
-        config: the run's.
-        layout: the charts of its dashboard.
+        events: the event file.
+        config: the run's config.
+        layout: the charts of the dashboard.
         table: the metrics so far.
     """
     values = flatten(config.model_dump(exclude=OPERATIONAL))
@@ -45,11 +45,11 @@ def begin_events(
 
 
 def end_events(events: EventWriter, spikes: "Sequence[Spike]", result: RunResult) -> None:
-    """Write how a run has ended.
+    """Write the end of a run to its event file.
 
     Args:
-        events: the run's event file.
-        spikes: those of the result.
+        events: the event file.
+        spikes: the spikes of the result.
         result: the run's result.
     """
     events.text("spikes", spike_table(spikes))
@@ -65,14 +65,14 @@ def draw_run(
     spikes: "Sequence[Spike]",
     result: RunResult,
 ) -> None:
-    """Draw ``curve.png`` and ``curve.svg`` of a run that has ended.
+    """Draw ``curve.png`` and ``curve.svg`` of an ended run.
 
     Args:
         folder: the run folder.
-        config: the run's.
-        table: its metrics.
-        spikes: those of its result.
-        result: its result.
+        config: the run's config.
+        table: the run's metrics.
+        spikes: the spikes of the result.
+        result: the run's result.
     """
     title = f"{config.describe()}\n{result.status} after {counted(result.step, 'step')}"
     initial = result.initial["loss"]
@@ -80,13 +80,13 @@ def draw_run(
 
 
 def emptied(folder: Path) -> list[Path]:
-    """Return the event files and pictures of an ended run that hold nothing.
+    """Return the event files and pictures of an ended run that are empty.
 
     Args:
         folder: the run folder.
 
     Returns:
-        Their paths, or a pattern where there is no event file at all.
+        Their paths, and the pattern of event files if there is no such file at all.
     """
     events = list(folder.glob(EVENTS)) or [folder / EVENTS]
     pictures = [path for name in CURVES if (path := folder / name).exists()]
@@ -100,19 +100,19 @@ def mend(
     result: RunResult,
     layout: Layout,
 ) -> None:
-    """Make events and curve of an ended run again where a power cut has emptied them.
+    """Restore the events and the curve of an ended run if a power cut has emptied them.
 
-    Events hold the metrics then, not what diagnostics had drawn.
+    Restored events hold the metrics, but not the diagnostics.
 
     Args:
         folder: the run folder.
-        config: the run's.
-        spikes: those of its result.
-        result: its result.
-        layout: the charts of its dashboard.
+        config: the run's config.
+        spikes: the spikes of the result.
+        result: the run's result.
+        layout: the charts of the dashboard.
 
     Raises:
-        OSError: metrics can't be read, or files can't be written.
+        OSError: the metrics can't be read, or files can't be written.
         ValueError: the metrics are damaged.
     """
     lost = emptied(folder)

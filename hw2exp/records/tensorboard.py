@@ -1,6 +1,6 @@
-"""TensorBoard's event file of one run: scalars, pictures, text, one row in the HParams dashboard.
+"""Write a run's TensorBoard event file: scalars, pictures, text, one row in the HParams dashboard.
 
-What is written again is as long as it was: a run that goes on meets the same offsets.
+Rewritten records keep their length, so that a resumed run meets the same offsets.
 """
 
 import itertools
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 FLUSH_SECONDS = 1.0
-"""How far a TensorBoard that watches may lag behind."""
+"""Time after which a write flushes: the lag of a TensorBoard that watches the run."""
 
 Plain = bool | int | float | str
 
@@ -33,12 +33,12 @@ _count = itertools.count()
 
 
 class EventWriter:
-    """Writes one event file.
+    """A writer of one event file.
 
     Args:
         folder: the run folder, which is the run in TensorBoard.
-        goes_on: the name of a file that is there, and how many of its bytes stay. A TensorBoard
-            that watches reads on: the records that are written again are as long as they were.
+        goes_on: the name of an existing file, and the number of its bytes to keep. A TensorBoard
+            that watches reads on, since rewritten records keep their length.
     """
 
     def __init__(self, folder: Path, goes_on: tuple[str, int] | None = None) -> None:
@@ -50,7 +50,7 @@ class EventWriter:
             self._file = disk.Stream(folder / self.name, size)
             return
         # TensorBoard reads a folder's files in the order of their names, which begin with the
-        # second; the count tells apart those that one process opens within it.
+        # time in seconds. The count distinguishes files that a process opens in the same second.
         writer = f"{socket.gethostname()}.{os.getpid()}.{next(_count)}"
         self.name = f"events.out.tfevents.{int(time.time()):010d}.{writer}"
         self._file = disk.Stream(folder / self.name)
@@ -64,8 +64,8 @@ class EventWriter:
 
         Args:
             step: the training step.
-            values: by tag.
-            wall_time: seconds since the epoch; now, if left out.
+            values: the values by tag.
+            wall_time: seconds since the epoch; by default now.
         """
         from tensorboard.compat.proto.event_pb2 import Event
 
@@ -78,9 +78,9 @@ class EventWriter:
         """Write a text for the Text dashboard.
 
         Args:
-            tag: its tag.
+            tag: the text's tag.
             markdown: the text.
-            step: the training step that it is about.
+            step: the training step of the text.
         """
         from tensorboard.plugins.text import metadata
 
@@ -88,11 +88,11 @@ class EventWriter:
         self._tensor(f"{tag}/text_summary", about, step, [markdown.encode()], ())
 
     def histogram(self, tag: str, values: ArrayLike, step: int) -> None:
-        """Write how values are distributed, for the Histograms and Distributions dashboards.
+        """Write a histogram for the Histograms and Distributions dashboards.
 
         Args:
-            tag: its tag.
-            values: of any shape; what is not finite is left out.
+            tag: the histogram's tag.
+            values: values of any shape; non-finite values are left out.
             step: the training step.
         """
         from tensorboard.plugins.histogram import metadata
@@ -104,13 +104,13 @@ class EventWriter:
         """Write a picture for the Images dashboard.
 
         Args:
-            tag: its tag.
-            pixels: red, green and blue, ``(h, w, 3)``.
+            tag: the picture's tag.
+            pixels: red, green and blue, ``(h, w, 3)``, uint8.
             step: the training step.
-            description: what it shows.
+            description: the picture's description.
 
         Raises:
-            ValueError: pixels of another shape or type.
+            ValueError: the pixels have another shape or type.
         """
         from tensorboard.plugins.image import metadata
 
@@ -119,7 +119,7 @@ class EventWriter:
         self._tensor(tag, about, step, content, (len(content),))
 
     def layout(self, layout: Layout) -> None:
-        """Say which charts the Custom Scalars dashboard shows.
+        """Write the charts of the Custom Scalars dashboard.
 
         Args:
             layout: the charts by category.
@@ -132,11 +132,11 @@ class EventWriter:
     def hparams(self, values: Mapping[str, Plain]) -> None:
         """Begin the run's row in the HParams dashboard.
 
-        Only the session's start and end are written, into the run's own file: the dashboard
-        gathers the columns itself, so that runs with different knobs stand side by side.
+        Write only the session's start and end, into the run's own file. The dashboard gathers the
+        columns itself, so that runs with different knobs stand side by side.
 
         Args:
-            values: the config, flat.
+            values: the flattened config.
         """
         from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 
@@ -154,16 +154,16 @@ class EventWriter:
         )
 
     def so_far(self) -> Events:
-        """Hand to the system what was written, and say what that is."""
+        """Flush the file, and return its name, length and digest."""
         self._file.flush()
         return Events(name=self.name, bytes=self._file.tell(), sha256=self._file.sha256())
 
     def abandon(self) -> None:
-        """Close the file as it is; after an error it may be cut off within a record."""
+        """Close the file without a flush; after an error it may end within a record."""
         self._file.close()
 
     def close(self) -> None:
-        """Close the file."""
+        """Flush and close the file."""
         self._file.flush()
         self._file.close()
 
@@ -198,7 +198,7 @@ class EventWriter:
         content: list[bytes] | NDArray[np.float64],
         shape: tuple[int, ...],
     ) -> None:
-        """Write texts or numbers of a shape; their metadata say which dashboard they are for."""
+        """Write texts or numbers with a shape; the metadata choose the dashboard."""
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
         from tensorboard.compat.proto.tensor_pb2 import TensorProto
@@ -209,7 +209,7 @@ class EventWriter:
         else:
             little = content.astype("<f8").tobytes()
             tensor = TensorProto(dtype=DT_DOUBLE, tensor_content=little)
-        tensor.tensor_shape.SetInParent()  # also of a scalar
+        tensor.tensor_shape.SetInParent()  # sets an empty shape for a scalar
         for size in shape:
             tensor.tensor_shape.dim.add(size=size)
         value = Summary.Value(tag=tag, metadata=about, tensor=tensor)
@@ -218,18 +218,18 @@ class EventWriter:
     def _write(self, event: "Event", wall_time: float | None = None) -> None:
         event.wall_time = time.time() if wall_time is None else wall_time
         write_record(self._file, event.SerializeToString())
-        now = time.monotonic()  # a clock that is set back stops no flush
+        now = time.monotonic()  # not the wall clock, which may be set back
         if now - self._flushed > FLUSH_SECONDS:
             self._file.flush()
             self._flushed = now
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Plain]:
-    """Flatten a nested config to dotted names; lists become texts.
+    """Flatten a nested config to dotted names; lists become strings.
 
     Args:
         config: plain values, nested.
-        prefix: where it stands.
+        prefix: the prefix of all names.
     """
     flat: dict[str, Plain] = {}
     for key, value in config.items():

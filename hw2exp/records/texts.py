@@ -1,4 +1,4 @@
-"""What TensorBoard shows as text: tables in Markdown."""
+"""Format Markdown tables for TensorBoard's Text dashboard."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -9,20 +9,20 @@ if TYPE_CHECKING:
 
 
 def config_table(values: Mapping[str, "Plain"]) -> str:
-    """Write a config as a Markdown table.
+    """Format a config as a Markdown table.
 
     Args:
-        values: the config, flat.
+        values: the flattened config.
     """
     rows = "".join(f"| {name} | `{value}` |\n" for name, value in values.items())
     return f"| key | value |\n| --- | --- |\n{rows}"
 
 
 def spike_table(spikes: Sequence["Spike"]) -> str:
-    """Write a list of spikes as a Markdown table.
+    """Format spikes as a Markdown table.
 
     Args:
-        spikes: in order.
+        spikes: the spikes in order.
     """
     head = "| step | loss | median before | above the initial loss |\n| --- | --- | --- | --- |\n"
     return head + "\n".join(

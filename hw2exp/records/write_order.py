@@ -1,19 +1,19 @@
-"""Decide in which order a run's files reach the disk, so that a power cut loses nothing.
+"""Order a run's writes so that a power cut loses nothing.
 
-A power cut keeps what was synced. Of anything else it keeps any part: a name without the content,
-a new file without the removal that came before it. Five rules follow:
+A power cut keeps all synced data, and any part of the rest: a name without its content, or a new
+file without the removal that came before it. Five rules follow:
 
-1. Hydra's records come first: a folder says what it is of before anything else is in it.
-2. ``result.json`` comes last. A run that has one is never touched again, so all its other files
-   must be on the disk, under their names, before.
-3. ``result.json`` goes first. A run that goes on removes it, and syncs that, before anything else
-   changes: no result may stand beside files of another length.
-4. A checkpoint's folder gets its name once all that it relies on is on the disk: rows, kept
-   spikes, its own files.
+1. Hydra's records are written first: a folder records its job before it holds anything else.
+2. ``result.json`` is written last. A run with a result is never changed again, so all its other
+   files must already be on the disk, under their names.
+3. ``result.json`` is removed first. A resumed run removes it, and syncs the removal, before
+   anything else changes: no result may stand beside files of another length.
+4. A checkpoint's folder gets its name once its own files, the rows and the kept spikes are on the
+   disk.
 5. A file that replaces one still in use is on the disk before it gets the name.
 
-What only shows (events between two checkpoints, the sweep's arms) is not waited for; it can be
-made again. Syncs of all runs that end together wait together, which costs little more than one.
+Files for display only (events between two checkpoints, the sweep's arms) are not synced, since they
+can be made again. Runs that end together sync together, which costs little more than one sync.
 """
 
 import json
@@ -40,12 +40,12 @@ DRAWN = ("curve.*", "diagnostics.[ps]*g")
 
 
 def clear(folder: Path, events: bool = True, spikes: bool = True) -> None:
-    """Remove from a run's folder what the run will write again (rule 3).
+    """Remove the files that a run will write again (rule 3).
 
     Args:
         folder: the run folder.
-        events: remove TensorBoard's files too.
-        spikes: remove what was kept of spikes too.
+        events: whether to remove TensorBoard's files too.
+        spikes: whether to remove the kept spikes too.
     """
     if (folder / RESULT).exists():
         disk.remove(folder / RESULT)
@@ -60,10 +60,10 @@ def clear(folder: Path, events: bool = True, spikes: bool = True) -> None:
 
 
 def settle_records(folders: Iterable[Path]) -> None:
-    """Wait until Hydra's records of runs are on the disk, under their names (rule 1).
+    """Sync Hydra's records of runs, and their names (rule 1).
 
     Args:
-        folders: the run folders; those without records have nothing to wait for.
+        folders: the run folders; folders without records are skipped.
     """
     records = {(folder / CONFIG).parent: folder for folder in folders}
     there = {path: folder for path, folder in records.items() if path.is_dir()}
@@ -72,7 +72,7 @@ def settle_records(folders: Iterable[Path]) -> None:
 
 
 def settle(*folders: Path) -> None:
-    """Wait until all files of runs are on the disk, under their names.
+    """Sync all files of runs, and their names.
 
     Args:
         folders: the run folders.
@@ -87,10 +87,10 @@ def _files(folder: Path) -> list[Path]:
 
 
 def write_results(results: Mapping[Path, RunResult]) -> None:
-    """Write ``result.json`` of runs that have written all else (rule 2).
+    """Sync all files of ended runs, then write each ``result.json`` (rule 2).
 
     Args:
-        results: by run folder.
+        results: the results by run folder.
     """
     settle(*results)
     disk.write_together(
@@ -102,7 +102,7 @@ def json_bytes(value: Any) -> bytes:
     """Return strict JSON; a number that is not finite becomes ``"nan"``, ``"inf"`` or ``"-inf"``.
 
     Args:
-        value: of mappings, sequences and plain values.
+        value: nested mappings, sequences and plain values.
     """
     return (json.dumps(_plain(value), indent=2, allow_nan=False) + "\n").encode()
 

@@ -1,1 +1,1 @@
-"""A sweep: jobs into fleets, fleets into worker processes, results into a table."""
+"""Run a sweep: jobs into fleets, fleets into worker processes, results into a table."""

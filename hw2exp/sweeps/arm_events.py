@@ -1,4 +1,4 @@
-"""A run in TensorBoard for every arm of a sweep: median and quartiles of the arm's runs."""
+"""Write a TensorBoard run for every arm of a sweep: median and quartiles of the arm's runs."""
 
 import os
 import re
@@ -28,24 +28,24 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 Job = tuple[Overrides, Outcome, Path]
-"""A job's overrides as typed, what became of it, and its run folder."""
+"""A job's overrides as typed, its outcome, and its run folder."""
 
 LONGEST = 120
-"""Characters of an arm's folder; an arm of many knobs has more."""
+"""Longest name of an arm's folder, in characters; names of arms with many knobs are cut."""
 
 
 def write_arms(folder: Path, jobs: Sequence[Job], interrupt: Interrupt = NEVER) -> None:
-    """Write a TensorBoard run of every arm of which two runs or more have ended.
+    """Write a TensorBoard run for every arm with two or more ended runs.
 
-    Where they can't be written a warning says so: the runs are worth more than their summary.
+    Only warn if the files can't be written: the runs are worth more than their summary.
 
     Args:
         folder: the sweep's folder.
-        jobs: all of the sweep.
-        interrupt: asked before every arm whether to leave it.
+        jobs: all jobs of the sweep.
+        interrupt: the interrupt, checked before each arm; after a signal the rest is skipped.
     """
     inside = Path(os.path.abspath(folder / ARMS))
-    if any(inside in run.absolute().parents for _, _, run in jobs):  # whose own names these are
+    if any(inside in run.absolute().parents for _, _, run in jobs):  # runs use the name
         return
     taken: set[str] = set()
     try:
@@ -58,7 +58,7 @@ def write_arms(folder: Path, jobs: Sequence[Job], interrupt: Interrupt = NEVER) 
 
 
 def remove_arms(folder: Path) -> None:
-    """Remove what :func:`write_arms` has written, and nothing else.
+    """Remove the files of :func:`write_arms`, and nothing else.
 
     Args:
         folder: the sweep's folder.
@@ -79,7 +79,7 @@ def _holds_only_events(path: Path) -> bool:
 
 
 def _frames(runs: Sequence[Path]) -> "list[polars.DataFrame]":
-    """The metrics of runs; those that can't be read the report will name."""
+    """Read the metrics of runs; skip unreadable ones, which the report will name."""
     frames = []
     for run in runs:
         try:
@@ -90,7 +90,7 @@ def _frames(runs: Sequence[Path]) -> "list[polars.DataFrame]":
 
 
 def _folder_name(arm: str, taken: set[str]) -> str:
-    """An arm's name as that of a folder, unlike those that are taken."""
+    """Return an unused folder name for an arm, and add it to the taken names."""
     name = re.sub(r"[^\w.,=+-]+", "_", arm.replace(" ", ",")).lstrip(".")[:LONGEST]
     own, count = name, 1
     while own.casefold() in taken:
@@ -101,7 +101,7 @@ def _folder_name(arm: str, taken: set[str]) -> str:
 
 
 def _text(job: Overrides, outcomes: Sequence[Outcome], counted: int) -> str:
-    """What an arm is, and what became of its runs, in Markdown."""
+    """Describe an arm and the outcomes of its runs in Markdown."""
     common = " ".join(line for line in job if not is_seed(line))
     statuses = Counter(each.status if ended(each) else "missing" for each in outcomes)
     rows = {
@@ -142,17 +142,17 @@ def _write_arm(folder: Path, name: str, jobs: Sequence[Job], taken: set[str]) ->
 def aligned(
     frames: "Sequence[polars.DataFrame]",
 ) -> tuple[NDArray[np.int64], Floats, Mapping[str, Floats]]:
-    """Lay the metrics of runs side by side, at the steps that all have logged that came so far.
+    """Align the metrics of runs at the steps that every run logged that got so far.
 
-    The last row of a run that ended between two logged steps has no others beside it, and is none
-    of these; unless it is the last run.
+    The last row of a run that ended between two regular rows is dropped, unless no other run got
+    so far.
 
     Args:
         frames: the metrics of each run.
 
     Returns:
-        The steps ``(S,)``, how many runs have come to each ``(S,)``, and each column ``(S, R)``
-        with NaN where nothing was measured or what was is not finite.
+        The steps ``(S,)``, the number of runs at each step ``(S,)``, and each column ``(S, R)``
+        with NaN for missing and non-finite values.
     """
     own = [frame[STEP].to_numpy() for frame in frames]
     steps = np.unique(np.concatenate(own))
@@ -167,7 +167,7 @@ def aligned(
     for name in CATALOG:
         values = np.full(logged.shape, np.nan)
         for run, (frame, rows) in enumerate(zip(frames, places, strict=True)):
-            if name in frame.columns:  # not in older files
+            if name in frame.columns:  # older files lack some
                 values[rows, run] = frame[name].fill_null(np.nan).to_numpy()
         columns[name] = np.where(np.isfinite(values), values, np.nan)[kept]
     return steps[kept], count[kept].astype(np.float64), columns

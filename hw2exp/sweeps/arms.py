@@ -1,4 +1,4 @@
-"""The table at a sweep's end: an arm is all jobs that differ in nothing but the seed."""
+"""Print the table at a sweep's end; an arm is all jobs that differ only in the seed."""
 
 from collections.abc import Sequence
 from io import StringIO
@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 Overrides = Sequence[str]
 
 ROOMY = 100
+"""Least width, in characters, of a table with quartiles."""
 
 ARMS = "arms"
-"""Below the sweep's folder: a folder for TensorBoard of each arm."""
+"""The subfolder of a sweep that holds a TensorBoard folder for each arm."""
 
 SHOWN = 40
-"""Arms of a table in the terminal; of more a page is made."""
+"""Most arms of a table in the terminal; for more, print the command of the report."""
 
 
 def arms_of(jobs: Sequence[Overrides]) -> dict[str, list[int]]:
@@ -31,7 +32,7 @@ def arms_of(jobs: Sequence[Overrides]) -> dict[str, list[int]]:
         jobs: each job's overrides, as typed.
 
     Returns:
-        The jobs of each arm by their places; by what tells the arm from others.
+        The indices of each arm's jobs, by the overrides that distinguish the arm.
     """
     unlike_seed = [[line for line in job if not is_seed(line)] for job in jobs]
     common = set.intersection(*map(set, unlike_seed)) if unlike_seed else set()
@@ -43,21 +44,21 @@ def arms_of(jobs: Sequence[Overrides]) -> dict[str, list[int]]:
 
 
 def is_seed(override: str) -> bool:
-    """Whether an override sets the seed.
+    """Return whether an override sets the seed.
 
     Args:
-        override: as typed.
+        override: the override as typed.
     """
     return override.lstrip("+").split("=")[0] == "seed"
 
 
 def arms_table(jobs: Sequence[Overrides], outcomes: Sequence[Outcome], width: int) -> "Table":
-    """Sum up a sweep: counts, and median with quartiles, of each arm.
+    """Sum up a sweep: each arm's counts, medians and quartiles.
 
     Args:
         jobs: each job's overrides, as typed.
-        outcomes: what became of each.
-        width: how many characters there are; below ``ROOMY`` quartiles are left out.
+        outcomes: each job's outcome.
+        width: the width of the terminal, in characters; below ``ROOMY`` quartiles are left out.
     """
     from rich.table import Table
 
@@ -83,11 +84,11 @@ def arms_table(jobs: Sequence[Overrides], outcomes: Sequence[Outcome], width: in
 
 
 def summary(outcomes: Sequence[Outcome], quartiles: bool) -> dict[str, str]:
-    """An arm's cells by their headings; an interrupted run is as good as missing.
+    """Return an arm's cells by heading; an interrupted run counts as missing.
 
     Args:
-        outcomes: what became of each of its runs.
-        quartiles: beside the medians.
+        outcomes: the outcomes of the arm's runs.
+        quartiles: whether to add quartiles to the medians.
     """
     results = [outcome for outcome in outcomes if ended(outcome)]
     return {
@@ -103,26 +104,26 @@ def summary(outcomes: Sequence[Outcome], quartiles: bool) -> dict[str, str]:
 
 
 def _ending_solved(results: Sequence[RunResult]) -> str:
-    """How many runs end solved; not told where an older result does not say so."""
+    """Return the number of runs that end solved; a dash if an older result doesn't record it."""
     known = [result.ends_solved for result in results]
     return "–" if None in known else str(sum(map(bool, known)))
 
 
 def ended(outcome: Outcome) -> TypeGuard[RunResult]:
-    """Whether a run came to its end.
+    """Return whether a run has a result and was not interrupted.
 
     Args:
-        outcome: what became of it.
+        outcome: the run's outcome.
     """
     return isinstance(outcome, RunResult) and outcome.status != "interrupted"
 
 
 def print_sweep(jobs: Sequence[Overrides], outcomes: Sequence[Outcome], folder: Path) -> None:
-    """Say how a sweep ended, and where to look.
+    """Print the table of a sweep, and the commands to look at or resume it.
 
     Args:
         jobs: each job's overrides, as typed.
-        outcomes: what became of each.
+        outcomes: each job's outcome.
         folder: the sweep's folder.
     """
     from rich.console import Console
@@ -141,7 +142,7 @@ def print_sweep(jobs: Sequence[Overrides], outcomes: Sequence[Outcome], folder: 
         f"  or run    tensorboard --logdir {typed(folder)}",
     ]
     if any(sum(ended(outcomes[place]) for place in places) > 1 for places in members):
-        lines[-1] = (  # all runs at once are more than TensorBoard shows by itself
+        lines[-1] = (  # by default TensorBoard doesn't show all runs at once
             f"  or run    tensorboard --logdir {typed(folder / ARMS)}\n"
             f"            or --logdir {typed(folder)}, which has every run, and HParams"
         )

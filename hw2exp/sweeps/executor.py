@@ -1,7 +1,7 @@
-"""Local worker processes behind the interface of ``concurrent.futures``.
+"""Run tasks in local worker processes, behind the interface of ``concurrent.futures``.
 
-Unlike the pool of the standard library, a worker that dies takes only its own task with it: the
-next task gets a new process.
+Unlike in the standard library's pool, a worker that dies loses only its own task: the next task
+gets a new process.
 """
 
 import multiprocessing
@@ -25,14 +25,14 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 PRELOADED = ("hw2exp.fleet_run", "hw2exp.records.tensorboard", "polars")
-"""What workers have imported before they are started, where the system can fork."""
+"""Modules that workers have imported when they start, if the system can fork."""
 
 
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 
 
 def prepare() -> None:
-    """Begin to import what workers need, in the background, where the system can fork."""
+    """Import the workers' modules in the background, if the system can fork."""
     if METHOD == "forkserver":
         multiprocessing.get_context(METHOD).set_forkserver_preload([*PRELOADED, "__main__"])
         with _importable_main(), _without_interrupt(), _short_temporary_folder():
@@ -40,12 +40,12 @@ def prepare() -> None:
 
 
 LONGEST_FOLDER = 70
-"""Bytes of a folder in which the path of a socket fits: systems allow 103 (macOS) or 107."""
+"""Longest folder path for a socket, in bytes: systems allow socket paths of 103 (macOS) or 107."""
 
 
 @contextmanager
 def _short_temporary_folder() -> Iterator[None]:
-    """Put the socket that workers are started by into ``/tmp`` where TMPDIR's path is too long."""
+    """Put the fork server's socket into ``/tmp`` if TMPDIR's path is too long."""
     before = tempfile.tempdir
     if len(os.fsencode(tempfile.gettempdir())) > LONGEST_FOLDER:
         tempfile.tempdir = "/tmp"
@@ -57,7 +57,7 @@ def _short_temporary_folder() -> Iterator[None]:
 
 @contextmanager
 def _importable_main() -> Iterator[None]:
-    """Keep workers from importing a main program that is no file: one that is typed, or piped."""
+    """Keep workers from importing a main program that is not a file, but typed or piped."""
     main = vars(sys.modules["__main__"])
     path = main.get("__file__")
     gone = path is not None and not os.path.isfile(path)
@@ -72,12 +72,12 @@ def _importable_main() -> Iterator[None]:
 
 @contextmanager
 def _without_interrupt() -> Iterator[None]:
-    """Hand down that signals to a whole group are blocked: the one who started the sweep decides.
+    """Block the signals of ``GROUP`` in child processes: the sweep's main process handles them.
 
-    A worker lets those through that it knows what to do with.
+    A worker unblocks them once its own handlers are set.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, GROUP - {signal.SIGINT, signal.SIGTERM})
-    resource_tracker.ensure_running()  # now, since it unblocks those two
+    resource_tracker.ensure_running()  # before the next line, since it unblocks SIGINT and SIGTERM
     signal.pthread_sigmask(signal.SIG_BLOCK, GROUP)
     try:
         yield
@@ -86,18 +86,18 @@ def _without_interrupt() -> Iterator[None]:
 
 
 GROUP = {*SIGNALS, *([SAVE] if SAVE is not None else [])}
-"""Signals that a terminal or a cluster sends to all processes at once."""
+"""Signals that a terminal or a cluster sends to all processes of a group at once."""
 
 
 class WorkerDied(Exception):  # noqa: N818
-    """A worker ended without an answer."""
+    """The end of a worker without an answer."""
 
 
 class WorkerExecutor(Executor):
-    """Runs tasks in processes that stay alive between tasks.
+    """An executor whose worker processes stay alive between tasks.
 
     Args:
-        workers: how many at once.
+        workers: the number of worker processes.
     """
 
     def __init__(self, workers: int) -> None:
@@ -110,12 +110,12 @@ class WorkerExecutor(Executor):
         self._interrupted = False
 
     def check(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T | None:
-        """Call a function in a worker; nothing comes back where a worker can't be started.
+        """Call a function in a worker, and wait; return None if the worker dies.
 
         Args:
-            fn: a function that can be pickled.
-            args: its arguments, which can be pickled.
-            kwargs: likewise.
+            fn: a picklable function.
+            args: picklable positional arguments.
+            kwargs: picklable keyword arguments.
         """
         try:
             return self.submit(fn, *args, **kwargs).result()
@@ -126,14 +126,14 @@ class WorkerExecutor(Executor):
         """Run a function in a worker.
 
         Args:
-            fn: a function that can be pickled.
-            args: its arguments, which can be pickled.
-            kwargs: likewise.
+            fn: a picklable function.
+            args: picklable positional arguments.
+            kwargs: picklable keyword arguments.
         """
         return self._threads.submit(self._run, fn, args, kwargs)
 
     def _run(self, fn: Callable[..., T], args: Any, kwargs: Any) -> T:
-        """Hand a task to this thread's worker and wait for its answer."""
+        """Send a task to this thread's worker, and wait for the answer."""
         worker: _Worker | None = getattr(self._own, "worker", None)
         if worker is None or not worker.process.is_alive():
             worker = self._own.worker = self._start()
@@ -163,7 +163,7 @@ class WorkerExecutor(Executor):
             return _Worker(process, mine)
 
     def interrupt(self) -> None:
-        """Ask all workers to finish the step that they are at."""
+        """Ask all workers to finish their current step and end."""
         self._interrupted = True
         self.tell(signal.SIGTERM)
 
@@ -171,7 +171,7 @@ class WorkerExecutor(Executor):
         """Send all workers a signal.
 
         Args:
-            number: which one.
+            number: the signal's number.
         """
         with self._lock:
             for process in self._processes:
@@ -182,8 +182,8 @@ class WorkerExecutor(Executor):
         """End the workers once their tasks are done.
 
         Args:
-            wait: return only then.
-            cancel_futures: drop the tasks that no worker has begun.
+            wait: whether to return only after that.
+            cancel_futures: whether to drop the tasks that no worker has begun.
         """
         self._threads.shutdown(wait, cancel_futures=cancel_futures)
         if wait:  # the workers are idle now
@@ -199,9 +199,9 @@ class _Worker:
 
 
 def _work(connection: Connection) -> None:
-    """What a worker does: answer tasks until nobody asks any more."""
+    """Run a worker: answer tasks until the parent closes the connection."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    # The parent decides; and between two tasks there is nothing to save.
+    # The parent handles the other signals, and between two tasks there is nothing to save.
     for number in GROUP - {signal.SIGTERM}:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, GROUP)
@@ -217,9 +217,9 @@ def _work(connection: Connection) -> None:
             answer = False, error
         try:
             connection.send(answer)
-        except OSError:  # nobody is there any more
+        except OSError:  # the parent is gone
             return
-        except Exception as error:  # what can't be pickled
+        except Exception as error:  # the answer can't be pickled
             connection.send((False, RuntimeError(f"{type(error).__name__}: {error}")))
 
 

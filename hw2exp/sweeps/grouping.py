@@ -1,4 +1,4 @@
-"""Jobs into fleets: which runs can be one tensor program, and how many should be."""
+"""Group jobs into fleets: runs of one tensor program, as many as are worth it."""
 
 import json
 from collections.abc import Sequence
@@ -9,20 +9,20 @@ from hw2exp.config.knob import Section, is_per_replica
 from hw2exp.config.schema import TrainConfig
 
 CLOSED_FORM, AUTOGRAD = 64, 32
-"""Runs in a fleet by default, at most, as measured: more gain little (by the closed form, the cost
-that a step has for a fleet of any size is by then a tenth of it), or take memory (autograd)."""
+"""Default largest fleets, in runs, as measured. Larger ones gain little (closed form: the part of a
+step's cost that doesn't depend on the fleet's size is then a tenth), or take memory (autograd)."""
 
 NORMED = {"gated_rnn", "attn_rnn", "rnn", "lstm"}
-"""Models that have a closed form also with a norm."""
+"""Models whose closed form covers normalization."""
 
 Fleets = list[list[int]]
 
 
 def shape_key(section: Section) -> dict[str, Any]:
-    """What fixes the program's shape: all knobs that the schema calls shared.
+    """Return the knobs that fix the program's shape: all that the schema calls shared.
 
     Args:
-        section: a whole config, or a part of one.
+        section: a whole config, or a part of a config.
     """
     key = {}
     for name, field in type(section).model_fields.items():
@@ -40,13 +40,13 @@ def group(
     """Divide jobs into fleets.
 
     Args:
-        configs: one a job.
-        workers: processes that fleets are to be spread over.
-        starts: the step after which each goes on, if some do; a fleet has one for all.
+        configs: one config a job.
+        workers: the number of processes to spread the fleets over.
+        starts: the step that each job resumes from, 0 for a new run; the jobs of a fleet share it.
 
     Returns:
-        The jobs of each fleet by their places, the costliest fleets first, so that no worker is
-        left with a long one at the end.
+        The indices of each fleet's jobs, the costliest fleets first, so that no worker is left
+        with a long fleet at the end.
     """
     shapes: dict[tuple[str, int], list[int]] = {}
     for place, config in enumerate(configs):
@@ -55,14 +55,14 @@ def group(
     fleets = []
     for places in shapes.values():
         config = configs[places[0]]
-        # Not beyond a worker's share of all jobs.
+        # No fleet exceeds a worker's share of all jobs.
         size = min(config.fleet_size or default_size(config), -(-len(configs) // workers))
         fleets += _cut(places, size, workers)
     return sorted(fleets, key=lambda fleet: -len(fleet) * _cost(configs[fleet[0]]))
 
 
 def _cut(places: list[int], size: int, workers: int) -> Fleets:
-    """Cut into equal parts, as few as the size allows; if not few, then equally many a worker."""
+    """Cut into equal parts, as few as the size allows; if more than workers, equally many each."""
     parts = -(-len(places) // size)
     if parts > workers:
         parts = min(-(-parts // workers) * workers, len(places))
@@ -70,10 +70,10 @@ def _cut(places: list[int], size: int, workers: int) -> Fleets:
 
 
 def default_size(config: TrainConfig) -> int:
-    """How many runs of a config are best put together.
+    """Return the default fleet size of a config, in runs.
 
     Args:
-        config: the run.
+        config: the config of a run.
     """
     return AUTOGRAD if _by_autograd(config) else CLOSED_FORM
 
@@ -84,7 +84,7 @@ def _by_autograd(config: TrainConfig) -> bool:
 
 
 def _cost(config: TrainConfig) -> float:
-    """Roughly, in proportion, what a run takes: its products, or autograd's many small steps."""
+    """Estimate a run's relative cost, from its matrix products or autograd's many small steps."""
     model = config.model
     products = 1 + 2 * model.lags if isinstance(model, AttnRNN) else 4
     slower = 30 if _by_autograd(config) else 1 if config.norm.name == "none" else 3

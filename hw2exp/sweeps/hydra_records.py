@@ -1,4 +1,4 @@
-"""What Hydra records of a job: ``.hydra/config.yaml``, ``hydra.yaml`` and ``overrides.yaml``."""
+"""Write Hydra's records of a job: ``.hydra/config.yaml``, ``hydra.yaml``, ``overrides.yaml``."""
 
 import json
 import re
@@ -26,17 +26,17 @@ PER_RUN = (
     "hydra.job.override_dirname",
     "hydra.runtime.output_dir",
 )
-"""The values of Hydra's node that each run has of its own."""
+"""The keys of Hydra's node whose values differ from run to run."""
 
 PER_JOB = (*PER_RUN, "hydra.job.id", "hydra.job.num")
-"""Those of a sweep's job."""
+"""The keys of Hydra's node whose values differ among a sweep's jobs."""
 
 
 class Template:
     """A YAML text with gaps for the values that change from job to job.
 
     Args:
-        values: the other values, nested.
+        values: the constant values, nested.
         keys: the dotted keys of the gaps.
     """
 
@@ -48,16 +48,16 @@ class Template:
         self._rest = [(keys[int(n)], text) for n, text in zip(rest[::2], rest[1::2], strict=True)]
 
     def fill(self, values: Mapping[str, Any]) -> str:
-        """The text.
+        """Return the text with the gaps filled.
 
         Args:
-            values: those of the gaps, by dotted key.
+            values: the values of the gaps, by dotted key.
         """
         return self._first + "".join(f"{inline(values[key])}{text}" for key, text in self._rest)
 
 
 def inline(value: Any) -> str:
-    """Write a value on one line of YAML.
+    """Format a value on one line of YAML.
 
     Args:
         value: a plain value.
@@ -79,14 +79,14 @@ def _templates(
 
 
 def write_records(job: ComposedJob, folder: Path) -> None:
-    """Write what Hydra would, unless it is told not to, or the job has come to its end.
+    """Write Hydra's records, unless Hydra's ``output_subdir`` is null or the job has ended.
 
-    Unlike Hydra's, the recorded config holds values alone: an interpolation could have another
-    value where it is read, as ``${oc.env:...}`` has.
+    Unlike Hydra's, the recorded config holds resolved values: an interpolation such as
+    ``${oc.env:...}`` could have another value when it is read.
 
     Args:
         job: the job.
-        folder: its folder, which exists.
+        folder: the job's existing folder.
     """
     subfolder = job.base.hydra["output_subdir"]
     if subfolder is None or _stays(folder, folder / subfolder, job.config):
@@ -108,9 +108,9 @@ def write_records(job: ComposedJob, folder: Path) -> None:
 
 
 def _write(records: Path, files: Mapping[str, bytes]) -> None:
-    """Write records, and wait for the disk where they replace others.
+    """Write records, and sync those that replace others, since a result may stand beside them.
 
-    A result may stand beside those. New ones wait later: all jobs of a sweep at once.
+    New records are synced later, for all jobs of a sweep at once.
     """
     changed = {records / name: content for name, content in files.items()}
     replaced = {path: content for path, content in changed.items() if path.exists()}
@@ -126,10 +126,10 @@ def _has(path: Path, content: bytes) -> bool:
 
 
 def resolve_record(path: Path, config: Plain) -> None:
-    """Replace a config that Hydra recorded with interpolations by the values of the run.
+    """Resolve a recorded config: replace interpolations by the run's values.
 
     Args:
-        path: the ``config.yaml``; it may be missing.
+        path: the ``config.yaml``; may be missing.
         config: the resolved values.
     """
     if path.is_file() and "${" in path.read_text():
@@ -137,7 +137,7 @@ def resolve_record(path: Path, config: Plain) -> None:
 
 
 def _stays(folder: Path, records: Path, config: Plain) -> bool:
-    """Whether what is recorded is of a job that came to its end, and of as many steps."""
+    """Return whether to keep the records: the job has ended, and they have as many steps."""
     if not (folder / RESULT).exists():
         return False
     if read_finished(folder, config["steps"], config["eval_every"]) is None:

@@ -1,4 +1,4 @@
-"""What Hydra is told of a job of a fleet."""
+"""Report a fleet's jobs to Hydra."""
 
 import os
 from copy import deepcopy
@@ -13,27 +13,27 @@ from hw2exp.config.composed_job import ComposedJob
 
 
 class JobFailed(Exception):  # noqa: N818
-    """A job has failed, and the user was told why."""
+    """The failure of a job whose reason the user has already seen."""
 
 
 class FleetJobReturn(JobReturn):
-    """What became of a job; its configs are built once somebody looks: that takes long.
+    """A job's return value for Hydra; the configs are built on access only, since that is slow.
 
     Args:
         job: the job.
-        folder: its output folder.
+        folder: the job's output folder.
     """
 
     def __init__(self, job: ComposedJob, folder: Path) -> None:
         super().__init__(overrides=list(job.overrides), working_dir=os.getcwd())
-        del self.cfg, self.hydra_cfg  # the fields, which would hide the properties
+        del self.cfg, self.hydra_cfg  # instance fields would hide the properties
         self.task_name = JobRuntime.instance().get("name")
         self._job = job
         self._folder = folder
 
     @property
     def return_value(self) -> Any:
-        """What the job returned; of a failed one that was reported, nothing is said again."""
+        """Return the job's value; raise a ``JobFailed`` without Hydra's message."""
         if isinstance(self._return_value, JobFailed):
             raise self._return_value
         return super().return_value
@@ -43,10 +43,10 @@ class FleetJobReturn(JobReturn):
         self._return_value = value
 
     def set(self, value: Any) -> None:
-        """Note how the job ended.
+        """Record the end of the job.
 
         Args:
-            value: what it returned, or the exception that it failed with.
+            value: the job's return value, or the exception that it raised.
         """
         failed = isinstance(value, BaseException)
         self.return_value = value
@@ -54,12 +54,12 @@ class FleetJobReturn(JobReturn):
 
     @cached_property
     def full(self) -> DictConfig:
-        """The config, Hydra's node included."""
+        """Return the config with Hydra's node."""
         return with_output(self._job.full(), self._folder)
 
     @cached_property
     def cfg(self) -> DictConfig:  # type: ignore[override]
-        """The config, as the job sees it."""
+        """Return the config as the job sees it, without Hydra's node."""
         config = deepcopy(self.full)
         with read_write(config), open_dict(config):
             del config["hydra"]
@@ -67,17 +67,17 @@ class FleetJobReturn(JobReturn):
 
     @cached_property
     def hydra_cfg(self) -> DictConfig:  # type: ignore[override]
-        """Hydra's node of it."""
+        """Return the config with Hydra's node only."""
         config = OmegaConf.masked_copy(self.full, "hydra")
-        config.hydra._set_parent(self.full)  # as HydraConfig does: for what depends on the job's
+        config.hydra._set_parent(self.full)  # as HydraConfig does, for interpolations
         return config
 
 
 def with_output(config: DictConfig, folder: Path) -> DictConfig:
-    """Note a job's folder where Hydra keeps it, and let nobody change Hydra's node.
+    """Set a job's output folder in Hydra's node, and make the node read-only.
 
     Args:
-        config: the config, Hydra's node included; it is changed.
+        config: the config with Hydra's node; changed in place.
         folder: the job's output folder.
     """
     with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):

@@ -1,8 +1,8 @@
-"""The fleet launcher: gives all jobs of a sweep to the task function at once.
+"""Launch a sweep: pass all jobs to the task function at once.
 
-A task function that knows fleets has an attribute ``fleet``, a :data:`FleetFunction`. Any other one
-is called job by job, as Hydra's basic launcher does. The jobs of a fleet share a process: so
-``hydra.job.chdir`` is refused, ``hydra.job.env_set`` and the logging are those of the sweep.
+A task function that supports fleets has an attribute ``fleet``, a :data:`FleetFunction`. Any other
+task function is called job by job, by Hydra's basic launcher. The jobs of a fleet share a process.
+So ``hydra.job.chdir`` is refused, and ``hydra.job.env_set`` and the logging are those of the sweep.
 """
 
 import os
@@ -37,15 +37,15 @@ from hw2exp.sweeps.job_return import FleetJobReturn, with_output
 
 @dataclass(frozen=True)
 class FleetJob:
-    """A job as the task function gets it.
+    """A job for the task function.
 
     Args:
-        number: of the job in its sweep.
-        overrides: what distinguishes it.
-        config: its composed config, plain values; to be read only, since jobs share its parts.
-        folder: its output folder, absolute; it exists.
-        root: the folder of its sweep, or of the single run, absolute.
-        held: another process works there, and this one must not.
+        number: the job's number in its sweep.
+        overrides: the overrides that distinguish the job.
+        config: the composed config, plain values; read-only, since jobs share its parts.
+        folder: the existing output folder, absolute.
+        root: the folder of the sweep, or of the single run, absolute.
+        held: the error if another process holds the folder; then the job must not run.
     """
 
     number: int
@@ -57,14 +57,14 @@ class FleetJob:
 
 
 FleetFunction = Callable[[Sequence[FleetJob]], Sequence[Any]]
-"""Runs jobs; returns for each, in order, its return value, or the exception that it failed with."""
+"""A function that runs jobs, and returns each job's return value or exception, in order."""
 
 
 class Batches:
-    """Runs batches of jobs; a sweeper may ask for several, one after the other.
+    """A runner of batches of jobs; a sweeper may launch several, one after the other.
 
     Args:
-        context: of Hydra.
+        context: Hydra's context.
         task: the task function.
         sweep: the config of the sweep.
     """
@@ -82,14 +82,14 @@ class Batches:
         """Run a batch.
 
         Args:
-            overrides: those of each job.
-            first: number of the first job.
+            overrides: the overrides of each job.
+            first: the number of the first job.
 
         Returns:
-            What became of each job, in order.
+            Each job's return, in order.
 
         Raises:
-            HydraException: jobs that can't be composed, or want a working directory each.
+            HydraException: a job can't be composed, or the jobs want a working directory each.
         """
         fleet: FleetFunction | None = getattr(self._task, "fleet", None)
         if fleet is None:
@@ -123,7 +123,7 @@ class Batches:
         return launcher.launch(overrides, first)
 
     def _call(self, fleet: FleetFunction, jobs: Sequence[FleetJob]) -> list[Any]:
-        """Run the jobs; what the function raises is the failure of all, as in Hydra's launchers."""
+        """Run the jobs; an exception of the function becomes the outcome of every job."""
         hydra = self._sweep.hydra
         environment: Any = OmegaConf.to_container(hydra.job.env_set, resolve=True)
         config = with_output(deepcopy(self._sweep), Path(str(hydra.sweep.dir)))
@@ -137,18 +137,18 @@ class Batches:
 def run_batches(
     launcher: Launcher, sweep: DictConfig, batches: Iterable[Sequence[Sequence[str]]]
 ) -> list[Sequence[JobReturn]]:
-    """Record a sweep as Hydra does, but whole or not at all; then launch it.
+    """Record a sweep like Hydra, but whole or not at all; then launch it.
 
     Args:
-        launcher: runs a batch.
+        launcher: the launcher of a batch.
         sweep: the config of the sweep.
         batches: the overrides of each job, by batch.
 
     Returns:
-        What became of each job, by batch.
+        Each job's return, by batch.
 
     Raises:
-        Exception: what a job has failed with; those behind it in later batches are not run.
+        Exception: the failure of a job; later batches are not run.
     """
     folder = Path(str(sweep.hydra.sweep.dir))
     disk.make_folder(folder)
@@ -159,19 +159,19 @@ def run_batches(
     for batch in batches:
         returns.append(launcher.launch(batch, initial_job_idx=first))
         for each in returns[-1]:
-            _ = each.return_value  # raises what a job has failed with
+            _ = each.return_value  # raises the failure of a job
         first += len(batch)
     return returns
 
 
 def _prepare(job: ComposedJob, deadline: float) -> FleetJob:
-    """Make a job's folder, and record what it is, unless somebody else works on it."""
-    root = Path(job.select("hydra.sweep.dir"))  # of what a sweeper made up nobody has looked yet
+    """Make a job's folder, and write its records unless another process holds the folder."""
+    root = Path(job.select("hydra.sweep.dir"))  # a sweeper's overrides are not yet checked
     check_subfolder(root, job.subfolder)
     folder = Path(os.path.abspath(job.folder))
     disk.make_folder(folder, sync=False)
     held = None
-    # The worker of a sweep that was killed may finish its step, where the job goes on.
+    # In a resumed job's folder, the worker of a killed sweep may still finish its step.
     patience = deadline - time.monotonic() if job.config.get("resume") else 0.0
     try:
         with hold(folder, patience):
@@ -185,7 +185,7 @@ def _prepare(job: ComposedJob, deadline: float) -> FleetJob:
 
 
 def _above(job: FleetJob) -> Iterator[Path]:
-    """Yield the folders from a job's up to its sweep's: the names in them are new."""
+    """Yield the folders above a job's, up to the sweep's: their new names need a sync."""
     for folder in job.folder.parents:
         yield folder
         if folder == job.root:

@@ -1,4 +1,4 @@
-"""The live table of a sweep: fleets, replicas, speed, time left."""
+"""Show the live table of a sweep: fleets, replicas, speed, time left."""
 
 import time
 from collections.abc import Sequence
@@ -21,25 +21,25 @@ from hw2exp.sweeps.progress import Progress, read_progress
 from hw2exp.terminal import clock, live_console, say
 
 SHOWN = 12
-"""Fleets at most in the table: those that run."""
+"""Most running fleets in the table."""
 
 HEADINGS = ("fleet", "runs", "training", "solved", "diverged", "step")
 WIDE = 60
-"""Characters of a fleet's curves, where there is room."""
+"""Least width of a fleet's curves if there is room, in characters."""
 
 GAP = 2
-"""Characters between two columns."""
+"""Width between two columns, in characters."""
 
 
 class SweepTable:
-    """Follows a sweep; on a terminal as a table, elsewhere as a line now and then.
+    """The display of a running sweep: a table on a terminal, elsewhere a line now and then.
 
     Args:
         fleets: the configs of each fleet.
-        paths: the file in which each fleet says how far it is.
-        show: whether to write anything.
-        console: where to write.
-        starts: the step after which each fleet goes on, if some do.
+        paths: the progress file of each fleet.
+        show: whether to print anything.
+        console: the console to print to.
+        starts: the step that each fleet resumes from; by default 0.
     """
 
     def __init__(
@@ -84,16 +84,16 @@ class SweepTable:
             say(self._summary(self._all(), time.monotonic() - self._began))
 
     def ended(self, number: int, outcomes: Sequence[Outcome]) -> None:
-        """Take note that a fleet has ended.
+        """Record the end of a fleet.
 
         Args:
-            number: which one.
-            outcomes: what became of its jobs.
+            number: the fleet's number.
+            outcomes: the outcomes of the fleet's jobs.
         """
         self._done[number] = outcomes
 
     def refresh(self) -> None:
-        """Show where the sweep is, if it is time."""
+        """Show the sweep's progress, if it is time."""
         now = time.monotonic()
         if self._live is not None:
             if not show_live(self._live, self._table(now - self._began)):
@@ -116,7 +116,7 @@ class SweepTable:
             sum(getattr(progress, name) for progress in begun)
             for name in ("alive", "solved", "diverged", "replica_steps")
         )
-        # What diverged or solved early need not be trained to its last step.
+        # Replicas that diverged or solved early skip their remaining steps.
         over = sum(
             self.to_make[number] - progress.replica_steps
             for number, progress in enumerate(fleets)

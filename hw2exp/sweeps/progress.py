@@ -1,6 +1,6 @@
-"""How far each fleet of a sweep is: written by its worker, read by whoever shows it.
+"""Write and read the progress of a sweep's fleets.
 
-A small file a fleet serves any executor that shares a file system, on one machine or on many.
+One small file a fleet works with any executor that shares a file system, on one machine or many.
 """
 
 import json
@@ -19,21 +19,21 @@ INTERVAL = 0.5
 """Seconds between two writes."""
 
 BINS = 64
-"""Numbers of a curve, at most: the file is small."""
+"""Most numbers of a curve, to keep the file small."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far one fleet is.
+    """The progress of one fleet.
 
     Args:
         step: the last step.
-        replica_steps: steps of all its replicas together.
-        alive: replicas that still train.
-        solved: replicas whose task counts as solved.
-        diverged: replicas that turned non-finite.
+        replica_steps: the steps of all replicas together.
+        alive: the number of replicas that still train.
+        solved: the number of replicas whose task counts as solved.
+        diverged: the number of replicas that turned non-finite.
         losses: the mean training loss so far, see ``LiveCurves.so_far``.
-        norms: the gradient's mean norm likewise.
+        norms: the mean gradient norm so far.
     """
 
     step: int = 0
@@ -46,11 +46,11 @@ class Progress:
 
 
 class ProgressWriter:
-    """Watches the loop of a fleet and writes how far it is.
+    """An observer of a fleet's training that writes its progress.
 
     Args:
         fleet: the fleet.
-        path: the file.
+        path: the progress file.
     """
 
     def __init__(self, fleet: Fleet, path: Path) -> None:
@@ -61,7 +61,7 @@ class ProgressWriter:
         self._written = 0.0
 
     def observe(self, step: int, measured: Measured, tested: Tested | None) -> None:
-        """Count a step, and write if it is time."""
+        """Count a step, and write the progress if it is time."""
         self._replica_steps += len(measured.loss)
         self.curves.observe(measured)
         now = time.monotonic()
@@ -79,18 +79,18 @@ class ProgressWriter:
             losses=losses,
             norms=norms,
         )
-        with suppress(OSError):  # only shown: where that can't be, training goes on
+        with suppress(OSError):  # only for display: training continues without
             disk.write(self.path, json.dumps(asdict(progress)).encode(), sync=False)
 
 
 def read_progress(paths: Iterable[Path]) -> list[Progress | None]:
-    """Read how far fleets are.
+    """Read the progress of fleets.
 
     Args:
-        paths: their files.
+        paths: the progress files.
 
     Returns:
-        Nothing for a fleet that has not begun.
+        Each fleet's progress; None if the fleet has not begun.
     """
     found: list[Progress | None] = []
     for path in paths:

@@ -1,4 +1,4 @@
-"""Runs a sweep: fleets into an executor, and what becomes of every job."""
+"""Run a sweep: submit fleets to an executor, and collect the outcome of every job."""
 
 import os
 import signal
@@ -23,15 +23,15 @@ from hw2exp.sweeps.progress import ProgressWriter
 from hw2exp.terminal import say
 
 LOOK = 0.25
-"""Seconds between two looks at the workers."""
+"""Longest wait between two checks of the workers, in seconds."""
 
 
 DRAWN = 32
-"""Jobs of a sweep whose curves are drawn unless the config says otherwise: a curve takes 0.2 s."""
+"""Most jobs of a sweep for which ``plot=auto`` draws curves: a curve takes 0.2 s."""
 
 
 class NotRun(Exception):  # noqa: N818
-    """A job that was not begun before the sweep was interrupted."""
+    """The outcome of a job that had not begun when the sweep was interrupted."""
 
 
 def run_sweep(
@@ -45,16 +45,16 @@ def run_sweep(
     """Run many jobs as fleets.
 
     Args:
-        configs: one a job.
+        configs: one config a job.
         folders: the run folder of each job.
-        interrupt: asked now and then whether to end, or to save.
-        executor: what runs the fleets; by default worker processes on this machine, as many as
-            the config's ``workers`` says.
-        show: print a table that follows the sweep.
-        saved: the checkpoint that each job goes on from, if any.
+        interrupt: the signals to end or to save, checked now and then.
+        executor: the executor of the fleets; by default worker processes on this machine, at most
+            the config's ``workers``.
+        show: whether to print a table that follows the sweep.
+        saved: the checkpoint that each job resumes from, if any.
 
     Returns:
-        What became of each job, in order.
+        Each job's outcome, in order.
     """
     if not configs:
         return []
@@ -67,7 +67,7 @@ def run_sweep(
     if executor is None:
         with WorkerExecutor(min(workers, len(fleets))) as own:
             return run_sweep(configs, folders, interrupt, own, show, saved)
-    interrupt.begin_to_save()  # from here on the workers are to be told
+    interrupt.begin_to_save()  # from now on, tell the workers before ending
     if show and not compiled_before():
         say("compiling kernels, once for this machine: some ten seconds")
     outcomes: dict[int, Outcome] = {}
@@ -94,13 +94,13 @@ def run_sweep(
 
 
 def check_cells(configs: Sequence[TrainConfig]) -> None:
-    """Refuse cells that a worker does not have: it imports the main program's file, if it has one.
+    """Refuse cells that workers can't import: a worker imports the main program's file, if any.
 
     Args:
-        configs: of all jobs.
+        configs: the configs of all jobs.
 
     Raises:
-        ConfigError: a cell that is typed or piped, or registered below ``if __name__ == ...``.
+        ConfigError: a cell is typed or piped, or registered below ``if __name__ == ...``.
     """
     own = {config.model.name: own_digest(config.model.name) for config in configs}
     own = {name: digest for name, digest in own.items() if digest is not None}
@@ -130,7 +130,7 @@ def _ended(
     interrupt: Interrupt,
     executor: Executor,
 ) -> Iterator[Future[Any]]:
-    """Give back futures as they end; the table lives meanwhile."""
+    """Yield futures as they end; meanwhile refresh the table and pass on signals."""
     pending, told = set(futures), False
     while pending:
         done, pending = wait(pending, LOOK, FIRST_COMPLETED)
@@ -150,7 +150,7 @@ def _ended(
 def _outcomes(
     future: Future[list[Outcome]], folders: list[Path], configs: list[TrainConfig]
 ) -> list[Outcome]:
-    """What a fleet gave, or what it left behind when its worker died."""
+    """Return a fleet's outcomes; if its worker died, read the finished runs' results."""
     if future.cancelled():
         return [NotRun("not begun before the sweep was interrupted") for _ in folders]
     error = future.exception()
@@ -172,12 +172,12 @@ def train_fleet(
     """Train a fleet in a worker.
 
     Args:
-        configs: one a replica.
-        folders: their run folders.
-        saved: the checkpoint that each goes on from, if any.
-        progress: the file that says how far it is.
+        configs: one config a replica.
+        folders: the run folder of each replica.
+        saved: the checkpoint that each replica resumes from, if any.
+        progress: the progress file.
     """
-    # SIGINT is for the one who started the sweep; SIGTERM may come from there and to all at once.
+    # The sweep's main process handles SIGINT. SIGTERM may come twice: from there, and to all.
     with Interrupt([signal.SIGTERM], insist=False, leave=None) as interrupt:
         return run_fleet(
             configs,
@@ -190,7 +190,7 @@ def train_fleet(
 
 
 def available_cores() -> int:
-    """How many cores this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
