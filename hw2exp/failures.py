@@ -1,4 +1,4 @@
-"""Says why jobs have failed: a line a reason, whatever it is."""
+"""Report why jobs failed, one line a reason."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,16 +14,16 @@ from hw2exp.terminal import complain, resume_word
 from hw2exp.training import InitialLossError
 
 TOLD, NAMED = 20, 8
-"""How many reasons are told of why jobs failed, and how many jobs are named with each."""
+"""Reasons to print at most, and jobs to name with each."""
 
 
 def report(batch: Sequence[Ended], folder: Path, interrupt: Interrupt) -> None:
-    """Say why jobs have failed; what an interrupt has kept from running has not.
+    """Print why jobs failed; after an interrupt, print nothing.
 
     Args:
         batch: jobs that have ended.
-        folder: of the run, or of the sweep.
-        interrupt: what may have come in between.
+        folder: the folder of the run or of the sweep, for the command that resumes it.
+        interrupt: the interrupt that the jobs ran under.
     """
     if interrupt():
         return
@@ -43,7 +43,7 @@ def report(batch: Sequence[Ended], folder: Path, interrupt: Interrupt) -> None:
 
 
 def _names(jobs: Sequence[Ended]) -> str:
-    """Which jobs of a sweep a message is about."""
+    """Return the prefix that names the jobs of a message; empty for a single run."""
     if len(jobs) == 1:
         (job,) = jobs
         return f"job {job.number} ({' '.join(job.overrides)}): " if job.overrides else ""
@@ -52,7 +52,7 @@ def _names(jobs: Sequence[Ended]) -> str:
 
 
 def _why(error: Exception) -> str:
-    """What a person needs to know of an error; of one that should not be, all there is."""
+    """Return the message of an expected error, or the type, text and notes of any other."""
     from hw2exp.sweeps.executor import WorkerDied
 
     if isinstance(error, OSError):

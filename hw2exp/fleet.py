@@ -1,4 +1,4 @@
-"""A fleet: R runs that train together as one tensor program, and their state."""
+"""A fleet: R runs that train together as one tensor program."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -20,19 +20,19 @@ from hw2exp.stabilizers import clip, norm, regularizer, schedule
 from hw2exp.task import CHECK, PAD, POPULATION, TEST, TRAIN, TemporalOrder
 
 FRESH_SEQUENCES = 1024
-"""How many sequences the initial loss and population statistics are measured on, at least."""
+"""Sequences for the initial loss and for population statistics, at least."""
 
 
 class Fleet:
-    """The batched program of R configs that agree in all that fixes its shape.
+    """The batched program of R configs that agree in every shared knob.
 
     Args:
         configs: one config a replica.
-        device: where the tensors live.
+        device: the device of the tensors.
 
     Attributes:
-        members: which replica of the configs each row of the state belongs to, ``(R,)``; R falls
-            as replicas leave.
+        members: for each row of the state, the index of its config, ``(R,)``; R falls as replicas
+            leave.
 
     Raises:
         ValueError: the configs differ in a shared knob.
@@ -56,7 +56,7 @@ class Fleet:
         self.state = self._initial_state(self.layout.flatten(list(params.values())))
 
     def _enlist(self, configs: Sequence[TrainConfig]) -> None:
-        """Set up all that depends on who takes part."""
+        """Build everything that depends on the replicas that still train."""
         first, device = self.config, self.device
         self.configs = list(configs)
         self.seeds = np.array([config.seed for config in configs], dtype=np.uint64)
@@ -74,10 +74,10 @@ class Fleet:
         self.optimizer = optimizers.build([config.optimizer for config in configs], device)
 
     def leave(self, rows: Tensor) -> None:
-        """Take replicas out, so that no work is done for them; the others keep their bits.
+        """Remove replicas from the computation; the others keep the same bits.
 
         Args:
-            rows: which of those that still take part, a mask ``(R,)``; not all.
+            rows: mask of the replicas that leave, ``(R,)``; at least one must stay.
         """
         gone = rows.cpu().numpy()
         self._left.append((self.members[gone], self.state.take(rows)))
@@ -86,7 +86,7 @@ class Fleet:
 
     @property
     def outcome(self) -> FleetState:
-        """The last state of all replicas that ever took part, in the order of their configs."""
+        """Return the last state of all replicas, also those that left, in config order."""
         groups = [*self._left, (self.members, self.state)]
         order = np.argsort(np.concatenate([members for members, _ in groups]))
         return concatenate([state for _, state in groups]).take(torch.from_numpy(order))
@@ -108,7 +108,7 @@ class Fleet:
 
     @property
     def params(self) -> Params:
-        """The parameters by name, each ``(R, ...)``."""
+        """Return the parameters by name, each ``(R, ...)``."""
         return self.layout.unflatten(self.state.params)
 
     def batch(self, step: int, stream: int, size: int) -> tuple[Tensor, Tensor]:
@@ -116,8 +116,8 @@ class Fleet:
 
         Args:
             step: the training step.
-            stream: which of the task's streams.
-            size: sequences a replica.
+            stream: the task's stream, such as ``TRAIN``.
+            size: sequences a replica, B.
         """
         replayed = self.notebook is not None and stream in (TRAIN, TEST)
         source = self.notebook if replayed and self.notebook else self.task
@@ -130,13 +130,13 @@ class Fleet:
         """Run forward and backward through time.
 
         Args:
-            symbols: ``(R, B, T)``.
-            labels: ``(R, B)``.
-            keeps_flow: say how large ∂ℓ/∂h[t] is.
+            symbols: indices, ``(R, B, T)``.
+            labels: class indices, ``(R, B)``.
+            keeps_flow: also compute ‖∂ℓ/∂h[t]‖.
 
         Returns:
-            The gradient in rows ``(R, P)``, a regularizer's among it, and what else the pass has
-            computed; a regularizer's value is no part of the loss.
+            The gradient in rows ``(R, P)``, including the regularizer's, and the other results of
+            the pass; the loss excludes the regularizer's value.
         """
         params = self.params
         back = self.model.gradient(params, symbols, labels, keeps_flow)
@@ -147,14 +147,14 @@ class Fleet:
     def initial(self) -> tuple[Tensor, Tensor]:
         """Measure loss and accuracy of a large fresh batch before training, each ``(R,)``.
 
-        It is read in batches of the training's size, since batch statistics depend on it.
+        Uses batches of the training batch size, because batch statistics depend on that size.
         """
         parts = [self.model.losses(self.params, *part)[:2] for part in self._fresh(0, CHECK)]
         losses, correct = (torch.cat(column, 1) for column in zip(*parts, strict=True))
         return losses.mean(1), correct.double().mean(1)
 
     def _fresh(self, step: int, stream: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Draw ``FRESH_SEQUENCES`` or a few more, in batches of the training's size."""
+        """Draw at least ``FRESH_SEQUENCES`` sequences, in batches of the training batch size."""
         size = self.config.batch_size
         batches = -(-FRESH_SEQUENCES // size)
         symbols, labels = self.batch(step, stream, batches * size)
@@ -162,17 +162,17 @@ class Fleet:
 
     @torch.no_grad()
     def population(self, step: int) -> State | None:
-        """Estimate the statistics that a norm over the batch goes by in a test.
+        """Estimate the statistics that batch normalization uses in a test pass.
 
-        They describe the present parameters: means over fresh training batches, of the batch's mean
-        and of its unbiased variance (Ioffe & Szegedy 2015, algorithm 2; Cooijmans et al. 2016,
-        section 4.1). Running averages would lag behind parameters that move fast.
+        They are computed with the current parameters: means, over fresh training batches, of the
+        batch mean and of the unbiased batch variance (Ioffe & Szegedy 2015, algorithm 2; Cooijmans
+        et al. 2016, section 4.1). Running averages would lag behind parameters that move fast.
 
         Args:
-            step: the training step whose fresh batches are drawn.
+            step: the training step; it selects the fresh batches.
 
         Returns:
-            Mean and variance of each term, each ``(R, T, *features)``; None for other norms.
+            Mean and variance of each term, ``(R, T, *features)``; None for other norms.
         """
         if not self.model.norm.over_batch:
             return None
@@ -187,10 +187,10 @@ class Fleet:
 
     @torch.no_grad()
     def test(self, step: int) -> tuple[Tensor, Tensor]:
-        """Make a test pass: each test batch's loss, and the pass's accuracy.
+        """Run a test pass and return the loss of each batch and the overall accuracy.
 
         Args:
-            step: the training step after which it comes.
+            step: the training step just before the test pass.
 
         Returns:
             Losses ``(R, batches)`` and accuracy ``(R,)``.
@@ -201,13 +201,13 @@ class Fleet:
         return losses.view(-1, batches, size).mean(2), correct.double().mean(1)
 
     def advance(self, step: int, loss: Tensor, norm: Tensor, proposed: FleetState) -> None:
-        """Accept a step, except for replicas that it would turn non-finite: these are frozen.
+        """Accept a step, but freeze each replica whose loss, gradient or state is not finite.
 
         Args:
-            step: the step.
-            loss: its loss, ``(R,)``.
-            norm: the norm of its gradient, ``(R,)``; clipping by value would make a number of ∞.
-            proposed: the state after it.
+            step: the training step.
+            loss: the loss of the step, ``(R,)``.
+            norm: gradient norm before clipping, ``(R,)``; clipping by value would hide an ∞.
+            proposed: the state after the step.
         """
         before = self.state
         sound = loss.isfinite() & norm.isfinite() & proposed.finite()
@@ -220,12 +220,12 @@ class Fleet:
         )
 
     def judge(self, step: int, test_loss: Tensor, test_accuracy: Tensor) -> None:
-        """Note what a test pass says: is the task solved, has the loss reached a plateau.
+        """Update the solved counters and the schedule from the results of a test pass.
 
         Args:
-            step: the training step after which the pass came.
-            test_loss: ``(R,)``.
-            test_accuracy: ``(R,)``.
+            step: the training step just before the test pass.
+            test_loss: mean test loss, ``(R,)``.
+            test_accuracy: test accuracy, ``(R,)``.
         """
         config, state = self.config, self.state
         reached = test_accuracy >= config.solved_accuracy

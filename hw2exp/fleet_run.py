@@ -1,4 +1,4 @@
-"""One fleet from its configs to its results: check, train, record."""
+"""Run a fleet from its configs to its results: check, train, record."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,25 +30,25 @@ from hw2exp.terminal import print_start, say, warn
 from hw2exp.training import InitialLossError, Observer, check_initial, train
 
 Outcome = RunResult | Exception
-"""What became of a job: its result, or why there is none."""
+"""The result of a job, or the exception that prevented it."""
 
 
 def choose_device(name: str) -> torch.device:
-    """Turn the config's ``device`` into one of torch's.
+    """Return the torch device for the config's ``device``.
 
     Args:
-        name: ``auto``, ``cpu`` or ``cuda``. Auto is the CPU: at these sizes a GPU spends its time
-            on starting kernels.
+        name: ``auto``, ``cpu`` or ``cuda``. ``auto`` is the CPU: at these sizes a GPU spends its
+            time launching kernels.
     """
     return torch.device("cuda" if name == "cuda" else "cpu")
 
 
 @contextmanager
 def torch_as_known() -> Iterator[None]:
-    """Compute in one known state of torch and numpy, whatever the caller's is, and restore that.
+    """Set torch and numpy to a fixed state, and restore the caller's state at the end.
 
-    On one thread: several add up in another order, and only wait for each other. Modes that
-    change what a function of torch does, such as a default device, are passed by.
+    Use one thread: several threads sum in another order, and are no faster at these sizes.
+    Bypass modes that override torch functions, such as a default device.
     """
     threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
     precision = torch.get_float32_matmul_precision()
@@ -77,18 +77,18 @@ def torch_as_known() -> Iterator[None]:
 
 
 def _flushes_denormal() -> bool:
-    """Whether this thread rounds denormal numbers to zero; torch can't be asked."""
+    """Return whether this thread flushes denormal numbers to zero; torch has no getter."""
     return float(np.float64(2.0**-1040) * np.float64(1.0)) == 0.0
 
 
 def check_machine(configs: Sequence[TrainConfig]) -> None:
-    """Refuse what only torch can tell: a device that isn't there, a norm that would do nothing.
+    """Check the configs where torch is needed: the device must exist, a norm must have an effect.
 
     Args:
-        configs: of all jobs.
+        configs: the configs of all jobs.
 
     Raises:
-        ConfigError: with a line for every problem.
+        ConfigError: a check failed; one line for every problem.
     """
     problems: dict[str, None] = {}
     if any(config.device == "cuda" for config in configs) and not torch.cuda.is_available():
@@ -105,16 +105,16 @@ def check_machine(configs: Sequence[TrainConfig]) -> None:
 
 
 def find_start(folder: Path, config: TrainConfig) -> Checkpoint | None:
-    """Find the newest checkpoint that a run can go on from; warn of each newer one.
+    """Find the newest checkpoint that a run can resume from; warn about each unusable newer one.
 
-    It is looked for before fleets are formed, since those of a fleet must be of one step.
+    Called before fleets are formed, because all replicas of a fleet must be at the same step.
 
     Args:
         folder: the run folder.
-        config: of the run.
+        config: the run's config.
 
     Raises:
-        ConfigError: what is there is of a run that computes something else.
+        ConfigError: the checkpoint belongs to a run that computes something else.
     """
     with torch_as_known():
         return newest(folder, warn, config, check_fits)
@@ -131,18 +131,18 @@ def run_fleet(
     """Train a fleet and write every replica's run folder.
 
     Args:
-        configs: one config a replica; they agree in all that is shared.
-        folders: one run folder a replica; made if missing.
-        interrupt: asked after every step whether to end, or to save.
+        configs: one config a replica; they agree in every shared knob.
+        folders: one run folder a replica; created if missing.
+        interrupt: the interrupt, polled after every step for a request to end or to save.
         show: print the live line.
-        observe: makes one more observer of the loop.
-        saved: the checkpoint that each replica goes on from, all of the same step; else all begin
-            anew.
+        observe: a function that makes an additional observer of the loop.
+        saved: the checkpoint that each replica resumes from, all of the same step; empty: all
+            replicas start from scratch.
 
     Returns:
-        The result of each replica; or the error of one that would not start at ln 4, where the
-        config says that this is one; of one whose folder another process holds, or can't be
-        written; of one that doesn't fit into memory.
+        The result of each replica, or the error that prevented it: an initial loss far from ln 4
+        (if the config treats this as an error), a folder that another process holds or that can't
+        be written, or too little memory.
     """
     starts = {place: each for place, each in enumerate(saved) if each is not None}
     try:
@@ -161,7 +161,7 @@ def run_fleet(
 
 
 def _hold(folders: Sequence[Path], stack: ExitStack) -> dict[int, FolderHeldError]:
-    """Lock the run folders, until the stack is closed; says of which another process has."""
+    """Lock the run folders until the stack closes; return an error for each held elsewhere."""
     held = {}
     deadline = time.monotonic() + PATIENCE
     for place, folder in enumerate(folders):
@@ -220,7 +220,7 @@ def _begin_recording(
     initial: tuple[Floats, Floats],
     saved: Mapping[int, Checkpoint],
 ) -> Recording:
-    """Clear the folders of what does not belong to the steps so far, and go on from those."""
+    """Start recording; remove files that don't belong to the steps so far, restore the rest."""
     tables = {member: each.metrics() for member, each in saved.items()}
     seen = {member: each.diagnostics() for member, each in saved.items()}
     recording = Recording(fleet, folders, initial, tables, seen)
@@ -229,7 +229,7 @@ def _begin_recording(
     events = {}
     for member, config in zip(map(int, fleet.members), fleet.configs, strict=True):
         folder, own = folders[member], saved.get(member)
-        # Of more steps than it was to make, its row in HParams is to be another.
+        # With another number of steps, the run's row in HParams changes: start a new events file.
         same = own is not None and own.facts.config["steps"] == config.steps
         there = own is not None and same and own.knows_events()
         clear(folder, events=not there, spikes=own is None)

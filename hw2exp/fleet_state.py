@@ -1,4 +1,4 @@
-"""What a fleet carries from step to step, and how a replica's parameters lie in one row."""
+"""The state of a fleet, and the layout of a replica's parameters in one row."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -12,10 +12,10 @@ from hw2exp.axes import Params, Shape, State
 
 
 class Layout:
-    """How a replica's parameters lie in one row.
+    """The layout of a replica's parameters in one row.
 
     Args:
-        params: any parameters of the model, each ``(R, ...)``.
+        params: parameters of the model, each ``(R, ...)``; only names and shapes matter.
     """
 
     def __init__(self, params: Params) -> None:
@@ -38,18 +38,18 @@ class Layout:
 
 @dataclass(frozen=True)
 class FleetState:
-    """Everything that a step changes; every tensor has the axis R in front.
+    """Everything that a step changes; R is the first axis of every tensor.
 
     Args:
         params: the parameters in rows, ``(R, P)``.
         optimizer: the optimizer's state.
         clip: the clipping's state.
         schedule: the schedule's state.
-        active: which replicas still train, ``(R,)``.
-        step: the last step that each replica took part in, ``(R,)``.
+        active: mask of the replicas that still train, ``(R,)``.
+        step: the last step of each replica, ``(R,)``.
         diverged_at: the step at which a replica turned non-finite, or 0, ``(R,)``.
-        solved_at: the step of the test pass that made the task count as solved, or 0, ``(R,)``.
-        passes: test passes in a row that reached the accuracy wanted, ``(R,)``.
+        solved_at: the step of the test pass at which the task counted as solved, or 0, ``(R,)``.
+        passes: consecutive test passes that reached the required accuracy, ``(R,)``.
     """
 
     params: Tensor
@@ -63,7 +63,7 @@ class FleetState:
     passes: Tensor
 
     def tensors(self) -> dict[str, Tensor]:
-        """All tensors by name, ``optimizer.momentum`` those of a part."""
+        """Return all tensors by name; those of a part get a prefix, as ``optimizer.momentum``."""
         named: dict[str, Tensor] = {}
         for each in fields(self):
             value = getattr(self, each.name)
@@ -74,10 +74,10 @@ class FleetState:
         return named
 
     def with_tensors(self, named: Mapping[str, Tensor]) -> "FleetState":
-        """A state of the same make, of other tensors.
+        """Return a state of the same structure with other tensors.
 
         Args:
-            named: as :meth:`tensors` names them.
+            named: tensors by name, as :meth:`tensors` returns them.
         """
         values: dict[str, Any] = {}
         for each in fields(self):
@@ -89,13 +89,13 @@ class FleetState:
         return FleetState(**values)
 
     def finite(self) -> Tensor:
-        """Whether everything that a replica owns is finite, ``(R,)``."""
+        """Return whether a replica's parameters, optimizer and clip state are finite, ``(R,)``."""
         tensors = [
             self.params,
             *self.optimizer.values(),
             *self.clip.values(),
         ]
-        # The largest size of a row is NaN or infinite if any number in it is.
+        # The largest absolute value of a row is NaN or infinite if any number in the row is.
         largest = [t.reshape(len(t), -1).abs().amax(1).double() for t in tensors if t[0].numel()]
         return torch.stack(largest).isfinite().all(0)
 
@@ -103,17 +103,17 @@ class FleetState:
         """Take this state's replicas where ``keep``, the other's elsewhere.
 
         Args:
-            keep: ``(R,)``.
+            keep: mask, ``(R,)``.
             other: a state of the same fleet.
         """
         pairs = {f.name: (getattr(self, f.name), getattr(other, f.name)) for f in fields(self)}
         return FleetState(**{name: _select(keep, *pair) for name, pair in pairs.items()})
 
     def take(self, rows: Tensor) -> "FleetState":
-        """Take some replicas out, as a state of their own.
+        """Return the state of some replicas.
 
         Args:
-            rows: their indices, or a mask ``(R,)``.
+            rows: indices, or a mask ``(R,)``.
         """
         return FleetState(**{f.name: _take(getattr(self, f.name), rows) for f in fields(self)})
 
@@ -122,7 +122,7 @@ def concatenate(states: "Sequence[FleetState]") -> "FleetState":
     """Join states along R.
 
     Args:
-        states: of fleets of the same shape.
+        states: states of fleets of the same shape.
     """
     columns = {f.name: [getattr(state, f.name) for state in states] for f in fields(FleetState)}
     return FleetState(**{name: _concatenate(column) for name, column in columns.items()})

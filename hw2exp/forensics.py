@@ -1,4 +1,4 @@
-"""Keeps, of the runs that are looked into, the steps that led to their first spikes."""
+"""Keep the steps before the first spikes of each inspected run."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -15,12 +15,12 @@ from hw2exp.training import Made
 
 
 class Forensics:
-    """The last steps of a fleet, and what was kept of them.
+    """A ring of a fleet's last steps, and the steps kept around spikes.
 
     Args:
         fleet: the runs.
-        watched: those that are looked into.
-        searched: steps that are searched for spikes at once.
+        watched: members to inspect.
+        searched: steps in a block of the spike search.
     """
 
     def __init__(self, fleet: Fleet, watched: Sequence[int], searched: int) -> None:
@@ -34,22 +34,22 @@ class Forensics:
         self._written: dict[int, int] = {}
 
     def push(self, step: int, members: NDArray[np.int64], made: Made) -> None:
-        """Take up a step.
+        """Add a step to the ring.
 
         Args:
-            step: its number.
-            members: the runs that it is of, ``(R,)``.
-            made: what it has computed of them.
+            step: the training step.
+            members: the inspected members that still train, ``(R,)``.
+            made: the tensors of the step, for these members.
         """
         if self.spikes:
             self._ring.push(Entry(step, members, made.before, made.grads))
 
     def keep(self, member: int, spikes: Sequence[Spike]) -> None:
-        """Keep what led to spikes that were not known before.
+        """Keep the steps that led to each new spike.
 
         Args:
-            member: the run.
-            spikes: all of its spikes so far.
+            member: the member.
+            spikes: all spikes of the member so far.
         """
         if member not in self.kept:
             return
@@ -59,44 +59,44 @@ class Forensics:
         self._known[member] = len(spikes)
 
     def write(self, member: int, folder: Path) -> None:
-        """Write what was kept of spikes, where there is more than was written.
+        """Write the kept spikes, if there are more than at the last call.
 
         Args:
-            member: the run.
-            folder: its run folder.
+            member: the member.
+            folder: the run folder.
         """
         if len(kept := self.kept.get(member, [])) > self._written.get(member, 0):
             write_kept(folder, kept)
             self._written[member] = len(kept)
 
     def saved(self, member: int) -> Named:
-        """What a checkpoint has to hold of a run besides its table.
+        """Return the ring's tensors of a member, for a checkpoint.
 
         Args:
-            member: the run.
+            member: the member.
         """
         if member not in self.kept or not self.spikes:
             return {}
         return self._ring.saved(member, self.steps_before)
 
     def restore(self, step: int, saved: Mapping[int, Named], known: Mapping[int, int]) -> None:
-        """Go on from checkpoints.
+        """Restore the ring from checkpoints.
 
         Args:
-            step: the last step that was made.
-            saved: of each run what :meth:`saved` gave.
-            known: how many spikes each had.
+            step: the last step before the checkpoint.
+            saved: for each member, the tensors that :meth:`saved` returned.
+            known: for each member, the number of spikes so far.
         """
         members = [member for member in self.watched if saved.get(member)]
         self._ring.restore(step, members, [saved[m] for m in members], self.fleet.state)
         self._known |= {member: known[member] for member in self.watched}
 
     def restore_kept(self, member: int, folder: Path) -> None:
-        """Take up what a run that goes on had kept; what is lost stays so.
+        """Read the kept spikes of a resumed run; ignore files that are missing or damaged.
 
         Args:
-            member: the run.
-            folder: its run folder.
+            member: the member.
+            folder: the run folder.
         """
         with suppress(OSError, ValueError):
             kept = [spike for spike in read_kept(folder) if spike.number <= self._known[member]]

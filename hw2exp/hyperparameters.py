@@ -1,4 +1,4 @@
-"""From R configs to one fleet: knobs that are data become ``(R,)`` tensors."""
+"""Stack the knobs of R configs: knobs that may differ in a fleet become ``(R,)`` tensors."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,12 +13,11 @@ def stack(sections: Sequence[Section], device: torch.device | str = "cpu") -> di
 
     Args:
         sections: the section of each replica, length R; all of one class.
-        device: where the tensors go.
+        device: the device of the tensors.
 
     Returns:
-        By knob name: a float64 tensor ``(R,)`` where the schema says per replica (an int64 one
-        where the knob is an integer), and the common value where it says shared. ``name`` and
-        nested sections are left out.
+        By knob name: for a per-replica knob a float64 tensor ``(R,)`` (int64 for integer knobs),
+        for a shared knob the common value. ``name`` and nested sections are left out.
 
     Raises:
         ValueError: replicas differ in a shared knob.

@@ -1,4 +1,4 @@
-"""Looks into the steps of a fleet, as often as its config says, and keeps what it has seen."""
+"""Run the diagnostics of a fleet at the intervals of its config, and record the results."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -23,8 +23,8 @@ from hw2exp.records.tensorboard import EventWriter
 from hw2exp.training import Made
 
 ALONG, WITHIN = 1, 8
-"""Sequences of the batch along which Jacobians are taken, and of which gates and attention are:
-more tell much the same. Under batch normalization, which needs all, the latter are of all."""
+"""Sequences of the batch for the Jacobians, and for gates and attention; more sequences change
+little. Under batch normalization, gates and attention use the whole batch."""
 
 IMAGES = {
     "gradient_flow": (True, "‖∂ℓ/∂h[t]‖: t = 1 at the top, a column a look; by its logarithm."),
@@ -34,16 +34,16 @@ IMAGES = {
         "‖∂h[T]/∂h[t]‖: t = 1 at the top, a column a look; by its logarithm.",
     ),
 }
-"""Columns of the table: whether colors go by logarithms, and what is seen."""
+"""Columns drawn as heat maps: whether the color scale is logarithmic, and the caption."""
 
 Columns = dict[str, Tensor | NDArray[Any]]
 
 
 def inspects(config: TrainConfig) -> bool:
-    """Whether anything of a run is looked into.
+    """Return whether a run has any diagnostics.
 
     Args:
-        config: the run.
+        config: the run's config.
     """
     own = config.diagnostics
     wanted = own.seeds is None or config.seed in own.seeds
@@ -52,34 +52,34 @@ def inspects(config: TrainConfig) -> bool:
 
 
 def without_run(configs: Sequence[TrainConfig]) -> list[int]:
-    """The seeds whose runs are to be looked into and that no run has.
+    """Return the seeds that ``diagnostics.seeds`` names but that no run has.
 
     Args:
-        configs: of all runs.
+        configs: the configs of all runs.
     """
     named = {seed for config in configs for seed in config.diagnostics.seeds or ()}
     return sorted(named - {config.seed for config in configs})
 
 
 def due(every: int, step: int, first: bool = True) -> bool:
-    """Whether a diagnostic is due.
+    """Return whether a diagnostic is due.
 
     Args:
-        every: its cadence; 0 is never.
+        every: steps between two measurements; 0: never.
         step: the training step.
-        first: at the first step too.
+        first: the diagnostic is due at step 1 too.
     """
     return every > 0 and (step % every == 0 or (first and step == 1))
 
 
 class Inspection:
-    """Looks into every step that is made.
+    """An inspector of every training step.
 
     Args:
-        fleet: the runs, of which those that are looked into may be a few.
-        events: TensorBoard's file of each.
-        searched: steps that are searched for spikes at once.
-        tables: the diagnostics so far of those that go on.
+        fleet: the runs; perhaps only some of them are inspected.
+        events: the TensorBoard file of each member.
+        searched: steps in a block of the spike search.
+        tables: the diagnostics so far of each resumed member.
     """
 
     def __init__(
@@ -103,11 +103,11 @@ class Inspection:
         self._of: NDArray[np.int64] | None = None
 
     def wants_flow(self, step: int) -> bool:
-        """Whether a step is to say how the gradient flows through time."""
+        """Return whether a step must compute the gradient flow, ‖∂ℓ/∂h[t]‖."""
         return due(self.options.flow_every, step)
 
     def inspect(self, step: int, made: Made) -> None:
-        """Look into a step: what is due of it, and a place in the ring."""
+        """Inspect a step: measure the diagnostics that are due, and add the step to the ring."""
         members, rows = self._members_and_rows()
         if not len(members):
             return
@@ -125,7 +125,7 @@ class Inspection:
             self._draw(step, made, members)
 
     def _members_and_rows(self) -> tuple[NDArray[np.int64], Tensor | None]:
-        """Those that are looked into and still take part, and their rows if they are a few."""
+        """Return the inspected members that still train, and their rows; None for all rows."""
         if self._of is not self.fleet.members:  # a new array when replicas leave
             self._of = self.fleet.members
             rows = np.flatnonzero(np.isin(self._of, self.watched))
@@ -168,7 +168,7 @@ class Inspection:
         return columns
 
     def _fleet_of(self, members: NDArray[np.int64]) -> Fleet:
-        """A fleet of those that are looked into, whose state is free to be set."""
+        """Return a fleet of the inspected members, whose state the caller may set."""
         if self._probe is None:
             configs = dict(zip(map(int, self.fleet.members), self.fleet.configs, strict=True))
             self._probe = Fleet([configs[int(member)] for member in members], self.fleet.device)
@@ -184,7 +184,7 @@ class Inspection:
             self.events[member].scalars(step, numbers)
 
     def _draw(self, step: int, made: Made, members: NDArray[np.int64]) -> None:
-        """Histograms of parameters and gradients, and what was seen of the flow so far."""
+        """Write histograms of parameters and gradients, and the heat maps so far."""
         parts = {
             "parameters": self.fleet.layout.unflatten(made.before.params.cpu()),
             "gradients": self.fleet.layout.unflatten(made.grads.cpu()),
@@ -196,11 +196,11 @@ class Inspection:
             self.draw_images(member, step)
 
     def draw_images(self, member: int, step: int) -> None:
-        """Draw what a run's diagnostics have shown so far.
+        """Draw the heat maps of a run's diagnostics so far.
 
         Args:
-            member: the run.
-            step: up to where.
+            member: the member.
+            step: the last step to draw.
         """
         for name, (logarithmic, about) in IMAGES.items():
             steps, columns = self.tables[member].list_column(name)
@@ -209,10 +209,10 @@ class Inspection:
                 self.events[member].image(f"heat_map/{name}", pixels, step, about)
 
     def show_again(self, member: int) -> None:
-        """Write what was measured to a new file of TensorBoard's; histograms are lost.
+        """Write the measurements so far to a new TensorBoard file; histograms are lost.
 
         Args:
-            member: the run.
+            member: the member.
         """
         for step, row in self.tables.get(member, ()):
             self._show(member, step, row)
@@ -220,12 +220,13 @@ class Inspection:
                 self.draw_images(member, step)
 
     def finish(self, member: int, folder: Path, last: int | None) -> None:
-        """Write what was seen of a run that has ended.
+        """Write the diagnostics of a run that has ended.
 
         Args:
-            member: the run.
-            folder: its run folder.
-            last: its last step, if it is not to go on: what was seen is drawn up to there.
+            member: the member.
+            folder: the run folder.
+            last: the run's last step, up to which the heat maps are drawn; None if the run was
+                interrupted.
         """
         if member in self.tables:
             every = self.options.histogram_every
@@ -236,7 +237,7 @@ class Inspection:
 
 
 def _take(made: Made, rows: Tensor) -> Made:
-    """Of some of the replicas."""
+    """Select some of the replicas."""
     return Made(
         before=made.before.take(rows),
         after=made.after.take(rows),

@@ -1,4 +1,4 @@
-"""Signals: some ask a run to end, one asks it to save and to go on."""
+"""Handle signals: some ask a run to end, one asks it to save and continue."""
 
 import os
 import signal
@@ -10,27 +10,28 @@ from types import FrameType, TracebackType
 from typing import Any, NoReturn, Self
 
 HANGUP: int | None = getattr(signal, "SIGHUP", None)
-"""What comes when a terminal closes; who starts a command with nohup wants it ignored."""
+"""The signal of a closed terminal; ignored under ``nohup``."""
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, *([HANGUP] if HANGUP is not None else []))
 SAVE: int | None = getattr(signal, "SIGUSR1", None)
-"""What clusters send some time before they end a job."""
+"""The signal that clusters send some time before they end a job."""
 
 
 class Interrupt:
-    """While entered, notes signals, so that the step is finished and everything saved.
+    """A context that records signals, so that a run can finish its step and save.
 
-    Until there is something to save, a signal ends the process at once; so does a second one, as
-    the system does it. Outside the main thread, where Python knows no signals, none is noted.
+    Until there is something to save, a signal ends the process at once. A second signal does so
+    too, by the system's default. Outside the main thread Python delivers no signals: none is
+    recorded.
 
     Args:
-        signals: which ask to end; by default SIGINT, SIGTERM and SIGHUP.
-        insist: a second one ends the process at once; else it changes nothing.
-        leave: how to end at once, given the exit status. To raise is polite to a caller, but gets
-            lost where a compiler calls back; a process that is nobody else's takes ``os._exit``.
-            If none, the system does it, and doesn't even wait for a compiler.
-        last: nothing is to be saved afterwards, while the process ends: so then a signal to save
-            is ignored.
+        signals: the signals that ask to end; by default SIGINT, SIGTERM and SIGHUP.
+        insist: let a second signal end the process at once; else it has no effect.
+        leave: a function that ends the process at once, given the exit status. An exception lets
+            the caller clean up, but is lost inside a compiler's callback; a process with no other
+            owner uses ``os._exit``. None: the system's default, which interrupts even a compiler.
+        last: nothing is saved after the context, while the process exits: ignore signals to save
+            from then on.
     """
 
     def __init__(
@@ -50,16 +51,16 @@ class Interrupt:
         self._before: dict[int, Any] = {}
 
     def __call__(self) -> bool:
-        """Whether a signal to end has come."""
+        """Return whether a signal to end has arrived."""
         return self.signal is not None
 
     def asked_to_save(self) -> bool:
-        """Whether a signal to save has come since this was asked last."""
+        """Return whether a signal to save has arrived since the last call."""
         asked, self._asked = self._asked, False
         return asked
 
     def begin_to_save(self) -> None:
-        """From now on there is something to save before the end."""
+        """Declare that from now on there is something to save before the end."""
         if not self._to_save:
             self._to_save = True
             if self.leave is None:
@@ -67,7 +68,7 @@ class Interrupt:
 
     @property
     def status(self) -> int:
-        """The exit status that says which signal it was: 130, 143 or 129."""
+        """Return the exit status of the signal: 130, 143 or 129; 0 without one."""
         return 0 if self.signal is None else 128 + self.signal
 
     def __enter__(self) -> Self:
@@ -108,12 +109,12 @@ class Interrupt:
 
 
 def _show_cursor() -> None:
-    """Give a terminal its cursor back, which a live display has hidden: a second signal can't."""
+    """Show the terminal's cursor, which a live display hides; a second signal can't do this."""
     if os.environ.get("TERM", "dumb") != "dumb":
         with suppress(OSError):
-            if os.isatty(1):  # past Python's buffer, which may be in use
+            if os.isatty(1):  # bypass Python's buffer, which may be in use
                 os.write(1, b"\x1b[?25h")
 
 
 NEVER = Interrupt([])
-"""One that is never entered, so that none ever comes."""
+"""An interrupt that is never entered: no signal is ever recorded."""

@@ -19,24 +19,24 @@ from hw2exp import disk, regular_file
 
 PACKAGE = Path(__file__).parent
 SOURCES = ("kernel.py", "philox.py", "task.py", "closed_form/**/*.py")
-"""Where kernels stand. All of them together name the cache: numba does not see a callee change."""
+"""The files of all kernels. Their joint hash names the cache: numba misses changes in callees."""
 
 PLACE = "NUMBA_CACHE_DIR"
-"""The environment variable that chooses where the cache is."""
+"""The environment variable for the cache folder."""
 
 PRIVATE = 0o700
-"""What is in the cache is executed: only its owner may write there, or read."""
+"""Mode of the cache folder: cached code is executed, so only its owner may write or read there."""
 
 DIGEST = hashlib.sha256().digest_size
 LARGEST = 1 << 26
-"""Bytes that a compiled form may have, a hundred times what the largest has."""
+"""Largest size of a compiled form in bytes, a hundred times the largest so far."""
 
 
 def cache_folder() -> Path | None:
     """Return the folder for this version of the kernels, or None if no folder can be used.
 
-    It is below ``NUMBA_CACHE_DIR`` if that is set, else beside the package, else in the user's
-    cache. A folder that others may write to, or that belongs to somebody else, is not used.
+    The folder is in ``NUMBA_CACHE_DIR`` if that is set, else in the package, else in the user's
+    cache. A folder that others may write to, or that another user owns, is not used.
     """
     paths = [path for pattern in SOURCES for path in sorted(PACKAGE.glob(pattern))]
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
@@ -72,14 +72,14 @@ _failure: str | None = None
 
 
 def compiled_before() -> bool:
-    """Whether kernels of this version were ever compiled on this machine."""
+    """Return whether kernels of this version are in the cache."""
     return _FOLDER is not None and any(_FOLDER.glob("*.nbc"))
 
 
 def cache_problem() -> str | None:
-    """Return in one line why kernels can't be kept, once; None if they can.
+    """Return, once, a line on why kernels can't be cached; None if they can.
 
-    They are compiled in memory then, which takes some ten seconds in every process.
+    Without a cache every process compiles its kernels again, which takes some ten seconds.
     """
     global _failure
     problem, _failure = _failure, None
@@ -87,16 +87,16 @@ def cache_problem() -> str | None:
 
 
 class KernelCache(FunctionCache):  # type: ignore[misc]  # numba has no types
-    """Keep a kernel's compiled forms, each in a file that begins with a digest.
+    """A cache of a kernel's compiled forms, each in a file that begins with a digest.
 
-    The digest is of the file's name and the rest of its content, so that neither a damaged file nor
-    that of another kernel is loaded. numba's own cache hands a damaged file to the linker, and
-    fails where it can't write. Here an entry that can't be loaded is compiled again and replaced,
-    whatever it is, and a cache that can't be written costs only time.
+    The digest covers the file's name and the rest of its content, so that neither a damaged file
+    nor that of another kernel is loaded. numba's own cache passes a damaged file to the linker, and
+    fails if it can't write. Here an entry that can't be loaded is compiled again and replaced, and
+    a cache that can't be written costs only time.
 
     Args:
-        function: the kernel, in a file.
-        folder: for the compiled forms; None keeps nothing.
+        function: the kernel; its source must be a file.
+        folder: the folder of the compiled forms; None: keep nothing.
     """
 
     def __init__(self, function: Callable[..., Any], folder: Path | None) -> None:
@@ -116,11 +116,11 @@ class KernelCache(FunctionCache):  # type: ignore[misc]  # numba has no types
         return folder / f"{self._py_func.__name__}-{hashlib.sha256(key.encode()).hexdigest()}.nbc"
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """Return the compiled form for arguments of some types, or None if there is none.
+        """Return the compiled form for some argument types, or None if there is none.
 
         Args:
-            sig: the types.
-            target_context: numba's.
+            sig: the argument types.
+            target_context: numba's target context.
         """
         target_context.refresh()
         if self._folder is None:
@@ -132,15 +132,15 @@ class KernelCache(FunctionCache):  # type: ignore[misc]  # numba has no types
             if _digest(path, data) != digest:
                 return None
             return self._impl.rebuild(target_context, pickle.loads(data))
-        except Exception:  # of a file that isn't there, or that this numba can't load
+        except Exception:  # the file is missing, or this numba can't load it
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Keep a compiled form.
+        """Write a compiled form to the cache.
 
         Args:
-            sig: the types of its arguments.
-            data: numba's.
+            sig: the argument types.
+            data: numba's compile result.
         """
         global _failure
         if self._folder is None:
@@ -150,11 +150,11 @@ class KernelCache(FunctionCache):  # type: ignore[misc]  # numba has no types
             try:
                 disk.make_folder(self._folder, sync=False, mode=PRIVATE)
                 path = self._path(self._folder, sig, data.codegen)
-                if path.is_dir() and not path.is_symlink():  # no rename replaces a folder
+                if path.is_dir() and not path.is_symlink():  # a rename can't replace a folder
                     with suppress(FileNotFoundError):  # another process was faster
                         disk.remove(path)
-                # Nothing waits for the disk here, which would cost a sync for each of some 40
-                # files. After a power cut an entry may be empty or zeroed: its digest tells.
+                # No sync, which would be slow for some 40 files. After a power cut an entry may be
+                # empty or zeroed: its digest won't match.
                 disk.write(path, _digest(path, content) + content, sync=False)
             except OSError as error:
                 reason = f"{self._folder}: {error.strerror}"
@@ -166,11 +166,11 @@ def _digest(path: Path, data: bytes) -> bytes:
 
 
 class _Reduction(CompileResultCacheImpl):  # type: ignore[misc]
-    """Turn compiled code into data and back as numba does; the choice of a folder is left out.
+    """numba's serialization of compiled code, without its choice of a folder.
 
     Args:
-        path: of the kernel's source.
-        line: of its first line.
+        path: the kernel's source file.
+        line: the number of its first line.
     """
 
     def __init__(self, path: str, line: int) -> None:
@@ -180,26 +180,26 @@ class _Reduction(CompileResultCacheImpl):  # type: ignore[misc]
 
 
 def kernel(function: Callable[..., Any]) -> Any:
-    """Compile a function when it is first called with arguments of new types.
+    """Decorate a function so that numba compiles it at the first call with new argument types.
 
     Args:
-        function: loops and arithmetic that numba understands.
+        function: loops and arithmetic that numba supports.
     """
     compiled = numba.njit(error_model="numpy", nogil=True)(function)
-    if os.path.isfile(function.__code__.co_filename):  # else typed, with nothing to tell its age by
+    if os.path.isfile(function.__code__.co_filename):  # else typed in: no file, so no timestamp
         compiled._cache = KernelCache(function, _FOLDER)
     return compiled
 
 
 def kernel_with(function: Callable[..., Any], name: str, **kernels: Any) -> Any:
-    """Compile a function that calls kernels which are given by name.
+    """Compile a copy of a function with some of its global names bound to given kernels.
 
-    They become globals of a copy of the function: numba keeps no closures between processes.
+    The kernels become globals of the copy, because numba can't cache closures across processes.
 
     Args:
-        function: as for ``kernel``; of its free names, ``kernels`` says what they are.
-        name: tells this copy from others.
-        kernels: by name.
+        function: see :func:`kernel`.
+        name: suffix of the copy's name, unique among the copies.
+        kernels: kernels or constants, by global name.
     """
     namespace = {**function.__globals__, **kernels}
     own = FunctionType(function.__code__, namespace, f"{function.__name__}_{name}")

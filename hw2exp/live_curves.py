@@ -1,7 +1,7 @@
-"""The curves of a training so far, at the end of a terminal: loss and gradient norm as sparklines.
+"""Draw the live curves of a run in a terminal: loss and gradient norm as sparklines.
 
-They begin at the first step that was watched, and are on logarithmic scales, lest one spike flatten
-all the rest.
+The curves begin at the first observed step. Their scales are logarithmic, so that one spike does
+not flatten the rest.
 """
 
 from collections.abc import Sequence
@@ -13,17 +13,17 @@ from hw2exp.sparkline import ASCII, BLOCKS, MOST_BINS, Peaks, sparkline
 from hw2exp.training import Measured
 
 NARROWEST = 8
-"""Characters of a curve, at least."""
+"""Smallest width of a curve in characters."""
 
 MOST_WAITING = 1024
-"""Steps whose values wait to be looked at, at most."""
+"""Most steps to buffer on the device before a transfer."""
 
 
 class LiveCurves:
-    """Keeps the mean loss and gradient norm of a fleet's replicas in few numbers.
+    """A short history of the loss and gradient norm, means over a fleet's replicas.
 
     Args:
-        most_bins: of each curve.
+        most_bins: most bins of each curve.
     """
 
     def __init__(self, most_bins: int = MOST_BINS) -> None:
@@ -31,41 +31,41 @@ class LiveCurves:
         self._waiting: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def observe(self, measured: Measured) -> None:
-        """Take the next step.
+        """Add the next step.
 
         Args:
-            measured: what it has measured.
+            measured: the measurements of the step.
         """
         self._waiting.append((measured.loss, measured.grad_norm_raw))
         if len(self._waiting) == MOST_WAITING:
             self._take()
 
     def so_far(self) -> tuple[list[float], list[float]]:
-        """Loss and gradient norm, each value the largest of as many steps; NaN: not finite."""
+        """Return the bins of loss and gradient norm: maxima over equally many steps, or NaN."""
         self._take()
         return self.losses.bins, self.norms.bins
 
     def _take(self) -> None:
-        """Bring what waits to the CPU, all at once, and take the mean over replicas."""
+        """Move the buffered values to the CPU in one transfer, and average over replicas."""
         if not self._waiting:
             return
         sizes = np.array([len(loss) for loss, _ in self._waiting])  # replicas may have left
         starts = np.cumsum(sizes) - sizes
         columns = zip(*self._waiting, strict=True)
         for peaks, column in zip((self.losses, self.norms), columns, strict=True):
-            values = torch.cat(column).double().cpu().numpy()  # a step's replicas after another's
+            values = torch.cat(column).double().cpu().numpy()  # step by step, replicas inside
             peaks.add((np.add.reduceat(values, starts) / sizes).tolist())
         self._waiting.clear()
 
 
 def curves_line(losses: Sequence[float], norms: Sequence[float], width: int, encoding: str) -> str:
-    """Both curves in one line; nothing where it is too narrow for them.
+    """Return both curves in one line, or an empty string if the line is too narrow.
 
     Args:
-        losses: of ``LiveCurves.so_far``.
-        norms: likewise.
-        width: characters at most.
-        encoding: of the terminal, which may lack the blocks.
+        losses: bins of the loss, from ``LiveCurves.so_far``.
+        norms: bins of the gradient norm, likewise.
+        width: most characters.
+        encoding: the terminal's encoding; ASCII marks are used if it lacks the block characters.
     """
     loss, norm = "loss ", "  |grad| "
     each = (width - len(loss + norm)) // 2

@@ -1,4 +1,4 @@
-"""The line that follows a run while it trains, with the curves so far below it."""
+"""Show the progress of a run in one live line, with the curves so far below it."""
 
 import time
 from collections.abc import Callable
@@ -20,14 +20,12 @@ WIDE = 100
 
 
 class LiveLine:
-    """One line that follows a run; plain lines, further apart, when not on a terminal.
-
-    On a terminal the curves so far stand below it.
+    """A live progress line, with curves below it; outside a terminal, plain lines less often.
 
     Args:
         steps: steps of the whole run.
-        spikes: asked for the spikes so far of every replica.
-        console: where to write.
+        spikes: a function that returns the number of spikes so far, over all replicas.
+        console: the console to write to.
     """
 
     def __init__(
@@ -58,13 +56,13 @@ class LiveLine:
                 self._live.__exit__(kind, error, traceback)
 
     def observe(self, step: int, measured: Measured, tested: Tested | None) -> None:
-        """Refresh the line, if it is time."""
+        """Refresh the line if its interval has passed."""
         if tested is not None:
             self.test_accuracy = float(tested.accuracy.mean())
         now = time.monotonic()
         if self._began is None:  # the first step may have waited for the compiler
             self._began, self._first_step = now, step
-            if self.console.is_terminal:  # not before: who leaves while it compiles has a cursor
+            if self.console.is_terminal:  # not earlier: an exit during compilation keeps the cursor
                 self._live = Live(console=self.console, auto_refresh=False, transient=True)
                 with suppress(OSError):
                     self._live.__enter__()
@@ -105,11 +103,11 @@ class LiveLine:
 
 
 def show_live(live: Live, content: RenderableType) -> bool:
-    """Renew what stands at a terminal's end; says whether the terminal is still there.
+    """Update a live display, and return whether the terminal still exists.
 
     Args:
-        live: what stands there.
-        content: what is to.
+        live: the live display.
+        content: the new content.
     """
     try:
         live.update(content, refresh=True)

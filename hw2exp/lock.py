@@ -1,7 +1,7 @@
-"""One process a folder: whoever works in it holds its lock, and a process that dies lets go.
+"""Lock folders, so that only one process works in each.
 
-The lock is the system's (``flock``), on a file that only says who holds it: so nothing has to be
-cleaned up after a kill.
+The lock is the system's (``flock``), which ends with its process: nothing has to be cleaned up
+after a kill. The content of the lock file only names the holder.
 """
 
 import errno
@@ -22,20 +22,20 @@ except ImportError as error:
 
 LOCK = ".lock"
 PATIENCE = 10.0
-"""Seconds to wait for a folder: the workers of a sweep that was killed finish their step."""
+"""Seconds to wait for a folder, since the workers of a killed sweep finish their step."""
 
 TO_SIGN = 1.0
-"""Seconds that a holder has to write who it is, over what a killed one may have left there."""
+"""Seconds to wait for a new holder's signature, which replaces that of a killed one."""
 
 LOOK = 0.05
-"""Seconds between two looks at a lock that is waited for."""
+"""Seconds between two attempts to take a lock."""
 
 _held: dict[tuple[Path, int], int] = {}
-"""The open lock of each folder that a thread holds: it may work in one from several places."""
+"""File number of each lock, by its path and thread; a thread may hold a folder several times."""
 
 
 class FolderHeldError(Exception):
-    """Another process, or another thread of this one, works in a folder."""
+    """Another process, or another thread of this process, works in a folder."""
 
 
 class FolderLostError(OSError):
@@ -44,15 +44,15 @@ class FolderLostError(OSError):
 
 @contextmanager
 def hold(folder: Path, patience: float = 0.0) -> Iterator[None]:
-    """Keep other processes, and other threads of this one, out of a folder.
+    """Lock a folder against other processes and other threads of this process.
 
     Args:
-        folder: a folder that exists.
-        patience: seconds to wait for whoever is about to leave.
+        folder: an existing folder.
+        patience: seconds to wait for another holder.
 
     Raises:
-        FolderHeldError: somebody else works there.
-        OSError: the file system has no locks, or refuses this one.
+        FolderHeldError: another process or thread holds the folder.
+        OSError: the file system has no locks, or refuses this lock.
     """
     path = folder.resolve() / LOCK
     own = path, threading.get_ident()
@@ -65,22 +65,22 @@ def hold(folder: Path, patience: float = 0.0) -> Iterator[None]:
     finally:
         del _held[own]
         with suppress(OSError):
-            if _is_at(path, file):  # not the lock of whoever has the name now
-                path.unlink()  # while it is held: whoever has opened it looks again
+            if _is_at(path, file):  # else the path is another holder's lock
+                path.unlink()  # before the release: a waiting process notices and opens a new file
         os.close(file)
 
 
 def check_held(folder: Path) -> None:
-    """Make sure that a folder which this thread holds is still the one that it began to hold.
+    """Check that the path of a folder still leads to the folder that this thread locked.
 
-    Whoever deletes or moves the folder takes the lock along: under its name another run may have
-    begun, whose files must stay as they are.
+    A folder that was deleted or moved takes its lock along. Another run may have started at the
+    same path; its files must not be touched.
 
     Args:
         folder: the folder.
 
     Raises:
-        FolderLostError: it is not.
+        FolderLostError: this thread's lock is no longer at that path.
     """
     path = folder.resolve() / LOCK
     file = _held.get((path, threading.get_ident()))
@@ -95,7 +95,7 @@ def _acquire(path: Path, deadline: float) -> int:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_at(path, file):
-                with suppress(OSError):  # a courtesy, for which a full disk may have no room
+                with suppress(OSError):  # optional, and the disk may be full
                     os.ftruncate(file, 0)
                     os.write(file, f"process {os.getpid()} on {socket.gethostname()}".encode())
                 return file
@@ -108,14 +108,14 @@ def _acquire(path: Path, deadline: float) -> int:
             time.sleep(LOOK)
         except BaseException as error:
             os.close(file)
-            if isinstance(error, OSError):  # of a number: flock knows no name
+            if isinstance(error, OSError):  # flock gets a file number, so the error has no name
                 error.filename = error.filename or str(path)
             raise
         os.close(file)
 
 
 def _signature(file: int) -> str | None:
-    """Who holds a file, by its own words; none while they are missing or a dead process's."""
+    """Return the holder's signature in a lock file, or None if missing or a dead process's."""
     words = os.pread(file, 200, 0).decode("ascii", "replace")
     signed = re.fullmatch(r"process (\d{1,9}) on (.+)", words)
     if not (signed and words.isprintable()):
@@ -126,12 +126,12 @@ def _signature(file: int) -> str | None:
         except ProcessLookupError:
             return None
         except PermissionError:
-            pass  # somebody else's, alive
+            pass  # a live process of another user
     return words
 
 
 def _is_at(path: Path, file: int) -> bool:
-    """Whether a file is still the one of its name: a holder removes it when it leaves."""
+    """Return whether a path still leads to an open file; a holder deletes the file at release."""
     try:
         return os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(file))
     except (FileNotFoundError, NotADirectoryError):

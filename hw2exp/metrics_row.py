@@ -1,4 +1,4 @@
-"""What a row of the metrics holds of the steps since the row before."""
+"""Compute a row of the metrics table from the steps since the previous row."""
 
 from collections.abc import Sequence
 
@@ -15,11 +15,11 @@ TESTED = ("loss_test", "loss_test_last", "accuracy_test")
 
 
 def columns_of(since_row: Sequence[Measured], tested: Tested | None) -> dict[str, Floats]:
-    """The columns of a row, each ``(R,)``.
+    """Return the columns of a row, each ``(R,)``.
 
     Args:
-        since_row: what the steps since the row before have measured, the last one's at the end.
-        tested: the test pass after it, if there was one.
+        since_row: measurements of the steps since the previous row, the latest step last.
+        tested: the test pass after the latest step, if there was one.
     """
     measured = since_row[-1]
     losses = host([past.loss for past in since_row])  # (steps, R)
@@ -30,7 +30,7 @@ def columns_of(since_row: Sequence[Measured], tested: Tested | None) -> dict[str
     columns = {
         "loss_train": losses[-1],
         "loss_train_max": np.fmax.reduce(losses),
-        # One step after another: a sum's order would go by how many replicas lie side by side.
+        # Accumulated step by step: the order of numpy's sum depends on the number of replicas.
         "accuracy_train": np.add.accumulate(accuracies)[-1] / len(accuracies),
         "grad_norm_raw": norms[-1],
         "grad_norm_raw_max": np.fmax.reduce(norms),

@@ -1,4 +1,4 @@
-"""The published notebook's random draws, replayed: the one stream that has a history.
+"""Replay the random draws of the published notebook, the only stream with a history.
 
 The notebook (08-seq_classification, Atcold/NYU-DLSP20) draws its sequences one by one from
 NumPy's global MT19937, seeded with 8382. Epochs alternate: training batches, then as many test
@@ -15,7 +15,7 @@ EPOCH_SEQUENCES = 1000
 
 
 def batches_per_epoch(batch_size: int) -> int:
-    """How many whole batches the notebook's epoch has: 31 for a batch size of 32."""
+    """Return the number of whole batches in the notebook's epoch: 31 for a batch size of 32."""
     return EPOCH_SEQUENCES // batch_size
 
 

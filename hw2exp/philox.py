@@ -12,7 +12,7 @@ ROUNDS = 10
 LOW = np.uint64(0xFFFFFFFF)
 HALF = np.uint64(32)
 
-# Words of 32 bits are kept in 64-bit integers, so that a product of two fits.
+# 32-bit words are stored in 64-bit integers, so that a product of two fits.
 
 
 @kernel
@@ -20,7 +20,7 @@ def philox(key: Any, c0: Any, c1: Any, c2: Any, c3: Any) -> Any:
     """Encrypt a counter under a key: four random words, each uniform on ``[0, 2**32)``.
 
     Args:
-        key: 64 bits.
+        key: the key, 64 bits.
         c0: the counter's first word; all words are ``np.uint64`` below 2**32.
         c1: the second.
         c2: the third.
@@ -42,8 +42,8 @@ def integer(word: Any, bounds: Any) -> Any:
     """Map a word to an integer of a half-open range, uniform up to ``(high - low) / 2**32``.
 
     Args:
-        word: of 32 bits.
-        bounds: ``(low, high)``.
+        word: a word of 32 bits.
+        bounds: the range, ``(low, high)``.
 
     Source: Lemire 2019, "Fast random integer generation in an interval", without the rejection.
     """

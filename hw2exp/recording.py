@@ -1,4 +1,4 @@
-"""From what the loop measures to what lies in each replica's run folder."""
+"""Record the measurements of the training loop in each replica's run folder."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -33,21 +33,21 @@ from hw2exp.training import Measured, Tested
 Floats = NDArray[np.float64]
 
 SPIKE_BLOCK = 32
-"""Steps that are searched for spikes at once: a block costs little more than a step."""
+"""Steps in a block of the spike search; a block costs little more than a single step."""
 
 
 class Recording:
-    """Watches the loop and keeps the records of every replica.
+    """An observer of the loop that keeps the records of every replica.
 
     Args:
         fleet: the runs.
-        folders: the run folder of each of the fleet's configs; those of its members must exist.
-        initial: loss and accuracy of each of them before training.
-        tables: the metrics so far of those that go on.
-        diagnostics: likewise.
+        folders: the run folder of each config; those of the fleet's members must exist.
+        initial: loss and accuracy before training, one a config.
+        tables: the metrics so far of each resumed member.
+        diagnostics: the diagnostics so far of each resumed member.
 
     Attributes:
-        inspection: looks into the steps, if any run is to be looked into.
+        inspection: the inspector of the steps, if any run has diagnostics.
     """
 
     def __init__(
@@ -72,19 +72,19 @@ class Recording:
         )
         self.explosions = ExplosionDetector(len(folders))
         self.results: dict[int, RunResult] = {}
-        self.lost: dict[int, OSError] = {}  # those that may not write where they began
+        self.lost: dict[int, OSError] = {}  # members that lost their folder
         self.inspection: Inspection | None = None
         if any(map(inspects, fleet.configs)):
             self.inspection = Inspection(fleet, self.events, SPIKE_BLOCK, diagnostics or {})
-        # Both of the replicas that still take part.
+        # Both lists hold only the replicas that still train.
         self._since_row: list[Measured] = []
         self._unsearched: list[Measured] = []  # steps not yet searched for spikes
 
     def open_events(self, goes_on: Mapping[int, tuple[str, int]] | None = None) -> None:
-        """Open TensorBoard's file of every replica; a new one gets the metrics so far.
+        """Open the TensorBoard file of every replica; a new file gets the metrics so far.
 
         Args:
-            goes_on: the name and the length of the files that are there.
+            goes_on: name and length in bytes of each file to continue, by member.
         """
         for member, config in zip(self.tables, self.fleet.configs, strict=True):
             there = (goes_on or {}).get(member)
@@ -96,7 +96,7 @@ class Recording:
                     self.inspection.show_again(member)
 
     def observe(self, step: int, measured: Measured, tested: Tested | None) -> None:
-        """Take a step's values; make a row of them where one is due."""
+        """Record a step's measurements, and write a row if one is due."""
         config, members = self.fleet.config, self.fleet.members
         self._since_row.append(measured)
         self._unsearched.append(measured)
@@ -108,8 +108,8 @@ class Recording:
             diverged = self.fleet.state.diverged_at.cpu().numpy() > 0
             columns = columns_of(self._since_row, tested)
             for row in range(len(members)) if due else np.flatnonzero(ended):
-                # A test pass after the last step of all tells nothing of who has diverged in it:
-                # in a run of more steps there would be none.
+                # No test values for a replica that diverged in this step. If the step is the
+                # run's last, a longer run might not test here, and its row must be the same.
                 values = {
                     name: float(column[row])
                     for name, column in columns.items()
@@ -124,7 +124,7 @@ class Recording:
             self._let_go(ended)
 
     def _let_go(self, ended: NDArray[np.bool_]) -> None:
-        """Write the files of replicas that leave, and go on with the others."""
+        """Write the files of the replicas that leave, and drop their buffered measurements."""
         self.search()
         self._finish([int(row) for row in np.flatnonzero(ended)])
         stay = torch.from_numpy(~ended)
@@ -146,11 +146,11 @@ class Recording:
                     self.inspection.forensics.keep(member, self.detector.spikes(member))
 
     def spikes_so_far(self) -> int:
-        """Spikes of all replicas together, in the steps searched."""
+        """Return the number of spikes of all replicas, in the steps searched so far."""
         return int(self.detector.counts().sum())
 
     def since_row(self) -> dict[str, torch.Tensor]:
-        """What was measured since the last row, each ``(R, n)``: the next row will need it."""
+        """Return the measurements since the last row, each ``(R, n)``, for a checkpoint."""
         return {
             each.name: torch.stack([getattr(past, each.name) for past in self._since_row], 1)
             for each in fields(Measured)
@@ -158,21 +158,21 @@ class Recording:
         }
 
     def restore_since_row(self, columns: Mapping[str, torch.Tensor]) -> None:
-        """Take back what :meth:`since_row` gave.
+        """Restore the measurements that :meth:`since_row` returned.
 
         Args:
-            columns: each ``(R, n)``.
+            columns: measurements by name, each ``(R, n)``.
         """
         names = list(columns)
         steps = zip(*(columns[name].unbind(1) for name in names), strict=True)
         self._since_row = [Measured(**dict(zip(names, step, strict=True))) for step in steps]
 
     def finish(self) -> dict[int, RunResult | OSError]:
-        """Write the files of all replicas that are left.
+        """Write the files of all remaining replicas.
 
         Returns:
-            The result of each replica that took part, by its place among the configs; or the error
-            of one whose folder is no longer its own, where nothing was written.
+            The result of each member; or, for a member that lost its folder, the error; nothing
+            was written there.
         """
         self.search()
         members = enumerate(map(int, self.fleet.members))
@@ -180,10 +180,10 @@ class Recording:
         return self.results | self.lost
 
     def keeps_folder(self, member: int) -> bool:
-        """Return whether a replica may still write where it began; if not, it writes no more.
+        """Return whether a member still owns its folder; if not, it never writes again.
 
         Args:
-            member: the replica.
+            member: the member.
         """
         try:
             if member not in self.lost:
@@ -194,7 +194,7 @@ class Recording:
         return member not in self.lost
 
     def abandon(self) -> None:
-        """Close all files as they are."""
+        """Close all TensorBoard files without finishing them."""
         for events in self.events.values():
             events.abandon()
 
@@ -213,7 +213,7 @@ class Recording:
             warn(f"{self.folders[member]}: its curve can't be drawn: {why}")
 
     def _write_files(self, row: int) -> RunResult:
-        """Write all files of a replica but the curve and the result, which is returned."""
+        """Write all files of a replica except the curve and the result; return the result."""
         replica = int(self.fleet.members[row])
         folder, table = self.folders[replica], self.tables[replica]
         spikes = self.detector.spikes(replica)
@@ -224,22 +224,22 @@ class Recording:
         if self.inspection is not None:
             last = None if result.status == "interrupted" else result.step
             self.inspection.finish(replica, folder, last)
-        if result.status != "interrupted":  # else a TensorBoard that watches could not read on
+        if result.status != "interrupted":  # else an open TensorBoard could not read a resumed run
             end_events(self.events[replica], spikes, result)
         self.events[replica].close()
         return result
 
     def _draw(self, row: int, result: RunResult) -> str | None:
-        """Draw a replica's curve, if it is to have one; returns why it can't be drawn."""
+        """Draw a replica's curve if the config asks for it; return the error message, if any."""
         config, replica = self.fleet.configs[row], int(self.fleet.members[row])
-        if not config.plot or result.status == "interrupted":  # who interrupts is not kept waiting
+        if not config.plot or result.status == "interrupted":  # an interrupt must end quickly
             return None
         table, spikes = self.tables[replica], self.detector.spikes(replica)
         try:
             draw_run(self.folders[replica], config, table, spikes, result)
         except (OSError, MemoryError):
             raise
-        except Exception as error:  # of matplotlib, or of a font: the run is worth more
+        except Exception as error:  # a failure of matplotlib or a font must not lose the run
             return f"{type(error).__name__}: {error}"
         return None
 

@@ -1,4 +1,4 @@
-"""Reads files that others may have put there: no device, no pipe, and no more than is expected."""
+"""Read untrusted files: refuse devices, pipes and files that are too large."""
 
 import os
 import stat
@@ -9,25 +9,25 @@ from io import BufferedReader
 from pathlib import Path
 
 BEGINNING = 64
-"""Bytes that show whether a file of ours has any content: none begins with so many zeros."""
+"""Bytes to read for :func:`is_blank`; no file of this package begins with so many zeros."""
 
 
 class IrregularError(ValueError):
-    """What stands there is no file that could be meant."""
+    """A path leads to no regular file, or to one that is too large."""
 
 
 @contextmanager
 def opened(path: Path, largest: int, links: bool = True) -> Iterator[BufferedReader]:
-    """Open a file that has an end.
+    """Open a regular file.
 
     Args:
         path: the file.
-        largest: how many bytes it may have.
-        links: whether it may be a link to such a file.
+        largest: largest size in bytes.
+        links: allow a symbolic link to such a file.
 
     Raises:
-        IrregularError: it is something else, or larger.
-        OSError: it can't be opened.
+        IrregularError: the path is no regular file, or the file is too large.
+        OSError: the file can't be opened.
     """
     flags = os.O_RDONLY | os.O_NONBLOCK | (0 if links else os.O_NOFOLLOW)
     number = os.open(path, flags)
@@ -41,7 +41,7 @@ def opened(path: Path, largest: int, links: bool = True) -> Iterator[BufferedRea
 
 
 def is_blank(path: Path) -> bool:
-    """Return whether a file is missing, empty, or of zeros, as a power cut may leave it.
+    """Return whether a file is missing, empty, or zeroed, as a power cut may leave it.
 
     Args:
         path: the file.
@@ -56,16 +56,16 @@ def is_blank(path: Path) -> bool:
 
 
 def read(path: Path, largest: int, links: bool = True) -> bytes:
-    """Read a file that has an end.
+    """Read a regular file.
 
     Args:
         path: see :func:`opened`.
-        largest: likewise.
-        links: likewise.
+        largest: see :func:`opened`.
+        links: see :func:`opened`.
 
     Raises:
-        IrregularError: it is something else, or larger.
-        OSError: it can't be read.
+        IrregularError: the path is no regular file, or the file is too large.
+        OSError: the file can't be read.
     """
     with opened(path, largest, links) as file:
         return file.read()

@@ -1,4 +1,4 @@
-"""A series as a line of blocks, and a memory of a series that stays small."""
+"""Draw a series as a line of blocks, and summarize a long series in few bins."""
 
 import math
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 BLOCKS, ASCII = "▁▂▃▄▅▆▇█×", "_.:-=+*#x"
-"""Marks from the lowest to the highest value; the last stands for what is not finite."""
+"""Marks from the lowest to the highest value; the last mark is for values that are not finite."""
 
 MOST_BINS = 512
 
@@ -15,14 +15,14 @@ MOST_BINS = 512
 def sparkline(values: ArrayLike, width: int, log: bool = False, marks: str = BLOCKS) -> str:
     """Draw a series in one line.
 
-    Where there are more values than characters, a character shows the largest of its values, or
-    that one of them is not finite: no spike is lost.
+    With more values than characters, each character shows the largest of its values, or that one
+    of them is not finite. So no spike is lost.
 
     Args:
-        values: in order, ``(n,)``.
-        width: characters at most.
-        log: on a logarithmic scale; what is not positive stands as low as the least that is.
-        marks: what to draw with, see ``BLOCKS``.
+        values: the series, ``(n,)``.
+        width: most characters.
+        log: use a logarithmic scale; values <= 0 are drawn as the smallest positive value.
+        marks: see ``BLOCKS``.
     """
     series = np.asarray(values, float)
     bins = min(len(series), width)
@@ -35,31 +35,32 @@ def sparkline(values: ArrayLike, width: int, log: bool = False, marks: str = BLO
         heights = np.log(np.maximum(heights, least)) if least < math.inf else 0 * heights
     top = len(marks) - 2
     finite = heights[~np.isnan(heights)]
-    scale = np.abs(finite).max(initial=0) or 1.0  # lest a difference overflows
+    scale = np.abs(finite).max(initial=0) or 1.0  # so that no difference overflows
     low, high = finite.min(initial=math.inf) / scale, finite.max(initial=-math.inf) / scale
     shares = (heights / scale - low) / (high - low) if low < high else 0 * heights
     return "".join(marks[-1] if np.isnan(s) else marks[round(top * s)] for s in shares)
 
 
 class Peaks:
-    """A series of any length in few bins, each the largest of as many values.
+    """A series of any length in few bins, each the maximum of equally many values.
 
-    When all bins are taken, each takes in its neighbor. What is not finite is kept as NaN.
+    When all bins are full, neighbors are merged in pairs. A value that is not finite makes its bin
+    NaN.
 
     Args:
-        most_bins: how many, an even number.
+        most_bins: largest number of bins; even.
     """
 
     def __init__(self, most_bins: int = MOST_BINS) -> None:
         self.most_bins = most_bins
         self.bins: list[float] = []
-        self._size, self._room = 1, 0  # values in a bin; those that the last has room for
+        self._size, self._room = 1, 0  # values a bin; free places in the last bin
 
     def add(self, values: Iterable[float]) -> None:
-        """Take the next values.
+        """Append values.
 
         Args:
-            values: in order.
+            values: the next values of the series, in order.
         """
         for value in values:
             known = value if math.isfinite(value) else math.nan

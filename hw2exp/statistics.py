@@ -1,8 +1,8 @@
-"""Estimates with intervals, over runs: what is said of an arm, and of a cure against none.
+"""Estimate statistics over runs, with intervals: of an arm, and of a cure against no cure.
 
-A run is the unit: spikes of one run depend on each other, seeds do not. Intervals are of 95 %.
-Random resampling starts from a fixed state, so that the same runs give the same numbers. What is
-not a number is refused.
+A run is the unit, because spikes of one run depend on each other and seeds do not. Intervals are at
+95 %. Random resampling has a fixed seed, so that the same runs give the same numbers. NaN is
+refused.
 """
 
 import math
@@ -19,23 +19,23 @@ Floats = NDArray[np.float64]
 CONFIDENCE = 0.95
 TAIL = (1 - CONFIDENCE) / 2
 RESAMPLES = 9_999
-"""Of a bootstrap."""
+"""Resamples of a bootstrap."""
 SIGNINGS = 99_999
-"""Patterns of signs that a permutation test tries at least, where there are so many."""
+"""Sign patterns of a permutation test, at least; all of them if there are no more."""
 BLOCK = 4_096
-"""Patterns that are tried at once."""
+"""Sign patterns in a block."""
 LEAST_CORRECTED = 0.005
-"""What the smallest p-value of such a test must come to, corrected for the number of tests."""
+"""Upper limit of a permutation test's smallest p-value, corrected for the number of tests."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value between the ends of its interval; NaN where there is none.
+    """An estimate and its interval; NaN where there is none.
 
     Args:
         value: the estimate.
-        low: the interval's lower end.
-        high: its upper end.
+        low: lower end of the interval.
+        high: upper end of the interval.
     """
 
     value: float
@@ -44,11 +44,11 @@ class Estimate:
 
 
 def share(count: int, total: int) -> Estimate:
-    """A share of runs, with Wilson's interval.
+    """Return a share of runs, with Wilson's interval.
 
     Args:
-        count: how many.
-        total: of how many.
+        count: runs that count.
+        total: all runs.
     """
     from scipy.stats import binomtest
 
@@ -59,15 +59,15 @@ def share(count: int, total: int) -> Estimate:
 
 
 def rate(events: ArrayLike, exposure: ArrayLike) -> Estimate:
-    """Return events per unit of exposure over all runs together.
+    """Return the events per unit of exposure, pooled over all runs.
 
-    The interval is a bootstrap's over runs. Of few events that is too narrow, and of none it has no
-    width, so it is made as wide as the exact interval of a Poisson count (Garwood 1936), whose
-    upper end is 3.7 events where there were none.
+    The interval is a bootstrap over runs. With few events this is too narrow, and without events it
+    has no width. So it is widened to include the exact interval of a Poisson count (Garwood 1936),
+    whose upper end is 3.7 events if there were none.
 
     Args:
-        events: of each run, ``(R,)``.
-        exposure: of each run, ``(R,)``: its steps.
+        events: number of events of each run, ``(R,)``.
+        exposure: steps of each run, ``(R,)``.
     """
     from scipy.stats import chi2
 
@@ -82,20 +82,20 @@ def rate(events: ArrayLike, exposure: ArrayLike) -> Estimate:
 
 
 def proportion(counts: ArrayLike, totals: ArrayLike) -> Estimate:
-    """Return a share of events that belong to runs, over all runs together.
+    """Return a share of events, pooled over all runs.
 
-    The interval is a bootstrap's over runs, since events of one run depend on each other. It is at
-    least as wide as Wilson's, as a bootstrap has no width where all events are alike.
+    The interval is a bootstrap over runs, because events of one run depend on each other. It is
+    widened to include Wilson's, because a bootstrap has no width if all events are alike.
 
     Args:
-        counts: of each run, how many of its events, ``(R,)``.
-        totals: how many events each run has, ``(R,)``; not all zero.
+        counts: events of each run that count, ``(R,)``.
+        totals: all events of each run, ``(R,)``; not all zero.
     """
     some, of_all = np.asarray(counts, float), np.asarray(totals, float)
     alone = share(round(some.sum()), round(of_all.sum()))
 
     def of(rows: Any) -> Any:
-        with np.errstate(invalid="ignore"):  # drawn runs may have no events: they say nothing
+        with np.errstate(invalid="ignore"):  # resampled runs may have no events
             shares = some[rows].sum(-1) / of_all[rows].sum(-1)
         return np.where(np.isnan(shares), alone.value, shares)
 
@@ -103,7 +103,7 @@ def proportion(counts: ArrayLike, totals: ArrayLike) -> Estimate:
 
 
 def _at_least(found: Estimate, low: float, high: float) -> Estimate:
-    """Widen an interval to include another; of a single run there is none."""
+    """Widen an interval to include another; the interval of a single run stays NaN."""
     if math.isnan(found.low):
         return found
     return Estimate(found.value, min(found.low, float(low)), max(found.high, float(high)))
@@ -112,15 +112,15 @@ def _at_least(found: Estimate, low: float, high: float) -> Estimate:
 def quartiles(values: ArrayLike, axis: int = -1) -> Floats:
     """Return the first quartile, the median and the third quartile.
 
-    The median of an even number of values is the mean of the two in the middle. A quartile is one
-    of the values: the smallest that a quarter, or three quarters, do not exceed.
+    The median of an even number of values is the mean of the middle two. The other quartiles are
+    themselves values: the smallest that at least a quarter, or three quarters, do not exceed.
 
     Args:
-        values: any shape; NaN is missing, infinite values are allowed.
-        axis: of the values to be summed up.
+        values: any shape; NaN is a missing value, infinite values are allowed.
+        axis: the axis to reduce.
 
     Returns:
-        The three along a new first axis; NaN where all values are missing.
+        The three quartiles along a new first axis; NaN where all values are missing.
     """
     ascending = np.moveaxis(np.sort(np.asarray(values, float), axis=axis), axis, 0)  # NaN last
     count = (~np.isnan(ascending)).sum(0)
@@ -134,10 +134,10 @@ def quartiles(values: ArrayLike, axis: int = -1) -> Floats:
 
 
 def median(values: ArrayLike) -> Estimate:
-    """The median, with the interval between two of the values (order statistics).
+    """Return the median, with an interval between two of the values (order statistics).
 
     Args:
-        values: one a run, ``(R,)``; infinite for those that diverged.
+        values: one a run, ``(R,)``; infinite for diverged runs.
     """
     from scipy.stats import quantile_test
 
@@ -145,7 +145,7 @@ def median(values: ArrayLike) -> Estimate:
     if not len(known):
         return Estimate(math.nan, math.nan, math.nan)
     middle = quartiles(known)[1]
-    if np.isinf(known).any():  # places instead of values: infinity has no arithmetic
+    if np.isinf(known).any():  # ranks instead of values, since ∞ - ∞ is NaN
         interval = quantile_test(np.arange(len(known)), p=0.5).confidence_interval(CONFIDENCE)
         ends = [known[int(end)] if np.isfinite(end) else math.nan for end in interval]
         return Estimate(float(middle), *map(float, ends))
@@ -154,10 +154,10 @@ def median(values: ArrayLike) -> Estimate:
 
 
 def interquartile_mean(values: ArrayLike) -> Estimate:
-    """The mean of the middle half, with a bootstrap interval (Agarwal et al. 2021).
+    """Return the mean of the middle half, with a bootstrap interval (Agarwal et al. 2021).
 
     Args:
-        values: one a run, ``(R,)``; infinite for those that diverged.
+        values: one a run, ``(R,)``; infinite for diverged runs.
     """
     from scipy.stats import trim_mean
 
@@ -173,32 +173,32 @@ def _known(values: ArrayLike) -> Floats:
 
 
 def _bootstrapped(statistic: Callable[[Any], Any], runs: int) -> Estimate:
-    """A statistic of all runs, and its percentiles over runs drawn again; none of a single run.
+    """Return a statistic of all runs, with a percentile bootstrap; no interval for a single run.
 
     Args:
-        statistic: from places ``(..., R)`` to values ``(...)``.
-        runs: R.
+        statistic: a function from run indices ``(..., R)`` to values ``(...)``.
+        runs: number of runs, R.
     """
     if not runs:
         return Estimate(math.nan, math.nan, math.nan)
     value = float(statistic(np.arange(runs)))
-    if runs == 1:  # drawn again it is the same, which tells nothing of others
+    if runs == 1:  # every resample is the same run
         return Estimate(value, math.nan, math.nan)
     rows = np.random.default_rng(0).integers(runs, size=(RESAMPLES, runs))
-    # Not interpolated, since some may be infinite.
+    # No interpolation, since some values may be infinite.
     low, high = np.quantile(statistic(rows), [TAIL, 1 - TAIL], method="inverted_cdf")
     return Estimate(value, float(low), float(high))
 
 
 @dataclass(frozen=True)
 class Survival:
-    """The share of runs that have not come to an event yet (Kaplan & Meier 1958).
+    """The share of runs without an event so far, by time (Kaplan & Meier 1958).
 
     Args:
-        times: at which it falls, ``(n,)``.
-        share: from each of them on, ``(n,)``.
-        low: its lower bounds, ``(n,)``.
-        high: its upper bounds, ``(n,)``.
+        times: times at which the share changes, ``(n,)``.
+        share: share from each time on, ``(n,)``.
+        low: lower bound of the share, ``(n,)``.
+        high: upper bound of the share, ``(n,)``.
     """
 
     times: Floats
@@ -207,7 +207,7 @@ class Survival:
     high: Floats
 
     def median(self) -> Estimate:
-        """The time by which half of the runs have; infinite if they have not."""
+        """Return the time by which half of the runs had an event; infinite if fewer did."""
         return Estimate(*(self._half(curve) for curve in (self.share, self.low, self.high)))
 
     def _half(self, curve: Floats) -> float:
@@ -216,11 +216,11 @@ class Survival:
 
 
 def survival(times: ArrayLike, happened: ArrayLike) -> Survival:
-    """Estimate the share of runs without an event, where some were not watched until theirs.
+    """Estimate the share of runs without an event over time, from right-censored data.
 
     Args:
-        times: of each run's event, or of the last look at it, ``(R,)``.
-        happened: whether it was the event, ``(R,)``.
+        times: time of each run's event, or of its last observation, ``(R,)``.
+        happened: whether the time is that of an event, ``(R,)``.
     """
     from scipy.stats import CensoredData, ecdf
 
@@ -229,7 +229,7 @@ def survival(times: ArrayLike, happened: ArrayLike) -> Survival:
         return Survival(*np.empty((4, 0)))
     found = ecdf(CensoredData(uncensored=known[event], right=known[~event])).sf
     with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
-        # Where nobody is left the formula has no interval: the share is 0 without doubt.
+        # The formula has no interval once no run is left; the share is exactly 0 there.
         warnings.filterwarnings("ignore", "The confidence interval is undefined", RuntimeWarning)
         interval = found.confidence_interval(CONFIDENCE, method="log-log")
     low, high = interval.low.probabilities, interval.high.probabilities
@@ -242,25 +242,25 @@ def survival(times: ArrayLike, happened: ArrayLike) -> Survival:
 
 
 def paired_pvalue(differences: ArrayLike, alternative: str = "two-sided") -> float:
-    """Return the p-value that the mean of paired differences is zero, see :func:`paired_pvalues`.
+    """Return the p-value of the hypothesis that paired differences have mean zero.
 
     Args:
-        differences: one a seed, ``(R,)``; of fewer than two nothing can be said: 1.
+        differences: one a seed, ``(R,)``; see :func:`paired_pvalues`.
         alternative: ``two-sided``, ``less`` or ``greater``.
     """
     return paired_pvalues([differences], alternative)[0]
 
 
 def paired_pvalues(differences: Sequence[ArrayLike], alternative: str = "two-sided") -> list[float]:
-    """Test of each comparison whether the mean of its paired differences is zero.
+    """Test for each comparison whether the mean of its paired differences is zero.
 
-    A permutation test by turning signs. Where there are few seeds all patterns of signs are tried.
-    Else random ones are, so many that the smallest p-value corrected for the number of comparisons
-    is at most ``LEAST_CORRECTED``: a lone effect among many can be found.
+    This is a permutation test that flips signs. With few seeds it tries all sign patterns.
+    Otherwise it draws random patterns, enough for the smallest p-value, corrected for the number of
+    comparisons, to be at most ``LEAST_CORRECTED``: then a lone effect among many can be found.
 
     Args:
-        differences: of each comparison one a seed, ``(R,)``; of fewer than two nothing can be
-            said: 1.
+        differences: for each comparison, one difference a seed, ``(R,)``; with fewer than two
+            seeds, the p-value is 1.
         alternative: ``two-sided``, ``less`` or ``greater``.
 
     Returns:
@@ -278,7 +278,7 @@ def paired_pvalues(differences: Sequence[ArrayLike], alternative: str = "two-sid
 
 
 def _by_turning(columns: Floats, patterns: int, alternative: str) -> Floats:
-    """The share of sign patterns under which a sum is as extreme as it is, of each column."""
+    """Return for each column the share of sign patterns whose sum is at least as extreme."""
     observed = columns.sum(0)
     slack = 1e-9 * np.abs(columns).sum(0)  # equal sums differ by rounding
     extreme: Mapping[str, Callable[[Floats], Any]] = {
@@ -294,7 +294,7 @@ def _by_turning(columns: Floats, patterns: int, alternative: str) -> Floats:
 
 
 def _signs(seeds: int, patterns: int, all_of_them: bool) -> Iterator[Floats]:
-    """Patterns of signs in blocks, ``(n, R)``: all in order, or random ones."""
+    """Yield sign patterns in blocks ``(n, R)``: all in order, or random ones."""
     generator = np.random.default_rng(0)
     for first in range(0, patterns, BLOCK):
         rows = min(BLOCK, patterns - first)
@@ -306,7 +306,7 @@ def _signs(seeds: int, patterns: int, all_of_them: bool) -> Iterator[Floats]:
 
 
 def mean(values: ArrayLike) -> Estimate:
-    """The mean, with a bootstrap interval.
+    """Return the mean, with a bootstrap interval.
 
     Args:
         values: one a run, ``(R,)``.
@@ -318,12 +318,12 @@ def mean(values: ArrayLike) -> Estimate:
 def mean_difference(differences: ArrayLike, unit: float) -> Estimate:
     """Return the mean of paired differences, with a bootstrap interval.
 
-    Where no pair differs a bootstrap has no width. The interval then reaches as far as if those
-    pairs differed, by one unit each, that Wilson's interval of none still allows.
+    If no pair differs, a bootstrap has no width. Then the interval is ± unit times the upper end of
+    Wilson's interval for zero differing pairs.
 
     Args:
         differences: one a seed, ``(R,)``.
-        unit: the smallest difference that a pair can have.
+        unit: the smallest nonzero difference of a pair.
     """
     found = mean(differences)
     if np.any(np.asarray(differences, float)):
@@ -333,7 +333,7 @@ def mean_difference(differences: ArrayLike, unit: float) -> Estimate:
 
 
 def adjusted(pvalues: Sequence[float]) -> list[float]:
-    """P-values of several comparisons, corrected for their number (Benjamini & Hochberg 1995).
+    """Correct p-values for the number of comparisons (Benjamini & Hochberg 1995).
 
     Args:
         pvalues: one a comparison.

@@ -1,4 +1,4 @@
-"""Temporal order: in which order did the two marks come? Symbols and classes on arrays.
+"""The temporal order task: classify sequences by the order of two marks.
 
 A sequence starts with ``B``, ends with ``E``, has a mark ``X`` or ``Y`` at t1 and at t2, and
 elsewhere letters drawn uniformly from ``a b c d``. Its class is the order of the marks:
@@ -19,11 +19,11 @@ SYMBOLS = "XYabcdBE"
 MARKS = "XY"
 CLASSES = "QRSU"
 PAD = len(SYMBOLS)
-"""Index of padding, which is fed to the model as a zero vector."""
+"""Index of padding, a zero vector for the model."""
 
 X, A, START, END = (SYMBOLS.index(symbol) for symbol in "XaBE")
 TRAIN, TEST, CHECK, POPULATION = range(4)
-"""Streams: words of the counter, so that no two streams share a draw."""
+"""Streams; each is a word of the counter, so that no two streams share a draw."""
 
 LETTERS_PER_WORD = 16  # a letter takes two of a word's 32 bits
 LETTERS_PER_BLOCK = 4 * LETTERS_PER_WORD
@@ -41,7 +41,7 @@ class TemporalOrder:
         length: length of a sequence, half-open range.
         t1: position of the first mark, half-open range.
         t2: position of the second mark, half-open range.
-        framed: ``B`` stands first and ``E`` last; without, letters do.
+        framed: begin with ``B`` and end with ``E``; else with letters.
     """
 
     length: tuple[int, int]
@@ -51,7 +51,7 @@ class TemporalOrder:
 
     @property
     def padded_length(self) -> int:
-        """T: sequences are padded in front to the upper end of the length range."""
+        """Return T, the length of every sequence after padding in front."""
         return self.length[1]
 
     def batch(self, seeds: NDArray[np.uint64], step: int, size: int, stream: int = TRAIN) -> Batch:
@@ -59,7 +59,7 @@ class TemporalOrder:
 
         Args:
             seeds: one seed a replica, shape ``(R,)``.
-            step: the training step that the batch belongs to.
+            step: the training step.
             size: sequences a replica, B.
             stream: ``TRAIN``, ``TEST``, ``CHECK`` or ``POPULATION``; streams are disjoint.
 
@@ -77,16 +77,18 @@ class TemporalOrder:
 def draw(
     seeds: Any, step: Any, stream: Any, ranges: Any, framed: Any, symbols: Any, labels: Any
 ) -> None:
-    """Draw the sequences of a step: the counter's first block says their shape, others the letters.
+    """Draw the sequences of a step.
+
+    The counter's first block determines length, positions and class; further blocks the letters.
 
     Args:
-        seeds: ``(R,)``.
+        seeds: one seed a replica, ``(R,)``.
         step: the training step.
         stream: the stream.
-        ranges: of length, t1 and t2.
+        ranges: half-open ranges of length, t1 and t2.
         framed: write ``B`` and ``E``.
-        symbols: ``(R, B, T)``, to be filled.
-        labels: ``(R, B)``, to be filled.
+        symbols: output, ``(R, B, T)``.
+        labels: output, ``(R, B)``.
     """
     R, B, T = symbols.shape
     for r in range(R):
@@ -113,10 +115,10 @@ def draw(
 
 
 def decode(symbols: Sequence[int] | NDArray[np.uint8], label: int) -> str:
-    """Write a sequence for people, as ``"BXaYbE → R"``.
+    """Return a sequence as readable text, such as ``"BXaYbE → R"``.
 
     Args:
-        symbols: indices into ``SYMBOLS``; padding is left out. Shape ``(T,)``.
+        symbols: indices into ``SYMBOLS``, ``(T,)``; padding is left out.
         label: index into ``CLASSES``.
     """
     text = "".join(SYMBOLS[index] for index in symbols if index != PAD)
@@ -124,11 +126,11 @@ def decode(symbols: Sequence[int] | NDArray[np.uint8], label: int) -> str:
 
 
 def encode(text: str, padded_length: int | None = None) -> tuple[NDArray[np.uint8], int]:
-    """Read a sequence written for people, such as ``"BXaYbE → R"`` or just ``"BXaYbE"``.
+    """Parse a sequence such as ``"BXaYbE → R"`` or just ``"BXaYbE"``.
 
     Args:
         text: the symbols, and optionally the class after an arrow.
-        padded_length: T; by default the sequence's own length.
+        padded_length: length with padding, T; by default the sequence's own length.
 
     Returns:
         Symbols ``(T,)`` and the label.

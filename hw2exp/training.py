@@ -18,22 +18,22 @@ INITIAL_LOSS = math.log(len(CLASSES))
 INITIAL_ACCURACY = 1 / len(CLASSES)
 LOSS_TOLERANCE = 0.1
 FULL_SIZE = 16
-"""Units from which on ``LOSS_TOLERANCE`` holds as it is; below it grows as 1/H, see there."""
+"""Hidden size from which ``LOSS_TOLERANCE`` applies; see :func:`loss_above` for smaller sizes."""
 ACCURACY_TOLERANCE = 0.25
-"""Wide: an untrained network may favor a class that comes with what it sees; over 1,024 seeds the
-five models began on EASY with 0.05 to 0.43, while their losses stayed near ln 4."""
+"""Wide, because an untrained network may favor a class that correlates with its input. Over 1,024
+seeds on EASY, the five models started at 0.05 to 0.43, while their losses stayed near ln 4."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What one training step measured of the replicas that took part, each ``(R,)``.
+    """The measurements of a training step, each ``(R,)``, of the replicas that took part.
 
     Args:
         loss: mean loss of the batch, before the update.
-        accuracy: share of the batch classified right.
+        accuracy: share of the batch classified correctly.
         grad_norm_raw: norm of a replica's whole gradient; all norms are in float64.
-        grad_norm_clipped: the same after clipping.
-        update_norm: norm of the step that a replica's parameters make.
+        grad_norm_clipped: gradient norm after clipping.
+        update_norm: norm of the change of a replica's parameters.
         lr: the scheduled learning rate.
     """
 
@@ -45,21 +45,21 @@ class Measured:
     lr: Tensor
 
     def take(self, rows: Tensor) -> "Measured":
-        """What was measured of some of the replicas.
+        """Return the measurements of some of the replicas.
 
         Args:
-            rows: a mask ``(R,)``.
+            rows: mask of the replicas, ``(R,)``.
         """
         return Measured(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
 
 @dataclass(frozen=True)
 class Tested:
-    """What one test pass measured.
+    """The measurements of a test pass.
 
     Args:
-        losses: each test batch's loss, ``(R, batches)``.
-        accuracy: over the whole pass, ``(R,)``.
+        losses: loss of each test batch, ``(R, batches)``.
+        accuracy: accuracy over the whole pass, ``(R,)``.
     """
 
     losses: Tensor
@@ -67,23 +67,23 @@ class Tested:
 
 
 class Observer(Protocol):
-    """Whoever watches the loop; it takes values and gives none back."""
+    """An observer of the training loop; it never changes the training."""
 
     def observe(self, step: int, measured: Measured, tested: Tested | None) -> None:
-        """Take note of a step, and of the test pass after it if there was one."""
+        """Receive a step's measurements, and those of the test pass after it if there was one."""
 
 
 @dataclass(frozen=True)
 class Made:
-    """What a step had to compute on its way, for whoever wants to see why; nothing is copied.
+    """The tensors of a training step, for diagnostics; nothing is copied.
 
     Args:
-        before: the state that it began with.
-        after: the state that it led to; the same of a replica that it has frozen.
-        symbols: of its batch, ``(R, B, T)``.
-        labels: ``(R, B)``.
+        before: the state before the step.
+        after: the state after the step; unchanged parameters for a replica frozen at the step.
+        symbols: symbols of the batch, ``(R, B, T)``.
+        labels: labels of the batch, ``(R, B)``.
         grads: the gradient before clipping, in rows ``(R, P)``.
-        flow: ‖∂ℓ/∂h[t]‖ over the batch, for t = 1…T, ``(R, T)``, if it was wanted.
+        flow: ‖∂ℓ/∂h[t]‖ over the batch, for t = 1…T, ``(R, T)``, if requested.
     """
 
     before: FleetState
@@ -95,17 +95,17 @@ class Made:
 
 
 class Inspector(Protocol):
-    """Whoever looks into the steps; it changes nothing."""
+    """An inspector of training steps; it never changes the training."""
 
     def wants_flow(self, step: int) -> bool:
-        """Whether a step is to say how the gradient flows through time."""
+        """Return whether a step must compute the gradient flow, ‖∂ℓ/∂h[t]‖."""
 
     def inspect(self, step: int, made: Made) -> None:
-        """Look into a step that was made."""
+        """Inspect a step."""
 
 
 class InitialLossError(Exception):
-    """Training would not start at loss ln 4 and accuracy 0.25."""
+    """The initial loss is far from ln 4, or the initial accuracy far from 0.25."""
 
 
 def train(
@@ -115,16 +115,18 @@ def train(
     first: int = 1,
     inspector: Inspector | None = None,
 ) -> None:
-    """Train until the last step, or until no replica is left, or until it is ended from outside.
+    """Train until the last step, until no replica is left, or until ``after`` returns True.
 
-    A replica that has diverged, or solved the task where that is the end, leaves the fleet.
+    A replica leaves the fleet when it diverges, or when it solves the task under
+    ``stop_when_solved``.
 
     Args:
         fleet: the runs.
-        observers: whom to tell of every step.
-        after: called after every step but the last, to save what there is; says whether to end.
-        first: the step to begin with.
-        inspector: looks into every step before the observers are told of it.
+        observers: observers of every step.
+        after: a function called after every step but the last; it may save a checkpoint, and
+            returns whether to end.
+        first: the first step.
+        inspector: the inspector of every step, called before the observers.
     """
     config = fleet.config
     for step in range(first, config.steps + 1):
@@ -143,12 +145,12 @@ def train(
 
 
 def train_step(fleet: Fleet, step: int, inspector: Inspector | None = None) -> Measured:
-    """Make one step with every replica.
+    """Train every replica for one step.
 
     Args:
         fleet: the runs.
-        step: counted from 1.
-        inspector: looks into it.
+        step: the training step, from 1.
+        inspector: the inspector of the step.
     """
     state = fleet.state
     symbols, labels = fleet.batch(step, TRAIN, fleet.config.batch_size)  # (R, B, T), (R, B)
@@ -169,11 +171,11 @@ def train_step(fleet: Fleet, step: int, inspector: Inspector | None = None) -> M
 
 
 def test_step(fleet: Fleet, step: int) -> Tested:
-    """Make a test pass, and let schedule and stopping rule see it.
+    """Run a test pass, and pass the result to the schedule and the stopping rule.
 
     Args:
         fleet: the runs.
-        step: the training step after which the pass comes.
+        step: the training step just before the test pass.
     """
     losses, accuracy = fleet.test(step)
     fleet.judge(step, losses.mean(1), accuracy)
@@ -181,28 +183,29 @@ def test_step(fleet: Fleet, step: int) -> Tested:
 
 
 def loss_above(hidden_size: int) -> float:
-    """Return how far above ln 4 a sound start may lie.
+    """Return the tolerance of the initial loss above ln 4.
 
-    torch draws the readout of H units from ±1/√H, so that the logits' variance, and with it what
-    the loss exceeds ln 4 by, goes as 1/H: with 4 units in the largest of 1,000 starts of an Elman
-    RNN by 0.5, in 2 of them by more than 0.4. Below ln 4 no size starts by more than 0.05.
+    torch draws the readout weights of H units uniformly from ±1/√H. So the variance of the logits
+    scales as 1/H, and with it the excess of the loss over ln 4. In 1,000 starts of an Elman RNN
+    with 4 units, the largest excess was 0.5, and 2 were above 0.4. For no size does a start lie
+    more than 0.05 below ln 4.
 
     Args:
-        hidden_size: units that the readout reads, H.
+        hidden_size: units of the last state, H.
     """
     return LOSS_TOLERANCE * max(1.0, FULL_SIZE / hidden_size)
 
 
 def check_initial(loss: float, accuracy: float, hidden_size: int) -> str | None:
-    """Say what is wrong if training would not start at loss ln 4 and accuracy 0.25.
+    """Check the initial loss against ln 4 and the initial accuracy against 0.25.
 
     Args:
         loss: mean loss of a large fresh batch before the first step.
-        accuracy: its accuracy.
-        hidden_size: units that the readout reads, H.
+        accuracy: accuracy on the same batch.
+        hidden_size: units of the last state, H.
 
     Returns:
-        One line that says what was found and what it usually means, or nothing.
+        One line with the values and their usual cause, or None if both are fine.
     """
     above = loss_above(hidden_size)
     off_loss = not -LOSS_TOLERANCE <= loss - INITIAL_LOSS <= above

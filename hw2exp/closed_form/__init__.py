@@ -1,1 +1,1 @@
-"""Cells and their gradients through time in closed form, compiled: one file a cell."""
+"""Compiled closed forms of the cells and their gradients through time: one file a cell."""

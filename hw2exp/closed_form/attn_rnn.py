@@ -1,13 +1,13 @@
 """AttentionRNN(k) and its gradient (write-up, part 1.2.2 a-c, e, f).
 
 A score is a quadratic form of one vector: q_iᵀ k_i = hᵀ Q_iᵀ K_i h = ½ hᵀ S_i h with the
-symmetric S_i = Q_iᵀ K_i + K_iᵀ Q_i. So a state needs the products S_i h and V_i h, and S_i h is
-already the score's gradient.
+symmetric S_i = Q_iᵀ K_i + K_iᵀ Q_i. So a state needs only the products S_i h and V_i h, and S_i h
+is also the score's gradient.
 
 Forward, with w_0 and v_0 of x[t] and w_i, v_i of h[t-i]:
     w_i = ½ hᵀ S_i h,  v_i = V_i h,  a = softargmax(w),  h[t] = Σ a_i v_i.
 
-Backward, with δ[t] = ∂ℓ/∂h[t] the total derivative, which step t hands on to the states it saw:
+Backward, with δ[t] = ∂ℓ/∂h[t] the total derivative, which step t passes on to past states:
     ∂ℓ/∂w_i = a_i (v_i - h[t])ᵀ δ[t],  ∂ℓ/∂v_i = a_i δ[t],
     δ[t-i] += S_i h[t-i] ∂ℓ/∂w_i + V_iᵀ ∂ℓ/∂v_i,
     ∂ℓ/∂S_i = ½ Σ_t ∂ℓ/∂w_i h hᵀ,  ∂ℓ/∂V_i = Σ_t ∂ℓ/∂v_i hᵀ.
@@ -28,9 +28,9 @@ def forward(x: Any, weights: Any, r: Any, h: Any, kept: Any) -> None:
     Args:
         x: inputs, ``(T, I, 16)``.
         weights: S_0 ``(R, I, I)``, V_0 ``(R, H, I)``, and S, V of all lags ``(R, KH, H)``.
-        r: the replica.
-        h: ``(T+1, H, 16)``; state t comes to place t + 1, zeros stand at place 0.
-        kept: for the way back, each ``(T, ·, 16)``: attention a (1 + K rows), scores w (K),
+        r: index of the replica.
+        h: states, ``(T+1, H, 16)``: zeros at index 0, state t at index t + 1.
+        kept: arrays for ``backward``, each ``(T, ·, 16)``: attention a (1 + K rows), scores w (K),
             score gradients S_i h (KH), values v (KH), the input's value v_0 (H); and scratch (I).
     """
     S_0, V_0, S, V = weights[0][r], weights[1][r], weights[2][r], weights[3][r]
@@ -55,12 +55,12 @@ def forward(x: Any, weights: Any, r: Any, h: Any, kept: Any) -> None:
 
 @kernel
 def softargmax(a: Any, row: Any, count: Any) -> None:
-    """Turn scores into attention, in place.
+    """Turn scores into attention weights, in place.
 
     Args:
-        a: the array that holds the scores.
-        row: the first of them.
-        count: how many.
+        a: the array of the scores.
+        row: row of the first score.
+        count: number of scores.
     """
     top = load(a, row)
     for i in range(1, count):
@@ -76,7 +76,7 @@ def softargmax(a: Any, row: Any, count: Any) -> None:
 
 @kernel
 def _mix(a: Any, v_0: Any, v: Any, h: Any, t: Any, K: Any, H: Any) -> None:
-    """h[t] = Σ a_i v_i."""
+    """Compute h[t] = Σ a_i v_i."""
     attention = t * (K + 1)
     share = load(a, attention)
     for j in range(H):
@@ -103,12 +103,12 @@ def backward(
 
     Args:
         x: inputs, ``(T, I, 16)``.
-        weights: as in ``forward``.
-        r: the replica.
-        h: from ``forward``.
-        kept: from ``forward``.
-        delta: ``(T+1, H, 16)``; the last place holds ∂ℓ/∂h[T], the others are filled.
-        gradients: shaped as the weights.
+        weights: see :func:`forward`.
+        r: index of the replica.
+        h: states from ``forward``.
+        kept: arrays from ``forward``.
+        delta: ∂ℓ/∂h[t], ``(T+1, H, 16)``; the last entry ∂ℓ/∂h[T] is input, the others are output.
+        gradients: gradients of the weights, of the same shapes.
         scratch: ∂ℓ/∂w ``(T, 1 + K, 16)``, two weighted vectors ``(T, H, 16)`` and ``(T, I, 16)``.
     """
     V = weights[3][r]
@@ -150,7 +150,7 @@ def backward(
 def _scale(
     by: Any, by_row: Any, stride: Any, a: Any, a_row: Any, rows: Any, steps: Any, f: Any, out: Any
 ) -> None:
-    """out[t] = f · by[t] · a[t] for ``steps`` vectors of ``rows`` rows."""
+    """Compute out[t] = f · by[t] · a[t] for ``steps`` vectors of ``rows`` rows."""
     for t in range(steps):
         factor = load(by, by_row + t * stride) * f
         for j in range(rows):

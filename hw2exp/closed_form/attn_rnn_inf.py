@@ -1,13 +1,13 @@
 """AttentionRNN(∞) and its gradient in O(1) a step (write-up, part 1.2.2 d, f).
 
-Scores are quadratic forms ½ hᵀ S h, as in AttentionRNN(k). A state's score and value never change
-once it is made, so that two running sums do, with m[t] the largest score so far:
+Scores are quadratic forms ½ hᵀ S h, as in AttentionRNN(k). A state's score and value never change,
+so two running sums suffice, with m[t] the largest score so far:
     n[t] = Σ_{s<t} exp(w[s] - m[t]) v[s],  d[t] = Σ_{s<t} exp(w[s] - m[t]).
 With top[t] = max(m[t], w_0[t]) and e_0 = exp(w_0 - top):
     z[t] = exp(m - top) d + e_0,  h[t] = (exp(m - top) n + e_0 v_0) / z[t].
 
-Backward, with δ[t] = ∂ℓ/∂h[t] the total derivative: state s is seen by all later steps, which two
-running sums gather on the way back, with μ[s] the least top so far (so that no exponent is > 0):
+Backward, with δ[t] = ∂ℓ/∂h[t] the total derivative: all later steps attend to state s. Two running
+sums gather them backward, with μ[s] the least top so far (so that no exponent is > 0):
     G[s] = Σ_{t>s} exp(μ - top[t]) / z[t] δ[t],  F[s] = Σ_{t>s} exp(μ - top[t]) / z[t] h[t]ᵀ δ[t],
     ∂ℓ/∂v[s] = exp(w[s] - μ) G[s],  ∂ℓ/∂w[s] = exp(w[s] - μ) (v[s]ᵀ G[s] - F[s]),
     δ[s] = S h[s] ∂ℓ/∂w[s] + Vᵀ ∂ℓ/∂v[s].
@@ -28,10 +28,11 @@ def forward(x: Any, weights: Any, r: Any, h: Any, kept: Any) -> None:
     Args:
         x: inputs, ``(T, I, 16)``.
         weights: S_0 ``(R, I, I)``, V_0 ``(R, H, I)``, S and V ``(R, H, H)``.
-        r: the replica.
-        h: ``(T+1, H, 16)``; state t comes to place t + 1, zeros stand at place 0.
-        kept: for the way back, each ``(T, ·, 16)``: the input's share a_0, top, z and the score w
-            (4 rows), S h (H), the values v (H) and v_0 (H); and scratch: S_0 x (I), the sum n (H).
+        r: index of the replica.
+        h: states, ``(T+1, H, 16)``: zeros at index 0, state t at index t + 1.
+        kept: arrays for ``backward``, each ``(T, ·, 16)``: the input's attention a_0, top, z and
+            the score w (4 rows), S h (H), the values v (H) and v_0 (H); and scratch: S_0 x (I), the
+            sum n (H).
     """
     S_0, V_0, S, V = weights[0][r], weights[1][r], weights[2][r], weights[3][r]
     (T, I, _), H = x.shape, len(S)
@@ -79,19 +80,19 @@ def backward(
 
     Args:
         x: inputs, ``(T, I, 16)``.
-        weights: as in ``forward``.
-        r: the replica.
-        h: from ``forward``.
-        kept: from ``forward``; used up.
-        delta: ``(T+1, H, 16)``; the last place holds ∂ℓ/∂h[T], the others are filled.
-        gradients: shaped as the weights.
+        weights: see :func:`forward`.
+        r: index of the replica.
+        h: states from ``forward``.
+        kept: arrays from ``forward``; overwritten.
+        delta: ∂ℓ/∂h[t], ``(T+1, H, 16)``; the last entry ∂ℓ/∂h[T] is input, the others are output.
+        gradients: gradients of the weights, of the same shapes.
         scratch: ½ ∂ℓ/∂w_0 x ``(T, I, 16)``; G ``(H, 16)``.
     """
     V_T = weights[3][r].T
     (T, I, _), H = x.shape, len(V_T)
     own, Sh, v, v_0, _, _ = kept
     dwx, G = scratch
-    dwh, dv, dv_0 = Sh, v, v_0  # each takes the place of what is needed no more
+    dwh, dv, dv_0 = Sh, v, v_0  # each overwrites an array that is no longer needed
     F = mu = zeros(x)
     for t in range(T - 1, -1, -1):
         before, now = t * H, (t + 1) * H

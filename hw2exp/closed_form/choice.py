@@ -1,4 +1,4 @@
-"""Which closed form a cell with a norm runs by."""
+"""Choose the closed form of a cell with a norm."""
 
 from hw2exp.closed_form.forms import form_of, name_of
 from hw2exp.closed_form.loss import SequenceLoss
@@ -9,11 +9,11 @@ from hw2exp.stabilizers.norm import NORMS, NoNorm, Norm
 
 
 def closed_form_of(cell: Cell, norm: Norm) -> SequenceLoss | NormedSequenceLoss | None:
-    """Make the closed form of a cell with a norm; nothing if there is none.
+    """Build the closed form of a cell with a norm, or return None if there is none.
 
     Args:
         cell: the cell.
-        norm: the normalization inside it.
+        norm: the normalization inside the cell.
     """
     lags = getattr(cell.options, "lags", 1)
     if isinstance(norm, NoNorm):

@@ -1,4 +1,4 @@
-"""Which closed form a cell has, what it is given, and which arrays it needs."""
+"""The closed form of each cell: its kernels, their weights, and the arrays that they need."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,21 +12,21 @@ from hw2exp.closed_form import attn_rnn, attn_rnn_inf, gated_rnn, lstm, rnn
 
 Shapes = list[Shape]
 Sizes = Callable[[int, int, int, int], Shapes]
-"""From T, I, H and K to the shapes that a form needs."""
+"""A function from T, I, H and K to the shapes of a form's arrays."""
 
 
 @dataclass(frozen=True)
 class ClosedForm:
-    """A cell's kernels, and what they are called with.
+    """A cell's kernels and the description of their arguments.
 
     Args:
-        forward: computes the states of 16 sequences.
-        backward: computes ∂ℓ/∂h[t] for all t, and adds to the weights' gradients.
-        weights: the kernels' weights from the cell's parameters, each ``(R, ·, ·)``; autograd
-            takes a gradient from the former to the latter.
-        kept: shapes ``(T, rows)`` of what forward keeps for backward; one at least.
-        scratch: shapes ``(·, rows)`` of what backward needs besides; one at least.
-        ones: a one stands below the input, which makes a bias a column of the weights.
+        forward: kernel that computes the states of 16 sequences.
+        backward: kernel that computes ∂ℓ/∂h[t] for all t, and adds to the weights' gradients.
+        weights: function from the cell's parameters to the kernels' weights, each ``(R, ·, ·)``;
+            autograd differentiates it.
+        kept: shapes ``(T, rows)`` of the arrays that forward keeps for backward; at least one.
+        scratch: shapes ``(·, rows)`` of backward's other arrays; at least one.
+        ones: append a one to the input, so that the bias is a column of the weights.
     """
 
     forward: Callable[..., None]
@@ -38,12 +38,12 @@ class ClosedForm:
 
 
 def gated_weights(params: Params) -> tuple[Tensor, ...]:
-    """W_x, W_c and W_h as they are."""
+    """Return W_x, W_c and W_h unchanged."""
     return params["W_x"], params["W_c"], params["W_h"]
 
 
 def symmetric(query: Tensor, key: Tensor) -> Tensor:
-    """S = QᵀK + KᵀQ, so that (Q h)ᵀ (K h) = ½ hᵀ S h.
+    """Compute S = QᵀK + KᵀQ, for which (Q h)ᵀ (K h) = ½ hᵀ S h.
 
     Args:
         query: Q, ``(N, H, I)``.
@@ -54,7 +54,7 @@ def symmetric(query: Tensor, key: Tensor) -> Tensor:
 
 
 def attention_weights(params: Params) -> tuple[Tensor, ...]:
-    """S and V of the input, and those of all lags one below the other."""
+    """Return S and V of the input, and those of all lags stacked along the rows."""
     lags = range(1, sum(name.startswith("Q_") for name in params))
     Q, K, V = (torch.stack([params[f"{name}_{i}"] for i in lags], 1) for name in "QKV")
     S = symmetric(Q.flatten(0, 1), K.flatten(0, 1))  # (R K, H, H)
@@ -64,14 +64,14 @@ def attention_weights(params: Params) -> tuple[Tensor, ...]:
 
 
 def endless_attention_weights(params: Params) -> tuple[Tensor, ...]:
-    """S and V, and the same for the input behind its embedding E."""
+    """Return S and V of the embedded input, with E folded in, and S and V of the states."""
     E, V = params["E"], params["V"]
     S = symmetric(params["Q"], params["K"])  # (R, H, H)
     return torch.bmm(E.mT, torch.bmm(S, E)), torch.bmm(V, E), S, V
 
 
 def biased_weights(params: Params) -> tuple[Tensor, ...]:
-    """The input's matrix with the biases as its last column, and the state's."""
+    """Return the input's matrix with the biases as its last column, and the state's matrix."""
     bias = params["bias_ih"] + params["bias_hh"]
     return torch.cat([params["weight_ih"], bias[..., None]], -1), params["weight_hh"]
 
@@ -128,23 +128,23 @@ FORMS: dict[str, ClosedForm] = {
         ones=True,
     ),
 }
-"""By the model's name."""
+"""The closed forms, by :func:`name_of`."""
 
 
 def form_of(options: Any) -> ClosedForm | None:
-    """Find the closed form of a model; a cell that a user adds has none.
+    """Return the closed form of a model; None for a user's cell.
 
     Args:
-        options: the model's section of the config.
+        options: the ``model`` section of the config.
     """
     return FORMS.get(name_of(options))
 
 
 def name_of(options: Any) -> str:
-    """The name of a model's form: an Elman RNN has one for each activation.
+    """Return the name of a model's form; an Elman RNN has one form for each activation.
 
     Args:
-        options: the model's section of the config.
+        options: the ``model`` section of the config.
     """
     nonlinearity = getattr(options, "nonlinearity", "tanh")
     return f"{options.name}_{nonlinearity}" if nonlinearity != "tanh" else str(options.name)

@@ -1,4 +1,4 @@
-"""exp, tanh and the logistic function of 16 numbers at once, to a few units in the last place."""
+"""exp, tanh and the logistic function of 16 numbers at once, accurate to a few ulp."""
 
 from math import factorial, log
 from typing import Any
@@ -10,17 +10,17 @@ from hw2exp.closed_form.lanes import BITS, maximum, minimum, power_of_two
 from hw2exp.kernel import kernel
 
 TERMS = {types.float32: 7, types.float64: 13}
-"""Terms of the series of (eʳ - 1) / r that matter for |r| <= ln 2 / 2."""
+"""Terms of the series of (eʳ - 1) / r that are needed for |r| <= ln 2 / 2."""
 
 HIGH = {types.float32: 0.693359375, types.float64: 0.6931471803691238}
-"""ln 2 cut off, so that a small integer times it is exact (Cody & Waite 1980)."""
+"""ln 2, truncated so that its product with a small integer is exact (Cody & Waite 1980)."""
 
 LIMIT = {types.float32: 87.0, types.float64: 708.0}
-"""Beyond, eˣ would leave the range of normal numbers."""
+"""Largest |x| for which eˣ is a normal number."""
 
 
 def scale_and_rest(x: Any) -> Any:
-    """Split eˣ - 1 into 2ⁿ and e^r - 1, with x = n ln 2 + r and |r| <= ln 2 / 2; NaN stays NaN.
+    """Return 2ⁿ and e^r - 1, with x = n ln 2 + r and |r| <= ln 2 / 2; NaN stays NaN.
 
     Args:
         x: 16 numbers.
@@ -33,7 +33,7 @@ def _(x: Any) -> Any:
     dtype = x.dtype
     limit, high, per_turn = LIMIT[dtype], HIGH[dtype], 1 / log(2)
     low = log(2) - high if dtype is types.float32 else 1.9082149292705877e-10
-    # Adding 1.5 · 2^mantissa rounds to an integer, which then stands in the last bits.
+    # Adding 1.5 · 2^mantissa rounds to an integer and moves it to the last bits.
     rounder = 1.5 * 2.0 ** BITS[dtype][1]
     series = tuple(1 / factorial(n) for n in range(TERMS[dtype], 0, -1))
 
@@ -52,14 +52,14 @@ def _(x: Any) -> Any:
 
 @kernel
 def exp(x: Any) -> Any:
-    """eˣ, cut off where it would leave the range of normal numbers."""
+    """Compute eˣ, clamped to the range of normal numbers."""
     scale, rest = scale_and_rest(x)
     return scale + scale * rest
 
 
 @kernel
 def tanh(x: Any) -> Any:
-    """tanh x = (e²ˣ - 1) / (e²ˣ + 1), exact in relation to x where x is small."""
+    """Compute tanh x = (e²ˣ - 1) / (e²ˣ + 1), with a small relative error also for small x."""
     scale, rest = scale_and_rest(maximum(minimum(x, 20.0), -20.0) * 2.0)
     growth = scale * rest + (scale - 1.0)  # e²ˣ - 1
     return growth / (growth + 2.0)
@@ -67,5 +67,5 @@ def tanh(x: Any) -> Any:
 
 @kernel
 def sigmoid(x: Any) -> Any:
-    """σ(x) = 1 / (1 + e⁻ˣ)."""
+    """Compute σ(x) = 1 / (1 + e⁻ˣ)."""
     return 1.0 / (1.0 + exp(x * -1.0))

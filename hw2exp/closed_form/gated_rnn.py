@@ -24,9 +24,9 @@ def forward(x: Any, weights: Any, r: Any, h: Any, kept: Any) -> None:
     Args:
         x: inputs, ``(T, I, 16)``.
         weights: W_x and W_c ``(R, H, I)``, W_h ``(R, H, H)``.
-        r: the replica.
-        h: ``(T+1, H, 16)``; state t comes to place t + 1, zeros stand at place 0.
-        kept: c and d for the way back, each ``(T, H, 16)``.
+        r: index of the replica.
+        h: states, ``(T+1, H, 16)``: zeros at index 0, state t at index t + 1.
+        kept: c and d for ``backward``, each ``(T, H, 16)``.
     """
     W_x, W_c, W_h = weights[0][r], weights[1][r], weights[2][r]
     (T, I, _), H = x.shape, len(W_h)
@@ -41,7 +41,7 @@ def forward(x: Any, weights: Any, r: Any, h: Any, kept: Any) -> None:
             before = load(h, now + j)
             store(c, now + j, gate)
             store(d, now + j, before - u)
-            # Not u + c (h - u), whose h would be lost beside a large u.
+            # Not u + c (h - u), in which rounding would lose h beside a large u.
             store(h, after + j, gate * before + (1.0 - gate) * u)
 
 
@@ -61,17 +61,17 @@ def backward(
     Args:
         x: inputs, ``(T, I, 16)``.
         weights: W_x and W_c ``(R, H, I)``, W_h ``(R, H, H)``.
-        r: the replica.
-        h: from ``forward``.
-        kept: from ``forward``; used up.
-        delta: ``(T+1, H, 16)``; the last place holds ∂ℓ/∂h[T], the others are filled.
-        gradients: shaped as the weights.
-        scratch: none is needed.
+        r: index of the replica.
+        h: states from ``forward``.
+        kept: arrays from ``forward``; overwritten.
+        delta: ∂ℓ/∂h[t], ``(T+1, H, 16)``; the last entry ∂ℓ/∂h[T] is input, the others are output.
+        gradients: gradients of the weights, of the same shapes.
+        scratch: unused.
     """
     W_hT = weights[2][r].T
     T, H = len(x), len(W_hT)
     c, d = kept
-    dz, du = kept  # each takes the place of what is needed no more
+    dz, du = kept  # each overwrites an array that is no longer needed
     for t in range(T - 1, -1, -1):
         before, now = t * H, (t + 1) * H
         for j in range(H):

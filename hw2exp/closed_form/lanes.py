@@ -1,9 +1,9 @@
-"""Lanes: a value of the compiled kernels that holds one number for each of 16 sequences.
+"""Lanes: a vector type for kernels, with one number for each of 16 sequences.
 
-Sequences of a batch don't see each other inside a cell, so a kernel computes 16 of them at once
-and reads like the equations for a single one. ``Lanes`` is a type for numba made of LLVM's own
-vectors: ``+ - * /``, and what stands below, act on all 16 at a time. Nothing here depends on how
-many replicas or batches there are, which is why a replica has the same bits in any company.
+Sequences of a batch are independent inside a cell, so a kernel computes 16 of them at once and
+reads like the equations for a single one. ``Lanes`` is a numba type made of LLVM vectors:
+``+ - * /`` and the functions below act on all 16 numbers. Nothing here depends on the number of
+replicas or batches, so a replica has the same bits in every fleet.
 """
 
 import operator
@@ -16,7 +16,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 
 WIDTH = 16
-"""Sequences in a value."""
+"""Sequences in a vector."""
 
 FLAGS = ("contract", "nsz")
 """A product and a sum may be fused; NaN and infinity keep their meaning."""
@@ -26,10 +26,10 @@ BITS = {types.float32: (32, 23, 127), types.float64: (64, 52, 1023)}
 
 
 class Lanes(types.Type):  # type: ignore[misc]
-    """The type of a value.
+    """The numba type of a vector.
 
     Args:
-        dtype: of one number, float32 or float64.
+        dtype: dtype of one number, float32 or float64.
     """
 
     def __init__(self, dtype: Any) -> None:
@@ -39,7 +39,7 @@ class Lanes(types.Type):  # type: ignore[misc]
 
 @register_model(Lanes)
 class LanesModel(models.PrimitiveModel):  # type: ignore[misc]
-    """A value is a vector of LLVM's."""
+    """The data model of a vector: an LLVM vector."""
 
     def __init__(self, dmm: Any, fe_type: Lanes) -> None:
         element = dmm.lookup(fe_type.dtype).get_value_type()
@@ -53,7 +53,7 @@ def _pointer(context: Any, builder: Any, array_type: Any, array: Any, row: Any) 
 
 
 def _spread(builder: Any, vector: Any, number: Any) -> Any:
-    """A vector that holds the same number 16 times."""
+    """Return a vector with the same number 16 times."""
     undefined = ir.Constant(vector, ir.Undefined)
     first = builder.insert_element(undefined, number, ir.Constant(ir.IntType(32), 0))
     everywhere = ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), [0] * WIDTH)
@@ -62,7 +62,7 @@ def _spread(builder: Any, vector: Any, number: Any) -> Any:
 
 @intrinsic
 def load(typing: Any, array: Any, row: Any) -> Any:
-    """Read row ``row`` of a C-ordered array whose last axis is the 16 lanes, rows counted flat."""
+    """Load row ``row`` of a C-ordered array with 16 lanes as its last axis; rows are flattened."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         pointer = _pointer(context, builder, signature.args[0], *arguments)
@@ -73,7 +73,7 @@ def load(typing: Any, array: Any, row: Any) -> Any:
 
 @intrinsic
 def store(typing: Any, array: Any, row: Any, value: Any) -> Any:
-    """Write a row."""
+    """Store a row; see :func:`load`."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array, row, value = arguments
@@ -85,7 +85,7 @@ def store(typing: Any, array: Any, row: Any, value: Any) -> Any:
 
 @intrinsic
 def zeros(typing: Any, array: Any) -> Any:
-    """Make zeros of an array's dtype."""
+    """Return zeros of an array's dtype."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return ir.Constant(context.get_value_type(signature.return_type), None)
@@ -95,7 +95,7 @@ def zeros(typing: Any, array: Any) -> Any:
 
 @intrinsic
 def total(typing: Any, value: Any) -> Any:
-    """Sum the 16 numbers, halves onto each other."""
+    """Sum the 16 numbers pairwise, by halves."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         (value,) = arguments
@@ -111,7 +111,7 @@ def total(typing: Any, value: Any) -> Any:
 
 
 def _compare(name: str, sign: str) -> Callable[..., Any]:
-    """A choice of one of two values, lane by lane; the first where it is NaN."""
+    """Build a function that selects one of two vectors in each lane; the first if one is NaN."""
 
     @intrinsic
     def choose(typing: Any, a: Any, b: Any) -> Any:
@@ -132,7 +132,7 @@ minimum = _compare("minimum", "<")
 
 @intrinsic
 def positive(typing: Any, value: Any) -> Any:
-    """1 where a number is above zero or NaN, else 0."""
+    """Return 1 where a number is positive or NaN, else 0."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         vector = context.get_value_type(signature.return_type)
@@ -145,7 +145,7 @@ def positive(typing: Any, value: Any) -> Any:
 
 @intrinsic
 def sqrt(typing: Any, value: Any) -> Any:
-    """The square root."""
+    """Compute the square root."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         vector = context.get_value_type(signature.return_type)
@@ -159,9 +159,9 @@ def sqrt(typing: Any, value: Any) -> Any:
 
 @intrinsic
 def power_of_two(typing: Any, number: Any) -> Any:
-    """2ⁿ of a value n that was rounded by adding ``rounder`` to it.
+    """Compute 2ⁿ from n + ``rounder``, see :func:`hw2exp.closed_form.functions.scale_and_rest`.
 
-    In the sum's last bits stands n; moved to the exponent's place they are 2ⁿ.
+    The last bits of the sum are n. Shifted to the exponent's place, they make 2ⁿ.
     """
     bits, mantissa, bias = BITS[number.dtype]
 
@@ -177,7 +177,7 @@ def power_of_two(typing: Any, number: Any) -> Any:
 
 
 def _common(a: Any, b: Any) -> Any:
-    """The signature of an operation on two values, or on a value and a number."""
+    """Return the signature of an operation on two vectors, or on a vector and a number."""
     lanes = a if isinstance(a, Lanes) else b
     return lanes(*(t if isinstance(t, Lanes) else lanes.dtype for t in (a, b)))
 
@@ -190,7 +190,7 @@ def _as_vectors(builder: Any, vector: Any, signature: Any, arguments: Any) -> li
 
 
 def _define(symbol: Any, instruction: str) -> None:
-    """Let an operator of Python's act on values."""
+    """Define a Python operator for vectors."""
 
     @intrinsic
     def apply(typing: Any, a: Any, b: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The loss of sequences under a cell and its readout, in closed form: one function for autograd."""
+"""The loss of a cell with its readout, in closed form, as one autograd function."""
 
 from typing import Any
 
@@ -18,21 +18,21 @@ Arrays = tuple[Array, ...]
 
 
 class SequenceLoss:
-    """Runs a cell over sequences of symbols, forward and backward in closed form, on the CPU.
+    """The loss of sequences of symbols, with forward and backward passes in closed form on the CPU.
 
     Args:
         form: the cell's closed form.
-        hidden_size: H.
-        input_size: I, the number of symbols; higher symbols are zero vectors.
-        lags: K, of a cell that has lags.
+        hidden_size: number of units, H.
+        input_size: number of symbols, I; higher symbols are zero vectors.
+        lags: number of lags, K, of an attention cell.
 
     Attributes:
         keeps_state_gradients: whether ``mean`` keeps h[t] and ∂ℓ/∂h[t], which the pass computes
             anyway.
-        keeps_flow: whether ``mean`` keeps how large ∂ℓ/∂h[t] is.
-        states: h[t], t = 1…T, ``(R, B, T, H)``, of the last call of ``mean``, if to be kept.
-        state_gradients: total derivatives of the mean loss by them, of the same shape.
-        flow: ‖∂ℓ/∂h[t]‖ over all sequences, t = 1…T, ``(R, T)`` in float64, if to be kept.
+        keeps_flow: whether ``mean`` keeps ‖∂ℓ/∂h[t]‖.
+        states: h[t], t = 1…T, ``(R, B, T, H)``, of the last call of ``mean``, if kept.
+        state_gradients: total derivatives of the mean loss, ∂ℓ/∂h[t], ``(R, B, T, H)``, if kept.
+        flow: ‖∂ℓ/∂h[t]‖ over all sequences, t = 1…T, ``(R, T)`` in float64, if kept.
     """
 
     def __init__(self, form: ClosedForm, hidden_size: int, input_size: int, lags: int = 1) -> None:
@@ -54,16 +54,16 @@ class SequenceLoss:
     def each(
         self, params: Params, symbols: Tensor, labels: Tensor, statistics: State | None = None
     ) -> tuple[Tensor, Tensor, State]:
-        """Return each sequence's loss and whether it is classified right, ``(R, B)``.
+        """Compute the loss of each sequence, and whether it is classified correctly, ``(R, B)``.
 
         Args:
             params: the parameters of cell and readout, each ``(R, ...)``.
-            symbols: ``(R, B, T)``.
-            labels: ``(R, B)``.
-            statistics: of a norm; there is none.
+            symbols: indices, ``(R, B, T)``.
+            labels: class indices, ``(R, B)``.
+            statistics: unused, because there is no norm.
 
         Returns:
-            The losses, what was classified right, and no statistics.
+            The losses, the correct sequences, and no statistics.
         """
         weights = as_arrays(self._weights(params))
         out = outputs(labels.shape, weights[-1].dtype)
@@ -71,12 +71,12 @@ class SequenceLoss:
         return torch.from_numpy(out[0]), torch.from_numpy(out[1]), {}
 
     def mean(self, params: Params, symbols: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the mean loss ``(R,)``, differentiable, and what was classified right ``(R, B)``.
+        """Compute the differentiable mean loss ``(R,)``, and the correct sequences ``(R, B)``.
 
         Args:
             params: the parameters of cell and readout, each ``(R, ...)``.
-            symbols: ``(R, B, T)``.
-            labels: ``(R, B)``.
+            symbols: indices, ``(R, B, T)``.
+            labels: class indices, ``(R, B)``.
         """
         weights = self._weights(params)
         return Mean.apply(self, symbols, labels, *weights)  # type: ignore[no-any-return, no-untyped-call]
@@ -84,15 +84,15 @@ class SequenceLoss:
     def learn(
         self, symbols: Tensor, labels: Tensor, weights: Arrays
     ) -> tuple[Array, Array, Arrays]:
-        """Make a pass forward and back.
+        """Run a forward and backward pass.
 
         Args:
-            symbols: ``(R, B, T)``.
-            labels: ``(R, B)``.
-            weights: of the form, then those of the readout.
+            symbols: indices, ``(R, B, T)``.
+            labels: class indices, ``(R, B)``.
+            weights: weights of the form, then of the readout.
 
         Returns:
-            Mean loss ``(R,)``, what was classified right ``(R, B)``, gradients of the weights.
+            Mean loss ``(R,)``, correct sequences ``(R, B)``, and gradients of the weights.
         """
         dtype, H = weights[-1].dtype, self.hidden_size
         out = outputs(labels.shape, dtype)
@@ -103,13 +103,13 @@ class SequenceLoss:
         shape = R if kept else 0, 2, B, steps, H
         if self._path.shape != shape or self._path.dtype != dtype:
             self._path = np.empty(shape, dtype)
-        assert self._way_back is not None  # made with the inputs
+        assert self._way_back is not None  # allocated by _inputs
         flow = np.zeros((R if self.keeps_flow else 0, steps))
         self._learn(*inputs, out, self._way_back, gradients[:-2], gradients[-2:], self._path, flow)
         self.flow = torch.from_numpy(np.sqrt(flow))
         if kept:
             self.states, self.state_gradients = torch.from_numpy(self._path).unbind(1)
-        with np.errstate(over="ignore"):  # an infinite mean is how divergence is seen
+        with np.errstate(over="ignore"):  # an infinite mean signals divergence
             mean = out[0].mean(1)
         return mean, out[1], gradients
 
@@ -117,7 +117,7 @@ class SequenceLoss:
         return *self.form.weights(params), params["readout_weight"], params["readout_bias"]
 
     def _inputs(self, symbols: Tensor, labels: Tensor, weights: Arrays) -> tuple[Any, ...]:
-        """The first arguments of a pass; its working memory is made at the first."""
+        """Return the first arguments of a pass; allocate the working memory if needed."""
         *of_cell, W, b = weights
         if self._work is None or self._work[0].dtype != W.dtype:
             self._allocate(symbols.shape[2], W.shape[1], W.dtype)
@@ -136,7 +136,7 @@ class SequenceLoss:
 
 
 class Mean(torch.autograd.Function):
-    """The mean loss as one function, whose gradient a pass forward and back has computed."""
+    """The mean loss as an autograd function; its forward pass also computes the gradient."""
 
     @staticmethod
     def forward(  # noqa: D102
@@ -158,19 +158,19 @@ class Mean(torch.autograd.Function):
 
 
 def as_arrays(weights: tuple[Tensor, ...]) -> Arrays:
-    """Weights as the kernels take them.
+    """Convert weights to contiguous numpy arrays for the kernels.
 
     Args:
-        weights: on the CPU.
+        weights: tensors on the CPU.
     """
     return tuple(weight.detach().contiguous().numpy() for weight in weights)
 
 
 def outputs(shape: tuple[int, ...], dtype: Any) -> tuple[Array, Array]:
-    """Arrays for each sequence's loss, and for whether it is classified right.
+    """Allocate arrays for each sequence's loss, and for whether it is classified correctly.
 
     Args:
-        shape: ``(R, B)``.
-        dtype: of the losses.
+        shape: shape of the arrays, ``(R, B)``.
+        dtype: dtype of the losses.
     """
     return np.empty(shape, dtype), np.empty(shape, bool)

@@ -22,11 +22,11 @@ def forward(x: Any, weights: Any, r: Any, h: Any, kept: Any) -> None:
     """Compute the states of 16 sequences of a replica.
 
     Args:
-        x: inputs with a one below them, ``(T, I+1, 16)``.
+        x: inputs with a one as the last row, ``(T, I+1, 16)``.
         weights: W ``(R, 4H, I+1)`` and U ``(R, 4H, H)``.
-        r: the replica.
-        h: ``(T+1, H, 16)``; state t comes to place t + 1, zeros stand at place 0.
-        kept: for the way back: the gates ``(T, 4H, 16)``, c with zeros at place 0
+        r: index of the replica.
+        h: states, ``(T+1, H, 16)``: zeros at index 0, state t at index t + 1.
+        kept: arrays for ``backward``: the gates ``(T, 4H, 16)``, c with zeros at index 0
             ``(T+1, H, 16)``, and tanh(c) ``(T, H, 16)``.
     """
     W, U = weights[0][r], weights[1][r]
@@ -66,19 +66,19 @@ def backward(
     """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients.
 
     Args:
-        x: as in ``forward``.
-        weights: as in ``forward``.
-        r: the replica.
-        h: from ``forward``.
-        kept: from ``forward``; used up.
-        delta: ``(T+1, H, 16)``; the last place holds ∂ℓ/∂h[T], the others are filled.
-        gradients: shaped as the weights.
+        x: see :func:`forward`.
+        weights: see :func:`forward`.
+        r: index of the replica.
+        h: states from ``forward``.
+        kept: arrays from ``forward``; overwritten.
+        delta: ∂ℓ/∂h[t], ``(T+1, H, 16)``; the last entry ∂ℓ/∂h[T] is input, the others are output.
+        gradients: gradients of the weights, of the same shapes.
         scratch: ∂ℓ/∂c ``(H, 16)``.
     """
     U_T = weights[1][r].T
     T, H = len(x), len(U_T)
     gates, cell, squashed = kept
-    dz, dc = gates, scratch[0]  # each gradient takes its gate's place
+    dz, dc = gates, scratch[0]  # each gradient overwrites its gate
     for j in range(H):
         store(dc, j, zeros(x))
     for t in range(T - 1, -1, -1):

@@ -1,7 +1,7 @@
-"""One compiled pass over all replicas and sequences, 16 sequences at a time.
+"""Compiled passes over all replicas and sequences, 16 sequences at a time.
 
-All 16 go forward and back before the next begin, so that their states stay in the nearest cache,
-and memory doesn't grow with the fleet.
+Each group of 16 runs forward and backward before the next group starts. So its states stay in the
+nearest cache, and memory doesn't grow with the fleet.
 """
 
 from collections.abc import Callable
@@ -17,21 +17,21 @@ from hw2exp.kernel import kernel, kernel_with
 
 @cache
 def make_passes(forward: Any, backward: Any) -> tuple[Callable[..., None], Callable[..., None]]:
-    """Make a cell's two passes.
+    """Make the two passes of a cell.
 
     Args:
-        forward: the cell's kernel.
-        backward: the cell's kernel.
+        forward: the cell's forward kernel.
+        backward: the cell's backward kernel.
 
     Returns:
-        ``judge``, forward only, and ``learn``, forward and back.
+        ``judge``, forward only, and ``learn``, forward and backward.
     """
     name = f"{forward.__module__}.{forward.__name__}"
     cell = {"cell_forward": forward, "cell_backward": backward}
     return kernel_with(judge, name, **cell), kernel_with(learn, name, **cell)
 
 
-cell_forward: Any = None  # of each copy of the passes its own
+cell_forward: Any = None  # bound to the cell's kernels in each copy of the passes
 cell_backward: Any = None
 
 
@@ -39,14 +39,14 @@ def judge(symbols: Any, labels: Any, weights: Any, W: Any, b: Any, work: Any, ou
     """Compute every sequence's loss.
 
     Args:
-        symbols: ``(R, B, T)``.
-        labels: ``(R, B)``.
-        weights: the cell's, each ``(R, ·, ·)``.
-        W: of the readout, ``(R, C, H)``.
-        b: of the readout, ``(R, C)``.
-        work: x ``(T, I, 16)``, h ``(T+1, H, 16)``, p ``(C, 16)``, what the cell keeps, and
-            whether a one stands below the input.
-        out: losses and whether each is correct, ``(R, B)``, to be filled.
+        symbols: indices, ``(R, B, T)``.
+        labels: class indices, ``(R, B)``.
+        weights: weights of the cell, each ``(R, ·, ·)``.
+        W: weight of the readout, ``(R, C, H)``.
+        b: bias of the readout, ``(R, C)``.
+        work: x ``(T, I, 16)``, h ``(T+1, H, 16)``, p ``(C, 16)``, the arrays that the cell keeps,
+            and whether the input has a one as its last row.
+        out: output: the losses, and whether each sequence is correct, ``(R, B)``.
     """
     x, h, p, kept, ones = work
     losses, correct = out
@@ -76,18 +76,19 @@ def learn(
     """Compute every sequence's loss and the gradient of their mean.
 
     Args:
-        symbols: as in ``judge``.
-        labels: as in ``judge``.
-        weights: as in ``judge``.
-        W: as in ``judge``.
-        b: as in ``judge``.
-        work: as in ``judge``.
-        out: as in ``judge``.
+        symbols: see :func:`judge`.
+        labels: see :func:`judge`.
+        weights: see :func:`judge`.
+        W: see :func:`judge`.
+        b: see :func:`judge`.
+        work: see :func:`judge`.
+        out: see :func:`judge`.
         way_back: ∂ℓ/∂h[t] ``(T+1, H, 16)``, and the cell's scratch.
-        gradients: of the cell's weights, zeros.
-        into_readout: of W and b, zeros.
-        path: ``(R, 2, B, T, H)``, to be filled with h[t] and ∂ℓ/∂h[t]; or of length 0.
-        flow: ``(R, T)``, zeros that get ‖∂ℓ/∂h[t]‖² over all sequences; or of length 0.
+        gradients: output: gradients of the cell's weights; zeros at first.
+        into_readout: output: gradients of W and b; zeros at first.
+        path: output: h[t] and ∂ℓ/∂h[t], ``(R, 2, B, T, H)``; or an array of length 0.
+        flow: output: ‖∂ℓ/∂h[t]‖² over all sequences, ``(R, T)``, zeros at first; or an array of
+            length 0.
     """
     x, h, p, kept, ones = work
     losses, correct = out
@@ -112,12 +113,12 @@ def learn(
 
 @kernel
 def add_squares(delta: Any, groups: Any, flow: Any) -> None:
-    """flow[t] += ‖δ[t]‖², in double precision: the square of an explosion overflows a single one.
+    """Add ‖δ[t]‖² to flow[t], in float64, because squares in an explosion overflow float32.
 
     Args:
-        delta: ∂ℓ/∂h[t], ``((T+1) groups, H, 16)``; zeros in lanes that have no sequence.
-        groups: how many groups of 16 sequences a time step has.
-        flow: ``(T,)``.
+        delta: ∂ℓ/∂h[t], ``((T+1) groups, H, 16)``; zeros in lanes without a sequence.
+        groups: groups of 16 sequences in a time step.
+        flow: output, ``(T,)``.
     """
     H = delta.shape[1]
     lanes = np.empty(WIDTH)
@@ -133,15 +134,15 @@ def add_squares(delta: Any, groups: Any, flow: Any) -> None:
 
 @kernel
 def one_hot(symbols: Any, x: Any, ones: Any) -> None:
-    """Write symbols as input vectors, padding as zeros.
+    """Write symbols as one-hot input vectors, padding as zeros.
 
-    The last sequence stands also in lanes that have none, where it can't overflow unless it does
-    so in its own: their share of the gradient is zero times finite numbers.
+    Lanes without a sequence get a copy of the last one, which can overflow only if the original
+    does too. So these lanes add zero times finite numbers to the gradient.
 
     Args:
-        symbols: of up to 16 sequences, ``(·, T)``.
-        x: ``(T, I, 16)``, to be filled.
-        ones: the last of the I rows is one.
+        symbols: indices of up to 16 sequences, ``(·, T)``.
+        x: output, ``(T, I, 16)``.
+        ones: whether the last of the I rows is one.
     """
     I = x.shape[1] - ones
     x[:] = 0.0

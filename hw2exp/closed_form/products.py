@@ -1,7 +1,7 @@
-"""Matrix products of the kernels, in blocks of 4 so that sums stay in registers.
+"""Matrix products for the kernels, in blocks of 4 so that sums stay in registers.
 
-A vector of the model (a state, an input) is a run of rows, each row one component for 16
-sequences. Where a run begins is said by the flat number of its first row.
+A vector of the model (a state, an input) is a block of consecutive rows; each row is one component
+for 16 sequences. The flat index of its first row locates a vector in its array.
 """
 
 from typing import Any
@@ -10,26 +10,26 @@ from hw2exp.closed_form.lanes import load, store, total, zeros
 from hw2exp.kernel import kernel
 
 STRETCH = 128
-"""Time steps that a gradient is summed over at once: longer ones would leave the nearer cache."""
+"""Time steps in a block of a gradient's sum; longer blocks would not fit in the nearer cache."""
 
 
 @kernel
 def product(W: Any, v: Any, v_row: Any, out: Any, out_row: Any) -> None:
-    """out[j] = Σ_k W[j, k] v[k].
+    """Compute out[j] = Σ_k W[j, k] v[k].
 
     Args:
-        W: a matrix ``(J, K)``.
-        v: the array that holds the vector of K rows.
-        v_row: its first row.
-        out: the array that gets the result of J rows; not the rows of v.
-        out_row: its first row.
+        W: matrix, ``(J, K)``.
+        v: array with the vector, K rows.
+        v_row: first row of the vector.
+        out: array for the result, J rows; they must not overlap the vector's.
+        out_row: first row of the result.
     """
     _multiply(W, v, v_row, out, out_row, False)
 
 
 @kernel
 def add_product(W: Any, v: Any, v_row: Any, out: Any, out_row: Any) -> None:
-    """out[j] += Σ_k W[j, k] v[k]; arguments as of ``product``."""
+    """Add Σ_k W[j, k] v[k] to out[j]; for the arguments see :func:`product`."""
     _multiply(W, v, v_row, out, out_row, True)
 
 
@@ -61,14 +61,14 @@ def _multiply(W: Any, v: Any, v_row: Any, out: Any, out_row: Any, add: Any) -> N
 
 @kernel
 def dot(a: Any, a_row: Any, b: Any, b_row: Any, rows: Any) -> Any:
-    """Σ_k a[k] b[k], for each sequence.
+    """Compute Σ_k a[k] b[k] for each sequence.
 
     Args:
-        a: the array that holds a vector.
-        a_row: its first row.
-        b: likewise.
-        b_row: its first row.
-        rows: how many rows they have.
+        a: array with the first vector.
+        a_row: first row of that vector.
+        b: array with the second vector.
+        b_row: first row of that vector.
+        rows: rows of each vector.
     """
     s = zeros(a)
     for k in range(rows):
@@ -78,15 +78,15 @@ def dot(a: Any, a_row: Any, b: Any, b_row: Any, rows: Any) -> Any:
 
 @kernel
 def add_outer(a: Any, a_row: Any, b: Any, b_row: Any, steps: Any, out: Any) -> None:
-    """out[j, k] += Σ_t Σ_sequences a[t, j] b[t, k]: a weight's gradient.
+    """Add Σ_t Σ_sequences a[t, j] b[t, k] to out[j, k]: a weight's gradient.
 
     Args:
-        a: the array that holds ``steps`` vectors of J rows, one behind the other.
-        a_row: its first row.
-        b: likewise, of K rows.
-        b_row: its first row.
-        steps: how many.
-        out: ``(J, K)``.
+        a: array with ``steps`` consecutive vectors of J rows.
+        a_row: first row of these vectors.
+        b: array with ``steps`` consecutive vectors of K rows.
+        b_row: first row of these vectors.
+        steps: number of time steps.
+        out: output, ``(J, K)``.
     """
     J, K = out.shape
     for first in range(0, steps, STRETCH):
@@ -101,7 +101,7 @@ def add_outer(a: Any, a_row: Any, b: Any, b_row: Any, steps: Any, out: Any) -> N
 
 @kernel
 def _add_rest(a: Any, a_row: Any, b: Any, b_row: Any, steps: Any, out: Any, j: Any, k: Any) -> None:
-    """What is left of ``add_outer`` at the edges, where less than 4 x 4 stand."""
+    """Compute a block of ``add_outer`` at the edges, smaller than 4 x 4."""
     J, K = out.shape
     for row in range(j, min(j + 4, J)):
         for column in range(k, min(k + 4, K)):
@@ -115,7 +115,7 @@ def _add_rest(a: Any, a_row: Any, b: Any, b_row: Any, steps: Any, out: Any, j: A
 def _add_block(
     a: Any, a_row: Any, b: Any, b_row: Any, steps: Any, out: Any, j: Any, k: Any
 ) -> None:
-    """The 4 x 4 block of ``add_outer`` at (j, k), written out: 16 sums in 16 registers."""
+    """Compute the 4 x 4 block of ``add_outer`` at (j, k), unrolled: 16 sums in 16 registers."""
     J, K = out.shape
     s00 = s01 = s02 = s03 = s10 = s11 = s12 = s13 = zeros(a)
     s20 = s21 = s22 = s23 = s30 = s31 = s32 = s33 = zeros(a)

@@ -19,12 +19,12 @@ def forward(h: Any, W: Any, b: Any, labels: Any, p: Any, losses: Any, correct: A
 
     Args:
         h: states, ``(T+1, H, 16)``.
-        W: ``(C, H)``.
-        b: ``(C,)``.
-        labels: as many as there are sequences.
-        p: ``(C, 16)``, to be filled with the probabilities.
-        losses: to be filled.
-        correct: to be filled: is the likeliest class the label? Not where y is NaN.
+        W: weight, ``(C, H)``.
+        b: bias, ``(C,)``.
+        labels: class index of each sequence.
+        p: output: probabilities, ``(C, 16)``.
+        losses: output: loss of each sequence.
+        correct: output: whether the likeliest class is the label; False if any y is NaN.
     """
     C, H = W.shape
     product(W, h, (len(h) - 1) * H, p, 0)
@@ -47,17 +47,17 @@ def forward(h: Any, W: Any, b: Any, labels: Any, p: Any, losses: Any, correct: A
 
 @kernel
 def backward(h: Any, W: Any, labels: Any, p: Any, share: Any, delta: Any, dW: Any, db: Any) -> None:
-    """Add to the gradients; ``p`` becomes that of the logits.
+    """Compute ∂ℓ/∂h[T], and add to the gradients of W and b.
 
     Args:
         h: states, ``(T+1, H, 16)``.
-        W: ``(C, H)``.
-        labels: as many as there are sequences.
-        p: from ``forward``.
-        share: of a sequence in what is minimized, 1/B.
-        delta: ``(T+1, H, 16)``, whose last place is filled.
-        dW: ``(C, H)``.
-        db: ``(C,)``.
+        W: weight, ``(C, H)``.
+        labels: class index of each sequence.
+        p: probabilities from ``forward``; overwritten with the gradient of the logits.
+        share: weight of a sequence in the mean loss, 1/B.
+        delta: output: ∂ℓ/∂h[T] in the last entry, ``(T+1, H, 16)``.
+        dW: gradient of W, ``(C, H)``.
+        db: gradient of b, ``(C,)``.
     """
     C, H = W.shape
     last = (len(h) - 1) * H

@@ -19,19 +19,19 @@ TANH, RELU, SIGMOID = range(3)
 
 @kernel
 def forward_tanh(x: Any, weights: Any, r: Any, h: Any, kept: Any) -> None:
-    """``forward`` with φ = tanh."""
+    """Run ``forward`` with φ = tanh."""
     forward(x, weights, r, h, TANH)
 
 
 @kernel
 def forward_relu(x: Any, weights: Any, r: Any, h: Any, kept: Any) -> None:
-    """``forward`` with φ = ReLU."""
+    """Run ``forward`` with φ = ReLU."""
     forward(x, weights, r, h, RELU)
 
 
 @kernel
 def forward_sigmoid(x: Any, weights: Any, r: Any, h: Any, kept: Any) -> None:
-    """``forward`` with φ = σ."""
+    """Run ``forward`` with φ = σ."""
     forward(x, weights, r, h, SIGMOID)
 
 
@@ -39,7 +39,7 @@ def forward_sigmoid(x: Any, weights: Any, r: Any, h: Any, kept: Any) -> None:
 def backward_tanh(
     x: Any, weights: Any, r: Any, h: Any, kept: Any, delta: Any, gradients: Any, scratch: Any
 ) -> None:
-    """``backward`` with φ = tanh."""
+    """Run ``backward`` with φ = tanh."""
     backward(x, weights, r, h, delta, gradients, scratch[0], TANH)
 
 
@@ -47,7 +47,7 @@ def backward_tanh(
 def backward_relu(
     x: Any, weights: Any, r: Any, h: Any, kept: Any, delta: Any, gradients: Any, scratch: Any
 ) -> None:
-    """``backward`` with φ = ReLU."""
+    """Run ``backward`` with φ = ReLU."""
     backward(x, weights, r, h, delta, gradients, scratch[0], RELU)
 
 
@@ -55,7 +55,7 @@ def backward_relu(
 def backward_sigmoid(
     x: Any, weights: Any, r: Any, h: Any, kept: Any, delta: Any, gradients: Any, scratch: Any
 ) -> None:
-    """``backward`` with φ = σ."""
+    """Run ``backward`` with φ = σ."""
     backward(x, weights, r, h, delta, gradients, scratch[0], SIGMOID)
 
 
@@ -64,11 +64,11 @@ def forward(x: Any, weights: Any, r: Any, h: Any, phi: Any) -> None:
     """Compute the states of 16 sequences of a replica.
 
     Args:
-        x: inputs with a one below them, ``(T, I+1, 16)``.
+        x: inputs with a one as the last row, ``(T, I+1, 16)``.
         weights: W ``(R, H, I+1)`` and U ``(R, H, H)``.
-        r: the replica.
-        h: ``(T+1, H, 16)``; state t comes to place t + 1, zeros stand at place 0.
-        phi: which φ it is.
+        r: index of the replica.
+        h: states, ``(T+1, H, 16)``: zeros at index 0, state t at index t + 1.
+        phi: activation: ``TANH``, ``RELU`` or ``SIGMOID``.
     """
     W, U = weights[0][r], weights[1][r]
     (T, I, _), H = x.shape, len(U)
@@ -88,14 +88,14 @@ def backward(
     """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients.
 
     Args:
-        x: as in ``forward``.
-        weights: as in ``forward``.
-        r: the replica.
-        h: from ``forward``.
-        delta: ``(T+1, H, 16)``; the last place holds ∂ℓ/∂h[T], the others are filled.
-        gradients: shaped as the weights.
+        x: see :func:`forward`.
+        weights: see :func:`forward`.
+        r: index of the replica.
+        h: states from ``forward``.
+        delta: ∂ℓ/∂h[t], ``(T+1, H, 16)``; the last entry ∂ℓ/∂h[T] is input, the others are output.
+        gradients: gradients of the weights, of the same shapes.
         dz: scratch for ∂ℓ/∂z, ``(T, H, 16)``.
-        phi: which φ it is.
+        phi: activation: ``TANH``, ``RELU`` or ``SIGMOID``.
     """
     U_T = weights[1][r].T
     T, H = len(x), len(U_T)
@@ -110,7 +110,7 @@ def backward(
 
 @kernel
 def activate(z: Any, phi: Any) -> Any:
-    """φ(z)."""
+    """Compute φ(z)."""
     if phi == RELU:
         return maximum(z, 0.0)
     return sigmoid(z) if phi == SIGMOID else tanh(z)
@@ -118,7 +118,7 @@ def activate(z: Any, phi: Any) -> Any:
 
 @kernel
 def slope(state: Any, phi: Any) -> Any:
-    """φ'(z), from φ(z)."""
+    """Compute φ'(z) from φ(z)."""
     if phi == RELU:
         return positive(state)
     return state * (1.0 - state) if phi == SIGMOID else 1.0 - state * state

@@ -26,7 +26,7 @@ CELLS: dict[str, type[Cell]] = {
 
 
 def own_digest(name: str) -> str | None:
-    """Return the digest of the code of a user's cell; nothing of a shipped cell.
+    """Return the digest of the code of a user's cell; None for a shipped cell.
 
     Args:
         name: the choice of the group ``model``.
@@ -35,12 +35,12 @@ def own_digest(name: str) -> str | None:
 
 
 def register_cell(name: str, options: type[Model] = Model, **defaults: Any) -> Callable[[C], C]:
-    """Make a cell of your own a choice of the group ``model``.
+    """Register your own cell as a choice of the group ``model``.
 
     Args:
         name: the choice, as in ``model=name``.
-        options: the cell's knobs; those of ``Model`` will do for a cell without its own.
-        defaults: values of the knobs; ``hidden_size`` is 16 unless given.
+        options: the config class of the cell's knobs; ``Model`` for a cell without its own knobs.
+        defaults: default values of the knobs; ``hidden_size`` is 16 unless given.
 
     Raises:
         ValueError: the name is taken.

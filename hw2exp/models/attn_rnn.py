@@ -9,16 +9,16 @@ from hw2exp.stabilizers.norm import Features, NormPass, Terms
 
 
 class AttnRNN(Cell):
-    """Attention over the input and the last k states; every lag has its own Q, K, V.
+    """Attention over the input and the last k states, with Q, K, V of its own for every lag.
 
     q_i, k_i, v_i = Q_i h[t-i], K_i h[t-i], V_i h[t-i] for i = 1…k, and of x[t] for i = 0;
     w_i = q_iᵀ k_i,  a = softargmax(w),  h[t] = Σ a_i v_i.
 
-    States before the first are zero and take part with w = 0, v = 0.
+    States before the first are zero: they take part with w = 0, v = 0.
     """
 
     def weights(self) -> dict[str, Weight]:
-        """Q_0, K_0, V_0: (H, I); Q_i, K_i, V_i: (H, H); no biases."""
+        """Return Q_0, K_0, V_0: (H, I); Q_i, K_i, V_i: (H, H); no biases."""
         hidden, lags = self.hidden_size, range(1, self.options.lags + 1)
         of_input = {f"{name}_0": linear(hidden, self.input_size, "input") for name in "QKV"}
         of_states = {
@@ -27,7 +27,7 @@ class AttnRNN(Cell):
         return of_input | of_states
 
     def terms(self) -> Terms:
-        """Queries, keys and values of the input, and of a state for all lags."""
+        """Return queries, keys and values of the input, and those of a state for all lags."""
         hidden, lags = self.hidden_size, self.options.lags
         return {
             "x": Features((3, hidden), attention=True),
@@ -42,13 +42,13 @@ class AttnRNN(Cell):
         return params | {"QKV_0": of_input, "QKV_lags": of_states}  # (R, 3KH, H)
 
     def project(self, params: Params, x: Tensor, norm: NormPass) -> Inputs:
-        """w_0 and v_0 for all t."""
+        """Compute w_0 and v_0 for all t."""
         qkv = product(params["QKV_0"], x).view(*x.shape[:-1], 3, self.hidden_size)
         q, k, v = norm("x", qkv).unbind(-2)  # (R, T, B, H)
         return score(q, k), v
 
     def start(self, params: Params, zeros: Tensor) -> Carry:
-        """The k states before the first, newest first: scores (R, B, K) and values (R, B, K, H)."""
+        """Return k zero states, newest first: scores (R, B, K) and values (R, B, K, H) of each."""
         lags = self.options.lags
         values = zeros[:, :, None].expand(-1, -1, lags, -1)  # (R, B, K, H)
         carry: Carry = (values[..., 0], values) * lags
@@ -57,7 +57,7 @@ class AttnRNN(Cell):
     def step(
         self, params: Params, inputs: Inputs, carry: Carry, norm: NormPass
     ) -> tuple[Tensor, Carry]:
-        """The equations; a state's scores and values are computed once, when it is made."""
+        """Compute h[t], and once for all later steps its scores and values."""
         v_0, values = inputs[1], carry[1::2]
         w = self._scores(inputs, carry)
         v = torch.stack([v_0, *(s[:, :, i] for i, s in enumerate(values))], -2)  # (R, B, 1+K, H)
@@ -72,13 +72,13 @@ class AttnRNN(Cell):
         return torch.stack([inputs[0], *scores], -1)  # (R, B, 1+K)
 
     def decisions(self, params: Params, seen: Unrolled, norm: NormPass) -> dict[str, Tensor]:
-        """w_0, of the input, and w_1 … w_k."""
+        """Return the scores w_0, of the input, and w_1 … w_k."""
         steps = zip(seen.inputs, seen.carries, strict=True)
         return {SCORES: torch.stack([self._scores(*own) for own in steps], 2)}
 
 
 def score(q: Tensor, k: Tensor) -> Tensor:
-    """w = qᵀ k.
+    """Compute w = qᵀ k.
 
     Args:
         q: queries, ``(..., H)``.

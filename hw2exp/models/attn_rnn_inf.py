@@ -10,21 +10,21 @@ from hw2exp.stabilizers.norm import Features, NormPass, Terms
 
 
 class AttnRNNInf(Cell):
-    """Attention over the input and every state so far; one Q, K, V for all.
+    """Attention over the input and all states so far, with one Q, K, V for all.
 
-    As AttentionRNN(k), with the input embedded into the space of the states by E; only states
-    that exist take part. A past state's score and value never change, so that a running
-    softargmax (maximum m, numerator n, denominator d) makes a step O(1) in t.
+    Like AttentionRNN(k), but E embeds the input in the space of the states, and only existing
+    states take part. A past state's score and value never change. So a running softargmax (maximum
+    m, numerator n, denominator d) makes a step O(1) in t.
     """
 
     def weights(self) -> dict[str, Weight]:
-        """E: (H, I); Q, K, V: (H, H); no biases."""
+        """Return E: (H, I); Q, K, V: (H, H); no biases."""
         hidden = self.hidden_size
         embedding = {"E": linear(hidden, self.input_size, "input")}
         return embedding | {name: linear(hidden, hidden, "recurrent") for name in "QKV"}
 
     def terms(self) -> Terms:
-        """Queries, keys and values of the input and of a state."""
+        """Return queries, keys and values of the input and of a state."""
         return {name: Features((3, self.hidden_size), attention=True) for name in "xh"}
 
     def prepare(self, params: Params) -> Params:
@@ -32,7 +32,7 @@ class AttnRNNInf(Cell):
         return params | {"QKV": torch.cat([params[name] for name in "QKV"], 1)}  # (R, 3H, H)
 
     def project(self, params: Params, x: Tensor, norm: NormPass) -> Inputs:
-        """The input's score and value for all t."""
+        """Compute the input's score and value for all t."""
         w, v = self._attend(params, product(params["E"], x), "x", norm)
         return w[..., None], v  # (R, T, B, 1), (R, T, B, H)
 
@@ -44,16 +44,16 @@ class AttnRNNInf(Cell):
         return score(q, k), v
 
     def start(self, params: Params, zeros: Tensor) -> Carry:
-        """No state exists yet: m = -∞, n = 0, d = 0."""
+        """Return m = -∞, n = 0, d = 0, since no state exists yet."""
         none = zeros[..., :1]  # (R, B, 1)
         return torch.full_like(none, -torch.inf), zeros, none
 
     def step(
         self, params: Params, inputs: Inputs, carry: Carry, norm: NormPass
     ) -> tuple[Tensor, Carry]:
-        """h[t] = (Σ e^w v) / (Σ e^w), over the input and the running sums."""
+        """Compute h[t] = (Σ e^w v) / (Σ e^w), from the input and the running sums."""
         (w_0, v_0), (m, n, d) = inputs, carry
-        # The maximum cancels out of the quotient, so no gradient need flow through it.
+        # The maximum cancels in the quotient, so it needs no gradient.
         top = torch.maximum(m, w_0.detach())  # (R, B, 1)
         past, now = (m - top).exp(), (w_0 - top).exp()
         h = (past * n + now * v_0) / (past * d + now)  # (R, B, H)
@@ -64,7 +64,7 @@ class AttnRNNInf(Cell):
         return h, (top, past * n + now * v, past * d + now)
 
     def decisions(self, params: Params, seen: Unrolled, norm: NormPass) -> dict[str, Tensor]:
-        """The scores of the input and of all states before, the newest first."""
+        """Return the scores of the input and of all past states, newest first."""
         states = enumerate(seen.states)
         own = torch.stack(
             [self._attend(params, h, "h", norm.at(t))[0] for t, h in states], -1
@@ -72,13 +72,13 @@ class AttnRNNInf(Cell):
         w_0 = torch.cat([w for w, _ in seen.inputs], -1)  # (R, B, T)
         T = len(seen.states)
         lags = torch.arange(1, T, device=own.device)
-        source = torch.arange(T, device=own.device)[:, None] - lags  # (T, T-1): which state it is
+        source = torch.arange(T, device=own.device)[:, None] - lags  # (T, T-1): index of the state
         past = own[..., source.clamp(min=0)].masked_fill(source < 0, -torch.inf)
         return {SCORES: torch.cat([w_0[..., None], past], -1)}  # (R, B, T, T)
 
 
 def quadratic_states(cell: AttnRNNInf, params: Params, x: Tensor) -> list[Tensor]:
-    """The definition, written plainly: every step attends to a list of all states, O(T²).
+    """Compute the states by definition, O(T²): every step attends to a list of all states.
 
     Args:
         cell: the cell.

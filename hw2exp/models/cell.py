@@ -1,4 +1,4 @@
-"""The protocol of a recurrent cell, and how a cell is unrolled over time."""
+"""The interface of a recurrent cell, and the loop that unrolls a cell over time."""
 
 import math
 from abc import ABC, abstractmethod
@@ -16,17 +16,17 @@ Inputs = tuple[Tensor, ...]
 Carry = tuple[Tensor, ...]
 
 GATE, SCORES = "gate", "scores"
-"""What a cell may decide by: how much of its state stays; the scores of its attention."""
+"""Names in :meth:`Cell.decisions`: the share of the state that is kept; the attention scores."""
 
 
 @dataclass(frozen=True)
 class Unrolled:
-    """What happened at every time step of a pass, in lists of length T.
+    """The inputs and states of all time steps of a pass, in lists of length T.
 
     Args:
-        inputs: what the step was given.
-        carries: what the step before had handed on.
-        states: the hidden state after the step, each ``(R, B, H)``.
+        inputs: projected input of each step.
+        carries: carry into each step, from the step before.
+        states: hidden state after each step, each ``(R, B, H)``.
     """
 
     inputs: list[Inputs]
@@ -40,10 +40,10 @@ class Weight:
 
     Args:
         shape: ``(out, in)`` for a matrix, ``(out,)`` for a bias.
-        role: what the initialization goes by.
-        fan: torch's default draws from U(-1/√fan, 1/√fan).
-        blocks: matrices that are stacked in this one, along the first axis.
-        forget: which entries, if any, are the bias of a forget gate.
+        role: role, which selects the initialization.
+        fan: fan-in; torch's default draws from U(-1/√fan, 1/√fan).
+        blocks: number of matrices stacked along the first axis.
+        forget: entries that are the bias of a forget gate, if any.
     """
 
     shape: Shape
@@ -54,26 +54,26 @@ class Weight:
 
     @property
     def bound(self) -> float:
-        """Half the width of torch's default uniform distribution."""
+        """Return half the width of torch's default uniform distribution."""
         return 1 / math.sqrt(self.fan)
 
 
 def linear(out_features: int, in_features: int, role: Role) -> Weight:
-    """A matrix that starts as the weight of ``torch.nn.Linear``.
+    """Describe a matrix that is initialized like the weight of ``torch.nn.Linear``.
 
     Args:
-        out_features: rows.
-        in_features: columns.
-        role: what the initialization goes by.
+        out_features: number of rows.
+        in_features: number of columns.
+        role: see :class:`Weight`.
     """
     return Weight((out_features, in_features), role, fan=in_features)
 
 
 class Cell(ABC):
-    """A recurrent cell as its equations; autograd unrolls them.
+    """A recurrent cell, given by its equations; autograd differentiates them.
 
     Args:
-        options: the model's section of the config.
+        options: the ``model`` section of the config.
         input_size: size of an input vector, I.
     """
 
@@ -84,26 +84,26 @@ class Cell(ABC):
 
     @abstractmethod
     def weights(self) -> dict[str, Weight]:
-        """The cell's parameters by name, in the order in which they are drawn."""
+        """Return the cell's parameters by name, in the order of the random draws."""
 
     def terms(self) -> Terms:
-        """The terms that a normalization may act on, by name; none by default."""
+        """Return the terms that a normalization may act on, by name; none by default."""
         return {}
 
     def prepare(self, params: Params) -> Params:
-        """Derive from the parameters, once a forward pass, what every time step uses.
+        """Derive tensors that all time steps share, once a forward pass.
 
         Args:
             params: the parameters, each ``(R, ...)``.
 
         Returns:
-            The same parameters and what was added to them.
+            The same parameters and the derived tensors.
         """
         return params
 
     @abstractmethod
     def project(self, params: Params, x: Tensor, norm: NormPass) -> Inputs:
-        """Compute what depends on the input alone, for all time steps in one product.
+        """Compute all terms that depend on the input alone, for all time steps at once.
 
         Args:
             params: the parameters, each ``(R, ...)``.
@@ -116,7 +116,7 @@ class Cell(ABC):
 
     @abstractmethod
     def start(self, params: Params, zeros: Tensor) -> Carry:
-        """Make what is carried into the first step.
+        """Return the carry into the first step.
 
         Args:
             params: the parameters, each ``(R, ...)``.
@@ -131,26 +131,26 @@ class Cell(ABC):
 
         Args:
             params: the parameters, each ``(R, ...)``.
-            inputs: this step's part of what ``project`` returned, each ``(R, B, ·)``.
-            carry: what the step before handed on.
+            inputs: this step's slice of the tensors from ``project``, each ``(R, B, ·)``.
+            carry: the carry from the step before.
             norm: the normalization of this forward pass, at this time step.
 
         Returns:
-            The hidden state ``(R, B, H)`` and what is handed on.
+            The hidden state ``(R, B, H)`` and the carry into the next step.
         """
 
     def decisions(self, params: Params, seen: Unrolled, norm: NormPass) -> dict[str, Tensor]:
-        """What the cell decided by at every time step; nothing by default.
+        """Return the gates or attention scores of every time step; nothing by default.
 
         Args:
-            params: what ``prepare`` gave.
-            seen: a pass.
+            params: the parameters from ``prepare``.
+            seen: a finished pass.
             norm: the normalization of that pass.
 
         Returns:
-            ``gate``, the share of the state that stays, ``(R, B, T, H)``, or ``scores`` of the
-            attention before the softargmax, ``(R, B, T, 1 + K)``: of the input, then of the state
-            at each lag; -∞ where there is none.
+            ``gate``, the share of the state that is kept, ``(R, B, T, H)``, or ``scores``, the
+            attention scores before the softargmax, ``(R, B, T, 1 + K)``: of the input, then of the
+            state at each lag; -∞ where there is no such state.
         """
         return {}
 
@@ -171,11 +171,11 @@ def unroll(cell: Cell, params: Params, x: Tensor, norm: NormPass) -> list[Tensor
 
 
 def run(cell: Cell, params: Params, x: Tensor, norm: NormPass) -> Unrolled:
-    """Run a cell over a sequence, and keep what every step was given.
+    """Run a cell over a sequence, and keep the inputs of every step.
 
     Args:
         cell: the cell.
-        params: what its ``prepare`` gave.
+        params: the parameters from the cell's ``prepare``.
         x: input vectors, ``(R, T, B, I)``.
         norm: the normalization of this forward pass.
     """
@@ -196,15 +196,15 @@ def product(weight: Tensor, x: Tensor, bias: Tensor | None = None) -> Tensor:
     Args:
         weight: ``(R, out, in)``.
         x: vectors ``(R, ..., in)``.
-        bias: ``(R, out)``, or nothing.
+        bias: ``(R, out)``, or None.
 
     Returns:
-        ``(R, ..., out)``.
+        The products, ``(R, ..., out)``.
     """
     vectors = x.flatten(1, -2) if x.dim() > 3 else x  # (R, N, in)
     if vectors.shape[1] == 1:
-        # A lone vector of a lone replica goes through another of MKL's routines than in a fleet,
-        # which rounds differently; two vectors don't.
+        # For a single vector of a single replica, MKL uses another routine than in a fleet, with
+        # other rounding; with two vectors it does not.
         return product(weight, vectors.expand(-1, 2, -1), bias)[:, :1].reshape(*x.shape[:-1], -1)
     if bias is None:
         result = torch.bmm(vectors, weight.mT)  # (R, N, out)
@@ -214,14 +214,14 @@ def product(weight: Tensor, x: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def sigmoid(x: Tensor) -> Tensor:
-    """The logistic function, with the same bits alone and in a fleet: σ(x) = (1 + tanh(x/2)) / 2.
+    """Compute σ(x) = (1 + tanh(x/2)) / 2, with the same bits alone and in a fleet.
 
-    ``torch.sigmoid`` computes the last few elements of a tensor by a scalar routine that rounds
-    differently from its vectorized one. Which elements are last depends on how many replicas
-    there are, so a replica alone would differ in its last bits from the same one in a fleet.
-    ``torch.tanh`` has one routine for all.
+    ``torch.sigmoid`` computes the last few elements of a tensor with a scalar routine that rounds
+    differently from the vectorized one. Which elements are last depends on the number of replicas,
+    so the last bits of a replica would differ between a run alone and a fleet. ``torch.tanh`` uses
+    one routine for all elements.
 
     Args:
-        x: any shape.
+        x: a tensor of any shape.
     """
     return torch.add(torch.tanh(x * 0.5) * 0.5, 0.5)

@@ -1,4 +1,4 @@
-"""A cell between an input of symbols and a linear readout of the last state."""
+"""The classifier: symbols as input, a recurrent cell, and a linear readout of the last state."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Gradient:
-    """What a pass forward and back through time computes.
+    """The results of a forward and backward pass.
 
     Args:
         loss: the mean loss, ``(R,)``.
-        correct: which sequences are classified right, ``(R, B)``.
-        of: the loss's gradient by each parameter, by name, each ``(R, ...)``.
+        correct: whether each sequence is classified correctly, ``(R, B)``.
+        of: gradient of the loss with respect to each parameter, by name, each ``(R, ...)``.
         path: the states and their gradients, if the model keeps them.
-        flow: ‖∂ℓ/∂h[t]‖ over the batch, for t = 1…T, ``(R, T)`` in float64, if asked for.
+        flow: ‖∂ℓ/∂h[t]‖ over the batch, for t = 1…T, ``(R, T)`` in float64, if requested.
     """
 
     loss: Tensor
@@ -39,15 +39,15 @@ class Gradient:
 
 
 class Classifier:
-    """Reads a sequence of symbols and scores the four classes at its last position.
+    """A sequence classifier that scores the four classes from the last hidden state.
 
     Args:
         cell: the recurrent cell.
         norm: the normalization inside the cell.
         time_steps: padded length of a sequence, T.
-        device: where the tensors go.
-        closed_form: run the cell by its closed form where it has one: on the CPU.
-        keeps_path: ``gradient`` returns the states and their gradients too.
+        device: the device of the tensors.
+        closed_form: use the cell's closed form if it has one; on the CPU only.
+        keeps_path: let ``gradient`` return the states and their gradients too.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Classifier:
             self.closed_form.keeps_state_gradients = keeps_path
 
     def weights(self) -> dict[str, Weight]:
-        """The cell's parameters, then the readout's."""
+        """Return the parameters of the cell, then those of the readout."""
         hidden, classes = self.cell.hidden_size, len(CLASSES)
         return self.cell.weights() | {
             "readout_weight": linear(classes, hidden, "readout"),
@@ -96,27 +96,27 @@ class Classifier:
         return {name: value.to(self.device) for name, value in (drawn | gains).items()}
 
     def input_vectors(self, symbols: Tensor, dtype: torch.dtype) -> Tensor:
-        """One-hot vectors of symbols, zero for padding, ``(R, T, B, I)``.
+        """Return one-hot vectors of symbols, zero for padding, ``(R, T, B, I)``.
 
         Args:
             symbols: indices, ``(R, B, T)``.
-            dtype: of the vectors.
+            dtype: dtype of the vectors.
         """
         return self.one_hot.to(dtype)[symbols.mT.long()]
 
     def forward(
         self, params: Params, symbols: Tensor, statistics: State | None = None
     ) -> tuple[Tensor, State]:
-        """Score the classes, by the equations.
+        """Compute the logits from the cell's equations, without the closed form.
 
         Args:
             params: the parameters, each ``(R, ...)``.
             symbols: indices, ``(R, B, T)``.
-            statistics: for a norm to go by, each ``(R, T, *features)``; without, one over the
-                batch goes by the batch.
+            statistics: statistics for batch normalization, each ``(R, T, *features)``; None: those
+                of the batch.
 
         Returns:
-            Logits ``(R, B, C)``, and the batch's statistics if a norm went by them.
+            Logits ``(R, B, C)``, and the batch statistics if the norm used them.
         """
         x = self.input_vectors(symbols, params["readout_weight"].dtype)
         norm_pass = self.norm.forward(params, self.cell.terms(), statistics)
@@ -128,17 +128,17 @@ class Classifier:
     def losses(
         self, params: Params, symbols: Tensor, labels: Tensor, statistics: State | None = None
     ) -> tuple[Tensor, Tensor, State]:
-        """Judge each sequence, by the closed form where there is one.
+        """Compute the loss of each sequence, with the closed form if there is one.
 
         Args:
             params: the parameters, each ``(R, ...)``.
             symbols: indices, ``(R, B, T)``.
-            labels: ``(R, B)``.
-            statistics: as in ``forward``.
+            labels: class indices, ``(R, B)``.
+            statistics: see :meth:`forward`.
 
         Returns:
-            Each sequence's cross-entropy and whether it was classified right, ``(R, B)``; the
-            batch's statistics if a norm went by them.
+            Cross-entropy of each sequence and whether it was classified correctly, ``(R, B)``; the
+            batch statistics if the norm used them.
         """
         if self.closed_form is not None:
             return self.closed_form.each(params, symbols, labels, statistics)
@@ -146,12 +146,12 @@ class Classifier:
         return cross_entropy(logits, labels), correct(logits, labels), seen
 
     def mean_loss(self, params: Params, symbols: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Judge a training batch: as ``losses``, but the mean ``(R,)``, which is differentiable.
+        """Compute the differentiable mean loss ``(R,)``, and the correct sequences ``(R, B)``.
 
         Args:
             params: the parameters, each ``(R, ...)``.
             symbols: indices, ``(R, B, T)``.
-            labels: ``(R, B)``.
+            labels: class indices, ``(R, B)``.
         """
         if self.closed_form is not None:
             return self.closed_form.mean(params, symbols, labels)
@@ -166,8 +166,8 @@ class Classifier:
         Args:
             params: the parameters, each ``(R, ...)``.
             symbols: indices, ``(R, B, T)``.
-            labels: ``(R, B)``.
-            keeps_flow: say how large ∂ℓ/∂h[t] is, which the pass computes anyway.
+            labels: class indices, ``(R, B)``.
+            keeps_flow: also return ‖∂ℓ/∂h[t]‖, whose ∂ℓ/∂h[t] the pass computes anyway.
         """
         free = {name: p.detach().requires_grad_() for name, p in params.items()}
         self._keeps_states = self.keeps_path or keeps_flow
@@ -193,28 +193,28 @@ class Classifier:
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """The loss of each sequence, ``(R, B)``.
+    """Compute the loss of each sequence, ``(R, B)``.
 
     Args:
-        logits: ``(R, B, C)``.
-        labels: ``(R, B)``.
+        logits: class scores, ``(R, B, C)``.
+        labels: class indices, ``(R, B)``.
     """
     return -logits.log_softmax(-1).gather(-1, labels[..., None].long()).squeeze(-1)
 
 
 def correct(logits: Tensor, labels: Tensor) -> Tensor:
-    """Whether a sequence is classified right, ``(R, B)``; what is NaN is wrong.
+    """Return whether each sequence is classified correctly, ``(R, B)``; NaN counts as wrong.
 
     Args:
-        logits: ``(R, B, C)``.
-        labels: ``(R, B)``.
+        logits: class scores, ``(R, B, C)``.
+        labels: class indices, ``(R, B)``.
     """
     best, choice = logits.detach().max(-1)  # NaN counts as the largest
     return (choice == labels) & ~best.isnan()
 
 
 def _closed_form(cell: Cell, norm: Norm) -> "SequenceLoss | NormedSequenceLoss | None":
-    """The cell's closed form, if it has one with this norm; compiles kernels where it has."""
+    """Return the closed form of the cell with this norm, or None if there is none."""
     from hw2exp.closed_form.choice import closed_form_of
 
     return closed_form_of(cell, norm)

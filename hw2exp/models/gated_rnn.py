@@ -25,7 +25,7 @@ class GatedRNN(Cell):
     """
 
     def weights(self) -> dict[str, Weight]:
-        """W_x, W_c: (H, I); W_h: (H, H); no biases."""
+        """Return W_x, W_c: (H, I); W_h: (H, H); no biases."""
         hidden = self.hidden_size
         return {
             "W_x": linear(hidden, self.input_size, "input"),
@@ -34,23 +34,23 @@ class GatedRNN(Cell):
         }
 
     def terms(self) -> Terms:
-        """The three products."""
+        """Return the three products."""
         return {name: Features((self.hidden_size,)) for name in self.weights()}
 
     def project(self, params: Params, x: Tensor, norm: NormPass) -> Inputs:
-        """W_x x[t] and W_c x[t] for all t."""
+        """Compute W_x x[t] and W_c x[t] for all t."""
         candidate = norm("W_x", product(params["W_x"], x))  # (R, T, B, H)
         gate = norm("W_c", product(params["W_c"], x))  # (R, T, B, H)
         return candidate, gate
 
     def start(self, params: Params, zeros: Tensor) -> Carry:
-        """h[0] = 0."""
+        """Return h[0] = 0."""
         return (zeros,)
 
     def step(
         self, params: Params, inputs: Inputs, carry: Carry, norm: NormPass
     ) -> tuple[Tensor, Carry]:
-        """The two equations."""
+        """Compute c[t], then h[t]."""
         (candidate, _), (h,) = inputs, carry
         c = self._gate(params, inputs, carry, norm)
         h = c * h + (1 - c) * candidate  # (R, B, H)
@@ -61,6 +61,6 @@ class GatedRNN(Cell):
         return sigmoid(gate + norm("W_h", product(params["W_h"], h)))  # (R, B, H)
 
     def decisions(self, params: Params, seen: Unrolled, norm: NormPass) -> dict[str, Tensor]:
-        """c[t]."""
+        """Return the gate c[t]."""
         steps = enumerate(zip(seen.inputs, seen.carries, strict=True))
         return {GATE: torch.stack([self._gate(params, *own, norm.at(t)) for t, own in steps], 2)}

@@ -1,4 +1,4 @@
-"""Where parameters start: a pure function of the seed."""
+"""Draw the initial parameters: a pure function of the seed and the ``init`` section."""
 
 from collections.abc import Sequence
 
@@ -11,41 +11,41 @@ from hw2exp.config.schema import Init
 from hw2exp.models.cell import Weight
 
 ROW = 15
-"""Numbers in a row of a sparse matrix that are not zero."""
+"""Nonzero entries in a row of a sparse matrix."""
 
 WORD = 2**32
-"""Seeds below are words of 32 bits, all that ``torch.Generator.manual_seed`` looks at."""
+"""Smaller seeds fit in 32 bits, all that ``torch.Generator.manual_seed`` uses."""
 STATE = slice(24, 24 + 624 * 8)
-"""Bytes of torch's generator state that hold MT19937's 624 words, 64 bits for each."""
+"""Bytes of torch's generator state with MT19937's 624 words, 64 bits each."""
 
 
 def initialize(weights: dict[str, Weight], init: Sequence[Init], seeds: Sequence[int]) -> Params:
     """Draw the parameters of every replica.
 
-    A replica's parameters depend on its own seed and ``init`` section alone. With torch's
-    defaults and a seed below 2³² they are, bit for bit, those of torch's modules built after
+    A replica's parameters depend only on its own seed and ``init`` section. With torch's defaults
+    and a seed below 2³² they equal, bit for bit, those of torch's modules built after
     ``torch.manual_seed(seed)``: the same generator draws in the same order.
 
     Args:
-        weights: the model's parameters by name, in the order in which they are drawn.
+        weights: the model's parameters by name, in the order of the random draws.
         init: the ``init`` section of each replica, length R.
         seeds: one seed a replica, length R.
 
     Returns:
-        By name, ``(R, *shape)`` in float32, on the CPU.
+        Parameters by name, ``(R, *shape)`` in float32, on the CPU.
     """
     replicas = [_draw_all(weights, own, seed) for own, seed in zip(init, seeds, strict=True)]
     return {name: torch.stack([drawn[name] for drawn in replicas]) for name in weights}
 
 
 def seeded(seed: int) -> torch.Generator:
-    """Return torch's generator on the CPU, seeded by all 64 bits of a seed.
+    """Return a torch generator on the CPU, seeded with all 64 bits of a seed.
 
-    ``manual_seed`` drops the upper 32 bits. Where there are any, MT19937 starts from an array of
-    both words instead, as its authors do it (Matsumoto & Nishimura 2002, ``init_by_array``).
+    ``manual_seed`` drops the upper 32 bits. If they are not zero, MT19937 starts from an array of
+    both words instead, with its authors' method (Matsumoto & Nishimura 2002, ``init_by_array``).
 
     Args:
-        seed: below 2⁶⁴; below 2³² the generator is that of ``manual_seed``.
+        seed: a seed below 2⁶⁴; below 2³² the generator equals that of ``manual_seed``.
     """
     generator = torch.Generator().manual_seed(seed)
     if seed >= WORD:
@@ -98,9 +98,9 @@ def _draw(weight: Weight, kind: str, generator: torch.Generator) -> Tensor:
 
 
 def _sparse(size: int, generator: torch.Generator) -> Tensor:
-    """A normal matrix with 15 numbers a row, scaled to spectral radius 1.
+    """Draw a matrix with 15 normal entries a row, scaled to spectral radius 1.
 
-    "Smart tanh" of Pascanu, Mikolov & Bengio 2013, in their public code.
+    This is the "smart tanh" initialization in the public code of Pascanu, Mikolov & Bengio 2013.
     """
     value = torch.randn(size, size, generator=generator)
     for row in value:

@@ -18,14 +18,14 @@ from hw2exp.stabilizers.norm import Features, NormPass, Terms
 
 
 class LSTM(Cell):
-    """A recurrent cell with a memory behind gates.
+    """A recurrent cell with a gated memory.
 
     i, f, g, o = σ, σ, tanh, σ (W_ih x[t] + b_ih + W_hh h[t-1] + b_hh),
     c[t] = f ⊙ c[t-1] + i ⊙ g,  h[t] = o ⊙ tanh(c[t]).
     """
 
     def weights(self) -> dict[str, Weight]:
-        """Names, shapes, order and distribution as in ``torch.nn.LSTM``."""
+        """Return the parameters; names, shapes, order and distribution as in ``torch.nn.LSTM``."""
         hidden, gates = self.hidden_size, 4 * self.hidden_size
         return {
             "weight_ih": Weight((gates, self.input_size), "input", fan=hidden, blocks=4),
@@ -35,24 +35,24 @@ class LSTM(Cell):
         }
 
     def terms(self) -> Terms:
-        """The two products and the cell state (Cooijmans et al. 2016, eq. 6-8)."""
+        """Return the two products and the cell state (Cooijmans et al. 2016, eq. 6-8)."""
         gates = Features((4 * self.hidden_size,))
         cell = Features((self.hidden_size,), shift=True)
         return {"weight_ih": gates, "weight_hh": gates, "c": cell}
 
     def project(self, params: Params, x: Tensor, norm: NormPass) -> Inputs:
-        """W_ih x[t] + b for all t."""
+        """Compute W_ih x[t] + b for all t."""
         bias = params["bias_ih"] + params["bias_hh"]  # (R, 4H)
         return (norm("weight_ih", product(params["weight_ih"], x)) + bias[:, None, None],)
 
     def start(self, params: Params, zeros: Tensor) -> Carry:
-        """h[0] = c[0] = 0."""
+        """Return h[0] = c[0] = 0."""
         return zeros, zeros
 
     def step(
         self, params: Params, inputs: Inputs, carry: Carry, norm: NormPass
     ) -> tuple[Tensor, Carry]:
-        """The equations."""
+        """Compute c[t] and h[t]."""
         c = carry[1]
         z = self._drive(params, inputs, carry, norm)
         i_f, g, o = torch.tensor_split(z, (2 * self.hidden_size, 3 * self.hidden_size), -1)
@@ -66,7 +66,7 @@ class LSTM(Cell):
         return drive + norm("weight_hh", product(params["weight_hh"], h))  # (R, B, 4H)
 
     def decisions(self, params: Params, seen: Unrolled, norm: NormPass) -> dict[str, Tensor]:
-        """The forget gate f: the share of c[t-1] that stays."""
+        """Return the forget gate f: the share of c[t-1] that is kept."""
         steps = enumerate(zip(seen.inputs, seen.carries, strict=True))
         forget = slice(self.hidden_size, 2 * self.hidden_size)
         drives = [self._drive(params, *own, norm.at(t))[..., forget] for t, own in steps]

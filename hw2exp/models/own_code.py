@@ -1,8 +1,8 @@
-"""The digest of a user's code for a cell: tells whether the cell still has its equations.
+"""Compute a digest of the code of a user's cell, to detect changed equations.
 
-It is made of compiled code, since a cell that is typed in a notebook has no source file; so
-comments and the layout of the text don't count. Another version of Python compiles the same text to
-other code: digests of different versions can't be compared.
+The digest covers compiled code, because a cell defined in a notebook has no source file. So
+comments and formatting don't count. Python versions compile the same text differently: digests of
+different versions can't be compared.
 """
 
 import hashlib
@@ -18,16 +18,16 @@ PLAIN = (bool, int, float, complex, str, bytes, type(None))
 INSTALLED = tuple(
     sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")
 )
-MAIN = ("__main__", "__mp_main__")  # in a worker it has the second name
+MAIN = ("__main__", "__mp_main__")  # the second name is used in workers
 NO_CODE = ("__doc__", "__module__", "__qualname__", "__firstlineno__", "__static_attributes__")
 
 
 @cache
 def code_digest(cell: type) -> str:
-    """Return the SHA-256 of a class's code, and of all that it uses which is not installed.
+    """Return the SHA-256 of a class's code and of the user's code that it uses.
 
-    Functions, classes and plain constants count, also those of the modules that they stand in;
-    other objects, such as tensors, don't.
+    Functions, classes and plain constants count, including the globals that they refer to. Other
+    objects, such as tensors, and installed packages don't.
 
     Args:
         cell: the class.
@@ -36,8 +36,8 @@ def code_digest(cell: type) -> str:
 
 
 def _is_own(module: str) -> bool:
-    """Whether a module is the user's: the main program, or neither this package nor installed."""
-    if module in MAIN:  # its file may be the one of a notebook's kernel
+    """Return whether a module is the user's: the main program, or not installed and not ours."""
+    if module in MAIN:  # its file may be that of a notebook's kernel
         return True
     top = module.partition(".")[0]
     path = getattr(sys.modules.get(module), "__file__", None) or ""
@@ -45,7 +45,7 @@ def _is_own(module: str) -> bool:
 
 
 def _of_value(value: Any, seen: set[int]) -> Iterator[str]:
-    """Yield texts that say what a value is, as far as it is plain or code."""
+    """Yield texts that describe a value, if it is a plain constant or code."""
     if isinstance(value, staticmethod | classmethod):
         value = value.__func__
     if isinstance(value, FunctionType):
@@ -97,7 +97,7 @@ def _of_code(code: CodeType, seen: set[int], skipped: str | None = None) -> Iter
 
 
 def _names(code: CodeType) -> Iterator[str]:
-    """Yield the names that a function looks up, and those of the functions in it."""
+    """Yield the names that a function looks up, including its inner functions."""
     yield from code.co_names
     for each in code.co_consts:
         if isinstance(each, CodeType):

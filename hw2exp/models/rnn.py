@@ -1,4 +1,4 @@
-"""Elman's RNN, equal to ``torch.nn.RNN``, which has no sigmoid."""
+"""Elman's RNN, equal to ``torch.nn.RNN``, plus a sigmoid variant."""
 
 import torch
 from torch import Tensor
@@ -11,10 +11,10 @@ FUNCTIONS = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": sigmoid}
 
 
 class ElmanRNN(Cell):
-    """h[t] = φ(W_ih x[t] + b_ih + W_hh h[t-1] + b_hh), with φ = tanh, ReLU or σ."""
+    """Elman's RNN: h[t] = φ(W_ih x[t] + b_ih + W_hh h[t-1] + b_hh), with φ = tanh, ReLU or σ."""
 
     def weights(self) -> dict[str, Weight]:
-        """Names, shapes, order and distribution as in ``torch.nn.RNN``."""
+        """Return the parameters; names, shapes, order and distribution as in ``torch.nn.RNN``."""
         hidden = self.hidden_size
         return {
             "weight_ih": Weight((hidden, self.input_size), "input", fan=hidden),
@@ -24,29 +24,29 @@ class ElmanRNN(Cell):
         }
 
     def terms(self) -> Terms:
-        """The input's and the state's product."""
+        """Return the products with the input and with the state."""
         return {name: Features((self.hidden_size,)) for name in ("weight_ih", "weight_hh")}
 
     def project(self, params: Params, x: Tensor, norm: NormPass) -> Inputs:
-        """W_ih x[t] + b for all t."""
+        """Compute W_ih x[t] + b for all t."""
         bias = params["bias_ih"] + params["bias_hh"]  # (R, H)
         return (norm("weight_ih", product(params["weight_ih"], x)) + bias[:, None, None],)
 
     def start(self, params: Params, zeros: Tensor) -> Carry:
-        """h[0] = 0."""
+        """Return h[0] = 0."""
         return (zeros,)
 
     def step(
         self, params: Params, inputs: Inputs, carry: Carry, norm: NormPass
     ) -> tuple[Tensor, Carry]:
-        """The equation."""
+        """Compute h[t]."""
         (drive,), (h,) = inputs, carry
         z = drive + norm("weight_hh", product(params["weight_hh"], h))  # (R, B, H)
         h = FUNCTIONS[self.options.nonlinearity](z)
         return h, (h,)
 
     def slope(self, states: Tensor) -> Tensor:
-        """φ'(z[t]), which follows from h[t] = φ(z[t]).
+        """Compute φ'(z[t]) from h[t] = φ(z[t]).
 
         Args:
             states: h[t], any shape.

@@ -1,4 +1,4 @@
-"""Weights to and from ``torch.nn.RNN`` and ``torch.nn.LSTM``."""
+"""Convert weights to and from ``torch.nn.RNN`` and ``torch.nn.LSTM``."""
 
 from typing import Any
 
@@ -14,14 +14,14 @@ NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
 def from_torch(module: nn.RNNBase, readout: nn.Linear) -> Params:
-    """Take the weights of a one-layer module and of the linear layer behind it.
+    """Copy the weights of a one-layer module and of its linear readout.
 
     Args:
         module: ``nn.RNN`` or ``nn.LSTM`` with one layer and one direction.
-        readout: from the hidden state to the classes.
+        readout: the linear layer from the hidden state to the classes.
 
     Returns:
-        Copies, each ``(1, ...)``: a fleet of one.
+        Parameters of a fleet of one, each ``(1, ...)``.
     """
     tensors: dict[str, Any] = {name: getattr(module, f"{name}_l0") for name in NAMES}
     tensors |= {"readout_weight": readout.weight, "readout_bias": readout.bias}
@@ -29,12 +29,12 @@ def from_torch(module: nn.RNNBase, readout: nn.Linear) -> Params:
 
 
 def to_torch(cell: Cell, params: Params, replica: int = 0) -> tuple[nn.RNNBase, nn.Linear]:
-    """Make torch's modules with the weights of one replica.
+    """Build torch modules with the weights of one replica.
 
     Args:
         cell: an ``ElmanRNN`` or ``LSTM``.
-        params: each ``(R, ...)``.
-        replica: which one.
+        params: the parameters, each ``(R, ...)``.
+        replica: index of the replica.
 
     Raises:
         TypeError: torch has no module for the cell.

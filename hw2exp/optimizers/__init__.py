@@ -1,7 +1,7 @@
-"""SGD, RMSprop and Adam on rows: every replica with its own hyperparameters.
+"""SGD, RMSprop and Adam on rows of parameters, with hyperparameters for each replica.
 
-Each is ``init`` and ``update``, pure, and equal to the class of ``torch.optim`` of its name.
-Factors are computed in float64 and rounded once, to the dtype of the parameters.
+Each optimizer has pure functions ``init`` and ``update``, and equals the class of the same name in
+``torch.optim``. Factors are computed in float64 and rounded once, to the parameters' dtype.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ def build(options: Sequence[OptimizerOptions], device: torch.device | str = "cpu
 
     Args:
         options: the ``optimizer`` section of each replica, length R.
-        device: where its tensors go.
+        device: the device of the tensors.
     """
     optimizer: Optimizer = OPTIMIZERS[options[0].name](**stack(options, device))
     return optimizer

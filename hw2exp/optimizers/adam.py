@@ -11,14 +11,14 @@ from hw2exp.optimizers.formulas import bias_correction, heavy_ball_limit, with_d
 
 @dataclass(frozen=True)
 class Adam:
-    """Adam (Kingma & Ba 2015, algorithm 1), AdamW (Loshchilov & Hutter 2019) if decoupled.
+    """Adam (Kingma & Ba 2015, algorithm 1); AdamW (Loshchilov & Hutter 2019) if decoupled.
 
     Args:
         lr: learning rate, ``(R,)``.
         weight_decay: L2 penalty, or decoupled decay, ``(R,)``.
         beta1: decay of the mean of gradients, ``(R,)``.
         beta2: decay of the mean of squared gradients, ``(R,)``.
-        eps: added to its root, ``(R,)``.
+        eps: added to the root of that mean, ``(R,)``.
         decoupled: shrink the parameters themselves instead of adding to the gradient.
     """
 
@@ -31,11 +31,11 @@ class Adam:
 
     @property
     def l2(self) -> Tensor:
-        """The weight decay; none where it is decoupled, which is no part of the gradient."""
+        """Return the weight decay; 0 if decoupled, when it is no part of the gradient."""
         return torch.zeros_like(self.weight_decay) if self.decoupled else self.weight_decay
 
     def init(self, params: Tensor) -> State:
-        """Both moments are zero, and so is the count of updates."""
+        """Return zero moments and a zero count of updates."""
         return {
             "mean": torch.zeros_like(params),
             "mean_square": torch.zeros_like(params),
@@ -45,7 +45,7 @@ class Adam:
     def update(
         self, params: Tensor, grads: Tensor, state: State, lr: Tensor
     ) -> tuple[Tensor, State]:
-        """m = β₁ m + (1-β₁) g;  s = β₂ s + (1-β₂) g²;  θ = θ - lr m̂ / (√ŝ + ε)."""
+        """Set m = β₁ m + (1-β₁) g;  s = β₂ s + (1-β₂) g²;  θ = θ - lr m̂ / (√ŝ + ε)."""
         if self.decoupled:
             g = grads
             params = params * columns(1 - lr * self.weight_decay, params)
@@ -63,11 +63,11 @@ class Adam:
         return params - rate * after["mean"] / self.preconditioner(after), after
 
     def preconditioner(self, state: State) -> Tensor:
-        """√ŝ + ε."""
+        """Return √ŝ + ε."""
         s = state["mean_square"]
         correction = bias_correction(self.beta2, state["updates"])  # (R,)
         return s.sqrt() / columns(correction.sqrt(), s) + columns(self.eps, s)
 
     def stability_limit(self, lr: Tensor) -> Tensor:
-        """2 (1+β₁) / ((1-β₁) lr), once the bias of m is gone."""
+        """Return 2 (1+β₁) / ((1-β₁) lr), valid once the bias of m is negligible."""
         return heavy_ball_limit(self.beta1, lr * (1 - self.beta1))

@@ -1,4 +1,4 @@
-"""What the optimizers share."""
+"""Formulas shared by the optimizers."""
 
 import torch
 from torch import Tensor
@@ -7,40 +7,40 @@ from hw2exp.axes import columns
 
 
 def bias_correction(beta: Tensor, updates: Tensor) -> Tensor:
-    """The share 1 - βᵗ of a running mean that is not its start at zero.
+    """Return 1 - βᵗ, the factor by which the start at zero biases a running mean.
 
     Args:
         beta: decay of the mean, ``(R,)``.
-        updates: t, ``(R,)``.
+        updates: number of updates t, ``(R,)``.
 
     Source: Kingma & Ba 2015, §3.
     """
-    # Not beta**t: the last bit of torch's pow depends on how many replicas stand beside.
+    # Not beta**t: the last bit of torch's pow depends on the number of replicas.
     return -torch.expm1(updates * beta.log())
 
 
 def heavy_ball_limit(momentum: Tensor, lr: Tensor) -> Tensor:
-    """The curvature λ above which v = μ v + λ θ;  θ = θ - lr v diverges, ``(R,)``.
+    """Return the curvature λ above which v = μ v + λ θ;  θ = θ - lr v diverges, ``(R,)``.
 
-    θ[t+1] = (1 + μ - lr λ) θ[t] - μ θ[t-1] has the polynomial z² - (1 + μ - lr λ) z + μ, one of
-    whose roots passes -1 where lr λ = 2 (1 + μ).
+    θ[t+1] = (1 + μ - lr λ) θ[t] - μ θ[t-1] has the characteristic polynomial
+    z² - (1 + μ - lr λ) z + μ. One of its roots passes -1 at lr λ = 2 (1 + μ).
 
     Args:
         momentum: μ, ``(R,)``.
-        lr: ``(R,)``.
+        lr: learning rate, ``(R,)``.
     """
     return 2 * (1 + momentum) / lr
 
 
 def with_decay(grads: Tensor, params: Tensor, weight_decay: Tensor) -> Tensor:
-    """Add the gradient of the L2 penalty, where there is one.
+    """Add the gradient of the L2 penalty, for replicas that have one.
 
     Args:
-        grads: ``(R, P)``.
-        params: ``(R, P)``.
-        weight_decay: ``(R,)``.
+        grads: gradients, ``(R, P)``.
+        params: parameters, ``(R, P)``.
+        weight_decay: L2 penalty, ``(R,)``.
     """
-    # A replica without decay must not see its parameters here: 0 · ∞ would be NaN.
+    # Without decay the parameters must not enter: 0 · ∞ would be NaN.
     return torch.where(
         columns(weight_decay, params) > 0, grads + columns(weight_decay, params) * params, grads
     )

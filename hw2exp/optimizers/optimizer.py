@@ -1,4 +1,4 @@
-"""What every optimizer is."""
+"""The interface of an optimizer."""
 
 from typing import Protocol
 
@@ -8,18 +8,18 @@ from hw2exp.axes import State
 
 
 class Optimizer(Protocol):
-    """Turns gradients into new parameters."""
+    """An optimizer, which updates parameters from gradients."""
 
     @property
     def lr(self) -> Tensor:
-        """Learning rate before the schedule's factor, ``(R,)``."""
+        """Return the learning rate before the schedule's factor, ``(R,)``."""
 
     @property
     def l2(self) -> Tensor:
-        """The L2 penalty that adds to the loss's curvature, ``(R,)``."""
+        """Return the L2 penalty that adds to the loss's curvature, ``(R,)``."""
 
     def init(self, params: Tensor) -> State:
-        """Make the state before the first update, for parameters ``(R, P)``."""
+        """Return the state before the first update, for parameters ``(R, P)``."""
 
     def update(
         self, params: Tensor, grads: Tensor, state: State, lr: Tensor
@@ -27,9 +27,9 @@ class Optimizer(Protocol):
         """Make one update.
 
         Args:
-            params: ``(R, P)``.
-            grads: ``(R, P)``.
-            state: from ``init`` or the update before.
+            params: parameters, ``(R, P)``.
+            grads: gradients, ``(R, P)``.
+            state: state from ``init`` or the update before.
             lr: the scheduled learning rate, ``(R,)`` in float64.
 
         Returns:
@@ -37,14 +37,14 @@ class Optimizer(Protocol):
         """
 
     def preconditioner(self, state: State) -> Tensor:
-        """What the update that made this state divided the gradient by, ``(R, P)``."""
+        """Return the divisor of the gradient in the update that led to this state, ``(R, P)``."""
 
     def stability_limit(self, lr: Tensor) -> Tensor:
-        """The curvature above which updates diverge on a quadratic loss, ``(R,)``.
+        """Return the curvature above which updates diverge on a quadratic loss, ``(R,)``.
 
         Args:
             lr: the scheduled learning rate, ``(R,)`` in float64.
 
         Returns:
-            In units of the preconditioner, which is held fixed (Cohen et al. 2022, §2).
+            The limit in units of the preconditioner, which is held fixed (Cohen et al. 2022, §2).
         """

@@ -11,15 +11,15 @@ from hw2exp.optimizers.formulas import heavy_ball_limit, with_decay
 
 @dataclass(frozen=True)
 class RMSprop:
-    """RMSprop (Tieleman & Hinton 2012, lecture 6.5), centered after Graves 2013, eq. 38-45.
+    """RMSprop (Tieleman & Hinton 2012, lecture 6.5); centered as in Graves 2013, eq. 38-45.
 
     Args:
         lr: learning rate, ``(R,)``.
         weight_decay: L2 penalty, ``(R,)``.
         alpha: decay of the mean of squared gradients, ``(R,)``.
-        eps: added to its root, ``(R,)``.
-        momentum: ``(R,)``.
-        centered: divide by the deviation instead of the norm.
+        eps: added to the root of that mean, ``(R,)``.
+        momentum: momentum μ, ``(R,)``.
+        centered: divide by the standard deviation instead of the root mean square.
     """
 
     lr: Tensor
@@ -31,18 +31,18 @@ class RMSprop:
 
     @property
     def l2(self) -> Tensor:
-        """The weight decay."""
+        """Return the weight decay."""
         return self.weight_decay
 
     def init(self, params: Tensor) -> State:
-        """All means are zero."""
+        """Return zero means and a zero velocity."""
         names = ["mean_square", "velocity"] + ["mean"] * self.centered
         return {name: torch.zeros_like(params) for name in names}
 
     def update(
         self, params: Tensor, grads: Tensor, state: State, lr: Tensor
     ) -> tuple[Tensor, State]:
-        """s = α s + (1-α) g²;  v = μ v + g / (√s + ε);  θ = θ - lr v."""
+        """Set s = α s + (1-α) g²;  v = μ v + g / (√s + ε);  θ = θ - lr v."""
         g = with_decay(grads, params, self.weight_decay)  # (R, P)
         alpha, rest = columns(self.alpha, params), columns(1 - self.alpha, params)  # (R, 1)
         after = {"mean_square": alpha * state["mean_square"] + rest * g * g}
@@ -53,12 +53,12 @@ class RMSprop:
         return params - columns(lr, params) * after["velocity"], after
 
     def preconditioner(self, state: State) -> Tensor:
-        """√s + ε, of the variance s - m² where it is centered."""
+        """Return √s + ε; if centered, with the variance s - m² in place of s."""
         spread = state["mean_square"]
         if self.centered:
             spread = spread - state["mean"] ** 2
         return spread.sqrt() + columns(self.eps, spread)
 
     def stability_limit(self, lr: Tensor) -> Tensor:
-        """2 (1+μ) / lr."""
+        """Return 2 (1+μ) / lr."""
         return heavy_ball_limit(self.momentum, lr)

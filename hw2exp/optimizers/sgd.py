@@ -1,4 +1,4 @@
-"""Stochastic gradient descent, with momentum or without."""
+"""Stochastic gradient descent, with or without momentum."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ class SGD:
     Args:
         lr: learning rate, ``(R,)``.
         weight_decay: L2 penalty, ``(R,)``.
-        momentum: ``(R,)``.
+        momentum: momentum μ, ``(R,)``.
         nesterov: look ahead along the momentum.
     """
 
@@ -27,17 +27,17 @@ class SGD:
 
     @property
     def l2(self) -> Tensor:
-        """The weight decay."""
+        """Return the weight decay."""
         return self.weight_decay
 
     def init(self, params: Tensor) -> State:
-        """The velocity is zero."""
+        """Return a zero velocity."""
         return {"velocity": torch.zeros_like(params)}
 
     def update(
         self, params: Tensor, grads: Tensor, state: State, lr: Tensor
     ) -> tuple[Tensor, State]:
-        """v = μ v + g;  θ = θ - lr v, or θ - lr (g + μ v) after Nesterov."""
+        """Set v = μ v + g;  θ = θ - lr v, or θ - lr (g + μ v) with Nesterov momentum."""
         g = with_decay(grads, params, self.weight_decay)  # (R, P)
         mu = columns(self.momentum, params)  # (R, 1)
         v = mu * state["velocity"] + g
@@ -45,9 +45,12 @@ class SGD:
         return params - columns(lr, params) * direction, {"velocity": v}
 
     def preconditioner(self, state: State) -> Tensor:
-        """One."""
+        """Return ones."""
         return torch.ones_like(state["velocity"])
 
     def stability_limit(self, lr: Tensor) -> Tensor:
-        """2 (1+μ) / lr; Nesterov's, of z² - (1+μ)(1-x) z + μ(1-x) with x = lr λ, over 1+2μ."""
+        """Return 2 (1+μ) / lr, for Nesterov momentum divided by 1+2μ.
+
+        The polynomial of the latter is z² - (1+μ)(1-x) z + μ(1-x), with x = lr λ.
+        """
         return heavy_ball_limit(self.momentum, lr) / (1 + 2 * self.momentum * self.nesterov)

@@ -1,1 +1,1 @@
-"""The cures: clipping, normalization, schedules."""
+"""The cures: clipping, normalization, regularizers, schedules."""

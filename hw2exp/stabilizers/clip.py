@@ -16,36 +16,36 @@ EPS = 1e-6
 
 
 class Clip(Protocol):
-    """Limits gradients before the optimizer sees them."""
+    """A rule that limits gradients before the optimizer uses them."""
 
     def init(self, replicas: int, device: torch.device | str = "cpu") -> State:
-        """Make the state before the first step."""
+        """Return the state before the first step."""
 
     def update(self, grads: Tensor, norm: Tensor, state: State) -> tuple[Tensor, State]:
         """Limit the gradients of a step.
 
         Args:
-            grads: ``(R, P)``.
-            norm: the norm of each row, ``(R,)`` in float64.
-            state: from ``init`` or the step before.
+            grads: gradients, ``(R, P)``.
+            norm: norm of each row, ``(R,)`` in float64.
+            state: state from ``init`` or the step before.
         """
 
 
 class NoClip:
-    """Gradients stay as they are."""
+    """No clipping."""
 
     def init(self, replicas: int, device: torch.device | str = "cpu") -> State:
-        """No state."""
+        """Return an empty state."""
         return {}
 
     def update(self, grads: Tensor, norm: Tensor, state: State) -> tuple[Tensor, State]:
-        """Change nothing."""
+        """Return the gradients unchanged."""
         return grads, state
 
 
 @dataclass(frozen=True)
 class ClipByNorm(NoClip):
-    """Rescale a gradient whose norm is too large (Pascanu, Mikolov & Bengio 2013, algorithm 1).
+    """Clipping by the norm of the gradient (Pascanu, Mikolov & Bengio 2013, algorithm 1).
 
     Args:
         max_norm: the largest norm, ``(R,)``.
@@ -54,13 +54,13 @@ class ClipByNorm(NoClip):
     max_norm: Tensor
 
     def update(self, grads: Tensor, norm: Tensor, state: State) -> tuple[Tensor, State]:
-        """g = g · min(1, max_norm / ‖g‖)."""
+        """Return g · min(1, max_norm / ‖g‖)."""
         return rescale(grads, norm, self.max_norm), state
 
 
 @dataclass(frozen=True)
 class ClipByValue(NoClip):
-    """Limit every entry of the gradient by itself (Mikolov 2012, §3.2.2).
+    """Clipping of every entry of the gradient by itself (Mikolov 2012, §3.2.2).
 
     Args:
         max_value: the largest absolute value, ``(R,)``.
@@ -69,17 +69,17 @@ class ClipByValue(NoClip):
     max_value: Tensor
 
     def update(self, grads: Tensor, norm: Tensor, state: State) -> tuple[Tensor, State]:
-        """g = min(max(g, -max_value), max_value)."""
+        """Return min(max(g, -max_value), max_value)."""
         limit = columns(self.max_value, grads)  # (R, 1)
         return grads.clamp(-limit, limit), state
 
 
 @dataclass(frozen=True)
 class ZClip:
-    """Rescale a gradient whose norm is an outlier among the norms before it.
+    """Clipping of a gradient whose norm is an outlier among the previous norms.
 
-    A running mean and variance of the norm follow the training; a norm whose z-score is above
-    the threshold z* is brought to mean + z*²/z deviations, the lower the farther out it was.
+    The clip tracks a running mean and variance of the norm. A norm with a z-score above the
+    threshold z* is reduced to mean + z*²/z deviations: the larger z, the lower the result.
 
     Args:
         alpha: decay of the running mean and variance, ``(R,)``.
@@ -95,12 +95,12 @@ class ZClip:
     warmup_steps: Tensor
 
     def init(self, replicas: int, device: torch.device | str = "cpu") -> State:
-        """Nothing was seen."""
+        """Return zero counts and statistics."""
         zero = torch.zeros(replicas, dtype=torch.float64, device=device)
         return {"steps": zero, "mean": zero, "variance": zero}
 
     def update(self, grads: Tensor, norm: Tensor, state: State) -> tuple[Tensor, State]:
-        """Clip by what was seen, then take note of what is left."""
+        """Clip by the previous norms, then add the clipped norm to the statistics."""
         steps, mean, variance = state["steps"] + 1, state["mean"], state["variance"]  # (R,)
         warm = steps > self.warmup_steps
         deviation = variance.sqrt()
@@ -108,7 +108,7 @@ class ZClip:
         limit = mean + self.z_threshold**2 / z * deviation
         limit = torch.where(warm & (z > self.z_threshold), limit, torch.inf)
         seen = torch.minimum(norm, limit)
-        # During the warm-up: the plain mean and population variance of all norms (Welford).
+        # During warm-up, plain mean and population variance of all norms (Welford).
         weight = torch.where(warm, 1 - self.alpha, 1 / steps)
         new_mean = mean + weight * (seen - mean)
         spread = torch.where(warm, seen - new_mean, seen - mean) * (seen - new_mean)
@@ -118,14 +118,14 @@ class ZClip:
 
 
 def rescale(grads: Tensor, norm: Tensor, limit: Tensor) -> Tensor:
-    """Scale rows down to a norm, and never up.
+    """Scale rows down to a norm, never up.
 
     Args:
-        grads: ``(R, P)``.
-        norm: the norm of each row, ``(R,)`` in float64.
+        grads: gradients, ``(R, P)``.
+        norm: norm of each row, ``(R,)`` in float64.
         limit: the largest norm, ``(R,)``.
     """
-    # In float64, rounded once: the factor for a gradient of 1e38 is too small for float32.
+    # In float64, rounded once, because the factor for a gradient of 1e38 underflows in float32.
     factor = (limit / (norm + EPS)).clamp(max=1)  # (R,)
     return (grads * factor[:, None]).to(grads.dtype)
 
@@ -143,7 +143,7 @@ def build(options: Sequence[ClipOptions], device: torch.device | str = "cpu") ->
 
     Args:
         options: the ``clip`` section of each replica, length R.
-        device: where its tensors go.
+        device: the device of the tensors.
     """
     clip: Clip = CLIPS[options[0].name](**stack(options, device))
     return clip

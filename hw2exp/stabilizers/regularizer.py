@@ -1,4 +1,4 @@
-"""Terms that are added to the loss: against gradients that vanish on their way back."""
+"""Regularizers: terms added to the loss, against vanishing gradients."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,47 +13,47 @@ from hw2exp.hyperparameters import stack
 
 
 class Regularizer(Protocol):
-    """Adds a term's gradient to the loss's, before anything is clipped."""
+    """A term of the loss, whose gradient is added before clipping."""
 
     needs_path: bool
-    """Whether it is to be given the states and their gradients."""
+    """Whether the term needs the states and their gradients."""
 
     def add(self, grads: Params, cell: Any, params: Params, path: Path | None) -> Params:
         """Add the term's gradient.
 
         Args:
-            grads: the loss's gradient by each parameter, each ``(R, ...)``.
+            grads: the loss's gradient by parameter name, each ``(R, ...)``.
             cell: the recurrent cell.
-            params: its parameters, each ``(R, ...)``.
-            path: the states and their gradients, if they are needed.
+            params: the parameters, each ``(R, ...)``.
+            path: the states and their gradients, if ``needs_path``.
         """
 
 
 class NoRegularizer:
-    """The loss as it is."""
+    """No regularizer."""
 
     needs_path = False
 
     def add(self, grads: Params, cell: Any, params: Params, path: Path | None) -> Params:
-        """Add nothing."""
+        """Return the gradients unchanged."""
         return grads
 
 
 @dataclass(frozen=True)
 class Omega:
-    """Keep the norm of a gradient on its way back, in the directions in which it comes.
+    """A term that keeps the norm of the backpropagated gradient, in its own direction.
 
-    Ω = mean of (‖∂ℓ/∂h[t] · ∂h[t]/∂h[t-1]‖² / ‖∂ℓ/∂h[t]‖² - 1)² over the batch and those t at
-    which ‖∂ℓ/∂h[t]‖² is not below a bound. Only its immediate derivative by the recurrent weights
-    is used, with all h[t] and ∂ℓ/∂h[t] held fixed.
+    Ω = mean of (‖∂ℓ/∂h[t] · ∂h[t]/∂h[t-1]‖² / ‖∂ℓ/∂h[t]‖² - 1)², over all sequences and all t with
+    ‖∂ℓ/∂h[t]‖² at or above a bound. Only its immediate derivative with respect to the recurrent
+    weights is used: all h[t] and ∂ℓ/∂h[t] are held fixed.
 
     Args:
         weight: factor of Ω, ``(R,)``.
-        bound: see above, ``(R,)``.
+        bound: the bound on ‖∂ℓ/∂h[t]‖², ``(R,)``.
 
     Source: Pascanu, Mikolov & Bengio 2013, "On the difficulty of training recurrent neural
-    networks", eq. 9 and 10; that norms are squared, the bound, and what the mean is over follow
-    their public code.
+    networks", eq. 9 and 10. The squared norms, the bound, and the terms of the mean follow their
+    public code.
     """
 
     weight: Tensor
@@ -62,7 +62,7 @@ class Omega:
     needs_path = True
 
     def add(self, grads: Params, cell: Any, params: Params, path: Path | None) -> Params:
-        """Add weight · ∂Ω/∂W_hh; a replica at a time, so that its arrays stay in cache."""
+        """Add weight · ∂Ω/∂W_hh, one replica at a time, so that its arrays stay in cache."""
         assert path is not None
         recurrent = params["weight_hh"]
         each = [
@@ -75,21 +75,21 @@ class Omega:
 
 
 def omega_gradient(u: Tensor, delta: Tensor, recurrent: Tensor, bound: Tensor) -> Tensor:
-    """∂Ω/∂W = mean of 4 (ρ - 1) u (Wᵀu)ᵀ / ‖δ‖², with ρ = ‖Wᵀu‖² / ‖δ‖², of one replica.
+    """Compute one replica's ∂Ω/∂W = mean of 4 (ρ - 1) u (Wᵀu)ᵀ / ‖δ‖², with ρ = ‖Wᵀu‖² / ‖δ‖².
 
     Args:
         u: φ'(z[t]) ⊙ δ[t] of all sequences and steps, ``(B, T, H)``.
         delta: δ[t] = ∂ℓ/∂h[t], ``(B, T, H)``.
         recurrent: W, ``(H, H)``.
-        bound: ‖δ[t]‖² below which a step is left out.
+        bound: smallest ‖δ[t]‖² of a time step that counts.
 
     Returns:
-        ``(H, H)``; zeros if no step counts.
+        The gradient, ``(H, H)``; zeros if no time step counts.
     """
     u, delta = u.flatten(0, 1), delta.flatten(0, 1)  # (B T, H)
     length = norms(delta)  # (B T,)
     counts = length.square() >= bound
-    # In units of ‖δ‖: an exploding gradient's squares overflow.
+    # In units of ‖δ‖, because the squares of an exploding gradient overflow.
     u = torch.where(counts[:, None], u / columns(length, u), 0)
     before = u @ recurrent  # Wᵀu
     factor = 4 * (before.square().sum(1) - 1) / counts.sum().clamp(min=1)
@@ -104,7 +104,7 @@ def build(options: Sequence[RegularizerOptions], device: torch.device | str = "c
 
     Args:
         options: the ``regularizer`` section of each replica, length R.
-        device: where its tensors go.
+        device: the device of the tensors.
     """
     made: Regularizer = REGULARIZERS[options[0].name](**stack(options, device))
     return made

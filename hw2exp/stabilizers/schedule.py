@@ -1,4 +1,4 @@
-"""Learning-rate schedules: a factor on the learning rate, for every replica its own."""
+"""Learning-rate schedules: a factor on the learning rate of each replica."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,31 +13,31 @@ from hw2exp.hyperparameters import stack
 
 
 class Schedule(Protocol):
-    """Says by which factor the learning rate is multiplied."""
+    """A schedule, which multiplies the learning rate by a factor."""
 
     def init(self, replicas: int, device: torch.device | str = "cpu") -> State:
-        """Make the state before the first step."""
+        """Return the state before the first step."""
 
     def factor(self, updates: int, state: State) -> Tensor:
         """Return the factor for the next update, ``(R,)`` in float64.
 
         Args:
-            updates: how many updates were made before it.
-            state: from ``init`` or the last ``observe``.
+            updates: number of previous updates.
+            state: state from ``init`` or the last ``observe``.
         """
 
     def observe(self, test_loss: Tensor, state: State) -> State:
-        """Take note of a test pass.
+        """Return the state after a test pass.
 
         Args:
-            test_loss: ``(R,)``.
-            state: from ``init`` or the last ``observe``.
+            test_loss: mean test loss, ``(R,)``.
+            state: state from ``init`` or the last ``observe``.
         """
 
 
 @dataclass(frozen=True)
 class Constant:
-    """The learning rate stays as it is; and the base of schedules that know the step alone.
+    """A constant learning rate; base class of the other schedules.
 
     Args:
         steps: training steps of the whole run.
@@ -46,39 +46,39 @@ class Constant:
     steps: int
 
     def init(self, replicas: int, device: torch.device | str = "cpu") -> State:
-        """A one for every replica."""
+        """Return a one for every replica."""
         return {"one": torch.ones(replicas, dtype=torch.float64, device=device)}
 
     def factor(self, updates: int, state: State) -> Tensor:
-        """Always 1."""
+        """Return 1."""
         return state["one"]
 
     def observe(self, test_loss: Tensor, state: State) -> State:
-        """Change nothing."""
+        """Return the state unchanged."""
         return state
 
 
 @dataclass(frozen=True)
 class StepDecay(Constant):
-    """Multiply by γ every so many steps, as ``torch.optim.lr_scheduler.StepLR``.
+    """Decay by γ at fixed intervals, as in ``torch.optim.lr_scheduler.StepLR``.
 
     Args:
-        every: steps between two falls, ``(R,)``.
-        gamma: factor of one fall, ``(R,)``.
+        every: steps between two decays, ``(R,)``.
+        gamma: factor of one decay, γ, ``(R,)``.
     """
 
     every: Tensor
     gamma: Tensor
 
     def factor(self, updates: int, state: State) -> Tensor:
-        """γ^⌊t / every⌋."""
-        # Not gamma**falls: the last bit of torch's pow depends on how many replicas stand beside.
+        """Return γ^⌊t / every⌋."""
+        # Not gamma**decays: the last bit of torch's pow depends on the number of replicas.
         return torch.exp((updates // self.every) * self.gamma.log())
 
 
 @dataclass(frozen=True)
 class Cosine(Constant):
-    """Fall along half a cosine, as ``CosineAnnealingLR`` over the whole run.
+    """Decay along half a cosine over the whole run, as in ``CosineAnnealingLR``.
 
     Args:
         min_factor: the factor at the end, ``(R,)``.
@@ -89,32 +89,32 @@ class Cosine(Constant):
     min_factor: Tensor
 
     def factor(self, updates: int, state: State) -> Tensor:
-        """Min + (1 - min) (1 + cos(π t / steps)) / 2."""
+        """Return min + (1 - min) (1 + cos(π t / steps)) / 2."""
         return self.anneal(torch.full_like(self.min_factor, updates / self.steps))
 
     def anneal(self, progress: Tensor) -> Tensor:
-        """The half cosine at a share of its way.
+        """Return the half cosine at some progress.
 
         Args:
-            progress: from 0 to 1, ``(R,)``.
+            progress: progress from 0 to 1, ``(R,)``.
         """
         return self.min_factor + (1 - self.min_factor) * (1 + torch.cos(torch.pi * progress)) / 2
 
 
 @dataclass(frozen=True)
 class WarmupCosine(Cosine):
-    """Rise linearly to the full learning rate, then fall along half a cosine.
+    """Linear warm-up to the full learning rate, then decay along half a cosine.
 
     Args:
         warmup_steps: updates before the full learning rate is reached, ``(R,)``.
 
-    Source: Goyal et al. 2017, §2.2, for the rise.
+    Source: Goyal et al. 2017, §2.2, for the warm-up.
     """
 
     warmup_steps: Tensor
 
     def factor(self, updates: int, state: State) -> Tensor:
-        """(t + 1) / (warmup + 1) during the rise, then the half cosine over what is left."""
+        """Return (t + 1) / (warmup + 1) during warm-up, then the half cosine over the rest."""
         rise = (updates + 1) / (self.warmup_steps + 1).double()
         progress = (updates - self.warmup_steps) / (self.steps - self.warmup_steps).double()
         return torch.where(updates < self.warmup_steps, rise, self.anneal(progress))
@@ -122,13 +122,13 @@ class WarmupCosine(Cosine):
 
 @dataclass(frozen=True)
 class Plateau(Constant):
-    """Fall when the test loss stops improving, as ``ReduceLROnPlateau``.
+    """Decay when the test loss stops improving, as in ``ReduceLROnPlateau``.
 
     Args:
-        factor_of_fall: factor of one fall, ``(R,)``.
-        patience: test passes without improvement that are tolerated, ``(R,)``.
-        threshold: relative improvement that counts, ``(R,)``.
-        min_factor: the factor below which it won't fall, ``(R,)``.
+        factor_of_fall: factor of one decay, ``(R,)``.
+        patience: tolerated number of test passes without improvement, ``(R,)``.
+        threshold: smallest relative improvement that counts, ``(R,)``.
+        min_factor: lower bound of the factor, ``(R,)``.
     """
 
     factor_of_fall: Tensor
@@ -137,16 +137,16 @@ class Plateau(Constant):
     min_factor: Tensor
 
     def init(self, replicas: int, device: torch.device | str = "cpu") -> State:
-        """Nothing was seen."""
+        """Return factor 1, best loss ∞ and no bad passes."""
         one = super().init(replicas, device)["one"]
         return {"factor": one, "best": one * torch.inf, "bad_passes": one * 0}
 
     def factor(self, updates: int, state: State) -> Tensor:
-        """What the test passes so far have left."""
+        """Return the factor after the test passes so far."""
         return state["factor"]
 
     def observe(self, test_loss: Tensor, state: State) -> State:
-        """Count passes without improvement; fall when there are more than tolerated."""
+        """Count passes without improvement; decay after more than ``patience``."""
         test_loss = test_loss.double()
         better = test_loss < state["best"] * (1 - self.threshold)  # (R,); never for NaN or ∞
         better &= test_loss.isfinite()  # nor for -∞
@@ -177,7 +177,7 @@ def build(
     Args:
         options: the ``schedule`` section of each replica, length R.
         steps: training steps of the whole run.
-        device: where its tensors go.
+        device: the device of the tensors.
     """
     knobs = stack(options, device)
     if "factor" in knobs:  # the knob's name is the method's

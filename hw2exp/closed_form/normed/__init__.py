@@ -1,1 +1,1 @@
-"""Cells with a normalization inside, in closed form."""
+"""Closed forms of cells with a normalization inside."""

@@ -1,10 +1,10 @@
 """AttentionRNN(k) with normalized queries, keys and values, and its gradient.
 
 Forward:   (q_i, k_i, v_i) = γ ⊙ n((Q_i, K_i, V_i) h[t-i]), and of x[t] for i = 0, with n the
-           standardization, of which QK normalization spares the values;
+           standardization, which QK normalization does not apply to the values;
            w_i = q_iᵀ k_i,  a = softargmax(w),  h[t] = Σ a_i v_i.
 Backward:  ∂ℓ/∂w_i = a_i (v_i - h[t])ᵀ δ[t],  ∂ℓ/∂q_i = k_i ∂ℓ/∂w_i,  ∂ℓ/∂k_i = q_i ∂ℓ/∂w_i,
-           ∂ℓ/∂v_i = a_i δ[t], which go through n to the products and add to δ[t-i].
+           ∂ℓ/∂v_i = a_i δ[t]; these propagate through n and the products to δ[t-i].
 """
 
 from typing import Any
@@ -15,9 +15,9 @@ from hw2exp.closed_form.normed.standardize import add_totals, gain_back
 from hw2exp.closed_form.products import add_outer, add_product, dot, product
 from hw2exp.kernel import kernel
 
-normalize: Any = None  # of each copy its own kind
+normalize: Any = None  # bound to the norm's kernels in each copy
 normalize_back: Any = None
-PARTS: Any = 3  # that are standardized: queries, keys and values, or the first two
+PARTS: Any = 3  # standardize queries, keys and values (3), or the first two
 
 
 def forward(
@@ -28,17 +28,17 @@ def forward(
 
     Args:
         x: inputs, ``(T G, I, 16)``.
-        weights: Q, K, V of the input one below the other ``(R, 3H, I)``, and of all lags
+        weights: Q, K, V of the input stacked along the rows ``(R, 3H, I)``, and of all lags
             ``(R, 3KH, H)``; their gains ``(R, 3H)``, ``(R, 3KH)``.
-        r: the replica.
-        h: ``((T+1) G, H, 16)``; state t comes to place t + 1, zeros stand at place 0.
-        kept: for the input ``(T G, 3H, 16)`` and for the states ``(T G, 3KH, 16)`` the standardized
-            products, their inverse deviations, and these times their gains; the states' scores
-            ``(T G, K, 16)`` and the attention ``(T G, 1 + K, 16)``.
+        r: index of the replica.
+        h: states, ``((T+1) G, H, 16)``: zeros at index 0, state t at index t + 1.
+        kept: for the input ``(T G, 3H, 16)`` and for the states ``(T G, 3KH, 16)``: the
+            standardized products, their inverse deviations, and the products times their gains; the
+            states' scores ``(T G, K, 16)`` and the attention ``(T G, 1 + K, 16)``.
         statistics: mean and variance of both products, ``(R, T, 3H)``, ``(R, T, 3KH)``.
         eps: added to the variance.
-        mask: ``(G, 16)``, zero in lanes without a sequence.
-        count: how many sequences there are.
+        mask: zero in lanes without a sequence, ``(G, 16)``.
+        count: number of sequences.
     """
     of_input, of_states, gamma_x, gamma_h = (
         weights[0][r],
@@ -76,7 +76,7 @@ def forward(
 
 @kernel
 def _gain(s: Any, gamma: Any, y: Any, n: Any) -> None:
-    """y = γ ⊙ s of one group."""
+    """Compute y = γ ⊙ s of one group."""
     rows = len(gamma)
     for j in range(rows):
         store(y, n * rows + j, load(s, n * rows + j) * gamma[j])
@@ -84,7 +84,7 @@ def _gain(s: Any, gamma: Any, y: Any, n: Any) -> None:
 
 @kernel
 def _mix(a: Any, y_x: Any, y_h: Any, h: Any, n: Any, G: Any, K: Any, H: Any, seen: Any) -> None:
-    """h[t] = Σ a_i v_i of one group."""
+    """Compute h[t] = Σ a_i v_i of one group."""
     share = load(a, n * (K + 1))
     for j in range(H):
         store(h, (n + G) * H + j, share * load(y_x, (3 * n + 2) * H + j))
@@ -102,17 +102,18 @@ def backward(
     """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients.
 
     Args:
-        x: as in ``forward``.
-        weights: as in ``forward``.
-        r: the replica.
-        h: from ``forward``.
-        kept: from ``forward``.
-        delta: ``((T+1) G, H, 16)``; the last place holds ∂ℓ/∂h[T], the others are filled.
-        gradients: shaped as the weights.
-        scratch: gradients of both products ``(T G, 3H, 16)``, ``(T G, 3KH, 16)``; sums of those of
-            their gains ``(3H, 16)``, ``(3KH, 16)``.
-        mask: as in ``forward``.
-        count: as in ``forward``.
+        x: see :func:`forward`.
+        weights: see :func:`forward`.
+        r: index of the replica.
+        h: states from ``forward``.
+        kept: arrays from ``forward``.
+        delta: ∂ℓ/∂h[t], ``((T+1) G, H, 16)``; the last entry ∂ℓ/∂h[T] is input, the others are
+            output.
+        gradients: gradients of the weights, of the same shapes.
+        scratch: gradients of both products ``(T G, 3H, 16)``, ``(T G, 3KH, 16)``; sums of the
+            gains' gradients ``(3H, 16)``, ``(3KH, 16)``.
+        mask: see :func:`forward`.
+        count: see :func:`forward`.
     """
     gamma_x, gamma_h, back = weights[2][r], weights[3][r], weights[1][r].T
     G, H, KH = len(mask), len(back), len(gamma_h) // 3
@@ -146,7 +147,7 @@ def _attention_back(
     a: Any, share_row: Any, y: Any, query: Any, apart: Any, H: Any, delta: Any, now: Any,
     middle: Any, d: Any,
 ) -> None:  # fmt: skip
-    """The gradients of one query, key and value, which stand ``apart`` rows from each other."""
+    """Compute the gradients of a query, key and value, which lie ``apart`` rows apart."""
     share, key, value = load(a, share_row), query + apart, query + 2 * apart
     of_score = share * (dot(y, value, delta, now, H) - middle)
     for j in range(H):

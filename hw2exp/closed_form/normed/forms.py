@@ -1,4 +1,4 @@
-"""Which closed form a cell with a norm has, what it is given, and which arrays it needs."""
+"""The closed form of each cell with a norm: its kernels, their weights, and their arrays."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,19 +14,19 @@ from hw2exp.kernel import kernel_with
 
 Shapes = Sequence[tuple[int, ...]]
 Sizes = Callable[[int, int, int, int], Shapes]
-"""From T G, G, H and K to the shapes that a form needs."""
+"""A function from T G, G, H and K to the shapes of a form's arrays."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A normalization's kernels.
+    """The kernels of a normalization.
 
     Args:
-        learns: standardizes with the batch at hand.
-        judges: standardizes where nothing is learned.
-        back: the gradient of ``learns``.
-        together: sequences depend on each other.
-        parts: of queries, keys and values how many are standardized.
+        learns: kernel that standardizes in training, with the batch's statistics.
+        judges: kernel that standardizes in a test.
+        back: backward kernel of ``learns``.
+        together: sequences of a batch depend on each other.
+        parts: number of standardized parts among queries, keys and values.
     """
 
     learns: Any
@@ -48,21 +48,21 @@ KINDS = {
         together=True,
     ),
 }
-"""By the norm's name."""
+"""The kernels, by the norm's name."""
 
 
 @dataclass(frozen=True)
 class NormedForm:
-    """A cell's kernels with a norm inside, and what they are called with.
+    """A cell's kernels with a norm inside, and the description of their arguments.
 
     Args:
-        module: of the cell's kernels.
-        weights: the kernels' weights from the parameters, each ``(R, ...)``; autograd takes a
-            gradient from the former to the latter.
-        terms: the terms that are standardized, by name in their order.
-        kept: shapes ``(·, rows)`` of what forward keeps for backward.
-        scratch: shapes ``(·, rows)`` of what backward needs besides.
-        constants: of this copy of the kernels, by name.
+        module: module of the cell's kernels.
+        weights: function from the parameters to the kernels' weights, each ``(R, ...)``; autograd
+            differentiates it.
+        terms: names of the standardized terms, in order.
+        kept: shapes ``(·, rows)`` of the arrays that forward keeps for backward.
+        scratch: shapes ``(·, rows)`` of backward's other arrays.
+        constants: constants of this copy of the kernels, by name.
     """
 
     module: Any
@@ -78,32 +78,32 @@ def _vector(params: Params, name: str) -> Tensor:
 
 
 def elman_weights(params: Params) -> tuple[Tensor, ...]:
-    """Both matrices, the sum of the biases, the gains."""
+    """Return both matrices, the sum of the biases, and the gains."""
     bias = params["bias_ih"] + params["bias_hh"]
     gains = params["gamma_weight_ih"], params["gamma_weight_hh"]
     return params["weight_ih"], params["weight_hh"], bias, *gains
 
 
 def lstm_weights(params: Params) -> tuple[Tensor, ...]:
-    """As of the Elman RNN; and gain and shift of c."""
+    """Return the same weights as for the Elman RNN, then gain and shift of c."""
     return *elman_weights(params), params["gamma_c"], params["beta_c"]
 
 
 def gated_weights(params: Params) -> tuple[Tensor, ...]:
-    """The three matrices and their gains."""
+    """Return the three matrices and their gains."""
     names = "W_x", "W_c", "W_h"
     return *(params[name] for name in names), *(params[f"gamma_{name}"] for name in names)
 
 
 def attention_weights(params: Params) -> tuple[Tensor, ...]:
-    """The matrices of the input and of all lags one below the other, and all gains."""
+    """Return the matrices of the input, those of all lags stacked along the rows, and all gains."""
     lags = range(1, sum(name.startswith("Q_") for name in params))
     of_input = torch.cat([params[f"{name}_0"] for name in "QKV"], 1)  # (R, 3H, I)
     of_states = torch.cat([params[f"{name}_{i}"] for name in "QKV" for i in lags], 1)
     gains = []
     for name, matrices in (("gamma_x", of_input), ("gamma_h", of_states)):
         given = _vector(params, name)
-        ones = given.new_ones(len(given), matrices.shape[1] - given.shape[1])  # what has no gain
+        ones = given.new_ones(len(given), matrices.shape[1] - given.shape[1])  # rows without a gain
         gains.append(torch.cat([given, ones], 1))
     return of_input, of_states, *gains
 
@@ -146,16 +146,16 @@ FORMS: dict[str, NormedForm] = {
         scratch=lambda N, G, H, K: [(N, 3 * H), (N, 3 * K * H), (3 * H,), (3 * K * H,)],
     ),
 }
-"""By the model's name."""
+"""The closed forms, by the model's name."""
 
 
 @cache
 def kernels_of(name: str, kind: str) -> tuple[Any, Any, Any]:
-    """Compile a cell's kernels with a norm: forward to learn, forward to judge, backward.
+    """Return a cell's kernels with a norm: forward to learn, forward to judge, backward.
 
     Args:
-        name: of the form.
-        kind: the norm's name.
+        name: name of the form.
+        kind: name of the norm.
     """
     form, norm = FORMS[name], KINDS[kind]
     constants = {**dict(form.constants), "PARTS": norm.parts}

@@ -3,8 +3,8 @@
 Forward:   c[t] = σ(γ_c ⊙ n(W_c x[t]) + γ_h ⊙ n(W_h h[t-1])),  u[t] = γ_x ⊙ n(W_x x[t]),
            h[t] = c[t] ⊙ h[t-1] + (1 - c[t]) ⊙ u[t], with n the standardization.
 Backward:  ∂ℓ/∂u[t] = (1 - c[t]) ⊙ δ[t], with z the gate's argument
-           ∂ℓ/∂z[t] = δ[t] ⊙ (h[t-1] - u[t]) ⊙ c[t] ⊙ (1 - c[t]), through n to each product;
-           δ[t-1] = c[t] ⊙ δ[t] + W_hᵀ ∂ℓ/∂(W_h h[t-1]).
+           ∂ℓ/∂z[t] = δ[t] ⊙ (h[t-1] - u[t]) ⊙ c[t] ⊙ (1 - c[t]), which propagate through n to each
+           product;  δ[t-1] = c[t] ⊙ δ[t] + W_hᵀ ∂ℓ/∂(W_h h[t-1]).
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from hw2exp.closed_form.lanes import load, store
 from hw2exp.closed_form.normed.standardize import add_totals, gain_back
 from hw2exp.closed_form.products import add_outer, add_product, product
 
-normalize: Any = None  # of each copy its own kind
+normalize: Any = None  # bound to the norm's kernels in each copy
 normalize_back: Any = None
 
 
@@ -27,14 +27,14 @@ def forward(
     Args:
         x: inputs, ``(T G, I, 16)``.
         weights: W_x and W_c ``(R, H, I)``, W_h ``(R, H, H)``, their gains ``(R, H)``.
-        r: the replica.
-        h: ``((T+1) G, H, 16)``; state t comes to place t + 1, zeros stand at place 0.
-        kept: of the three products the standardized values ``(T G, H, 16)`` and their inverse
-            deviations; the gate c ``(T G, H, 16)``.
+        r: index of the replica.
+        h: states, ``((T+1) G, H, 16)``: zeros at index 0, state t at index t + 1.
+        kept: standardized values and inverse deviations of the three products, and the gate c, each
+            ``(T G, H, 16)``.
         statistics: mean and variance of the three products, ``(R, T, H)``.
         eps: added to the variance.
-        mask: ``(G, 16)``, zero in lanes without a sequence.
-        count: how many sequences there are.
+        mask: zero in lanes without a sequence, ``(G, 16)``.
+        count: number of sequences.
     """
     W_x, W_c, W_h = weights[0][r], weights[1][r], weights[2][r]
     gamma_x, gamma_c, gamma_h = weights[3][r], weights[4][r], weights[5][r]
@@ -67,16 +67,18 @@ def backward(
     """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients.
 
     Args:
-        x: as in ``forward``.
-        weights: as in ``forward``.
-        r: the replica.
-        h: from ``forward``.
-        kept: from ``forward``.
-        delta: ``((T+1) G, H, 16)``; the last place holds ∂ℓ/∂h[T], the others are filled.
-        gradients: shaped as the weights.
-        scratch: gradients of the three products ``(T G, H, 16)``; sums of the gains' ``(H, 16)``.
-        mask: as in ``forward``.
-        count: as in ``forward``.
+        x: see :func:`forward`.
+        weights: see :func:`forward`.
+        r: index of the replica.
+        h: states from ``forward``.
+        kept: arrays from ``forward``.
+        delta: ∂ℓ/∂h[t], ``((T+1) G, H, 16)``; the last entry ∂ℓ/∂h[T] is input, the others are
+            output.
+        gradients: gradients of the weights, of the same shapes.
+        scratch: gradients of the three products ``(T G, H, 16)``; sums of the gains' gradients
+            ``(H, 16)``.
+        mask: see :func:`forward`.
+        count: see :func:`forward`.
     """
     gamma_x, gamma_c, gamma_h = weights[3][r], weights[4][r], weights[5][r]
     W_hT = weights[2][r].T

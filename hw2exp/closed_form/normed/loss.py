@@ -1,4 +1,4 @@
-"""The loss of sequences under a cell with a norm and its readout, in closed form."""
+"""The loss of a cell with a norm and its readout, in closed form."""
 
 import math
 from collections.abc import Sequence
@@ -17,23 +17,23 @@ from hw2exp.stabilizers.norm import Norm, Terms
 
 
 class NormedSequenceLoss:
-    """Runs a cell with a norm over sequences of symbols, as ``SequenceLoss`` one without.
+    """The loss of sequences of symbols for a cell with a norm; counterpart of ``SequenceLoss``.
 
     Args:
-        name: of the form.
-        kind: the norm's name.
+        name: name of the form.
+        kind: name of the norm.
         norm: the normalization.
-        terms: the cell's.
-        hidden_size: H.
-        input_size: I, the number of symbols; higher symbols are zero vectors.
-        lags: K, of a cell that has lags.
+        terms: the cell's terms.
+        hidden_size: number of units, H.
+        input_size: number of symbols, I; higher symbols are zero vectors.
+        lags: number of lags, K, of an attention cell.
 
     Attributes:
         keeps_state_gradients: whether ``mean`` keeps h[t] and ∂ℓ/∂h[t].
-        keeps_flow: whether ``mean`` keeps how large ∂ℓ/∂h[t] is.
-        states: h[t], t = 1…T, ``(R, B, T, H)``, of the last call of ``mean``, if to be kept.
-        state_gradients: total derivatives of the mean loss by them, of the same shape.
-        flow: ‖∂ℓ/∂h[t]‖ over all sequences, t = 1…T, ``(R, T)`` in float64, if to be kept.
+        keeps_flow: whether ``mean`` keeps ‖∂ℓ/∂h[t]‖.
+        states: h[t], t = 1…T, ``(R, B, T, H)``, of the last call of ``mean``, if kept.
+        state_gradients: total derivatives of the mean loss, ∂ℓ/∂h[t], ``(R, B, T, H)``, if kept.
+        flow: ‖∂ℓ/∂h[t]‖ over all sequences, t = 1…T, ``(R, T)`` in float64, if kept.
     """
 
     def __init__(
@@ -65,16 +65,17 @@ class NormedSequenceLoss:
     def each(
         self, params: Params, symbols: Tensor, labels: Tensor, statistics: State | None = None
     ) -> tuple[Tensor, Tensor, State]:
-        """Return each sequence's loss and whether it is classified right, ``(R, B)``.
+        """Compute the loss of each sequence, and whether it is classified correctly, ``(R, B)``.
 
         Args:
             params: the parameters of cell, norm and readout, each ``(R, ...)``.
-            symbols: ``(R, B, T)``.
-            labels: ``(R, B)``.
-            statistics: to normalize by, each ``(R, T, *features)``; without, those of the batch.
+            symbols: indices, ``(R, B, T)``.
+            labels: class indices, ``(R, B)``.
+            statistics: statistics for batch normalization, each ``(R, T, *features)``; None: those
+                of the batch.
 
         Returns:
-            The losses, what was classified right, and the batch's statistics if it went by them.
+            The losses, the correct sequences, and the batch statistics if the norm used them.
         """
         weights = as_arrays(self._weights(params))
         out = outputs(labels.shape, weights[-1].dtype)
@@ -87,12 +88,12 @@ class NormedSequenceLoss:
         return torch.from_numpy(out[0]), torch.from_numpy(out[1]), seen
 
     def mean(self, params: Params, symbols: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the mean loss ``(R,)``, differentiable, and what was classified right ``(R, B)``.
+        """Compute the differentiable mean loss ``(R,)``, and the correct sequences ``(R, B)``.
 
         Args:
             params: the parameters of cell, norm and readout, each ``(R, ...)``.
-            symbols: ``(R, B, T)``.
-            labels: ``(R, B)``.
+            symbols: indices, ``(R, B, T)``.
+            labels: class indices, ``(R, B)``.
         """
         weights = self._weights(params)
         return Mean.apply(self, symbols, labels, *weights)  # type: ignore[no-any-return, no-untyped-call]
@@ -100,15 +101,15 @@ class NormedSequenceLoss:
     def learn(
         self, symbols: Tensor, labels: Tensor, weights: Arrays
     ) -> tuple[Array, Array, Arrays]:
-        """Make a pass forward and back.
+        """Run a forward and backward pass.
 
         Args:
-            symbols: ``(R, B, T)``.
-            labels: ``(R, B)``.
-            weights: of the form, then those of the readout.
+            symbols: indices, ``(R, B, T)``.
+            labels: class indices, ``(R, B)``.
+            weights: weights of the form, then of the readout.
 
         Returns:
-            Mean loss ``(R,)``, what was classified right ``(R, B)``, gradients of the weights.
+            Mean loss ``(R,)``, correct sequences ``(R, B)``, and gradients of the weights.
         """
         dtype, kept = weights[-1].dtype, self.keeps_state_gradients
         out = outputs(labels.shape, dtype)
@@ -124,7 +125,7 @@ class NormedSequenceLoss:
         self.flow = torch.from_numpy(np.sqrt(flow))
         if kept:
             self.states, self.state_gradients = torch.from_numpy(path).unbind(1)
-        with np.errstate(over="ignore"):  # an infinite mean is how divergence is seen
+        with np.errstate(over="ignore"):  # an infinite mean signals divergence
             mean = out[0].mean(1)
         return mean, out[1], gradients
 
@@ -140,7 +141,7 @@ class NormedSequenceLoss:
         return *sequences, tuple(of_cell), W, b, eps, statistics
 
     def _statistics_arrays(self, symbols: Tensor, dtype: Any, given: State | None = None) -> Arrays:
-        """Return mean and variance of each term, ``(R, T, rows)``: those given, or to be filled."""
+        """Return mean and variance of each term, ``(R, T, rows)``: given ones, or zeros to fill."""
         replicas, _, time_steps = symbols.shape
         if not self.kind.together:
             return tuple(np.zeros((replicas, 0, 0), dtype) for _ in self._statistics_names())
@@ -165,7 +166,7 @@ class NormedSequenceLoss:
         return seen
 
     def _memory(self, symbols: Tensor, weights: Arrays, together: bool) -> tuple[Any, Any]:
-        """Working memory, made when it is first needed."""
+        """Return the working memory; allocate it at the first use of its shape."""
         _, B, T = symbols.shape
         G, (classes, H), dtype = (
             (-(-B // WIDTH) if together else 1),

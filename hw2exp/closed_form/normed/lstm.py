@@ -4,8 +4,8 @@ With n the standardization:
 
 Forward:   i, f, g, o = σ, σ, tanh, σ (z[t]),  z[t] = γ_x ⊙ n(W x[t]) + γ_h ⊙ n(U h[t-1]) + b,
            c[t] = f ⊙ c[t-1] + i ⊙ g,  h[t] = o ⊙ tanh(γ_c ⊙ n(c[t]) + β).
-Backward:  as without; ∂ℓ/∂(γ_c ⊙ n(c[t]) + β) = o ⊙ (1 - tanh²) ⊙ δ[t] goes through n to c[t], and
-           ∂ℓ/∂z[t] through n to each product.
+Backward:  as without norm; ∂ℓ/∂(γ_c ⊙ n(c[t]) + β) = o ⊙ (1 - tanh²) ⊙ δ[t] propagates through n
+           to c[t], and ∂ℓ/∂z[t] through n to each product.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ from hw2exp.closed_form.normed.standardize import add_totals, gain_back
 from hw2exp.closed_form.products import add_outer, product
 from hw2exp.kernel import kernel
 
-normalize: Any = None  # of each copy its own kind
+normalize: Any = None  # bound to the norm's kernels in each copy
 normalize_back: Any = None
 
 
@@ -30,15 +30,15 @@ def forward(
         x: inputs, ``(T G, I, 16)``.
         weights: W ``(R, 4H, I)``, U ``(R, 4H, H)``, b, γ_x and γ_h ``(R, 4H)``, γ_c and β
             ``(R, H)``.
-        r: the replica.
-        h: ``((T+1) G, H, 16)``; state t comes to place t + 1, zeros stand at place 0.
-        kept: of both products the standardized values ``(T G, 4H, 16)`` and their inverse
-            deviations; of c likewise ``(T G, H, 16)``; the gates ``(T G, 4H, 16)``; c with zeros at
-            place 0 ``((T+1) G, H, 16)``; the tanh of the normalized c ``(T G, H, 16)``.
+        r: index of the replica.
+        h: states, ``((T+1) G, H, 16)``: zeros at index 0, state t at index t + 1.
+        kept: standardized values and inverse deviations of both products ``(T G, 4H, 16)`` and of c
+            ``(T G, H, 16)``; the gates ``(T G, 4H, 16)``; c with zeros at index 0
+            ``((T+1) G, H, 16)``; the tanh of the normalized c ``(T G, H, 16)``.
         statistics: mean and variance of both products ``(R, T, 4H)`` and of c ``(R, T, H)``.
         eps: added to the variance.
-        mask: ``(G, 16)``, zero in lanes without a sequence.
-        count: how many sequences there are.
+        mask: zero in lanes without a sequence, ``(G, 16)``.
+        count: number of sequences.
     """
     W, U, b = weights[0][r], weights[1][r], weights[2][r]
     gamma_x, gamma_h, gamma_c, beta = weights[3][r], weights[4][r], weights[5][r], weights[6][r]
@@ -83,18 +83,19 @@ def backward(
     """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients.
 
     Args:
-        x: as in ``forward``.
-        weights: as in ``forward``.
-        r: the replica.
-        h: from ``forward``.
-        kept: from ``forward``.
-        delta: ``((T+1) G, H, 16)``; the last place holds ∂ℓ/∂h[T], the others are filled.
-        gradients: shaped as the weights.
-        scratch: gradients of both products ``(T G, 4H, 16)``, of n(c) and then by it of c
-            ``(T G, H, 16)``, of c by the next step ``(G, H, 16)``; sums of those of b, γ_x, γ_h
-            ``(4H, 16)`` and of γ_c, β ``(H, 16)``.
-        mask: as in ``forward``.
-        count: as in ``forward``.
+        x: see :func:`forward`.
+        weights: see :func:`forward`.
+        r: index of the replica.
+        h: states from ``forward``.
+        kept: arrays from ``forward``.
+        delta: ∂ℓ/∂h[t], ``((T+1) G, H, 16)``; the last entry ∂ℓ/∂h[T] is input, the others are
+            output.
+        gradients: gradients of the weights, of the same shapes.
+        scratch: gradients of both products ``(T G, 4H, 16)``; gradient of n(c), then of c through n
+            ``(T G, H, 16)``; gradient of c from the next step ``(G, H, 16)``; sums of the gradients
+            of b, γ_x, γ_h ``(4H, 16)`` and of γ_c, β ``(H, 16)``.
+        mask: see :func:`forward`.
+        count: see :func:`forward`.
     """
     gamma_x, gamma_h, gamma_c = weights[3][r], weights[4][r], weights[5][r]
     U_T = weights[1][r].T
@@ -140,7 +141,7 @@ def _gates_back(
     n: Any, G: Any, H: Any, gates: Any, cell: Any, flat: Any, delta: Any, d_c: Any, later: Any,
     dz: Any,
 ) -> None:  # fmt: skip
-    """∂ℓ/∂z[t] of one group, from ∂ℓ/∂h[t], from n(c[t]), and from c[t] of the next step."""
+    """Compute one group's ∂ℓ/∂z[t], from ∂ℓ/∂h[t] and from ∂ℓ/∂c[t] by n and the next step."""
     for j in range(H):
         z, row, next_row = n * 4 * H + j, n * H + j, (n % G) * H + j
         i, f = load(gates, z), load(gates, z + H)

@@ -1,7 +1,7 @@
-"""One compiled pass over all replicas, through a cell with a norm.
+"""Compiled passes over all replicas through a cell with a norm.
 
-Batch normalization makes sequences depend on each other, so all groups of 16 of a batch go through
-a time step before the next; otherwise a group goes forward and back before the next group begins.
+Batch normalization makes sequences depend on each other, so all groups of 16 in a batch compute a
+time step before the next one. Otherwise each group runs forward and backward before the next group.
 """
 
 from collections.abc import Callable
@@ -14,20 +14,20 @@ from hw2exp.closed_form.normed.forms import kernels_of
 from hw2exp.closed_form.passes import add_squares, one_hot
 from hw2exp.kernel import kernel, kernel_with
 
-cell_forward: Any = None  # of each copy of the passes its own
+cell_forward: Any = None  # bound to the cell's kernels in each copy of the passes
 cell_backward: Any = None
 
 
 @cache
 def make_passes(name: str, kind: str) -> dict[str, Callable[..., None]]:
-    """Make a cell's passes.
+    """Make the passes of a cell.
 
     Args:
-        name: of the form.
-        kind: the norm's name.
+        name: name of the form.
+        kind: name of the norm.
 
     Returns:
-        ``learn``; ``judge``, with the statistics of the batch; ``test``, with those that are given.
+        ``learn``; ``judge``, with the batch's statistics; ``test``, with given statistics.
     """
     learns, judges, back = kernels_of(name, kind)
     return {
@@ -44,17 +44,17 @@ def judge(
     """Compute every sequence's loss.
 
     Args:
-        symbols: ``(R, B, T)``.
-        labels: ``(R, B)``.
-        weights: the cell's, each ``(R, ...)``.
-        W: of the readout, ``(R, C, H)``.
-        b: of the readout, ``(R, C)``.
-        eps: ``(R,)``.
-        statistics: mean and variance of each term, ``(R, T, rows)``; of batch normalization read,
-            or filled by the batch's.
-        work: x ``(T G, I, 16)``, h ``((T+1) G, H, 16)``, p ``(C, 16)``, mask ``(G, 16)`` and what
-            the cell keeps.
-        out: losses and whether each is correct, ``(R, B)``, to be filled.
+        symbols: indices, ``(R, B, T)``.
+        labels: class indices, ``(R, B)``.
+        weights: weights of the cell, each ``(R, ...)``.
+        W: weight of the readout, ``(R, C, H)``.
+        b: bias of the readout, ``(R, C)``.
+        eps: added to the variance, ``(R,)``.
+        statistics: mean and variance of each term, ``(R, T, rows)``; for batch normalization only:
+            given statistics, or output of the batch's.
+        work: x ``(T G, I, 16)``, h ``((T+1) G, H, 16)``, p ``(C, 16)``, mask ``(G, 16)`` and the
+            arrays that the cell keeps.
+        out: output: the losses, and whether each sequence is correct, ``(R, B)``.
     """
     x, h, p, mask, kept = work
     losses, correct = out
@@ -80,20 +80,21 @@ def learn(
     """Compute every sequence's loss and the gradient of their mean.
 
     Args:
-        symbols: as in ``judge``.
-        labels: as in ``judge``.
-        weights: as in ``judge``.
-        W: as in ``judge``.
-        b: as in ``judge``.
-        eps: as in ``judge``.
-        statistics: as in ``judge``.
-        work: as in ``judge``.
-        out: as in ``judge``.
+        symbols: see :func:`judge`.
+        labels: see :func:`judge`.
+        weights: see :func:`judge`.
+        W: see :func:`judge`.
+        b: see :func:`judge`.
+        eps: see :func:`judge`.
+        statistics: see :func:`judge`.
+        work: see :func:`judge`.
+        out: see :func:`judge`.
         way_back: ∂ℓ/∂h[t] ``((T+1) G, H, 16)``, and the cell's scratch.
-        gradients: of the cell's weights, zeros.
-        into_readout: of W and b, zeros.
-        path: ``(R, 2, B, T, H)``, to be filled with h[t] and ∂ℓ/∂h[t]; or of length 0.
-        flow: ``(R, T)``, zeros that get ‖∂ℓ/∂h[t]‖² over all sequences; or of length 0.
+        gradients: output: gradients of the cell's weights; zeros at first.
+        into_readout: output: gradients of W and b; zeros at first.
+        path: output: h[t] and ∂ℓ/∂h[t], ``(R, 2, B, T, H)``; or an array of length 0.
+        flow: output: ‖∂ℓ/∂h[t]‖² over all sequences, ``(R, T)``, zeros at first; or an array of
+            length 0.
     """
     x, h, p, mask, kept = work
     losses, correct = out
@@ -126,18 +127,18 @@ def learn(
 
 @kernel
 def enter(symbols: Any, first: Any, x: Any, mask: Any) -> Any:
-    """Write sequences as input vectors, and note which lanes have one; returns how many have.
+    """Write sequences as input vectors, and set the mask; return the number of sequences.
 
     Args:
-        symbols: of all of a replica's sequences, ``(B, T)``.
-        first: the first that is written.
-        x: ``(T G, I, 16)``, to be filled.
-        mask: ``(G, 16)``, to be filled.
+        symbols: indices of all sequences of a replica, ``(B, T)``.
+        first: index of the first sequence to write.
+        x: output: input vectors, ``(T G, I, 16)``.
+        mask: output: one in lanes with a sequence, else zero, ``(G, 16)``.
     """
     G, B = len(mask), len(symbols)
     count = min(B - first, G * WIDTH)
     for g in range(G):
-        begin = min(first + g * WIDTH, B - 1)  # a group without any gets the last one
+        begin = min(first + g * WIDTH, B - 1)  # an empty group gets the last sequence
         one_hot(symbols[begin : min(begin + WIDTH, B)], x[g::G], False)
         for lane in range(WIDTH):
             mask[g, lane] = 1.0 if g * WIDTH + lane < count else 0.0

@@ -3,8 +3,8 @@
 With n the standardization:
 
 Forward:   h[t] = φ(z[t]),  z[t] = γ_x ⊙ n(W x[t]) + γ_h ⊙ n(U h[t-1]) + b.
-Backward:  ∂ℓ/∂z[t] = φ'(z[t]) ⊙ δ[t], through n to each product, and on as without:
-           δ[t-1] = Uᵀ ∂ℓ/∂(U h[t-1]).
+Backward:  ∂ℓ/∂z[t] = φ'(z[t]) ⊙ δ[t], which propagates through n to each product; then, as without
+           norm, δ[t-1] = Uᵀ ∂ℓ/∂(U h[t-1]).
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from hw2exp.closed_form.lanes import load, maximum, positive, store
 from hw2exp.closed_form.normed.standardize import add_totals, gain_back
 from hw2exp.closed_form.products import add_outer, product
 
-normalize: Any = None  # of each copy its own kind
+normalize: Any = None  # bound to the norm's kernels in each copy
 normalize_back: Any = None
 RELU: Any = False
 
@@ -28,14 +28,13 @@ def forward(
     Args:
         x: inputs, ``(T G, I, 16)``.
         weights: W ``(R, H, I)``, U ``(R, H, H)``, b, γ_x and γ_h ``(R, H)``.
-        r: the replica.
-        h: ``((T+1) G, H, 16)``; state t comes to place t + 1, zeros stand at place 0.
-        kept: of both products the standardized values ``(T G, H, 16)`` and their inverse
-            deviations.
+        r: index of the replica.
+        h: states, ``((T+1) G, H, 16)``: zeros at index 0, state t at index t + 1.
+        kept: standardized values and inverse deviations of both products, ``(T G, H, 16)``.
         statistics: mean and variance of both products, ``(R, T, H)``.
         eps: added to the variance.
-        mask: ``(G, 16)``, zero in lanes without a sequence.
-        count: how many sequences there are.
+        mask: zero in lanes without a sequence, ``(G, 16)``.
+        count: number of sequences.
     """
     W, U, b, gamma_x, gamma_h = (
         weights[0][r], weights[1][r], weights[2][r], weights[3][r], weights[4][r],
@@ -61,17 +60,18 @@ def backward(
     """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients.
 
     Args:
-        x: as in ``forward``.
-        weights: as in ``forward``.
-        r: the replica.
-        h: from ``forward``.
-        kept: from ``forward``.
-        delta: ``((T+1) G, H, 16)``; the last place holds ∂ℓ/∂h[T], the others are filled.
-        gradients: shaped as the weights.
-        scratch: gradients of both products ``(T G, H, 16)``; sums of those of b, γ_x, γ_h
+        x: see :func:`forward`.
+        weights: see :func:`forward`.
+        r: index of the replica.
+        h: states from ``forward``.
+        kept: arrays from ``forward``.
+        delta: ∂ℓ/∂h[t], ``((T+1) G, H, 16)``; the last entry ∂ℓ/∂h[T] is input, the others are
+            output.
+        gradients: gradients of the weights, of the same shapes.
+        scratch: gradients of both products ``(T G, H, 16)``; sums of the gradients of b, γ_x, γ_h
             ``(H, 16)``.
-        mask: as in ``forward``.
-        count: as in ``forward``.
+        mask: see :func:`forward`.
+        count: see :func:`forward`.
     """
     gamma_x, gamma_h, U_T = weights[3][r], weights[4][r], weights[1][r].T
     G, H = len(mask), len(U_T)

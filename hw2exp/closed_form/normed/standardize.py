@@ -5,21 +5,21 @@ Backward:  with e = γ ⊙ ∂ℓ/∂y,  ∂ℓ/∂z = (e - mean(e) - s ⊙ mean
            ∂ℓ/∂γ = Σ ∂ℓ/∂y ⊙ s.
 
 Layer normalization takes means over the features of a sequence (Ba, Kiros & Hinton 2016, eq. 3-4),
-batch normalization over the sequences of a batch (Ioffe & Szegedy 2015). A term of J rows at time t
-stands for all groups of 16 sequences, one behind the other: group g's rows begin at (t G + g) J.
+batch normalization over the sequences of a batch (Ioffe & Szegedy 2015). At time t, the J rows of a
+term are stored for all groups of 16 sequences in turn: group g's rows begin at (t G + g) J.
 
-All kernels of a kind are called alike:
-    s: the term ``(T G, J, 16)``; z comes in, s goes out.
-    inverse: 1 / √(var + ε), to be kept for the way back; batch normalization's is 0 where all
-        sequences agree, so that neither a value nor a gradient passes.
-    mean, variance: of every time step ``(T, J)``; of batch normalization only.
+All forward kernels have the same arguments, and so have all backward kernels:
+    s: the term, ``(T G, J, 16)``; input z, output s.
+    inverse: 1 / √(var + ε), kept for the backward pass; 0 in batch normalization if all sequences
+        agree, so that neither a value nor a gradient passes.
+    mean, variance: statistics of every time step, ``(T, J)``; for batch normalization only.
     t: the time step.
-    rows: J.
-    normed: how many of the rows are standardized; of layer normalization the first ones.
-    width: features that are standardized together.
+    rows: number of rows, J.
+    normed: number of standardized rows; for layer normalization the first ones.
+    width: number of features standardized together; for layer normalization only.
     eps: ε.
-    mask: ``(G, 16)``, zero in lanes without a sequence.
-    count: how many sequences there are.
+    mask: zero in lanes without a sequence, ``(G, 16)``.
+    count: number of sequences.
 """
 
 import math
@@ -34,7 +34,7 @@ def by_features(
     s: Any, inverse: Any, mean: Any, variance: Any, t: Any, rows: Any, normed: Any, width: Any,
     eps: Any, mask: Any, count: Any,
 ) -> None:  # fmt: skip
-    """Layer normalization."""
+    """Apply layer normalization."""
     for g in range(len(mask)):
         n = t * len(mask) + g
         for first in range(0, normed, width):
@@ -57,7 +57,7 @@ def by_features(
 def by_features_back(
     d: Any, s: Any, inverse: Any, t: Any, rows: Any, normed: Any, width: Any, mask: Any, count: Any
 ) -> None:
-    """The gradient of layer normalization; ``d`` holds e, and then ∂ℓ/∂z."""
+    """Backpropagate through layer normalization; ``d`` is e on input, ∂ℓ/∂z on output."""
     for g in range(len(mask)):
         n = t * len(mask) + g
         for first in range(0, normed, width):
@@ -79,10 +79,10 @@ def by_sequences(
     s: Any, inverse: Any, mean: Any, variance: Any, t: Any, rows: Any, normed: Any, width: Any,
     eps: Any, mask: Any, count: Any,
 ) -> None:  # fmt: skip
-    """Batch normalization by the batch's statistics, which it notes; zero where no sequence is."""
+    """Normalize by the batch's statistics, and store them; lanes without a sequence become 0."""
     first, groups = t * len(mask) * rows, len(mask)
     for j in range(rows):
-        origin = s[t * groups, j, 0]  # taken off first, so that equal sequences leave exactly 0
+        origin = s[t * groups, j, 0]  # subtracted first, so that equal sequences give exactly 0
         sums = zeros(s)
         for g in range(groups):
             sums = sums + (load(s, first + g * rows + j) - origin) * load(mask, g)
@@ -106,7 +106,7 @@ def by_sequences(
 def by_sequences_back(
     d: Any, s: Any, inverse: Any, t: Any, rows: Any, normed: Any, width: Any, mask: Any, count: Any
 ) -> None:
-    """The gradient of batch normalization; ``d`` holds e, and then ∂ℓ/∂z."""
+    """Backpropagate through batch normalization; ``d`` is e on input, ∂ℓ/∂z on output."""
     first, groups = t * len(mask) * rows, len(mask)
     for j in range(rows):
         sums, products = zeros(d), zeros(d)
@@ -127,7 +127,7 @@ def inverse_deviation(variance: Any, eps: Any) -> Any:
     """Return 1 / √(variance + ε), or 0 for a feature that does not vary.
 
     Args:
-        variance: of a feature over the batch.
+        variance: variance of a feature over the batch.
         eps: ε.
     """
     return 0.0 * variance if variance == 0.0 else 1.0 / math.sqrt(variance + eps)
@@ -138,7 +138,7 @@ def by_given_statistics(
     s: Any, inverse: Any, mean: Any, variance: Any, t: Any, rows: Any, normed: Any, width: Any,
     eps: Any, mask: Any, count: Any,
 ) -> None:  # fmt: skip
-    """Batch normalization by statistics that are given."""
+    """Apply batch normalization with given statistics."""
     first = t * len(mask) * rows
     for j in range(rows):
         scale = inverse_deviation(variance[t, j], eps)
@@ -149,16 +149,16 @@ def by_given_statistics(
 
 @kernel
 def gain_back(d: Any, s: Any, gamma: Any, sums: Any, t: Any, rows: Any, groups: Any) -> None:
-    """From ∂ℓ/∂y to e, in place, adding to γ's gradient.
+    """Turn ∂ℓ/∂y into e in place, and add to γ's gradient.
 
     Args:
-        d: ``(T G, J, 16)``.
-        s: the standardized term.
-        gamma: ``(J,)``.
-        sums: γ's gradient, for each lane, ``(J, 16)``.
+        d: ∂ℓ/∂y on input, e on output, ``(T G, J, 16)``.
+        s: the standardized term, ``(T G, J, 16)``.
+        gamma: gains, ``(J,)``.
+        sums: γ's gradient in each lane, ``(J, 16)``.
         t: the time step.
-        rows: J.
-        groups: G.
+        rows: number of rows, J.
+        groups: number of groups, G.
     """
     for g in range(groups):
         first = (t * groups + g) * rows
@@ -173,8 +173,8 @@ def add_totals(sums: Any, out: Any) -> None:
     """Add each row's sum over its lanes to a vector.
 
     Args:
-        sums: ``(J, 16)``.
-        out: ``(J,)``.
+        sums: rows of lanes, ``(J, 16)``.
+        out: output, ``(J,)``.
     """
     for j in range(len(out)):
         out[j] += total(load(sums, j))

@@ -26,7 +26,7 @@ def build(options: Sequence[NormOptions], device: torch.device | str = "cpu") ->
 
     Args:
         options: the ``norm`` section of each replica, length R.
-        device: where its tensors go.
+        device: the device of the tensors.
     """
     norm: Norm = NORMS[options[0].name](**stack(options, device))
     return norm

@@ -1,4 +1,4 @@
-"""Recurrent batch normalization: statistics over the batch, apart for every time step."""
+"""Recurrent batch normalization: statistics over the batch, separate for every time step."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -14,13 +14,12 @@ from hw2exp.stabilizers.norm.protocol import Gain, NormPass, Terms, gains_of, re
 class BatchNorm:
     """Recurrent batch normalization (Cooijmans et al. 2016, eq. 6-8).
 
-    Every time step has statistics of its own: in training those of the batch, in a test those that
-    are given. A feature that is the same in all sequences of a batch says nothing about them: it
-    becomes 0, and no gradient passes through it. By the formula alone its gradient would be
-    rounding noise, divided by √ε.
+    Every time step has its own statistics: in training those of the batch, in a test given ones.
+    A feature that is equal in all sequences of a batch carries no information: it becomes 0, with
+    zero gradient. The formula alone would give it rounding noise as a gradient, divided by √ε.
 
     Args:
-        gamma: the gain at the start, ``(R,)``; the paper's is 0.1.
+        gamma: initial gain, ``(R,)``; 0.1 in the paper.
         eps: added to the variance, ``(R,)``.
     """
 
@@ -29,7 +28,7 @@ class BatchNorm:
     eps: Tensor
 
     def gains(self, terms: Terms) -> dict[str, Gain]:
-        """One gain a feature of every term, shared by the time steps."""
+        """Return a gain for each feature of every term, shared by the time steps."""
         return gains_of(terms, self.gamma)
 
     def forward(self, params: Params, terms: Terms, statistics: State | None = None) -> NormPass:
@@ -54,7 +53,7 @@ class _Pass(NormPass):
         return -1 - len(self.terms[term].shape)
 
     def _apply(self, term: str, centered: Tensor, variance: Tensor) -> Tensor:
-        """Scale a centered term; to zero where it does not vary."""
+        """Scale a centered term; features with zero variance become 0."""
         inverse = (variance + columns(self.eps, variance)).rsqrt()
         scaled = torch.where(variance == 0, 0, centered * inverse)  # so its gradient is 0 too
         return rescale(self.params, term, scaled, len(self.terms[term].shape))
@@ -67,7 +66,7 @@ class _BatchPass(_Pass):
     def __call__(self, term: str, value: Tensor) -> Tensor:
         axis = self._batch_axis(term)
         first = value.detach().narrow(axis, 0, 1)
-        above = value - first  # exactly zero where all sequences agree, and so is its variance
+        above = value - first  # exactly 0, as is its variance, if all sequences agree
         variance, mean = torch.var_mean(above, axis, correction=0, keepdim=True)
         size = value.shape[axis]
         self._see(f"{term}.mean", first + mean, axis)
@@ -75,7 +74,7 @@ class _BatchPass(_Pass):
         return self._apply(term, above - mean, variance)
 
     def _see(self, name: str, statistic: Tensor, batch_axis: int) -> None:
-        whole = self.t is None  # (R, T, 1, *features); else (R, 1, *features), which will do
+        whole = self.t is None  # (R, T, 1, *features); else (R, 1, *features)
         seen = statistic.detach().squeeze(batch_axis) if whole else statistic.detach()
         self.seen.setdefault(name, []).append(seen)
 

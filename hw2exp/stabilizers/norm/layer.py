@@ -35,7 +35,7 @@ class LayerNorm:
     """Layer normalization of each term by itself (Ba, Kiros & Hinton 2016, eq. 4).
 
     Args:
-        gamma: the gain at the start, ``(R,)``.
+        gamma: initial gain, ``(R,)``.
         eps: added to the variance, ``(R,)``.
     """
 
@@ -44,7 +44,7 @@ class LayerNorm:
     eps: Tensor
 
     def gains(self, terms: Terms) -> dict[str, Gain]:
-        """One gain a feature of every term."""
+        """Return a gain for each feature of every term."""
         return gains_of(terms, self.gamma)
 
     def forward(self, params: Params, terms: Terms, statistics: State | None = None) -> NormPass:
@@ -67,7 +67,7 @@ class _LayerPass(NormPass):
 class QKNorm:
     """Layer normalization of queries and keys alone (Dehghani et al. 2023, "ViT-22B", §2).
 
-    The paper's 1/√H before the softargmax is the gains' starting value, H^(-1/4) each.
+    The paper's factor 1/√H before the softargmax enters as the initial gains, H^(-1/4) each.
 
     Args:
         eps: added to the variance, ``(R,)``.
@@ -77,7 +77,7 @@ class QKNorm:
     eps: Tensor
 
     def gains(self, terms: Terms) -> dict[str, Gain]:
-        """One gain a feature of every query and key."""
+        """Return a gain for each feature of every query and key."""
         return {
             f"gamma_{name}": Gain(
                 (2, *term.shape[1:]), torch.full_like(self.eps, term.shape[-1] ** -0.25)

@@ -1,9 +1,9 @@
-"""What a normalization inside a recurrent cell is.
+"""The interface of a normalization inside a recurrent cell.
 
 A cell names its *terms* (the input's product, the state's product, ...), and a normalization
-decides what to do with each. Gains are parameters. A shift is one only where the cell asks for
-it: everywhere else the cell's own bias serves (Cooijmans et al. 2016, after eq. 8), and a cell
-without biases stays one.
+transforms each of them. Gains are parameters. Only a term that asks for a shift gets one:
+elsewhere the cell's own bias has that role (Cooijmans et al. 2016, after eq. 8), and a cell without
+biases gets none.
 """
 
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from hw2exp.axes import Params, Shape, State
 
 @dataclass(frozen=True)
 class Features:
-    """What a term looks like behind its batch axis.
+    """The feature axes of a term, after its batch axis.
 
     Args:
-        shape: the term's trailing axes; the last one is what a layer norm reduces.
+        shape: lengths of the feature axes; a layer norm reduces the last axis.
         attention: the first axis holds queries, keys and values.
-        shift: the term has a learned shift, besides its gain.
+        shift: the term has a learned shift besides its gain.
     """
 
     shape: Shape
@@ -37,8 +37,8 @@ class Gain:
     """A parameter of a normalization, without its replica axis.
 
     Args:
-        shape: one replica's.
-        start: every entry's value at the start, ``(R,)``.
+        shape: shape for one replica.
+        start: initial value of every entry, ``(R,)``.
     """
 
     shape: Shape
@@ -46,10 +46,10 @@ class Gain:
 
 
 class NormPass:
-    """One forward pass through a normalization; this one leaves every term as it is."""
+    """One forward pass through a normalization; this base class changes nothing."""
 
     def at(self, t: int) -> "NormPass":
-        """Return the same pass, at a time step.
+        """Return this pass at a time step.
 
         Args:
             t: the time step, from 0.
@@ -60,13 +60,14 @@ class NormPass:
         """Normalize a term.
 
         Args:
-            term: its name.
-            value: ``(R, B, *features)`` at a time step, ``(R, T, B, *features)`` before the first.
+            term: the term's name.
+            value: the term, ``(R, B, *features)`` at a time step, or ``(R, T, B, *features)`` for
+                all time steps at once, before the first call of :meth:`at`.
         """
         return value
 
     def statistics(self) -> State:
-        """Return the batch statistics that this pass went by, each ``(R, T, *features)``."""
+        """Return the batch statistics of this pass, each ``(R, T, *features)``."""
         return {}
 
 
@@ -74,8 +75,8 @@ class Norm(Protocol):
     """A kind of normalization, for all replicas of a fleet.
 
     Attributes:
-        over_batch: it normalizes over the sequences of a batch, so that they depend on each other
-            in training, and a test needs statistics that are given.
+        over_batch: whether the norm takes statistics over the sequences of a batch; if so, they
+            depend on each other in training, and a test needs given statistics.
     """
 
     over_batch: ClassVar[bool]
@@ -89,18 +90,18 @@ class Norm(Protocol):
         Args:
             params: the parameters, each ``(R, ...)``.
             terms: the cell's terms.
-            statistics: mean and variance to normalize by, each ``(R, T, *features)``; without,
-                a normalization over the batch uses those of the batch.
+            statistics: mean and variance for batch normalization, each ``(R, T, *features)``;
+                None: those of the batch.
         """
 
 
 class NoNorm:
-    """Every term stays as it is."""
+    """No normalization."""
 
     over_batch = False
 
     def gains(self, terms: Terms) -> dict[str, Gain]:
-        """No parameters."""
+        """Return no parameters."""
         return {}
 
     def forward(self, params: Params, terms: Terms, statistics: State | None = None) -> NormPass:
@@ -109,11 +110,11 @@ class NoNorm:
 
 
 def gains_of(terms: Terms, gamma: Tensor) -> dict[str, Gain]:
-    """A gain for every term, and a shift for those that ask for one.
+    """Return a gain for every term, and a shift for each term that asks for one.
 
     Args:
         terms: the cell's terms.
-        gamma: the gain at the start, ``(R,)``.
+        gamma: initial gain, ``(R,)``.
     """
     gains = {f"gamma_{name}": Gain(term.shape, gamma) for name, term in terms.items()}
     shifts = {
@@ -125,13 +126,13 @@ def gains_of(terms: Terms, gamma: Tensor) -> dict[str, Gain]:
 
 
 def rescale(params: Params, term: str, value: Tensor, axes: int) -> Tensor:
-    """Apply a term's gain, and its shift where it has one.
+    """Apply a term's gain, and its shift if it has one.
 
     Args:
         params: the parameters, each ``(R, ...)``.
         term: the term's name.
-        value: what was normalized, ``(R, ..., *features)``.
-        axes: how many feature axes there are.
+        value: the normalized term, ``(R, ..., *features)``.
+        axes: number of feature axes.
     """
     value = over(params[f"gamma_{term}"], value, axes) * value
     if f"beta_{term}" in params:
@@ -140,12 +141,12 @@ def rescale(params: Params, term: str, value: Tensor, axes: int) -> Tensor:
 
 
 def over(per_feature: Tensor, value: Tensor, axes: int) -> Tensor:
-    """Line up ``(R, *features)`` with ``(R, ..., *features)``.
+    """Reshape ``(R, *features)`` so that it broadcasts with ``(R, ..., *features)``.
 
     Args:
-        per_feature: ``(R, *features)``.
-        value: the tensor to line up with.
-        axes: how many feature axes there are.
+        per_feature: one number a feature, ``(R, *features)``.
+        value: the tensor to broadcast with.
+        axes: number of feature axes.
     """
     middle = [1] * (value.dim() - 1 - axes)
     return per_feature.reshape(per_feature.shape[0], *middle, *per_feature.shape[1:])
