@@ -258,7 +258,7 @@ def _batch(jobs: "Sequence[FleetJob]", interrupt: Interrupt, show: bool) -> list
     if show and (done := sum(isinstance(each, RunResult) for each in known)):
         say(f"{done} of {len(jobs)} jobs have their result")
     if show and (going_on := sum(each is not None for each in saved.values())):
-        say(f"{counted(going_on, 'job')} of {len(jobs)} go on from a checkpoint")
+        say(f"{counted(going_on, 'job')} of {len(jobs)} resume from a checkpoint")
     found = run_sweep(
         [configs[place] for place in saved],
         [jobs[place].folder for place in saved],

@@ -33,7 +33,7 @@ def report(batch: Sequence[Ended], folder: Path, interrupt: Interrupt) -> None:
             text = _why(each.outcome)
             lost = isinstance(each.outcome, FolderLostError)
             if isinstance(each.outcome, OSError) and not lost and had_begun(each.folder):
-                text += f"; what was saved is whole, and goes on with {resume_word(folder)}"
+                text += f"; what was saved is whole; resume it with {resume_word(folder)}"
             told.setdefault(text, []).append(each)
     lines = [f"{_names(jobs)}{text}" for text, jobs in list(told.items())[:TOLD]]
     if more := sum(len(jobs) for jobs in list(told.values())[TOLD:]):

@@ -108,7 +108,7 @@ def print_start(
         accuracy: accuracy on the same batch.
         done: steps already made, if the run is resumed.
     """
-    begins = f"goes on after step {done}, started" if done else "starts"
+    begins = f"resumes after step {done}, started" if done else "starts"
     say(
         f"{config.describe()} → {relative(folder)}\n"
         f"{begins} at loss {loss:.4f} (ln 4 = 1.3863), accuracy {accuracy:.3f}"
@@ -150,7 +150,7 @@ def print_summary(result: "RunResult", folder: Path, root: Path) -> None:
             which = f"{highest}  # its highest"
         lines.append(f"  ask why   python -m hw2exp.anatomy {typed(folder)} --spike {which}")
     if result.status == "interrupted":
-        lines.append(f"  go on     the same command with {resume_word(root)}")
+        lines.append(f"  resume    the same command with {resume_word(root)}")
     say("\n".join(lines))
 
 

@@ -119,7 +119,7 @@ def check_folder(folder: Path, key: str, explicit: bool) -> None:
         kind = "results" if found.name == RESULT else "a run's checkpoints"
         where = "" if found.parent == folder else f" in {found.parent}"
         raise ConfigError(
-            [f"{what}: holds {kind}{where}; must be a new folder, or go on with resume={folder}"]
+            [f"{what}: holds {kind}{where}; must be a new folder, or use resume={folder}"]
         )
 
 

@@ -119,5 +119,5 @@ def plan_text(command: "Command") -> str:
         lines = [f"would run {number} into {command.folder}; the first's config is above"]
         lines += [f"  {n}: {' '.join(job.overrides)}" for n, job in enumerate(command.jobs)]
         return text + "\n".join(lines[:21] + ([f"  … {jobs - 20} more"] if jobs > 20 else []))
-    verb = "would go on with" if command.resumes else "would run"
+    verb = "would resume with" if command.resumes else "would run"
     return text + "\n".join([verb, indent(what, "  "), f"  into {command.folder}"])

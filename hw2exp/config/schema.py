@@ -84,7 +84,7 @@ class TrainConfig(Section):
         "draw curve.png and curve.svg at the end; auto: not in a sweep of more than 32 jobs"
     )
     resume: str | None = shared(
-        "the folder of a run or a sweep: with its command repeated, it goes on there"
+        "the folder of a run or a sweep; its command, repeated with this, resumes it"
     )
     dry_run: bool = shared("print the resolved config and what would run, then stop")
 

@@ -16,7 +16,7 @@ class Regularizer(Protocol):
     """A term of the loss, whose gradient is added before clipping."""
 
     needs_path: bool
-    """Whether the term needs the states and their gradients."""
+    """True if the term needs the states and their gradients."""
 
     def add(self, grads: Params, cell: Any, params: Params, path: Path | None) -> Params:
         """Add the term's gradient.

@@ -147,5 +147,5 @@ def print_sweep(jobs: Sequence[Overrides], outcomes: Sequence[Outcome], folder: 
             f"            or --logdir {typed(folder)}, which has every run, and HParams"
         )
     if not all(map(ended, outcomes)):
-        lines.append(f"  go on     the same command with {resume_word(folder)}")
+        lines.append(f"  resume    the same command with {resume_word(folder)}")
     say("\n".join(lines))

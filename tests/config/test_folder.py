@@ -43,7 +43,7 @@ def test_only_resume_goes_where_a_run_has_been(
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert f"dir=run: {expected}" in error
-    assert "must be a new folder, or go on with resume=run" in error
+    assert "must be a new folder, or use resume=run" in error
     assert sorted(tmp_path.rglob("*")) == before
 
 

@@ -423,7 +423,7 @@ def test_a_checkpoint_that_does_not_fit_is_no_matter_of_its_neighbors(folder, ca
     out, error = capsys.readouterr()
     assert "part/1/checkpoints/step_0000000005 can't be used: params is float32" in error
     assert error.count("\n") == 1
-    assert "4 jobs of 4 go on from a checkpoint" in out
+    assert "4 jobs of 4 resume from a checkpoint" in out
     for job in range(4):
         own, expected = (digests(folder.parent / name / str(job)) for name in ("part", "whole"))
         assert own == expected

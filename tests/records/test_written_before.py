@@ -59,7 +59,7 @@ def test_old_runs_that_ended_have_their_results(old, capsys):
 def test_an_old_run_goes_on_from_its_checkpoint(old, capsys):
     rows = polars.read_parquet(old / "run/metrics.parquet").filter(polars.col("step") < 20)
     assert main([word.replace("steps=20", "steps=30") for word in RUN]) == 0
-    assert "goes on after step 19" in capsys.readouterr().out
+    assert "resumes after step 19" in capsys.readouterr().out
     result = read_result(old / "run")
     assert (result.step, result.config["steps"]) == (30, 30)
     now = polars.read_parquet(old / "run/metrics.parquet")

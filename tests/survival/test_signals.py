@@ -84,7 +84,7 @@ def test_a_run_that_is_ended_saves_and_goes_on(tmp_path, whole, same, number, st
     process = start(tmp_path, *SMALL, "resume=run")
     out, error = process.communicate(timeout=60)
     assert process.returncode == 0, error
-    assert f"goes on after step {int(saved.name[5:])}" in out
+    assert f"resumes after step {int(saved.name[5:])}" in out
     same(whole / "run", [tmp_path / "run"])
 
 
@@ -243,7 +243,7 @@ def test_a_sweep_that_is_ended_saves_and_goes_on(tmp_path, whole_sweep, same, nu
     process = start(tmp_path, *JOBS, "resume=sweep")
     out, error = process.communicate(timeout=60)
     assert (process.returncode, error) == (0, "")
-    assert "8 jobs of 8 go on from a checkpoint" in out
+    assert "8 jobs of 8 resume from a checkpoint" in out
     same(whole_sweep / "sweep/3", [tmp_path / "sweep/3"])
     for job in range(8):
         mine, theirs = (
