@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from hw2exp.fleet_run import run_fleet
+from hw2exp.config.choices import CHOICES
+from hw2exp.fleet_run import find_start, run_fleet
 from hw2exp.interrupt import Interrupt
 from hw2exp.records.checkpoints import newest
 from hw2exp.records.run_dir import read_finished
@@ -79,6 +80,25 @@ def fleet(compose, tmp_path):
         return configs, [tmp_path / name / str(seed) for seed in range(3)]
 
     return fleet
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [f"{group}={name}" for group in ("clip", "optimizer", "schedule", "regularizer")
+     for name in CHOICES[group]],
+)  # fmt: skip
+def test_every_choice_resumes(compose, tmp_path, choice):
+    words = ["task=easy", "model=rnn", "steps=8", "batch_size=4", "eval_batches=1", "eval_every=3",
+             "plot=false", "check_initial_loss=off", "checkpoint_every=3"]  # fmt: skip
+    fitting = {"schedule=warmup_cosine": ["schedule.warmup_steps=2"]}
+    config = compose(*words, choice, *fitting.get(choice, []))
+    (whole,) = run_fleet([config], [tmp_path / "whole"], show=False)
+    (cut,) = run_fleet([config], [tmp_path / "cut"], At(5), show=False)
+    assert (cut.status, cut.step) == ("interrupted", 5)
+    saved = find_start(tmp_path / "cut", config)
+    assert saved.step == 5
+    (resumed,) = run_fleet([config], [tmp_path / "cut"], saved=[saved], show=False)
+    assert told([resumed]) == told([whole])
 
 
 @pytest.mark.parametrize(

@@ -117,10 +117,10 @@ def check_folder(folder: Path, key: str, explicit: bool) -> None:
         )
     if (found := _of_a_run(folder)) is not None:
         kind = "results" if found.name == RESULT else "a run's checkpoints"
-        where = "" if found.parent == folder else f" in {found.parent}"
-        raise ConfigError(
-            [f"{what}: holds {kind}{where}; must be a new folder, or use resume={folder}"]
-        )
+        own = found.parent == folder
+        where = "" if own else f" in {found.parent}"
+        or_else = f", or use resume={folder}" if own or key == "hydra.sweep.dir" else ""
+        raise ConfigError([f"{what}: holds {kind}{where}; must be a new folder{or_else}"])
 
 
 def _of_a_run(folder: Path) -> Path | None:

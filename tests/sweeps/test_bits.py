@@ -5,6 +5,7 @@ from itertools import product
 import pytest
 import torch
 
+from hw2exp.config.choices import CHOICES
 from hw2exp.fleet_run import run_fleet
 from hw2exp.sweeps.executor import WorkerExecutor
 from hw2exp.sweeps.sweep import run_sweep
@@ -30,9 +31,7 @@ MODELS = (
     ["model=rnn", "model.nonlinearity=sigmoid", "regularizer=omega"],
     ["model=lstm"],
 )
-OPTIMIZERS = ("sgd", "rmsprop", "adam")
-CLIPS = ("none", "norm", "value", "zclip")
-SCHEDULES = ("constant", "step", "cosine", "warmup_cosine", "plateau")
+OPTIMIZERS, CLIPS, SCHEDULES = (tuple(CHOICES[g]) for g in ("optimizer", "clip", "schedule"))
 
 
 @pytest.fixture
