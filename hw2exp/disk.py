@@ -50,17 +50,19 @@ def make_folder(path: Path, sync: bool = True, mode: int = 0o777) -> None:
             raise
 
 
-def refuse_link(path: Path) -> None:
-    """Refuse to write to a folder that is a link: it would lead elsewhere.
+def refuse_other(path: Path) -> None:
+    """Refuse anything but a folder where a folder is to be written; a link would lead elsewhere.
 
     Args:
-        path: the folder, which may be missing.
+        path: the folder; it may be missing.
 
     Raises:
-        OSError: the path is a link.
+        OSError: something else is there.
     """
     if path.is_symlink():
         raise OSError(errno.ELOOP, "is a link; must be a folder", str(path))
+    if path.exists() and not path.is_dir():
+        raise OSError(errno.ENOTDIR, "is a file; must be a folder", str(path))
 
 
 @contextmanager

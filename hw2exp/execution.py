@@ -18,7 +18,7 @@ from hw2exp.config.validation import validate
 from hw2exp.ended import Ended
 from hw2exp.failures import report
 from hw2exp.interrupt import Interrupt
-from hw2exp.lock import FolderHeldError, check_held, hold
+from hw2exp.lock import FolderHeldError, check_above, check_held, hold
 from hw2exp.models import own_digest
 from hw2exp.records.checkpoint import Checkpoint
 from hw2exp.records.checkpoints import check_goes_on, had_begun
@@ -88,6 +88,7 @@ def execute(command: Command, interrupt: Interrupt, show: bool = True) -> list[E
 def _alone_in(folder: Path, key: str | None) -> Iterator[None]:
     """Lock the folder; if it was typed, check again for results of another process."""
     try:
+        check_above(folder)
         with hold(folder):
             if key is not None:
                 check_folder(folder, key, explicit=True)

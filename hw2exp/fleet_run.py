@@ -195,7 +195,7 @@ def _run_fleet(
         if outcomes:
             fleet.leave(out.to(fleet.device))
         first = next(iter(saved.values())).step + 1 if saved else 1
-        recording = _begin_recording(fleet, folders, (loss, accuracy), saved)
+        recording = _begin_recording(fleet, folders, (loss, accuracy), saved, interrupt)
         if show:
             print_start(configs[0], folders[0], float(loss[0]), float(accuracy[0]), first - 1)
         line = LiveLine(configs[0].steps, recording.spikes_so_far) if show else None
@@ -219,11 +219,12 @@ def _begin_recording(
     folders: Sequence[Path],
     initial: tuple[Floats, Floats],
     saved: Mapping[int, Checkpoint],
+    interrupt: Interrupt,
 ) -> Recording:
     """Start recording; remove files that don't belong to the steps so far, restore the rest."""
     tables = {member: each.metrics() for member, each in saved.items()}
     seen = {member: each.diagnostics() for member, each in saved.items()}
-    recording = Recording(fleet, folders, initial, tables, seen)
+    recording = Recording(fleet, folders, initial, tables, seen, interrupt)
     if saved:
         restore(fleet, recording, saved)
     events = {}

@@ -1,7 +1,6 @@
 """Keep the steps before the first spikes of each inspected run."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from hw2exp.diagnostics.ring import Entry, Named, Ring
 from hw2exp.diagnostics.spikes import Spike
 from hw2exp.fleet import Fleet
 from hw2exp.records.kept_spikes import KeptSpike, read_kept, write_kept
+from hw2exp.terminal import warn
 from hw2exp.training import Made
 
 
@@ -92,13 +92,18 @@ class Forensics:
         self._known |= {member: known[member] for member in self.watched}
 
     def restore_kept(self, member: int, folder: Path) -> None:
-        """Read the kept spikes of a resumed run; ignore files that are missing or damaged.
+        """Read the kept spikes of a resumed run; warn where the file is damaged.
 
         Args:
             member: the member.
             folder: the run folder.
         """
-        with suppress(OSError, ValueError):
+        try:
             kept = [spike for spike in read_kept(folder) if spike.number <= self._known[member]]
-            self.kept[member] = kept
-            self._written[member] = len(kept)
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError) as error:
+            warn(f"{error}; the steps before the first spikes are lost")
+            return
+        self.kept[member] = kept
+        self._written[member] = len(kept)

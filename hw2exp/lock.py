@@ -30,7 +30,7 @@ TO_SIGN = 1.0
 LOOK = 0.05
 """Seconds between two attempts to take a lock."""
 
-_held: dict[tuple[Path, int], int] = {}
+_held: dict[tuple[Path, int], tuple[int, os.stat_result]] = {}
 """File number of each lock, by its path and thread; a thread may hold a folder several times."""
 
 
@@ -59,11 +59,11 @@ def hold(folder: Path, patience: float = 0.0) -> Iterator[None]:
     if own in _held:
         yield
         return
-    file = _held[own] = _acquire(path, time.monotonic() + patience)
+    _held[own] = _acquire(path, time.monotonic() + patience), os.stat(path.parent)
     try:
         yield
     finally:
-        del _held[own]
+        file, _ = _held.pop(own)
         with suppress(OSError):
             if _is_at(path, file):  # else the path is another holder's lock
                 path.unlink()  # before the release: a waiting process notices and opens a new file
@@ -80,13 +80,49 @@ def check_held(folder: Path) -> None:
         folder: the folder.
 
     Raises:
-        FolderLostError: this thread's lock is no longer at that path.
+        FolderLostError: another folder, or another holder's lock, is at that path.
     """
     path = folder.resolve() / LOCK
-    file = _held.get((path, threading.get_ident()))
-    if file is None or not _is_at(path, file):
-        what = "was deleted or moved while a run worked there; that run has stopped"
-        raise FolderLostError(errno.ESTALE, what, str(folder))
+    own = path, threading.get_ident()
+    if own in _held:
+        file, there = _held[own]
+        if _is_at(path, file):
+            return
+        with suppress(OSError, FolderHeldError):
+            if os.path.samestat(os.stat(path.parent), there):  # only the lock file was removed
+                _held[own] = _acquire(path, time.monotonic()), there
+                os.close(file)
+                return
+    what = "was deleted or moved while a run worked there; that run has stopped"
+    raise FolderLostError(errno.ESTALE, what, str(folder))
+
+
+def check_above(folder: Path) -> None:
+    """Check that no other process works in a folder above: a sweep owns its jobs' folders.
+
+    Args:
+        folder: the folder.
+
+    Raises:
+        FolderHeldError: another process holds a folder above.
+    """
+    for parent in folder.resolve().parents:
+        path = parent / LOCK
+        if any(held == path for held, _ in _held):
+            continue
+        try:
+            file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:  # no lock, or none of ours
+            continue
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            who = _signature(file) or "another process"
+            raise FolderHeldError(f"{parent}: {who} works there") from None
+        except OSError:
+            continue
+        finally:
+            os.close(file)
 
 
 def _acquire(path: Path, deadline: float) -> int:

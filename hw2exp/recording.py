@@ -16,6 +16,7 @@ from hw2exp.diagnostics.explosions import ExplosionDetector, preceded
 from hw2exp.diagnostics.spikes import Spike, SpikeDetector, first_watched
 from hw2exp.fleet import Fleet
 from hw2exp.inspection import Inspection, inspects
+from hw2exp.interrupt import NEVER, Interrupt
 from hw2exp.lock import check_held
 from hw2exp.metrics_row import TESTED, columns_of, host
 from hw2exp.models import own_digest
@@ -45,6 +46,7 @@ class Recording:
         initial: loss and accuracy before training, one a config.
         tables: the metrics so far of each resumed member.
         diagnostics: the diagnostics so far of each resumed member.
+        interrupt: asked before a curve is drawn whether the process is to end.
 
     Attributes:
         inspection: the inspector of the steps, if any run has diagnostics.
@@ -57,9 +59,11 @@ class Recording:
         initial: tuple[Floats, Floats],
         tables: Mapping[int, MetricsTable] | None = None,
         diagnostics: Mapping[int, DiagnosticsTable] | None = None,
+        interrupt: Interrupt = NEVER,
     ) -> None:
         self.fleet = fleet
         self.folders = folders
+        self.interrupt = interrupt
         self.initial_loss, self.initial_accuracy = initial
         self.began = dict.fromkeys(map(int, fleet.members), time.monotonic())
         self.tables = {member: (tables or {}).get(member, MetricsTable()) for member in self.began}
@@ -188,7 +192,7 @@ class Recording:
         try:
             if member not in self.lost:
                 check_held(self.folders[member])
-                disk.refuse_link(self.folders[member] / CHECKPOINTS)
+                disk.refuse_other(self.folders[member] / CHECKPOINTS)
         except OSError as error:
             self.lost[member] = error
         return member not in self.lost
@@ -199,18 +203,34 @@ class Recording:
             events.abandon()
 
     def _finish(self, rows: Sequence[int]) -> None:
-        """Write the files of the replicas in some rows of the fleet, then their results."""
-        rows = [row for row in rows if self.keeps_folder(int(self.fleet.members[row]))]
-        ended, undrawn = {}, {}
+        """Write the files of the replicas in some rows of the fleet, then their results.
+
+        Curves take long to draw: a run with a curve gets its result before the next one is drawn.
+        """
+        drawn = any(self.fleet.configs[row].plot for row in rows)
+        for batch in [[row] for row in rows] if drawn else [rows]:
+            self._finish_together(batch)
+
+    def _finish_together(self, rows: Sequence[int]) -> None:
+        ended: dict[int, RunResult] = {}
         for row in rows:
             member = int(self.fleet.members[row])
-            ended[member] = self._write_files(row)
-            if why := self._draw(row, ended[member]):
-                undrawn[member] = why
-        write_results({self.folders[member]: result for member, result in ended.items()})
+            try:
+                if self.keeps_folder(member):
+                    ended[member] = self._write_files(row)
+                    self._draw(row, ended[member])
+            except OSError:
+                if self.keeps_folder(member):  # a full disk is a matter of the whole fleet
+                    raise
+        while True:
+            ended = {member: own for member, own in ended.items() if self.keeps_folder(member)}
+            try:
+                write_results({self.folders[member]: own for member, own in ended.items()})
+                break
+            except OSError:
+                if all(map(self.keeps_folder, ended)):
+                    raise
         self.results |= ended
-        for member, why in undrawn.items():
-            warn(f"{self.folders[member]}: its curve can't be drawn: {why}")
 
     def _write_files(self, row: int) -> RunResult:
         """Write all files of a replica except the curve and the result; return the result."""
@@ -229,19 +249,19 @@ class Recording:
         self.events[replica].close()
         return result
 
-    def _draw(self, row: int, result: RunResult) -> str | None:
-        """Draw a replica's curve if the config asks for it; return the error message, if any."""
+    def _draw(self, row: int, result: RunResult) -> None:
+        """Draw a replica's curve, if wanted, and if nobody waits for the end."""
         config, replica = self.fleet.configs[row], int(self.fleet.members[row])
-        if not config.plot or result.status == "interrupted":  # an interrupt must end quickly
-            return None
+        if not config.plot or result.status == "interrupted" or self.interrupt():
+            return
         table, spikes = self.tables[replica], self.detector.spikes(replica)
         try:
             draw_run(self.folders[replica], config, table, spikes, result)
         except (OSError, MemoryError):
             raise
-        except Exception as error:  # a failure of matplotlib or a font must not lose the run
-            return f"{type(error).__name__}: {error}"
-        return None
+        except Exception as error:  # from matplotlib or a font; the run is worth more
+            why = f"{type(error).__name__}: {error}"
+            warn(f"{self.folders[replica]}: its curve can't be drawn: {why}")
 
     def _result(self, row: int, params: Parameters, spikes: Sequence[Spike]) -> RunResult:
         state, replica = self.fleet.state, int(self.fleet.members[row])

@@ -17,6 +17,7 @@ from hw2exp import lock
 from hw2exp.checkpointing import Checkpointer
 from hw2exp.fleet_run import run_fleet
 from hw2exp.lock import LOCK, TO_SIGN, FolderHeldError, hold
+from hw2exp.recording import Recording
 from hw2exp.records.run_dir import read_result
 from hw2exp.sweeps import launcher
 from hw2exp.train import main
@@ -254,6 +255,71 @@ def test_a_run_that_has_lost_its_folder_stops(tmp_path, monkeypatch, capsys):
         "that run has stopped\n"
     )
     assert not (tmp_path / "run").exists()
+
+
+def test_a_removed_lock_is_made_again(tmp_path, compose):
+    """The folder is the same, and nobody else has taken it."""
+    words = ["task=easy", "model=rnn", "steps=6", "plot=false", "eval_batches=1", "batch_size=8",
+             "check_initial_loss=off", "checkpoint_every=2"]  # fmt: skip
+    config = compose(*words)
+    (alone,) = run_fleet([config], [tmp_path / "alone"], show=False)
+    run = tmp_path / "run"
+    removal = Meanwhile(3, lambda: (run / LOCK).unlink())
+    (outcome,) = run_fleet([config], [run], show=False, observe=lambda fleet: removal)
+    assert outcome.parameters_sha256 == alone.parameters_sha256
+    assert not (run / LOCK).exists()
+
+
+def test_nobody_works_below_a_folder_that_is_held(tmp_path, monkeypatch, capsys):
+    """A sweep's jobs that wait have no lock of their own; the sweep's is theirs."""
+    monkeypatch.chdir(tmp_path)
+    words = ["task=easy", "model=rnn", "steps=2", "eval_batches=1", "plot=false"]
+    (tmp_path / "sweep/a/2").mkdir(parents=True)
+    process = holder(tmp_path / "sweep")
+    for where in (["hydra.run.dir=sweep/a/2"], ["-m", "seed=0,1", "hydra.sweep.dir=sweep/b"]):
+        assert main([*words, *where]) == 2
+        assert f"{tmp_path / 'sweep'}: process {process.pid} on " in capsys.readouterr().err
+    assert not list((tmp_path / "sweep/a/2").iterdir())
+    process.kill()
+    process.communicate()
+    assert main([*words, "hydra.run.dir=sweep/a/2"]) == 0
+
+
+@pytest.mark.parametrize("plot", ["true", "false"])
+def test_a_folder_that_is_lost_at_the_end_takes_no_other_along(
+    tmp_path, compose, monkeypatch, plot
+):
+    """Deleted and taken over while the files of the fleet are written: the others have results."""
+    words = ["task=easy", "model=rnn", "steps=3", "eval_batches=1", "batch_size=8",
+             "check_initial_loss=off", f"plot={plot}"]  # fmt: skip
+    configs = [compose(*words, f"seed={seed}") for seed in range(3)]
+    folders = [tmp_path / str(seed) for seed in range(3)]
+    write_files = Recording._write_files
+
+    def written(self, row):
+        result = write_files(self, row)
+        if row == 1:
+            shutil.rmtree(folders[2])
+            taken_over(folders[1])
+        return result
+
+    monkeypatch.setattr(Recording, "_write_files", written)
+    first, *lost = run_fleet(configs, folders, show=False)
+    assert read_result(folders[0]) == first
+    assert all("was deleted or moved" in str(each) for each in lost)
+    assert (folders[1] / "result.json").read_text() == "another's"
+    assert not folders[2].exists()
+
+
+def test_a_file_in_the_place_of_checkpoints_stops_its_run_alone(tmp_path, compose):
+    words = ["task=easy", "model=rnn", "steps=4", "plot=false", "eval_batches=1", "batch_size=8",
+             "check_initial_loss=off", "checkpoint_every=2"]  # fmt: skip
+    configs = [compose(*words, f"seed={seed}") for seed in (1, 2)]
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0/checkpoints").touch()
+    lost, kept = run_fleet(configs, [tmp_path / "0", tmp_path / "1"], show=False)
+    assert "is a file; must be a folder" in str(lost)
+    assert read_result(tmp_path / "1") == kept
 
 
 def test_threads_of_a_process_keep_each_other_out(tmp_path):

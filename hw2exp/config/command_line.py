@@ -1,6 +1,7 @@
 """Turn a command line into checked configs, before any folder exists."""
 
 import argparse
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -184,9 +185,15 @@ def _check_files_folder(node: Plain, shipped: Plain, key: str, folder: Path) -> 
 
 
 def _check_jobs_folders(jobs: Sequence[ComposedJob], folder: Path) -> None:
+    """Refuse folders of jobs that lie elsewhere, or that a link makes one."""
+    owners: dict[str, int] = {}
     for job in jobs:
         if job.number is not None:
             check_subfolder(folder, job.subfolder)
+            other = owners.setdefault(os.path.realpath(folder / job.subfolder), job.number)
+            if other != job.number:
+                both = f"jobs {other} and {job.number} would share it"
+                raise ConfigError([f"{folder / job.subfolder}: is a link; {both}"])
 
 
 @contextmanager

@@ -134,7 +134,7 @@ def check_goes_on(run: Path, config: TrainConfig, cell: str | None) -> None:
         break
     try:
         result = read_result(run)
-        if result.config and (other := differences(completed(result.config), config)):
+        if result.config and (other := _of_result(run, result.config, config)):
             raise _refused(run, run / RESULT, other)
         _check_cell(run, config, cell, result.versions)
         known = known or bool(result.config)
@@ -142,6 +142,15 @@ def check_goes_on(run: Path, config: TrainConfig, cell: str | None) -> None:
         known = known or not (run / RESULT).exists()
     if not known:
         raise ConfigError([f"resume={run}: has a result, but {run / CONFIG} is gone or empty"])
+
+
+def _of_result(run: Path, values: Mapping[str, Any], config: TrainConfig) -> dict[str, str]:
+    """Return how the config in a run's result differs, by key."""
+    try:
+        return differences(completed(values), config)
+    except ConfigError as error:
+        what = f"resume={run}: {run / RESULT} has an unusable config"
+        raise ConfigError(f"{what}: {problem}" for problem in error.problems) from error
 
 
 def _check_cell(run: Path, config: TrainConfig, cell: str | None, made: Mapping[str, str]) -> None:

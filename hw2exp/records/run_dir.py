@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter,
 import hw2exp
 from hw2exp import regular_file
 from hw2exp.config.problems import faults
+from hw2exp.regular_file import is_blank
 
 Status = Literal["finished", "solved", "diverged", "interrupted"]
 
@@ -151,7 +152,7 @@ def read_result(folder: Path) -> RunResult:
 
 
 def read_finished(folder: Path, steps: int, eval_every: int) -> RunResult | None:
-    """Return a run's result if the run has ended and its metrics exist, or None.
+    """Return a run's result if the run has ended and its files are there, or None.
 
     Args:
         folder: the run folder.
@@ -171,7 +172,8 @@ def read_finished(folder: Path, steps: int, eval_every: int) -> RunResult | None
         "diverged": True,
         "interrupted": False,
     }[result.status]
-    return result if ended and (folder / METRICS).is_file() else None
+    whole = not any(is_blank(folder / name) for name in (METRICS, PARAMETERS))
+    return result if ended and whole else None
 
 
 def made_with(cell: str | None) -> dict[str, str]:

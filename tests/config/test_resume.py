@@ -156,6 +156,16 @@ def test_a_config_that_a_kill_cut_off_is_no_obstacle(folder, size):
     assert read(["-m", "resume=sweep", *SWEEP]).resumes
 
 
+def test_a_link_makes_no_two_jobs_one(folder, capsys):
+    (folder / "job0").mkdir()
+    (folder / "job1").symlink_to("job0")
+    words = [*SWEEP, "hydra.sweep.dir=new", "hydra.sweep.subdir=job${hydra.job.num}"]
+    os.rename(folder, folder.parent / "new")
+    assert main(["-m", *words]) == 2
+    why = "new/job1: is a link; jobs 0 and 1 would share it"
+    assert capsys.readouterr().err == f"hw2exp: {why}\n"
+
+
 @pytest.mark.parametrize("left", [None, b"", b"\0" * 900])
 def test_a_result_without_its_config_is_not_taken_for_another(folder, capsys, left):
     path = folder / "2/.hydra/config.yaml"

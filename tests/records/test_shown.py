@@ -93,6 +93,17 @@ def test_damaged_metrics_make_no_events(whole, tmp_path, capsys):
     assert f"{run}: its events or its curve are empty and can't be made again: " in error
 
 
+@pytest.mark.parametrize("name", ["metrics.parquet", "parameters.safetensors"])
+def test_data_that_were_emptied_are_computed_again(whole, tmp_path, capsys, name):
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    content = (run / name).read_bytes()
+    (run / name).write_bytes(b"\0" * len(content))
+    assert main([*WORDS, f"resume={run}"]) == 0
+    assert "resumes after step 59" in capsys.readouterr().out
+    assert (run / name).read_bytes() == content
+
+
 def test_a_result_of_another_config_is_not_taken(whole, tmp_path, capsys):
     """A run whose folder was taken over, with its old record: the result says whose it is."""
     run = tmp_path / "run"
@@ -109,7 +120,7 @@ def test_a_result_of_another_config_is_not_taken(whole, tmp_path, capsys):
     assert main([*WORDS, f"resume={run}"]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert "optimizer.alpha=much" in error
+    assert f"resume={run}: {path} has an unusable config: optimizer.alpha=much" in error
 
 
 def test_a_folder_that_may_not_be_read_is_told_in_a_line(tmp_path, monkeypatch, capsys):

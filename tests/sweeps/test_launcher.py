@@ -154,8 +154,8 @@ def test_the_environment_is_set_while_the_fleet_runs(sweep):
 
 def test_records_of_a_finished_job_stay(sweep, tmp_path):
     (tmp_path / "sweep/0/.hydra").mkdir(parents=True)
-    for name in ("result.json", "metrics.parquet"):
-        (tmp_path / "sweep/0" / name).touch()
+    for name in ("metrics.parquet", "parameters.safetensors"):
+        (tmp_path / "sweep/0" / name).write_bytes(b"something")
     end = RunResult(
         status="finished",
         step=50,
