@@ -42,6 +42,7 @@ from hw2exp.records.saved_state import (
     part_of,
     steps_since_row,
 )
+from hw2exp.terminal import warn
 from hw2exp.training import Measured
 
 
@@ -206,7 +207,9 @@ def restore(fleet: Fleet, recording: Recording, saved: Mapping[int, Checkpoint])
     if recording.inspection is not None:
         recording.inspection.forensics.restore(step, rings, known)
         for member in map(int, fleet.members):
-            recording.inspection.forensics.restore_kept(member, recording.folders[member])
+            folder = recording.folders[member]
+            if lost := recording.inspection.forensics.restore_kept(member, folder):
+                warn(lost)
     recording.restore_since_row(part_of(SINCE, together))
 
 

@@ -50,6 +50,10 @@ def execute(command: Command, interrupt: Interrupt, show: bool = True) -> list[E
     """
     words = list(command.words)
     folder, key, explicit = command.folder, command.folder_key, command.explicit_folder
+    try:
+        check_above(folder)
+    except FolderHeldError as error:
+        raise ConfigError([str(error)]) from error
     if command.resumes:
         for each in command.jobs:
             cell = own_digest(each.config.model.name)
@@ -88,7 +92,6 @@ def execute(command: Command, interrupt: Interrupt, show: bool = True) -> list[E
 def _alone_in(folder: Path, key: str | None) -> Iterator[None]:
     """Lock the folder; if it was typed, check again for results of another process."""
     try:
-        check_above(folder)
         with hold(folder):
             if key is not None:
                 check_folder(folder, key, explicit=True)

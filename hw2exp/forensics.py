@@ -10,7 +10,6 @@ from hw2exp.diagnostics.ring import Entry, Named, Ring
 from hw2exp.diagnostics.spikes import Spike
 from hw2exp.fleet import Fleet
 from hw2exp.records.kept_spikes import KeptSpike, read_kept, write_kept
-from hw2exp.terminal import warn
 from hw2exp.training import Made
 
 
@@ -91,19 +90,22 @@ class Forensics:
         self._ring.restore(step, members, [saved[m] for m in members], self.fleet.state)
         self._known |= {member: known[member] for member in self.watched}
 
-    def restore_kept(self, member: int, folder: Path) -> None:
-        """Read the kept spikes of a resumed run; warn where the file is damaged.
+    def restore_kept(self, member: int, folder: Path) -> str | None:
+        """Read the kept spikes of a resumed run.
 
         Args:
             member: the member.
             folder: the run folder.
+
+        Returns:
+            What is lost, if the file is damaged.
         """
         try:
             kept = [spike for spike in read_kept(folder) if spike.number <= self._known[member]]
         except FileNotFoundError:
-            return
+            return None
         except (OSError, ValueError) as error:
-            warn(f"{error}; the steps before the first spikes are lost")
-            return
+            return f"{error}; the steps before the first spikes are lost"
         self.kept[member] = kept
         self._written[member] = len(kept)
+        return None

@@ -103,6 +103,22 @@ def test_images_come_at_their_cadence_and_at_the_end(runs, compose):
     assert seen(cut) == seen(folder)
 
 
+def test_damaged_kept_spikes_are_told_of(compose, tmp_path, capsys):
+    lively = "spikes.margin=0.01", "spikes.deviations=0"
+    config = compose(*SMALL, *OFTEN, *lively, "model=rnn", "seed=0")
+    run_fleet([config], [tmp_path], EndAt(50), show=False)
+    path = tmp_path / "spikes.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    (outcome,) = run_fleet([config], [tmp_path], show=False, saved=[newest(tmp_path, print)])
+    assert outcome.status == "finished"
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert str(path) in error
+    assert "the steps before the first spikes are lost" in error
+
+
 def test_looking_changes_nothing(runs):
     (looked,) = runs("looked", [4], *OFTEN)
     (plain,) = runs("plain", [4])

@@ -276,10 +276,11 @@ def test_nobody_works_below_a_folder_that_is_held(tmp_path, monkeypatch, capsys)
     words = ["task=easy", "model=rnn", "steps=2", "eval_batches=1", "plot=false"]
     (tmp_path / "sweep/a/2").mkdir(parents=True)
     process = holder(tmp_path / "sweep")
+    before = sorted(tmp_path.rglob("*"))
     for where in (["hydra.run.dir=sweep/a/2"], ["-m", "seed=0,1", "hydra.sweep.dir=sweep/b"]):
         assert main([*words, *where]) == 2
         assert f"{tmp_path / 'sweep'}: process {process.pid} on " in capsys.readouterr().err
-    assert not list((tmp_path / "sweep/a/2").iterdir())
+    assert sorted(tmp_path.rglob("*")) == before
     process.kill()
     process.communicate()
     assert main([*words, "hydra.run.dir=sweep/a/2"]) == 0
