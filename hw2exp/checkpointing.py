@@ -18,7 +18,7 @@ from hw2exp import disk
 from hw2exp.config.folder import CHECKPOINTS
 from hw2exp.config.schema import TrainConfig
 from hw2exp.diagnostics.explosions import WINDOW
-from hw2exp.diagnostics.ring import GRADS
+from hw2exp.diagnostics.ring import GRADS, on_host
 from hw2exp.diagnostics.spikes import Spike
 from hw2exp.fleet import Fleet
 from hw2exp.inspection import inspects
@@ -96,8 +96,8 @@ class Checkpointer:
         """
         recording = self.recording
         recording.search()
-        state = _host(self.fleet.state.tensors())
-        since = _host(recording.since_row())
+        state = on_host(self.fleet.state.tensors())
+        since = on_host(recording.since_row())
         for row, (member, config) in enumerate(
             zip(map(int, self.fleet.members), self.fleet.configs, strict=True)
         ):
@@ -165,7 +165,7 @@ def check_fits(saved: Checkpoint, config: TrainConfig) -> None:
     Raises:
         DamagedError: the tensors are of another program, or contradict the run's facts or config.
     """
-    template = _host(Fleet([config]).state.tensors())
+    template = on_host(Fleet([config]).state.tensors())
     _tensors(saved, config, {name: value[0] for name, value in template.items()})
 
 
@@ -180,7 +180,7 @@ def restore(fleet: Fleet, recording: Recording, saved: Mapping[int, Checkpoint])
     Raises:
         DamagedError: a run can't resume from its checkpoint.
     """
-    template = _host(fleet.state.tensors())
+    template = on_host(fleet.state.tensors())
     step = next(iter(saved.values())).step
     every: list[Named] = []
     known: dict[int, int] = {}
@@ -247,7 +247,3 @@ def _expected(step: int, config: TrainConfig, template: Named) -> dict[str, tupl
         for name, value in {**template, GRADS: template["params"]}.items():
             expected[RING + name] = value.dtype, (count, *value.shape)
     return expected
-
-
-def _host(tensors: Mapping[str, torch.Tensor]) -> Named:
-    return {name: value.cpu().numpy() for name, value in tensors.items()}

@@ -82,7 +82,7 @@ class Ring:
             number=number,
             start=start,
             first=own[0].step,
-            state=_host({n: value[rows[0]][0] for n, value in own[0].before.tensors().items()}),
+            state=on_host({n: value[rows[0]][0] for n, value in own[0].before.tensors().items()}),
             params=params.cpu().numpy(),
             grad_norms=norms_by_tensor(self.layout, grads),
             update_norms=norms_by_tensor(self.layout, params.diff(dim=0)),
@@ -100,7 +100,7 @@ class Ring:
             return {}
         columns = [{**entry.before.tensors(), GRADS: entry.grads} for entry, _ in own]
         rows = [row for _, row in own]
-        return _host(
+        return on_host(
             {
                 name: torch.cat([each[name][row] for each, row in zip(columns, rows, strict=True)])
                 for name in columns[0]
@@ -144,5 +144,10 @@ def norms_by_tensor(layout: Layout, rows: Tensor) -> Named:
     return {name: norms(part.flatten(1)).numpy() for name, part in parts.items()}
 
 
-def _host(tensors: Mapping[str, Tensor]) -> Named:
+def on_host(tensors: Mapping[str, Tensor]) -> Named:
+    """Return tensors as arrays in the memory of the CPU.
+
+    Args:
+        tensors: the tensors by name.
+    """
     return {name: value.cpu().numpy() for name, value in tensors.items()}
