@@ -3,6 +3,8 @@
 import os
 from typing import TYPE_CHECKING, Any
 
+from hw2exp.system.version import VERSION
+
 if TYPE_CHECKING:
     from hw2exp.api import Run, Sweep, run, sweep
 
@@ -13,7 +15,7 @@ __all__ = ["Run", "Sweep", "run", "sweep"]
 # read at MKL's first product, so it is set before torch is used.
 os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 
 def __getattr__(name: str) -> Any:

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from hw2exp.command import VERSION, failed, parser_of, process
-from hw2exp.config.problems import ConfigError, nearest
-from hw2exp.terminal import say
+from hw2exp.system.problems import ConfigError, nearest
+from hw2exp.system.process import VERSION, failed, parser_of, process
+from hw2exp.system.terminal import say
 
 COMMANDS = {
     "train": "train one run, or with -m a sweep",

@@ -17,7 +17,7 @@ from hw2exp.records.tensorboard import flatten
 if TYPE_CHECKING:
     import polars
 
-    from hw2exp.ended import Ended
+    from hw2exp.sweeps.job_outcome import Ended
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ class Run:
         """
         from hw2exp.anatomy.anatomy import make_page
         from hw2exp.anatomy.request import read_request
-        from hw2exp.fleet_run import torch_as_known
-        from hw2exp.terminal import say
+        from hw2exp.runs.fleet_run import torch_as_known
+        from hw2exp.system.terminal import say
 
         with _undisturbed(), torch_as_known():
             return make_page(read_request(self.folder, str(spike), None, "spike "), say)
@@ -176,7 +176,7 @@ def _undisturbed() -> Iterator[None]:
         ConfigError: this process is a fork of one that has trained.
     """
     from hw2exp.config.command_line import hydra_kept
-    from hw2exp.config.problems import ConfigError
+    from hw2exp.system.problems import ConfigError
 
     global _trained_in
     if _trained_in not in (None, os.getpid()):
@@ -194,9 +194,9 @@ def _execute(flags: Sequence[str], overrides: Sequence[str]) -> "list[Ended]":
 
 def _executed(flags: Sequence[str], overrides: Sequence[str]) -> "list[Ended]":
     from hw2exp.config.command_line import read
-    from hw2exp.config.problems import ConfigError
-    from hw2exp.interrupt import Interrupt
-    from hw2exp.train import launch
+    from hw2exp.sweeps.execution import launch
+    from hw2exp.system.interrupt import Interrupt
+    from hw2exp.system.problems import ConfigError
 
     wrong = [word for word in overrides if not isinstance(word, str) or word.startswith("-")]
     if wrong:

@@ -7,9 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from hw2exp.config.command_line import Command
-    from hw2exp.ended import Ended
-    from hw2exp.interrupt import Interrupt
+    from hw2exp.system.interrupt import Interrupt
 
 INTERRUPTED = (129, 130, 143)
 HELP_FLAGS = {"--help", "-h"}
@@ -27,12 +25,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0 done, 1 failed, 2 bad input (nothing was created), 3 diverged with
         ``fail_on_divergence``, 130, 143 or 129 interrupted.
     """
-    from hw2exp.interrupt import Interrupt
+    from hw2exp.system.interrupt import Interrupt
 
     words = list(sys.argv[1:] if argv is None else argv)
     with Interrupt(leave=os._exit, last=True) as interrupt:
-        from hw2exp.command import failed, prepare_output
-        from hw2exp.config.problems import ConfigError
+        from hw2exp.system.problems import ConfigError
+        from hw2exp.system.process import failed, prepare_output
 
         prepare_output()
         try:
@@ -46,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(words: Sequence[str], interrupt: "Interrupt") -> int:
     """Check the command, then show or execute it."""
-    from hw2exp.terminal import say
+    from hw2exp.system.terminal import say
 
     if HELP_FLAGS & set(words):
         from hw2exp.config.help import help_text
@@ -54,7 +52,7 @@ def _run(words: Sequence[str], interrupt: "Interrupt") -> int:
         say(help_text())
         return 0
     if "--version" in words:
-        from hw2exp.command import VERSION
+        from hw2exp.system.process import VERSION
 
         say(VERSION)
         return 0
@@ -74,6 +72,8 @@ def _run(words: Sequence[str], interrupt: "Interrupt") -> int:
 
         say(plan_text(command))
         return 0
+    from hw2exp.sweeps.execution import launch
+
     ended = launch(command, interrupt)
     return max([interrupt.status, *(each.status(interrupt) for each in ended)])
 
@@ -81,7 +81,7 @@ def _run(words: Sequence[str], interrupt: "Interrupt") -> int:
 def _ask_hydra(words: Sequence[str], interrupt: "Interrupt") -> int:
     """Let Hydra show something, under the name that shell completion uses."""
     from hw2exp.config.overrides import one_error
-    from hw2exp.execution import hand_to_hydra
+    from hw2exp.sweeps.execution import hand_to_hydra
 
     before, sys.argv = sys.argv, [NAME]
     try:
@@ -93,42 +93,9 @@ def _ask_hydra(words: Sequence[str], interrupt: "Interrupt") -> int:
     return 0
 
 
-def launch(command: "Command", interrupt: "Interrupt", show: bool = True) -> "list[Ended]":
-    """Check the machine, then execute a command.
-
-    Args:
-        command: the command.
-        interrupt: the signals received.
-        show: whether to write to the terminal.
-
-    Raises:
-        ConfigError: the machine can't run the command; nothing was created.
-    """
-    if command.multirun:
-        from hw2exp.sweeps.executor import prepare
-
-        prepare()  # workers start while this process imports its modules
-    from hw2exp.config.jobs import ENUMERATING
-    from hw2exp.execution import execute
-    from hw2exp.fleet_run import check_machine
-    from hw2exp.inspection import without_run
-    from hw2exp.terminal import warn
-
-    configs = [job.config for job in command.jobs]
-    check_machine(configs)
-    if command.multirun and command.composed.choice("hydra/launcher") == "fleet":
-        from hw2exp.sweeps.sweep import check_cells
-
-        check_cells(configs)
-    known = not command.multirun or command.composed.choice("hydra/sweeper") in ENUMERATING
-    if known and (seeds := without_run(configs)):
-        warn(f"diagnostics.seeds: no run has seed {', '.join(map(str, seeds))}")
-    return [] if interrupt() else execute(command, interrupt, show)
-
-
 def process() -> NoReturn:
     """Run `main` and exit; after a signal, skip interpreter shutdown."""
-    from hw2exp.command import check_system
+    from hw2exp.system.process import check_system
 
     check_system()
     status = main()

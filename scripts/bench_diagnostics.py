@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench_parts.measure import one_core, row, spread, table
 from hw2exp.config.command_line import read
-from hw2exp.fleet_run import run_fleet
+from hw2exp.runs.fleet_run import run_fleet
 
 PARTS = {
     "flow": "flow_every",

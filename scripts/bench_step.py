@@ -23,12 +23,12 @@ from torch import nn
 
 from hw2exp.config.command_line import read
 from hw2exp.config.schema import TrainConfig
-from hw2exp.fleet import Fleet
-from hw2exp.live_line import LiveLine
-from hw2exp.notebook_stream import NotebookStream
-from hw2exp.recording import Recording
-from hw2exp.task import PAD, TRAIN, TemporalOrder
-from hw2exp.training import train_step
+from hw2exp.fleet.fleet import Fleet
+from hw2exp.fleet.loop import train_step
+from hw2exp.runs.live_line import LiveLine
+from hw2exp.runs.recording import Recording
+from hw2exp.tasks.notebook_stream import NotebookStream
+from hw2exp.tasks.temporal_order import PAD, TRAIN, TemporalOrder
 
 BLOCK = 50
 """Steps of one contender per turn."""

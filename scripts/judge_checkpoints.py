@@ -5,8 +5,8 @@ resumes by the command that began it. It must end with the parameters and the me
 was not killed, and must resume from the newest complete checkpoint.
 
 Limits: ckpt-chaos tears files, and takes back unsynced data, only if they are written through
-Python's ``open``; the trainer writes through ``os.open``, see ``hw2exp.disk``. File names with a
-process id are marked ``PLAN DRIFT``, since every process has another id.
+Python's ``open``; the trainer writes through ``os.open``, see ``hw2exp.system.disk``. File names
+with a process id are marked ``PLAN DRIFT``, since every process has another id.
 """
 
 import argparse

@@ -20,14 +20,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hw2exp import disk
 from hw2exp.config.command_line import read
 from hw2exp.config.schema import TrainConfig
-from hw2exp.fleet import Fleet
-from hw2exp.notebook_stream import NotebookStream
+from hw2exp.fleet.fleet import Fleet
+from hw2exp.fleet.loop import train
 from hw2exp.report.published import EPOCH, Curves, Floats
-from hw2exp.task import PAD, TEST, TRAIN, TemporalOrder
-from hw2exp.training import train
+from hw2exp.system import disk
+from hw2exp.tasks.notebook_stream import NotebookStream
+from hw2exp.tasks.temporal_order import PAD, TEST, TRAIN, TemporalOrder
 
 AGREES = 1e-5
 """The largest difference between losses that count as the same."""

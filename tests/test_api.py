@@ -16,8 +16,8 @@ import torch
 from hydra.core.global_hydra import GlobalHydra
 
 import hw2exp
-from hw2exp.config.problems import ConfigError
 from hw2exp.records.run_dir import read_result
+from hw2exp.system.problems import ConfigError
 from hw2exp.train import main
 
 SHORT = ("task=easy", "steps=30", "eval_every=10", "eval_batches=2", "log_every=5", "plot=false")

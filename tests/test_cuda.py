@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from hw2exp.fleet import Fleet
-from hw2exp.training import train_step
+from hw2exp.fleet.fleet import Fleet
+from hw2exp.fleet.loop import train_step
 
 pytestmark = [
     pytest.mark.gpu,

@@ -2,8 +2,8 @@
 
 import pytest
 
-from hw2exp.fleet import Fleet
-from hw2exp.training import train
+from hw2exp.fleet.fleet import Fleet
+from hw2exp.fleet.loop import train
 
 STEPS = 60
 EVERY = 10

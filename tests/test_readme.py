@@ -11,7 +11,7 @@ import pytest
 from hw2exp.config.help import _choices, group_names
 from hw2exp.diagnostics.spikes import GAP, first_watched
 from hw2exp.records.run_dir import read_result
-from hw2exp.task import decode, encode
+from hw2exp.tasks.temporal_order import decode, encode
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 

@@ -161,7 +161,7 @@ def test_every_experiment_of_a_cure_has_its_label(study, compose):
 
 def test_every_cure_of_the_study_has_a_partner_without(study, compose):
     """All else is equal, also what a cure's own file sets; but for what is listed, nothing is."""
-    from hw2exp.records.comparisons import references
+    from hw2exp.records.arm_pairs import references
     from hw2exp.records.runs import Run, gather
 
     _, cures, _ = study

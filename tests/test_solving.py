@@ -3,8 +3,8 @@
 import pytest
 
 from hw2exp.config.choices import CHOICES
-from hw2exp.fleet import Fleet
-from hw2exp.training import train
+from hw2exp.fleet.fleet import Fleet
+from hw2exp.fleet.loop import train
 
 
 @pytest.mark.parametrize("model", list(CHOICES["model"]))

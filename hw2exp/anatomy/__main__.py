@@ -4,10 +4,10 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
-from hw2exp.command import failed, parser_of, process
 from hw2exp.config.folder import at_home
-from hw2exp.config.problems import ConfigError
-from hw2exp.terminal import relative, say
+from hw2exp.system.problems import ConfigError
+from hw2exp.system.process import failed, parser_of, process
+from hw2exp.system.terminal import relative, say
 
 WHICH = "which one, from 1; or divergence, where the run diverged; by default 1"
 

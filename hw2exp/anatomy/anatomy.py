@@ -7,19 +7,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hw2exp import disk
 from hw2exp.anatomy.dissection import Dissection, dissect
 from hw2exp.anatomy.page import draw
 from hw2exp.anatomy.replay import Replayed, replay
 from hw2exp.anatomy.request import Request
 from hw2exp.anatomy.verdict import sentences
-from hw2exp.config.problems import ConfigError
-from hw2exp.diagnostics.ring import norms_by_tensor
-from hw2exp.diagnostics.spikes import Spike
+from hw2exp.diagnostics.step_buffer import norms_by_tensor
 from hw2exp.records.kept_spikes import KeptSpike, read_kept
 from hw2exp.records.metrics import STEP, read_metrics
 from hw2exp.records.run_dir import METRICS
-from hw2exp.terminal import warn
+from hw2exp.records.spike import Spike
+from hw2exp.system import disk
+from hw2exp.system.problems import ConfigError
+from hw2exp.system.terminal import warn
 
 AFTER = 8
 """The number of steps examined after the peak."""

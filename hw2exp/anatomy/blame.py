@@ -8,11 +8,11 @@ import torch
 from numpy.typing import NDArray
 
 from hw2exp.anatomy.replay import Replayed
-from hw2exp.axes import norms
 from hw2exp.config.schema import TrainConfig
-from hw2exp.diagnostics.spikes import Spike
-from hw2exp.fleet import Fleet
-from hw2exp.task import decode
+from hw2exp.fleet.fleet import Fleet
+from hw2exp.models.axes import norms
+from hw2exp.records.spike import Spike
+from hw2exp.tasks.temporal_order import decode
 
 Floats = NDArray[np.float64]
 

@@ -13,12 +13,12 @@ from hw2exp.config.schema import TrainConfig
 from hw2exp.diagnostics.cliff import Cliff
 from hw2exp.diagnostics.gradient_flow import growth
 from hw2exp.diagnostics.jacobian import JacobianGrowth, jacobian_growth
-from hw2exp.diagnostics.ring import norms_by_tensor
 from hw2exp.diagnostics.sharpness import Sharpness, sharpness
-from hw2exp.diagnostics.spikes import Spike
-from hw2exp.fleet import Fleet
-from hw2exp.fleet_run import torch_as_known
-from hw2exp.fleet_state import concatenate
+from hw2exp.diagnostics.step_buffer import norms_by_tensor
+from hw2exp.fleet.fleet import Fleet
+from hw2exp.fleet.state import concatenate
+from hw2exp.records.spike import Spike
+from hw2exp.runs.fleet_run import torch_as_known
 
 Floats = NDArray[np.float64]
 

@@ -13,7 +13,7 @@ from hw2exp.anatomy.dissection import Dissection
 from hw2exp.anatomy.verdict import sentences
 from hw2exp.anatomy.words import empty, legend_above
 from hw2exp.records.figure_style import figure_style
-from hw2exp.task import MARKS
+from hw2exp.tasks.temporal_order import MARKS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,10 +8,10 @@ import torch
 from numpy.typing import NDArray
 
 from hw2exp.config.schema import TrainConfig
-from hw2exp.fleet import Fleet
-from hw2exp.fleet_run import torch_as_known
-from hw2exp.fleet_state import FleetState, Layout
-from hw2exp.training import Made, Measured, Tested, train
+from hw2exp.fleet.fleet import Fleet
+from hw2exp.fleet.loop import Made, Measured, Tested, train
+from hw2exp.fleet.state import FleetState, Layout
+from hw2exp.runs.fleet_run import torch_as_known
 
 
 @dataclass

@@ -4,12 +4,12 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from hw2exp.config.problems import ConfigError
 from hw2exp.config.recorded import recorded_config
 from hw2exp.config.resume import SWEEP
 from hw2exp.config.schema import TrainConfig
-from hw2exp.diagnostics.spikes import Spike
 from hw2exp.records.run_dir import RunResult, read_result
+from hw2exp.records.spike import Spike
+from hw2exp.system.problems import ConfigError
 
 DIVERGENCE = "divergence"
 """The word for the step at which the run diverged, in place of a spike's number."""

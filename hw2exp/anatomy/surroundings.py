@@ -11,7 +11,7 @@ from torch import Tensor
 from hw2exp.anatomy.replay import Replayed
 from hw2exp.config.schema import TrainConfig
 from hw2exp.diagnostics.cliff import Cliff, plane_along, slice_loss
-from hw2exp.fleet import Fleet
+from hw2exp.fleet.fleet import Fleet
 
 Floats = NDArray[np.float64]
 

@@ -4,8 +4,8 @@ import numpy as np
 
 from hw2exp.anatomy.blame import HALF, rise_of
 from hw2exp.anatomy.dissection import Dissection
-from hw2exp.config.problems import counted
 from hw2exp.diagnostics.explosions import FACTOR
+from hw2exp.system.problems import counted
 
 SLIGHT = 0.1
 """A share of the rise too small to mention."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import get_args
 
 from hw2exp.compare.columns import Column, Compared
-from hw2exp.config.problems import counted
 from hw2exp.config.settings import rank, settings_as_typed
 from hw2exp.records.run_dir import RunResult, Status
-from hw2exp.terminal import spread
+from hw2exp.runs.summary import spread
+from hw2exp.system.problems import counted
 
 ABSENT = "–"
 

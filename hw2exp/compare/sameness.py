@@ -6,8 +6,8 @@ from itertools import combinations
 import numpy as np
 
 from hw2exp.compare.columns import Column, Compared
-from hw2exp.config.problems import counted
 from hw2exp.records.metrics import CATALOG, STEP
+from hw2exp.system.problems import counted
 
 SINCE_ROW = {"loss_train_max", "accuracy_train", "grad_norm_raw_max", "update_norm_max"}
 """Metrics that cover all steps since the row before, so that they depend on ``log_every``."""

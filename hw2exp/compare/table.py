@@ -10,7 +10,7 @@ from rich.text import Text
 
 from hw2exp.compare.columns import Column
 from hw2exp.compare.rows import Row
-from hw2exp.config.problems import counted, printable
+from hw2exp.system.problems import counted, printable
 
 WIDEST = 30
 """Most characters of a cell's line; longer cells take several lines."""

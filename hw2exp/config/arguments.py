@@ -9,8 +9,8 @@ from hydra._internal.utils import get_args_parser
 
 from hw2exp.config.folder import at_home, check_path
 from hw2exp.config.overrides import assignment
-from hw2exp.config.problems import ConfigError, in_one_line
 from hw2exp.config.trusted import untrusted_folder
+from hw2exp.system.problems import ConfigError, in_one_line
 
 INFO = ("-i", "--info")
 MODES = ("run", "multirun", "cfg", "info", "hydra_help", "shell_completion")

@@ -23,12 +23,12 @@ from hw2exp.config.confinement import check_inside, check_subfolder, root_of
 from hw2exp.config.folder import at_home, check_folder
 from hw2exp.config.jobs import ENUMERATING, fixed_job, sweep_jobs, validated
 from hw2exp.config.overrides import one_error, parse_lines
-from hw2exp.config.problems import ConfigError
 from hw2exp.config.repository import confined_configs
 from hw2exp.config.resume import check_resumed
 from hw2exp.config.schema import TrainConfig
 from hw2exp.config.trusted import trusted_resolvers, unnamed, untrusted_node
 from hw2exp.config.unused import of_other_mode, set_twice
+from hw2exp.system.problems import ConfigError
 
 CONFIG_MODULE = "hw2exp.configs"
 CONFIG_NAME = "train"

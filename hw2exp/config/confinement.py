@@ -5,7 +5,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from hw2exp.config.folder import check_path
-from hw2exp.config.problems import ConfigError
+from hw2exp.system.problems import ConfigError
 
 OWN_NAMES = ("result.json", "metrics.parquet", "parameters.safetensors", "spikes.safetensors",
              "diagnostics.*", "curve.*", "events.out.tfevents.*", "multirun.yaml", "checkpoints",

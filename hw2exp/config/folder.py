@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from itertools import chain, count
 from pathlib import Path
 
-from hw2exp import disk
-from hw2exp.config.problems import ConfigError
+from hw2exp.system import disk
+from hw2exp.system.problems import ConfigError
 
 RESULT = "result.json"
 CHECKPOINTS, STEP = "checkpoints", "step_"

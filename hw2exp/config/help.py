@@ -11,9 +11,9 @@ import yaml
 from pydantic import BaseModel
 
 from hw2exp.config.choices import ADDED_CHOICES, CHOICES
-from hw2exp.config.problems import counted
 from hw2exp.config.schema import TrainConfig
 from hw2exp.config.validation import allowed_values
+from hw2exp.system.problems import counted
 
 if TYPE_CHECKING:
     from hw2exp.config.command_line import Command

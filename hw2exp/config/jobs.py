@@ -10,9 +10,9 @@ from hydra.core.override_parser.types import Override
 from hw2exp.config.composed_job import ComposedJob
 from hw2exp.config.composition import Composition
 from hw2exp.config.overrides import combinations, extremes, one_error, parse_lines
-from hw2exp.config.problems import ConfigError
 from hw2exp.config.schema import TrainConfig
 from hw2exp.config.validation import validate
+from hw2exp.system.problems import ConfigError
 
 ENUMERATING = ("fleet", "basic")
 """Sweepers that enumerate every combination of the values, so that jobs are known beforehand."""

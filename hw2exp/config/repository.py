@@ -14,8 +14,8 @@ from hydra._internal.config_repository import CachingConfigRepository
 from hydra.plugins.config_source import ConfigResult
 
 from hw2exp.config.confinement import check_inside
-from hw2exp.config.problems import ConfigError
 from hw2exp.config.yaml_file import load_yaml
+from hw2exp.system.problems import ConfigError
 
 MOST_LOADS = 500
 """The most loads of configs in a composition; some 60 are needed if each group is chosen."""

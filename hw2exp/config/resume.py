@@ -9,11 +9,11 @@ from hw2exp.config.composed_job import ComposedJob
 from hw2exp.config.folder import CHECKPOINTS, RESULT, check_path
 from hw2exp.config.groups import Cosine
 from hw2exp.config.jobs import ENUMERATING
-from hw2exp.config.problems import ConfigError, show
 from hw2exp.config.recorded import CONFIG, read_values
 from hw2exp.config.schema import TrainConfig
 from hw2exp.config.validation import validate
-from hw2exp.regular_file import is_blank
+from hw2exp.system.problems import ConfigError, show
+from hw2exp.system.regular_file import is_blank
 
 FREE = OPERATIONAL - {"log_every", "device", "diagnostics"}
 """Knobs that may change on resume: neither the run's bits nor its rows depend on them."""

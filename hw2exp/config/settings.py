@@ -5,8 +5,8 @@ from collections.abc import Mapping, Set
 from pathlib import Path
 
 from hw2exp.config.choices import CHOICES
-from hw2exp.config.problems import show
 from hw2exp.config.schema import TrainConfig
+from hw2exp.system.problems import show
 
 
 def settings_as_typed(config: TrainConfig, left_out: Set[str] = frozenset()) -> dict[str, str]:

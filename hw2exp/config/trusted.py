@@ -16,8 +16,8 @@ from omegaconf.base import Container
 from omegaconf.basecontainer import BaseContainer
 from omegaconf.errors import InterpolationResolutionError
 
-from hw2exp.config.problems import nearest, show
 from hw2exp.config.yaml_file import LARGEST_FILE
+from hw2exp.system.problems import nearest, show
 
 CHOICES = {
     "hydra/launcher": {"fleet", "basic", "joblib"},

@@ -18,8 +18,8 @@ from hw2exp.config.groups import (
     Task,
     WarmupCosine,
 )
-from hw2exp.config.problems import ConfigError, show, unknown_choice, unknown_key
 from hw2exp.config.schema import TrainConfig
+from hw2exp.system.problems import ConfigError, show, unknown_choice, unknown_key
 
 GLOBAL = "# @package _global_"
 LIMITS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}

@@ -5,9 +5,9 @@ from typing import Any
 
 import yaml
 
-from hw2exp import regular_file
-from hw2exp.config.problems import ConfigError
-from hw2exp.regular_file import IrregularError
+from hw2exp.system import regular_file
+from hw2exp.system.problems import ConfigError
+from hw2exp.system.regular_file import IrregularError
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 LARGEST_FILE, LARGEST_TREE, DEEPEST, MOST_REFERENCES = 1 << 20, 10_000, 100, 1000

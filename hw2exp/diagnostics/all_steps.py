@@ -7,7 +7,7 @@ from torch import Tensor
 
 from hw2exp.diagnostics.trajectory import Trajectory, floating, leaves, numbers
 from hw2exp.models.cell import Carry
-from hw2exp.stabilizers.norm import NormPass
+from hw2exp.models.normalization import NormPass
 
 AT_ONCE = 1 << 16
 """Most Jacobian elements in a backward pass; beyond, one pass for each row is faster."""

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hw2exp.axes import norms
 from hw2exp.config.schema import TrainConfig
-from hw2exp.fleet import Fleet
+from hw2exp.fleet.fleet import Fleet
+from hw2exp.models.axes import norms
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hw2exp.diagnostics.spikes import Floats, running_median
-from hw2exp.statistics import paired_pvalue
+from hw2exp.diagnostics.statistics import paired_pvalue
 
 Flags = NDArray[np.bool_]
 

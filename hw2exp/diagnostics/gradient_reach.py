@@ -5,10 +5,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from hw2exp.axes import Params
 from hw2exp.diagnostics.trajectory import NO_NORM, Trajectory, trajectory
+from hw2exp.models.axes import Params
 from hw2exp.models.cell import Carry, Cell
-from hw2exp.stabilizers.norm import NormPass
+from hw2exp.models.normalization import NormPass
 
 Node = Callable[[Tensor, Carry], Tensor]
 """A function that picks the tensor to differentiate by, from a step's state and carry."""

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hw2exp.axes import Params
+from hw2exp.models.axes import Params
 from hw2exp.models.cell import GATE, SCORES, product, run
 from hw2exp.models.classifier import Classifier
-from hw2exp.task import PAD
+from hw2exp.tasks.temporal_order import PAD
 
 SATURATED = 0.05
 """The distance from 0 or 1 below which a gate is saturated."""

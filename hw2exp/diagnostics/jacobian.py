@@ -10,14 +10,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hw2exp.axes import Params, State
 from hw2exp.diagnostics.all_steps import AllSteps
 from hw2exp.diagnostics.gradient_reach import jacobians_along, of_copies, spectral_norms
 from hw2exp.diagnostics.lyapunov import largest_along
 from hw2exp.diagnostics.trajectory import NO_NORM, record
+from hw2exp.models.axes import Params, State
 from hw2exp.models.cell import Cell
 from hw2exp.models.classifier import Classifier
-from hw2exp.stabilizers.norm import NormPass
+from hw2exp.models.normalization import NormPass
 
 
 def step_jacobians(cell: Cell, params: Params, x: Tensor, norm_pass: NormPass = NO_NORM) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hw2exp.axes import columns, norms
+from hw2exp.models.axes import columns, norms
 
 ITERATIONS = 14
 """Iterations of Lanczos; for a sharpness, each costs a gradient in float64. In 1,000 steps of

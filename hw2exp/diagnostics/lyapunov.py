@@ -14,11 +14,11 @@ in the cell.
 import torch
 from torch import Tensor
 
-from hw2exp.axes import Params
 from hw2exp.diagnostics.all_steps import AllSteps
 from hw2exp.diagnostics.trajectory import NO_NORM, Trajectory, floating, leaves, numbers, record
+from hw2exp.models.axes import Params
 from hw2exp.models.cell import Cell
-from hw2exp.stabilizers.norm import NormPass
+from hw2exp.models.normalization import NormPass
 
 TRANSIENT = 5
 """Steps before growth is counted, in which directions turn to where they grow most.

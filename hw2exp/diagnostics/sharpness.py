@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from hw2exp.axes import columns, norms
 from hw2exp.diagnostics.lanczos import (
     ITERATIONS,
     Eigenvalue,
@@ -17,7 +16,8 @@ from hw2exp.diagnostics.lanczos import (
     lanczos,
     start_vectors,
 )
-from hw2exp.fleet import Fleet
+from hw2exp.fleet.fleet import Fleet
+from hw2exp.models.axes import columns, norms
 from hw2exp.models.classifier import Classifier
 
 NUDGE, CENTRAL_NUDGE = 1e-9, 1e-8
@@ -158,7 +158,7 @@ def exact_product(fleet: Fleet, at: Tensor, symbols: Tensor, labels: Tensor) -> 
     Source: Pearlmutter 1994, "Fast exact multiplication by the Hessian".
     """
     model = fleet.model
-    plain = Classifier(model.cell, model.norm, model.time_steps, model.device, closed_form=False)
+    plain = Classifier(model.cell, model.norm, model.time_steps, model.device)
     at = at.detach().requires_grad_()
     there = fleet.layout.unflatten(at)
     loss, _ = plain.mean_loss(there, symbols, labels)

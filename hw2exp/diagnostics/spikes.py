@@ -9,49 +9,20 @@ within half a window, and the spike ends. No spike begins in the first half wind
 loss ends the curve: that is divergence, not a spike.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+
+from hw2exp.records.spike import Spike
 
 Floats = NDArray[np.float64]
 
 GAP = 5
 ROBUST = 1.4826
 """The ratio of a normal distribution's standard deviation to its median absolute deviation."""
-
-
-@dataclass(frozen=True)
-class Spike:
-    """A spike of the training loss.
-
-    Args:
-        step: the peak's step, counted from 1.
-        start: the first step above baseline + margin.
-        end: the last step above baseline + margin.
-        loss: the loss at the peak.
-        median: the baseline at the start.
-        above_initial: whether the peak exceeds the loss before training.
-    """
-
-    step: int
-    start: int
-    end: int
-    loss: float
-    median: float
-    above_initial: bool
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Self:
-        """Return a spike that a result has recorded.
-
-        Args:
-            values: the spike's fields; further entries are ignored.
-        """
-        return cls(**{each.name: values[each.name] for each in fields(cls)})
 
 
 class SpikeDetector:

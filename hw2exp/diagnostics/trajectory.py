@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from hw2exp.axes import Params
+from hw2exp.models.axes import Params
 from hw2exp.models.cell import Carry, Cell, Inputs
-from hw2exp.stabilizers.norm import NormPass
+from hw2exp.models.normalization import NormPass
 
 NO_NORM = NormPass()
 

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from hw2exp.axes import Params
 from hw2exp.models.attn_rnn import score
+from hw2exp.models.axes import Params
 from hw2exp.models.cell import SCORES, Carry, Cell, Inputs, Unrolled, Weight, linear, product
-from hw2exp.stabilizers.norm import Features, NormPass, Terms
+from hw2exp.models.normalization import Features, NormPass, Terms
 
 
 class AttnRNNInf(Cell):

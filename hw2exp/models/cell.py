@@ -8,8 +8,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from hw2exp.axes import Params, Shape
-from hw2exp.stabilizers.norm import NormPass, Terms
+from hw2exp.models.axes import Params, Shape
+from hw2exp.models.normalization import NormPass, Terms
 
 Role = Literal["input", "recurrent", "bias", "readout", "readout_bias"]
 Inputs = tuple[Tensor, ...]

@@ -2,21 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from hw2exp.axes import Params, Path, State
 from hw2exp.config.schema import Init
+from hw2exp.models.axes import Params, Path, State
 from hw2exp.models.cell import Cell, Weight, linear, product, unroll
 from hw2exp.models.initialization import initialize
-from hw2exp.stabilizers.norm import Norm
-from hw2exp.task import CLASSES, PAD
-
-if TYPE_CHECKING:
-    from hw2exp.closed_form.loss import SequenceLoss
-    from hw2exp.closed_form.normed.loss import NormedSequenceLoss
+from hw2exp.models.normalization import Norm
+from hw2exp.tasks.temporal_order import CLASSES, PAD
 
 
 @dataclass(frozen=True)
@@ -38,6 +34,32 @@ class Gradient:
     flow: Tensor | None = None
 
 
+class ClosedForm(Protocol):
+    """A cell's loss and its gradient by compiled equations instead of autograd.
+
+    Attributes:
+        keeps_state_gradients: whether ``mean`` keeps h[t] and ∂ℓ/∂h[t].
+        keeps_flow: whether ``mean`` keeps ‖∂ℓ/∂h[t]‖.
+        states: h[t], t = 1…T, ``(R, B, T, H)``, of the last call of ``mean``, if kept.
+        state_gradients: ∂ℓ/∂h[t], ``(R, B, T, H)``, if kept.
+        flow: ‖∂ℓ/∂h[t]‖ over all sequences, ``(R, T)`` in float64, if kept.
+    """
+
+    keeps_state_gradients: bool
+    keeps_flow: bool
+    states: Tensor | None
+    state_gradients: Tensor | None
+    flow: Tensor | None
+
+    def each(
+        self, params: Params, symbols: Tensor, labels: Tensor, statistics: State | None = None
+    ) -> tuple[Tensor, Tensor, State]:
+        """Compute each sequence's loss, see :meth:`Classifier.losses`."""
+
+    def mean(self, params: Params, symbols: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the differentiable mean loss, see :meth:`Classifier.mean_loss`."""
+
+
 class Classifier:
     """A sequence classifier that scores the four classes from the last hidden state.
 
@@ -46,7 +68,7 @@ class Classifier:
         norm: the normalization inside the cell.
         time_steps: padded length of a sequence, T.
         device: the device of the tensors.
-        closed_form: use the cell's closed form if it has one; on the CPU only.
+        closed_form: the compiled equations, on the CPU only; None: autograd.
         keeps_path: let ``gradient`` return the states and their gradients too.
     """
 
@@ -56,7 +78,7 @@ class Classifier:
         norm: Norm,
         time_steps: int,
         device: torch.device | str = "cpu",
-        closed_form: bool = True,
+        closed_form: ClosedForm | None = None,
         keeps_path: bool = False,
     ) -> None:
         self.cell = cell
@@ -67,11 +89,9 @@ class Classifier:
         self._keeps_states = False
         self._states: list[Tensor] = []
         self.one_hot = torch.eye(PAD + 1, PAD, device=device)  # padding's row is zero
-        self.closed_form: SequenceLoss | NormedSequenceLoss | None = None
-        if closed_form and torch.device(device).type == "cpu":
-            self.closed_form = _closed_form(cell, norm)
-        if self.closed_form is not None:
-            self.closed_form.keeps_state_gradients = keeps_path
+        self.closed_form = closed_form
+        if closed_form is not None:
+            closed_form.keeps_state_gradients = keeps_path
 
     def weights(self) -> dict[str, Weight]:
         """Return the parameters of the cell, then those of the readout."""
@@ -211,10 +231,3 @@ def correct(logits: Tensor, labels: Tensor) -> Tensor:
     """
     best, choice = logits.detach().max(-1)  # NaN counts as the largest
     return (choice == labels) & ~best.isnan()
-
-
-def _closed_form(cell: Cell, norm: Norm) -> "SequenceLoss | NormedSequenceLoss | None":
-    """Return the closed form of the cell with this norm, or None if there is none."""
-    from hw2exp.closed_form.choice import closed_form_of
-
-    return closed_form_of(cell, norm)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from hw2exp.axes import Params
+from hw2exp.models.axes import Params
 from hw2exp.models.cell import (
     GATE,
     Carry,
@@ -15,7 +15,7 @@ from hw2exp.models.cell import (
     product,
     sigmoid,
 )
-from hw2exp.stabilizers.norm import Features, NormPass, Terms
+from hw2exp.models.normalization import Features, NormPass, Terms
 
 
 class GatedRNN(Cell):

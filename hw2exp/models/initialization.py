@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hw2exp.axes import Params
 from hw2exp.config.schema import Init
+from hw2exp.models.axes import Params
 from hw2exp.models.cell import Weight
 
 ROW = 15

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from hw2exp.axes import Params
+from hw2exp.models.axes import Params
 from hw2exp.models.cell import Carry, Cell, Inputs, Weight, product, sigmoid
-from hw2exp.stabilizers.norm import Features, NormPass, Terms
+from hw2exp.models.normalization import Features, NormPass, Terms
 
 FUNCTIONS = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": sigmoid}
 

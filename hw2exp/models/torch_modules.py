@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from hw2exp.axes import Params
+from hw2exp.models.axes import Params
 from hw2exp.models.cell import Cell
 from hw2exp.models.lstm import LSTM
 from hw2exp.models.rnn import ElmanRNN

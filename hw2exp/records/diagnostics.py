@@ -6,9 +6,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hw2exp import disk
 from hw2exp.records.parquet import read_table
 from hw2exp.records.run_dir import DIAGNOSTICS
+from hw2exp.system import disk
 
 if TYPE_CHECKING:
     import polars

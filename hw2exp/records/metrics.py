@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from hw2exp import disk
 from hw2exp.records.parquet import read_table
+from hw2exp.system import disk
 
 if TYPE_CHECKING:
     import polars

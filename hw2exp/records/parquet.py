@@ -10,7 +10,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hw2exp import regular_file
+from hw2exp.system import regular_file
 
 if TYPE_CHECKING:
     import polars

@@ -13,10 +13,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
-import hw2exp
-from hw2exp import regular_file
-from hw2exp.config.problems import faults
-from hw2exp.regular_file import is_blank
+from hw2exp.system import regular_file
+from hw2exp.system.problems import faults
+from hw2exp.system.regular_file import is_blank
+from hw2exp.system.version import VERSION
 
 Status = Literal["finished", "solved", "diverged", "interrupted"]
 
@@ -190,8 +190,8 @@ def versions() -> dict[str, str]:
     """Return the versions that a result depends on, with the commit in a checkout."""
     packages = ("torch", "numpy", "numba", "hydra-core", "tensorboard")
     return {
-        "hw2exp": hw2exp.__version__,
-        **({"commit": own} if (own := commit(Path(hw2exp.__file__).parents[1])) else {}),
+        "hw2exp": VERSION,
+        **({"commit": own} if (own := commit(Path(__file__).parents[2])) else {}),
         "python": platform.python_version(),
         **{name: version(name) for name in packages},
         "platform": platform.platform(),

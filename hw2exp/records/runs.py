@@ -11,12 +11,12 @@ import numpy as np
 
 from hw2exp.config.choices import CHOICES, OPERATIONAL
 from hw2exp.config.folder import check_there
-from hw2exp.config.problems import ConfigError, counted
 from hw2exp.config.recorded import CONFIG, UnknownConfigError, recorded_config
 from hw2exp.config.schema import TrainConfig
 from hw2exp.config.settings import Rank, rank, rank_of_path, settings_as_typed
 from hw2exp.records.metrics import digest_of_frame, read_metrics
 from hw2exp.records.run_dir import METRICS, RESULT, RunResult, read_result
+from hw2exp.system.problems import ConfigError, counted
 
 if TYPE_CHECKING:
     import polars

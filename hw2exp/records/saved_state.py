@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw2exp.config.schema import TrainConfig
-from hw2exp.records.checkpoint import Checkpoint
+from hw2exp.records.checkpoint_file import Checkpoint
 
 SINCE = "since_row."
 SPIKES, EXPLOSIONS, EXPLODED = "spikes.recent", "explosions.recent", "exploded"

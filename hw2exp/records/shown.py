@@ -2,23 +2,20 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from hw2exp import disk
 from hw2exp.config.choices import OPERATIONAL
-from hw2exp.config.problems import counted
 from hw2exp.config.schema import TrainConfig
-from hw2exp.records.curve import draw_curve
+from hw2exp.records.curve_figure import draw_curve
 from hw2exp.records.layout import Layout
 from hw2exp.records.metrics import CATALOG, MetricsTable, read_metrics
 from hw2exp.records.run_dir import EVENTS, METRICS, RunResult
+from hw2exp.records.spike import Spike
 from hw2exp.records.tensorboard import EventWriter, flatten
 from hw2exp.records.texts import config_table, spike_table
 from hw2exp.records.write_order import settle
-from hw2exp.regular_file import is_blank
-
-if TYPE_CHECKING:
-    from hw2exp.diagnostics.spikes import Spike
+from hw2exp.system import disk
+from hw2exp.system.problems import counted
+from hw2exp.system.regular_file import is_blank
 
 DIVERGED = "Loss, gradient or parameters were not finite at step {}; the run was frozen before it."
 
@@ -44,7 +41,7 @@ def begin_events(
         events.scalars(step, {CATALOG[name][0]: value for name, value in row.items()})
 
 
-def end_events(events: EventWriter, spikes: "Sequence[Spike]", result: RunResult) -> None:
+def end_events(events: EventWriter, spikes: Sequence[Spike], result: RunResult) -> None:
     """Write the end of a run to its event file.
 
     Args:
@@ -62,7 +59,7 @@ def draw_run(
     folder: Path,
     config: TrainConfig,
     table: MetricsTable,
-    spikes: "Sequence[Spike]",
+    spikes: Sequence[Spike],
     result: RunResult,
 ) -> None:
     """Draw ``curve.png`` and ``curve.svg`` of an ended run.
@@ -96,7 +93,7 @@ def emptied(folder: Path) -> list[Path]:
 def mend(
     folder: Path,
     config: TrainConfig,
-    spikes: "Sequence[Spike]",
+    spikes: Sequence[Spike],
     result: RunResult,
     layout: Layout,
 ) -> None:

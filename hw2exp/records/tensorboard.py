@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hw2exp import disk
 from hw2exp.records.encoding import BINS, bins, png
 from hw2exp.records.layout import Layout, serialized
 from hw2exp.records.manifest import Events
 from hw2exp.records.record_file import write_record
+from hw2exp.system import disk
 
 if TYPE_CHECKING:
     from tensorboard.compat.proto.event_pb2 import Event

@@ -1,11 +1,9 @@
 """Format Markdown tables for TensorBoard's Text dashboard."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from hw2exp.diagnostics.spikes import Spike
-    from hw2exp.records.tensorboard import Plain
+from hw2exp.records.spike import Spike
+from hw2exp.records.tensorboard import Plain
 
 
 def config_table(values: Mapping[str, "Plain"]) -> str:
@@ -18,7 +16,7 @@ def config_table(values: Mapping[str, "Plain"]) -> str:
     return f"| key | value |\n| --- | --- |\n{rows}"
 
 
-def spike_table(spikes: Sequence["Spike"]) -> str:
+def spike_table(spikes: Sequence[Spike]) -> str:
     """Format spikes as a Markdown table.
 
     Args:

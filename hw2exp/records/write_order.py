@@ -23,9 +23,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from hw2exp import disk
 from hw2exp.config.recorded import CONFIG
-from hw2exp.lock import LOCK
 from hw2exp.records.run_dir import (
     DIAGNOSTICS,
     EVENTS,
@@ -35,6 +33,8 @@ from hw2exp.records.run_dir import (
     SPIKES,
     RunResult,
 )
+from hw2exp.system import disk
+from hw2exp.system.lock import LOCK
 
 DRAWN = ("curve.*", "diagnostics.[ps]*g")
 

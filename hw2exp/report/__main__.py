@@ -5,10 +5,10 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
-from hw2exp.command import failed, parser_of, process
 from hw2exp.config.folder import at_home
-from hw2exp.config.problems import ConfigError, printable
-from hw2exp.terminal import relative, say, warn
+from hw2exp.system.problems import ConfigError, printable
+from hw2exp.system.process import failed, parser_of, process
+from hw2exp.system.terminal import relative, say, warn
 
 
 def main(argv: Sequence[str] | None = None) -> int:

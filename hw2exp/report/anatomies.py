@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hw2exp import regular_file
-from hw2exp.config.problems import counted
 from hw2exp.records.runs import Arm, Run
+from hw2exp.system import regular_file
+from hw2exp.system.problems import counted
 
 FOLDER = "anatomy"
 NAME = re.compile(r"(?:spike_([1-9][0-9]{0,8})|divergence)\.png", re.ASCII)

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw2exp.diagnostics.spikes import first_watched
+from hw2exp.diagnostics.statistics import Estimate, median, proportion
 from hw2exp.records.runs import Arm, Run
 from hw2exp.report.diagnosed import Diagnosed, Floats, Steps
-from hw2exp.statistics import Estimate, median, proportion
 
 NEAR = 20
 """A look is before a spike if it comes at most this many steps before the spike's first step."""

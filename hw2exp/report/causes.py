@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from hw2exp.diagnostics.explosions import excess_pvalue
+from hw2exp.diagnostics.statistics import Estimate, proportion
 from hw2exp.records.run_dir import RunResult
 from hw2exp.records.runs import Arm
-from hw2exp.statistics import Estimate, proportion
 
 
 @dataclass(frozen=True)

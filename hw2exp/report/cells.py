@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from hw2exp.statistics import Estimate
+from hw2exp.diagnostics.statistics import Estimate
 
 
 def plain(value: Any, text: str = "", style: str = "number") -> dict[str, Any]:

@@ -6,9 +6,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hw2exp import disk
-from hw2exp.config.problems import counted
-from hw2exp.records.comparisons import labels, references, settings_of
+from hw2exp.records.arm_pairs import labels, references, settings_of
 from hw2exp.records.runs import Arm, Found
 from hw2exp.report.aftermath import Aftermath, aftermaths
 from hw2exp.report.causes import causes
@@ -29,6 +27,8 @@ from hw2exp.report.tables import (
     write_table,
 )
 from hw2exp.report.why import Why, make_why
+from hw2exp.system import disk
+from hw2exp.system.problems import counted
 from hw2exp.theory.reach_figure import reach_figure
 
 if TYPE_CHECKING:

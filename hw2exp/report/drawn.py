@@ -5,7 +5,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hw2exp import disk
+from hw2exp.system import disk
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -4,9 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from hw2exp.records.run_dir import RunResult
-from hw2exp.records.runs import RATE, Arm, Run
-from hw2exp.statistics import (
+from hw2exp.diagnostics.statistics import (
     Estimate,
     Survival,
     adjusted,
@@ -18,6 +16,8 @@ from hw2exp.statistics import (
     share,
     survival,
 )
+from hw2exp.records.run_dir import RunResult
+from hw2exp.records.runs import RATE, Arm, Run
 
 PER = 1_000
 """Steps per which spikes are counted."""

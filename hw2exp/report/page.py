@@ -7,15 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hw2exp.config.problems import counted, visible
-from hw2exp.records.commands import commands
 from hw2exp.records.runs import Arm
+from hw2exp.records.typed_commands import commands
 from hw2exp.report.cells import cell, number, plain, points, steps
 from hw2exp.report.chapter import Chapter
 from hw2exp.report.claims import CLAIMS, Claim, Finding, Judged, percent, signed
 from hw2exp.report.measures import ArmMeasures, Comparison
 from hw2exp.report.plan import Plan
 from hw2exp.report.why_section import section
+from hw2exp.system.problems import counted, visible
 
 HEADINGS = (
     "runs",

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from hw2exp.config.confinement import check_inside
-from hw2exp.config.problems import ConfigError, faults
 from hw2exp.config.yaml_file import load_yaml
+from hw2exp.system.problems import ConfigError, faults
 
 PLAN = "report.yaml"
 

@@ -5,13 +5,13 @@ import shlex
 from collections.abc import Callable
 from typing import Any
 
-from hw2exp.config.problems import counted
 from hw2exp.report.anatomies import AnatomyPage
 from hw2exp.report.before_spikes import NEAR, ArmLooks, Counted, Phase
 from hw2exp.report.cells import cell, number, plain
 from hw2exp.report.claims import percent
 from hw2exp.report.figures.why import WHY
 from hw2exp.report.why import Why
+from hw2exp.system.problems import counted
 
 
 def section(why: Why, arms: bool) -> dict[str, Any] | None:

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from hw2exp import disk
-from hw2exp.command import cant_write
-from hw2exp.fleet_run import Outcome
-from hw2exp.interrupt import NEVER, Interrupt
+from hw2exp.diagnostics.statistics import quartiles
 from hw2exp.records.layout import ARM, RUNS_TAG, quartile_tags
 from hw2exp.records.metrics import CATALOG, STEP, read_metrics
 from hw2exp.records.run_dir import EVENTS, METRICS
 from hw2exp.records.tensorboard import EventWriter
-from hw2exp.statistics import quartiles
+from hw2exp.runs.fleet_run import Outcome
 from hw2exp.sweeps.arms import ARMS, Overrides, arms_of, ended, is_seed, summary
-from hw2exp.terminal import warn
+from hw2exp.system import disk
+from hw2exp.system.interrupt import NEVER, Interrupt
+from hw2exp.system.process import cant_write
+from hw2exp.system.terminal import warn
 
 if TYPE_CHECKING:
     import polars

@@ -6,9 +6,10 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
-from hw2exp.fleet_run import Outcome
 from hw2exp.records.run_dir import RunResult
-from hw2exp.terminal import on_terminal, relative, resume_word, say, spread, typed
+from hw2exp.runs.fleet_run import Outcome
+from hw2exp.runs.summary import resume_word, spread
+from hw2exp.system.terminal import on_terminal, relative, say, typed
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -19,12 +19,12 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, ParamSpec, TypeVar
 
-from hw2exp.interrupt import SAVE, SIGNALS
+from hw2exp.system.interrupt import SAVE, SIGNALS
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-PRELOADED = ("hw2exp.fleet_run", "hw2exp.records.tensorboard", "polars")
+PRELOADED = ("hw2exp.runs.fleet_run", "hw2exp.records.tensorboard", "polars")
 """Modules that workers have imported when they start, if the system can fork."""
 
 

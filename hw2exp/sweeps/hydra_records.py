@@ -10,12 +10,12 @@ from typing import Any
 import yaml
 from omegaconf import OmegaConf
 
-from hw2exp import disk
 from hw2exp.config.composed_job import Base, ComposedJob, Plain, put
-from hw2exp.config.problems import ConfigError
 from hw2exp.config.recorded import read_values
 from hw2exp.records.run_dir import RESULT, read_finished
-from hw2exp.regular_file import is_blank
+from hw2exp.system import disk
+from hw2exp.system.problems import ConfigError
+from hw2exp.system.regular_file import is_blank
 
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 GAP = re.compile(r"GAP_(\d+)_GAP")

@@ -25,14 +25,14 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from hw2exp import disk
 from hw2exp.config.composed_job import ComposedJob, Plain, current
 from hw2exp.config.composition import Composition
 from hw2exp.config.confinement import check_subfolder
-from hw2exp.lock import PATIENCE, FolderHeldError, hold
 from hw2exp.records.write_order import settle_records
 from hw2exp.sweeps.hydra_records import write_records
 from hw2exp.sweeps.job_return import FleetJobReturn, with_output
+from hw2exp.system import disk
+from hw2exp.system.lock import PATIENCE, FolderHeldError, hold
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ from rich.table import Table
 from rich.text import Text
 
 from hw2exp.config.schema import TrainConfig
-from hw2exp.fleet_run import Outcome
-from hw2exp.live_curves import curves_line
-from hw2exp.live_line import PLAIN_SECONDS, show_live
 from hw2exp.records.run_dir import RunResult
+from hw2exp.runs.fleet_run import Outcome
+from hw2exp.runs.live_curves import curves_line
+from hw2exp.runs.live_line import PLAIN_SECONDS, show_live
 from hw2exp.sweeps.progress import Progress, read_progress
-from hw2exp.terminal import clock, live_console, say
+from hw2exp.system.terminal import clock, live_console, say
 
 SHOWN = 12
 """Most running fleets in the table."""

@@ -10,10 +10,10 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from hw2exp import disk
-from hw2exp.fleet import Fleet
-from hw2exp.live_curves import LiveCurves
-from hw2exp.training import Measured, Tested
+from hw2exp.fleet.fleet import Fleet
+from hw2exp.fleet.loop import Measured, Tested
+from hw2exp.runs.live_curves import LiveCurves
+from hw2exp.system import disk
 
 INTERVAL = 0.5
 """Seconds between two writes."""

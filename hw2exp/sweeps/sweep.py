@@ -8,19 +8,19 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from pathlib import Path
 from typing import Any
 
-from hw2exp.config.problems import ConfigError
 from hw2exp.config.schema import TrainConfig
-from hw2exp.fleet_run import Outcome, run_fleet
-from hw2exp.interrupt import NEVER, SAVE, Interrupt
-from hw2exp.kernel import compiled_before
 from hw2exp.models import own_digest
-from hw2exp.records.checkpoint import Checkpoint
+from hw2exp.records.checkpoint_file import Checkpoint
 from hw2exp.records.run_dir import read_finished
+from hw2exp.runs.fleet_run import Outcome, run_fleet
 from hw2exp.sweeps.executor import WorkerExecutor
 from hw2exp.sweeps.grouping import group
 from hw2exp.sweeps.live import SweepTable
 from hw2exp.sweeps.progress import ProgressWriter
-from hw2exp.terminal import say
+from hw2exp.system.interrupt import NEVER, SAVE, Interrupt
+from hw2exp.system.kernel_cache import compiled_before
+from hw2exp.system.problems import ConfigError
+from hw2exp.system.terminal import say
 
 LOOK = 0.25
 """Longest wait between two checks of the workers, in seconds."""

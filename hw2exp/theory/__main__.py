@@ -8,11 +8,11 @@ from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hw2exp import disk
-from hw2exp.command import failed, parser_of, process
 from hw2exp.config.folder import asked_for, at_home, check_path, check_there
-from hw2exp.config.problems import ConfigError
-from hw2exp.terminal import live_console, say, warn
+from hw2exp.system import disk
+from hw2exp.system.problems import ConfigError
+from hw2exp.system.process import failed, parser_of, process
+from hw2exp.system.terminal import live_console, say, warn
 
 if TYPE_CHECKING:
     from hw2exp.theory.answer import Answer
@@ -78,9 +78,9 @@ def _run(words: Sequence[str], runs: str | None, figures: str | None) -> int:
 
 def _show(part: str, runs: Path | None, figures: Path | None) -> "Answer":
     """Work out a part, print its answer and draw its figures."""
-    from hw2exp.fleet_run import torch_as_known
-    from hw2exp.kernel import cache_problem, compiled_before
     from hw2exp.records.figure_style import figure_style
+    from hw2exp.runs.fleet_run import torch_as_known
+    from hw2exp.system.kernel_cache import cache_problem, compiled_before
     from hw2exp.theory.sheet import answer, text_of
 
     console = live_console()

@@ -4,7 +4,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from hw2exp import disk
+from hw2exp.system import disk
 from hw2exp.theory.diagram import Arrow, Diagram, Node
 
 SCALE = 0.72

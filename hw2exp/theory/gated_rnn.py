@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hw2exp.axes import Params
+from hw2exp.models.axes import Params
 
 
 @dataclass(frozen=True)

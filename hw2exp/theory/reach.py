@@ -10,9 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hw2exp.axes import Params, Shape
 from hw2exp.config.command_line import read
-from hw2exp.config.problems import ConfigError, show
 from hw2exp.config.schema import TrainConfig
 from hw2exp.diagnostics.gradient_flow import fitted_factors
 from hw2exp.diagnostics.gradient_reach import (
@@ -22,10 +20,12 @@ from hw2exp.diagnostics.gradient_reach import (
     spectral_norms,
     state_jacobians,
 )
-from hw2exp.fleet import Fleet
+from hw2exp.fleet.fleet import Fleet
+from hw2exp.models.axes import Params, Shape
 from hw2exp.records.parameters import read_parameters
 from hw2exp.records.runs import Arm, read_runs
-from hw2exp.task import CHECK
+from hw2exp.system.problems import ConfigError, show
+from hw2exp.tasks.temporal_order import CHECK
 
 MODELS = ("gated_rnn", "attn_rnn", "attn_rnn_inf", "rnn", "lstm")
 SEEDS = 64

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hw2exp.statistics import quartiles
+from hw2exp.diagnostics.statistics import quartiles
 from hw2exp.theory.drawing import save
 from hw2exp.theory.reach import Reach, farthest_mark
 

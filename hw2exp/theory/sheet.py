@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hw2exp.config.problems import ConfigError, counted, nearest
+from hw2exp.system.problems import ConfigError, counted, nearest
 from hw2exp.theory.answer import Answer, Verdict
 
 PARTS = {

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from bench_parts.measure import Block
 from hw2exp.config.command_line import read
-from hw2exp.fleet import Fleet
-from hw2exp.task import TemporalOrder
-from hw2exp.training import train_step
+from hw2exp.fleet.fleet import Fleet
+from hw2exp.fleet.loop import train_step
+from hw2exp.tasks.temporal_order import TemporalOrder
 
 BLOCK = 320
 """Replica-steps per block."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench_parts.measure import alone, one_core, ratios, row, spread, table
 from bench_parts.programs import fleet_of
-from hw2exp.training import train_step
+from hw2exp.fleet.loop import train_step
 
 REPLICAS = 4
 BOUND = 9

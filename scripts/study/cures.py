@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from hw2exp import disk
 from hw2exp.records.runs import Arm, read_runs
 from hw2exp.report.measures import ArmMeasures, measure
+from hw2exp.system import disk
 from study.profiles import Profile
 from study.sweeps import TUNING_SEED, seeds, sweep, values
 

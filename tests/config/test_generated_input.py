@@ -7,9 +7,9 @@ from difflib import get_close_matches
 import pytest
 
 from hw2exp.config.choices import CHOICES
-from hw2exp.config.problems import show
 from hw2exp.config.schema import Init, Spikes, TrainConfig
 from hw2exp.config.validation import keys_of
+from hw2exp.system.problems import show
 from hw2exp.train import main
 
 NUMBER = 500

@@ -3,8 +3,8 @@
 import pytest
 import yaml
 
-from hw2exp import execution
 from hw2exp.config.command_line import read
+from hw2exp.sweeps import execution
 from hw2exp.train import main
 
 LISTED = {

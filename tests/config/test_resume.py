@@ -9,9 +9,9 @@ import yaml
 from safetensors.numpy import load, save
 
 from hw2exp.config.command_line import read
-from hw2exp.config.problems import ConfigError
 from hw2exp.config.recorded import read_values
 from hw2exp.records.manifest import sealed, sha256, unsealed
+from hw2exp.system.problems import ConfigError
 from hw2exp.train import main
 
 SWEEP = ["task=easy", "model=lstm,rnn", "optimizer.lr=1e-3,1e-05"]

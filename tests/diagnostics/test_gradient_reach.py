@@ -4,7 +4,7 @@ import torch
 from hw2exp.diagnostics.gradient_reach import lstm_memory, spectral_norms, state_jacobians
 from hw2exp.models import CELLS
 from hw2exp.models.cell import Cell, linear, product, unroll
-from hw2exp.stabilizers.norm import NoNorm
+from hw2exp.models.normalization import NoNorm
 
 MODELS = ["gated_rnn", "attn_rnn", "attn_rnn_inf", "rnn", "lstm"]
 R, T, B, I, H = 2, 6, 3, 8, 5  # fmt: skip

@@ -8,11 +8,11 @@ from hw2exp.diagnostics.gradient_reach import singular_values, spectral_norms, s
 from hw2exp.diagnostics.jacobian import carry_jacobians, jacobian_growth, step_jacobians
 from hw2exp.diagnostics.lyapunov import lyapunov_exponent, lyapunov_exponents
 from hw2exp.diagnostics.trajectory import NO_NORM, numbers
-from hw2exp.fleet import Fleet
+from hw2exp.fleet.fleet import Fleet
 from hw2exp.models import CELLS
+from hw2exp.models import normalization as norm
 from hw2exp.models.cell import Cell, linear, product, unroll
-from hw2exp.stabilizers import norm
-from hw2exp.task import CHECK
+from hw2exp.tasks.temporal_order import CHECK
 from hw2exp.theory import attention_rnn
 
 MODELS = ["gated_rnn", "attn_rnn", "attn_rnn_inf", "rnn", "lstm"]

@@ -7,10 +7,10 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 
 from hw2exp.diagnostics.lanczos import lanczos, start_vectors
 from hw2exp.diagnostics.sharpness import difference_product, exact_product, sharpness
-from hw2exp.fleet import Fleet
+from hw2exp.fleet.fleet import Fleet
+from hw2exp.fleet.loop import train_step
 from hw2exp.models.classifier import Classifier
-from hw2exp.task import TRAIN
-from hw2exp.training import train_step
+from hw2exp.tasks.temporal_order import TRAIN
 
 MODELS = ["gated_rnn", "attn_rnn", "attn_rnn_inf", "rnn", "lstm"]
 SMALL = ("task=easy", "batch_size=4", "model.hidden_size=2", "check_initial_loss=off")
@@ -27,7 +27,7 @@ def trained(configs, steps=3):
 def whole_hessian(fleet, symbols, labels):
     """By autograd through the plain form, (R, P, P)."""
     model = fleet.model
-    plain = Classifier(model.cell, model.norm, model.time_steps, closed_form=False)
+    plain = Classifier(model.cell, model.norm, model.time_steps)
 
     def loss(row, r):
         rows = torch.stack([row if i == r else other for i, other in enumerate(at)])

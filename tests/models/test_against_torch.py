@@ -9,9 +9,9 @@ from hw2exp.config.schema import Init
 from hw2exp.models.cell import unroll
 from hw2exp.models.classifier import Classifier
 from hw2exp.models.lstm import LSTM
+from hw2exp.models.normalization.protocol import NoNorm, NormPass
 from hw2exp.models.rnn import ElmanRNN
 from hw2exp.models.torch_modules import from_torch, to_torch
-from hw2exp.stabilizers.norm.protocol import NoNorm, NormPass
 
 TORCH = Init(
     input="torch",

@@ -11,7 +11,7 @@ from hw2exp.config.groups import Model
 from hw2exp.models import CELLS
 from hw2exp.models.attn_rnn_inf import quadratic_states
 from hw2exp.models.cell import product, sigmoid, unroll
-from hw2exp.stabilizers.norm.protocol import NormPass
+from hw2exp.models.normalization.protocol import NormPass
 
 HIDDEN, INPUTS, TIME = 5, 8, 9
 

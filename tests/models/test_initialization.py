@@ -9,8 +9,8 @@ from hw2exp.models.classifier import Classifier
 from hw2exp.models.gated_rnn import GatedRNN
 from hw2exp.models.initialization import seeded
 from hw2exp.models.lstm import LSTM
+from hw2exp.models.normalization.protocol import NoNorm
 from hw2exp.models.torch_modules import to_torch
-from hw2exp.stabilizers.norm.protocol import NoNorm
 
 START = Init(
     input="torch",

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hw2exp.records import shown
-from hw2exp.records.curve import draw_curve
+from hw2exp.records.curve_figure import draw_curve
 from hw2exp.records.metrics import MetricsTable
 from hw2exp.records.run_dir import read_result
 from hw2exp.train import main

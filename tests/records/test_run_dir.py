@@ -11,7 +11,6 @@ from importlib.metadata import version
 import numpy as np
 import pytest
 
-from hw2exp import disk
 from hw2exp.records.run_dir import (
     KEYS,
     RunResult,
@@ -21,6 +20,7 @@ from hw2exp.records.run_dir import (
     versions,
 )
 from hw2exp.records.write_order import json_bytes, write_results
+from hw2exp.system import disk
 
 RESULT = RunResult(
     status="diverged",

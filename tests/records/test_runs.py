@@ -5,9 +5,9 @@ import shutil
 import pytest
 
 from hw2exp.config.command_line import read
-from hw2exp.config.problems import ConfigError
-from hw2exp.records.comparisons import references
+from hw2exp.records.arm_pairs import references
 from hw2exp.records.runs import Run, gather, names, read_runs
+from hw2exp.system.problems import ConfigError
 from hw2exp.train import main
 
 

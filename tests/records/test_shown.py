@@ -6,7 +6,7 @@ import shutil
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from hw2exp.records import checkpoints
+from hw2exp.records import checkpoint_folder as checkpoints
 from hw2exp.records.run_dir import read_result
 from hw2exp.records.write_order import json_bytes
 from hw2exp.train import main

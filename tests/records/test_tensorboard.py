@@ -22,7 +22,7 @@ from hw2exp.records.encoding import BINS
 from hw2exp.records.layout import ARM, RUN, Band
 from hw2exp.records.tensorboard import EventWriter, flatten
 from hw2exp.records.texts import config_table
-from hw2exp.terminal import tensorboard_of_run
+from hw2exp.runs.summary import tensorboard_of_run
 
 with warnings.catch_warnings():
     # From the copy of html5lib that TensorBoard carries, when its pages are imported.

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 
 from hw2exp.config.command_line import read
-from hw2exp.records.comparisons import references
+from hw2exp.records.arm_pairs import references
 from hw2exp.records.metrics import MetricsTable
 from hw2exp.records.run_dir import RunResult
 from hw2exp.records.runs import Run, gather, read_runs
 from hw2exp.report.causes import causes
 from hw2exp.report.claims import Finding, judge
-from hw2exp.report.curves import POINTS, examples, loss_band
 from hw2exp.report.lengths import by_length
+from hw2exp.report.mean_curves import POINTS, examples, loss_band
 from hw2exp.report.measures import compare, measure
 
 

@@ -11,13 +11,13 @@ import numpy as np
 import polars
 import pytest
 
-from hw2exp import disk
 from hw2exp.records.runs import read_runs
 from hw2exp.report.__main__ import main
-from hw2exp.report.curves import Band
 from hw2exp.report.figures.curves import curves
 from hw2exp.report.figures.spikes import gallery
+from hw2exp.report.mean_curves import Band
 from hw2exp.report.report import make_report
+from hw2exp.system import disk
 
 FILES = [
     "arms.csv", "arms.parquet", "claims.csv", "claims.parquet", "comparisons.csv",

@@ -21,13 +21,13 @@ from typing import Any
 from unittest.mock import patch
 
 import hw2exp.sweeps.launcher  # noqa: F401  # all that a command needs, before the first
-from hw2exp.checkpointing import Checkpointer
-from hw2exp.disk import PART
-from hw2exp.lock import LOCK
-from hw2exp.records.checkpoints import newest
+from hw2exp.records.checkpoint_folder import newest
 from hw2exp.records.run_dir import read_finished
+from hw2exp.runs.checkpointing import Checkpointer
 from hw2exp.sweeps import sweep
 from hw2exp.sweeps.executor import WorkerExecutor
+from hw2exp.system.disk import PART
+from hw2exp.system.lock import LOCK
 from hw2exp.train import main
 from tests.survival.cheap import cheap
 from tests.survival.file_system import FileSystem, Operation

@@ -20,16 +20,17 @@ import hydra  # noqa: F401
 import polars  # noqa: F401
 import safetensors.numpy  # noqa: F401
 
-import hw2exp.execution
-import hw2exp.recording
+import hw2exp.runs.recording
+import hw2exp.sweeps.execution
 import hw2exp.sweeps.launcher  # noqa: F401
-from hw2exp import checkpointing, disk
 from hw2exp.config.command_line import read
-from hw2exp.fleet import Fleet
-from hw2exp.fleet_run import torch_as_known
-from hw2exp.records.checkpoints import newest
+from hw2exp.fleet.fleet import Fleet
+from hw2exp.fleet.loop import train
+from hw2exp.records.checkpoint_folder import newest
+from hw2exp.runs import checkpointing
+from hw2exp.runs.fleet_run import torch_as_known
+from hw2exp.system import disk
 from hw2exp.train import main
-from hw2exp.training import train
 
 EVERY = 10
 SHORT = [

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import hw2exp
-from hw2exp.interrupt import HANGUP, SAVE
+from hw2exp.system.interrupt import HANGUP, SAVE
 
 ROOT = Path(hw2exp.__file__).parent.parent
 SECONDS = 2.0
@@ -180,7 +180,7 @@ def test_a_clusters_warning_saves_and_the_run_goes_on(tmp_path, whole, same):
 
 SLOW_STEPS = """
 import sys, time
-from hw2exp import training
+from hw2exp.fleet import loop as training
 from hw2exp.train import main
 made = training.train_step
 def slow(fleet, step, inspector):

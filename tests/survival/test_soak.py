@@ -9,7 +9,7 @@ import pytest
 SOAK = """
 import json, os, sys
 from pathlib import Path
-from hw2exp import checkpointing
+from hw2exp.runs import checkpointing
 from hw2exp.train import main
 
 after, seen = checkpointing.Checkpointer.__call__, []

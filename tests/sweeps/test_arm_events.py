@@ -5,12 +5,12 @@ import polars
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from hw2exp.config.problems import ConfigError
-from hw2exp.interrupt import NEVER
 from hw2exp.records.metrics import CATALOG, MetricsTable
 from hw2exp.records.run_dir import METRICS, RunResult
 from hw2exp.records.runs import read_runs
 from hw2exp.sweeps.arm_events import LONGEST, aligned, remove_arms, write_arms
+from hw2exp.system.interrupt import NEVER
+from hw2exp.system.problems import ConfigError
 from hw2exp.train import main
 
 
@@ -154,7 +154,7 @@ def test_a_full_disk_is_told_of_and_no_failure(tmp_path, sweep, monkeypatch, cap
         raise OSError(28, "No space left on device", "arms/all")
 
     jobs = sweep(*[(table({10: 1.0}), result())] * 2)
-    monkeypatch.setattr("hw2exp.disk.make_folder", full)
+    monkeypatch.setattr("hw2exp.system.disk.make_folder", full)
     write_arms(tmp_path, jobs)
     assert capsys.readouterr().err == "hw2exp: warning: arms/all: No space left on device\n"
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hw2exp.config.choices import CHOICES
-from hw2exp.fleet_run import run_fleet
+from hw2exp.runs.fleet_run import run_fleet
 from hw2exp.sweeps.executor import WorkerExecutor
 from hw2exp.sweeps.sweep import run_sweep
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw2exp.fleet import Fleet
+from hw2exp.fleet.fleet import Fleet
 from hw2exp.sweeps.grouping import default_size, group, shape_key
 
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 from rich.console import Console
 
-from hw2exp.fleet import Fleet
+from hw2exp.fleet.fleet import Fleet
+from hw2exp.fleet.loop import Measured
 from hw2exp.records.run_dir import read_result
 from hw2exp.sweeps.live import SweepTable
 from hw2exp.sweeps.progress import BINS, Progress, ProgressWriter, read_progress
-from hw2exp.training import Measured
 
 LOSSES = [1.4] * 20 + [90.0] + [0.5] * 20
 NORMS = [1.0] * 20 + [1e4] + [0.1] * 20

@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from hw2exp import disk
-from hw2exp.config.problems import ConfigError
+from hw2exp.system import disk
+from hw2exp.system.problems import ConfigError
 from hw2exp.theory import convolution, sheet
 from hw2exp.theory.__main__ import main
 from hw2exp.theory.sheet import PARTS, select

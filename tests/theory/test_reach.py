@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hw2exp.config.problems import ConfigError
+from hw2exp.system.problems import ConfigError
 from hw2exp.theory.answer import Verdict
 from hw2exp.theory.answers import vanishing
 from hw2exp.theory.reach import (
@@ -54,7 +54,7 @@ def test_what_is_left_and_the_largest():
 
 
 def test_the_farthest_mark_is_as_far_as_the_task_asks_to_see():
-    from hw2exp.task import TemporalOrder, X
+    from hw2exp.tasks.temporal_order import TemporalOrder, X
 
     task = TemporalOrder((100, 101), (40, 56), (70, 96))
     symbols, _ = task.batch(np.arange(200, dtype=np.uint64), 1, 32)

@@ -4,8 +4,8 @@ import pytest
 from hw2exp.config.command_line import read
 from hw2exp.theory.answer import Verdict, decide
 from hw2exp.theory.answers import loss_curve
-from hw2exp.theory.curves import Curves, recomputed_losses, train_curves
 from hw2exp.theory.spike_causes import best_step, causes, thrown
+from hw2exp.theory.trained_curves import Curves, recomputed_losses, train_curves
 
 STEPS, RUNS = 400, 8
 SPIKES = (100, 200, 300)

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from itertools import permutations
 
-from hw2exp.config.problems import counted
 from hw2exp.records.runs import Arm
 from hw2exp.report.aftermath import (
     AFTER,
@@ -18,6 +17,7 @@ from hw2exp.report.aftermath import (
 )
 from hw2exp.report.claims.claim import Claim, Finding, Judged, within
 from hw2exp.report.measures import Comparison
+from hw2exp.system.problems import counted
 
 MEMORY = "optimizer.alpha"
 

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from hw2exp.diagnostics.statistics import Estimate
 from hw2exp.records.runs import Arm
 from hw2exp.report.measures import Comparison
-from hw2exp.statistics import Estimate
 
 
 class Finding(StrEnum):

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from hw2exp.diagnostics.statistics import paired_pvalue
 from hw2exp.records.runs import Arm
 from hw2exp.report.claims.claim import Claim, Finding, Judged, percent
 from hw2exp.report.lengths import by_length
 from hw2exp.report.measures import SIGNIFICANT, Comparison
-from hw2exp.statistics import paired_pvalue
 
 METHODS = "", "clip=norm", "clip=norm regularizer=omega"
 CALLED = "SGD", "clipping", "clipping and Ω"

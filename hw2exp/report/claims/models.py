@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
+from hw2exp.diagnostics.statistics import share
 from hw2exp.records.runs import RATE, Arm
 from hw2exp.report.claims.claim import Claim, Finding, Judged, percent
 from hw2exp.report.measures import SIGNIFICANT, Comparison
-from hw2exp.statistics import share
 
 
 def gated_explodes_more(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterable[Judged]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from hw2exp.diagnostics.statistics import median, share
 from hw2exp.records.runs import Arm
 from hw2exp.report.claims.claim import Claim, Finding, Judge, Judged, percent, within
 from hw2exp.report.measures import SIGNIFICANT, Comparison
@@ -17,7 +18,6 @@ from hw2exp.report.published import (
     Published,
     published,
 )
-from hw2exp.statistics import median, share
 
 
 def same_plateau(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterable[Judged]:

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
-from hw2exp.config.problems import ConfigError
 from hw2exp.records.runs import Arm
 from hw2exp.report.claims.claim import Claim, Finding, Judged
 from hw2exp.report.measures import Comparison
+from hw2exp.system.problems import ConfigError
 from hw2exp.theory.answers.vanishing import GATED, OTHERS, explodes_more, survives
 from hw2exp.theory.reach import VANISHED, Reach, measure_trained, unfit
 

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from hw2exp.config.problems import counted
 from hw2exp.diagnostics.explosions import BEFORE, FACTOR
+from hw2exp.diagnostics.statistics import mean
+from hw2exp.fleet.loop import INITIAL_ACCURACY, INITIAL_LOSS, LOSS_TOLERANCE
 from hw2exp.records.runs import Arm
 from hw2exp.report.causes import Causes, causes
 from hw2exp.report.claims.claim import (
@@ -17,8 +18,7 @@ from hw2exp.report.claims.claim import (
     within,
 )
 from hw2exp.report.measures import SIGNIFICANT, Comparison
-from hw2exp.statistics import mean
-from hw2exp.training import INITIAL_ACCURACY, INITIAL_LOSS, LOSS_TOLERANCE
+from hw2exp.system.problems import counted
 
 ACCURACY_WITHIN = 0.01
 FEWEST = 10

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hw2exp.records.runs import Arm
-from hw2exp.report.curves import examples, loss_band
 from hw2exp.report.figures.style import (
     BAND,
     HIGHEST,
@@ -19,6 +18,7 @@ from hw2exp.report.figures.style import (
     label_outer,
     loss_axis,
 )
+from hw2exp.report.mean_curves import examples, loss_band
 from hw2exp.report.published import ENDING_WELL, PLATEAUS, SPIKE, SPIKING, Published
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hw2exp.records.comparisons import settings_of
+from hw2exp.diagnostics.statistics import share
+from hw2exp.records.arm_pairs import settings_of
 from hw2exp.records.runs import RATE, Arm
 from hw2exp.report.figures.style import (
     MOST_ARMS,
@@ -18,7 +19,6 @@ from hw2exp.report.figures.style import (
 )
 from hw2exp.report.lengths import ByLength
 from hw2exp.report.measures import ArmMeasures
-from hw2exp.statistics import share
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hw2exp.records.comparisons import settings_of
+from hw2exp.diagnostics.statistics import quartiles
+from hw2exp.records.arm_pairs import settings_of
 from hw2exp.records.runs import Arm, Run
 from hw2exp.report.aftermath import (
     AFTER,
@@ -29,7 +30,6 @@ from hw2exp.report.figures.style import (
     panels_of,
 )
 from hw2exp.report.measures import Comparison
-from hw2exp.statistics import quartiles
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

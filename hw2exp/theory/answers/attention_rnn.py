@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from hw2exp.axes import Params
+from hw2exp.models.axes import Params
 from hw2exp.models.cell import Cell
 from hw2exp.theory import attention_rnn
 from hw2exp.theory.answer import Answer, Check, Verdict, judge

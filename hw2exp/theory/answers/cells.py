@@ -5,12 +5,12 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from hw2exp.axes import Params
 from hw2exp.config.command_line import read
 from hw2exp.models import CELLS
+from hw2exp.models.axes import Params
 from hw2exp.models.cell import Cell, unroll
-from hw2exp.stabilizers.norm import NoNorm
-from hw2exp.task import PAD
+from hw2exp.models.normalization import NoNorm
+from hw2exp.tasks.temporal_order import PAD
 from hw2exp.theory.answers.deviation import DTYPE, leaves
 
 HIDDEN, STEPS = 6, 7

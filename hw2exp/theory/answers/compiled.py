@@ -5,10 +5,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from hw2exp.axes import Params
-from hw2exp.closed_form.forms import form_of
-from hw2exp.closed_form.loss import SequenceLoss
-from hw2exp.task import CLASSES, PAD
+from hw2exp.kernels.forms import form_of
+from hw2exp.kernels.loss import SequenceLoss
+from hw2exp.models.axes import Params
+from hw2exp.tasks.temporal_order import CLASSES, PAD
 from hw2exp.theory.answers.cells import HIDDEN, STEPS, cell, random_weights
 from hw2exp.theory.answers.deviation import DTYPE, leaves
 

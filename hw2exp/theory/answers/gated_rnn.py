@@ -6,8 +6,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from hw2exp.axes import Params
 from hw2exp.diagnostics.gradient_reach import state_jacobians
+from hw2exp.models.axes import Params
 from hw2exp.theory import gated_rnn
 from hw2exp.theory.answer import Answer, Check, Verdict, judge
 from hw2exp.theory.answers.cells import (

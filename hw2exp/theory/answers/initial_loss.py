@@ -5,12 +5,12 @@ import torch
 
 from hw2exp.config.command_line import read
 from hw2exp.config.schema import TrainConfig
-from hw2exp.fleet import Fleet
-from hw2exp.task import CHECK, CLASSES
+from hw2exp.fleet.fleet import Fleet
+from hw2exp.fleet.loop import INITIAL_ACCURACY, INITIAL_LOSS, LOSS_TOLERANCE
+from hw2exp.tasks.temporal_order import CHECK, CLASSES
 from hw2exp.theory.answer import Answer, Check, Verdict, judge
 from hw2exp.theory.answers.deviation import worst
 from hw2exp.theory.reach import MODELS
-from hw2exp.training import INITIAL_ACCURACY, INITIAL_LOSS, LOSS_TOLERANCE
 
 INITIALIZATIONS = 1_000
 SMALL_FLEET = 50

@@ -1,0 +1,247 @@
+"""A fleet: R runs that train together as one tensor program."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hw2exp import optim
+from hw2exp.config.groups import Task
+from hw2exp.config.schema import TrainConfig
+from hw2exp.fleet.state import FleetState, Layout, concatenate
+from hw2exp.kernels.choice import closed_form_of
+from hw2exp.models import CELLS
+from hw2exp.models import normalization as norm
+from hw2exp.models.axes import Params, State
+from hw2exp.models.classifier import Classifier, Gradient
+from hw2exp.optim import clip, regularizer, schedule
+from hw2exp.tasks.notebook_stream import NotebookStream
+from hw2exp.tasks.temporal_order import CHECK, PAD, POPULATION, TEST, TRAIN, TemporalOrder
+
+FRESH_SEQUENCES = 1024
+"""Sequences for the initial loss and for population statistics, at least."""
+
+
+class Fleet:
+    """The batched program of R configs that agree in every shared knob.
+
+    Args:
+        configs: one config a replica.
+        device: the device of the tensors.
+
+    Attributes:
+        members: for each row of the state, the index of its config, ``(R,)``; R falls as replicas
+            leave.
+
+    Raises:
+        ValueError: the configs differ in a shared knob.
+    """
+
+    def __init__(self, configs: Sequence[TrainConfig], device: torch.device | str = "cpu") -> None:
+        self.config = first = configs[0]  # for shared knobs
+        self.device = device
+        task = TemporalOrder(*first.task.ranges, first.task.framed)
+        self.task = task
+        self.notebook = (
+            NotebookStream(task, first.batch_size, first.task.notebook_seed)
+            if isinstance(first.task, Task) and first.task.stream == "notebook"
+            else None
+        )
+        self.members = np.arange(len(configs))
+        self._left: list[tuple[NDArray[np.int64], FleetState]] = []
+        self._enlist(configs)
+        params = self.model.initialize([c.init for c in configs], [c.seed for c in configs])
+        self.layout = Layout(params)
+        self.state = self._initial_state(self.layout.flatten(list(params.values())))
+
+    def _enlist(self, configs: Sequence[TrainConfig]) -> None:
+        """Build everything that depends on the replicas that still train."""
+        first, device = self.config, self.device
+        self.configs = list(configs)
+        self.seeds = np.array([config.seed for config in configs], dtype=np.uint64)
+        self.regularizer = regularizer.build([config.regularizer for config in configs], device)
+        cell = CELLS[first.model.name](first.model, PAD)
+        own_norm = norm.build([config.norm for config in configs], device)
+        on_cpu = torch.device(device).type == "cpu"
+        self.model = Classifier(
+            cell,
+            own_norm,
+            self.task.padded_length,
+            device,
+            closed_form_of(cell, own_norm) if first.closed_form and on_cpu else None,
+            self.regularizer.needs_path,
+        )
+        self.clip = clip.build([config.clip for config in configs], device)
+        self.schedule = schedule.build([c.schedule for c in configs], first.steps, device)
+        self.optimizer = optim.build([config.optimizer for config in configs], device)
+
+    def leave(self, rows: Tensor) -> None:
+        """Remove replicas from the computation; the others keep the same bits.
+
+        Args:
+            rows: mask of the replicas that leave, ``(R,)``; at least one must stay.
+        """
+        gone = rows.cpu().numpy()
+        self._left.append((self.members[gone], self.state.take(rows)))
+        self.state, self.members = self.state.take(~rows), self.members[~gone]
+        self._enlist([c for c, out in zip(self.configs, gone, strict=True) if not out])
+
+    @property
+    def outcome(self) -> FleetState:
+        """Return the last state of all replicas, also those that left, in config order."""
+        groups = [*self._left, (self.members, self.state)]
+        order = np.argsort(np.concatenate([members for members, _ in groups]))
+        return concatenate([state for _, state in groups]).take(torch.from_numpy(order))
+
+    def _initial_state(self, params: Tensor) -> FleetState:
+        replicas = len(self.configs)
+        never = torch.zeros(replicas, dtype=torch.int64, device=self.device)
+        return FleetState(
+            params=params,
+            optimizer=self.optimizer.init(params),
+            clip=self.clip.init(replicas, self.device),
+            schedule=self.schedule.init(replicas, self.device),
+            active=torch.ones(replicas, dtype=torch.bool, device=self.device),
+            step=never,
+            diverged_at=never,
+            solved_at=never,
+            passes=never,
+        )
+
+    @property
+    def params(self) -> Params:
+        """Return the parameters by name, each ``(R, ...)``."""
+        return self.layout.unflatten(self.state.params)
+
+    def batch(self, step: int, stream: int, size: int) -> tuple[Tensor, Tensor]:
+        """Draw a step's symbols ``(R, B, T)`` and labels ``(R, B)``.
+
+        Args:
+            step: the training step.
+            stream: the task's stream, such as ``TRAIN``.
+            size: sequences a replica, B.
+        """
+        replayed = self.notebook is not None and stream in (TRAIN, TEST)
+        source = self.notebook if replayed and self.notebook else self.task
+        symbols, labels = source.batch(self.seeds, step, size, stream)
+        return torch.from_numpy(symbols).to(self.device), torch.from_numpy(labels).to(self.device)
+
+    def loss_and_gradient(
+        self, symbols: Tensor, labels: Tensor, keeps_flow: bool = False
+    ) -> tuple[Tensor, Gradient]:
+        """Run forward and backward through time.
+
+        Args:
+            symbols: indices, ``(R, B, T)``.
+            labels: class indices, ``(R, B)``.
+            keeps_flow: also compute ‖∂ℓ/∂h[t]‖.
+
+        Returns:
+            The gradient in rows ``(R, P)``, including the regularizer's, and the other results of
+            the pass; the loss excludes the regularizer's value.
+        """
+        params = self.params
+        back = self.model.gradient(params, symbols, labels, keeps_flow)
+        grads = self.regularizer.add(back.of, self.model.cell, params, back.path)
+        return self.layout.flatten(list(grads.values())), back
+
+    @torch.no_grad()
+    def initial(self) -> tuple[Tensor, Tensor]:
+        """Measure loss and accuracy of a large fresh batch before training, each ``(R,)``.
+
+        Uses batches of the training batch size, because batch statistics depend on that size.
+        """
+        parts = [self.model.losses(self.params, *part)[:2] for part in self._fresh(0, CHECK)]
+        losses, correct = (torch.cat(column, 1) for column in zip(*parts, strict=True))
+        return losses.mean(1), correct.double().mean(1)
+
+    def _fresh(self, step: int, stream: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Draw at least ``FRESH_SEQUENCES`` sequences, in batches of the training batch size."""
+        size = self.config.batch_size
+        batches = -(-FRESH_SEQUENCES // size)
+        symbols, labels = self.batch(step, stream, batches * size)
+        return zip(symbols.chunk(batches, 1), labels.chunk(batches, 1), strict=True)
+
+    @torch.no_grad()
+    def population(self, step: int) -> State | None:
+        """Estimate the statistics that batch normalization uses in a test pass.
+
+        They are computed with the current parameters: means, over fresh training batches, of the
+        batch mean and of the unbiased batch variance (Ioffe & Szegedy 2015, algorithm 2; Cooijmans
+        et al. 2016, section 4.1). Running averages would lag behind parameters that move fast.
+
+        Args:
+            step: the training step; it selects the fresh batches.
+
+        Returns:
+            Mean and variance of each term, ``(R, T, *features)``; None for other norms.
+        """
+        if not self.model.norm.over_batch:
+            return None
+        sums: dict[str, Tensor] = {}
+        count = 0
+        for symbols, labels in self._fresh(step, POPULATION):
+            _, _, seen = self.model.losses(self.params, symbols, labels)
+            for name, value in seen.items():
+                sums[name] = sums[name] + value.double() if name in sums else value.double()
+            count += 1
+        return {name: (total / count).to(self.state.params.dtype) for name, total in sums.items()}
+
+    @torch.no_grad()
+    def test(self, step: int) -> tuple[Tensor, Tensor]:
+        """Run a test pass and return the loss of each batch and the overall accuracy.
+
+        Args:
+            step: the training step just before the test pass.
+
+        Returns:
+            Losses ``(R, batches)`` and accuracy ``(R,)``.
+        """
+        size, batches = self.config.batch_size, self.config.eval_batches
+        symbols, labels = self.batch(step, TEST, batches * size)
+        losses, correct, _ = self.model.losses(self.params, symbols, labels, self.population(step))
+        return losses.view(-1, batches, size).mean(2), correct.double().mean(1)
+
+    def advance(self, step: int, loss: Tensor, norm: Tensor, proposed: FleetState) -> None:
+        """Accept a step, but freeze each replica whose loss, gradient or state is not finite.
+
+        Args:
+            step: the training step.
+            loss: the loss of the step, ``(R,)``.
+            norm: gradient norm before clipping, ``(R,)``; clipping by value would hide an ∞.
+            proposed: the state after the step.
+        """
+        before = self.state
+        sound = loss.isfinite() & norm.isfinite() & proposed.finite()
+        after = proposed if bool(sound.all()) else proposed.where(sound, before)
+        self.state = replace(
+            after,
+            active=sound,
+            step=torch.full_like(before.step, step),
+            diverged_at=torch.where(sound, before.diverged_at, step),
+        )
+
+    def judge(self, step: int, test_loss: Tensor, test_accuracy: Tensor) -> None:
+        """Update the solved counters and the schedule from the results of a test pass.
+
+        Args:
+            step: the training step just before the test pass.
+            test_loss: mean test loss, ``(R,)``.
+            test_accuracy: test accuracy, ``(R,)``.
+        """
+        config, state = self.config, self.state
+        reached = test_accuracy >= config.solved_accuracy
+        passes = torch.where(reached, state.passes + 1, 0)
+        newly = (passes >= config.solved_passes) & (state.solved_at == 0)
+        after = replace(
+            state,
+            schedule=self.schedule.observe(test_loss, state.schedule),
+            passes=passes,
+            solved_at=torch.where(newly, step, state.solved_at),
+        )
+        self.state = after.where(state.active, state)
+        if config.stop_when_solved:
+            self.state = replace(self.state, active=state.active & (self.state.solved_at == 0))

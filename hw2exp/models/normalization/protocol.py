@@ -1,0 +1,152 @@
+"""The interface of a normalization inside a recurrent cell.
+
+A cell names its *terms* (the input's product, the state's product, ...), and a normalization
+transforms each of them. Gains are parameters. Only a term that asks for a shift gets one:
+elsewhere the cell's own bias has that role (Cooijmans et al. 2016, after eq. 8), and a cell without
+biases gets none.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from torch import Tensor
+
+from hw2exp.models.axes import Params, Shape, State
+
+
+@dataclass(frozen=True)
+class Features:
+    """The feature axes of a term, after its batch axis.
+
+    Args:
+        shape: lengths of the feature axes; a layer norm reduces the last axis.
+        attention: the first axis holds queries, keys and values.
+        shift: the term has a learned shift besides its gain.
+    """
+
+    shape: Shape
+    attention: bool = False
+    shift: bool = False
+
+
+Terms = dict[str, Features]
+
+
+@dataclass(frozen=True)
+class Gain:
+    """A parameter of a normalization, without its replica axis.
+
+    Args:
+        shape: shape for one replica.
+        start: initial value of every entry, ``(R,)``.
+    """
+
+    shape: Shape
+    start: Tensor
+
+
+class NormPass:
+    """One forward pass through a normalization; this base class changes nothing."""
+
+    def at(self, t: int) -> "NormPass":
+        """Return this pass at a time step.
+
+        Args:
+            t: the time step, from 0.
+        """
+        return self
+
+    def __call__(self, term: str, value: Tensor) -> Tensor:
+        """Normalize a term.
+
+        Args:
+            term: the term's name.
+            value: the term, ``(R, B, *features)`` at a time step, or ``(R, T, B, *features)`` for
+                all time steps at once, before the first call of :meth:`at`.
+        """
+        return value
+
+    def statistics(self) -> State:
+        """Return the batch statistics of this pass, each ``(R, T, *features)``."""
+        return {}
+
+
+class Norm(Protocol):
+    """A kind of normalization, for all replicas of a fleet.
+
+    Attributes:
+        over_batch: whether the norm takes statistics over the sequences of a batch; if so, they
+            depend on each other in training, and a test needs given statistics.
+    """
+
+    over_batch: ClassVar[bool]
+
+    def gains(self, terms: Terms) -> dict[str, Gain]:
+        """Return the parameters by name."""
+
+    def forward(self, params: Params, terms: Terms, statistics: State | None = None) -> NormPass:
+        """Begin a forward pass.
+
+        Args:
+            params: the parameters, each ``(R, ...)``.
+            terms: the cell's terms.
+            statistics: mean and variance for batch normalization, each ``(R, T, *features)``;
+                None: those of the batch.
+        """
+
+
+class NoNorm:
+    """No normalization."""
+
+    over_batch = False
+
+    def gains(self, terms: Terms) -> dict[str, Gain]:
+        """Return no parameters."""
+        return {}
+
+    def forward(self, params: Params, terms: Terms, statistics: State | None = None) -> NormPass:
+        """Begin a pass that does nothing."""
+        return NormPass()
+
+
+def gains_of(terms: Terms, gamma: Tensor) -> dict[str, Gain]:
+    """Return a gain for every term, and a shift for each term that asks for one.
+
+    Args:
+        terms: the cell's terms.
+        gamma: initial gain, ``(R,)``.
+    """
+    gains = {f"gamma_{name}": Gain(term.shape, gamma) for name, term in terms.items()}
+    shifts = {
+        f"beta_{name}": Gain(term.shape, gamma.new_zeros(gamma.shape))
+        for name, term in terms.items()
+        if term.shift
+    }
+    return gains | shifts
+
+
+def rescale(params: Params, term: str, value: Tensor, axes: int) -> Tensor:
+    """Apply a term's gain, and its shift if it has one.
+
+    Args:
+        params: the parameters, each ``(R, ...)``.
+        term: the term's name.
+        value: the normalized term, ``(R, ..., *features)``.
+        axes: number of feature axes.
+    """
+    value = over(params[f"gamma_{term}"], value, axes) * value
+    if f"beta_{term}" in params:
+        value = value + over(params[f"beta_{term}"], value, axes)
+    return value
+
+
+def over(per_feature: Tensor, value: Tensor, axes: int) -> Tensor:
+    """Reshape ``(R, *features)`` so that it broadcasts with ``(R, ..., *features)``.
+
+    Args:
+        per_feature: one number a feature, ``(R, *features)``.
+        value: the tensor to broadcast with.
+        axes: number of feature axes.
+    """
+    middle = [1] * (value.dim() - 1 - axes)
+    return per_feature.reshape(per_feature.shape[0], *middle, *per_feature.shape[1:])

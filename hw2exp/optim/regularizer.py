@@ -1,0 +1,110 @@
+"""Regularizers: terms added to the loss, against vanishing gradients."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from hw2exp.config.groups import Regularizer as RegularizerOptions
+from hw2exp.models.axes import Params, Path, columns, norms
+from hw2exp.models.hyperparameters import stack
+
+
+class Regularizer(Protocol):
+    """A term of the loss, whose gradient is added before clipping."""
+
+    needs_path: bool
+    """True if the term needs the states and their gradients."""
+
+    def add(self, grads: Params, cell: Any, params: Params, path: Path | None) -> Params:
+        """Add the term's gradient.
+
+        Args:
+            grads: the loss's gradient by parameter name, each ``(R, ...)``.
+            cell: the recurrent cell.
+            params: the parameters, each ``(R, ...)``.
+            path: the states and their gradients, if ``needs_path``.
+        """
+
+
+class NoRegularizer:
+    """No regularizer."""
+
+    needs_path = False
+
+    def add(self, grads: Params, cell: Any, params: Params, path: Path | None) -> Params:
+        """Return the gradients unchanged."""
+        return grads
+
+
+@dataclass(frozen=True)
+class Omega:
+    """A term that keeps the norm of the backpropagated gradient, in its own direction.
+
+    Ω = mean of (‖∂ℓ/∂h[t] · ∂h[t]/∂h[t-1]‖² / ‖∂ℓ/∂h[t]‖² - 1)², over all sequences and all t with
+    ‖∂ℓ/∂h[t]‖² at or above a bound. Only its immediate derivative with respect to the recurrent
+    weights is used: all h[t] and ∂ℓ/∂h[t] are held fixed.
+
+    Args:
+        weight: factor of Ω, ``(R,)``.
+        bound: the bound on ‖∂ℓ/∂h[t]‖², ``(R,)``.
+
+    Source: Pascanu, Mikolov & Bengio 2013, "On the difficulty of training recurrent neural
+    networks", eq. 9 and 10. The squared norms, the bound, and the terms of the mean follow their
+    public code.
+    """
+
+    weight: Tensor
+    bound: Tensor
+
+    needs_path = True
+
+    def add(self, grads: Params, cell: Any, params: Params, path: Path | None) -> Params:
+        """Add weight · ∂Ω/∂W_hh, one replica at a time, so that its arrays stay in cache."""
+        assert path is not None
+        recurrent = params["weight_hh"]
+        each = [
+            omega_gradient(cell.slope(h) * delta, delta, W, limit)
+            for h, delta, W, limit in zip(*path, recurrent, self.bound, strict=True)
+        ]
+        gradient = torch.stack(each)  # (R, H, H)
+        own = grads["weight_hh"] + columns(self.weight, gradient) * gradient
+        return grads | {"weight_hh": own}
+
+
+def omega_gradient(u: Tensor, delta: Tensor, recurrent: Tensor, bound: Tensor) -> Tensor:
+    """Compute one replica's ∂Ω/∂W = mean of 4 (ρ - 1) u (Wᵀu)ᵀ / ‖δ‖², with ρ = ‖Wᵀu‖² / ‖δ‖².
+
+    Args:
+        u: φ'(z[t]) ⊙ δ[t] of all sequences and steps, ``(B, T, H)``.
+        delta: δ[t] = ∂ℓ/∂h[t], ``(B, T, H)``.
+        recurrent: W, ``(H, H)``.
+        bound: smallest ‖δ[t]‖² of a time step that counts.
+
+    Returns:
+        The gradient, ``(H, H)``; zeros if no time step counts.
+    """
+    u, delta = u.flatten(0, 1), delta.flatten(0, 1)  # (B T, H)
+    length = norms(delta)  # (B T,)
+    counts = length.square() >= bound
+    # In units of ‖δ‖, because the squares of an exploding gradient overflow.
+    u = torch.where(counts[:, None], u / columns(length, u), 0)
+    before = u @ recurrent  # Wᵀu
+    factor = 4 * (before.square().sum(1) - 1) / counts.sum().clamp(min=1)
+    return (factor[:, None] * u).mT @ before
+
+
+REGULARIZERS: dict[str, type[Any]] = {"none": NoRegularizer, "omega": Omega}
+
+
+def build(options: Sequence[RegularizerOptions], device: torch.device | str = "cpu") -> Regularizer:
+    """Make the regularizer of a fleet.
+
+    Args:
+        options: the ``regularizer`` section of each replica, length R.
+        device: the device of the tensors.
+    """
+    made: Regularizer = REGULARIZERS[options[0].name](**stack(options, device))
+    return made

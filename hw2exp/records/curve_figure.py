@@ -1,0 +1,211 @@
+"""Draw the curves of a run: loss with its spikes, accuracy, gradient norm, learning rate."""
+
+import math
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hw2exp.records.figure_style import figure_style
+from hw2exp.records.metrics import MetricsTable
+from hw2exp.records.spike import Spike
+from hw2exp.system import disk
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+# Okabe & Ito's colors, which color-blind readers can tell apart.
+TRAIN, TEST, SPIKE, QUIET = "#0072B2", "#D55E00", "#CC3311", "#888888"
+
+TEST_LINE: dict[str, Any] = {"color": TEST, "linewidth": 1.2, "marker": ".", "markersize": 4}
+
+LINEAR_UP_TO = 2.0
+"""Larger losses are drawn on a logarithmic scale, so that a spike of 1,000 hides nothing else."""
+
+LABELED_SPIKES = 12
+
+
+def draw_curve(
+    table: MetricsTable,
+    spikes: Sequence[Spike],
+    title: str,
+    folder: Path,
+    initial_loss: float | None = None,
+    diverged_at: int | None = None,
+) -> None:
+    """Draw ``curve.png`` and ``curve.svg``.
+
+    Args:
+        table: the run's metrics.
+        spikes: the spikes of its training loss.
+        title: the figure's title.
+        folder: the run folder.
+        initial_loss: the loss before training, drawn as a point at step 0.
+        diverged_at: the step at which the run turned non-finite, if it did.
+    """
+    style: dict[Any, Any] = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False,
+             "svg.hashsalt": "hw2exp", "svg.fonttype": "none",
+             # A line through a single point would be invisible.
+             "lines.marker": "." if len(table) == 1 else "None"}  # fmt: skip
+    with figure_style(style):
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
+
+        figure = Figure(figsize=(8, 8))
+        # Fixed places: a layout engine would draw everything twice, too slow for a sweep.
+        places = {"left": 0.1, "right": 0.98, "bottom": 0.06, "top": 0.93, "hspace": 0.09}
+        loss, accuracy, norm, lr = figure.subplots(
+            4, 1, sharex=True, height_ratios=[3, 1.4, 1.6, 0.8], gridspec_kw=places
+        )
+        figure.suptitle(title, fontsize=11)
+        _draw_loss(loss, table, spikes, initial_loss)
+        _mark_divergence(loss, diverged_at)
+        _draw_accuracy(accuracy, table)
+        _draw_norm(norm, table)
+        _draw_lr(lr, table)
+        lr.set_xlabel("training step")
+        lr.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
+        for axes in (loss, accuracy, norm, lr):
+            axes.yaxis.set_label_coords(-0.085, 0.5)
+        _save(figure, folder)
+
+
+def _save(figure: "Figure", folder: Path) -> None:
+    png, svg = BytesIO(), BytesIO()
+    figure.savefig(png, format="png", dpi=130)
+    figure.savefig(svg, format="svg", metadata={"Date": None})
+    disk.write(folder / "curve.png", png.getvalue(), sync=False)
+    disk.write(folder / "curve.svg", svg.getvalue(), sync=False)
+
+
+def _draw_loss(
+    axes: "Axes", table: MetricsTable, spikes: Sequence[Spike], initial_loss: float | None
+) -> None:
+    largest = table.column("loss_train_max")
+    _draw_with_envelope(axes, table, "loss_train", "train")
+    test = table.column("loss_test")
+    tested = np.isfinite(test)
+    if tested.any():
+        axes.plot(table.steps[tested], test[tested], label="test", **TEST_LINE)
+    if initial_loss is not None:
+        axes.plot([0], [initial_loss], "o", color=TRAIN, markersize=3, label="before training")
+    axes.axhline(math.log(4), color=QUIET, linewidth=0.8, linestyle="--", marker="", label="ln 4")
+    seen = np.concatenate([largest, test, [spike.loss for spike in spikes]])
+    top = float(np.max(seen[np.isfinite(seen)], initial=math.log(4)))
+    logarithmic = top > 2 * LINEAR_UP_TO
+    if logarithmic:
+        axes.set_yscale("symlog", linthresh=LINEAR_UP_TO, linscale=2.0)
+        decades = range(1, math.ceil(math.log10(top)) + 1)
+        every = math.ceil(len(decades) / 5)
+        axes.set_yticks([0, 0.5, 1, 1.5, 2, *(10.0**d for d in decades[::every])], minor=False)
+        axes.set_yticks([], minor=True)
+        axes.yaxis.set_major_formatter(lambda value, _: _short(value))
+        # Leave room for the labels and the legend, for any number of decades.
+        axes.set_ylim(0, top * (top / LINEAR_UP_TO) ** 0.3 * 3)
+    else:
+        axes.set_ylim(0, 1.25 * max(top, 1.5))
+    _mark_spikes(axes, spikes)
+    axes.set_ylabel("loss, logarithmic above 2" if logarithmic else "loss")
+    axes.legend(loc="upper left", frameon=False, ncols=6, fontsize=8)
+
+
+def _draw_with_envelope(axes: "Axes", table: MetricsTable, name: str, label: str) -> None:
+    """Draw a column, and behind it the largest values between its rows if they differ."""
+    values, largest = table.column(name), table.column(f"{name}_max")
+    if not np.array_equal(values, largest, equal_nan=True):
+        about = f"{label}, largest since the last row"
+        axes.plot(table.steps, largest, color=TRAIN, alpha=0.4, linewidth=0.7, label=about)
+    axes.plot(table.steps, values, color=TRAIN, linewidth=0.7, label=label)
+
+
+def _mark_spikes(axes: "Axes", spikes: Sequence[Spike]) -> None:
+    if not spikes:
+        return
+    from matplotlib.transforms import ScaledTranslation
+
+    above = axes.transData + ScaledTranslation(0, 4 / 72, axes.figure.dpi_scale_trans)
+    axes.plot(
+        [spike.step for spike in spikes],
+        [spike.loss for spike in spikes],
+        linestyle="none",
+        marker="v",
+        markersize=4,
+        color=SPIKE,
+        label=f"{len(spikes)} spike{'s' * (len(spikes) > 1)}",
+        transform=above,
+    )
+    for spike in _labeled(spikes, *axes.get_xlim()):
+        axes.annotate(
+            _short(spike.loss),
+            (spike.step, spike.loss),
+            xytext=(0, 8),
+            textcoords="offset points",
+            ha="center",
+            fontsize=7,
+            color=SPIKE,
+        )
+
+
+def _labeled(spikes: Sequence[Spike], left: float, right: float) -> list[Spike]:
+    """Choose the highest spikes whose labels don't overlap."""
+    chosen: list[Spike] = []
+    for spike in sorted(spikes, key=lambda spike: -spike.loss):
+        room = all(abs(spike.step - other.step) > 0.045 * (right - left) for other in chosen)
+        if room and len(chosen) < LABELED_SPIKES:
+            chosen.append(spike)
+    return chosen
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if 100 <= value < 1e6 else f"{value:.3g}"
+
+
+def _mark_divergence(axes: "Axes", step: int | None) -> None:
+    if step is not None:
+        axes.axvline(step, color=SPIKE, linewidth=1.0, linestyle=":", marker="")
+        axes.annotate(
+            f"diverged at step {step:,}",
+            (step, 0.12),
+            xycoords=("data", "axes fraction"),
+            xytext=(-4, 0),
+            textcoords="offset points",
+            ha="right",
+            color=SPIKE,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5},
+        )
+
+
+def _draw_accuracy(axes: "Axes", table: MetricsTable) -> None:
+    steps, test = table.steps, table.column("accuracy_test")
+    tested = np.isfinite(test)
+    axes.plot(steps, table.column("accuracy_train"), color=TRAIN, linewidth=0.4, alpha=0.6)
+    axes.plot(steps[tested], test[tested], **TEST_LINE)
+    axes.axhline(0.25, color=QUIET, linewidth=0.8, linestyle="--", marker="")
+    axes.set_ylim(0, 1.02)
+    axes.set_ylabel("accuracy")
+
+
+def _draw_norm(axes: "Axes", table: MetricsTable) -> None:
+    raw, clipped = table.column("grad_norm_raw"), table.column("grad_norm_clipped")
+    _draw_with_envelope(axes, table, "grad_norm_raw", "raw")
+    if not np.array_equal(raw, clipped, equal_nan=True):
+        axes.plot(table.steps, clipped, color=TEST, linewidth=0.7, label="clipped")
+    if (raw[np.isfinite(raw)] > 0).any():
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(lambda value, _: _short(value))
+        bottom, top = axes.get_ylim()
+        axes.set_ylim(bottom, top * (top / bottom) ** 0.2)  # room for the legend
+    if len(axes.lines) > 1:
+        axes.legend(loc="upper left", frameon=False, ncols=3, fontsize=8)
+    axes.set_ylabel("gradient norm")
+
+
+def _draw_lr(axes: "Axes", table: MetricsTable) -> None:
+    lr = table.column("lr")
+    axes.plot(table.steps, lr, color=TRAIN, linewidth=1.0)
+    axes.set_ylim(0, 1.15 * float(np.max(lr[np.isfinite(lr)], initial=1e-12)))
+    axes.set_ylabel("learning rate")

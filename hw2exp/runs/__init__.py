@@ -1,0 +1,1 @@
+"""One fleet from its configs to its results: recording, checkpoints, live display."""

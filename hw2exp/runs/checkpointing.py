@@ -1,0 +1,249 @@
+"""Save a checkpoint of each replica of a fleet, and restore a fleet from checkpoints.
+
+A checkpoint belongs to one run and lies in its folder. So runs can resume in a fleet of other runs
+than before: each run's bits are the same as alone.
+"""
+
+import hashlib
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import astuple, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from hw2exp.config.folder import CHECKPOINTS
+from hw2exp.config.schema import TrainConfig
+from hw2exp.diagnostics.explosions import WINDOW
+from hw2exp.diagnostics.step_buffer import GRADS, on_host
+from hw2exp.fleet.fleet import Fleet
+from hw2exp.fleet.loop import Measured
+from hw2exp.models import own_digest
+from hw2exp.records.checkpoint_file import ROWS, SEEN, Checkpoint
+from hw2exp.records.checkpoint_folder import save
+from hw2exp.records.diagnostics import COLUMNS, DiagnosticsTable
+from hw2exp.records.manifest import DamagedError, Facts, Rows
+from hw2exp.records.metrics import CATALOG, MetricsTable
+from hw2exp.records.run_dir import made_with
+from hw2exp.records.saved_state import (
+    EXPLODED,
+    EXPLOSIONS,
+    RING,
+    SINCE,
+    SPIKES,
+    Named,
+    contradiction,
+    part_of,
+    steps_since_row,
+)
+from hw2exp.records.spike import Spike
+from hw2exp.runs.inspection import inspects
+from hw2exp.runs.recording import Recording
+from hw2exp.system import disk
+from hw2exp.system.interrupt import Interrupt
+from hw2exp.system.terminal import warn
+
+
+class Checkpointer:
+    """A callback for after every step: saves when due, and decides whether training ends.
+
+    Args:
+        fleet: the runs.
+        recording: their records.
+        interrupt: the signals that ask to end, or to save.
+        saved: the checkpoint that each member resumes from, if any.
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        recording: Recording,
+        interrupt: Interrupt,
+        saved: Mapping[int, Checkpoint],
+    ) -> None:
+        self.fleet = fleet
+        self.recording = recording
+        self.interrupt = interrupt
+        self._rows = {member: _WrittenRows(ROWS) for member in range(len(recording.folders))}
+        self._seen = {member: _WrittenRows(SEEN) for member in range(len(recording.folders))}
+        for member, own in saved.items():
+            self._rows[member] = _WrittenRows(ROWS, own, own.facts.rows)
+            self._seen[member] = _WrittenRows(SEEN, own, own.facts.diagnostics)
+
+    def __call__(self, step: int) -> bool:
+        """Save a checkpoint if one is due; return whether training ends.
+
+        Args:
+            step: the step just made.
+        """
+        config = self.fleet.config
+        self.interrupt.begin_to_save()
+        end, asked = self.interrupt(), self.interrupt.asked_to_save()
+        if every := config.checkpoint_every:
+            # Also before the last step, whose extra test pass a longer, resumed run would not have.
+            due = step % every == 0 or step == config.steps - 1
+            if due or end or asked:
+                self.save(step)
+        return end or self.recording.lost.keys() >= set(map(int, self.fleet.members))
+
+    def save(self, step: int) -> None:
+        """Write a checkpoint of every replica in the fleet.
+
+        Args:
+            step: the step just made.
+        """
+        recording = self.recording
+        recording.search()
+        state = on_host(self.fleet.state.tensors())
+        since = on_host(recording.since_row())
+        for row, (member, config) in enumerate(
+            zip(map(int, self.fleet.members), self.fleet.configs, strict=True)
+        ):
+            folder = recording.folders[member]
+            if not recording.keeps_folder(member):
+                continue
+            disk.make_folder(folder / CHECKPOINTS)
+            tensors = {name: value[row] for name, value in state.items()}
+            tensors |= {SINCE + name: value[row] for name, value in since.items()}
+            tensors[SPIKES] = recording.detector.recent(member)
+            tensors[EXPLOSIONS] = recording.explosions.recent(member)
+            tensors[EXPLODED] = np.array(recording.explosions.steps(member), dtype=np.int64)
+            seen = None
+            if (inspection := recording.inspection) and member in inspection.tables:
+                ring = inspection.forensics.saved(member)
+                tensors |= {RING + name: value for name, value in ring.items()}
+                seen = self._seen[member].write(folder, inspection.tables[member], COLUMNS)
+                inspection.forensics.write(member, folder)
+            facts = Facts(
+                config=config.model_dump(mode="json"),
+                rows=self._rows[member].write(folder, recording.tables[member], CATALOG),
+                diagnostics=seen,
+                events=recording.events[member].so_far(),
+                spikes=[astuple(spike) for spike in recording.detector.spikes(member)],
+                seconds=time.monotonic() - recording.began[member],
+                versions=made_with(own_digest(config.model.name)),
+            )
+            save(folder, step, tensors, facts, config.keep_checkpoints)
+
+
+class _WrittenRows:
+    """A run's table on disk, which grows at every checkpoint."""
+
+    def __init__(
+        self, name: str, saved: Checkpoint | None = None, about: Rows | None = None
+    ) -> None:
+        self.name = name
+        content = saved.rows(name, about) if saved else b""
+        self.count = about.count if about else 0
+        self.bytes = len(content)
+        self._digest = hashlib.sha256(content)
+
+    def write(
+        self, run: Path, table: MetricsTable | DiagnosticsTable, columns: Iterable[str]
+    ) -> Rows:
+        content = table.rows(self.count)
+        disk.append(run / CHECKPOINTS / self.name, self.bytes, content)
+        self.count, self.bytes = len(table), self.bytes + len(content)
+        self._digest.update(content)
+        return Rows(
+            columns=list(columns),
+            count=self.count,
+            bytes=self.bytes,
+            sha256=self._digest.hexdigest(),
+        )
+
+
+def check_fits(saved: Checkpoint, config: TrainConfig) -> None:
+    """Refuse an intact checkpoint that the run can't resume from.
+
+    Args:
+        saved: the checkpoint.
+        config: the run's config.
+
+    Raises:
+        DamagedError: the tensors are of another program, or contradict the run's facts or config.
+    """
+    template = on_host(Fleet([config]).state.tensors())
+    _tensors(saved, config, {name: value[0] for name, value in template.items()})
+
+
+def restore(fleet: Fleet, recording: Recording, saved: Mapping[int, Checkpoint]) -> None:
+    """Set a fleet that has not begun, and its recording, to the state of its checkpoints.
+
+    Args:
+        fleet: the runs.
+        recording: their records.
+        saved: the checkpoint of each member, all of the same step.
+
+    Raises:
+        DamagedError: a run can't resume from its checkpoint.
+    """
+    template = on_host(fleet.state.tensors())
+    step = next(iter(saved.values())).step
+    every: list[Named] = []
+    known: dict[int, int] = {}
+    rings: dict[int, Named] = {}
+    for row, (member, config) in enumerate(zip(fleet.members.tolist(), fleet.configs, strict=True)):
+        own = saved[member]
+        try:
+            tensors = _tensors(own, config, {name: value[row] for name, value in template.items()})
+        except DamagedError as error:
+            raise DamagedError(f"{own.folder}: {error}") from error
+        every.append(tensors)
+        spikes = [Spike(*values) for values in own.facts.spikes]
+        recording.detector.restore(member, step, tensors[SPIKES], spikes)
+        recording.explosions.restore(member, step, tensors[EXPLOSIONS], tensors[EXPLODED].tolist())
+        recording.began[member] -= own.facts.seconds
+        known[member] = len(spikes)
+        rings[member] = part_of(RING, tensors)
+    together = {
+        name: torch.from_numpy(np.stack([own[name] for own in every])).to(fleet.device)
+        for name in every[0]
+        if name in template or name.startswith(SINCE)
+    }
+    fleet.state = fleet.state.with_tensors(together)
+    if recording.inspection is not None:
+        recording.inspection.forensics.restore(step, rings, known)
+        for member in map(int, fleet.members):
+            folder = recording.folders[member]
+            if lost := recording.inspection.forensics.restore_kept(member, folder):
+                warn(lost)
+    recording.restore_since_row(part_of(SINCE, together))
+
+
+def _tensors(saved: Checkpoint, config: TrainConfig, template: Named) -> Named:
+    """Return a checkpoint's tensors; refuse them if the run can't resume from them."""
+    tensors, expected = saved.tensors(), _expected(saved.step, config, template)
+    if other := sorted(tensors.keys() ^ expected.keys()):
+        raise DamagedError(f"has other tensors: {other[:3]}")
+    expected[EXPLODED] = expected[EXPLODED][0], (tensors[EXPLODED].size,)  # any number
+    for name, (dtype, shape) in expected.items():
+        value = tensors[name]
+        if (value.dtype, value.shape) != (dtype, shape):
+            raise DamagedError(f"{name} is {value.dtype} {value.shape}, not {dtype} {shape}")
+    if (saved.facts.diagnostics is not None) != inspects(config):
+        raise DamagedError("has diagnostics of a run that is not looked into, or lacks them")
+    if wrong := contradiction(saved, tensors, config):
+        raise DamagedError(wrong)
+    return tensors
+
+
+def _expected(step: int, config: TrainConfig, template: Named) -> dict[str, tuple[Any, Any]]:
+    """Return the dtype and the shape of each tensor in a run's checkpoint after a step."""
+    options, number = config.diagnostics, np.dtype(np.float64)
+    expected: dict[str, tuple[Any, Any]] = {
+        **{name: (value.dtype, value.shape) for name, value in template.items()},
+        SPIKES: (number, (config.spikes.window,)),
+        EXPLOSIONS: (number, (min(step, WINDOW),)),
+        EXPLODED: (np.dtype(np.int64), None),
+    }
+    if count := steps_since_row(step, config):
+        expected |= {SINCE + each.name: (number, (count,)) for each in fields(Measured)}
+        expected[f"{SINCE}loss"] = template["params"].dtype, (count,)
+    if inspects(config) and options.spikes:
+        count = min(step, options.steps_before)
+        for name, value in {**template, GRADS: template["params"]}.items():
+            expected[RING + name] = value.dtype, (count, *value.shape)
+    return expected

@@ -1,0 +1,252 @@
+"""Run a fleet from its configs to its results: check, train, record."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hw2exp.config.schema import TrainConfig
+from hw2exp.fleet.fleet import Fleet
+from hw2exp.fleet.loop import InitialLossError, Observer, check_initial, train
+from hw2exp.models import CELLS
+from hw2exp.models import normalization as norm
+from hw2exp.records.checkpoint_file import Checkpoint
+from hw2exp.records.checkpoint_folder import discard_after, newest
+from hw2exp.records.manifest import DamagedError
+from hw2exp.records.run_dir import RunResult
+from hw2exp.records.write_order import clear
+from hw2exp.runs.checkpointing import Checkpointer, check_fits, restore
+from hw2exp.runs.live_line import LiveLine
+from hw2exp.runs.recording import Floats, Recording
+from hw2exp.runs.summary import print_start
+from hw2exp.system import disk
+from hw2exp.system.interrupt import NEVER, Interrupt
+from hw2exp.system.kernel_cache import cache_problem, compiled_before
+from hw2exp.system.lock import PATIENCE, FolderHeldError, hold
+from hw2exp.system.problems import ConfigError
+from hw2exp.system.terminal import say, warn
+from hw2exp.tasks.temporal_order import PAD
+
+Outcome = RunResult | Exception
+"""The result of a job, or the exception that prevented it."""
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the torch device for the config's ``device``.
+
+    Args:
+        name: ``auto``, ``cpu`` or ``cuda``. ``auto`` is the CPU: at these sizes a GPU spends its
+            time launching kernels.
+    """
+    return torch.device("cuda" if name == "cuda" else "cpu")
+
+
+@contextmanager
+def torch_as_known() -> Iterator[None]:
+    """Set torch and numpy to a fixed state, and restore the caller's state at the end.
+
+    Use one thread: several threads sum in another order, and are no faster at these sizes.
+    Bypass modes that override torch functions, such as a default device.
+    """
+    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+    precision = torch.get_float32_matmul_precision()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warns_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    flushes = _flushes_denormal()
+    with ExitStack() as stack:
+        stack.callback(torch.set_num_threads, threads)
+        stack.callback(torch.set_default_dtype, dtype)
+        stack.callback(torch.set_float32_matmul_precision, precision)
+        stack.callback(torch.use_deterministic_algorithms, deterministic, warn_only=warns_only)
+        stack.callback(torch.set_flush_denormal, flushes)
+        stack.enter_context(torch._C.DisableTorchFunction())
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        stack.enter_context(torch.autograd.set_detect_anomaly(False))
+        for kind in ("cpu", "cuda"):
+            stack.enter_context(torch.autocast(kind, enabled=False))
+        stack.enter_context(np.errstate(all="warn", under="ignore"))
+        torch.set_num_threads(1)
+        torch.set_default_dtype(torch.float32)
+        torch.set_float32_matmul_precision("highest")
+        torch.use_deterministic_algorithms(False)
+        torch.set_flush_denormal(False)
+        yield
+
+
+def _flushes_denormal() -> bool:
+    """Return whether this thread flushes denormal numbers to zero; torch has no getter."""
+    return float(np.float64(2.0**-1040) * np.float64(1.0)) == 0.0
+
+
+def check_machine(configs: Sequence[TrainConfig]) -> None:
+    """Check the configs where torch is needed: the device must exist, a norm must have an effect.
+
+    Args:
+        configs: the configs of all jobs.
+
+    Raises:
+        ConfigError: a check failed; one line for every problem.
+    """
+    problems: dict[str, None] = {}
+    if any(config.device == "cuda" for config in configs) and not torch.cuda.is_available():
+        problems["device=cuda: there is no CUDA device; use device=cpu"] = None
+    for config in configs:
+        if config.norm.name == "none":
+            continue
+        terms = CELLS[config.model.name](config.model, PAD).terms()
+        if not norm.build([config.norm]).gains(terms):
+            model = f"model={config.model.name} names no terms for it"
+            problems[f"norm={config.norm.name}: {model}; use norm=none"] = None
+    if problems:
+        raise ConfigError(problems)
+
+
+def find_start(folder: Path, config: TrainConfig) -> Checkpoint | None:
+    """Find the newest checkpoint that a run can resume from; warn about each unusable newer one.
+
+    Called before fleets are formed, because all replicas of a fleet must be at the same step.
+
+    Args:
+        folder: the run folder.
+        config: the run's config.
+
+    Raises:
+        ConfigError: the checkpoint belongs to a run that computes something else.
+    """
+    with torch_as_known():
+        return newest(folder, warn, config, check_fits)
+
+
+def run_fleet(
+    configs: Sequence[TrainConfig],
+    folders: Sequence[Path],
+    interrupt: Interrupt = NEVER,
+    show: bool = True,
+    observe: Callable[[Fleet], Observer] | None = None,
+    saved: Sequence[Checkpoint | None] = (),
+) -> list[Outcome]:
+    """Train a fleet and write every replica's run folder.
+
+    Args:
+        configs: one config a replica; they agree in every shared knob.
+        folders: one run folder a replica; created if missing.
+        interrupt: the interrupt, polled after every step for a request to end or to save.
+        show: print the live line.
+        observe: a function that makes an additional observer of the loop.
+        saved: the checkpoint that each replica resumes from, all of the same step; empty: all
+            replicas start from scratch.
+
+    Returns:
+        The result of each replica, or the error that prevented it: an initial loss far from ln 4
+        (if the config treats this as an error), a folder that another process holds or that can't
+        be written, or too little memory.
+    """
+    starts = {place: each for place, each in enumerate(saved) if each is not None}
+    try:
+        with torch_as_known(), ExitStack() as stack:
+            held = _hold(folders, stack)
+            return _run_fleet(configs, folders, held, interrupt, show, observe, starts)
+    except (OSError, DamagedError) as error:
+        return [error for _ in configs]
+    except (RuntimeError, MemoryError) as error:
+        about = str(error)
+        told = "allocate memory" in about or "out of memory" in about
+        if not told and not isinstance(error, MemoryError):
+            raise
+        advice = "lower batch_size, model.hidden_size, task.length, eval_batches or fleet_size"
+        return [MemoryError(f"out of memory; {advice}") for _ in configs]
+
+
+def _hold(folders: Sequence[Path], stack: ExitStack) -> dict[int, FolderHeldError]:
+    """Lock the run folders until the stack closes; return an error for each held elsewhere."""
+    held = {}
+    deadline = time.monotonic() + PATIENCE
+    for place, folder in enumerate(folders):
+        disk.make_folder(folder)
+        try:
+            stack.enter_context(hold(folder, max(0.0, deadline - time.monotonic())))
+        except FolderHeldError as error:
+            held[place] = error
+    return held
+
+
+def _run_fleet(
+    configs: Sequence[TrainConfig],
+    folders: Sequence[Path],
+    held: Mapping[int, FolderHeldError],
+    interrupt: Interrupt,
+    show: bool,
+    observe: Callable[[Fleet], Observer] | None,
+    saved: Mapping[int, Checkpoint],
+) -> list[Outcome]:
+    if show and not compiled_before():
+        say("compiling kernels, once for this machine: some ten seconds")
+    fleet = Fleet(configs, choose_device(configs[0].device))
+    loss, accuracy = (values.double().cpu().numpy() for values in fleet.initial())
+    outcomes: dict[int, Outcome] = dict(held)
+    for place, values in enumerate(zip(loss, accuracy, strict=True)):
+        if place not in held and (wrong := _check(configs[0], *values)):
+            outcomes[place] = wrong
+    if len(outcomes) < len(configs):
+        out = torch.tensor([place in outcomes for place in range(len(configs))])
+        if outcomes:
+            fleet.leave(out.to(fleet.device))
+        first = next(iter(saved.values())).step + 1 if saved else 1
+        recording = _begin_recording(fleet, folders, (loss, accuracy), saved, interrupt)
+        if show:
+            print_start(configs[0], folders[0], float(loss[0]), float(accuracy[0]), first - 1)
+        line = LiveLine(configs[0].steps, recording.spikes_so_far) if show else None
+        observers: list[Observer] = [recording] if line is None else [recording, line]
+        if observe is not None:
+            observers.append(observe(fleet))
+        try:
+            with line or nullcontext():
+                checkpointer = Checkpointer(fleet, recording, interrupt, saved)
+                train(fleet, observers, checkpointer, first, recording.inspection)
+            outcomes |= recording.finish()
+        finally:
+            recording.abandon()
+    if problem := cache_problem():
+        warn(problem)
+    return [outcomes[place] for place in range(len(configs))]
+
+
+def _begin_recording(
+    fleet: Fleet,
+    folders: Sequence[Path],
+    initial: tuple[Floats, Floats],
+    saved: Mapping[int, Checkpoint],
+    interrupt: Interrupt,
+) -> Recording:
+    """Start recording; remove files that don't belong to the steps so far, restore the rest."""
+    tables = {member: each.metrics() for member, each in saved.items()}
+    seen = {member: each.diagnostics() for member, each in saved.items()}
+    recording = Recording(fleet, folders, initial, tables, seen, interrupt)
+    if saved:
+        restore(fleet, recording, saved)
+    events = {}
+    for member, config in zip(map(int, fleet.members), fleet.configs, strict=True):
+        folder, own = folders[member], saved.get(member)
+        # With another number of steps, the run's row in HParams changes: start a new events file.
+        same = own is not None and own.facts.config["steps"] == config.steps
+        there = own is not None and same and own.knows_events()
+        clear(folder, events=not there, spikes=own is None)
+        discard_after(folder, own.step if own else 0, config.keep_checkpoints)
+        if own is not None and there:
+            events[member] = (own.facts.events.name, own.facts.events.bytes)
+    recording.open_events(events)
+    return recording
+
+
+def _check(config: TrainConfig, loss: float, accuracy: float) -> InitialLossError | None:
+    mode = config.check_initial_loss
+    problem = check_initial(loss, accuracy, config.model.hidden_size) if mode != "off" else None
+    if problem and mode == "error":
+        return InitialLossError(problem)
+    if problem:
+        warn(problem)
+    return None

@@ -1,0 +1,248 @@
+"""Run the diagnostics of a fleet at the intervals of its config, and record the results."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hw2exp.config.schema import TrainConfig
+from hw2exp.diagnostics.gradient_flow import growth
+from hw2exp.diagnostics.heat_map import heat_map
+from hw2exp.diagnostics.internals import internals
+from hw2exp.diagnostics.jacobian import jacobian_growth
+from hw2exp.diagnostics.sharpness import sharpness
+from hw2exp.fleet.fleet import Fleet
+from hw2exp.fleet.loop import Made
+from hw2exp.records.diagnostics import NUMBERS, DiagnosticsTable, Value
+from hw2exp.records.tensorboard import EventWriter
+from hw2exp.runs.spike_recorder import Forensics
+
+ALONG, WITHIN = 1, 8
+"""Sequences of the batch for the Jacobians, and for gates and attention; more sequences change
+little. Under batch normalization, gates and attention use the whole batch."""
+
+IMAGES = {
+    "gradient_flow": (True, "‖∂ℓ/∂h[t]‖: t = 1 at the top, a column a look; by its logarithm."),
+    "attention": (False, "Mean weight: the input at the top, then each lag; a column a look."),
+    "jacobian_product": (
+        True,
+        "‖∂h[T]/∂h[t]‖: t = 1 at the top, a column a look; by its logarithm.",
+    ),
+}
+"""Columns drawn as heat maps: whether the color scale is logarithmic, and the caption."""
+
+Columns = dict[str, Tensor | NDArray[Any]]
+
+
+def inspects(config: TrainConfig) -> bool:
+    """Return whether a run has any diagnostics.
+
+    Args:
+        config: the run's config.
+    """
+    own = config.diagnostics
+    wanted = own.seeds is None or config.seed in own.seeds
+    cadences = (own.flow_every, own.cell_every, own.jacobian_every, own.sharpness_every)
+    return wanted and any((*cadences, own.histogram_every, own.spikes))
+
+
+def without_run(configs: Sequence[TrainConfig]) -> list[int]:
+    """Return the seeds that ``diagnostics.seeds`` names but that no run has.
+
+    Args:
+        configs: the configs of all runs.
+    """
+    named = {seed for config in configs for seed in config.diagnostics.seeds or ()}
+    return sorted(named - {config.seed for config in configs})
+
+
+def due(every: int, step: int, first: bool = True) -> bool:
+    """Return whether a diagnostic is due.
+
+    Args:
+        every: steps between two measurements; 0: never.
+        step: the training step.
+        first: the diagnostic is due at step 1 too.
+    """
+    return every > 0 and (step % every == 0 or (first and step == 1))
+
+
+class Inspection:
+    """An inspector of every training step.
+
+    Args:
+        fleet: the runs; perhaps only some of them are inspected.
+        events: the TensorBoard file of each member.
+        searched: steps in a block of the spike search.
+        tables: the diagnostics so far of each resumed member.
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        events: Mapping[int, EventWriter],
+        searched: int,
+        tables: Mapping[int, DiagnosticsTable],
+    ) -> None:
+        self.fleet = fleet
+        self.events = events
+        self.options = fleet.config.diagnostics
+        self.watched = [
+            int(member)
+            for member, config in zip(fleet.members, fleet.configs, strict=True)
+            if inspects(config)
+        ]
+        self.tables = {member: tables.get(member, DiagnosticsTable()) for member in self.watched}
+        self.forensics = Forensics(fleet, self.watched, searched)
+        self._probe: Fleet | None = None
+        self._of: NDArray[np.int64] | None = None
+
+    def wants_flow(self, step: int) -> bool:
+        """Return whether a step must compute the gradient flow, ‖∂ℓ/∂h[t]‖."""
+        return due(self.options.flow_every, step)
+
+    def inspect(self, step: int, made: Made) -> None:
+        """Inspect a step: measure the diagnostics that are due, and add the step to the ring."""
+        members, rows = self._members_and_rows()
+        if not len(members):
+            return
+        if rows is not None:
+            made = _take(made, rows)
+        self.forensics.push(step, members, made)
+        columns = self._columns(step, made, members)
+        if columns:
+            lists = {name: values.tolist() for name, values in columns.items()}  # by replica
+            for row, member in enumerate(map(int, members)):
+                found = {name: own[row] for name, own in lists.items()}
+                self.tables[member].append(step, found)
+                self._show(member, step, found)
+        if due(self.options.histogram_every, step, first=False):
+            self._draw(step, made, members)
+
+    def _members_and_rows(self) -> tuple[NDArray[np.int64], Tensor | None]:
+        """Return the inspected members that still train, and their rows; None for all rows."""
+        if self._of is not self.fleet.members:  # a new array when replicas leave
+            self._of = self.fleet.members
+            rows = np.flatnonzero(np.isin(self._of, self.watched))
+            few = len(rows) < len(self._of)
+            self._rows = torch.from_numpy(rows).to(self.fleet.device) if few else None
+            self._members = self._of[rows]
+        return self._members, self._rows
+
+    def _columns(self, step: int, made: Made, members: NDArray[np.int64]) -> Columns:
+        options, columns = self.options, Columns()
+        if made.flow is not None:
+            flow = made.flow.cpu().numpy()  # (R, T)
+            columns["gradient_flow"] = flow
+            columns["gradient_growth"], columns["gradient_growth_r2"] = growth(flow)
+            columns["gradient_largest"] = flow.max(1)
+        sharpens = due(options.sharpness_every, step, first=False)
+        if not (due(options.cell_every, step) or due(options.jacobian_every, step) or sharpens):
+            return columns
+        probe = self._fleet_of(members)
+        probe.state = made.before
+        if due(options.cell_every, step):
+            whole = probe.model.norm.over_batch
+            few = made.symbols if whole else made.symbols[:, :WITHIN]
+            found = internals(probe.model, probe.params, few)
+            columns |= {name: value for name, value in vars(found).items() if value is not None}
+        if due(options.jacobian_every, step):
+            few = made.symbols[:, :ALONG]
+            statistics = probe.population(step)
+            grown = jacobian_growth(probe.model, probe.params, few, statistics)
+            columns["jacobian_norm"], columns["jacobian_product"] = grown.step, grown.product
+            columns["jacobian_largest"] = grown.step.amax(1)
+            columns["lyapunov"], columns["lyapunov_spread"] = grown.exponent, grown.spread
+        if sharpens:
+            probe.state = replace(made.before, optimizer=made.after.optimizer)  # the step's own
+            factor = probe.schedule.factor(step - 1, made.before.schedule)  # (R,)
+            sharp = sharpness(probe, made.symbols, made.labels, probe.optimizer.lr * factor)
+            columns["sharpness"] = sharp.raw.found
+            columns["sharpness_preconditioned"] = sharp.preconditioned.found
+            columns["sharpness_limit"] = sharp.limit
+        return columns
+
+    def _fleet_of(self, members: NDArray[np.int64]) -> Fleet:
+        """Return a fleet of the inspected members, whose state the caller may set."""
+        if self._probe is None:
+            configs = dict(zip(map(int, self.fleet.members), self.fleet.configs, strict=True))
+            self._probe = Fleet([configs[int(member)] for member in members], self.fleet.device)
+            self._probe.members = members
+        gone = ~np.isin(self._probe.members, members)
+        if gone.any():
+            self._probe.leave(torch.from_numpy(gone).to(self.fleet.device))
+        return self._probe
+
+    def _show(self, member: int, step: int, row: Mapping[str, Value]) -> None:
+        numbers = {NUMBERS[name][0]: v for name, v in row.items() if isinstance(v, float)}
+        if numbers:
+            self.events[member].scalars(step, numbers)
+
+    def _draw(self, step: int, made: Made, members: NDArray[np.int64]) -> None:
+        """Write histograms of parameters and gradients, and the heat maps so far."""
+        parts = {
+            "parameters": self.fleet.layout.unflatten(made.before.params.cpu()),
+            "gradients": self.fleet.layout.unflatten(made.grads.cpu()),
+        }
+        for row, member in enumerate(map(int, members)):
+            for kind, tensors in parts.items():
+                for name, values in tensors.items():
+                    self.events[member].histogram(f"{kind}/{name}", values[row].numpy(), step)
+            self.draw_images(member, step)
+
+    def draw_images(self, member: int, step: int) -> None:
+        """Draw the heat maps of a run's diagnostics so far.
+
+        Args:
+            member: the member.
+            step: the last step to draw.
+        """
+        for name, (logarithmic, about) in IMAGES.items():
+            steps, columns = self.tables[member].list_column(name)
+            if shown := [column for at, column in zip(steps, columns, strict=True) if at <= step]:
+                pixels = heat_map(shown, logarithmic)
+                self.events[member].image(f"heat_map/{name}", pixels, step, about)
+
+    def show_again(self, member: int) -> None:
+        """Write the measurements so far to a new TensorBoard file; histograms are lost.
+
+        Args:
+            member: the member.
+        """
+        for step, row in self.tables.get(member, ()):
+            self._show(member, step, row)
+            if due(self.options.histogram_every, step, first=False):
+                self.draw_images(member, step)
+
+    def finish(self, member: int, folder: Path, last: int | None) -> None:
+        """Write the diagnostics of a run that has ended.
+
+        Args:
+            member: the member.
+            folder: the run folder.
+            last: the run's last step, up to which the heat maps are drawn; None if the run was
+                interrupted.
+        """
+        if member in self.tables:
+            every = self.options.histogram_every
+            if last is not None and every and not due(every, last, first=False):
+                self.draw_images(member, last)
+            self.tables[member].write(folder)
+            self.forensics.write(member, folder)
+
+
+def _take(made: Made, rows: Tensor) -> Made:
+    """Select some of the replicas."""
+    return Made(
+        before=made.before.take(rows),
+        after=made.after.take(rows),
+        symbols=made.symbols[rows],
+        labels=made.labels[rows],
+        grads=made.grads[rows],
+        flow=None if made.flow is None else made.flow[rows],
+    )

@@ -1,0 +1,84 @@
+"""Draw the live curves of a run in a terminal: loss and gradient norm as sparklines.
+
+The curves begin at the first observed step. Their scales are logarithmic, so that one spike does
+not flatten the rest.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from hw2exp.fleet.loop import Measured
+from hw2exp.runs.sparkline import ASCII, BLOCKS, MOST_BINS, Peaks, sparkline
+
+NARROWEST = 8
+"""Smallest width of a curve in characters."""
+
+MOST_WAITING = 1024
+"""Most steps to buffer on the device before a transfer."""
+
+
+class LiveCurves:
+    """A short history of the loss and gradient norm, means over a fleet's replicas.
+
+    Args:
+        most_bins: most bins of each curve.
+    """
+
+    def __init__(self, most_bins: int = MOST_BINS) -> None:
+        self.losses, self.norms = Peaks(most_bins), Peaks(most_bins)
+        self._waiting: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def observe(self, measured: Measured) -> None:
+        """Add the next step.
+
+        Args:
+            measured: the measurements of the step.
+        """
+        self._waiting.append((measured.loss, measured.grad_norm_raw))
+        if len(self._waiting) == MOST_WAITING:
+            self._take()
+
+    def so_far(self) -> tuple[list[float], list[float]]:
+        """Return the bins of loss and gradient norm: maxima over equally many steps, or NaN."""
+        self._take()
+        return self.losses.bins, self.norms.bins
+
+    def _take(self) -> None:
+        """Move the buffered values to the CPU in one transfer, and average over replicas."""
+        if not self._waiting:
+            return
+        sizes = np.array([len(loss) for loss, _ in self._waiting])  # replicas may have left
+        starts = np.cumsum(sizes) - sizes
+        columns = zip(*self._waiting, strict=True)
+        for peaks, column in zip((self.losses, self.norms), columns, strict=True):
+            values = torch.cat(column).double().cpu().numpy()  # step by step, replicas inside
+            peaks.add((np.add.reduceat(values, starts) / sizes).tolist())
+        self._waiting.clear()
+
+
+def curves_line(losses: Sequence[float], norms: Sequence[float], width: int, encoding: str) -> str:
+    """Return both curves in one line, or an empty string if the line is too narrow.
+
+    Args:
+        losses: bins of the loss, from ``LiveCurves.so_far``.
+        norms: bins of the gradient norm, likewise.
+        width: most characters.
+        encoding: the terminal's encoding; ASCII marks are used if it lacks the block characters.
+    """
+    loss, norm = "loss ", "  |grad| "
+    each = (width - len(loss + norm)) // 2
+    if each < NARROWEST:
+        return ""
+    marks = BLOCKS if _has(encoding, BLOCKS) else ASCII
+    drawn = [sparkline(values, each, log=True, marks=marks) for values in (losses, norms)]
+    return f"{loss}{drawn[0]}{norm}{drawn[1]}"
+
+
+def _has(encoding: str, letters: str) -> bool:
+    try:
+        letters.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True

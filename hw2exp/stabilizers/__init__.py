@@ -1,1 +1,0 @@
-"""The cures: clipping, normalization, regularizers, schedules."""

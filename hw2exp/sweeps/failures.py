@@ -1,0 +1,67 @@
+"""Report why jobs failed, one line a reason."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hw2exp.fleet.loop import InitialLossError
+from hw2exp.records.checkpoint_folder import had_begun
+from hw2exp.records.manifest import DamagedError
+from hw2exp.runs.summary import resume_word
+from hw2exp.sweeps.job_outcome import Ended
+from hw2exp.system.interrupt import Interrupt
+from hw2exp.system.lock import FolderHeldError, FolderLostError
+from hw2exp.system.problems import ConfigError, counted
+from hw2exp.system.process import cant_write
+from hw2exp.system.terminal import complain
+
+TOLD, NAMED = 20, 8
+"""Reasons to print at most, and jobs to name with each."""
+
+
+def report(batch: Sequence[Ended], folder: Path, interrupt: Interrupt) -> None:
+    """Print why jobs failed; after an interrupt, print nothing.
+
+    Args:
+        batch: jobs that have ended.
+        folder: the folder of the run or of the sweep, for the command that resumes it.
+        interrupt: the interrupt that the jobs ran under.
+    """
+    if interrupt():
+        return
+    told: dict[str, list[Ended]] = {}
+    for each in batch:
+        if isinstance(each.outcome, Exception):
+            text = _why(each.outcome)
+            lost = isinstance(each.outcome, FolderLostError)
+            if isinstance(each.outcome, OSError) and not lost and had_begun(each.folder):
+                text += f"; what was saved is whole; resume it with {resume_word(folder)}"
+            told.setdefault(text, []).append(each)
+    lines = [f"{_names(jobs)}{text}" for text, jobs in list(told.items())[:TOLD]]
+    if more := sum(len(jobs) for jobs in list(told.values())[TOLD:]):
+        lines.append(f"and {counted(more, 'more job')} failed")
+    for line in "\n".join(lines).splitlines():
+        complain(line)
+
+
+def _names(jobs: Sequence[Ended]) -> str:
+    """Return the prefix that names the jobs of a message; empty for a single run."""
+    if len(jobs) == 1:
+        (job,) = jobs
+        return f"job {job.number} ({' '.join(job.overrides)}): " if job.overrides else ""
+    more = ", …" * (len(jobs) > NAMED)
+    return f"{len(jobs)} jobs ({', '.join(str(job.number) for job in jobs[:NAMED])}{more}): "
+
+
+def _why(error: Exception) -> str:
+    """Return the message of an expected error, or the type, text and notes of any other."""
+    from hw2exp.sweeps.executor import WorkerDied
+
+    if isinstance(error, OSError):
+        return cant_write(error)
+    if isinstance(error, ConfigError):
+        return " | ".join(error.problems)
+    if isinstance(
+        error, InitialLossError | MemoryError | WorkerDied | FolderHeldError | DamagedError
+    ):
+        return str(error)
+    return "\n".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", [])])

@@ -1,0 +1,1 @@
+"""The system: files, locks, signals, the terminal; knows nothing of training."""

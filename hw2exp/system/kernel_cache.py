@@ -1,0 +1,239 @@
+"""Compile kernels once for each machine and version of the kernels, and keep them on disk."""
+
+import hashlib
+import os
+import pickle
+import re
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+import numba
+from numba.core.caching import CompileResultCacheImpl, FunctionCache
+from numba.core.serialize import dumps
+
+from hw2exp.system import disk, regular_file
+
+PACKAGE = Path(__file__).parents[1]
+IMPORT = re.compile(
+    rb"^\s*(?:from|import) +(hw2exp[\w.]*)(?: +import +(?:\(([^)]*)\)|(.+)))?", re.M
+)
+
+PLACE = "NUMBA_CACHE_DIR"
+"""The environment variable for the cache folder."""
+
+PRIVATE = 0o700
+"""Mode of the cache folder: cached code is executed, so only its owner may write or read there."""
+
+DIGEST = hashlib.sha256().digest_size
+LARGEST = 1 << 26
+"""Largest size of a compiled form in bytes, a hundred times the largest so far."""
+
+
+def sources() -> list[Path]:
+    """Return the files of all kernels, and of all that they import from this package.
+
+    Their joint hash names the cache, because numba misses changes in callees and constants. A
+    kernel's file is found by its import of a decorator of this module.
+    """
+    texts = {path: path.read_bytes() for path in sorted(PACKAGE.rglob("*.py"))}
+    modules = {f"hw2exp.{'.'.join(p.relative_to(PACKAGE).with_suffix('').parts)}": p for p in texts}
+    imported = {path: _imported(text) for path, text in texts.items()}
+    decorators = {f"{__name__}.{decorator.__name__}" for decorator in (kernel, kernel_with)}
+    found = {Path(__file__)}
+    pending = [path for path, names in imported.items() if names & decorators]
+    while pending:
+        path = pending.pop()
+        if path not in found:
+            found.add(path)
+            pending += [modules[name] for name in imported[path] & modules.keys()]
+    return sorted(found)
+
+
+def _imported(text: bytes) -> set[str]:
+    """Return the names that a module may import from this package: modules and their members."""
+    names = set()
+    for module, several, one in IMPORT.findall(text):
+        names.add(module.decode())
+        members = re.findall(rb"\w+", several or one.partition(b"#")[0])
+        names |= {f"{module.decode()}.{member.decode()}" for member in members}
+    return names
+
+
+def cache_folder() -> Path | None:
+    """Return the folder for this version of the kernels, or None if no folder can be used.
+
+    The folder is in ``NUMBA_CACHE_DIR`` if that is set, else in the package, else in the user's
+    cache. A folder that others may write to, or that another user owns, is not used.
+    """
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources())).hexdigest()
+    folders = (parent / f"kernels-{digest[:16]}" for parent in _parents())
+    return next(filter(_usable, folders), None)
+
+
+def _parents() -> Iterator[Path]:
+    if chosen := os.environ.get(PLACE):
+        yield Path(chosen)
+        return
+    yield PACKAGE / "__pycache__"
+    of_user = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    yield Path(of_user) / "hw2exp"
+
+
+def _usable(folder: Path) -> bool:
+    try:
+        if folder.exists():
+            found = folder.stat()
+            private = found.st_uid == os.geteuid() and not found.st_mode & (
+                stat.S_IWGRP | stat.S_IWOTH
+            )
+            return private and os.access(folder, os.R_OK | os.X_OK)
+        above = next(parent for parent in folder.parents if parent.exists())
+        return above.is_dir() and os.access(above, os.W_OK | os.X_OK)
+    except OSError:
+        return False
+
+
+def compiled_before() -> bool:
+    """Return whether kernels of this version are in the cache."""
+    return _FOLDER is not None and any(_FOLDER.glob("*.nbc"))
+
+
+def cache_problem() -> str | None:
+    """Return, once, a line on why kernels can't be cached; None if they can.
+
+    Without a cache every process compiles its kernels again, which takes some ten seconds.
+    """
+    global _failure
+    problem, _failure = _failure, None
+    return problem
+
+
+class KernelCache(FunctionCache):  # type: ignore[misc]  # numba has no types
+    """A cache of a kernel's compiled forms, each in a file that begins with a digest.
+
+    The digest covers the file's name and the rest of its content, so that neither a damaged file
+    nor that of another kernel is loaded. numba's own cache passes a damaged file to the linker, and
+    fails if it can't write. Here an entry that can't be loaded is compiled again and replaced, and
+    a cache that can't be written costs only time.
+
+    Args:
+        function: the kernel; its source must be a file.
+        folder: the folder of the compiled forms; None: keep nothing.
+    """
+
+    def __init__(self, function: Callable[..., Any], folder: Path | None) -> None:
+        code = function.__code__
+        source = os.stat(code.co_filename)
+        self._py_func = function
+        self._impl = _Reduction(code.co_filename, code.co_firstlineno)
+        self._folder = folder
+        self._cache_path = str(folder)
+        self._stamp = (
+            numba.__version__, sys.implementation.cache_tag, function.__module__,
+            function.__qualname__, code.co_firstlineno, source.st_mtime_ns, source.st_size,
+        )  # fmt: skip
+
+    def _path(self, folder: Path, signature: Any, codegen: Any) -> Path:
+        key = repr((self._stamp, self._index_key(signature, codegen)))
+        return folder / f"{self._py_func.__name__}-{hashlib.sha256(key.encode()).hexdigest()}.nbc"
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return the compiled form for some argument types, or None if there is none.
+
+        Args:
+            sig: the argument types.
+            target_context: numba's target context.
+        """
+        target_context.refresh()
+        if self._folder is None:
+            return None
+        try:
+            path = self._path(self._folder, sig, target_context.codegen())
+            content = regular_file.read(path, LARGEST, links=False)
+            digest, data = content[:DIGEST], content[DIGEST:]
+            if _digest(path, data) != digest:
+                return None
+            return self._impl.rebuild(target_context, pickle.loads(data))
+        except Exception:  # the file is missing, or this numba can't load it
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Write a compiled form to the cache.
+
+        Args:
+            sig: the argument types.
+            data: numba's compile result.
+        """
+        global _failure
+        if self._folder is None:
+            _failure = f"no folder for compiled kernels can be written; {PLACE} chooses another"
+        elif self._impl.check_cachable(data):
+            content = dumps(self._impl.reduce(data))
+            try:
+                disk.make_folder(self._folder, sync=False, mode=PRIVATE)
+                path = self._path(self._folder, sig, data.codegen)
+                if path.is_dir() and not path.is_symlink():  # a rename can't replace a folder
+                    with suppress(FileNotFoundError):  # another process was faster
+                        disk.remove(path)
+                # No sync, which would be slow for some 40 files. After a power cut an entry may be
+                # empty or zeroed: its digest won't match.
+                disk.write(path, _digest(path, content) + content, sync=False)
+            except OSError as error:
+                reason = f"{self._folder}: {error.strerror}"
+                _failure = f"compiled kernels can't be kept: {reason}; {PLACE} chooses another"
+
+
+def _digest(path: Path, data: bytes) -> bytes:
+    return hashlib.sha256(path.name.encode() + data).digest()
+
+
+class _Reduction(CompileResultCacheImpl):  # type: ignore[misc]
+    """numba's serialization of compiled code, without its choice of a folder.
+
+    Args:
+        path: the kernel's source file.
+        line: the number of its first line.
+    """
+
+    def __init__(self, path: str, line: int) -> None:
+        self._lineno = line
+        self._locator = self
+        self._py_file = path
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Decorate a function so that numba compiles it at the first call with new argument types.
+
+    Args:
+        function: loops and arithmetic that numba supports.
+    """
+    compiled = numba.njit(error_model="numpy", nogil=True)(function)
+    if os.path.isfile(function.__code__.co_filename):  # else typed in: no file, so no timestamp
+        compiled._cache = KernelCache(function, _FOLDER)
+    return compiled
+
+
+def kernel_with(function: Callable[..., Any], name: str, **kernels: Any) -> Any:
+    """Compile a copy of a function with some of its global names bound to given kernels.
+
+    The kernels become globals of the copy, because numba can't cache closures across processes.
+
+    Args:
+        function: see :func:`kernel`.
+        name: suffix of the copy's name, unique among the copies.
+        kernels: kernels or constants, by global name.
+    """
+    namespace = {**function.__globals__, **kernels}
+    own = FunctionType(function.__code__, namespace, f"{function.__name__}_{name}")
+    own.__module__ = function.__module__
+    own.__qualname__ = own.__name__
+    return kernel(own)
+
+
+_FOLDER = cache_folder()
+_failure: str | None = None

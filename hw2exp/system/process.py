@@ -1,0 +1,110 @@
+"""Share flags, help, error lines and the process between commands."""
+
+import os
+import signal
+import sys
+from argparse import ArgumentParser
+from collections.abc import Callable
+from importlib.util import find_spec
+from types import FrameType
+from typing import NoReturn
+
+from hw2exp.system import version
+from hw2exp.system.problems import ConfigError, in_one_line
+from hw2exp.system.terminal import complain, say
+
+VERSION = f"hw2exp {version.VERSION}"
+
+
+def parser_of(module: str, description: str, epilog: str | None = None) -> ArgumentParser:
+    """Return a parser of flags, whose help survives a closed pipe.
+
+    Args:
+        module: the command's module.
+        description: the command's purpose.
+        epilog: text below the flags.
+    """
+    prog = f"python -m {module}"
+    parser = ArgumentParser(prog, description=description, epilog=epilog, allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=VERSION, help="show the version")
+    parser.print_help = lambda file=None: say(parser.format_help())  # type: ignore[method-assign]
+    return in_one_line(parser)
+
+
+def failed(error: ConfigError | OSError) -> int:
+    """Print in one line why a command failed.
+
+    Args:
+        error: bad input, or an error of the system.
+
+    Returns:
+        The exit status: 2 for bad input, 1 for the system.
+    """
+    if isinstance(error, ConfigError):
+        status, line = 2, " | ".join(error.problems)
+    else:
+        status, line = 1, cant_write(error)
+    complain(line)
+    return status
+
+
+def cant_write(error: OSError) -> str:
+    """Describe an error of the system in one line.
+
+    Args:
+        error: the error.
+    """
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}"
+
+
+def check_system() -> None:
+    """Exit with one line if the system is unsupported or the package is not installed."""
+    try:
+        import hw2exp.system.lock  # noqa: F401
+    except ImportError as error:
+        complain(str(error))
+        sys.exit(1)
+    if find_spec("hw2exp.configs") is None:
+        complain("this checkout is not installed; type make setup, or pip install -e . in it")
+        sys.exit(1)
+
+
+def process(main: Callable[[], int]) -> NoReturn:
+    """Run a command that has nothing to save on an interrupt, and exit.
+
+    Args:
+        main: the command, which returns the exit status.
+    """
+    check_system()
+    _end_at_once()
+    prepare_output()
+    sys.exit(main())
+
+
+def _end_at_once() -> None:
+    """Let SIGINT kill the process at once: there is nothing to save."""
+
+    # SIG_DFL can't be set beforehand: polars installs a handler of its own, which passes the signal
+    # on to functions only.
+    def leave(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    signal.signal(signal.SIGINT, leave)
+
+
+def prepare_output() -> None:
+    """Replace letters that the encoding lacks, and point closed streams to the null device.
+
+    Otherwise a file opened later would get the descriptor of standard output, and its text.
+    """
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:
+            nowhere = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+            if nowhere.fileno() != number:
+                os.dup2(nowhere.fileno(), number)
+            setattr(sys, name, nowhere)
+    for stream in (sys.stdout, sys.stderr):
+        if reconfigure := getattr(stream, "reconfigure", None):
+            reconfigure(errors="replace")

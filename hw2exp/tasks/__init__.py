@@ -1,0 +1,1 @@
+"""The temporal-order task, the notebook's stream, random numbers."""

@@ -1,0 +1,83 @@
+"""Replay the random draws of the published notebook, the only stream with a history.
+
+The notebook (08-seq_classification, Atcold/NYU-DLSP20) draws its sequences one by one from
+NumPy's global MT19937, seeded with 8382. Epochs alternate: training batches, then as many test
+batches, from the same stream.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw2exp.tasks.temporal_order import CLASSES, END, PAD, START, TEST, A, Batch, TemporalOrder, X
+
+EPOCH_SEQUENCES = 1000
+"""Sequences of an epoch, before whole batches are cut from them."""
+
+
+def batches_per_epoch(batch_size: int) -> int:
+    """Return the number of whole batches in the notebook's epoch: 31 for a batch size of 32."""
+    return EPOCH_SEQUENCES // batch_size
+
+
+class NotebookStream:
+    """The notebook's batches in its own order, the same for every replica.
+
+    Args:
+        task: the ranges of length, t1 and t2.
+        batch_size: sequences a batch, B.
+        seed: the generator's seed; the notebook's is 8382.
+    """
+
+    def __init__(self, task: TemporalOrder, batch_size: int, seed: int) -> None:
+        self.task = task
+        self.batch_size = batch_size
+        self.seed = seed
+        self._restart()
+
+    def _restart(self) -> None:
+        self._generator = np.random.RandomState(self.seed)
+        self._position = 0  # batches drawn so far
+
+    def batch(self, seeds: NDArray[np.uint64], step: int, size: int, stream: int) -> Batch:
+        """Return a training batch, or the first batches of the test pass that ends its epoch.
+
+        Args:
+            seeds: shape ``(R,)``; only their number matters.
+            step: the training step, from 1.
+            size: sequences a replica: the batch size, or whole batches of a test pass.
+            stream: ``TRAIN`` or ``TEST``.
+
+        Returns:
+            Symbols ``(R, B, T)`` and labels ``(R, B)``.
+        """
+        batches = batches_per_epoch(self.batch_size)
+        epoch, index = divmod(step - 1, batches)
+        first = 2 * batches * epoch + (batches if stream == TEST else index)
+        drawn = [self._draw_batch(first + i) for i in range(size // self.batch_size)]
+        symbols = np.concatenate([symbols for symbols, _ in drawn])  # (B, T)
+        labels = np.concatenate([labels for _, labels in drawn])  # (B,)
+        replicas = len(seeds)
+        return np.repeat(symbols[None], replicas, 0), np.repeat(labels[None], replicas, 0)
+
+    def _draw_batch(self, index: int) -> Batch:
+        if index < self._position:
+            self._restart()
+        while self._position <= index:
+            pairs = [self._draw_sequence() for _ in range(self.batch_size)]
+            self._position += 1
+        return np.stack([symbols for symbols, _ in pairs]), np.array(
+            [label for _, label in pairs], dtype=np.uint8
+        )
+
+    def _draw_sequence(self) -> tuple[NDArray[np.uint8], int]:
+        draw = self._generator
+        length = draw.randint(*self.task.length)
+        t1 = draw.randint(*self.task.t1)
+        t2 = draw.randint(*self.task.t2)
+        sequence = A + draw.choice(4, length)
+        label = int(draw.choice(len(CLASSES)))
+        sequence[0], sequence[-1] = START, END
+        sequence[t1], sequence[t2] = X + label // 2, X + label % 2
+        symbols = np.full(self.task.padded_length, PAD, dtype=np.uint8)
+        symbols[-length:] = sequence
+        return symbols, label
