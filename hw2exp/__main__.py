@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from hw2exp.system.problems import ConfigError, nearest
 from hw2exp.system.process import VERSION, failed, parser_of, process
-from hw2exp.system.terminal import say
+from hw2exp.system.terminal import echo
 
 COMMANDS = {
     "train": "train one run, or with -m a sweep",
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise ConfigError([f"{words[0]}: no argument of python -m hw2exp; {hint}"])
     except ConfigError as error:
         return failed(error)
-    say(text)
+    echo(text)
     return 0
 
 

@@ -17,7 +17,7 @@ from hw2exp.records.tensorboard import flatten
 if TYPE_CHECKING:
     import polars
 
-    from hw2exp.sweeps.job_outcome import Ended
+    from hw2exp.sweeps.job_outcome import JobOutcome
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,10 @@ class Run:
         from hw2exp.anatomy.anatomy import make_page
         from hw2exp.anatomy.request import read_request
         from hw2exp.runs.fleet_run import torch_as_known
-        from hw2exp.system.terminal import say
+        from hw2exp.system.terminal import echo
 
         with _undisturbed(), torch_as_known():
-            return make_page(read_request(self.folder, str(spike), None, "spike "), say)
+            return make_page(read_request(self.folder, str(spike), None, "spike "), echo)
 
 
 @dataclass(frozen=True)
@@ -187,12 +187,12 @@ def _undisturbed() -> Iterator[None]:
         yield
 
 
-def _execute(flags: Sequence[str], overrides: Sequence[str]) -> "list[Ended]":
+def _execute(flags: Sequence[str], overrides: Sequence[str]) -> "list[JobOutcome]":
     with _undisturbed():
         return _executed(flags, overrides)
 
 
-def _executed(flags: Sequence[str], overrides: Sequence[str]) -> "list[Ended]":
+def _executed(flags: Sequence[str], overrides: Sequence[str]) -> "list[JobOutcome]":
     from hw2exp.config.command_line import read
     from hw2exp.sweeps.execution import launch
     from hw2exp.system.interrupt import Interrupt
@@ -214,7 +214,7 @@ def _executed(flags: Sequence[str], overrides: Sequence[str]) -> "list[Ended]":
             signal.raise_signal(interrupt.signal)
 
 
-def _flat(ended: "Ended") -> dict[str, Any]:
+def _flat(ended: "JobOutcome") -> dict[str, Any]:
     return flatten(ended.config.model_dump(exclude=OPERATIONAL))
 
 

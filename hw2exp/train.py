@@ -44,17 +44,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(words: Sequence[str], interrupt: "Interrupt") -> int:
     """Check the command, then show or execute it."""
-    from hw2exp.system.terminal import say
+    from hw2exp.system.terminal import echo
 
     if HELP_FLAGS & set(words):
         from hw2exp.config.help import help_text
 
-        say(help_text())
+        echo(help_text())
         return 0
     if "--version" in words:
         from hw2exp.system.process import VERSION
 
-        say(VERSION)
+        echo(VERSION)
         return 0
     from hw2exp.config.arguments import about_hydra, parse_arguments, words_of
     from hw2exp.config.command_line import read
@@ -70,7 +70,7 @@ def _run(words: Sequence[str], interrupt: "Interrupt") -> int:
     if command.jobs[0].config.dry_run:
         from hw2exp.config.help import plan_text
 
-        say(plan_text(command))
+        echo(plan_text(command))
         return 0
     from hw2exp.sweeps.execution import launch
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from hw2exp.config.folder import at_home
 from hw2exp.system.problems import ConfigError
 from hw2exp.system.process import failed, parser_of, process
-from hw2exp.system.terminal import relative, say
+from hw2exp.system.terminal import echo, relative
 
 WHICH = "which one, from 1; or divergence, where the run diverged; by default 1"
 
@@ -53,8 +53,8 @@ def _run(folder: Path, number: str, out: str | None) -> int:
 
     from hw2exp.anatomy.anatomy import make_page  # slow: only after the request is accepted
 
-    page = make_page(request, say)
-    say(f"  look at   {relative(page)}")
+    page = make_page(request, echo)
+    echo(f"  look at   {relative(page)}")
     return 0
 
 

@@ -92,7 +92,7 @@ def suspects_of(config: TrainConfig, seen: Replayed, place: int) -> tuple[list[S
     symbols, labels = made.symbols[0], made.labels[0]  # (B, T), (B,)
     singles = Fleet([config] * len(labels))
     params = singles.layout.unflatten(made.before.params.expand(len(labels), -1))
-    if singles.model.norm.over_batch:  # a sequence alone has no deviation
+    if singles.model.normalization.over_batch:  # a sequence alone has no deviation
         together = {name: value[:1] for name, value in params.items()}
         losses = Fleet([config]).model.losses(together, made.symbols, made.labels)[0][0]
         sizes = torch.full_like(losses, torch.nan)

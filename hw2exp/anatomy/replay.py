@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet.fleet import Fleet
-from hw2exp.fleet.loop import Made, Measured, Tested, train
+from hw2exp.fleet.loop import EvalMetrics, StepMetrics, StepTrace, train
 from hw2exp.fleet.state import FleetState, Layout
 from hw2exp.runs.fleet_run import torch_as_known
 
@@ -32,21 +32,21 @@ class Replayed:
     last: int
     layout: Layout
     steps: list[int] = field(default_factory=list)
-    made: list[Made] = field(default_factory=list)
-    measured: list[Measured] = field(default_factory=list)
+    made: list[StepTrace] = field(default_factory=list)
+    measured: list[StepMetrics] = field(default_factory=list)
     losses: dict[int, float] = field(default_factory=dict)
 
     def wants_flow(self, step: int) -> bool:
         """Return whether the step is kept, and so needs its gradient flow."""
         return self.first <= step
 
-    def inspect(self, step: int, made: Made) -> None:
+    def inspect(self, step: int, made: StepTrace) -> None:
         """Keep a step's intermediate results, from ``first`` on."""
         if self.first <= step:
             self.steps.append(step)
             self.made.append(made)
 
-    def observe(self, step: int, measured: Measured, tested: Tested | None) -> None:
+    def observe(self, step: int, measured: StepMetrics, tested: EvalMetrics | None) -> None:
         """Keep a step's loss, and its measurements from ``first`` on."""
         self.losses[step] = float(measured.loss[0])
         if self.first <= step:

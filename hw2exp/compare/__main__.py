@@ -7,7 +7,7 @@ from pathlib import Path
 from hw2exp.config.folder import at_home
 from hw2exp.system.problems import ConfigError, printable
 from hw2exp.system.process import failed, parser_of, process
-from hw2exp.system.terminal import say, warn
+from hw2exp.system.terminal import echo, warn
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,11 +62,11 @@ def _run(words: Sequence[str]) -> int:
     console = Console()
     color = console.is_terminal and not console.no_color
     marks = [column.mark for column in columns]
-    say("\n".join(legend(columns)))
-    say(table_of(marks, sections, console.width, color), styled=True)
+    echo("\n".join(legend(columns)))
+    echo(table_of(marks, sections, console.width, color), styled=True)
     alike = [] if sections["config"] else ["no key of the configs differs"]
     if notes := [*alike, *same_runs(columns), *parting(columns)]:
-        say("\n".join(["", *notes]))
+        echo("\n".join(["", *notes]))
     return 1 if found.lost else 0
 
 

@@ -46,7 +46,7 @@ def internals(model: Classifier, params: Params, symbols: Tensor) -> Internals:
     """
     cell = model.cell
     x = model.input_vectors(symbols, params["readout_weight"].dtype)  # (R, T, B, I)
-    norm = model.norm.forward(params, cell.terms())
+    norm = model.normalization.forward(params, cell.terms())
     prepared = cell.prepare(params)
     seen = run(cell, prepared, x, norm)
     decided = cell.decisions(prepared, seen, norm)

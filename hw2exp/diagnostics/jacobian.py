@@ -92,7 +92,7 @@ def jacobian_growth(
     """
     params = {name: value.detach() for name, value in params.items()}
     x = model.input_vectors(symbols, params["readout_weight"].dtype)
-    norm_pass = model.norm.forward(params, model.cell.terms(), statistics)
+    norm_pass = model.normalization.forward(params, model.cell.terms(), statistics)
     copies = of_copies(model.cell, params, x, norm_pass)
     run = copies.recorded(model.cell.hidden_size)
     product = jacobians_along(copies)  # frees the autograd graph

@@ -158,7 +158,7 @@ def exact_product(fleet: Fleet, at: Tensor, symbols: Tensor, labels: Tensor) -> 
     Source: Pearlmutter 1994, "Fast exact multiplication by the Hessian".
     """
     model = fleet.model
-    plain = Classifier(model.cell, model.norm, model.time_steps, model.device)
+    plain = Classifier(model.cell, model.normalization, model.time_steps, model.device)
     at = at.detach().requires_grad_()
     there = fleet.layout.unflatten(at)
     loss, _ = plain.mean_loss(there, symbols, labels)

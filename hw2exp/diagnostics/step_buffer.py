@@ -45,7 +45,7 @@ class Entry:
         return slice(row, row + 1)
 
 
-class Ring:
+class StepBuffer:
     """The last steps of a fleet, with the training loop's own tensors, not copies.
 
     Args:

@@ -14,7 +14,7 @@ from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet.state import FleetState, Layout, concatenate
 from hw2exp.kernels.choice import closed_form_of
 from hw2exp.models import CELLS
-from hw2exp.models import normalization as norm
+from hw2exp.models import normalization
 from hw2exp.models.axes import Params, State
 from hw2exp.models.classifier import Classifier, Gradient
 from hw2exp.optim import clip, regularizer, schedule
@@ -64,14 +64,14 @@ class Fleet:
         self.seeds = np.array([config.seed for config in configs], dtype=np.uint64)
         self.regularizer = regularizer.build([config.regularizer for config in configs], device)
         cell = CELLS[first.model.name](first.model, PAD)
-        own_norm = norm.build([config.norm for config in configs], device)
+        norm = normalization.build([config.norm for config in configs], device)
         on_cpu = torch.device(device).type == "cpu"
         self.model = Classifier(
             cell,
-            own_norm,
+            norm,
             self.task.padded_length,
             device,
-            closed_form_of(cell, own_norm) if first.closed_form and on_cpu else None,
+            closed_form_of(cell, norm) if first.closed_form and on_cpu else None,
             self.regularizer.needs_path,
         )
         self.clip = clip.build([config.clip for config in configs], device)
@@ -179,7 +179,7 @@ class Fleet:
         Returns:
             Mean and variance of each term, ``(R, T, *features)``; None for other norms.
         """
-        if not self.model.norm.over_batch:
+        if not self.model.normalization.over_batch:
             return None
         sums: dict[str, Tensor] = {}
         count = 0
@@ -205,17 +205,17 @@ class Fleet:
         losses, correct, _ = self.model.losses(self.params, symbols, labels, self.population(step))
         return losses.view(-1, batches, size).mean(2), correct.double().mean(1)
 
-    def advance(self, step: int, loss: Tensor, norm: Tensor, proposed: FleetState) -> None:
+    def advance(self, step: int, loss: Tensor, grad_norm: Tensor, proposed: FleetState) -> None:
         """Accept a step, but freeze each replica whose loss, gradient or state is not finite.
 
         Args:
             step: the training step.
             loss: the loss of the step, ``(R,)``.
-            norm: gradient norm before clipping, ``(R,)``; clipping by value would hide an ∞.
+            grad_norm: gradient norm before clipping, ``(R,)``; clipping by value would hide an ∞.
             proposed: the state after the step.
         """
         before = self.state
-        sound = loss.isfinite() & norm.isfinite() & proposed.finite()
+        sound = loss.isfinite() & grad_norm.isfinite() & proposed.finite()
         after = proposed if bool(sound.all()) else proposed.where(sound, before)
         self.state = replace(
             after,

@@ -25,7 +25,7 @@ seeds on EASY, the five models started at 0.05 to 0.43, while their losses staye
 
 
 @dataclass(frozen=True)
-class Measured:
+class StepMetrics:
     """The measurements of a training step, each ``(R,)``, of the replicas that took part.
 
     Args:
@@ -44,17 +44,17 @@ class Measured:
     update_norm: Tensor
     lr: Tensor
 
-    def take(self, rows: Tensor) -> "Measured":
+    def take(self, rows: Tensor) -> "StepMetrics":
         """Return the measurements of some of the replicas.
 
         Args:
             rows: mask of the replicas, ``(R,)``.
         """
-        return Measured(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+        return StepMetrics(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
 
 @dataclass(frozen=True)
-class Tested:
+class EvalMetrics:
     """The measurements of a test pass.
 
     Args:
@@ -69,12 +69,12 @@ class Tested:
 class Observer(Protocol):
     """An observer of the training loop; it never changes the training."""
 
-    def observe(self, step: int, measured: Measured, tested: Tested | None) -> None:
+    def observe(self, step: int, measured: StepMetrics, tested: EvalMetrics | None) -> None:
         """Receive a step's measurements, and those of the test pass after it if there was one."""
 
 
 @dataclass(frozen=True)
-class Made:
+class StepTrace:
     """The tensors of a training step, for diagnostics; nothing is copied.
 
     Args:
@@ -100,7 +100,7 @@ class Inspector(Protocol):
     def wants_flow(self, step: int) -> bool:
         """Return whether a step must compute the gradient flow, ‖∂ℓ/∂h[t]‖."""
 
-    def inspect(self, step: int, made: Made) -> None:
+    def inspect(self, step: int, made: StepTrace) -> None:
         """Inspect a step."""
 
 
@@ -144,7 +144,7 @@ def train(
             break
 
 
-def train_step(fleet: Fleet, step: int, inspector: Inspector | None = None) -> Measured:
+def train_step(fleet: Fleet, step: int, inspector: Inspector | None = None) -> StepMetrics:
     """Train every replica for one step.
 
     Args:
@@ -156,21 +156,21 @@ def train_step(fleet: Fleet, step: int, inspector: Inspector | None = None) -> M
     symbols, labels = fleet.batch(step, TRAIN, fleet.config.batch_size)  # (R, B, T), (R, B)
     keeps_flow = inspector is not None and inspector.wants_flow(step)
     raw, back = fleet.loss_and_gradient(symbols, labels, keeps_flow)  # raw (R, P)
-    norm = norms(raw)  # (R,)
-    grads, clip_state = fleet.clip.update(raw, norm, state.clip)
+    grad_norm = norms(raw)  # (R,)
+    grads, clip_state = fleet.clip.update(raw, grad_norm, state.clip)
     lr = fleet.optimizer.lr * fleet.schedule.factor(step - 1, state.schedule)  # (R,)
     params, optimizer_state = fleet.optimizer.update(state.params, grads, state.optimizer, lr)
     proposed = replace(state, params=params, optimizer=optimizer_state, clip=clip_state)
-    fleet.advance(step, back.loss, norm, proposed)
+    fleet.advance(step, back.loss, grad_norm, proposed)
     if inspector is not None:
-        inspector.inspect(step, Made(state, fleet.state, symbols, labels, raw, back.flow))
+        inspector.inspect(step, StepTrace(state, fleet.state, symbols, labels, raw, back.flow))
     accuracy = back.correct.double().mean(1)
-    clipped_norm = norm if grads is raw else norms(grads)
+    clipped_norm = grad_norm if grads is raw else norms(grads)
     update_norm = norms(params - state.params)
-    return Measured(back.loss, accuracy, norm, clipped_norm, update_norm, lr)
+    return StepMetrics(back.loss, accuracy, grad_norm, clipped_norm, update_norm, lr)
 
 
-def test_step(fleet: Fleet, step: int) -> Tested:
+def test_step(fleet: Fleet, step: int) -> EvalMetrics:
     """Run a test pass, and pass the result to the schedule and the stopping rule.
 
     Args:
@@ -179,7 +179,7 @@ def test_step(fleet: Fleet, step: int) -> Tested:
     """
     losses, accuracy = fleet.test(step)
     fleet.judge(step, losses.mean(1), accuracy)
-    return Tested(losses, accuracy)
+    return EvalMetrics(losses, accuracy)
 
 
 def loss_above(hidden_size: int) -> float:

@@ -45,7 +45,7 @@ class SequenceLoss:
         self.flow: Tensor | None = None
         self.states: Tensor | None = None
         self.state_gradients: Tensor | None = None
-        self._judge, self._learn = make_passes(form.forward, form.backward)
+        self._evaluate, self._forward_backward = make_passes(form.forward, form.backward)
         self._path: Array = np.empty(0)
         self._work: tuple[Any, ...] | None = None
         self._way_back: tuple[Array, Arrays] | None = None
@@ -67,7 +67,7 @@ class SequenceLoss:
         """
         weights = as_arrays(self._weights(params))
         out = outputs(labels.shape, weights[-1].dtype)
-        self._judge(*self._inputs(symbols, labels, weights), out)
+        self._evaluate(*self._inputs(symbols, labels, weights), out)
         return torch.from_numpy(out[0]), torch.from_numpy(out[1]), {}
 
     def mean(self, params: Params, symbols: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -81,7 +81,7 @@ class SequenceLoss:
         weights = self._weights(params)
         return Mean.apply(self, symbols, labels, *weights)  # type: ignore[no-any-return, no-untyped-call]
 
-    def learn(
+    def forward_backward(
         self, symbols: Tensor, labels: Tensor, weights: Arrays
     ) -> tuple[Array, Array, Arrays]:
         """Run a forward and backward pass.
@@ -105,7 +105,9 @@ class SequenceLoss:
             self._path = np.empty(shape, dtype)
         assert self._way_back is not None  # allocated by _inputs
         flow = np.zeros((R if self.keeps_flow else 0, steps))
-        self._learn(*inputs, out, self._way_back, gradients[:-2], gradients[-2:], self._path, flow)
+        self._forward_backward(
+            *inputs, out, self._way_back, gradients[:-2], gradients[-2:], self._path, flow
+        )
         self.flow = torch.from_numpy(np.sqrt(flow))
         if kept:
             self.states, self.state_gradients = torch.from_numpy(self._path).unbind(1)
@@ -142,7 +144,7 @@ class Mean(torch.autograd.Function):
     def forward(  # noqa: D102
         ctx: Any, loss: Any, symbols: Tensor, labels: Tensor, *weights: Tensor
     ) -> tuple[Tensor, Tensor]:
-        mean, correct, ctx.gradients = loss.learn(symbols, labels, as_arrays(weights))
+        mean, correct, ctx.gradients = loss.forward_backward(symbols, labels, as_arrays(weights))
         right = torch.from_numpy(correct)
         ctx.mark_non_differentiable(right)
         return torch.from_numpy(mean), right

@@ -24,18 +24,18 @@ def make_passes(forward: Any, backward: Any) -> tuple[Callable[..., None], Calla
         backward: the cell's backward kernel.
 
     Returns:
-        ``judge``, forward only, and ``learn``, forward and backward.
+        ``evaluate``, forward only, and ``forward_backward``, forward and backward.
     """
     name = f"{forward.__module__}.{forward.__name__}"
     cell = {"cell_forward": forward, "cell_backward": backward}
-    return kernel_with(judge, name, **cell), kernel_with(learn, name, **cell)
+    return kernel_with(evaluate, name, **cell), kernel_with(forward_backward, name, **cell)
 
 
 cell_forward: Any = None  # bound to the cell's kernels in each copy of the passes
 cell_backward: Any = None
 
 
-def judge(symbols: Any, labels: Any, weights: Any, W: Any, b: Any, work: Any, out: Any) -> None:
+def evaluate(symbols: Any, labels: Any, weights: Any, W: Any, b: Any, work: Any, out: Any) -> None:
     """Compute every sequence's loss.
 
     Args:
@@ -59,7 +59,7 @@ def judge(symbols: Any, labels: Any, weights: Any, W: Any, b: Any, work: Any, ou
             readout.forward(h, W[r], b[r], labels[r, own], p, losses[r, own], correct[r, own])
 
 
-def learn(
+def forward_backward(
     symbols: Any,
     labels: Any,
     weights: Any,
@@ -76,13 +76,13 @@ def learn(
     """Compute every sequence's loss and the gradient of their mean.
 
     Args:
-        symbols: see :func:`judge`.
-        labels: see :func:`judge`.
-        weights: see :func:`judge`.
-        W: see :func:`judge`.
-        b: see :func:`judge`.
-        work: see :func:`judge`.
-        out: see :func:`judge`.
+        symbols: see :func:`evaluate`.
+        labels: see :func:`evaluate`.
+        weights: see :func:`evaluate`.
+        W: see :func:`evaluate`.
+        b: see :func:`evaluate`.
+        work: see :func:`evaluate`.
+        out: see :func:`evaluate`.
         way_back: ∂ℓ/∂h[t] ``(T+1, H, 16)``, and the cell's scratch.
         gradients: output: gradients of the cell's weights; zeros at first.
         into_readout: output: gradients of W and b; zeros at first.

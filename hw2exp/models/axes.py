@@ -25,7 +25,7 @@ Params = dict[str, Tensor]
 State = dict[str, Tensor]
 """State that a transformation carries from step to step, each ``(R, ...)``."""
 
-Path = tuple[Tensor, Tensor]
+StateTrajectory = tuple[Tensor, Tensor]
 """h[t] and ∂ℓ/∂h[t], total derivatives of the mean loss, for t = 1…T; each ``(R, B, T, H)``."""
 
 Shape = tuple[int, ...]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hw2exp.config.schema import Init
-from hw2exp.models.axes import Params, Path, State
+from hw2exp.models.axes import Params, State, StateTrajectory
 from hw2exp.models.cell import Cell, Weight, linear, product, unroll
 from hw2exp.models.initialization import initialize
 from hw2exp.models.normalization import Norm
@@ -30,7 +30,7 @@ class Gradient:
     loss: Tensor
     correct: Tensor
     of: Params
-    path: Path | None
+    path: StateTrajectory | None
     flow: Tensor | None = None
 
 
@@ -65,7 +65,7 @@ class Classifier:
 
     Args:
         cell: the recurrent cell.
-        norm: the normalization inside the cell.
+        normalization: the normalization inside the cell.
         time_steps: padded length of a sequence, T.
         device: the device of the tensors.
         closed_form: the compiled equations, on the CPU only; None: autograd.
@@ -75,14 +75,14 @@ class Classifier:
     def __init__(
         self,
         cell: Cell,
-        norm: Norm,
+        normalization: Norm,
         time_steps: int,
         device: torch.device | str = "cpu",
         closed_form: ClosedForm | None = None,
         keeps_path: bool = False,
     ) -> None:
         self.cell = cell
-        self.norm = norm
+        self.normalization = normalization
         self.time_steps = time_steps
         self.device = device
         self.keeps_path = keeps_path
@@ -111,7 +111,7 @@ class Classifier:
         drawn = initialize(self.weights(), init, seeds)
         gains = {
             name: gain.start.float().reshape(-1, *[1] * len(gain.shape)).repeat(1, *gain.shape)
-            for name, gain in self.norm.gains(self.cell.terms()).items()
+            for name, gain in self.normalization.gains(self.cell.terms()).items()
         }
         return {name: value.to(self.device) for name, value in (drawn | gains).items()}
 
@@ -139,7 +139,7 @@ class Classifier:
             Logits ``(R, B, C)``, and the batch statistics if the norm used them.
         """
         x = self.input_vectors(symbols, params["readout_weight"].dtype)
-        norm_pass = self.norm.forward(params, self.cell.terms(), statistics)
+        norm_pass = self.normalization.forward(params, self.cell.terms(), statistics)
         states = unroll(self.cell, params, x, norm_pass)  # T times (R, B, H)
         self._states = states if self._keeps_states else []
         logits = product(params["readout_weight"], states[-1], params["readout_bias"])  # (R, B, C)
@@ -197,7 +197,7 @@ class Classifier:
         states, self._states = self._states, []
         # The sum over R only starts the backward pass: replicas share no parameter.
         grads = torch.autograd.grad(loss.sum(), [*free.values(), *states])
-        path: Path | None = None
+        path: StateTrajectory | None = None
         flow = self.closed_form.flow if self.closed_form is not None else None
         if states:
             upstream = torch.stack(grads[len(free) :], 2)  # (R, B, T, H)

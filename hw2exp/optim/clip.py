@@ -21,12 +21,12 @@ class Clip(Protocol):
     def init(self, replicas: int, device: torch.device | str = "cpu") -> State:
         """Return the state before the first step."""
 
-    def update(self, grads: Tensor, norm: Tensor, state: State) -> tuple[Tensor, State]:
+    def update(self, grads: Tensor, grad_norm: Tensor, state: State) -> tuple[Tensor, State]:
         """Limit the gradients of a step.
 
         Args:
             grads: gradients, ``(R, P)``.
-            norm: norm of each row, ``(R,)`` in float64.
+            grad_norm: norm of each row, ``(R,)`` in float64.
             state: state from ``init`` or the step before.
         """
 
@@ -38,7 +38,7 @@ class NoClip:
         """Return an empty state."""
         return {}
 
-    def update(self, grads: Tensor, norm: Tensor, state: State) -> tuple[Tensor, State]:
+    def update(self, grads: Tensor, grad_norm: Tensor, state: State) -> tuple[Tensor, State]:
         """Return the gradients unchanged."""
         return grads, state
 
@@ -53,9 +53,9 @@ class ClipByNorm(NoClip):
 
     max_norm: Tensor
 
-    def update(self, grads: Tensor, norm: Tensor, state: State) -> tuple[Tensor, State]:
+    def update(self, grads: Tensor, grad_norm: Tensor, state: State) -> tuple[Tensor, State]:
         """Return g · min(1, max_norm / ‖g‖)."""
-        return rescale(grads, norm, self.max_norm), state
+        return rescale(grads, grad_norm, self.max_norm), state
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class ClipByValue(NoClip):
 
     max_value: Tensor
 
-    def update(self, grads: Tensor, norm: Tensor, state: State) -> tuple[Tensor, State]:
+    def update(self, grads: Tensor, grad_norm: Tensor, state: State) -> tuple[Tensor, State]:
         """Return min(max(g, -max_value), max_value)."""
         limit = columns(self.max_value, grads)  # (R, 1)
         return grads.clamp(-limit, limit), state
@@ -99,34 +99,34 @@ class ZClip:
         zero = torch.zeros(replicas, dtype=torch.float64, device=device)
         return {"steps": zero, "mean": zero, "variance": zero}
 
-    def update(self, grads: Tensor, norm: Tensor, state: State) -> tuple[Tensor, State]:
+    def update(self, grads: Tensor, grad_norm: Tensor, state: State) -> tuple[Tensor, State]:
         """Clip by the previous norms, then add the clipped norm to the statistics."""
         steps, mean, variance = state["steps"] + 1, state["mean"], state["variance"]  # (R,)
         warm = steps > self.warmup_steps
         deviation = variance.sqrt()
-        z = (norm - mean) / (deviation + EPS)
+        z = (grad_norm - mean) / (deviation + EPS)
         limit = mean + self.z_threshold**2 / z * deviation
         limit = torch.where(warm & (z > self.z_threshold), limit, torch.inf)
-        seen = torch.minimum(norm, limit)
+        seen = torch.minimum(grad_norm, limit)
         # During warm-up, plain mean and population variance of all norms (Welford).
         weight = torch.where(warm, 1 - self.alpha, 1 / steps)
         new_mean = mean + weight * (seen - mean)
         spread = torch.where(warm, seen - new_mean, seen - mean) * (seen - new_mean)
         new_variance = variance + weight * (spread - variance)
         after = {"steps": steps, "mean": new_mean, "variance": new_variance}
-        return rescale(grads, norm, limit), after
+        return rescale(grads, grad_norm, limit), after
 
 
-def rescale(grads: Tensor, norm: Tensor, limit: Tensor) -> Tensor:
+def rescale(grads: Tensor, grad_norm: Tensor, limit: Tensor) -> Tensor:
     """Scale rows down to a norm, never up.
 
     Args:
         grads: gradients, ``(R, P)``.
-        norm: norm of each row, ``(R,)`` in float64.
+        grad_norm: norm of each row, ``(R,)`` in float64.
         limit: the largest norm, ``(R,)``.
     """
     # In float64, rounded once, because the factor for a gradient of 1e38 underflows in float32.
-    factor = (limit / (norm + EPS)).clamp(max=1)  # (R,)
+    factor = (limit / (grad_norm + EPS)).clamp(max=1)  # (R,)
     return (grads * factor[:, None]).to(grads.dtype)
 
 

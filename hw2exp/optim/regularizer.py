@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hw2exp.config.groups import Regularizer as RegularizerOptions
-from hw2exp.models.axes import Params, Path, columns, norms
+from hw2exp.models.axes import Params, StateTrajectory, columns, norms
 from hw2exp.models.hyperparameters import stack
 
 
@@ -18,7 +18,7 @@ class Regularizer(Protocol):
     needs_path: bool
     """True if the term needs the states and their gradients."""
 
-    def add(self, grads: Params, cell: Any, params: Params, path: Path | None) -> Params:
+    def add(self, grads: Params, cell: Any, params: Params, path: StateTrajectory | None) -> Params:
         """Add the term's gradient.
 
         Args:
@@ -34,7 +34,7 @@ class NoRegularizer:
 
     needs_path = False
 
-    def add(self, grads: Params, cell: Any, params: Params, path: Path | None) -> Params:
+    def add(self, grads: Params, cell: Any, params: Params, path: StateTrajectory | None) -> Params:
         """Return the gradients unchanged."""
         return grads
 
@@ -61,7 +61,7 @@ class Omega:
 
     needs_path = True
 
-    def add(self, grads: Params, cell: Any, params: Params, path: Path | None) -> Params:
+    def add(self, grads: Params, cell: Any, params: Params, path: StateTrajectory | None) -> Params:
         """Add weight · ∂Ω/∂W_hh, one replica at a time, so that its arrays stay in cache."""
         assert path is not None
         recurrent = params["weight_hh"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from hw2exp.config.folder import at_home
 from hw2exp.system.problems import ConfigError, printable
 from hw2exp.system.process import failed, parser_of, process
-from hw2exp.system.terminal import relative, say, warn
+from hw2exp.system.terminal import echo, relative, warn
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,8 +55,8 @@ def _run(word: str, out: str | None) -> int:
     if out is None and os.path.islink(target):  # untrusted: may lead anywhere
         raise ConfigError([f"{target}: is a link; must be a folder, or named by --out"])
     lost: list[str] = []
-    page = make_report(folder, target, say, lost.append)
-    say(f"  look at   {relative(page)}")
+    page = make_report(folder, target, echo, lost.append)
+    echo(f"  look at   {relative(page)}")
     for line in lost:
         warn(printable(line))
     return 1 if lost else 0

@@ -20,7 +20,7 @@ PAGE = "report.html"
 def make_report(
     folder: Path,
     target: Path,
-    say: Callable[[str], None] = lambda _: None,
+    echo: Callable[[str], None] = lambda _: None,
     lose: Callable[[str], None] = lambda _: None,
 ) -> Path:
     """Write tables, figures and the page of all runs below a folder.
@@ -31,7 +31,7 @@ def make_report(
     Args:
         folder: the folder of the runs.
         target: the folder to write into; created if missing.
-        say: the function that receives lines about progress.
+        echo: the function that receives lines about progress.
         lose: the function that receives a line for each reason why runs were unusable.
 
     Returns:
@@ -52,7 +52,7 @@ def make_report(
             stack.enter_context(disk.made_folder(target))
         stack.enter_context(figure_style())
         chapters = [
-            _chapter(each, runs, folder, target / each.folder if plan else target, say)
+            _chapter(each, runs, folder, target / each.folder if plan else target, echo)
             for each, runs in found
         ]
         claims = claims_of(chapters)
@@ -77,11 +77,11 @@ def _found(folder: Path, plan: Plan | None) -> list[tuple[ChapterPlan, Found]]:
 
 
 def _chapter(
-    plan: ChapterPlan, found: Found, folder: Path, target: Path, say: Callable[[str], None]
+    plan: ChapterPlan, found: Found, folder: Path, target: Path, echo: Callable[[str], None]
 ) -> Chapter:
-    say(f"{plan.title}: {size_of(found.arms)}" if plan.title else size_of(found.arms))
+    echo(f"{plan.title}: {size_of(found.arms)}" if plan.title else size_of(found.arms))
     own = folder / plan.folder if plan.title else folder
     chapter = make_chapter(plan, own, found, target)
     for note in chapter.notes:
-        say(f"  {note}")
+        echo(f"  {note}")
     return chapter

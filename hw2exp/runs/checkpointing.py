@@ -19,7 +19,7 @@ from hw2exp.config.schema import TrainConfig
 from hw2exp.diagnostics.explosions import WINDOW
 from hw2exp.diagnostics.step_buffer import GRADS, on_host
 from hw2exp.fleet.fleet import Fleet
-from hw2exp.fleet.loop import Measured
+from hw2exp.fleet.loop import StepMetrics
 from hw2exp.models import own_digest
 from hw2exp.records.checkpoint_file import ROWS, SEEN, Checkpoint
 from hw2exp.records.checkpoint_folder import save
@@ -112,10 +112,10 @@ class Checkpointer:
             tensors[EXPLODED] = np.array(recording.explosions.steps(member), dtype=np.int64)
             seen = None
             if (inspection := recording.inspection) and member in inspection.tables:
-                ring = inspection.forensics.saved(member)
+                ring = inspection.spike_recorder.saved(member)
                 tensors |= {RING + name: value for name, value in ring.items()}
                 seen = self._seen[member].write(folder, inspection.tables[member], COLUMNS)
-                inspection.forensics.write(member, folder)
+                inspection.spike_recorder.write(member, folder)
             facts = Facts(
                 config=config.model_dump(mode="json"),
                 rows=self._rows[member].write(folder, recording.tables[member], CATALOG),
@@ -205,10 +205,10 @@ def restore(fleet: Fleet, recording: Recording, saved: Mapping[int, Checkpoint])
     }
     fleet.state = fleet.state.with_tensors(together)
     if recording.inspection is not None:
-        recording.inspection.forensics.restore(step, rings, known)
+        recording.inspection.spike_recorder.restore(step, rings, known)
         for member in map(int, fleet.members):
             folder = recording.folders[member]
-            if lost := recording.inspection.forensics.restore_kept(member, folder):
+            if lost := recording.inspection.spike_recorder.restore_kept(member, folder):
                 warn(lost)
     recording.restore_since_row(part_of(SINCE, together))
 
@@ -240,7 +240,7 @@ def _expected(step: int, config: TrainConfig, template: Named) -> dict[str, tupl
         EXPLODED: (np.dtype(np.int64), None),
     }
     if count := steps_since_row(step, config):
-        expected |= {SINCE + each.name: (number, (count,)) for each in fields(Measured)}
+        expected |= {SINCE + each.name: (number, (count,)) for each in fields(StepMetrics)}
         expected[f"{SINCE}loss"] = template["params"].dtype, (count,)
     if inspects(config) and options.spikes:
         count = min(step, options.steps_before)

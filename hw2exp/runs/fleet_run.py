@@ -11,8 +11,7 @@ import torch
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.loop import InitialLossError, Observer, check_initial, train
-from hw2exp.models import CELLS
-from hw2exp.models import normalization as norm
+from hw2exp.models import CELLS, normalization
 from hw2exp.records.checkpoint_file import Checkpoint
 from hw2exp.records.checkpoint_folder import discard_after, newest
 from hw2exp.records.manifest import DamagedError
@@ -27,7 +26,7 @@ from hw2exp.system.interrupt import NEVER, Interrupt
 from hw2exp.system.kernel_cache import cache_problem, compiled_before
 from hw2exp.system.lock import PATIENCE, FolderHeldError, hold
 from hw2exp.system.problems import ConfigError
-from hw2exp.system.terminal import say, warn
+from hw2exp.system.terminal import echo, warn
 from hw2exp.tasks.temporal_order import PAD
 
 Outcome = RunResult | Exception
@@ -98,7 +97,7 @@ def check_machine(configs: Sequence[TrainConfig]) -> None:
         if config.norm.name == "none":
             continue
         terms = CELLS[config.model.name](config.model, PAD).terms()
-        if not norm.build([config.norm]).gains(terms):
+        if not normalization.build([config.norm]).gains(terms):
             model = f"model={config.model.name} names no terms for it"
             problems[f"norm={config.norm.name}: {model}; use norm=none"] = None
     if problems:
@@ -184,7 +183,7 @@ def _run_fleet(
     saved: Mapping[int, Checkpoint],
 ) -> list[Outcome]:
     if show and not compiled_before():
-        say("compiling kernels, once for this machine: some ten seconds")
+        echo("compiling kernels, once for this machine: some ten seconds")
     fleet = Fleet(configs, choose_device(configs[0].device))
     loss, accuracy = (values.double().cpu().numpy() for values in fleet.initial())
     outcomes: dict[int, Outcome] = dict(held)

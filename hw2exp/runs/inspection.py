@@ -17,10 +17,10 @@ from hw2exp.diagnostics.internals import internals
 from hw2exp.diagnostics.jacobian import jacobian_growth
 from hw2exp.diagnostics.sharpness import sharpness
 from hw2exp.fleet.fleet import Fleet
-from hw2exp.fleet.loop import Made
+from hw2exp.fleet.loop import StepTrace
 from hw2exp.records.diagnostics import NUMBERS, DiagnosticsTable, Value
 from hw2exp.records.tensorboard import EventWriter
-from hw2exp.runs.spike_recorder import Forensics
+from hw2exp.runs.spike_recorder import SpikeRecorder
 
 ALONG, WITHIN = 1, 8
 """Sequences of the batch for the Jacobians, and for gates and attention; more sequences change
@@ -98,7 +98,7 @@ class Inspection:
             if inspects(config)
         ]
         self.tables = {member: tables.get(member, DiagnosticsTable()) for member in self.watched}
-        self.forensics = Forensics(fleet, self.watched, searched)
+        self.spike_recorder = SpikeRecorder(fleet, self.watched, searched)
         self._probe: Fleet | None = None
         self._of: NDArray[np.int64] | None = None
 
@@ -106,14 +106,14 @@ class Inspection:
         """Return whether a step must compute the gradient flow, ‖∂ℓ/∂h[t]‖."""
         return due(self.options.flow_every, step)
 
-    def inspect(self, step: int, made: Made) -> None:
+    def inspect(self, step: int, made: StepTrace) -> None:
         """Inspect a step: measure the diagnostics that are due, and add the step to the ring."""
         members, rows = self._members_and_rows()
         if not len(members):
             return
         if rows is not None:
             made = _take(made, rows)
-        self.forensics.push(step, members, made)
+        self.spike_recorder.push(step, members, made)
         columns = self._columns(step, made, members)
         if columns:
             lists = {name: values.tolist() for name, values in columns.items()}  # by replica
@@ -134,7 +134,7 @@ class Inspection:
             self._members = self._of[rows]
         return self._members, self._rows
 
-    def _columns(self, step: int, made: Made, members: NDArray[np.int64]) -> Columns:
+    def _columns(self, step: int, made: StepTrace, members: NDArray[np.int64]) -> Columns:
         options, columns = self.options, Columns()
         if made.flow is not None:
             flow = made.flow.cpu().numpy()  # (R, T)
@@ -147,7 +147,7 @@ class Inspection:
         probe = self._fleet_of(members)
         probe.state = made.before
         if due(options.cell_every, step):
-            whole = probe.model.norm.over_batch
+            whole = probe.model.normalization.over_batch
             few = made.symbols if whole else made.symbols[:, :WITHIN]
             found = internals(probe.model, probe.params, few)
             columns |= {name: value for name, value in vars(found).items() if value is not None}
@@ -183,7 +183,7 @@ class Inspection:
         if numbers:
             self.events[member].scalars(step, numbers)
 
-    def _draw(self, step: int, made: Made, members: NDArray[np.int64]) -> None:
+    def _draw(self, step: int, made: StepTrace, members: NDArray[np.int64]) -> None:
         """Write histograms of parameters and gradients, and the heat maps so far."""
         parts = {
             "parameters": self.fleet.layout.unflatten(made.before.params.cpu()),
@@ -233,12 +233,12 @@ class Inspection:
             if last is not None and every and not due(every, last, first=False):
                 self.draw_images(member, last)
             self.tables[member].write(folder)
-            self.forensics.write(member, folder)
+            self.spike_recorder.write(member, folder)
 
 
-def _take(made: Made, rows: Tensor) -> Made:
+def _take(made: StepTrace, rows: Tensor) -> StepTrace:
     """Select some of the replicas."""
-    return Made(
+    return StepTrace(
         before=made.before.take(rows),
         after=made.after.take(rows),
         symbols=made.symbols[rows],

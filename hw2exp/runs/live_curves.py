@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from hw2exp.fleet.loop import Measured
+from hw2exp.fleet.loop import StepMetrics
 from hw2exp.runs.sparkline import ASCII, BLOCKS, MOST_BINS, Peaks, sparkline
 
 NARROWEST = 8
@@ -30,7 +30,7 @@ class LiveCurves:
         self.losses, self.norms = Peaks(most_bins), Peaks(most_bins)
         self._waiting: list[tuple[torch.Tensor, torch.Tensor]] = []
 
-    def observe(self, measured: Measured) -> None:
+    def observe(self, measured: StepMetrics) -> None:
         """Add the next step.
 
         Args:

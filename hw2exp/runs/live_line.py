@@ -10,9 +10,9 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from hw2exp.fleet.loop import Measured, Tested
+from hw2exp.fleet.loop import EvalMetrics, StepMetrics
 from hw2exp.runs.live_curves import LiveCurves, curves_line
-from hw2exp.system.terminal import clock, live_console, say
+from hw2exp.system.terminal import clock, echo, live_console
 
 REFRESH_SECONDS = 0.2
 PLAIN_SECONDS = 5.0
@@ -55,7 +55,7 @@ class LiveLine:
             with suppress(OSError):  # the terminal may be gone
                 self._live.__exit__(kind, error, traceback)
 
-    def observe(self, step: int, measured: Measured, tested: Tested | None) -> None:
+    def observe(self, step: int, measured: StepMetrics, tested: EvalMetrics | None) -> None:
         """Refresh the line if its interval has passed."""
         if tested is not None:
             self.test_accuracy = float(tested.accuracy.mean())
@@ -73,14 +73,14 @@ class LiveLine:
         self._shown = now
         line = self._line(step, measured, now - self._began)
         if self._live is None:
-            say(line)
+            echo(line)
             return
         curves = curves_line(*self.curves.so_far(), self.console.width, self.console.encoding)
         shown = "\n".join(filter(None, (line, curves)))
         if not show_live(self._live, Text(shown, no_wrap=True, overflow="ellipsis")):
             self._live, self.interval = None, PLAIN_SECONDS
 
-    def _line(self, step: int, measured: Measured, seconds: float) -> str:
+    def _line(self, step: int, measured: StepMetrics, seconds: float) -> str:
         speed = (step - self._first_step) / max(seconds, 1e-9)
         left = clock((self.steps - step) / speed) if speed else "–"
         test = "–" if self.test_accuracy is None else f"{self.test_accuracy:.3f}"

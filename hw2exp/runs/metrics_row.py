@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hw2exp.fleet.loop import Measured, Tested
+from hw2exp.fleet.loop import EvalMetrics, StepMetrics
 
 Floats = NDArray[np.float64]
 
@@ -14,7 +14,7 @@ TESTED = ("loss_test", "loss_test_last", "accuracy_test")
 """Columns of a test pass."""
 
 
-def columns_of(since_row: Sequence[Measured], tested: Tested | None) -> dict[str, Floats]:
+def columns_of(since_row: Sequence[StepMetrics], tested: EvalMetrics | None) -> dict[str, Floats]:
     """Return the columns of a row, each ``(R,)``.
 
     Args:

@@ -14,7 +14,7 @@ from hw2exp.config.resume import FREE
 from hw2exp.diagnostics.explosions import ExplosionDetector, preceded
 from hw2exp.diagnostics.spikes import SpikeDetector, first_watched
 from hw2exp.fleet.fleet import Fleet
-from hw2exp.fleet.loop import Measured, Tested
+from hw2exp.fleet.loop import EvalMetrics, StepMetrics
 from hw2exp.models import own_digest
 from hw2exp.records.diagnostics import DiagnosticsTable
 from hw2exp.records.layout import DIAGNOSED, RUN
@@ -82,8 +82,8 @@ class Recording:
         if any(map(inspects, fleet.configs)):
             self.inspection = Inspection(fleet, self.events, SPIKE_BLOCK, diagnostics or {})
         # Both lists hold only the replicas that still train.
-        self._since_row: list[Measured] = []
-        self._unsearched: list[Measured] = []  # steps not yet searched for spikes
+        self._since_row: list[StepMetrics] = []
+        self._unsearched: list[StepMetrics] = []  # steps not yet searched for spikes
 
     def open_events(self, goes_on: Mapping[int, tuple[str, int]] | None = None) -> None:
         """Open the TensorBoard file of every replica; a new file gets the metrics so far.
@@ -100,7 +100,7 @@ class Recording:
                 if self.inspection is not None:
                     self.inspection.show_again(member)
 
-    def observe(self, step: int, measured: Measured, tested: Tested | None) -> None:
+    def observe(self, step: int, measured: StepMetrics, tested: EvalMetrics | None) -> None:
         """Record a step's measurements, and write a row if one is due."""
         config, members = self.fleet.config, self.fleet.members
         self._since_row.append(measured)
@@ -148,7 +148,7 @@ class Recording:
             self._unsearched.clear()
             if self.inspection is not None:
                 for member in map(int, self.fleet.members):
-                    self.inspection.forensics.keep(member, self.detector.spikes(member))
+                    self.inspection.spike_recorder.keep(member, self.detector.spikes(member))
 
     def spikes_so_far(self) -> int:
         """Return the number of spikes of all replicas, in the steps searched so far."""
@@ -158,7 +158,7 @@ class Recording:
         """Return the measurements since the last row, each ``(R, n)``, for a checkpoint."""
         return {
             each.name: torch.stack([getattr(past, each.name) for past in self._since_row], 1)
-            for each in fields(Measured)
+            for each in fields(StepMetrics)
             if self._since_row
         }
 
@@ -170,7 +170,7 @@ class Recording:
         """
         names = list(columns)
         steps = zip(*(columns[name].unbind(1) for name in names), strict=True)
-        self._since_row = [Measured(**dict(zip(names, step, strict=True))) for step in steps]
+        self._since_row = [StepMetrics(**dict(zip(names, step, strict=True))) for step in steps]
 
     def finish(self) -> dict[int, RunResult | OSError]:
         """Write the files of all remaining replicas.

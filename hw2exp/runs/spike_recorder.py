@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hw2exp.diagnostics.step_buffer import Entry, Named, Ring
+from hw2exp.diagnostics.step_buffer import Entry, Named, StepBuffer
 from hw2exp.fleet.fleet import Fleet
-from hw2exp.fleet.loop import Made
+from hw2exp.fleet.loop import StepTrace
 from hw2exp.records.kept_spikes import KeptSpike, read_kept, write_kept
 from hw2exp.records.spike import Spike
 
 
-class Forensics:
+class SpikeRecorder:
     """A ring of a fleet's last steps, and the steps kept around spikes.
 
     Args:
@@ -28,11 +28,11 @@ class Forensics:
         options = fleet.config.diagnostics
         self.spikes, self.steps_before = options.spikes, options.steps_before
         self.kept: dict[int, list[KeptSpike]] = {member: [] for member in watched}
-        self._ring = Ring(fleet.layout, searched + self.steps_before + 1)
+        self._ring = StepBuffer(fleet.layout, searched + self.steps_before + 1)
         self._known = dict.fromkeys(watched, 0)
         self._written: dict[int, int] = {}
 
-    def push(self, step: int, members: NDArray[np.int64], made: Made) -> None:
+    def push(self, step: int, members: NDArray[np.int64], made: StepTrace) -> None:
         """Add a step to the ring.
 
         Args:

@@ -12,7 +12,7 @@ from hw2exp.config.choices import ADDED_CHOICES
 from hw2exp.config.schema import TrainConfig
 from hw2exp.records.run_dir import RunResult
 from hw2exp.system.problems import counted
-from hw2exp.system.terminal import clock, relative, say, typed
+from hw2exp.system.terminal import clock, echo, relative, typed
 
 PLAIN_PATH = re.compile(r"[\w./+-]+", re.ASCII)
 """A path without special characters of a shell or of Hydra."""
@@ -39,7 +39,7 @@ def print_start(
         done: steps already made, if the run is resumed.
     """
     begins = f"resumes after step {done}, started" if done else "starts"
-    say(
+    echo(
         f"{config.describe()} → {relative(folder)}\n"
         f"{begins} at loss {loss:.4f} (ln 4 = 1.3863), accuracy {accuracy:.3f}"
     )
@@ -81,7 +81,7 @@ def print_summary(result: RunResult, folder: Path, root: Path) -> None:
         lines.append(f"  ask why   python -m hw2exp.anatomy {typed(folder)} --spike {which}")
     if result.status == "interrupted":
         lines.append(f"  resume    the same command with {resume_word(root)}")
-    say("\n".join(lines))
+    echo("\n".join(lines))
 
 
 def number(value: float | None) -> str:

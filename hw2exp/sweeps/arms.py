@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeGuard
 from hw2exp.records.run_dir import RunResult
 from hw2exp.runs.fleet_run import Outcome
 from hw2exp.runs.summary import resume_word, spread
-from hw2exp.system.terminal import on_terminal, relative, say, typed
+from hw2exp.system.terminal import echo, on_terminal, relative, typed
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -149,4 +149,4 @@ def print_sweep(jobs: Sequence[Overrides], outcomes: Sequence[Outcome], folder: 
         )
     if not all(map(ended, outcomes)):
         lines.append(f"  resume    the same command with {resume_word(folder)}")
-    say("\n".join(lines))
+    echo("\n".join(lines))

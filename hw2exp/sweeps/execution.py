@@ -24,18 +24,18 @@ from hw2exp.records.write_order import settle_records
 from hw2exp.runs.summary import print_summary
 from hw2exp.sweeps.failures import report
 from hw2exp.sweeps.hydra_records import resolve_record, write_records
-from hw2exp.sweeps.job_outcome import Ended
+from hw2exp.sweeps.job_outcome import JobOutcome
 from hw2exp.system.interrupt import Interrupt
 from hw2exp.system.lock import FolderHeldError, check_above, check_held, hold
 from hw2exp.system.problems import ConfigError, counted
-from hw2exp.system.terminal import relative, say, warn
+from hw2exp.system.terminal import echo, relative, warn
 
 if TYPE_CHECKING:
     from hw2exp.runs.fleet_run import Outcome
     from hw2exp.sweeps.launcher import FleetJob
 
 
-def launch(command: Command, interrupt: Interrupt, show: bool = True) -> list[Ended]:
+def launch(command: Command, interrupt: Interrupt, show: bool = True) -> list[JobOutcome]:
     """Check the machine, then execute a command.
 
     Args:
@@ -66,7 +66,7 @@ def launch(command: Command, interrupt: Interrupt, show: bool = True) -> list[En
     return [] if interrupt() else execute(command, interrupt, show)
 
 
-def execute(command: Command, interrupt: Interrupt, show: bool = True) -> list[Ended]:
+def execute(command: Command, interrupt: Interrupt, show: bool = True) -> list[JobOutcome]:
     """Run the jobs of a command.
 
     Args:
@@ -94,7 +94,7 @@ def execute(command: Command, interrupt: Interrupt, show: bool = True) -> list[E
         folder = reserve(folder, key, explicit)
     if not explicit:
         words.append(assignment(key, str(folder)))
-    ended: list[Ended] = []
+    ended: list[JobOutcome] = []
     with _alone_in(folder, key if explicit else None):
         if not command.multirun:  # Hydra's own writes are not atomic
             write_records(command.composed, Path(os.path.abspath(folder)))
@@ -134,7 +134,7 @@ def _alone_in(folder: Path, key: str | None) -> Iterator[None]:
 
 def hand_to_hydra(
     words: Sequence[str],
-    ended: list[Ended],
+    ended: list[JobOutcome],
     interrupt: Interrupt,
     show: bool = True,
     command: Command | None = None,
@@ -153,7 +153,7 @@ def hand_to_hydra(
 
     from hw2exp.sweeps.job_return import JobFailed
 
-    def give(batch: list[Ended], folder: Path) -> list[float | Exception | None]:
+    def give(batch: list[JobOutcome], folder: Path) -> list[float | Exception | None]:
         ended.extend(batch)
         report(batch, folder, interrupt)
         if interrupt():  # ends a sweep too
@@ -226,7 +226,7 @@ def _only_job(config: Any, command: Command) -> "FleetJob":
     return FleetJob(hydra.job.num, tuple(hydra.overrides.task), plain, folder, root)
 
 
-def _single(job: "FleetJob", interrupt: Interrupt, show: bool) -> Ended:
+def _single(job: "FleetJob", interrupt: Interrupt, show: bool) -> JobOutcome:
     from hw2exp.runs.fleet_run import run_fleet
 
     config, known = _known(job)
@@ -235,10 +235,10 @@ def _single(job: "FleetJob", interrupt: Interrupt, show: bool) -> Ended:
         saved = known if isinstance(known, Checkpoint) else None
         (outcome,) = run_fleet([config], [job.folder], interrupt, show, saved=[saved])
     if show and isinstance(known, RunResult):
-        say(f"{relative(job.folder)} has its result: nothing is left to do")
+        echo(f"{relative(job.folder)} has its result: nothing is left to do")
     if show and isinstance(outcome, RunResult):
         print_summary(outcome, job.folder, job.root)
-    return Ended(job.number, job.overrides, job.folder, job.root, config, outcome)
+    return JobOutcome(job.number, job.overrides, job.folder, job.root, config, outcome)
 
 
 def _known(job: "FleetJob") -> "tuple[TrainConfig, Outcome | Checkpoint | None]":
@@ -279,7 +279,7 @@ def _mend(folder: Path, config: TrainConfig, result: RunResult) -> None:
         warn(f"{folder}: its events or its curve are empty and can't be made again: {error}")
 
 
-def _batch(jobs: "Sequence[FleetJob]", interrupt: Interrupt, show: bool) -> list[Ended]:
+def _batch(jobs: "Sequence[FleetJob]", interrupt: Interrupt, show: bool) -> list[JobOutcome]:
     """Run jobs as fleets; in a resumed sweep, skip the jobs with a result."""
     from hw2exp.sweeps.arms import print_sweep
     from hw2exp.sweeps.sweep import run_sweep
@@ -290,11 +290,11 @@ def _batch(jobs: "Sequence[FleetJob]", interrupt: Interrupt, show: bool) -> list
         n: each for n, each in enumerate(known) if each is None or isinstance(each, Checkpoint)
     }
     if show:
-        say(f"{counted(len(jobs), 'job')} → {relative(root)}")
+        echo(f"{counted(len(jobs), 'job')} → {relative(root)}")
     if show and (done := sum(isinstance(each, RunResult) for each in known)):
-        say(f"{done} of {len(jobs)} jobs have their result")
+        echo(f"{done} of {len(jobs)} jobs have their result")
     if show and (going_on := sum(each is not None for each in saved.values())):
-        say(f"{counted(going_on, 'job')} of {len(jobs)} resume from a checkpoint")
+        echo(f"{counted(going_on, 'job')} of {len(jobs)} resume from a checkpoint")
     found = run_sweep(
         [configs[place] for place in saved],
         [jobs[place].folder for place in saved],
@@ -307,6 +307,6 @@ def _batch(jobs: "Sequence[FleetJob]", interrupt: Interrupt, show: bool) -> list
         names = [job.overrides for job in jobs]
         print_sweep(names, list(outcomes.values()), root)
     return [
-        Ended(job.number, job.overrides, job.folder, root, configs[place], outcomes[place])
+        JobOutcome(job.number, job.overrides, job.folder, root, configs[place], outcomes[place])
         for place, job in enumerate(jobs)
     ]

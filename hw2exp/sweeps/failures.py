@@ -7,18 +7,18 @@ from hw2exp.fleet.loop import InitialLossError
 from hw2exp.records.checkpoint_folder import had_begun
 from hw2exp.records.manifest import DamagedError
 from hw2exp.runs.summary import resume_word
-from hw2exp.sweeps.job_outcome import Ended
+from hw2exp.sweeps.job_outcome import JobOutcome
 from hw2exp.system.interrupt import Interrupt
 from hw2exp.system.lock import FolderHeldError, FolderLostError
 from hw2exp.system.problems import ConfigError, counted
 from hw2exp.system.process import cant_write
-from hw2exp.system.terminal import complain
+from hw2exp.system.terminal import echo_error
 
 TOLD, NAMED = 20, 8
 """Reasons to print at most, and jobs to name with each."""
 
 
-def report(batch: Sequence[Ended], folder: Path, interrupt: Interrupt) -> None:
+def report(batch: Sequence[JobOutcome], folder: Path, interrupt: Interrupt) -> None:
     """Print why jobs failed; after an interrupt, print nothing.
 
     Args:
@@ -28,7 +28,7 @@ def report(batch: Sequence[Ended], folder: Path, interrupt: Interrupt) -> None:
     """
     if interrupt():
         return
-    told: dict[str, list[Ended]] = {}
+    told: dict[str, list[JobOutcome]] = {}
     for each in batch:
         if isinstance(each.outcome, Exception):
             text = _why(each.outcome)
@@ -40,10 +40,10 @@ def report(batch: Sequence[Ended], folder: Path, interrupt: Interrupt) -> None:
     if more := sum(len(jobs) for jobs in list(told.values())[TOLD:]):
         lines.append(f"and {counted(more, 'more job')} failed")
     for line in "\n".join(lines).splitlines():
-        complain(line)
+        echo_error(line)
 
 
-def _names(jobs: Sequence[Ended]) -> str:
+def _names(jobs: Sequence[JobOutcome]) -> str:
     """Return the prefix that names the jobs of a message; empty for a single run."""
     if len(jobs) == 1:
         (job,) = jobs

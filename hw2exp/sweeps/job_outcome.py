@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Ended:
+class JobOutcome:
     """A job that was executed.
 
     Args:

@@ -18,7 +18,7 @@ from hw2exp.runs.fleet_run import Outcome
 from hw2exp.runs.live_curves import curves_line
 from hw2exp.runs.live_line import PLAIN_SECONDS, show_live
 from hw2exp.sweeps.progress import Progress, read_progress
-from hw2exp.system.terminal import clock, live_console, say
+from hw2exp.system.terminal import clock, echo, live_console
 
 SHOWN = 12
 """Most running fleets in the table."""
@@ -81,7 +81,7 @@ class SweepTable:
             with suppress(OSError):  # the terminal may be gone
                 self._live.__exit__(kind, error, traceback)
         elif self.show and error is None:
-            say(self._summary(self._all(), time.monotonic() - self._began))
+            echo(self._summary(self._all(), time.monotonic() - self._began))
 
     def ended(self, number: int, outcomes: Sequence[Outcome]) -> None:
         """Record the end of a fleet.
@@ -100,7 +100,7 @@ class SweepTable:
                 self._live = None
         elif self.show and now - self._shown > PLAIN_SECONDS:
             self._shown = now
-            say(self._summary(self._all(), now - self._began))
+            echo(self._summary(self._all(), now - self._began))
 
     def _all(self) -> list[Progress | None]:
         return [

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hw2exp.fleet.fleet import Fleet
-from hw2exp.fleet.loop import Measured, Tested
+from hw2exp.fleet.loop import EvalMetrics, StepMetrics
 from hw2exp.runs.live_curves import LiveCurves
 from hw2exp.system import disk
 
@@ -60,7 +60,7 @@ class ProgressWriter:
         self._replica_steps = 0
         self._written = 0.0
 
-    def observe(self, step: int, measured: Measured, tested: Tested | None) -> None:
+    def observe(self, step: int, measured: StepMetrics, tested: EvalMetrics | None) -> None:
         """Count a step, and write the progress if it is time."""
         self._replica_steps += len(measured.loss)
         self.curves.observe(measured)

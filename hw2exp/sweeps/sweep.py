@@ -20,7 +20,7 @@ from hw2exp.sweeps.progress import ProgressWriter
 from hw2exp.system.interrupt import NEVER, SAVE, Interrupt
 from hw2exp.system.kernel_cache import compiled_before
 from hw2exp.system.problems import ConfigError
-from hw2exp.system.terminal import say
+from hw2exp.system.terminal import echo
 
 LOOK = 0.25
 """Longest wait between two checks of the workers, in seconds."""
@@ -69,7 +69,7 @@ def run_sweep(
             return run_sweep(configs, folders, interrupt, own, show, saved)
     interrupt.begin_to_save()  # from now on, tell the workers before ending
     if show and not compiled_before():
-        say("compiling kernels, once for this machine: some ten seconds")
+        echo("compiling kernels, once for this machine: some ten seconds")
     outcomes: dict[int, Outcome] = {}
     with tempfile.TemporaryDirectory(prefix="hw2exp-") as name:
         paths = [Path(name) / f"{number}.json" for number in range(len(fleets))]

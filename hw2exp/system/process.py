@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from hw2exp.system import version
 from hw2exp.system.problems import ConfigError, in_one_line
-from hw2exp.system.terminal import complain, say
+from hw2exp.system.terminal import echo, echo_error
 
 VERSION = f"hw2exp {version.VERSION}"
 
@@ -27,7 +27,7 @@ def parser_of(module: str, description: str, epilog: str | None = None) -> Argum
     prog = f"python -m {module}"
     parser = ArgumentParser(prog, description=description, epilog=epilog, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=VERSION, help="show the version")
-    parser.print_help = lambda file=None: say(parser.format_help())  # type: ignore[method-assign]
+    parser.print_help = lambda file=None: echo(parser.format_help())  # type: ignore[method-assign]
     return in_one_line(parser)
 
 
@@ -44,7 +44,7 @@ def failed(error: ConfigError | OSError) -> int:
         status, line = 2, " | ".join(error.problems)
     else:
         status, line = 1, cant_write(error)
-    complain(line)
+    echo_error(line)
     return status
 
 
@@ -63,10 +63,10 @@ def check_system() -> None:
     try:
         import hw2exp.system.lock  # noqa: F401
     except ImportError as error:
-        complain(str(error))
+        echo_error(str(error))
         sys.exit(1)
     if find_spec("hw2exp.configs") is None:
-        complain("this checkout is not installed; type make setup, or pip install -e . in it")
+        echo_error("this checkout is not installed; type make setup, or pip install -e . in it")
         sys.exit(1)
 
 

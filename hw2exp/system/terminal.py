@@ -24,7 +24,7 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def say(text: str, styled: bool = False) -> None:
+def echo(text: str, styled: bool = False) -> None:
     """Print a text; a closed or broken standard output must not end the run.
 
     Args:
@@ -58,7 +58,7 @@ def live_console() -> "Console":
     return Console(highlight=False, force_terminal=None if on_terminal() else False)
 
 
-def complain(line: str) -> None:
+def echo_error(line: str) -> None:
     """Print an error line to standard error.
 
     Args:
@@ -74,7 +74,7 @@ def warn(text: str) -> None:
     Args:
         text: one line.
     """
-    complain(f"warning: {text}")
+    echo_error(f"warning: {text}")
 
 
 def relative(path: Path) -> Path:

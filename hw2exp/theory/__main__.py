@@ -12,7 +12,7 @@ from hw2exp.config.folder import asked_for, at_home, check_path, check_there
 from hw2exp.system import disk
 from hw2exp.system.problems import ConfigError
 from hw2exp.system.process import failed, parser_of, process
-from hw2exp.system.terminal import live_console, say, warn
+from hw2exp.system.terminal import echo, live_console, warn
 
 if TYPE_CHECKING:
     from hw2exp.theory.answer import Answer
@@ -70,9 +70,9 @@ def _run(words: Sequence[str], runs: str | None, figures: str | None) -> int:
             with asked_for(f"--figures {figures}"):
                 stack.enter_context(disk.made_folder(target))
         found = [_show(part, source, target) for part in parts]
-    say(summary(found, time.monotonic() - began))
+    echo(summary(found, time.monotonic() - began))
     if target is not None and not any(each.figures for each in found):
-        say(f"no figure belongs to {', '.join(parts)}")
+        echo(f"no figure belongs to {', '.join(parts)}")
     return 0 if all(each.passed for each in found) else 1
 
 
@@ -91,12 +91,12 @@ def _show(part: str, runs: Path | None, figures: Path | None) -> "Answer":
     if problem := cache_problem():
         warn(problem)
     width = console.width if console.is_terminal or "COLUMNS" in os.environ else 100
-    say(text_of(found, width, console.is_terminal and not console.no_color))
+    echo(text_of(found, width, console.is_terminal and not console.no_color))
     if figures is not None:
         for name, draw in found.figures.items():
             with figure_style():
                 draw(figures / name)
-            say(f"drawn: {figures / name}\n")
+            echo(f"drawn: {figures / name}\n")
     return found
 
 

@@ -11,7 +11,7 @@ from hw2exp.config.command_line import read
 from hw2exp.config.schema import TrainConfig
 from hw2exp.diagnostics.spikes import find_spikes
 from hw2exp.fleet.fleet import Fleet
-from hw2exp.fleet.loop import Measured, Tested, train
+from hw2exp.fleet.loop import EvalMetrics, StepMetrics, train
 from hw2exp.records.spike import Spike
 from hw2exp.tasks.temporal_order import TRAIN
 
@@ -82,7 +82,7 @@ class _Notes:
         if self.params is not None:
             self.params[0] = rows
 
-    def observe(self, step: int, measured: Measured, tested: Tested | None) -> None:
+    def observe(self, step: int, measured: StepMetrics, tested: EvalMetrics | None) -> None:
         """Keep a step's loss and norm, and the parameters after it, where the next step starts."""
         members = self.fleet.members
         self.losses[step - 1, members] = measured.loss.numpy()

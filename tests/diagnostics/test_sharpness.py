@@ -27,7 +27,7 @@ def trained(configs, steps=3):
 def whole_hessian(fleet, symbols, labels):
     """By autograd through the plain form, (R, P, P)."""
     model = fleet.model
-    plain = Classifier(model.cell, model.norm, model.time_steps)
+    plain = Classifier(model.cell, model.normalization, model.time_steps)
 
     def loss(row, r):
         rows = torch.stack([row if i == r else other for i, other in enumerate(at)])

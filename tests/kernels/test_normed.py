@@ -63,11 +63,11 @@ def problem(model, R, B, T, seed=0, padding=0):
         return torch.randn(shape, generator=g, dtype=torch.float64)
 
     params = {name: 0.5 * drawn(R, *weight.shape) for name, weight in model.weights().items()}
-    gains = model.norm.gains(model.cell.terms())
+    gains = model.normalization.gains(model.cell.terms())
     params |= {name: drawn(R, *gain.shape) for name, gain in gains.items()}
     params = {name: value.requires_grad_() for name, value in params.items()}
     statistics = {}
-    if model.norm.over_batch:
+    if model.normalization.over_batch:
         for name, term in model.cell.terms().items():
             for kind in ("mean", "variance"):
                 statistics[f"{name}.{kind}"] = 0.5 + drawn(R, T, *term.shape).abs()
@@ -191,7 +191,9 @@ def test_what_all_sequences_share_drives_no_update(name, kind, B):
     model = make(name, kind, 1)
     params, _, symbols, labels = problem(model, 1, B, 7)
     params = {key: value.detach().float() for key, value in params.items()}
-    model.norm = model.closed_form.norm = BatchNorm(torch.tensor([0.1]), torch.tensor([1e-5]))
+    model.normalization = model.closed_form.norm = BatchNorm(
+        torch.tensor([0.1]), torch.tensor([1e-5])
+    )
     last = PAD - 1
     symbols = symbols.remainder(last)  # the last symbol stands nowhere else
     symbols[..., -1] = last

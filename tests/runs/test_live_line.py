@@ -7,7 +7,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from hw2exp.fleet.loop import Measured
+from hw2exp.fleet.loop import StepMetrics
 from hw2exp.runs import live_curves
 from hw2exp.runs.live_line import LiveLine
 from hw2exp.runs.sparkline import ASCII, BLOCKS
@@ -15,7 +15,7 @@ from hw2exp.runs.sparkline import ASCII, BLOCKS
 
 def measured(loss, norm, replicas=1):
     values = torch.full((replicas,), float(loss)), torch.full((replicas,), float(norm))
-    return Measured(values[0], torch.ones(replicas), values[1], values[1], values[1], values[1])
+    return StepMetrics(values[0], torch.ones(replicas), values[1], values[1], values[1], values[1])
 
 
 def frames(width, steps, encoding="utf-8", terminal=True):
@@ -57,7 +57,7 @@ def test_replicas_that_leave_and_many_steps_between_refreshes(monkeypatch):
     monkeypatch.setattr(live_curves, "MOST_WAITING", 4)
     line = LiveLine(12, lambda: 0, Console(file=io.StringIO(), force_terminal=True, width=80))
     line.interval = 100
-    both = Measured(*[torch.tensor([1.0, 3.0])] * 6)
+    both = StepMetrics(*[torch.tensor([1.0, 3.0])] * 6)
     with line:
         for step in range(1, 13):
             line.observe(step, both if step <= 6 else measured(5, 7), None)

@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 
 from hw2exp.fleet.fleet import Fleet
-from hw2exp.fleet.loop import Measured
+from hw2exp.fleet.loop import StepMetrics
 from hw2exp.records.run_dir import read_result
 from hw2exp.sweeps.live import SweepTable
 from hw2exp.sweeps.progress import BINS, Progress, ProgressWriter, read_progress
@@ -75,7 +75,7 @@ def test_the_worker_writes_the_means_of_its_runs(compose, tmp_path):
     writer = ProgressWriter(fleet, tmp_path / "progress")
     for step in range(1, steps + 1):
         loss = torch.tensor([1.0, 3.0]) * (50 if step == 700 else 1)
-        writer.observe(step, Measured(*[loss] * 6), None)
+        writer.observe(step, StepMetrics(*[loss] * 6), None)
     (progress,) = read_progress([writer.path])
     assert progress.step == steps
     assert BINS // 2 < len(progress.losses) <= BINS

@@ -14,7 +14,7 @@ import pytest
 from hw2exp.config.composed_job import parse
 from hw2exp.runs.summary import resume_word, tensorboard_of_run
 from hw2exp.system import terminal
-from hw2exp.system.terminal import live_console, on_terminal, say, typed
+from hw2exp.system.terminal import echo, live_console, on_terminal, typed
 
 NAMES = ["run", "2026-11-26/02-09-48", "a b", "x=1,2", "it's", 'a "b"', "$HOME", "a`b", "a\\b", "ä"]
 
@@ -96,7 +96,7 @@ def test_whatever_the_output_is_the_results_are_there(tmp_path, name, flags):
 def test_what_an_encoding_lacks_is_replaced(monkeypatch, encoding):
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding=encoding))
-    say("a → b ⚙ c")
+    echo("a → b ⚙ c")
     assert written.getvalue().decode(encoding).strip() == "a ? b ? c"
 
 
@@ -105,9 +105,9 @@ def test_where_a_program_has_closed_the_output_nothing_is_said(monkeypatch, caps
     stream.close()
     monkeypatch.setattr(sys, "stdout", stream)
     assert not on_terminal()
-    say("nobody reads this")
+    echo("nobody reads this")
     with sys.stdout:
-        say("nor this")
+        echo("nor this")
 
 
 @pytest.mark.parametrize(("term", "able"), [("xterm", True), ("dumb", False), ("unknown", False)])
@@ -125,8 +125,8 @@ ATTACK = "\x1b]0;title\x07\x1b[2J\r\u202e\x9b31m\udc80"
 
 
 def test_no_text_from_a_file_acts_on_the_terminal(capsys):
-    terminal.say(f"first {ATTACK}\nsecond")
-    terminal.complain(f"first {ATTACK}\nsecond")
+    terminal.echo(f"first {ATTACK}\nsecond")
+    terminal.echo_error(f"first {ATTACK}\nsecond")
     terminal.warn(ATTACK)
     captured = capsys.readouterr()
     assert captured.out.splitlines()[1] == "second"

@@ -151,7 +151,7 @@ FORMS: dict[str, NormedForm] = {
 
 @cache
 def kernels_of(name: str, kind: str) -> tuple[Any, Any, Any]:
-    """Return a cell's kernels with a norm: forward to learn, forward to judge, backward.
+    """Return a cell's kernels with a norm: forward to train, forward to test, backward.
 
     Args:
         name: name of the form.

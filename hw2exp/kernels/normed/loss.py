@@ -82,7 +82,7 @@ class NormedSequenceLoss:
         by_batch = self.kind.together and statistics is None
         arrays = self._statistics_arrays(symbols, weights[-1].dtype, statistics)
         work, _ = self._memory(symbols, weights, by_batch)
-        run = self._passes["judge" if by_batch or not self.kind.together else "test"]
+        run = self._passes["evaluate" if by_batch or not self.kind.together else "test"]
         run(*self._inputs(symbols, labels, weights, arrays), work, out)
         seen = self._seen(arrays, symbols.shape[1]) if by_batch else {}
         return torch.from_numpy(out[0]), torch.from_numpy(out[1]), seen
@@ -98,7 +98,7 @@ class NormedSequenceLoss:
         weights = self._weights(params)
         return Mean.apply(self, symbols, labels, *weights)  # type: ignore[no-any-return, no-untyped-call]
 
-    def learn(
+    def forward_backward(
         self, symbols: Tensor, labels: Tensor, weights: Arrays
     ) -> tuple[Array, Array, Arrays]:
         """Run a forward and backward pass.
@@ -121,7 +121,7 @@ class NormedSequenceLoss:
         inputs = self._inputs(symbols, labels, weights, statistics)
         flow = np.zeros((R if self.keeps_flow else 0, T))
         arrays = work, out, way_back, gradients[:-2], gradients[-2:], path, flow
-        self._passes["learn"](*inputs, *arrays)
+        self._passes["forward_backward"](*inputs, *arrays)
         self.flow = torch.from_numpy(np.sqrt(flow))
         if kept:
             self.states, self.state_gradients = torch.from_numpy(path).unbind(1)

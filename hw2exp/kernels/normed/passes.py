@@ -27,17 +27,19 @@ def make_passes(name: str, kind: str) -> dict[str, Callable[..., None]]:
         kind: name of the norm.
 
     Returns:
-        ``learn``; ``judge``, with the batch's statistics; ``test``, with given statistics.
+        ``forward_backward``; ``evaluate``, with the batch's statistics; ``test``, with given ones.
     """
-    learns, judges, back = kernels_of(name, kind)
+    training, testing, back = kernels_of(name, kind)
     return {
-        "learn": kernel_with(learn, f"{name}_{kind}", cell_forward=learns, cell_backward=back),
-        "judge": kernel_with(judge, f"{name}_{kind}", cell_forward=learns),
-        "test": kernel_with(judge, f"{name}_{kind}_test", cell_forward=judges),
+        "forward_backward": kernel_with(
+            forward_backward, f"{name}_{kind}", cell_forward=training, cell_backward=back
+        ),
+        "evaluate": kernel_with(evaluate, f"{name}_{kind}", cell_forward=training),
+        "test": kernel_with(evaluate, f"{name}_{kind}_test", cell_forward=testing),
     }
 
 
-def judge(
+def evaluate(
     symbols: Any, labels: Any, weights: Any, W: Any, b: Any, eps: Any, statistics: Any, work: Any,
     out: Any,
 ) -> None:  # fmt: skip
@@ -73,22 +75,22 @@ def judge(
                 )
 
 
-def learn(
+def forward_backward(
     symbols: Any, labels: Any, weights: Any, W: Any, b: Any, eps: Any, statistics: Any, work: Any,
     out: Any, way_back: Any, gradients: Any, into_readout: Any, path: Any, flow: Any,
 ) -> None:  # fmt: skip
     """Compute every sequence's loss and the gradient of their mean.
 
     Args:
-        symbols: see :func:`judge`.
-        labels: see :func:`judge`.
-        weights: see :func:`judge`.
-        W: see :func:`judge`.
-        b: see :func:`judge`.
-        eps: see :func:`judge`.
-        statistics: see :func:`judge`.
-        work: see :func:`judge`.
-        out: see :func:`judge`.
+        symbols: see :func:`evaluate`.
+        labels: see :func:`evaluate`.
+        weights: see :func:`evaluate`.
+        W: see :func:`evaluate`.
+        b: see :func:`evaluate`.
+        eps: see :func:`evaluate`.
+        statistics: see :func:`evaluate`.
+        work: see :func:`evaluate`.
+        out: see :func:`evaluate`.
         way_back: ∂ℓ/∂h[t] ``((T+1) G, H, 16)``, and the cell's scratch.
         gradients: output: gradients of the cell's weights; zeros at first.
         into_readout: output: gradients of W and b; zeros at first.
