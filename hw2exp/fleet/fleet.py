@@ -13,8 +13,7 @@ from hw2exp.config.groups import Task
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet.state import FleetState, Layout, concatenate
 from hw2exp.kernels.choice import closed_form_of
-from hw2exp.models import CELLS
-from hw2exp.models import normalization
+from hw2exp.models import CELLS, normalization
 from hw2exp.models.axes import Params, State
 from hw2exp.models.classifier import Classifier, Gradient
 from hw2exp.optim import clip, regularizer, schedule
