@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from hw2exp.config.choices import OPERATIONAL
+from hw2exp.config.schema import OPERATIONAL
 from hw2exp.records.run_dir import DIAGNOSTICS, RunResult
 from hw2exp.records.tensorboard import flatten
 

@@ -16,13 +16,13 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override
 
 from hw2exp.config.arguments import inspects, parse_arguments, words_of
-from hw2exp.config.choices import ADDED_CHOICES
 from hw2exp.config.composed_job import ComposedJob, Plain
 from hw2exp.config.composition import Composition
 from hw2exp.config.confinement import check_inside, check_subfolder, root_of
 from hw2exp.config.folder import at_home, check_folder
 from hw2exp.config.jobs import ENUMERATING, fixed_job, sweep_jobs, validated
 from hw2exp.config.overrides import one_error, parse_lines
+from hw2exp.config.registry import ADDED_CHOICES
 from hw2exp.config.repository import confined_configs
 from hw2exp.config.resume import check_resumed
 from hw2exp.config.schema import TrainConfig

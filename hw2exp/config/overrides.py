@@ -15,9 +15,9 @@ from hydra.core.override_parser.types import (
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from hw2exp.config.choices import CHOICES
 from hw2exp.config.composition import Composition
 from hw2exp.config.parsing import MOST_VALUES, count, parse, written_out
+from hw2exp.config.registry import CHOICES
 from hw2exp.config.trusted import callable_resolvers, untrusted
 from hw2exp.config.unparsed import why_not_interpolated, why_unparsed
 from hw2exp.system.problems import ConfigError, show, unknown_choice

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from hw2exp.config.choices import CHOICES, OPERATIONAL
 from hw2exp.config.folder import check_there
 from hw2exp.config.recorded import CONFIG, UnknownConfigError, recorded_config
-from hw2exp.config.schema import TrainConfig
+from hw2exp.config.registry import CHOICES
+from hw2exp.config.schema import OPERATIONAL, TrainConfig
 from hw2exp.config.settings import Rank, rank, rank_of_path, settings_as_typed
 from hw2exp.records.metrics import digest_of_frame, read_metrics
 from hw2exp.records.run_dir import METRICS, RESULT, RunResult, read_result

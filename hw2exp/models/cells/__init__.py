@@ -1,0 +1,3 @@
+"""Recurrent cells: one file a cell."""
+
+ORDER = ("gated_rnn", "attn_rnn", "attn_rnn_inf", "rnn", "lstm")

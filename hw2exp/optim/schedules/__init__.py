@@ -1,0 +1,3 @@
+"""Learning-rate schedules, factors on the learning rate of each replica: one file a schedule."""
+
+ORDER = ("constant", "step", "cosine", "warmup_cosine", "plateau")

@@ -1,0 +1,25 @@
+"""Import torch at its first use, since that takes ten times as long as everything else.
+
+A module that holds knobs and equations is loaded for its knobs by ``--help`` and by every check of
+a command. It imports ``torch``, ``Tensor`` and ``Device`` from here instead of from torch. At run
+time the last two are for annotations only.
+"""
+
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch as torch
+    from torch import Tensor as Tensor
+
+    Device = torch.device | str
+else:
+    Tensor = Device = Any
+
+    class _Torch(ModuleType):
+        def __getattr__(self, name: str) -> Any:
+            value = vars(self)[name] = getattr(importlib.import_module("torch"), name)
+            return value
+
+    torch = _Torch("torch")

@@ -1,0 +1,3 @@
+"""Variants of temporal order: one file a source."""
+
+ORDER = ("easy", "normal", "moderate", "hard", "nightmare", "torder")
