@@ -19,7 +19,8 @@ else:
 
     class _Torch(ModuleType):
         def __getattr__(self, name: str) -> Any:
-            value = vars(self)[name] = getattr(importlib.import_module("torch"), name)
-            return value
+            vars(self).update(vars(importlib.import_module("torch")))
+            self.__class__ = ModuleType  # whose attributes are faster
+            return getattr(self, name)
 
     torch = _Torch("torch")

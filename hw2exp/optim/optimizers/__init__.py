@@ -5,3 +5,4 @@ Each optimizer has pure functions ``init`` and ``update``, and equals the class 
 """
 
 ORDER = ("sgd", "rmsprop", "adam")
+"""The order in help and tables."""
