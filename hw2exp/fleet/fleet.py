@@ -11,8 +11,10 @@ from torch import Tensor
 
 from hw2exp.config.registry import equations
 from hw2exp.config.schema import TrainConfig
+from hw2exp.fleet.compiled_step import CompiledSteps, is_compiled
 from hw2exp.fleet.state import FleetState, Layout, concatenate
 from hw2exp.kernels.choice import closed_form_of
+from hw2exp.kernels.loss import SequenceLoss
 from hw2exp.models.axes import Params, State
 from hw2exp.models.cell import Cell
 from hw2exp.models.classifier import Classifier, Gradient
@@ -86,6 +88,7 @@ class Fleet:
         self.clip: Clip = built("clip")
         self.schedule: Schedule = built("schedule", steps=first.steps)
         self.optimizer: Optimizer = built("optimizer")
+        self._compiled: CompiledSteps | None = None
 
     def leave(self, rows: Tensor) -> None:
         """Remove replicas from the computation; the others keep the same bits.
@@ -97,6 +100,26 @@ class Fleet:
         self._left.append((self.members[gone], self.state.take(rows)))
         self.state, self.members = self.state.take(~rows), self.members[~gone]
         self._enlist([c for c, out in zip(self.configs, gone, strict=True) if not out])
+
+    @property
+    def compiled(self) -> CompiledSteps | None:
+        """Return the compiled steps; None if a part of the config has only its plain form."""
+        loss = self.model.closed_form
+        if self.notebook or not isinstance(loss, SequenceLoss) or not is_compiled(self.config):
+            return None
+        if self._compiled is None:
+            self._compiled = CompiledSteps(self.configs, loss, self.task, self.layout)
+        return self._compiled
+
+    def rates(self, first: int, last: int) -> Tensor:
+        """Return the learning rates of some steps, ``(n, R)`` in float64.
+
+        Args:
+            first: the first step.
+            last: the last step; no test pass lies between.
+        """
+        factors = [self.schedule.at(t, self.state.schedule) for t in range(first - 1, last)]
+        return torch.stack(factors) * self.optimizer.lr
 
     @property
     def outcome(self) -> FleetState:

@@ -1,12 +1,13 @@
 """The training loop, for a fleet of any size; a single run is a fleet of one."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Protocol
 
 from torch import Tensor
 
+from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.state import FleetState
 from hw2exp.models.axes import norms
@@ -108,12 +109,17 @@ class InitialLossError(Exception):
     """The initial loss is far from ln 4, or the initial accuracy far from 0.25."""
 
 
+BLOCK = 64
+"""Most steps in one call of compiled code: a few milliseconds, after which a signal is seen."""
+
+
 def train(
     fleet: Fleet,
     observers: Sequence[Observer],
-    after: Callable[[int], bool] = lambda step: False,
+    after: Callable[[int], bool] | None = None,
     first: int = 1,
     inspector: Inspector | None = None,
+    block: int | None = None,
 ) -> None:
     """Train until the last step, until no replica is left, or until ``after`` returns True.
 
@@ -123,29 +129,89 @@ def train(
     Args:
         fleet: the runs.
         observers: observers of every step.
-        after: a function called after every step but the last; it may save a checkpoint, and
+        after: a function called after every block but the last; it may save a checkpoint, and
             returns whether to end.
         first: the first step.
         inspector: the inspector of every step, called before the observers.
+        block: most steps in a block, which also ends where a checkpoint is due; by default 1 with
+            ``after`` or an inspector, else ``BLOCK``.
     """
-    config = fleet.config
-    for step in range(first, config.steps + 1):
-        measured = train_step(fleet, step, inspector)
-        last = step == config.steps
-        tested = test_step(fleet, step) if last or step % config.eval_every == 0 else None
-        for observer in observers:
-            observer.observe(step, measured, tested)
+    config, done = fleet.config, first - 1
+    size = 1 if inspector is not None else block or (1 if after else BLOCK)
+    while done < config.steps:
+        end = _end(config, done + 1, size)
+        for step, measured in advance(fleet, done + 1, end, inspector):
+            done = step
+            due = step == config.steps or step % config.eval_every == 0
+            tested = test_step(fleet, step) if due else None
+            for observer in observers:
+                observer.observe(step, measured, tested)
         over = ~fleet.state.active
-        if last or bool(over.all()):
+        if done == config.steps or bool(over.all()):
             break
         if bool(over.any()):
             fleet.leave(over)
-        if after(step):
+        if after is not None and after(done):
             break
+
+
+def _end(config: TrainConfig, first: int, size: int) -> int:
+    """Return the last step of a block: it ends where a test pass or a checkpoint is due."""
+    ends = [first + size - 1, config.steps, -(-first // config.eval_every) * config.eval_every]
+    if every := config.checkpoint_every:
+        ends.append(-(-first // every) * every)
+        ends += [config.steps - 1] * (first < config.steps)
+    return min(ends)
+
+
+def advance(
+    fleet: Fleet, first: int, last: int, inspector: Inspector | None = None
+) -> Iterator[tuple[int, StepMetrics]]:
+    """Train every replica for some steps; stop after a step in which one diverges.
+
+    The fleet's state changes before the last of them is yielded. Without a compiled form, one step
+    is made.
+
+    Args:
+        fleet: the runs.
+        first: the first step, from 1.
+        last: the last step.
+        inspector: the inspector, for a single step.
+
+    Yields:
+        Each step and its measurements.
+    """
+    if (compiled := fleet.compiled) is None:
+        yield first, plain_step(fleet, first, inspector)
+        return
+    before = fleet.state
+    keeps_flow = inspector is not None and inspector.wants_flow(first)
+    block = compiled.run(before, first, fleet.rates(first, last), keeps_flow)
+    columns = [block.loss, *block.others, block.rates]
+    steps = [StepMetrics(*each) for each in zip(*(c.unbind(0) for c in columns), strict=True)]
+    yield from enumerate(steps[:-1], first)
+    fleet.state = block.state
+    done = first + len(steps) - 1
+    if inspector is not None:
+        made = before, fleet.state, block.symbols, block.labels, block.grads, block.flow
+        inspector.inspect(done, StepTrace(*made))
+    yield done, steps[-1]
 
 
 def train_step(fleet: Fleet, step: int, inspector: Inspector | None = None) -> StepMetrics:
     """Train every replica for one step.
+
+    Args:
+        fleet: the runs.
+        step: the training step, from 1.
+        inspector: the inspector of the step.
+    """
+    ((_, measured),) = advance(fleet, step, step, inspector)
+    return measured
+
+
+def plain_step(fleet: Fleet, step: int, inspector: Inspector | None = None) -> StepMetrics:
+    """Train every replica for one step, on tensors: the definition of a step.
 
     Args:
         fleet: the runs.

@@ -21,6 +21,7 @@ from torch import Tensor
 from hw2exp.kernels.forms import FORMS, ClosedForm
 from hw2exp.kernels.functions import exp
 from hw2exp.kernels.lanes import load, maximum, store, zeros
+from hw2exp.kernels.packing import pack_lags, unpack_lags
 from hw2exp.kernels.products import add_outer, add_product, dot, product
 from hw2exp.models.axes import Params
 from hw2exp.system.kernel_cache import kernel
@@ -187,6 +188,8 @@ FORMS["attn_rnn"] = ClosedForm(
     forward,
     backward,
     weights_of,
+    pack_lags,
+    unpack_lags,
     kept=lambda T, I, H, K: [(T, 1 + K), (T, K), (T, K * H), (T, K * H), (T, H), (1, I)],
     scratch=lambda T, I, H, K: [(T, 1 + K), (T, H), (T, I)],
 )

@@ -22,6 +22,7 @@ from hw2exp.kernels.attn_rnn import symmetric
 from hw2exp.kernels.forms import FORMS, ClosedForm
 from hw2exp.kernels.functions import exp
 from hw2exp.kernels.lanes import load, maximum, minimum, store, zeros
+from hw2exp.kernels.packing import pack_endless, unpack_endless
 from hw2exp.kernels.products import add_outer, dot, product
 from hw2exp.models.axes import Params
 from hw2exp.system.kernel_cache import kernel
@@ -143,6 +144,8 @@ FORMS["attn_rnn_inf"] = ClosedForm(
     forward,
     backward,
     weights_of,
+    pack_endless,
+    unpack_endless,
     kept=lambda T, I, H, K: [(T, 4), (T, H), (T, H), (T, H), (1, I), (1, H)],
     scratch=lambda T, I, H, K: [(T, I), (1, H)],
 )

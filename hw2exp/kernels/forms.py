@@ -23,6 +23,8 @@ class ClosedForm:
         backward: kernel that computes ∂ℓ/∂h[t] for all t, and adds to the weights' gradients.
         weights: function from the cell's parameters to the kernels' weights, each ``(R, ·, ·)``;
             autograd differentiates it.
+        pack: kernel of the same function, for the parameters of a replica in a row.
+        unpack: kernel of its gradient, from the weights' gradients to that of the row.
         kept: shapes ``(T, rows)`` of the arrays that forward keeps for backward; at least one.
         scratch: shapes ``(·, rows)`` of backward's other arrays; at least one.
         ones: append a one to the input, so that the bias is a column of the weights.
@@ -31,6 +33,8 @@ class ClosedForm:
     forward: Callable[..., None]
     backward: Callable[..., None]
     weights: Callable[[Params], tuple[Tensor, ...]]
+    pack: Callable[..., None]
+    unpack: Callable[..., None]
     kept: Sizes
     scratch: Sizes
     ones: bool = False

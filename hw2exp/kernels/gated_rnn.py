@@ -16,6 +16,7 @@ from torch import Tensor
 from hw2exp.kernels.forms import FORMS, ClosedForm
 from hw2exp.kernels.functions import sigmoid
 from hw2exp.kernels.lanes import load, store
+from hw2exp.kernels.packing import pack_plain, unpack_plain
 from hw2exp.kernels.products import add_outer, add_product, product
 from hw2exp.models.axes import Params
 from hw2exp.system.kernel_cache import kernel
@@ -99,6 +100,8 @@ FORMS["gated_rnn"] = ClosedForm(
     forward,
     backward,
     weights_of,
+    pack_plain,
+    unpack_plain,
     kept=lambda T, I, H, K: [(T, H), (T, H)],
     scratch=lambda T, I, H, K: [(1, 1)],
 )

@@ -122,19 +122,10 @@ class SequenceLoss:
         """Return the first arguments of a pass; allocate the working memory if needed."""
         *of_cell, W, b = weights
         if self._work is None or self._work[0].dtype != W.dtype:
-            self._allocate(symbols.shape[2], W.shape[1], W.dtype)
+            sizes = symbols.shape[2], self.rows, self.hidden_size, self.lags
+            self._work, self._way_back = allocate(self.form, sizes, W.shape[1], W.dtype)
         sequences = symbols.contiguous().numpy(), labels.contiguous().numpy()
         return *sequences, tuple(of_cell), W, b, self._work
-
-    def _allocate(self, steps: int, classes: int, dtype: Any) -> None:
-        def arrays(shapes: list[tuple[int, ...]]) -> Arrays:
-            return tuple(np.zeros((*shape, WIDTH), dtype) for shape in shapes)
-
-        sizes = steps, self.rows, self.hidden_size, self.lags
-        states = (steps + 1, self.hidden_size)
-        x, h, p, delta = arrays([(steps, self.rows), states, (classes,), states])
-        self._work = x, h, p, arrays(self.form.kept(*sizes)), self.form.ones
-        self._way_back = delta, arrays(self.form.scratch(*sizes))
 
 
 class Mean(torch.autograd.Function):
@@ -157,6 +148,31 @@ class Mean(torch.autograd.Function):
         gradients = (torch.from_numpy(gradient) for gradient in ctx.gradients)
         scaled = (g * upstream.reshape(-1, *[1] * (g.dim() - 1)) for g in gradients)
         return None, None, None, *scaled
+
+
+def allocate(
+    form: ClosedForm, sizes: tuple[int, int, int, int], classes: int, dtype: Any
+) -> tuple[tuple[Any, ...], tuple[Array, Arrays]]:
+    """Allocate the working memory of a pass, see :func:`hw2exp.kernels.passes.forward_backward`.
+
+    Args:
+        form: the cell's closed form.
+        sizes: T, rows of the input, H, K.
+        classes: number of classes, C.
+        dtype: dtype of the parameters.
+
+    Returns:
+        The arguments ``work`` and ``way_back``.
+    """
+
+    def arrays(shapes: list[tuple[int, ...]]) -> Arrays:
+        return tuple(np.zeros((*shape, WIDTH), dtype) for shape in shapes)
+
+    steps, rows, hidden_size, _ = sizes
+    states = (steps + 1, hidden_size)
+    x, h, p, delta = arrays([(steps, rows), states, (classes,), states])
+    work = x, h, p, arrays(form.kept(*sizes)), form.ones
+    return work, (delta, arrays(form.scratch(*sizes)))
 
 
 def as_arrays(weights: tuple[Tensor, ...]) -> Arrays:

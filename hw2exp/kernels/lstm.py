@@ -14,6 +14,7 @@ from typing import Any
 from hw2exp.kernels.forms import FORMS, ClosedForm
 from hw2exp.kernels.functions import sigmoid, tanh
 from hw2exp.kernels.lanes import load, store, zeros
+from hw2exp.kernels.packing import pack_biased, unpack_biased
 from hw2exp.kernels.products import add_outer, add_product, product
 from hw2exp.kernels.rnn import biased_weights
 from hw2exp.system.kernel_cache import kernel
@@ -104,6 +105,8 @@ FORMS["lstm"] = ClosedForm(
     forward,
     backward,
     biased_weights,
+    pack_biased,
+    unpack_biased,
     kept=lambda T, I, H, K: [(T, 4 * H), (T + 1, H), (T, H)],
     scratch=lambda T, I, H, K: [(1, H)],
     ones=True,

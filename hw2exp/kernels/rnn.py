@@ -15,6 +15,7 @@ from torch import Tensor
 from hw2exp.kernels.forms import FORMS, ClosedForm
 from hw2exp.kernels.functions import sigmoid, tanh
 from hw2exp.kernels.lanes import load, maximum, positive, store
+from hw2exp.kernels.packing import pack_biased, unpack_biased
 from hw2exp.kernels.products import add_outer, add_product, product
 from hw2exp.models.axes import Params
 from hw2exp.system.kernel_cache import kernel
@@ -140,6 +141,8 @@ def _form(forward: Any, backward: Any) -> ClosedForm:
         forward,
         backward,
         biased_weights,
+        pack_biased,
+        unpack_biased,
         kept=lambda T, I, H, K: [(1, 1)],
         scratch=lambda T, I, H, K: [(T, H)],
         ones=True,
