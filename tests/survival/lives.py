@@ -21,8 +21,7 @@ import polars  # noqa: F401
 import safetensors.numpy  # noqa: F401
 
 import hw2exp.runs.recording
-import hw2exp.sweeps.execution
-import hw2exp.sweeps.launcher  # noqa: F401
+import hw2exp.sweeps.execution  # noqa: F401
 from hw2exp.config.command_line import read
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.loop import train
