@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from hw2exp.config.overrides import one_error
+from hw2exp.config.refusals import one_error
 from hw2exp.config.schema import OPERATIONAL, TrainConfig
 from hw2exp.config.trusted import WITHIN, bounded_references, trusted_resolvers
 from hw2exp.config.validation import validate

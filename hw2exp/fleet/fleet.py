@@ -38,6 +38,7 @@ class Fleet:
     Args:
         configs: one config a replica.
         device: the device of the tensors.
+        compiled: make steps in compiled code if all their parts have a compiled form.
 
     Attributes:
         members: for each row of the state, the index of its config, ``(R,)``; R falls as replicas
@@ -47,8 +48,14 @@ class Fleet:
         ValueError: the configs differ in a shared knob.
     """
 
-    def __init__(self, configs: Sequence[TrainConfig], device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        configs: Sequence[TrainConfig],
+        device: torch.device | str = "cpu",
+        compiled: bool = True,
+    ) -> None:
         self.config = first = configs[0]  # for shared knobs
+        self._steps_compiled = compiled
         self.device = device
         task = TemporalOrder(*first.task.ranges, first.task.framed)
         self.task = task
@@ -105,7 +112,9 @@ class Fleet:
     def compiled(self) -> CompiledSteps | None:
         """Return the compiled steps; None if a part of the config has only its plain form."""
         loss = self.model.closed_form
-        if self.notebook or not isinstance(loss, SequenceLoss) or not is_compiled(self.config):
+        if not self._steps_compiled or self.notebook:
+            return None
+        if not isinstance(loss, SequenceLoss) or not is_compiled(self.config):
             return None
         if self._compiled is None:
             self._compiled = CompiledSteps(self.configs, loss, self.task, self.layout)

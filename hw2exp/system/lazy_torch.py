@@ -1,4 +1,4 @@
-"""Import torch at its first use, since that takes ten times as long as everything else.
+"""Import torch at its first use: its import takes longer than a whole check of a command.
 
 A module that holds knobs and equations is loaded for its knobs by ``--help`` and by every check of
 a command. It imports ``torch``, ``Tensor`` and ``Device`` from here instead of from torch. At run

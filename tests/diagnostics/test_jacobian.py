@@ -10,8 +10,8 @@ from hw2exp.diagnostics.jacobian import carry_jacobians, jacobian_growth, step_j
 from hw2exp.diagnostics.lyapunov import lyapunov_exponent, lyapunov_exponents
 from hw2exp.diagnostics.trajectory import NO_NORM, numbers
 from hw2exp.fleet.fleet import Fleet
-from hw2exp.models import normalization as norm
 from hw2exp.models.cell import Cell, linear, product, unroll
+from hw2exp.models.hyperparameters import build
 from hw2exp.tasks.temporal_order import CHECK
 from hw2exp.theory import attention_rnn
 
@@ -154,7 +154,7 @@ def test_the_product_of_the_steps_is_the_total_derivative(compose, model):
 @pytest.mark.parametrize(("model", "kind"), NORMS, ids=" ".join)
 def test_a_norm_acts_in_every_derivative(compose, model, kind):
     cell = equations("model", model)(compose(f"model={model}", f"model.hidden_size={H}").model, I)
-    built = norm.build([compose(f"model={model}", f"norm={kind}").norm] * R)
+    built = build("norm", [compose(f"model={model}", f"norm={kind}").norm] * R)
     generator = torch.Generator().manual_seed(1)
     params = draw(cell, generator)
     params |= {

@@ -50,12 +50,12 @@ def poison(fleet, replica, value, place, when=WHEN):
 @pytest.mark.parametrize("overrides", COMBINATIONS, ids=" ".join)
 def test_each_replica_each_poison_in_loss_and_gradient(compose, overrides):
     configs = [compose(*SHORT, *overrides, f"seed={seed}") for seed in range(REPLICAS)]
-    clean = Fleet(configs)
+    clean = Fleet(configs, compiled=False)
     train(clean, [])
-    before = Fleet(configs)
+    before = Fleet(configs, compiled=False)
     train(before, [], after=lambda step: step == WHEN - 1)
     for replica, poisoned, place in itertools.product(range(REPLICAS), POISONS, PLACES):
-        fleet = Fleet(configs)
+        fleet = Fleet(configs, compiled=False)
         poison(fleet, replica, POISONS[poisoned], place)
         train(fleet, [])
         what = (replica, poisoned, place)
