@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hw2exp.records.runs import Arm, Run
+from hw2exp.records.arms import Arm, Run
 from hw2exp.system import regular_file
 from hw2exp.system.problems import counted
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hw2exp.diagnostics.spikes import first_watched
 from hw2exp.diagnostics.statistics import Estimate, median, proportion
-from hw2exp.records.runs import Arm, Run
+from hw2exp.records.arms import Arm, Run
 from hw2exp.report.diagnosed import Diagnosed, Floats, Steps
 
 NEAR = 20

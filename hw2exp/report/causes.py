@@ -7,8 +7,8 @@ import numpy as np
 
 from hw2exp.diagnostics.explosions import excess_pvalue
 from hw2exp.diagnostics.statistics import Estimate, proportion
+from hw2exp.records.arms import Arm
 from hw2exp.records.run_dir import RunResult
-from hw2exp.records.runs import Arm
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hw2exp.records.arm_pairs import labels, references, settings_of
-from hw2exp.records.runs import Arm, Found
+from hw2exp.records.arm_pairs import labels, references, setting_of
+from hw2exp.records.arms import Arm
+from hw2exp.records.runs import Found
 from hw2exp.report.aftermath import Aftermath, aftermaths
 from hw2exp.report.causes import causes
 from hw2exp.report.claims import Claim, Judged, judge, reach
@@ -162,7 +163,7 @@ def _curves(arms: Sequence[Arm]) -> Iterator[tuple[str, str, str, "Figure | None
         figure = curves.curves(arms, [arm.name for arm in arms])
         yield "curves", "Loss curves", curves.curves_caption(arms), figure
         return
-    for setting, group in groupby(sorted(arms, key=settings_of), key=settings_of):
+    for setting, group in groupby(sorted(arms, key=setting_of), key=setting_of):
         own = list(group)
         more = counted(len(own) - MOST_ARMS, "more arm")
         left_out = f" Not shown: {more}." * (len(own) > MOST_ARMS)

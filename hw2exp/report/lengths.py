@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from hw2exp.records.runs import NO_CURE, Arm, Key, names
+from hw2exp.records.arms import NO_CURE, Arm, Key, names
 
 LEAST = 3
 """Least number of lengths in a group."""
@@ -30,7 +30,7 @@ def by_length(arms: Sequence[Arm]) -> list[ByLength]:
     """
     groups: dict[Key, dict[str, dict[int, Arm]]] = {}
     for arm in arms:
-        lines = groups.setdefault(_rest(arm), {})
+        lines = groups.setdefault(arm.settings_but("task", *NO_CURE), {})
         lines.setdefault(arm.cures, {})[_length(arm)] = arm
     found = [
         (rest, {cures: dict(sorted(line.items())) for cures, line in lines.items()})
@@ -43,13 +43,4 @@ def by_length(arms: Sequence[Arm]) -> list[ByLength]:
 
 def _length(arm: Arm) -> int:
     """Return the largest sequence length of an arm."""
-    config = next(iter(arm.runs.values())).config
-    return config.task.ranges[0][1] - 1
-
-
-def _rest(arm: Arm) -> Key:
-    return tuple(
-        (key, value)
-        for key, value in arm.settings.items()
-        if key.partition(".")[0] not in {"task", *NO_CURE}
-    )
+    return arm.config.task.ranges[0][1] - 1

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw2exp.diagnostics.statistics import quartiles
+from hw2exp.records.arms import Arm, Run
 from hw2exp.records.metrics import STEP
-from hw2exp.records.runs import Arm, Run
 
 Floats = NDArray[np.float64]
 

@@ -16,8 +16,8 @@ from hw2exp.diagnostics.statistics import (
     share,
     survival,
 )
+from hw2exp.records.arms import Arm, Run
 from hw2exp.records.run_dir import RunResult
-from hw2exp.records.runs import RATE, Arm, Run
 
 PER = 1_000
 """Steps per which spikes are counted."""
@@ -143,7 +143,7 @@ class Comparison:
     @property
     def own_rate(self) -> bool:
         """Return whether the two arms differ in the learning rate."""
-        return self.cured.settings[RATE] != self.plain.settings[RATE]
+        return self.cured.rate != self.plain.rate
 
     @property
     def verdict(self) -> str:

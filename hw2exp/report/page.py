@@ -2,12 +2,12 @@
 
 import base64
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hw2exp.records.runs import Arm
+from hw2exp.records.arms import Arm
 from hw2exp.records.typed_commands import commands
 from hw2exp.report.cells import cell, number, plain, points, steps
 from hw2exp.report.chapter import Chapter
@@ -15,7 +15,7 @@ from hw2exp.report.claims import CLAIMS, Claim, Finding, Judged, percent, signed
 from hw2exp.report.measures import ArmMeasures, Comparison
 from hw2exp.report.plan import Plan
 from hw2exp.report.why_section import section
-from hw2exp.system.problems import counted, visible
+from hw2exp.system.problems import counted, show, visible
 
 HEADINGS = (
     "runs",
@@ -224,10 +224,9 @@ def _comparison_cells(each: Comparison) -> list[dict[str, Any]]:
 
 def _common(arms: Sequence[Arm]) -> list[tuple[str, str]]:
     """Return the settings that all arms share."""
-    shared: Mapping[str, str] = arms[0].settings
     return [
-        (key, value)
-        for key, value in shared.items()
+        (key, show(value))
+        for key, value in arms[0].settings.items()
         if all(arm.settings.get(key) == value for arm in arms)
     ]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hw2exp.records.runs import Arm, Run
+from hw2exp.records.arms import Arm, Run
 
 Floats = NDArray[np.float64]
 
@@ -87,11 +87,11 @@ def published(arms: Sequence[Arm]) -> list[Published]:
 def _is_section_8(arm: Arm) -> bool:
     wanted = {
         "model": "lstm",
-        "model.hidden_size": "12",
+        "model.hidden_size": 12,
         "task": "moderate",
         "task.stream": "notebook",
         "optimizer": "rmsprop",
-        "optimizer.lr": "0.001",
+        "optimizer.lr": 0.001,
     }
     logged = all(run.config.log_every == EPOCH for run in arm.runs.values())
     return logged and all(arm.settings.get(key) == value for key, value in wanted.items())

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hw2exp.diagnostics.statistics import Estimate
-from hw2exp.records.runs import Arm
+from hw2exp.records.arms import Arm
 from hw2exp.report.aftermath import Aftermath
 from hw2exp.report.before_spikes import ArmLooks, Counted, Phase
 from hw2exp.report.causes import Causes
 from hw2exp.report.claims import Claim, Judged
 from hw2exp.report.measures import ArmMeasures, Comparison, spikes_per_1000
 from hw2exp.system import disk
-from hw2exp.system.problems import visible
+from hw2exp.system.problems import show, visible
 
 if TYPE_CHECKING:
     import polars
@@ -33,7 +33,7 @@ def runs_table(arms: Sequence[Arm]) -> "polars.DataFrame":
             rows.append(
                 {
                     "arm": arm.name,
-                    **arm.settings,
+                    **{key: show(value) for key, value in arm.settings.items()},
                     "seed": seed,
                     "status": result.status,
                     "step": result.step,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hw2exp.records.runs import Arm
+from hw2exp.records.arms import Arm
 from hw2exp.report.anatomies import AnatomyPage, read_anatomies
 from hw2exp.report.before_spikes import ArmLooks, look_at
 from hw2exp.report.diagnosed import Diagnosed, read_diagnosed
@@ -54,7 +54,7 @@ def make_why(arms: Sequence[Arm], target: Path, figures_wanted: bool) -> Why:
         draw(
             figures.why(looked),
             target,
-            f"why_{arm.settings['model']}",
+            f"why_{arm.model}",
             f"{arm.name}, seed {looked.run.config.seed}",
             "",
         )
@@ -71,8 +71,8 @@ def _examples(
     first: dict[str, tuple[Arm, Diagnosed]] = {}
     for arm, looked in diagnosed:
         for each in looked:
-            _, known = first.setdefault(arm.settings["model"], (arm, each))
+            _, known = first.setdefault(arm.model, (arm, each))
             if each.run.result.spikes and not known.run.result.spikes:
-                first[arm.settings["model"]] = arm, each
+                first[arm.model] = arm, each
     spiking = sorted(first.values(), key=lambda each: not each[1].run.result.spikes)
     return spiking[:MOST_RUNS]

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from hw2exp.config.command_line import read
+from hw2exp.records.arms import Run, gather
 from hw2exp.records.metrics import MetricsTable
 from hw2exp.records.run_dir import RunResult
-from hw2exp.records.runs import Run, gather
 from hw2exp.report.aftermath import Stage, aftermath
 from hw2exp.report.claims import Finding, judge
 from hw2exp.report.measures import compare

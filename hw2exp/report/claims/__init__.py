@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from hw2exp.records.runs import Arm
+from hw2exp.records.arms import Arm
 from hw2exp.report.claims import aftermath, cures, lengths, models, published_curve, reach, spikes
 from hw2exp.report.claims.claim import Claim, Finding, Judged, percent, signed
 from hw2exp.report.measures import Comparison

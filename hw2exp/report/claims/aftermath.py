@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from itertools import permutations
 
-from hw2exp.records.runs import Arm
+from hw2exp.records.arms import Arm
 from hw2exp.report.aftermath import (
     AFTER,
     BEFORE,
@@ -42,9 +42,8 @@ def short_memory_releases(arms: Sequence[Arm], compared: Sequence[Comparison]) -
     """Judge whether steps after an explosion are larger with a shorter memory of RMSprop."""
     plain = [arm for arm in arms if not arm.cures and MEMORY in arm.settings]
     for short, long in permutations(plain, 2):
-        unlike = {key for key, _ in short.settings.items() ^ long.settings.items()}
         memories = short.settings[MEMORY], long.settings[MEMORY]
-        if unlike != {MEMORY} or float(memories[0]) > float(memories[1]):
+        if short.settings_but(MEMORY) != long.settings_but(MEMORY) or memories[0] > memories[1]:
             continue
         for stage, one, other in _at_each_stage(short, long):
             finding = Finding.UNDECIDED

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from hw2exp.diagnostics.statistics import Estimate
-from hw2exp.records.runs import Arm
+from hw2exp.records.arms import Arm
 from hw2exp.report.measures import Comparison
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 
-from hw2exp.records.runs import NO_CURE, Arm
+from hw2exp.records.arms import Arm
 from hw2exp.report.claims.claim import Claim, Finding, Judge, Judged, signed
 from hw2exp.report.measures import SIGNIFICANT, Comparison
 
@@ -19,9 +19,7 @@ def alone(group: str, *choices: str) -> Chosen:
     """
 
     def is_alone(arm: Arm) -> bool:
-        chosen = {
-            key: arm.settings[key] for key, none in NO_CURE.items() if arm.settings[key] != none
-        }
+        chosen = arm.chosen_cures
         return set(chosen) == {group} and (not choices or chosen[group] in choices)
 
     return is_alone
@@ -33,7 +31,7 @@ def together(arm: Arm) -> bool:
     Args:
         arm: the arm.
     """
-    return sum(arm.settings[key] != none for key, none in NO_CURE.items()) > 1
+    return len(arm.chosen_cures) > 1
 
 
 def reduces_spikes(chosen: Chosen) -> Judge:
@@ -61,12 +59,12 @@ def reduces_spikes(chosen: Chosen) -> Judge:
 def _where(compared: Comparison) -> tuple[str, str, str]:
     """Return the setting of a finding: optimizer, cures, and kind of learning rate."""
     own = "at its own rate" if compared.own_rate else ""
-    return compared.cured.settings["optimizer"], compared.cured.cures, own
+    return compared.cured.optimizer, compared.cured.cures, own
 
 
 def _told(members: Sequence[Comparison]) -> str:
     """Write each comparison's difference, with a star where it is significant."""
-    models = [each.cured.settings["model"] for each in members]
+    models = [each.cured.model for each in members]
     parts = []
     for each, model in zip(members, models, strict=True):
         name = model if models.count(model) == 1 else each.cured.name
@@ -93,9 +91,7 @@ def clipping_makes_more(arms: Sequence[Arm], compared: Sequence[Comparison]) -> 
     chosen = [
         each
         for each in compared
-        if each.cured.settings["optimizer"] == "rmsprop"
-        and not each.own_rate
-        and "diverge" not in each.verdict
+        if each.cured.optimizer == "rmsprop" and not each.own_rate and "diverge" not in each.verdict
     ]
     for judged in reduces_spikes(alone("clip", "norm"))(arms, chosen):
         yield Judged(judged.setting, opposite[judged.finding], judged.numbers)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from hw2exp.diagnostics.statistics import paired_pvalue
-from hw2exp.records.runs import Arm
+from hw2exp.records.arms import Arm
 from hw2exp.report.claims.claim import Claim, Finding, Judged, percent
 from hw2exp.report.lengths import by_length
 from hw2exp.report.measures import SIGNIFICANT, Comparison
@@ -16,7 +16,7 @@ CALLED = "SGD", "clipping", "clipping and Ω"
 
 def methods_in_order(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterable[Judged]:
     """Judge whether each method solves more runs than the one before, over the lengths."""
-    plain = [arm for arm in arms if arm.settings["optimizer"] == "sgd"]
+    plain = [arm for arm in arms if arm.optimizer == "sgd"]
     for group in by_length(plain):
         if not all(method in group.lines for method in METHODS):
             continue

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from hw2exp.diagnostics.statistics import median, share
-from hw2exp.records.runs import Arm
+from hw2exp.records.arms import Arm
 from hw2exp.report.claims.claim import Claim, Finding, Judge, Judged, percent, within
 from hw2exp.report.measures import SIGNIFICANT, Comparison
 from hw2exp.report.published import (

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from hw2exp.records.runs import Arm
+from hw2exp.records.arms import Arm
 from hw2exp.report.claims.claim import Claim, Finding, Judged
 from hw2exp.report.measures import Comparison
 from hw2exp.system.problems import ConfigError
@@ -31,7 +31,7 @@ def measured(arms: Sequence[Arm]) -> dict[str, Reach]:
 
 def does_not_vanish(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterable[Judged]:
     """Judge whether the trained gated RNN's gradient does not vanish."""
-    found = measured([arm for arm in arms if arm.settings["model"] == GATED])
+    found = measured([arm for arm in arms if arm.model == GATED])
     if GATED in found:
         decided, told = survives(found[GATED])
         yield Judged("after training", FINDINGS[decided], told)
@@ -39,7 +39,7 @@ def does_not_vanish(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iter
 
 def has_larger_norms(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterable[Judged]:
     """Judge whether the trained gated RNN's gradient grows larger than that of other models."""
-    found = measured([arm for arm in arms if arm.settings["model"] in (GATED, *OTHERS)])
+    found = measured([arm for arm in arms if arm.model in (GATED, *OTHERS)])
     others = [found[name] for name in OTHERS if name in found]
     if GATED in found and others:
         decided, told = explodes_more(found[GATED], others)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hw2exp.records.runs import Arm
+from hw2exp.records.arms import Arm
 from hw2exp.report.figures.style import (
     BAND,
     HIGHEST,

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hw2exp.diagnostics.statistics import share
-from hw2exp.records.arm_pairs import settings_of
-from hw2exp.records.runs import RATE, Arm
+from hw2exp.records.arm_pairs import setting_of
+from hw2exp.records.arms import RATE, Arm, Key
 from hw2exp.report.figures.style import (
     MOST_ARMS,
     PALETTE,
@@ -51,7 +51,7 @@ def unsolved(measured: Sequence[ArmMeasures]) -> "Figure | None":
     figure, panels = by_setting([each.arm for each in measured])
     looks = _looks([each.arm for each in measured])
     for each in measured:
-        axes = panels[settings_of(each.arm)]
+        axes = panels[setting_of(each.arm)]
         _draw_unsolved(axes, each, last, each.arm.cures or "no cure", looks[each.arm.name], False)
     one_legend(figure, panels.values())
     figure.supxlabel("training step", fontsize=8)
@@ -89,9 +89,9 @@ def rates(measured: Sequence[ArmMeasures]) -> "Figure | None":
     looks = _looks([line[0].arm for line in lines], by_rate=False)
     for line in lines:
         arm = line[0].arm
-        own = [float(each.arm.settings[RATE]) for each in line]
+        own = [each.arm.rate for each in line]
         losses = [each.test_loss.value for each in line]
-        axes, look = panels[settings_of(arm)], looks[arm.name]
+        axes, look = panels[setting_of(arm)], looks[arm.name]
         axes.plot(own, losses, marker=".", label=arm.cures or "no cure", linewidth=1, **look)
         axes.set(xscale="log", yscale="log")
     one_legend(figure, panels.values())
@@ -102,14 +102,11 @@ def rates(measured: Sequence[ArmMeasures]) -> "Figure | None":
 
 def _by_rate(measured: Sequence[ArmMeasures]) -> list[list[ArmMeasures]]:
     """Group the arms that differ only in the learning rate, at least three, in ascending order."""
-    groups: dict[tuple[tuple[str, str], ...], list[ArmMeasures]] = {}
+    groups: dict[Key, list[ArmMeasures]] = {}
     for each in measured:
-        rest = tuple(item for item in each.arm.settings.items() if item[0] != RATE)
-        groups.setdefault(rest, []).append(each)
+        groups.setdefault(each.arm.settings_but(RATE), []).append(each)
     return [
-        sorted(group, key=lambda each: float(each.arm.settings[RATE]))
-        for group in groups.values()
-        if len(group) > 2
+        sorted(group, key=lambda each: each.arm.rate) for group in groups.values() if len(group) > 2
     ]
 
 
@@ -154,9 +151,7 @@ def by_setting(
     Returns:
         The figure, and its panels by model and optimizer.
     """
-    models, optimizers = (
-        dict.fromkeys(settings_of(arm)[place] for arm in arms) for place in (0, 1)
-    )
+    models, optimizers = (dict.fromkeys(setting_of(arm)[place] for arm in arms) for place in (0, 1))
     figure = new_figure(3.4 * len(optimizers) + 1.2, height * len(models) + 0.4)
     axes = panels_of(figure, len(models), len(optimizers), **options)
     panels = {}
@@ -174,11 +169,11 @@ def _looks(arms: Sequence[Arm], by_rate: bool = True) -> dict[str, dict[str, Any
     With ``by_rate``, a line is dashed if the arm without cures has another learning rate.
     """
     cures = sorted({arm.cures for arm in arms if arm.cures})
-    plain = {settings_of(arm): arm.settings[RATE] for arm in arms if not arm.cures}
+    plain = {setting_of(arm): arm.rate for arm in arms if not arm.cures}
     looks = {}
     for arm in arms:
         place = cures.index(arm.cures) if arm.cures else 0
-        own = by_rate and arm.settings[RATE] != plain.get(settings_of(arm), arm.settings[RATE])
+        own = by_rate and arm.rate != plain.get(setting_of(arm), arm.rate)
         color = PALETTE[place % len(PALETTE)] if arm.cures else "black"
         looks[arm.name] = {"color": color, "linestyle": "--" if own else "-"}
     return looks

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hw2exp.diagnostics.statistics import quartiles
-from hw2exp.records.arm_pairs import settings_of
-from hw2exp.records.runs import Arm, Run
+from hw2exp.records.arm_pairs import setting_of
+from hw2exp.records.arms import Arm, Run
 from hw2exp.report.aftermath import (
     AFTER,
     BEFORE,
@@ -52,7 +52,7 @@ def cures(compared: Sequence[Comparison]) -> "Figure":
         estimate, decided = each.spikes, each.verdict in ("fewer", "more")
         color = QUIET if not decided else BAND if estimate.value < 0 else MARK
         place = names.index(_name(each)) + (0.22 if each.own_rate else -0.12)
-        axes = panels[settings_of(each.cured)]
+        axes = panels[setting_of(each.cured)]
         axes.plot([estimate.low, estimate.high], [place, place], color=color, linewidth=1.4)
         face = "white" if each.own_rate else color
         axes.plot(
@@ -64,7 +64,7 @@ def cures(compared: Sequence[Comparison]) -> "Figure":
             markerfacecolor=face,
         )
     for setting, axes in panels.items():
-        own = [each for each in compared if settings_of(each.cured) == setting]
+        own = [each for each in compared if setting_of(each.cured) == setting]
         axes.axvline(0, color=QUIET, linewidth=0.8)
         largest = max((_extent(each) for each in own), default=0)
         if largest > 20 * min((_extent(each) for each in own), default=1):
