@@ -116,7 +116,7 @@ def execute(command: Command, interrupt: Interrupt, show: bool = True) -> list[J
             from hw2exp.sweeps.arm_events import write_arms
 
             check_held(folder)
-            write_arms(folder, [(e.overrides, e.outcome, e.folder) for e in ended], interrupt)
+            write_arms(folder, ended, interrupt)
     return ended
 
 
@@ -303,10 +303,10 @@ def _batch(jobs: "Sequence[FleetJob]", interrupt: Interrupt, show: bool) -> list
         saved=list(saved.values()),
     )
     outcomes = dict(enumerate(known)) | dict(zip(saved, found, strict=True))
-    if show:
-        names = [job.overrides for job in jobs]
-        print_sweep(names, list(outcomes.values()), root)
-    return [
+    ended = [
         JobOutcome(job.number, job.overrides, job.folder, root, configs[place], outcomes[place])
         for place, job in enumerate(jobs)
     ]
+    if show:
+        print_sweep(ended, root)
+    return ended

@@ -23,6 +23,7 @@ from hw2exp.compare.table import table_of
 from hw2exp.config.command_line import read
 from hw2exp.records.arms import Run
 from hw2exp.records.metrics import digest_of_parquet
+from hw2exp.system.problems import show
 
 SHORT = [
     "task=easy", "steps=40", "eval_every=20", "eval_batches=2", "log_every=4", "plot=false",

@@ -1,5 +1,7 @@
 """TensorBoard's run of every arm."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars
 import pytest
@@ -34,7 +36,7 @@ def table(losses, tests=None):
 
 
 @pytest.fixture
-def sweep(tmp_path):
+def sweep(tmp_path, job):
     """Jobs of a sweep that have ended, by their losses."""
 
     def sweep(*runs, overrides=None):
@@ -45,7 +47,7 @@ def sweep(tmp_path):
             if losses is not None:
                 losses.write(folder / METRICS)
             own = ("task=easy", f"seed={number}") if overrides is None else overrides[number]
-            jobs.append((own, outcome, folder))
+            jobs.append(job(*own, outcome=outcome, folder=folder))
         return jobs
 
     return sweep
@@ -133,8 +135,8 @@ def test_what_is_not_ours_stays(tmp_path, sweep):
 
 def test_jobs_that_are_called_arms_have_none(tmp_path, sweep):
     jobs = [
-        (own, outcome, tmp_path / "arms" / "all")
-        for own, outcome, _ in sweep(*[(table({10: 1.0}), result())] * 2)
+        replace(each, folder=tmp_path / "arms" / "all")
+        for each in sweep(*[(table({10: 1.0}), result())] * 2)
     ]
     write_arms(tmp_path, jobs)
     assert not (tmp_path / "arms").exists()
