@@ -8,7 +8,8 @@ import numpy as np
 from hw2exp.compare.columns import Column, Compared
 from hw2exp.config.choices import OPERATIONAL
 from hw2exp.config.settings import settings_of
-from hw2exp.records.metrics import CATALOG, STEP
+from hw2exp.records.metrics import CATALOG
+from hw2exp.records.step_table import STEP
 from hw2exp.system.problems import counted
 
 SINCE_ROW = {"loss_train_max", "accuracy_train", "grad_norm_raw_max", "update_norm_max"}

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from hw2exp.diagnostics.statistics import quartiles
 from hw2exp.records.arms import Arm, Run
-from hw2exp.records.metrics import STEP
+from hw2exp.records.step_table import STEP
 
 Floats = NDArray[np.float64]
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from hw2exp.diagnostics.statistics import quartiles
 from hw2exp.records.layout import ARM, RUNS_TAG, quartile_tags
-from hw2exp.records.metrics import CATALOG, STEP, read_metrics
+from hw2exp.records.metrics import CATALOG, read_metrics
 from hw2exp.records.run_dir import EVENTS, METRICS
+from hw2exp.records.step_table import STEP
 from hw2exp.records.tensorboard import EventWriter
 from hw2exp.sweeps.arms import ARMS, SweptArm, arms_of, ended, summary
 from hw2exp.sweeps.job_outcome import JobOutcome

@@ -40,7 +40,7 @@ def write(folder, looks, spikes=SPIKES):
     table = DiagnosticsTable()
     for step, row in looks.items():
         table.append(step, row)
-    table.write(folder)
+    table.write(folder / DIAGNOSTICS)
     path = folder / "result.json"
     made = [
         {"step": start, "start": start, "end": end, "loss": 2.0, "median": 1.0}
@@ -246,7 +246,7 @@ DAMAGE = {
     "lists of several lengths": lambda run: forged(
         run, gradient_flow=polars.col("gradient_flow").list.head(polars.col("step") % 3)
     ),
-    "no looks": lambda run: DiagnosticsTable().write(run),
+    "no looks": lambda run: DiagnosticsTable().write(run / DIAGNOSTICS),
 }
 
 
