@@ -6,10 +6,11 @@ from typing import Any
 
 from hw2exp.config.choices import OPERATIONAL
 from hw2exp.config.composed_job import ComposedJob
-from hw2exp.config.folder import CHECKPOINTS, RESULT, check_path
+from hw2exp.config.folder import check_path
 from hw2exp.config.groups import Cosine
 from hw2exp.config.jobs import ENUMERATING
-from hw2exp.config.recorded import CONFIG, read_values
+from hw2exp.config.recorded import read_values
+from hw2exp.config.run_files import CHECKPOINTS, CONFIG, RESULT, SWEEP
 from hw2exp.config.schema import TrainConfig
 from hw2exp.config.validation import validate
 from hw2exp.system.problems import ConfigError, show
@@ -17,8 +18,6 @@ from hw2exp.system.regular_file import is_blank
 
 FREE = OPERATIONAL - {"log_every", "device", "diagnostics"}
 """Knobs that may change on resume: neither the run's bits nor its rows depend on them."""
-
-SWEEP = "multirun.yaml"
 
 
 def check_resumed(

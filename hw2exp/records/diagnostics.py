@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hw2exp.records.run_dir import DIAGNOSTICS
+from hw2exp.config.run_files import DIAGNOSTICS
 from hw2exp.records.step_table import StepTable, Value
 
 if TYPE_CHECKING:

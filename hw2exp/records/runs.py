@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hw2exp.config.folder import check_there
-from hw2exp.config.recorded import CONFIG, UnknownConfigError
+from hw2exp.config.recorded import UnknownConfigError
+from hw2exp.config.run_files import CONFIG, RESULT
 from hw2exp.config.settings import rank_of_path
 from hw2exp.records.arms import Arm, Run, gather
-from hw2exp.records.run_dir import RESULT
 from hw2exp.system.problems import ConfigError, counted
 
 

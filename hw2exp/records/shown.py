@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hw2exp.config.choices import OPERATIONAL
+from hw2exp.config.run_files import CURVES, EVENTS, METRICS
 from hw2exp.config.schema import TrainConfig
 from hw2exp.records.curve_figure import draw_curve
 from hw2exp.records.layout import Layout
 from hw2exp.records.metrics import CATALOG, MetricsTable, read_metrics
-from hw2exp.records.run_dir import EVENTS, METRICS, RunResult
+from hw2exp.records.run_dir import RunResult
 from hw2exp.records.spike import Spike
 from hw2exp.records.tensorboard import EventWriter, flatten
 from hw2exp.records.texts import config_table, spike_table
@@ -18,8 +19,6 @@ from hw2exp.system.problems import counted
 from hw2exp.system.regular_file import is_blank
 
 DIVERGED = "Loss, gradient or parameters were not finite at step {}; the run was frozen before it."
-
-CURVES = "curve.png", "curve.svg"
 
 
 def begin_events(

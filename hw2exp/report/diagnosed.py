@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from hw2exp.config.run_files import DIAGNOSTICS
 from hw2exp.records.arms import Arm, Run
 from hw2exp.records.diagnostics import LISTS, NUMBERS, read_diagnostics
-from hw2exp.records.run_dir import DIAGNOSTICS
 from hw2exp.records.step_table import STEP
 from hw2exp.runs.inspection import inspects
 from hw2exp.system.problems import counted

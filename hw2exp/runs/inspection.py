@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hw2exp.config.run_files import DIAGNOSTICS
 from hw2exp.config.schema import TrainConfig
 from hw2exp.diagnostics.gradient_flow import growth
 from hw2exp.diagnostics.heat_map import heat_map
@@ -19,7 +20,6 @@ from hw2exp.diagnostics.sharpness import sharpness
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.loop import StepTrace
 from hw2exp.records.diagnostics import NUMBERS, DiagnosticsTable
-from hw2exp.records.run_dir import DIAGNOSTICS
 from hw2exp.records.step_table import Value
 from hw2exp.records.tensorboard import EventWriter
 from hw2exp.runs.spike_recorder import SpikeRecorder

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from hw2exp.config.run_files import ARMS, EVENTS, METRICS
 from hw2exp.diagnostics.statistics import quartiles
 from hw2exp.records.layout import ARM, RUNS_TAG, quartile_tags
 from hw2exp.records.metrics import CATALOG, read_metrics
-from hw2exp.records.run_dir import EVENTS, METRICS
 from hw2exp.records.step_table import STEP
 from hw2exp.records.tensorboard import EventWriter
-from hw2exp.sweeps.arms import ARMS, SweptArm, arms_of, ended, summary
+from hw2exp.sweeps.arms import SweptArm, arms_of, ended, summary
 from hw2exp.sweeps.job_outcome import JobOutcome
 from hw2exp.system import disk
 from hw2exp.system.interrupt import NEVER, Interrupt

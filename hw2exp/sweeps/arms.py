@@ -7,6 +7,7 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
+from hw2exp.config.run_files import ARMS
 from hw2exp.records.arms import by_arm
 from hw2exp.records.run_dir import RunResult
 from hw2exp.runs.fleet_run import Outcome
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
 
 ROOMY = 100
 """Least width, in characters, of a table with quartiles."""
-
-ARMS = "arms"
-"""The subfolder of a sweep that holds a TensorBoard folder for each arm."""
 
 SHOWN = 40
 """Most arms of a table in the terminal; for more, print the command of the report."""

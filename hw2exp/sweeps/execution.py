@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from hw2exp.config.command_line import CONFIG_MODULE, CONFIG_NAME, VERSION_BASE, Command
 from hw2exp.config.folder import check_folder, reserve
 from hw2exp.config.overrides import assignment
-from hw2exp.config.recorded import CONFIG
 from hw2exp.config.repository import confined_configs
+from hw2exp.config.run_files import CONFIG
 from hw2exp.config.schema import TrainConfig
 from hw2exp.config.validation import validate
 from hw2exp.models import own_digest

@@ -13,8 +13,8 @@ import polars
 import pytest
 
 from hw2exp.config.command_line import read
+from hw2exp.config.run_files import DIAGNOSTICS
 from hw2exp.records.diagnostics import DiagnosticsTable
-from hw2exp.records.run_dir import DIAGNOSTICS
 from hw2exp.records.runs import read_runs
 from hw2exp.report.__main__ import main
 from hw2exp.report.anatomies import LARGEST, MOST_PAGES, SIGNATURE, read_anatomies

@@ -7,8 +7,9 @@ import polars
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from hw2exp.config.run_files import METRICS
 from hw2exp.records.metrics import CATALOG, MetricsTable
-from hw2exp.records.run_dir import METRICS, RunResult
+from hw2exp.records.run_dir import RunResult
 from hw2exp.records.runs import read_runs
 from hw2exp.sweeps.arm_events import LONGEST, aligned, remove_arms, write_arms
 from hw2exp.system.interrupt import NEVER
