@@ -1,6 +1,7 @@
 """Define the catalog of metrics, and a run's table of them."""
 
 import hashlib
+import math
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     import polars
 
 Column = NDArray[np.float64]
+
+INITIAL_LOSS, INITIAL_ACCURACY = math.log(4), 1 / 4
+"""Loss and accuracy of a uniform guess among the four classes (write-up, part 1.3 d)."""
 
 CATALOG: dict[str, tuple[str, str]] = {
     "loss_train": ("loss/train", "loss of this step's batch"),

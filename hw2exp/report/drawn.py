@@ -1,10 +1,10 @@
 """Draw a figure for the page, and write its files."""
 
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hw2exp.records.figure_style import encoded
 from hw2exp.system import disk
 
 if TYPE_CHECKING:
@@ -43,13 +43,7 @@ def draw(figure: "Figure", target: Path, name: str, title: str, caption: str) ->
     Raises:
         OSError: a file can't be written.
     """
-    import matplotlib as mpl
-
-    image = BytesIO()
-    figure.savefig(image, format="png", dpi=DPI)
-    disk.write(target / f"{name}.png", image.getvalue())
-    vector = BytesIO()
-    with mpl.rc_context({"svg.hashsalt": "hw2exp", "svg.fonttype": "none"}):
-        figure.savefig(vector, format="svg", metadata={"Date": None})
-    disk.write(target / f"{name}.svg", vector.getvalue())
-    return Drawn(name, title, caption, image.getvalue())
+    png = encoded(figure, "png", dpi=DPI)
+    disk.write(target / f"{name}.png", png)
+    disk.write(target / f"{name}.svg", encoded(figure, "svg"))
+    return Drawn(name, title, caption, png)

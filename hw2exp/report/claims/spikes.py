@@ -6,8 +6,9 @@ import numpy as np
 
 from hw2exp.diagnostics.explosions import BEFORE, FACTOR
 from hw2exp.diagnostics.statistics import mean
-from hw2exp.fleet.loop import INITIAL_ACCURACY, INITIAL_LOSS, LOSS_TOLERANCE
+from hw2exp.fleet.loop import LOSS_TOLERANCE
 from hw2exp.records.arms import Arm
+from hw2exp.records.metrics import INITIAL_ACCURACY, INITIAL_LOSS
 from hw2exp.report.causes import Causes, causes
 from hw2exp.report.claims.claim import (
     Claim,

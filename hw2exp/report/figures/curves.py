@@ -1,23 +1,14 @@
 """Draw loss curves: of every arm, and as the notebook plots them."""
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hw2exp.records.arms import Arm
-from hw2exp.report.figures.style import (
-    BAND,
-    HIGHEST,
-    MARK,
-    QUIET,
-    SINGLE,
-    folded,
-    grid,
-    label_outer,
-    loss_axis,
-)
+from hw2exp.records.figure_style import BLUE, GRAY, ORANGE, RED
+from hw2exp.records.metrics import INITIAL_LOSS
+from hw2exp.report.figures.style import HIGHEST, folded, grid, label_outer, loss_axis
 from hw2exp.report.mean_curves import examples, loss_band
 from hw2exp.report.published import ENDING_WELL, PLATEAUS, SPIKE, SPIKING, Published
 
@@ -48,11 +39,11 @@ def curves(arms: Sequence[Arm], names: Sequence[str]) -> "Figure | None":
     top = min(max((float(each.max()) for each in finite if each.size), default=0), HIGHEST)
     for axes, arm, band, name in zip(panels, arms, bands, names, strict=True):
         shown = np.minimum([band.low, band.middle, band.high], 10 * top)
-        axes.fill_between(band.steps, shown[0], shown[2], color=BAND, alpha=0.25, linewidth=0)
+        axes.fill_between(band.steps, shown[0], shown[2], color=BLUE, alpha=0.25, linewidth=0)
         for place in examples(arm, ALONE):
-            axes.plot(band.steps, band.runs[place], color=SINGLE, linewidth=0.5, alpha=0.8)
-        axes.plot(band.steps, shown[1], color=BAND, linewidth=1.3)
-        axes.axhline(math.log(4), color=QUIET, linewidth=0.7, linestyle="--")
+            axes.plot(band.steps, band.runs[place], color=ORANGE, linewidth=0.5, alpha=0.8)
+        axes.plot(band.steps, shown[1], color=BLUE, linewidth=1.3)
+        axes.axhline(INITIAL_LOSS, color=GRAY, linewidth=0.7, linestyle="--")
         loss_axis(axes, top)
         axes.set_title(folded(name), fontsize=8)
     label_outer(panels, "training step", "loss")
@@ -67,17 +58,17 @@ def published_curves(found: Sequence[Published]) -> "Figure":
     """
     figure, panels = grid(len(found), height=2.9)
     finite = [each.train[np.isfinite(each.train)] for each in found]
-    top = 1.1 * max((float(each.max()) for each in finite if each.size), default=math.log(4))
+    top = 1.1 * max((float(each.max()) for each in finite if each.size), default=INITIAL_LOSS)
     for axes, each in zip(panels, found, strict=True):
         epochs = np.arange(1, each.train.shape[1] + 1)
         for seed, losses in zip(each.arm.runs, each.train, strict=True):
             own = seed == NOTEBOOK_SEED
-            color, width = (MARK, 1.0) if own else (BAND, 0.4)
+            color, width = (RED, 1.0) if own else (BLUE, 0.4)
             axes.plot(epochs, losses, color=color, linewidth=width, alpha=1 if own else 0.45)
         axes.plot(epochs, np.median(each.train, axis=0), color="black", linewidth=1.3)
-        axes.axhline(math.log(4), color=QUIET, linewidth=0.7, linestyle="--")
-        axes.axhline(SPIKE, color=QUIET, linewidth=0.7, linestyle=":")
-        axes.axvline(float(np.median(PLATEAUS)), color=QUIET, linewidth=0.7, linestyle=":")
+        axes.axhline(INITIAL_LOSS, color=GRAY, linewidth=0.7, linestyle="--")
+        axes.axhline(SPIKE, color=GRAY, linewidth=0.7, linestyle=":")
+        axes.axvline(float(np.median(PLATEAUS)), color=GRAY, linewidth=0.7, linestyle=":")
         axes.set_ylim(0, top)
         runs, name = len(each.arm.runs), each.arm.cures or "no cure, as published"
         counts = f"above {SPIKE}: {each.spiking} of {runs}, end well: {each.ending_well} of {runs}"

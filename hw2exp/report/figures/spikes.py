@@ -8,6 +8,7 @@ import numpy as np
 from hw2exp.diagnostics.statistics import quartiles
 from hw2exp.records.arm_pairs import setting_of
 from hw2exp.records.arms import Arm, Run
+from hw2exp.records.figure_style import BLUE, GRAY, ORANGE, RED
 from hw2exp.report.aftermath import (
     AFTER,
     BEFORE,
@@ -18,17 +19,7 @@ from hw2exp.report.aftermath import (
     Stage,
 )
 from hw2exp.report.figures.solving import by_setting, one_legend
-from hw2exp.report.figures.style import (
-    BAND,
-    MARK,
-    QUIET,
-    SINGLE,
-    folded,
-    grid,
-    label_outer,
-    new_figure,
-    panels_of,
-)
+from hw2exp.report.figures.style import folded, grid, label_outer, new_figure, panels_of
 from hw2exp.report.measures import Comparison
 
 if TYPE_CHECKING:
@@ -50,7 +41,7 @@ def cures(compared: Sequence[Comparison]) -> "Figure":
     figure, panels = by_setting(arms, 0.7 + 0.19 * len(names), sharey=True)
     for each in compared:
         estimate, decided = each.spikes, each.verdict in ("fewer", "more")
-        color = QUIET if not decided else BAND if estimate.value < 0 else MARK
+        color = GRAY if not decided else BLUE if estimate.value < 0 else RED
         place = names.index(_name(each)) + (0.22 if each.own_rate else -0.12)
         axes = panels[setting_of(each.cured)]
         axes.plot([estimate.low, estimate.high], [place, place], color=color, linewidth=1.4)
@@ -65,7 +56,7 @@ def cures(compared: Sequence[Comparison]) -> "Figure":
         )
     for setting, axes in panels.items():
         own = [each for each in compared if setting_of(each.cured) == setting]
-        axes.axvline(0, color=QUIET, linewidth=0.8)
+        axes.axvline(0, color=GRAY, linewidth=0.8)
         largest = max((_extent(each) for each in own), default=0)
         if largest > 20 * min((_extent(each) for each in own), default=1):
             axes.set_xscale("symlog", linthresh=1)
@@ -133,13 +124,13 @@ def _draw_spike(axes: Any, run: Run, step: int, loss: float) -> None:
     metrics = run.metrics()
     steps = metrics["step"].to_numpy()
     near = (steps >= step - BEFORE_SPIKE) & (steps <= step + AFTER_SPIKE)
-    for name, color in (("grad_norm_raw_max", SINGLE), ("loss_train_max", BAND)):
+    for name, color in (("grad_norm_raw_max", ORANGE), ("loss_train_max", BLUE)):
         values = metrics[name].to_numpy().astype(float)
         axes.plot(steps[near], values[near], color=color, linewidth=1.0, marker=".", markersize=2)
-    axes.axhline(run.result.initial["loss"], color=QUIET, linewidth=0.7, linestyle="--")
+    axes.axhline(run.result.initial["loss"], color=GRAY, linewidth=0.7, linestyle="--")
     # The peak's loss belongs to the first row from its step on; rows may be several steps apart.
     row = next((at for at in steps if at >= step), step)
-    axes.plot(row, loss, "v", color=MARK, markersize=5)
+    axes.plot(row, loss, "v", color=RED, markersize=5)
     axes.set_yscale("log")
 
 
@@ -159,9 +150,9 @@ def after_explosions(found: Sequence[Aftermath]) -> "Figure":
         moves.set(yscale="log", ylabel="size of a parameter step")
         spikes.set(ylabel="spikes begun since", xlim=(0, AFTER))
         for axes in (moves, spikes):
-            axes.axvline(0, color=QUIET, linewidth=0.7, linestyle="--")
+            axes.axvline(0, color=GRAY, linewidth=0.7, linestyle="--")
             axes.set_title(f"{stage}", loc="left", fontsize=8)
-        moves.axhline(1, color=QUIET, linewidth=0.7)
+        moves.axhline(1, color=GRAY, linewidth=0.7)
     for axes in panels[-1]:
         axes.set_xlabel("steps from an exploding gradient")
     one_legend(figure, panels[:, 1])

@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hw2exp.records.figure_style import BLUE, GREEN, ORANGE, RED, STYLE
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS = 3
 MOST_ARMS = 24
 """Most panels or lines of a legible figure."""
-BAND, SINGLE, MARK, QUIET = "#0072B2", "#E69F00", "#CC3311", "#888888"
 PALETTE = (
-    "#0072B2", "#E69F00", "#009E73", "#CC3311", "#9467bd", "#8c564b", "#e377c2", "#56B4E9",
+    BLUE, ORANGE, GREEN, RED, "#9467bd", "#8c564b", "#e377c2", "#56B4E9",
     "#b5bd00", "#004D40", "#7F3C8D", "#F97B72",
 )  # fmt: skip
 """Colors of lines; arms without cures are black."""
@@ -22,7 +23,6 @@ LOG_FROM = 2.0
 """Losses above this are on a logarithmic scale, so that a spike of 1,000 hides nothing else."""
 HIGHEST = 100.0
 """The largest loss that panels of curves show: one spike of 10⁸ would flatten all others."""
-STYLE: dict[Any, Any] = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
 
 
 def new_figure(width: float, height: float) -> "Figure":
