@@ -69,7 +69,7 @@ class Run:
         """
         from hw2exp.anatomy.anatomy import make_page
         from hw2exp.anatomy.request import read_request
-        from hw2exp.runs.fleet_run import torch_as_known
+        from hw2exp.fleet.torch_state import torch_as_known
         from hw2exp.system.terminal import echo
 
         with _undisturbed(), torch_as_known():
@@ -131,7 +131,7 @@ def run(*overrides: str) -> Run:
     (ended,) = _execute([], overrides)
     if isinstance(ended.outcome, Exception):
         raise ended.outcome
-    return Run(ended.folder, _flat(ended), ended.outcome)
+    return Run(ended.job.folder, _flat(ended), ended.outcome)
 
 
 def sweep(*overrides: str) -> Sweep:
@@ -152,13 +152,13 @@ def sweep(*overrides: str) -> Sweep:
         first = jobs[0].outcome
         raise RuntimeError(f"none of {len(jobs)} jobs has a result; the first: {first}")
     return Sweep(
-        jobs[0].root,
+        jobs[0].job.root,
         {
-            job.number: Run(job.folder, _flat(job), job.outcome)
-            for job in jobs
-            if isinstance(job.outcome, RunResult)
+            ended.job.number or 0: Run(ended.job.folder, _flat(ended), ended.outcome)
+            for ended in jobs
+            if isinstance(ended.outcome, RunResult)
         },
-        {job.number: job.outcome for job in jobs if isinstance(job.outcome, Exception)},
+        {e.job.number or 0: e.outcome for e in jobs if isinstance(e.outcome, Exception)},
     )
 
 
@@ -195,7 +195,7 @@ def _execute(flags: Sequence[str], overrides: Sequence[str]) -> "list[JobOutcome
 
 def _executed(flags: Sequence[str], overrides: Sequence[str]) -> "list[JobOutcome]":
     from hw2exp.config.command_line import read
-    from hw2exp.sweeps.execution import launch
+    from hw2exp.sweeps.launch import launch
     from hw2exp.system.interrupt import Interrupt
     from hw2exp.system.problems import ConfigError
 
@@ -216,7 +216,7 @@ def _executed(flags: Sequence[str], overrides: Sequence[str]) -> "list[JobOutcom
 
 
 def _flat(ended: "JobOutcome") -> dict[str, Any]:
-    return flatten(ended.config.model_dump(exclude=OPERATIONAL))
+    return flatten(ended.job.config.model_dump(exclude=OPERATIONAL))
 
 
 def _row(result: RunResult) -> dict[str, Any]:

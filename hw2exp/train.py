@@ -63,33 +63,30 @@ def _run(words: Sequence[str], interrupt: "Interrupt") -> int:
     if about_hydra(arguments):
         if arguments.hydra_help:
             arguments.overrides = []  # Hydra's own config has none of these keys
-        return _ask_hydra(words_of(arguments), interrupt)
+        return _ask_hydra(words_of(arguments))
     command = read(words)
     if command.inspects:
-        return _ask_hydra(command.words, interrupt)
+        return _ask_hydra(command.words)
     if command.jobs[0].config.dry_run:
         from hw2exp.config.help import plan_text
 
         echo(plan_text(command))
         return 0
-    from hw2exp.sweeps.execution import launch
+    from hw2exp.sweeps.launch import launch
 
     ended = launch(command, interrupt)
     return max([interrupt.status, *(each.status(interrupt) for each in ended)])
 
 
-def _ask_hydra(words: Sequence[str], interrupt: "Interrupt") -> int:
+def _ask_hydra(words: Sequence[str]) -> int:
     """Let Hydra show something, under the name that shell completion uses."""
-    from hw2exp.config.overrides import one_error
-    from hw2exp.sweeps.execution import hand_to_hydra
+    from hw2exp.config.refusals import one_error
+    from hw2exp.sweeps.hydra_app import show
 
-    before, sys.argv = sys.argv, [NAME]
     try:
-        one_error(hand_to_hydra, words, [], interrupt)
+        one_error(show, words, NAME)
     except SystemExit as done:  # Hydra exits with 1 on an unknown name
         return 2 if done.code else 0
-    finally:
-        sys.argv = before
     return 0
 
 

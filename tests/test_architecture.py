@@ -24,18 +24,21 @@ FLOORS = [
 HYDRA_MAY_BE_KNOWN_TO = {
     "config.arguments",
     "config.command_line",
-    "config.composed_job",
     "config.composition",
+    "config.job",
     "config.jobs",
     "config.overrides",
     "config.parsing",
     "config.recorded",
+    "config.refusals",
     "config.repository",
     "config.trusted",
     "config.unused",
     "sweeps.execution",
+    "sweeps.hydra_app",
     "sweeps.hydra_records",
     "sweeps.job_return",
+    "sweeps.job_runner",
     "sweeps.launcher",
 }
 ONLY_FROM_HYDRA = {"hydra", "omegaconf"}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_module
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
@@ -17,15 +18,15 @@ from hydra.core.override_parser.types import Override
 
 from hw2exp.config.arguments import inspects, parse_arguments, words_of
 from hw2exp.config.choices import ADDED_CHOICES
-from hw2exp.config.composed_job import ComposedJob, Plain
 from hw2exp.config.composition import Composition
 from hw2exp.config.confinement import check_inside, check_subfolder, root_of
 from hw2exp.config.folder import at_home, check_folder
-from hw2exp.config.jobs import ENUMERATING, fixed_job, sweep_jobs, validated
-from hw2exp.config.overrides import one_error, parse_lines
+from hw2exp.config.job import Job, Plain
+from hw2exp.config.jobs import ENUMERATING, check_configs, fixed_job, sweep_jobs
+from hw2exp.config.overrides import parse_lines
+from hw2exp.config.refusals import one_error
 from hw2exp.config.repository import confined_configs
 from hw2exp.config.resume import check_resumed
-from hw2exp.config.schema import TrainConfig
 from hw2exp.config.trusted import trusted_resolvers, unnamed, untrusted_node
 from hw2exp.config.unused import of_other_mode, set_twice
 from hw2exp.system.problems import ConfigError
@@ -34,21 +35,6 @@ CONFIG_MODULE = "hw2exp.configs"
 CONFIG_NAME = "train"
 VERSION_BASE = "1.3"
 JOB_NAME = "train"  # as Hydra names it after the module
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run that a command asks for.
-
-    Args:
-        overrides: the overrides that set it apart, as typed.
-        config: the checked config.
-        subfolder: path of the run folder in the command's folder; "." for a single run.
-    """
-
-    overrides: tuple[str, ...]
-    config: TrainConfig
-    subfolder: str
 
 
 @dataclass(frozen=True)
@@ -62,8 +48,10 @@ class Command:
         folder: the folder of the single run, or of the sweep.
         explicit_folder: whether the folder was typed, not the default.
         resumes: whether the folder is of an earlier run or sweep, to be resumed.
-        composed: the first job as composed.
-        words: the words for Hydra: flags first, then the overrides with their checked values.
+        shared: the part that all jobs share; for a single run, its job.
+        overrides: all overrides with their checked values.
+        words: the words for Hydra: flags first, then the overrides.
+        loader: Hydra's loader, which has composed the jobs.
     """
 
     jobs: list[Job]
@@ -72,8 +60,10 @@ class Command:
     folder: Path
     explicit_folder: bool
     resumes: bool
-    composed: ComposedJob
+    shared: Job
+    overrides: list[Override]
     words: list[str]
+    loader: ConfigLoader
 
     @property
     def folder_key(self) -> str:
@@ -109,14 +99,14 @@ def read(argv: Sequence[str]) -> Command:
             composed = sweep_jobs(overrides, fixed, composition) if multirun else [fixed]
             _check_trust([fixed, *composed], shipped)
             _check_launcher(fixed, arguments.config_dir)
-            configs = validated(composed)
+            check_configs(composed)
         except ConfigError as error:
             problems += error.problems
         if problems:
             raise ConfigError(problems)
         key = _folder_key(multirun)
         explicit = any(override.key_or_group == key for override in overrides)
-        resumed = configs[0].resume
+        resumed = composed[0].config.resume
         folder = _folder(fixed, key)
         if shipped is not None and not explicit:
             _check_files_folder(fixed.base.hydra, shipped, key, folder)
@@ -127,17 +117,22 @@ def read(argv: Sequence[str]) -> Command:
             resumed = None  # both keys name a missing folder: begin there
         _check_jobs_folders(composed, folder if resumed is None else Path(resumed))
         if resumed is not None:
-            check_resumed(Path(resumed), composed, configs, folder if explicit else None)
-    jobs = [
-        Job(job.overrides, config, job.subfolder)
-        for job, config in zip(composed, configs, strict=True)
-    ]
+            check_resumed(Path(resumed), composed, folder if explicit else None)
     arguments.overrides = [str(override.input_line) for override in overrides]
-    looks, words = inspects(arguments), words_of(arguments)
-    if resumed is not None:
-        return Command(jobs, multirun, looks, Path(resumed), False, True, composed[0], words)
-    check_folder(folder, key, explicit)
-    return Command(jobs, multirun, looks, folder, explicit, False, composed[0], words)
+    if resumed is None:
+        check_folder(folder, key, explicit)
+    return Command(
+        jobs=composed,
+        multirun=multirun,
+        inspects=inspects(arguments),
+        folder=folder if resumed is None else Path(resumed),
+        explicit_folder=explicit and resumed is None,
+        resumes=resumed is not None,
+        shared=fixed,
+        overrides=overrides,
+        words=words_of(arguments),
+        loader=composition.loader,
+    )
 
 
 def _shipped(arguments: argparse.Namespace) -> Plain:
@@ -148,7 +143,7 @@ def _shipped(arguments: argparse.Namespace) -> Plain:
         return one_error(composition.job, lines).base.hydra
 
 
-def _check_trust(jobs: Sequence[ComposedJob], shipped: Plain | None) -> None:
+def _check_trust(jobs: Sequence[Job], shipped: Plain | None) -> None:
     problems: dict[str, None] = {}
     for base in {id(job.base): job.base for job in jobs}.values():
         problems |= dict.fromkeys(unnamed(base.hydra))
@@ -158,7 +153,7 @@ def _check_trust(jobs: Sequence[ComposedJob], shipped: Plain | None) -> None:
         raise ConfigError(problems)
 
 
-def _check_launcher(job: ComposedJob, config_dir: str | None) -> None:
+def _check_launcher(job: Job, config_dir: str | None) -> None:
     """Refuse other launchers for jobs not known yet: they would trust the jobs' logging config."""
     sweeper, launcher = job.choice("hydra/sweeper"), job.choice("hydra/launcher")
     if config_dir is not None and sweeper not in ENUMERATING and launcher != "fleet":
@@ -168,7 +163,7 @@ def _check_launcher(job: ComposedJob, config_dir: str | None) -> None:
         )
 
 
-def _folder(job: ComposedJob, key: str) -> Path:
+def _folder(job: Job, key: str) -> Path:
     """Return the folder of the results; keep interpolated values below its literal part."""
     written = str(job.base.hydra[key.split(".")[1]]["dir"])
     folder = Path(at_home(one_error(job.select, key), f"{key}="))
@@ -184,7 +179,7 @@ def _check_files_folder(node: Plain, shipped: Plain, key: str, folder: Path) -> 
         check_inside(Path(), folder, f"{key}={folder}")
 
 
-def _check_jobs_folders(jobs: Sequence[ComposedJob], folder: Path) -> None:
+def _check_jobs_folders(jobs: Sequence[Job], folder: Path) -> None:
     """Refuse folders of jobs that lie elsewhere, or that a link makes one."""
     owners: dict[str, int] = {}
     for job in jobs:

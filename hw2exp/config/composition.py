@@ -11,7 +11,7 @@ from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from hw2exp.config.composed_job import Base, ComposedJob
+from hw2exp.config.job import Base, Job
 from hw2exp.config.parsing import parse
 
 
@@ -51,7 +51,7 @@ class Composition:
         """
         return bool(self.choices(override.key_or_group.lstrip("/")))
 
-    def job(self, lines: Sequence[str], number: int | None = None) -> ComposedJob:
+    def job(self, lines: Sequence[str], number: int | None = None) -> Job:
         """Compose a job.
 
         Args:
@@ -68,11 +68,13 @@ class Composition:
             rest = [line for line in lines if line not in simple]
         values = {parse(line).key_or_group: parse(line).value() for line in simple}
         mine = tuple(line for line in lines if not parse(line).is_hydra_override())
-        return ComposedJob(self._base(tuple(rest)), values, number, mine)
+        return Job(self._base(tuple(rest)), values, number, mine)
 
     def _base(self, lines: tuple[str, ...]) -> Base:
         if lines not in self._bases:
             full = self._compose(lines)
+            for earlier in [*self._bases.values()][:1]:  # the same ${now:...} in all jobs
+                OmegaConf.copy_cache(from_config=earlier.full, to_config=full)
             plain: Any = OmegaConf.to_container(full, enum_to_str=True)
             self._bases[lines] = Base(full, plain, plain.pop("hydra"))
         return self._bases[lines]

@@ -7,20 +7,17 @@ from pathlib import Path
 
 from hydra.core.override_parser.types import Override
 
-from hw2exp.config.composed_job import ComposedJob
 from hw2exp.config.composition import Composition
-from hw2exp.config.overrides import combinations, extremes, one_error, parse_lines
-from hw2exp.config.schema import TrainConfig
-from hw2exp.config.validation import validate
+from hw2exp.config.job import Job
+from hw2exp.config.overrides import combinations, extremes, parse_lines
+from hw2exp.config.refusals import one_error
 from hw2exp.system.problems import ConfigError
 
 ENUMERATING = ("fleet", "basic")
 """Sweepers that enumerate every combination of the values, so that jobs are known beforehand."""
 
 
-def fixed_job(
-    overrides: Sequence[Override], composition: Composition, multirun: bool
-) -> ComposedJob:
+def fixed_job(overrides: Sequence[Override], composition: Composition, multirun: bool) -> Job:
     """Compose the overrides that all jobs share; for a single run, all of them.
 
     Args:
@@ -35,9 +32,7 @@ def fixed_job(
     return one_error(composition.job, lines, 0 if multirun else None)
 
 
-def sweep_jobs(
-    overrides: Sequence[Override], fixed: ComposedJob, composition: Composition
-) -> list[ComposedJob]:
+def sweep_jobs(overrides: Sequence[Override], fixed: Job, composition: Composition) -> list[Job]:
     """Compose the jobs of a sweep.
 
     Args:
@@ -74,7 +69,7 @@ def sweep_jobs(
         lines = chain.from_iterable(extremes(space) for space in spaces)
         trials = [[*of_hydra, *fixed.overrides, line] for line in lines]
         try:
-            validated([one_error(composition.job, trial, 0) for trial in trials])
+            check_configs([one_error(composition.job, trial, 0) for trial in trials])
         except ConfigError as error:
             raise ConfigError(_with_integers(error.problems, spaces)) from error
     composed = [
@@ -99,7 +94,7 @@ def _with_integers(problems: Sequence[str], spaces: Sequence[Override]) -> list[
     return told
 
 
-def _check_folders(jobs: Sequence[ComposedJob]) -> None:
+def _check_folders(jobs: Sequence[Job]) -> None:
     """Refuse jobs whose folders are the same, or nested."""
     owners: dict[str, int | None] = {}
     reaching: dict[str, int | None] = {}  # by a job's folder and all its parents
@@ -115,8 +110,8 @@ def _check_folders(jobs: Sequence[ComposedJob]) -> None:
         reaching |= dict.fromkeys([name, *parents], job.number)
 
 
-def validated(jobs: Sequence[ComposedJob]) -> list[TrainConfig]:
-    """Return the jobs' checked configs.
+def check_configs(jobs: Sequence[Job]) -> None:
+    """Check the configs of all jobs.
 
     Args:
         jobs: the jobs.
@@ -124,16 +119,14 @@ def validated(jobs: Sequence[ComposedJob]) -> list[TrainConfig]:
     Raises:
         ConfigError: the configs have problems, each listed once for all jobs.
     """
-    configs: list[TrainConfig] = []
     problems: dict[str, None] = {}
     for job in jobs:
         try:
-            configs.append(validate(one_error(getattr, job, "config")))
+            _ = job.config
         except ConfigError as error:
             problems |= dict.fromkeys(error.problems)
     if problems:
         raise ConfigError(problems)
-    return configs
 
 
 def _lines(overrides: Sequence[Override]) -> list[str]:

@@ -1,9 +1,9 @@
 """Parse overrides, check their choices, and expand them into the jobs of a sweep."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
-from typing import Any, TypeVar
+from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.types import (
@@ -12,21 +12,14 @@ from hydra.core.override_parser.types import (
     Quote,
     QuotedString,
 )
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
 
 from hw2exp.config.choices import CHOICES
 from hw2exp.config.composition import Composition
 from hw2exp.config.parsing import MOST_VALUES, count, parse, written_out
-from hw2exp.config.trusted import callable_resolvers, untrusted
-from hw2exp.config.unparsed import why_not_interpolated, why_unparsed
+from hw2exp.config.refusals import REFUSALS, one_error, one_line
+from hw2exp.config.trusted import untrusted
+from hw2exp.config.unparsed import why_unparsed
 from hw2exp.system.problems import ConfigError, show, unknown_choice
-
-T = TypeVar("T")
-
-REFUSALS = (HydraException, OmegaConfBaseException, ValueError, AssertionError, AttributeError,
-            ArithmeticError, RecursionError)  # fmt: skip
-"""Exceptions of Hydra and OmegaConf on bad input."""
 
 MOST_JOBS, LONGEST_KEY = MOST_VALUES, 200
 
@@ -140,38 +133,3 @@ def assignment(key: str, text: str) -> str:
         text: the value.
     """
     return f"{key}={QuotedString(text, Quote.single).with_quotes()}"
-
-
-def one_error(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-    """Call a function of Hydra, with its refusal as a one-line error.
-
-    Args:
-        function: the function.
-        args: positional arguments.
-        kwargs: keyword arguments.
-
-    Raises:
-        ConfigError: Hydra refused the input.
-    """
-    try:
-        return function(*args, **kwargs)
-    except REFUSALS as error:
-        raise ConfigError([one_line(error)]) from error
-
-
-def one_line(error: Exception) -> str:
-    """Return an error's message on one line, without Hydra's jargon.
-
-    Args:
-        error: the error.
-    """
-    if not str(error) and isinstance(error.__cause__, Exception):
-        return one_line(error.__cause__)
-    text = str(error)
-    if isinstance(error, OmegaConfBaseException) and error.full_key:
-        why = why_not_interpolated(text.partition("\n    full_key")[0])
-        text = f"{error.full_key}: {why}"
-    if "Unsupported interpolation type" in text:
-        text += f"; allowed: {', '.join(callable_resolvers())}"
-    text = text.partition("Config search path:")[0]  # the search path is of no help here
-    return " ".join(text.split())

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from hw2exp.config.choices import OPERATIONAL
-from hw2exp.config.composed_job import ComposedJob
 from hw2exp.config.folder import check_path
 from hw2exp.config.groups import Cosine
+from hw2exp.config.job import Job
 from hw2exp.config.jobs import ENUMERATING
 from hw2exp.config.recorded import read_values
 from hw2exp.config.run_files import CHECKPOINTS, CONFIG, RESULT, SWEEP
@@ -22,8 +22,7 @@ FREE = OPERATIONAL - {"log_every", "device", "diagnostics"}
 
 def check_resumed(
     folder: Path,
-    jobs: Sequence[ComposedJob],
-    configs: Sequence[TrainConfig],
+    jobs: Sequence[Job],
     explicit: Path | None,
 ) -> None:
     """Refuse a folder in which these jobs can't resume.
@@ -31,7 +30,6 @@ def check_resumed(
     Args:
         folder: the folder of the run or of the sweep, as named by ``resume``.
         jobs: the jobs of the command.
-        configs: the jobs' checked configs.
         explicit: the folder of ``hydra.run.dir`` or ``hydra.sweep.dir``, if it was typed.
 
     Raises:
@@ -41,12 +39,12 @@ def check_resumed(
     key = f"hydra.{'run' if single else 'sweep'}.dir"
     if not single and jobs[0].choice("hydra/sweeper") not in ENUMERATING:
         raise ConfigError([f"{what}: only a sweep over given values can be resumed"])
-    if any(config.resume != configs[0].resume for config in configs):
+    if any(job.config.resume != jobs[0].config.resume for job in jobs):
         raise ConfigError([f"{what}: one folder for all jobs; resume can't be swept"])
     if explicit is not None and explicit.absolute() != folder.absolute():
         raise ConfigError([f"{key}={explicit}: must be left out, or agree with {what}"])
     check_path(folder, what)
-    if configs[0].resume == "":
+    if jobs[0].config.resume == "":
         raise ConfigError(["resume=: must be the folder of a run or of a sweep"])
     if not folder.is_dir():
         begin = "" if folder.exists() else f"; with {key}={folder} too it begins there"
@@ -56,7 +54,7 @@ def check_resumed(
     runs = [folder / job.subfolder for job in jobs]
     if led := _led_elsewhere(folder, runs):
         raise ConfigError(f"{what}: {problem}" for problem in led)
-    there, problems = _compare(jobs, configs, runs)
+    there, problems = _compare(jobs, runs)
     if not (there or _only_begun(folder)):
         nothing = "no run" if single else "none of the sweep's jobs"
         if not single and (folder / RESULT).exists():
@@ -66,13 +64,11 @@ def check_resumed(
         raise ConfigError(f"{what}: {problem}" for problem in problems)
 
 
-def _compare(
-    jobs: Sequence[ComposedJob], configs: Sequence[TrainConfig], runs: Sequence[Path]
-) -> tuple[bool, list[str]]:
+def _compare(jobs: Sequence[Job], runs: Sequence[Path]) -> tuple[bool, list[str]]:
     """Return whether any of the jobs exists, and how the recorded configs differ."""
     there = False
     problems: dict[str, str] = {}  # by key, of the first job that differs
-    for job, config, own in zip(jobs, configs, runs, strict=True):
+    for job, own in zip(jobs, runs, strict=True):
         name = "it" if job.number is None else f"job {job.number}"
         path = own / CONFIG
         ended, saved = (own / RESULT).exists(), (own / CHECKPOINTS).is_dir()
@@ -81,7 +77,7 @@ def _compare(
             continue
         there = True
         try:
-            different = differences(read_values(path), config)
+            different = differences(read_values(path), job.config)
         except ConfigError as error:
             if not ended:
                 continue  # an unusable config is rewritten

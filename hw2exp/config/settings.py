@@ -17,11 +17,11 @@ def settings_of(config: TrainConfig, left_out: Set[str] = frozenset()) -> dict[s
     """Return a config's values by dotted key; the name of a choice by its group.
 
     Args:
-        config: the config, checked or not.
+        config: the config.
         left_out: keys and groups to leave out.
     """
     found: dict[str, Value] = {}
-    for name, value in config.model_dump(exclude=set(left_out), warnings=False).items():
+    for name, value in config.model_dump(exclude=set(left_out)).items():
         if name in CHOICES:
             found[name] = value.pop("name")
         within = value.items() if isinstance(value, Mapping) else [("", value)]

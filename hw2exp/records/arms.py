@@ -46,16 +46,16 @@ def settings_of_arm(config: TrainConfig) -> Settings:
     return settings_of(config, {*OPERATIONAL, "seed"})
 
 
-def by_arm(members: Iterable[T], config_of: Callable[[T], TrainConfig]) -> list[list[T]]:
+def by_arm(members: Iterable[T], settings: Callable[[T], Settings]) -> list[list[T]]:
     """Group runs or jobs by arm, in the order of the arms' first members.
 
     Args:
         members: the runs or jobs.
-        config_of: the function that returns a member's config.
+        settings: the function that returns a member's settings, see :func:`settings_of_arm`.
     """
     arms: dict[Key, list[T]] = {}
     for each in members:
-        arms.setdefault(tuple(settings_of_arm(config_of(each)).items()), []).append(each)
+        arms.setdefault(tuple(settings(each).items()), []).append(each)
     return list(arms.values())
 
 
@@ -202,7 +202,7 @@ def gather(runs: Iterable[Run]) -> tuple[list[Arm], int]:
     Returns:
         The arms, each with its runs by seed, and the number of repeated runs.
     """
-    groups = by_arm(runs, lambda run: run.config)
+    groups = by_arm(runs, lambda run: settings_of_arm(run.config))
     members = [{run.config.seed: run for run in reversed(group)} for group in groups]
     unnamed = [Arm("", dict(sorted(each.items()))) for each in members]
     named = zip(unnamed, names([arm.settings for arm in unnamed]), strict=True)

@@ -43,7 +43,7 @@ def write_arms(folder: Path, jobs: Sequence[JobOutcome], interrupt: Interrupt = 
         interrupt: the interrupt, checked before each arm; after a signal the rest is skipped.
     """
     inside = Path(os.path.abspath(folder / ARMS))
-    if any(inside in job.folder.absolute().parents for job in jobs):  # runs use the name
+    if any(inside in each.job.folder.absolute().parents for each in jobs):  # runs use the name
         return
     taken: set[str] = set()
     try:
@@ -112,7 +112,7 @@ def _text(arm: SweptArm, counted: int) -> str:
 
 
 def _write_arm(folder: Path, arm: SweptArm, taken: set[str]) -> None:
-    runs = [job.folder for job in arm.jobs if ended(job.outcome)]
+    runs = [each.job.folder for each in arm.jobs if ended(each.outcome)]
     frames = _frames(runs) if len(runs) > 1 else []
     if len(frames) < 2:
         return

@@ -3,16 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import StringIO
+from itertools import filterfalse
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
 from hw2exp.config.run_files import ARMS
-from hw2exp.records.arms import by_arm
+from hw2exp.records.arms import Settings, by_arm, settings_of_arm
 from hw2exp.records.run_dir import RunResult
 from hw2exp.runs.fleet_run import Outcome
 from hw2exp.runs.summary import resume_word, spread
 from hw2exp.sweeps.job_outcome import JobOutcome
+from hw2exp.system.problems import ConfigError
 from hw2exp.system.terminal import echo, on_terminal, relative, typed
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ class SweptArm:
     @property
     def outcomes(self) -> list[Outcome]:
         """Return the jobs' outcomes."""
-        return [job.outcome for job in self.jobs]
+        return [each.outcome for each in self.jobs]
 
 
 def arms_of(jobs: Sequence[JobOutcome]) -> list[SweptArm]:
@@ -51,18 +53,29 @@ def arms_of(jobs: Sequence[JobOutcome]) -> list[SweptArm]:
     Args:
         jobs: the jobs of a sweep.
     """
-    arms = by_arm(jobs, lambda job: job.config)
+    arms = by_arm(jobs, _settings)
     typed = [_shared(arm) for arm in arms]
     common = set.intersection(*map(set, typed)) if typed else set()
     names = [" ".join(line for line in lines if line not in common) or "all" for lines in typed]
     return [SweptArm(*each) for each in zip(names, map(" ".join, typed), arms, strict=True)]
 
 
+def _settings(ended: JobOutcome) -> Settings:
+    """Return the settings of a job's arm; its overrides if a sweeper made up invalid values."""
+    try:
+        return settings_of_arm(ended.job.config)
+    except ConfigError:
+        return dict.fromkeys(filterfalse(_is_seed, ended.job.overrides))
+
+
 def _shared(jobs: Sequence[JobOutcome]) -> list[str]:
     """Return the typed overrides that all jobs of an arm share, except for the seed."""
-    shared = set.intersection(*(set(job.overrides) for job in jobs))
-    lines = [line for line in jobs[0].overrides if line in shared]
-    return [line for line in lines if line.lstrip("+").split("=")[0] != "seed"]
+    shared = set.intersection(*(set(each.job.overrides) for each in jobs))
+    return [line for line in jobs[0].job.overrides if line in shared and not _is_seed(line)]
+
+
+def _is_seed(override: str) -> bool:
+    return override.lstrip("+").split("=")[0] == "seed"
 
 
 def arms_table(arms: Sequence[SweptArm], width: int) -> "Table":

@@ -33,7 +33,7 @@ def report(batch: Sequence[JobOutcome], folder: Path, interrupt: Interrupt) -> N
         if isinstance(each.outcome, Exception):
             text = _why(each.outcome)
             lost = isinstance(each.outcome, FolderLostError)
-            if isinstance(each.outcome, OSError) and not lost and had_begun(each.folder):
+            if isinstance(each.outcome, OSError) and not lost and had_begun(each.job.folder):
                 text += f"; what was saved is whole; resume it with {resume_word(folder)}"
             told.setdefault(text, []).append(each)
     lines = [f"{_names(jobs)}{text}" for text, jobs in list(told.items())[:TOLD]]
@@ -46,10 +46,10 @@ def report(batch: Sequence[JobOutcome], folder: Path, interrupt: Interrupt) -> N
 def _names(jobs: Sequence[JobOutcome]) -> str:
     """Return the prefix that names the jobs of a message; empty for a single run."""
     if len(jobs) == 1:
-        (job,) = jobs
-        return f"job {job.number} ({' '.join(job.overrides)}): " if job.overrides else ""
+        job = jobs[0].job
+        return "" if job.number is None else f"job {job.number} ({' '.join(job.overrides)}): "
     more = ", …" * (len(jobs) > NAMED)
-    return f"{len(jobs)} jobs ({', '.join(str(job.number) for job in jobs[:NAMED])}{more}): "
+    return f"{len(jobs)} jobs ({', '.join(str(each.job.number) for each in jobs[:NAMED])}{more}): "
 
 
 def _why(error: Exception) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from omegaconf import OmegaConf
 
-from hw2exp.config.composed_job import Base, ComposedJob, Plain, put
+from hw2exp.config.job import Base, Job, Plain, put
 from hw2exp.config.recorded import read_values
 from hw2exp.config.run_files import RESULT
 from hw2exp.records.run_dir import read_finished
@@ -79,18 +79,18 @@ def _templates(
     return Template(base.plain, keys), Template({"hydra": base.hydra}, of_hydra)
 
 
-def write_records(job: ComposedJob, folder: Path) -> None:
+def write_records(job: Job) -> None:
     """Write Hydra's records, unless Hydra's ``output_subdir`` is null or the job has ended.
 
     Unlike Hydra's, the recorded config holds resolved values: an interpolation such as
     ``${oc.env:...}`` could have another value when it is read.
 
     Args:
-        job: the job.
-        folder: the job's existing folder.
+        job: the job, whose folder exists.
     """
+    folder = job.folder
     subfolder = job.base.hydra["output_subdir"]
-    if subfolder is None or _stays(folder, folder / subfolder, job.config):
+    if subfolder is None or _stays(folder, folder / subfolder, job.plain):
         return
     keys, mode = (PER_RUN, "RUN") if job.number is None else (PER_JOB, "MULTIRUN")
     config, hydra = _templates(job.base, tuple(job.values), keys)
@@ -101,7 +101,7 @@ def write_records(job: ComposedJob, folder: Path) -> None:
     disk.remove_parts(records)
     resolved = job.base.interpolated
     texts = {
-        "config.yaml": OmegaConf.to_yaml(job.config) if resolved else config.fill(job.values),
+        "config.yaml": OmegaConf.to_yaml(job.plain) if resolved else config.fill(job.values),
         "hydra.yaml": hydra.fill(dict(zip(keys, own, strict=False))),
         "overrides.yaml": "".join(f"- {inline(line)}\n" for line in job.overrides) or "[]\n",
     }

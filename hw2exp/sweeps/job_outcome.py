@@ -1,15 +1,11 @@
-"""Hold the outcome of a job."""
+"""Hold the outcome of a job, and derive the exit status from it."""
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from hw2exp.config.schema import TrainConfig
+from hw2exp.config.job import Job
+from hw2exp.runs.fleet_run import Outcome
 from hw2exp.system.interrupt import Interrupt
-
-if TYPE_CHECKING:
-    from hw2exp.runs.fleet_run import Outcome
 
 
 @dataclass(frozen=True)
@@ -17,20 +13,12 @@ class JobOutcome:
     """A job that was executed.
 
     Args:
-        number: the job's number in its sweep.
-        overrides: the overrides that set it apart.
-        folder: the run folder.
-        root: the folder for ``resume``: the sweep's, or the single run's.
-        config: the run's config.
+        job: the job.
         outcome: the result, or the error in its place.
     """
 
-    number: int
-    overrides: tuple[str, ...]
-    folder: Path
-    root: Path
-    config: TrainConfig
-    outcome: "Outcome"
+    job: Job
+    outcome: Outcome
 
     @property
     def objective(self) -> float | None:
@@ -52,4 +40,4 @@ class JobOutcome:
         if self.outcome.status == "interrupted":
             return interrupt.status
         diverged = self.outcome.status == "diverged"
-        return 3 if diverged and self.config.fail_on_divergence else 0
+        return 3 if diverged and self.job.config.fail_on_divergence else 0

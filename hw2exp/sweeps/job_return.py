@@ -9,7 +9,7 @@ from typing import Any
 from hydra.core.utils import JobReturn, JobRuntime, JobStatus
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from hw2exp.config.composed_job import ComposedJob
+from hw2exp.config.job import Job
 
 
 class JobFailed(Exception):  # noqa: N818
@@ -21,15 +21,13 @@ class FleetJobReturn(JobReturn):
 
     Args:
         job: the job.
-        folder: the job's output folder.
     """
 
-    def __init__(self, job: ComposedJob, folder: Path) -> None:
+    def __init__(self, job: Job) -> None:
         super().__init__(overrides=list(job.overrides), working_dir=os.getcwd())
         del self.cfg, self.hydra_cfg  # instance fields would hide the properties
         self.task_name = JobRuntime.instance().get("name")
         self._job = job
-        self._folder = folder
 
     @property
     def return_value(self) -> Any:
@@ -55,7 +53,7 @@ class FleetJobReturn(JobReturn):
     @cached_property
     def full(self) -> DictConfig:
         """Return the config with Hydra's node."""
-        return with_output(self._job.full(), self._folder)
+        return with_output(self._job.full(), self._job.folder)
 
     @cached_property
     def cfg(self) -> DictConfig:  # type: ignore[override]

@@ -3,13 +3,12 @@
 A task function that supports fleets has an attribute ``fleet``, a :data:`FleetFunction`. Any other
 task function is called job by job, by Hydra's basic launcher. The jobs of a fleet share a process.
 So ``hydra.job.chdir`` is refused, and ``hydra.job.env_set`` and the logging are those of the sweep.
+An attribute ``jobs`` of the function holds jobs that are composed already, by number and overrides.
 """
 
-import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +24,9 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from hw2exp.config.composed_job import ComposedJob, Plain, current
 from hw2exp.config.composition import Composition
 from hw2exp.config.confinement import check_subfolder
+from hw2exp.config.job import Job, current
 from hw2exp.config.run_files import SWEEP
 from hw2exp.records.write_order import settle_records
 from hw2exp.sweeps.hydra_records import write_records
@@ -35,30 +34,14 @@ from hw2exp.sweeps.job_return import FleetJobReturn, with_output
 from hw2exp.system import disk
 from hw2exp.system.lock import PATIENCE, FolderHeldError, hold
 
+Held = Mapping[int | None, FolderHeldError]
+"""The error of each job whose folder another process holds, by number; the job must not run."""
 
-@dataclass(frozen=True)
-class FleetJob:
-    """A job for the task function.
+FleetFunction = Callable[[Sequence[Job], Held], Sequence[Any]]
+"""A function that runs jobs in their existing folders; returns each job's value or exception."""
 
-    Args:
-        number: the job's number in its sweep.
-        overrides: the overrides that distinguish the job.
-        config: the composed config, plain values; read-only, since jobs share its parts.
-        folder: the existing output folder, absolute.
-        root: the folder of the sweep, or of the single run, absolute.
-        held: the error if another process holds the folder; then the job must not run.
-    """
-
-    number: int
-    overrides: tuple[str, ...]
-    config: Plain
-    folder: Path
-    root: Path
-    held: FolderHeldError | None = None
-
-
-FleetFunction = Callable[[Sequence[FleetJob]], Sequence[Any]]
-"""A function that runs jobs, and returns each job's return value or exception, in order."""
+Key = tuple[int | None, tuple[str, ...]]
+"""The number and the overrides of a job."""
 
 
 class Batches:
@@ -74,6 +57,7 @@ class Batches:
         self._context = context
         self._task = task
         self._sweep = sweep
+        self._known: Mapping[Key, Job] = getattr(task, "jobs", {})
         loader = context.config_loader
         self._composition = Composition(
             loader, lambda lines: loader.load_sweep_config(sweep, list(lines))
@@ -99,38 +83,40 @@ class Batches:
             raise HydraException("hydra.job.chdir=true: the jobs of a fleet share a process")
         setup_globals()
         configure_log(self._sweep.hydra.hydra_logging, self._sweep.hydra.verbose)
-        composed = [self._composition.job(list(o), first + n) for n, o in enumerate(overrides)]
-        disk.make_folder(Path(str(self._sweep.hydra.sweep.dir)))
-        deadline = time.monotonic() + PATIENCE
-        jobs = [_prepare(job, deadline) for job in composed]
-        disk.sync_together({path for job in jobs for path in _above(job)})
-        settle_records(job.folder for job in jobs if job.held is None)
-        returns = [FleetJobReturn(job, own.folder) for job, own in zip(composed, jobs, strict=True)]
+        root = Path(str(self._sweep.hydra.sweep.dir))
+        disk.make_folder(root)
+        jobs = [self._job(first + n, lines).at(root) for n, lines in enumerate(overrides)]
+        held = _prepare(jobs)
+        returns = [FleetJobReturn(job) for job in jobs]
         callbacks = self._context.callbacks
         told = returns if callbacks.callbacks else []
         for each in told:
             with current(each.full):
                 callbacks.on_job_start(config=each.full, task_function=self._task)
-        for each, value in zip(returns, self._call(fleet, jobs), strict=True):
+        for each, value in zip(returns, self._call(fleet, jobs, held), strict=True):
             each.set(value)
         for each in told:
             with current(each.full):
                 callbacks.on_job_end(config=each.full, job_return=each)
         return returns
 
+    def _job(self, number: int, lines: Sequence[str]) -> Job:
+        known = self._known.get((number, tuple(lines)))
+        return self._composition.job(list(lines), number) if known is None else known
+
     def _one_by_one(self, overrides: Sequence[Sequence[str]], first: int) -> Sequence[JobReturn]:
         launcher = BasicLauncher()
         launcher.setup(hydra_context=self._context, task_function=self._task, config=self._sweep)
         return launcher.launch(overrides, first)
 
-    def _call(self, fleet: FleetFunction, jobs: Sequence[FleetJob]) -> list[Any]:
+    def _call(self, fleet: FleetFunction, jobs: Sequence[Job], held: Held) -> list[Any]:
         """Run the jobs; an exception of the function becomes the outcome of every job."""
         hydra = self._sweep.hydra
         environment: Any = OmegaConf.to_container(hydra.job.env_set, resolve=True)
         config = with_output(deepcopy(self._sweep), Path(str(hydra.sweep.dir)))
         with current(config), env_override(environment):
             try:
-                return list(fleet(jobs))
+                return list(fleet(jobs, held))
             except Exception as error:
                 return [error] * len(jobs)
 
@@ -165,27 +151,26 @@ def run_batches(
     return returns
 
 
-def _prepare(job: ComposedJob, deadline: float) -> FleetJob:
-    """Make a job's folder, and write its records unless another process holds the folder."""
-    root = Path(job.select("hydra.sweep.dir"))  # a sweeper's overrides are not yet checked
-    check_subfolder(root, job.subfolder)
-    folder = Path(os.path.abspath(job.folder))
-    disk.make_folder(folder, sync=False)
-    held = None
-    # In a resumed job's folder, the worker of a killed sweep may still finish its step.
-    patience = deadline - time.monotonic() if job.config.get("resume") else 0.0
-    try:
-        with hold(folder, patience):
-            write_records(job, folder)
-    except FolderHeldError as error:
-        held = error
-    assert job.number is not None
-    return FleetJob(
-        job.number, job.overrides, job.config, folder, Path(os.path.abspath(root)), held
-    )
+def _prepare(jobs: Sequence[Job]) -> dict[int | None, FolderHeldError]:
+    """Make the jobs' folders; write the records of each that no other process holds."""
+    held: dict[int | None, FolderHeldError] = {}
+    deadline = time.monotonic() + PATIENCE
+    for job in jobs:
+        check_subfolder(job.root, job.subfolder)  # a sweeper's overrides are not yet checked
+        disk.make_folder(job.folder, sync=False)
+        # In a resumed job's folder, the worker of a killed sweep may still finish its step.
+        patience = deadline - time.monotonic() if job.plain.get("resume") else 0.0
+        try:
+            with hold(job.folder, patience):
+                write_records(job)
+        except FolderHeldError as error:
+            held[job.number] = error
+    disk.sync_together({path for job in jobs for path in _above(job)})
+    settle_records(job.folder for job in jobs if job.number not in held)
+    return held
 
 
-def _above(job: FleetJob) -> Iterator[Path]:
+def _above(job: Job) -> Iterator[Path]:
     """Yield the folders above a job's, up to the sweep's: their new names need a sync."""
     for folder in job.folder.parents:
         yield folder

@@ -11,8 +11,8 @@ from omegaconf import OmegaConf, open_dict
 
 from hw2exp.config.choices import CHOICES
 from hw2exp.config.command_line import CONFIG_MODULE, CONFIG_NAME, VERSION_BASE, read
-from hw2exp.config.composed_job import put
 from hw2exp.config.composition import Composition
+from hw2exp.config.job import put
 from hw2exp.config.schema import TrainConfig
 from hw2exp.config.validation import keys_of
 
@@ -49,7 +49,7 @@ def ways(tmp_path):
             return OmegaConf.to_container(config, resolve=True)
 
         composition = Composition(loader, compose)
-        yield theirs, lambda lines: composition.job(lines, 0).config
+        yield theirs, lambda lines: composition.job(lines, 0).plain
 
 
 def as_text(config):

@@ -20,7 +20,7 @@ from hw2exp.records.kept_spikes import read_kept
 from hw2exp.records.run_dir import read_result
 from hw2exp.runs.fleet_run import run_fleet
 from hw2exp.sweeps import execution
-from hw2exp.sweeps.execution import launch
+from hw2exp.sweeps.launch import launch
 from hw2exp.system.interrupt import NEVER
 
 SMALL = (

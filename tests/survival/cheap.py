@@ -10,8 +10,8 @@ from unittest.mock import patch
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
-from hw2exp.config.composed_job import Base
 from hw2exp.config.composition import Composition
+from hw2exp.config.job import Base
 from hw2exp.sweeps import sweep
 
 

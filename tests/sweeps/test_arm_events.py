@@ -136,7 +136,7 @@ def test_what_is_not_ours_stays(tmp_path, sweep):
 
 def test_jobs_that_are_called_arms_have_none(tmp_path, sweep):
     jobs = [
-        replace(each, folder=tmp_path / "arms" / "all")
+        replace(each, job=replace(each.job, folder=tmp_path / "arms" / "all"))
         for each in sweep(*[(table({10: 1.0}), result())] * 2)
     ]
     write_arms(tmp_path, jobs)

@@ -1,8 +1,6 @@
 import io
 import shlex
-from dataclasses import replace
 from itertools import product
-from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -10,6 +8,8 @@ from rich.console import Console
 from hw2exp.config.command_line import read
 from hw2exp.records.run_dir import RunResult
 from hw2exp.sweeps.arms import SHOWN, arms_of, arms_table, print_sweep, summary
+from hw2exp.sweeps.job_outcome import JobOutcome
+from hw2exp.system.problems import ConfigError
 
 
 def result(loss, diverged_at=None, solved_at=None, spikes=0, ends_solved=False):
@@ -44,13 +44,10 @@ def test_an_arm_is_everything_but_the_seed(job):
     assert places([job("seed=0"), job("seed=1")]) == {"all": [0, 1]}
 
 
-def test_the_config_decides_not_the_words(job):
+def test_the_config_decides_not_the_words():
     """Other words for a value, and how a run is shown, make no arm of their own."""
     words = "clip=none,norm", "optimizer.lr=1e-3,0.001", "log_every=5,10", "seed=1,2"
-    jobs = [
-        replace(job(*each.overrides, folder=Path(str(number))), config=each.config)
-        for number, each in enumerate(read(["-m", *words]).jobs)
-    ]
+    jobs = [JobOutcome(each, None) for each in read(["-m", *words]).jobs]
     assert places(jobs) == {"clip=none": [*range(8)], "clip=norm": [*range(8, 16)]}
 
 
@@ -128,3 +125,17 @@ def test_a_sweep_of_many_arms_says_how_to_type_its_report(job, tmp_path, monkeyp
     print_sweep(jobs, tmp_path / "my sweep")
     first = capsys.readouterr().out.splitlines()[0]
     assert first.endswith("python -m hw2exp.report 'my sweep'")
+
+
+def test_jobs_with_invalid_values_are_told_apart_by_their_overrides():
+    class Refused:
+        def __init__(self, *overrides):
+            self.overrides = overrides
+
+        @property
+        def config(self):
+            raise ConfigError(["optimizer.lr=-1: must be greater than 0"])
+
+    words = [("optimizer.lr=-1", "seed=1"), ("optimizer.lr=-1", "seed=2"), ("optimizer.lr=-2",)]
+    jobs = [JobOutcome(Refused(*own), ConfigError(["refused"])) for own in words]
+    assert places(jobs) == {"optimizer.lr=-1": [0, 1], "optimizer.lr=-2": [2]}

@@ -62,8 +62,8 @@ def test_it_leaves_and_returns_what_hydras_own_does(sweep, tmp_path, monkeypatch
     where = [] if any("sweep.dir" in word for word in arguments) else ["hydra.sweep.dir=sweep"]
     got, given = {}, []
 
-    def fleet(jobs):
-        given.extend(job.config for job in jobs)
+    def fleet(jobs, held):
+        given.extend(job.plain for job in jobs)
         return [None] * len(jobs)
 
     for kind in ("fleet", "basic"):
@@ -93,26 +93,26 @@ def test_it_leaves_and_returns_what_hydras_own_does(sweep, tmp_path, monkeypatch
 def test_the_function_gets_all_jobs_at_once(sweep, tmp_path):
     calls = []
 
-    def fleet(jobs):
+    def fleet(jobs, held):
         calls.append(jobs)
         assert HydraConfig.get().sweep.dir == "sweep"
-        return [job.config["seed"] for job in jobs]
+        return [job.plain["seed"] for job in jobs]
 
     returns = sweep("model=rnn", "seed=range(0,3)", "hydra.sweep.dir=sweep", fleet=fleet)
     (jobs,) = calls
     assert [job.number for job in jobs] == [0, 1, 2]
     assert [job.folder for job in jobs] == [tmp_path / "sweep" / str(n) for n in range(3)]
     assert jobs[2].overrides == ("model=rnn", "seed=2")
-    assert jobs[2].config["model"] == {"name": "rnn", "hidden_size": 16, "nonlinearity": "tanh"}
-    assert "hydra" not in jobs[2].config
+    assert jobs[2].plain["model"] == {"name": "rnn", "hidden_size": 16, "nonlinearity": "tanh"}
+    assert "hydra" not in jobs[2].plain
     assert [each.return_value for each in returns] == [0, 1, 2]
 
 
 def test_batches_go_on_counting(sweep):
     calls = []
 
-    def fleet(jobs):
-        calls.append([(job.number, job.folder.name, job.config["seed"]) for job in jobs])
+    def fleet(jobs, held):
+        calls.append([(job.number, job.folder.name, job.plain["seed"]) for job in jobs])
         return [None] * len(jobs)
 
     sweep("seed=range(5,8)", "hydra.sweeper.max_batch_size=2", fleet=fleet)
@@ -121,7 +121,7 @@ def test_batches_go_on_counting(sweep):
 
 @pytest.mark.parametrize("how", ["returned", "raised"])
 def test_a_failure_is_raised_as_hydra_does(sweep, capsys, how):
-    def fleet(jobs):
+    def fleet(jobs, held):
         if how == "raised":
             raise ArithmeticError("too much")
         return [None, ArithmeticError("too much")]
@@ -134,17 +134,17 @@ def test_a_failure_is_raised_as_hydra_does(sweep, capsys, how):
 
 def test_an_answer_a_job_is_asked_for(sweep):
     with pytest.raises(ValueError, match="zip"):
-        sweep("seed=0,1", fleet=lambda jobs: [None])
+        sweep("seed=0,1", fleet=lambda jobs, held: [None])
 
 
 def test_a_working_directory_a_job_is_refused(sweep, tmp_path):
     with pytest.raises(HydraException, match="share a process"):
-        sweep("seed=0,1", "hydra.job.chdir=true", fleet=lambda jobs: [None, None])
+        sweep("seed=0,1", "hydra.job.chdir=true", fleet=lambda jobs, held: [None, None])
     assert not list(tmp_path.rglob("config.yaml"))
 
 
 def test_the_environment_is_set_while_the_fleet_runs(sweep):
-    def fleet(jobs):
+    def fleet(jobs, held):
         return [os.environ["OF_THE_SWEEP"]] * len(jobs)
 
     returns = sweep("seed=0,1", "+hydra.job.env_set.OF_THE_SWEEP=yes", fleet=fleet)
@@ -173,13 +173,13 @@ def test_records_of_a_finished_job_stay(sweep, tmp_path):
     for name in ("config", "hydra", "overrides"):
         (tmp_path / f"sweep/0/.hydra/{name}.yaml").write_text("steps: 50  # before")
     words = ("seed=0,1", "hydra.sweep.dir=sweep")
-    sweep(*words, "steps=50", fleet=lambda jobs: [None, None])
+    sweep(*words, "steps=50", fleet=lambda jobs, held: [None, None])
     assert (tmp_path / "sweep/0/.hydra/config.yaml").read_text() == "steps: 50  # before"
     assert (tmp_path / "sweep/1/.hydra/config.yaml").exists()
     (tmp_path / "sweep/0/.hydra/hydra.yaml").write_bytes(b"\0" * 90)  # as a power cut may leave it
-    sweep(*words, "steps=50", fleet=lambda jobs: [None, None])
+    sweep(*words, "steps=50", fleet=lambda jobs, held: [None, None])
     assert "hydra:" in (tmp_path / "sweep/0/.hydra/hydra.yaml").read_text()
-    sweep(*words, "steps=60", fleet=lambda jobs: [None, None])
+    sweep(*words, "steps=60", fleet=lambda jobs, held: [None, None])
     assert "# before" not in (tmp_path / "sweep/0/.hydra/config.yaml").read_text()
 
 
@@ -204,7 +204,7 @@ def test_callbacks_hear_of_every_job(sweep, monkeypatch):
     monkeypatch.setitem(sys.modules, "noting", module)
     monkeypatch.setattr(Noting, "seen", [])
 
-    def fleet(jobs):
+    def fleet(jobs, held):
         Noting.seen.append("fleet")
         return ["a", "b"]
 

@@ -54,9 +54,9 @@ def test_it_cannot_be_resumed(tmp_path, monkeypatch, capsys):
 def test_trials_come_in_fleets_and_the_best_is_found(sweep, tmp_path):
     calls = []
 
-    def fleet(jobs):
+    def fleet(jobs, held):
         calls.append([job.number for job in jobs])
-        return [abs(math.log10(job.config["optimizer"]["lr"]) + 2) for job in jobs]
+        return [abs(math.log10(job.plain["optimizer"]["lr"]) + 2) for job in jobs]
 
     sweep(*OPTUNA, *SPACE, "hydra.sweep.dir=sweep", fleet=fleet)
     assert calls == [[0, 1], [2, 3], [4]]
@@ -82,8 +82,8 @@ def test_the_command_minimizes_the_final_test_loss(tmp_path, monkeypatch, capsys
 
 
 def test_a_study_in_a_file_goes_on(sweep, tmp_path):
-    def fleet(jobs):
-        return [job.config["optimizer"]["lr"] for job in jobs]
+    def fleet(jobs, held):
+        return [job.plain["optimizer"]["lr"] for job in jobs]
 
     storage = ["hydra.sweeper.storage=sqlite:///study.db", "hydra.sweeper.study_name=mine"]
     best = []

@@ -11,7 +11,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from hw2exp.config.composed_job import parse
+from hw2exp.config.parsing import parse
+from hw2exp.runs import summary
 from hw2exp.runs.summary import resume_word, tensorboard_of_run
 from hw2exp.system import terminal
 from hw2exp.system.terminal import echo, live_console, on_terminal, typed
@@ -60,7 +61,7 @@ def test_a_run_among_more_than_tensorboard_reads_in_time_is_served_alone(tmp_pat
     for number in range(4):
         (tmp_path / f"my run/{number}").mkdir(parents=True)
     assert tensorboard_of_run(tmp_path / "my run").startswith("tensorboard --logdir .\n")
-    monkeypatch.setattr(terminal, "MOST_FOLDERS", 3)
+    monkeypatch.setattr(summary, "MOST_FOLDERS", 3)
     assert tensorboard_of_run(tmp_path / "my run") == "tensorboard --logdir 'my run'"
 
 

@@ -251,7 +251,7 @@ def break_the_compiled_pass(monkeypatch):
         loss, right, gradients = learn(*args)
         return loss, right, tuple(each * 1.001 for each in gradients)
 
-    monkeypatch.setattr(compiled.SequenceLoss, "learn", broken)
+    monkeypatch.setattr(compiled.SequenceLoss, "forward_backward", broken)
 
 
 @pytest.mark.parametrize(

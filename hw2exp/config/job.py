@@ -1,18 +1,23 @@
-"""Combine a config composed by Hydra with the plain values of a job."""
+"""Define a job: one run of a command, from its overrides to its checked config and its folder."""
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from hw2exp.config.parsing import parse
+from hw2exp.config.refusals import one_error
+from hw2exp.config.schema import TrainConfig
 from hw2exp.config.trusted import bounded_references
+from hw2exp.config.validation import validate
 
 Plain = dict[str, Any]
 
@@ -52,6 +57,22 @@ class Base:
         """Return whether any value holds an interpolation, ``${...}``."""
         return "${" in str(self.plain)
 
+    def belong_to_sweep(self, folder: Path, line: str | None) -> None:
+        """Set the values of Hydra's node that a sweep's jobs share, as Hydra sets them.
+
+        Args:
+            folder: the sweep's folder.
+            line: the override that sets the folder; None if it was typed.
+        """
+        lines = [*([] if line is None else [line]), "hydra.mode=MULTIRUN"]
+        node = self.full.hydra
+        with read_write(node), open_dict(node):
+            node.sweep.dir, node.mode = str(folder), RunMode.MULTIRUN
+            node.overrides.hydra.extend(lines)
+        self.hydra["sweep"]["dir"], self.hydra["mode"] = str(folder), "MULTIRUN"
+        self.hydra["overrides"]["hydra"] += lines
+        self._scratch.clear()
+
     def scratch(self, keys: tuple[str, ...]) -> tuple[DictConfig, DictConfig]:
         """Return two copies of the config, in which jobs set these keys in turn: copying is slow.
 
@@ -69,21 +90,42 @@ class Base:
         return self._scratch[keys]
 
 
-@dataclass(frozen=True, eq=False)
-class ComposedJob:
-    """A job's config, and its place among the jobs of a sweep.
+@dataclass(eq=False)
+class Job:
+    """One run that a command asks for.
 
     Args:
         base: the config composed by Hydra.
         values: the job's plain values, by dotted key.
         number: the job's number in its sweep; none for a single run.
         overrides: the job's overrides as typed, without Hydra's own.
+        root: the folder of the single run, or of the sweep, absolute; unknown before it is made.
     """
 
     base: Base
     values: Mapping[str, Any]
     number: int | None
     overrides: tuple[str, ...]
+    root: Path = Path()
+
+    @cached_property
+    def config(self) -> TrainConfig:
+        """Return the checked config.
+
+        Raises:
+            ConfigError: the values have problems, one line each.
+        """
+        return validate(one_error(getattr, self, "plain"))
+
+    def at(self, root: Path) -> Self:
+        """Return the job in a folder.
+
+        Args:
+            root: the folder of the single run, or of the sweep.
+        """
+        placed = copy(self)
+        placed.root = Path(os.path.abspath(root))
+        return placed
 
     @cached_property
     def raw(self) -> Plain:
@@ -94,7 +136,7 @@ class ComposedJob:
         return plain
 
     @cached_property
-    def config(self) -> Plain:
+    def plain(self) -> Plain:
         """Return the resolved values, without Hydra's node."""
         if not self.base.interpolated:
             return self.raw
@@ -141,8 +183,8 @@ class ComposedJob:
 
     @property
     def folder(self) -> Path:
-        """Return the folder of a sweep's job."""
-        return Path(self.select("hydra.sweep.dir"), self.subfolder)
+        """Return the run folder, absolute."""
+        return Path(os.path.abspath(self.root / self.subfolder))
 
     @property
     def override_dirname(self) -> str:

@@ -1,0 +1,100 @@
+"""Let Hydra run what is composed and checked already, or show something."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import hydra
+from hydra._internal.hydra import Hydra
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.utils import env_override
+from hydra.types import TaskFunction
+from omegaconf import DictConfig
+
+from hw2exp.config.command_line import CONFIG_MODULE, CONFIG_NAME, JOB_NAME, VERSION_BASE
+from hw2exp.config.repository import confined_configs
+
+
+class ComposedHydra(Hydra):
+    """Hydra's application, with a config that is composed already.
+
+    Args:
+        loader: the loader that has composed the config.
+        config: the config of the run or of the sweep, with Hydra's node.
+    """
+
+    def __init__(self, loader: ConfigLoader, config: DictConfig) -> None:
+        super().__init__(JOB_NAME, loader)
+        self._config = config
+
+    def compose_config(self, *args: Any, **named: Any) -> DictConfig:
+        """Return the config instead of composing it; configure the logging as Hydra does."""
+        loader: Any = self.config_loader
+        loader.load_configuration = lambda **_: self._config
+        try:
+            return super().compose_config(*args, **named)
+        finally:
+            del loader.load_configuration  # a sweeper composes its jobs by the class's method
+
+
+@contextmanager
+def composed_hydra(loader: ConfigLoader, config: DictConfig) -> Iterator[Hydra]:
+    """Make Hydra's application the process's, and restore the one before.
+
+    Args:
+        loader: the loader that has composed the config.
+        config: the config of the run or of the sweep, with Hydra's node.
+    """
+    globally = GlobalHydra.instance()
+    before, globally.hydra = globally.hydra, ComposedHydra(loader, config)
+    try:
+        with confined_configs():
+            yield globally.hydra
+    finally:
+        globally.hydra = before
+
+
+def run(loader: ConfigLoader, config: DictConfig, task: TaskFunction) -> None:
+    """Let Hydra run a single job: its callbacks, logging and working directory.
+
+    Args:
+        loader: the loader that has composed the config.
+        config: the config of the run, with Hydra's node.
+        task: the task function.
+    """
+    with composed_hydra(loader, config) as app:
+        app.run(CONFIG_NAME, task, [])
+
+
+def multirun(loader: ConfigLoader, config: DictConfig, task: TaskFunction) -> None:
+    """Let Hydra's sweeper and launcher run a sweep.
+
+    Args:
+        loader: the loader that has composed the config.
+        config: the config of the sweep, with Hydra's node, which lists the overrides.
+        task: the task function.
+    """
+    with composed_hydra(loader, config) as app:
+        app.multirun(CONFIG_NAME, task, [])
+
+
+def show(words: Sequence[str], name: str) -> None:
+    """Let Hydra show its config, its help or its shell completion.
+
+    Args:
+        words: the command's words: flags, then overrides.
+        name: the command's name, as shell completion knows it.
+    """
+
+    def nothing(config: DictConfig) -> None:
+        raise AssertionError("these flags run no job")
+
+    before, sys.argv = sys.argv, [name, *words]
+    try:
+        # Let Hydra raise errors instead of printing them.
+        with confined_configs(), env_override({"HYDRA_FULL_ERROR": "1"}):
+            hydra.main(f"pkg://{CONFIG_MODULE}", CONFIG_NAME, VERSION_BASE)(nothing)()
+    finally:
+        sys.argv = before

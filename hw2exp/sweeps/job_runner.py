@@ -1,0 +1,203 @@
+"""Run jobs for Hydra: one, or a batch as fleets; skip those that have their result."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
+
+from hw2exp.config.job import Base, Job
+from hw2exp.config.run_files import CONFIG
+from hw2exp.config.schema import TrainConfig
+from hw2exp.records.checkpoint_file import Checkpoint
+from hw2exp.records.checkpoint_folder import had_begun
+from hw2exp.records.layout import DIAGNOSED, RUN
+from hw2exp.records.run_dir import RunResult, read_finished
+from hw2exp.records.shown import emptied, mend
+from hw2exp.records.spike import Spike
+from hw2exp.records.write_order import settle_records
+from hw2exp.runs.fleet_run import Outcome, find_start, run_fleet
+from hw2exp.runs.inspection import inspects
+from hw2exp.runs.summary import print_summary
+from hw2exp.sweeps.arms import print_sweep
+from hw2exp.sweeps.failures import report
+from hw2exp.sweeps.hydra_records import resolve_record
+from hw2exp.sweeps.job_outcome import JobOutcome
+from hw2exp.sweeps.job_return import JobFailed
+from hw2exp.sweeps.launcher import Held, Key
+from hw2exp.sweeps.sweep import run_sweep
+from hw2exp.system.interrupt import Interrupt
+from hw2exp.system.lock import FolderHeldError, hold
+from hw2exp.system.problems import ConfigError, counted
+from hw2exp.system.terminal import echo, relative, warn
+
+Value = float | Exception | None
+"""The value of a job for a sweeper: its objective, or its failure."""
+
+
+class JobRunner:
+    """The task function of Hydra, which calls it for a job; the fleet launcher calls `fleet`.
+
+    Args:
+        root: the folder of the single run, or of the sweep.
+        interrupt: the signals received.
+        show: whether to write to the terminal.
+
+    Attributes:
+        ended: the jobs that have ended, in order.
+        jobs: a sweep's jobs that are known beforehand.
+        single: the job of a single run.
+    """
+
+    def __init__(self, root: Path, interrupt: Interrupt, show: bool) -> None:
+        self.root = root
+        self.interrupt = interrupt
+        self.show = show
+        self.ended: list[JobOutcome] = []
+        self.jobs: Mapping[Key, Job] = {}
+        self.single: Job | None = None
+        self._failure: Exception | None = None
+
+    def __call__(self, config: Any) -> float | None:
+        """Run the single run, or a job of a launcher that knows no fleets.
+
+        Args:
+            config: the job's config, as Hydra composed it.
+        """
+        with self._past_hydra():
+            job = self.single or _job_of_launcher(config)
+            (value,) = self._end([self._run_one(job)])
+        return None if isinstance(value, Exception) else value
+
+    def fleet(self, jobs: Sequence[Job], held: Held) -> list[Value]:
+        """Run a batch of jobs as fleets.
+
+        Args:
+            jobs: the jobs, whose folders exist.
+            held: the error of each job whose folder another process holds, by number.
+        """
+        with self._past_hydra():
+            return self._end(self._run_batch(jobs, held))
+
+    @contextmanager
+    def failures_raised(self) -> Iterator[None]:
+        """Raise what a job hid from Hydra; end quietly if jobs have ended and said why."""
+        try:
+            yield
+        except SystemExit:
+            if self._failure is not None:
+                raise self._failure from None
+            if not self.ended:
+                raise
+
+    @contextmanager
+    def _past_hydra(self) -> Iterator[None]:
+        """Hide an error from Hydra, which would print a line of its own about it."""
+        try:
+            yield
+        except (OSError, ConfigError) as error:
+            self._failure = error
+            raise SystemExit(1) from error
+
+    def _end(self, batch: list[JobOutcome]) -> list[Value]:
+        """Report failures, and return the jobs' values; after an interrupt, end the sweep."""
+        self.ended.extend(batch)
+        report(batch, self.root, self.interrupt)
+        if self.interrupt():
+            raise SystemExit(self.interrupt.status)
+        return [
+            JobFailed(str(each.outcome)) if isinstance(each.outcome, Exception) else each.objective
+            for each in batch
+        ]
+
+    def _run_one(self, job: Job) -> JobOutcome:
+        known = _known(job)
+        outcome = known if isinstance(known, RunResult | Exception) else None
+        if outcome is None:
+            saved = known if isinstance(known, Checkpoint) else None
+            (outcome,) = run_fleet(
+                [job.config], [job.folder], self.interrupt, self.show, saved=[saved]
+            )
+        if self.show and isinstance(known, RunResult):
+            echo(f"{relative(job.folder)} has its result: nothing is left to do")
+        if self.show and isinstance(outcome, RunResult):
+            print_summary(outcome, job.folder, job.root)
+        return JobOutcome(job, outcome)
+
+    def _run_batch(self, jobs: Sequence[Job], held: Held) -> list[JobOutcome]:
+        known = [held.get(job.number) or _known(job) for job in jobs]
+        saved = {
+            n: each for n, each in enumerate(known) if each is None or isinstance(each, Checkpoint)
+        }
+        if self.show:
+            self._print_begin(jobs, known)
+        found = run_sweep(
+            [jobs[place].config for place in saved],
+            [jobs[place].folder for place in saved],
+            self.interrupt,
+            show=self.show,
+            saved=list(saved.values()),
+        )
+        made = dict(zip(saved, found, strict=True))
+        ended = [
+            JobOutcome(job, each if isinstance(each, RunResult | Exception) else made[place])
+            for place, (job, each) in enumerate(zip(jobs, known, strict=True))
+        ]
+        if self.show:
+            print_sweep(ended, jobs[0].root)
+        return ended
+
+    def _print_begin(
+        self, jobs: Sequence[Job], known: "Sequence[Outcome | Checkpoint | None]"
+    ) -> None:
+        echo(f"{counted(len(jobs), 'job')} → {relative(jobs[0].root)}")
+        if done := sum(isinstance(each, RunResult) for each in known):
+            echo(f"{done} of {len(jobs)} jobs have their result")
+        if resumed := sum(isinstance(each, Checkpoint) for each in known):
+            echo(f"{counted(resumed, 'job')} of {len(jobs)} resume from a checkpoint")
+
+
+def _job_of_launcher(config: Any) -> Job:
+    """Return the current job of a launcher without fleets, whose records Hydra wrote."""
+    hydra = HydraConfig.get()
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    node: Any = OmegaConf.to_container(hydra, enum_to_str=True)
+    folder = Path(hydra.runtime.output_dir)
+    resolve_record(folder / CONFIG, plain)
+    settle_records([folder])
+    full: Any = HydraConfig.instance().cfg
+    job = Job(Base(full, plain, node), {}, hydra.job.num, tuple(hydra.overrides.task))
+    return job.at(Path(hydra.runtime.cwd, hydra.sweep.dir))  # cwd may differ: hydra.job.chdir
+
+
+def _known(job: Job) -> Outcome | Checkpoint | None:
+    """Return a job's known outcome, or the checkpoint to resume from, or None."""
+    try:
+        config = job.config
+    except ConfigError as error:  # by values that a sweeper made up
+        return error
+    if config.resume is None:
+        return None
+    if (result := read_finished(job.folder, config.steps, config.eval_every)) is not None:
+        if emptied(job.folder):
+            _mend(job.folder, config, result)
+        return result
+    try:
+        found = find_start(job.folder, config)
+    except ConfigError as error:
+        return error
+    if found is None and had_begun(job.folder):
+        warn(f"{job.folder} has no checkpoint that can be used: begins again at step 1")
+    return found
+
+
+def _mend(folder: Path, config: TrainConfig, result: RunResult) -> None:
+    """Restore the lost events and curve of an ended run, or warn that this failed."""
+    spikes = [Spike.of(values) for values in result.spikes]
+    try:
+        with hold(folder):
+            mend(folder, config, spikes, result, DIAGNOSED if inspects(config) else RUN)
+    except (FolderHeldError, OSError, ValueError) as error:
+        warn(f"{folder}: its events or its curve are empty and can't be made again: {error}")
