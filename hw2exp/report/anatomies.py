@@ -1,7 +1,9 @@
 """Read the pages that ``python -m hw2exp.anatomy`` has written into run folders."""
 
+import base64
 import os
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,8 +15,14 @@ from hw2exp.system import regular_file
 from hw2exp.system.problems import counted
 
 NAME = re.compile(r"(?:spike_([1-9][0-9]{0,8})|divergence)\.png", re.ASCII)
+
+
 MOST_PAGES = 6
+
+
 LARGEST = 8 << 20  # bytes
+
+
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -81,3 +89,20 @@ def _read(folder: Path, name: str) -> bytes:
     if not png.startswith(SIGNATURE):
         raise ValueError("no PNG")
     return png
+
+
+def shown(each: AnatomyPage) -> dict[str, str]:
+    """Return the template's values of a page.
+
+    Args:
+        each: the page.
+    """
+    which, what = each.number or "divergence", "The divergence"
+    if each.number:
+        what = f"Spike {each.number}"
+    command = f"python -m hw2exp.anatomy {shlex.quote(str(each.run.folder))} --spike {which}"
+    return {
+        "title": f"{what} of {each.arm.name}, seed {each.run.config.seed}",
+        "command": command,
+        "png": base64.b64encode(each.png).decode(),
+    }

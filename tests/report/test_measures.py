@@ -10,11 +10,13 @@ from hw2exp.records.arms import Run, gather
 from hw2exp.records.metrics import MetricsTable
 from hw2exp.records.run_dir import RunResult
 from hw2exp.records.runs import read_runs
-from hw2exp.report.causes import causes
-from hw2exp.report.claims import Finding, judge
+from hw2exp.report.claim import Finding
+from hw2exp.report.claims import judge
+from hw2exp.report.comparisons import compare
+from hw2exp.report.curves import POINTS, examples, loss_band
 from hw2exp.report.lengths import by_length
-from hw2exp.report.mean_curves import POINTS, examples, loss_band
-from hw2exp.report.measures import compare, measure
+from hw2exp.report.measures import measure
+from hw2exp.report.spikes import causes
 
 
 def result(
@@ -136,7 +138,7 @@ def test_where_divergence_may_differ_spikes_decide_nothing(tmp_path):
     compared = compare(references(arms(tmp_path, made)))
     assert [each.verdict for each in compared] == ["undecided"] * 3
     assert [each.comparable for each in compared] == [False, True, True]
-    assert compared[0].pvalue < 0.05 < compared[0].pvalue_diverged
+    assert compared[0].spikes.pvalue < 0.05 < compared[0].diverged.pvalue
     alone = compare(references(arms(tmp_path, {"": plain, "clip=norm": some})))
     assert alone[0].verdict == "more diverge"
 
@@ -148,7 +150,7 @@ def test_who_ends_solved_is_compared_too(tmp_path):
     }
     (compared,) = compare(references(arms(tmp_path, made)))
     assert (compared.solved.value, compared.ends_solved.value) == (0, 1)
-    assert compared.pvalue_ends_solved < 0.05 < compared.pvalue_solved
+    assert compared.ends_solved.pvalue < 0.05 < compared.solved.pvalue
 
 
 def test_spikes_of_runs_that_diverge_early_say_nothing(tmp_path):
@@ -290,7 +292,7 @@ def test_p_values_are_corrected_for_the_number_of_comparisons(tmp_path):
     alone = compare(references(arms(tmp_path, {"clip=none": plain, "clip=norm": few})))
     made = {"clip=none": plain, "clip=norm": few, "clip=value": plain, "clip=zclip": plain}
     together = compare(references(arms(tmp_path, made)))
-    assert together[0].pvalue == pytest.approx(3 * alone[0].pvalue)
+    assert together[0].spikes.pvalue == pytest.approx(3 * alone[0].spikes.pvalue)
 
 
 @pytest.mark.parametrize(

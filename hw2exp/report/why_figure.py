@@ -8,21 +8,28 @@ import numpy as np
 from hw2exp.records.figure_style import BLUE, GRAY, ORANGE, RED
 from hw2exp.report.before_spikes import NEAR, Phase, phases
 from hw2exp.report.diagnosed import Diagnosed, Floats, Steps
-from hw2exp.report.figures.style import loss_axis, new_figure, panels_of
+from hw2exp.report.style import loss_axis, new_figure, panels_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+
 MOST_COLUMNS = 800
 """Most columns of a heat map; with more looks, each column shows the largest of several."""
+
+
 TOP_LOSS = 1e6
+
+
 TINY, HUGE = 1e-45, 1e38
 """The range of single precision; a run can't produce numbers beyond it."""
+
+
 DEEP = 1e-8
 """The lower end of the color scale of a gradient, relative to the largest norm."""
 
 
-def why(looked: Diagnosed) -> "Figure":
+def why_figure(looked: Diagnosed) -> "Figure":
     """Draw loss, gradient flow, gates or attention, Jacobians and sharpness of a run.
 
     Args:
@@ -204,6 +211,7 @@ PANELS: tuple[tuple[float, tuple[str, ...], Callable[[Any, Diagnosed], Any]], ..
     (1.2, ("sharpness_preconditioned",), _sharpness),
 )
 """For each panel: height in inches, the numbers of which one must be measured, draw function."""
+
 
 WHY = (
     "Red lines: where a spike starts; red dots: looks that come at most "

@@ -1,27 +1,18 @@
-"""Draw how many runs have solved the task by step and by length, and the loss by learning rate."""
+"""Draw how many runs have solved the task by step, and the loss by learning rate."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hw2exp.diagnostics.statistics import share
 from hw2exp.records.arm_pairs import setting_of
 from hw2exp.records.arms import RATE, Arm, Key
-from hw2exp.report.figures.style import (
-    MOST_ARMS,
-    PALETTE,
-    folded,
-    grid,
-    label_outer,
-    new_figure,
-    panels_of,
-)
-from hw2exp.report.lengths import ByLength
 from hw2exp.report.measures import ArmMeasures
+from hw2exp.report.style import MOST_ARMS, PALETTE, folded, new_figure, panels_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
 
 LINES = "-", "--", ":", "-."
 
@@ -110,34 +101,6 @@ def _by_rate(measured: Sequence[ArmMeasures]) -> list[list[ArmMeasures]]:
     ]
 
 
-def lengths(found: Sequence[ByLength]) -> "Figure":
-    """Draw the share of runs that solve the task against the sequence length.
-
-    Args:
-        found: the groups of arms; one panel per group, one line per set of cures.
-    """
-    figure, panels = grid(len(found), height=2.6)
-    for axes, group in zip(panels, found, strict=True):
-        for place, (cures, line) in enumerate(group.lines.items()):
-            shares = [
-                share(sum(r.solved_at is not None for r in arm.results), len(arm.results))
-                for arm in line.values()
-            ]
-            ends = [[each.value - each.low for each in shares], [e.high - e.value for e in shares]]
-            axes.errorbar(
-                [length + 0.4 * place for length in line],
-                [each.value for each in shares],
-                np.maximum(ends, 0),
-                color=PALETTE[place], marker="o", markersize=3.5, linewidth=1.2, capsize=2,
-                label=cures or "no cure",
-            )  # fmt: skip
-        axes.set_title(folded(group.name), fontsize=7.5)
-        axes.set_ylim(-0.03, 1.03)
-    label_outer(panels, "length of a sequence", "share of runs that solve it")
-    one_legend(figure, panels)
-    return figure
-
-
 def by_setting(
     arms: Sequence[Arm], height: float = 2.2, **options: Any
 ) -> tuple["Figure", dict[tuple[str, str], Any]]:
@@ -200,8 +163,6 @@ UNSOLVED = (
     "where there are few arms. Where there are many, dashed: at a learning rate other than that "
     "of the arm without cures."
 )
-LENGTHS = (
-    "The share of runs that solve the task within their steps, against the length of its "
-    "sequences, with Wilson's 95 % interval."
-)
+
+
 RATES = "The median of the final test loss over seeds, against the learning rate."

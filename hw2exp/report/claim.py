@@ -1,13 +1,12 @@
 """Define a claim, its rule and its findings, and write the numbers behind them."""
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from hw2exp.diagnostics.statistics import Estimate
 from hw2exp.records.arms import Arm
-from hw2exp.report.measures import Comparison
+from hw2exp.report.comparisons import Comparison
 
 
 class Finding(StrEnum):
@@ -54,45 +53,22 @@ class Claim:
     judge: Judge
 
 
-def against_half(low: float, high: float) -> Finding:
-    """Judge whether a share is more than half.
+def finding_of(supported: bool, refuted: bool) -> Finding:
+    """Return the finding; refutation prevails.
 
     Args:
-        low: the lower end of its interval.
-        high: the upper end.
+        supported: whether the numbers support the claim.
+        refuted: whether they refute it.
     """
-    if low > 0.5:
-        return Finding.SUPPORTED
-    return Finding.REFUTED if high < 0.5 else Finding.UNDECIDED
+    if refuted:
+        return Finding.REFUTED
+    return Finding.SUPPORTED if supported else Finding.UNDECIDED
 
 
-def percent(value: float) -> str:
-    """Write a share in percent.
+def against_half(share: Estimate) -> Finding:
+    """Judge whether a share is more than half, by its interval.
 
     Args:
-        value: the share, from 0 to 1.
+        share: the share.
     """
-    return "–" if math.isnan(value) else f"{100 * value:.0f} %"
-
-
-def within(estimate: Estimate, written: Callable[[float], str]) -> str:
-    """Write an estimate with its interval, if it has one; a single run has none.
-
-    Args:
-        estimate: the estimate.
-        written: the function that writes a value.
-    """
-    value = written(estimate.value)
-    if math.isnan(estimate.low) or math.isnan(estimate.high):
-        return value
-    return f"{value} [{written(estimate.low)}, {written(estimate.high)}]"
-
-
-def signed(value: float) -> str:
-    """Write a difference with its sign, to one decimal.
-
-    Args:
-        value: the difference.
-    """
-    rounded = round(value, 1) + 0.0  # no -0.0
-    return f"{rounded:+.1f}".replace("-", "−")
+    return finding_of(share.low > 0.5, share.high < 0.5)
