@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hw2exp.diagnostics.statistics import Estimate, adjusted, mean_difference, paired_pvalues
+from hw2exp.diagnostics.paired_tests import adjusted, mean_difference, paired_pvalues
+from hw2exp.diagnostics.statistics import Estimate
 from hw2exp.records.arms import Arm
 from hw2exp.records.run_dir import RunResult
 from hw2exp.report.measures import PER, SIGNIFICANT, spikes_per_1000

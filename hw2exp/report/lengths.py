@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hw2exp.diagnostics.statistics import paired_pvalue, share
+from hw2exp.diagnostics.paired_tests import paired_pvalue
+from hw2exp.diagnostics.statistics import share
 from hw2exp.records.arms import NO_CURE, Arm, Key, names
 from hw2exp.report.claim import Claim, Judged, finding_of
 from hw2exp.report.comparisons import Comparison

@@ -5,15 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hw2exp.diagnostics.statistics import (
-    Estimate,
-    Survival,
-    interquartile_mean,
-    median,
-    rate,
-    share,
-    survival,
-)
+from hw2exp.diagnostics.statistics import Estimate, interquartile_mean, median, rate, share
+from hw2exp.diagnostics.survival import Survival, survival
 from hw2exp.records.arms import Arm, Run
 from hw2exp.records.run_dir import RunResult
 from hw2exp.report.tables import cell, columns, frame, number, percent, plain, steps
