@@ -22,8 +22,8 @@ def forward(x: Any, weights: Any, r: Any, h: Any, kept: Any) -> None:
     """Compute the states of 16 sequences of a replica; see :class:`ClosedForm`.
 
     ``weights``: W ``(R, 4H, I+1)`` and U ``(R, 4H, H)``.
-    ``kept``: the gates ``(T, 4H, 16)``, c with zeros at index 0 ``(T+1, H, 16)``, and tanh(c) ``(T,
-    H, 16)``.
+    ``kept``: the gates ``(T, 4H, 16)``, c with zeros at index 0 ``(T+1, H, 16)``, and tanh(c)
+    ``(T, H, 16)``.
     """
     W, U = weights[0][r], weights[1][r]
     (T, I, _), H = x.shape, U.shape[1]

@@ -18,17 +18,13 @@ from hw2exp.records.arms import Arm, Run
 
 Floats = NDArray[np.float64]
 
-
 Flags = NDArray[np.bool_]
-
 
 BEFORE, AFTER = 20, 150
 """Steps before and after an explosion that are measured."""
 
-
 SOON, LATE = 1, 30
 """First and last step after an explosion by which RMSprop's brake is judged."""
-
 
 PLATEAU, LEARNED = 1.2, 1.0
 """Losses: a run is on the plateau from ``PLATEAU`` up, and has learned below ``LEARNED``."""

@@ -16,12 +16,9 @@ from hw2exp.system.problems import counted
 
 NAME = re.compile(r"(?:spike_([1-9][0-9]{0,8})|divergence)\.png", re.ASCII)
 
-
 MOST_PAGES = 6
 
-
 LARGEST = 8 << 20  # bytes
-
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 NEAR = 20
 """A look is before a spike if it comes at most this many steps before the spike's first step."""
 
-
 FEWEST = 6
 """Least runs for an interval: with fewer, the median's has no ends, and a bootstrap no meaning."""
 

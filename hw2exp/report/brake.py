@@ -157,7 +157,6 @@ MEASURED = (
     f"{LEARNED:g}; of runs that log every step"
 )
 
-
 CLAIMS = (
     Claim(
         "its mechanism",

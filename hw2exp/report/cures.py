@@ -70,7 +70,6 @@ CURES = (
     "Hollow: at the cure's own learning rate, not that of the arm without."
 )
 
-
 Chosen = Callable[[Arm], bool]
 
 
@@ -168,7 +167,6 @@ COMPARED = (
     "where they differ so, the shares of runs that solve the task at "
     "some time, and that end solved: runs that never leave ln 4 have no spikes either"
 )
-
 
 CLAIMS = (
     Claim("1.3 (c)", "We can clip the gradient", COMPARED, reduces_spikes(alone("clip"))),

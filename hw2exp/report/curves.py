@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
-
 POINTS = 300
 """Most points of a band; with more steps, each point covers several."""
 
@@ -150,7 +149,6 @@ def curves_caption(arms: Sequence[Arm]) -> str:
 
 
 SPIKES = 6
-
 
 BEFORE_SPIKE, AFTER_SPIKE = 60, 40
 """Steps before and after a spike's peak that the gallery shows."""

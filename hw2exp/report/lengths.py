@@ -94,9 +94,7 @@ LENGTHS = (
     "sequences, with Wilson's 95 % interval."
 )
 
-
 METHODS = "", "clip=norm", "clip=norm regularizer=omega"
-
 
 CALLED = "SGD", "clipping", "clipping and Ω"
 

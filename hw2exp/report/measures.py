@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 PER = 1_000
 """Steps per which spikes are counted."""
 
-
 SIGNIFICANT = 0.05
 
 

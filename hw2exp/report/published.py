@@ -23,28 +23,21 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
-
 EPOCH = 31
 """Batches in an epoch of the notebook."""
-
 
 FALLEN = 1.3
 """A run has left the plateau at ln 4 once its training loss falls below this."""
 
-
 SPIKE = 1.5
 """An epoch's loss above this is a spike above the initial loss, ln 4."""
-
 
 ENDS_WELL = 0.95
 """The least test accuracy with which a run ends well."""
 
-
 PLATEAUS = 12, 14, 22, 17, 18, 15, 10, 14, 35, 19, 13, 26, 25, 24, 10, 15
 
-
 SPIKING = 14, 16
-
 
 ENDING_WELL = 12, 16
 """Reference values: torch's own LSTM in a plain loop, seeds 1 to 16, measured by

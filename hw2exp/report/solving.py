@@ -164,5 +164,4 @@ UNSOLVED = (
     "of the arm without cures."
 )
 
-
 RATES = "The median of the final test loss over seeds, against the learning rate."

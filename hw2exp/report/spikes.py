@@ -141,7 +141,6 @@ def spikes_table(found: Sequence[Causes]) -> "polars.DataFrame":
 
 ACCURACY_WITHIN = 0.01
 
-
 FEWEST = 10
 """Least spikes of an arm for a decision."""
 

@@ -17,10 +17,8 @@ if TYPE_CHECKING:
 
 COLUMNS = 3
 
-
 MOST_ARMS = 24
 """Most panels or lines of a legible figure."""
-
 
 PALETTE = (
     BLUE, ORANGE, GREEN, RED, "#9467bd", "#8c564b", "#e377c2", "#56B4E9",
@@ -28,10 +26,8 @@ PALETTE = (
 )  # fmt: skip
 """Colors of lines; arms without cures are black."""
 
-
 LOG_FROM = 2.0
 """Losses above this are on a logarithmic scale, so that a spike of 1,000 hides nothing else."""
-
 
 HIGHEST = 100.0
 """The largest loss that panels of curves show: one spike of 10⁸ would flatten all others."""

@@ -17,13 +17,10 @@ if TYPE_CHECKING:
 MOST_COLUMNS = 800
 """Most columns of a heat map; with more looks, each column shows the largest of several."""
 
-
 TOP_LOSS = 1e6
-
 
 TINY, HUGE = 1e-45, 1e38
 """The range of single precision; a run can't produce numbers beyond it."""
-
 
 DEEP = 1e-8
 """The lower end of the color scale of a gradient, relative to the largest norm."""
@@ -211,7 +208,6 @@ PANELS: tuple[tuple[float, tuple[str, ...], Callable[[Any, Diagnosed], Any]], ..
     (1.2, ("sharpness_preconditioned",), _sharpness),
 )
 """For each panel: height in inches, the numbers of which one must be measured, draw function."""
-
 
 WHY = (
     "Red lines: where a spike starts; red dots: looks that come at most "

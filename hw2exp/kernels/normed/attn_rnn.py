@@ -26,8 +26,8 @@ def forward(
 ) -> None:  # fmt: skip
     """Compute the states of all groups of 16 sequences of a replica; see :class:`NormedForm`.
 
-    ``weights``: Q, K, V of the input stacked along the rows ``(R, 3H, I)``, and of all lags ``(R,
-    3KH, H)``; their gains ``(R, 3H)``, ``(R, 3KH)``.
+    ``weights``: Q, K, V of the input stacked along the rows ``(R, 3H, I)``, and of all lags
+    ``(R, 3KH, H)``; their gains ``(R, 3H)``, ``(R, 3KH)``.
     ``kept``: for the input ``(T G, 3H, 16)`` and for the states ``(T G, 3KH, 16)``: the
     standardized products, their inverse deviations, and the products times their gains; the states'
     scores ``(T G, K, 16)`` and the attention ``(T G, 1 + K, 16)``.
