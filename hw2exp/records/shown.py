@@ -1,6 +1,6 @@
 """Write a run's events and curve, and restore them if a power cut has emptied them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hw2exp.config.choices import OPERATIONAL
@@ -11,8 +11,7 @@ from hw2exp.records.layout import Layout
 from hw2exp.records.metrics import CATALOG, MetricsTable, read_metrics
 from hw2exp.records.run_dir import RunResult
 from hw2exp.records.spike import Spike
-from hw2exp.records.tensorboard import EventWriter, flatten
-from hw2exp.records.texts import config_table, spike_table
+from hw2exp.records.tensorboard import EventWriter, Plain, flatten
 from hw2exp.records.write_order import settle
 from hw2exp.system import disk
 from hw2exp.system.problems import counted
@@ -48,7 +47,7 @@ def end_events(events: EventWriter, spikes: Sequence[Spike], result: RunResult) 
         spikes: the spikes of the result.
         result: the run's result.
     """
-    events.text("spikes", spike_table(spikes))
+    events.text("spikes", _spike_table(spikes))
     if result.diverged_at:
         events.text("diverged", DIVERGED.format(result.step), result.step)
     events.end(success=result.status in ("finished", "solved"))
@@ -123,3 +122,22 @@ def mend(
     if any(path.name in CURVES for path in lost):
         draw_run(folder, config, table, spikes, result)
     settle(folder)
+
+
+def config_table(values: Mapping[str, Plain]) -> str:
+    """Format a config as a Markdown table.
+
+    Args:
+        values: the flattened config.
+    """
+    rows = "".join(f"| {name} | `{value}` |\n" for name, value in values.items())
+    return f"| key | value |\n| --- | --- |\n{rows}"
+
+
+def _spike_table(spikes: Sequence[Spike]) -> str:
+    """Format spikes as a Markdown table."""
+    head = "| step | loss | median before | above the initial loss |\n| --- | --- | --- | --- |\n"
+    return head + "\n".join(
+        f"| {s.step} | {s.loss:.4g} | {s.median:.4g} | {'yes' if s.above_initial else 'no'} |"
+        for s in spikes
+    )

@@ -4,7 +4,7 @@ A run on the plateau at ln 4 behaves unlike a run that has learned, and cures ch
 stays at each stage. So each stage is measured separately.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -166,12 +166,3 @@ def _relative(updates: Floats, places: NDArray[np.int64], steps: NDArray[np.int6
     around = updates[places[:, None] + steps]  # (bursts, n)
     before = np.median(around[:, :BEFORE], axis=1, keepdims=True)
     return np.asarray(np.median(around / np.maximum(before, np.finfo(float).tiny), axis=0))
-
-
-def aftermaths(arms: Iterable[Arm]) -> list[Aftermath]:
-    """Return the aftermaths of all arms that have one.
-
-    Args:
-        arms: all arms.
-    """
-    return [each for each in map(aftermath, arms) if each is not None]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hw2exp.records.arm_pairs import labels, references, setting_of
 from hw2exp.records.arms import Arm
 from hw2exp.records.runs import Found
-from hw2exp.report.aftermath import Aftermath, aftermaths
+from hw2exp.report.aftermath import Aftermath, aftermath
 from hw2exp.report.brake import AFTERMATH, after_explosions, aftermath_table
 from hw2exp.report.claim import Claim, Judged
 from hw2exp.report.claims import judge
@@ -92,7 +92,7 @@ def make_chapter(plan: ChapterPlan, folder: Path, found: Found, target: Path) ->
     measured = [measure(arm) for arm in found.arms]
     compared = compare(references(found.arms))
     claims = judge(found.arms, compared, plan.claims)
-    after = aftermaths(found.arms)
+    after = [each for each in map(aftermath, found.arms) if each is not None]
     wanted = plan.figures is None or "why" in plan.figures
     why = make_why(found.arms, target, wanted)
     left_out = [*found.left_out, *why.notes]
