@@ -10,8 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from hw2exp.config.choices import OPERATIONAL
 from hw2exp.config.run_files import DIAGNOSTICS, METRICS
+from hw2exp.config.schema import OPERATIONAL
 from hw2exp.records.run_dir import RunResult
 from hw2exp.records.tensorboard import flatten
 

@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 
 from hw2exp.compare.columns import Column, Compared
-from hw2exp.config.choices import OPERATIONAL
+from hw2exp.config.schema import OPERATIONAL
 from hw2exp.config.settings import settings_of
 from hw2exp.records.metrics import CATALOG
 from hw2exp.records.step_table import STEP

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
-from hw2exp.config.choices import CHOICES
+from hw2exp.config.registry import CHOICES
 from hw2exp.config.schema import TrainConfig
 from hw2exp.system.problems import show
 

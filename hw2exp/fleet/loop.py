@@ -155,7 +155,7 @@ def train_step(fleet: Fleet, step: int, inspector: Inspector | None = None) -> S
     raw, back = fleet.loss_and_gradient(symbols, labels, keeps_flow)  # raw (R, P)
     grad_norm = norms(raw)  # (R,)
     grads, clip_state = fleet.clip.update(raw, grad_norm, state.clip)
-    lr = fleet.optimizer.lr * fleet.schedule.factor(step - 1, state.schedule)  # (R,)
+    lr = fleet.optimizer.lr * fleet.schedule.at(step - 1, state.schedule)  # (R,)
     params, optimizer_state = fleet.optimizer.update(state.params, grads, state.optimizer, lr)
     proposed = replace(state, params=params, optimizer=optimizer_state, clip=clip_state)
     fleet.advance(step, back.loss, grad_norm, proposed)

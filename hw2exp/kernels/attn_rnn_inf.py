@@ -15,9 +15,15 @@ sums gather them backward, with μ[s] the least top so far (so that no exponent 
 
 from typing import Any
 
+import torch
+from torch import Tensor
+
+from hw2exp.kernels.attn_rnn import symmetric
+from hw2exp.kernels.forms import FORMS, ClosedForm
 from hw2exp.kernels.functions import exp
 from hw2exp.kernels.lanes import load, maximum, minimum, store, zeros
 from hw2exp.kernels.products import add_outer, dot, product
+from hw2exp.models.axes import Params
 from hw2exp.system.kernel_cache import kernel
 
 
@@ -112,3 +118,19 @@ def backward(
     add_outer(dv, 0, h, H, T - 1, gradients[3][r])
     for j in range(H):
         store(delta, j, zeros(x))
+
+
+def weights_of(params: Params) -> tuple[Tensor, ...]:
+    """Return S and V of the embedded input, with E folded in, and S and V of the states."""
+    E, V = params["E"], params["V"]
+    S = symmetric(params["Q"], params["K"])  # (R, H, H)
+    return torch.bmm(E.mT, torch.bmm(S, E)), torch.bmm(V, E), S, V
+
+
+FORMS["attn_rnn_inf"] = ClosedForm(
+    forward,
+    backward,
+    weights_of,
+    kept=lambda T, I, H, K: [(T, 4), (T, H), (T, H), (T, H), (1, I), (1, H)],
+    scratch=lambda T, I, H, K: [(T, I), (1, H)],
+)

@@ -11,9 +11,13 @@ Backward, with δ[t] = ∂ℓ/∂h[t] the total derivative and d[t] = h[t-1] - W
 
 from typing import Any
 
+from torch import Tensor
+
+from hw2exp.kernels.forms import FORMS, ClosedForm
 from hw2exp.kernels.functions import sigmoid
 from hw2exp.kernels.lanes import load, store
 from hw2exp.kernels.products import add_outer, add_product, product
+from hw2exp.models.axes import Params
 from hw2exp.system.kernel_cache import kernel
 
 
@@ -72,3 +76,17 @@ def backward(
     add_outer(du, 0, x, 0, T, gradients[0][r])
     add_outer(dz, 0, x, 0, T, gradients[1][r])
     add_outer(dz, 0, h, 0, T, gradients[2][r])
+
+
+def weights_of(params: Params) -> tuple[Tensor, ...]:
+    """Return W_x, W_c and W_h unchanged."""
+    return params["W_x"], params["W_c"], params["W_h"]
+
+
+FORMS["gated_rnn"] = ClosedForm(
+    forward,
+    backward,
+    weights_of,
+    kept=lambda T, I, H, K: [(T, H), (T, H)],
+    scratch=lambda T, I, H, K: [(1, 1)],
+)

@@ -11,9 +11,11 @@ Backward, with δ[t] = ∂ℓ/∂h[t] and ε[t] = ∂ℓ/∂c[t] the total deriv
 
 from typing import Any
 
+from hw2exp.kernels.forms import FORMS, ClosedForm
 from hw2exp.kernels.functions import sigmoid, tanh
 from hw2exp.kernels.lanes import load, store, zeros
 from hw2exp.kernels.products import add_outer, add_product, product
+from hw2exp.kernels.rnn import biased_weights
 from hw2exp.system.kernel_cache import kernel
 
 
@@ -85,3 +87,13 @@ def backward(
         product(U_T, dz, z, delta, before)
     add_outer(dz, 0, x, 0, T, gradients[0][r])
     add_outer(dz, 0, h, 0, T, gradients[1][r])
+
+
+FORMS["lstm"] = ClosedForm(
+    forward,
+    backward,
+    biased_weights,
+    kept=lambda T, I, H, K: [(T, 4 * H), (T + 1, H), (T, H)],
+    scratch=lambda T, I, H, K: [(1, H)],
+    ones=True,
+)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 import numpy as np
 
-from hw2exp.config.choices import CHOICES, OPERATIONAL
 from hw2exp.config.recorded import recorded_config
+from hw2exp.config.registry import CHOICES
 from hw2exp.config.run_files import METRICS
-from hw2exp.config.schema import TrainConfig
+from hw2exp.config.schema import OPERATIONAL, TrainConfig
 from hw2exp.config.settings import Rank, Value, rank, settings_of
 from hw2exp.records.metrics import digest_of_frame, read_metrics
 from hw2exp.records.run_dir import RunResult, read_result

@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hw2exp.config.choices import OPERATIONAL
 from hw2exp.config.run_files import CURVES, EVENTS, METRICS
-from hw2exp.config.schema import TrainConfig
+from hw2exp.config.schema import OPERATIONAL, TrainConfig
 from hw2exp.records.curve_figure import draw_curve
 from hw2exp.records.layout import Layout
 from hw2exp.records.metrics import CATALOG, MetricsTable, read_metrics

@@ -162,7 +162,7 @@ class Inspection:
             columns["lyapunov"], columns["lyapunov_spread"] = grown.exponent, grown.spread
         if sharpens:
             probe.state = replace(made.before, optimizer=made.after.optimizer)  # the step's own
-            factor = probe.schedule.factor(step - 1, made.before.schedule)  # (R,)
+            factor = probe.schedule.at(step - 1, made.before.schedule)  # (R,)
             sharp = sharpness(probe, made.symbols, made.labels, probe.optimizer.lr * factor)
             columns["sharpness"] = sharp.raw.found
             columns["sharpness_preconditioned"] = sharp.preconditioned.found

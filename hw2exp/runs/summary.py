@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from urllib.parse import quote
 
-from hw2exp.config.choices import ADDED_CHOICES
+from hw2exp.config.registry import ADDED_CHOICES
 from hw2exp.config.run_files import CURVES, DIAGNOSTICS, METRICS, RESULT
 from hw2exp.config.schema import TrainConfig
 from hw2exp.records.run_dir import RunResult

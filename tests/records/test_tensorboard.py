@@ -16,7 +16,7 @@ from tensorboard.plugins.base_plugin import TBContext
 from werkzeug.test import Client
 from werkzeug.wrappers import Response
 
-from hw2exp.config.choices import OPERATIONAL
+from hw2exp.config.schema import OPERATIONAL
 from hw2exp.records import tensorboard
 from hw2exp.records.encoding import BINS
 from hw2exp.records.layout import ARM, RUN, Band

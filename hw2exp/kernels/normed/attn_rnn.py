@@ -9,10 +9,15 @@ Backward:  ∂ℓ/∂w_i = a_i (v_i - h[t])ᵀ δ[t],  ∂ℓ/∂q_i = k_i ∂�
 
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from hw2exp.kernels.attn_rnn import softargmax
 from hw2exp.kernels.lanes import load, store, zeros
+from hw2exp.kernels.normed.forms import FORMS, NormedForm
 from hw2exp.kernels.normed.standardize import add_totals, gain_back
 from hw2exp.kernels.products import add_outer, add_product, dot, product
+from hw2exp.models.axes import Params
 from hw2exp.system.kernel_cache import kernel
 
 normalize: Any = None  # bound to the norm's kernels in each copy
@@ -135,3 +140,26 @@ def _attention_back(
         store(d, query + j, of_score * load(y, key + j))
         store(d, key + j, of_score * load(y, query + j))
         store(d, value + j, share * load(delta, now + j))
+
+
+def weights_of(params: Params) -> tuple[Tensor, ...]:
+    """Return the matrices of the input, those of all lags stacked along the rows, and all gains."""
+    lags = range(1, sum(name.startswith("Q_") for name in params))
+    of_input = torch.cat([params[f"{name}_0"] for name in "QKV"], 1)  # (R, 3H, I)
+    of_states = torch.cat([params[f"{name}_{i}"] for name in "QKV" for i in lags], 1)
+    gains = []
+    for name, matrices in (("gamma_x", of_input), ("gamma_h", of_states)):
+        given = params[name].flatten(1)
+        ones = given.new_ones(len(given), matrices.shape[1] - given.shape[1])  # rows without a gain
+        gains.append(torch.cat([given, ones], 1))
+    return of_input, of_states, *gains
+
+
+FORMS["attn_rnn"] = NormedForm(
+    forward,
+    backward,
+    weights_of,
+    ("x", "h"),
+    kept=lambda N, G, H, K: [(N, 3 * H)] * 3 + [(N, 3 * K * H)] * 3 + [(N, K), (N, 1 + K)],
+    scratch=lambda N, G, H, K: [(N, 3 * H), (N, 3 * K * H), (3 * H,), (3 * K * H,)],
+)

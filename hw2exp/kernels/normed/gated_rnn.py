@@ -9,10 +9,14 @@ Backward:  ∂ℓ/∂u[t] = (1 - c[t]) ⊙ δ[t], with z the gate's argument
 
 from typing import Any
 
+from torch import Tensor
+
 from hw2exp.kernels.functions import sigmoid
 from hw2exp.kernels.lanes import load, store
+from hw2exp.kernels.normed.forms import FORMS, NormedForm
 from hw2exp.kernels.normed.standardize import add_totals, gain_back
 from hw2exp.kernels.products import add_outer, add_product, product
+from hw2exp.models.axes import Params
 
 normalize: Any = None  # bound to the norm's kernels in each copy
 normalize_back: Any = None
@@ -92,3 +96,19 @@ def backward(
     add_totals(of_gamma_x, gradients[3][r])
     add_totals(of_gamma_c, gradients[4][r])
     add_totals(of_gamma_h, gradients[5][r])
+
+
+def weights_of(params: Params) -> tuple[Tensor, ...]:
+    """Return the three matrices and their gains."""
+    names = "W_x", "W_c", "W_h"
+    return *(params[name] for name in names), *(params[f"gamma_{name}"] for name in names)
+
+
+FORMS["gated_rnn"] = NormedForm(
+    forward,
+    backward,
+    weights_of,
+    ("W_x", "W_c", "W_h"),
+    kept=lambda N, G, H, K: [(N, H)] * 7,
+    scratch=lambda N, G, H, K: [(N, H)] * 3 + [(H,)] * 3,
+)

@@ -10,10 +10,15 @@ Backward:  as without norm; ∂ℓ/∂(γ_c ⊙ n(c[t]) + β) = o ⊙ (1 - tanh�
 
 from typing import Any
 
+from torch import Tensor
+
 from hw2exp.kernels.functions import sigmoid, tanh
 from hw2exp.kernels.lanes import load, store
+from hw2exp.kernels.normed import rnn
+from hw2exp.kernels.normed.forms import FORMS, NormedForm
 from hw2exp.kernels.normed.standardize import add_totals, gain_back
 from hw2exp.kernels.products import add_outer, product
+from hw2exp.models.axes import Params
 from hw2exp.system.kernel_cache import kernel
 
 normalize: Any = None  # bound to the norm's kernels in each copy
@@ -133,3 +138,18 @@ def _gates_back(
         store(dz, z + 2 * H, e * i * (1.0 - g * g))
         store(dz, z + 3 * H, load(delta, row + G * H) * load(flat, row) * o * (1.0 - o))
         store(later, next_row, e * f)
+
+
+def weights_of(params: Params) -> tuple[Tensor, ...]:
+    """Return the same weights as for the Elman RNN, then gain and shift of c."""
+    return *rnn.weights_of(params), params["gamma_c"], params["beta_c"]
+
+
+FORMS["lstm"] = NormedForm(
+    forward,
+    backward,
+    weights_of,
+    ("weight_ih", "weight_hh", "c"),
+    kept=lambda N, G, H, K: [(N, 4 * H)] * 4 + [(N, H)] * 2 + [(N, 4 * H), (N + G, H), (N, H)],
+    scratch=lambda N, G, H, K: [(N, 4 * H)] * 2 + [(N, H), (G, H)] + [(4 * H,)] * 3 + [(H,)] * 2,
+)

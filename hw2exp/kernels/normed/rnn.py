@@ -9,10 +9,14 @@ Backward:  ∂ℓ/∂z[t] = φ'(z[t]) ⊙ δ[t], which propagates through n to e
 
 from typing import Any
 
+from torch import Tensor
+
 from hw2exp.kernels.functions import tanh
 from hw2exp.kernels.lanes import load, maximum, positive, store
+from hw2exp.kernels.normed.forms import FORMS, NormedForm
 from hw2exp.kernels.normed.standardize import add_totals, gain_back
 from hw2exp.kernels.products import add_outer, product
+from hw2exp.models.axes import Params
 
 normalize: Any = None  # bound to the norm's kernels in each copy
 normalize_back: Any = None
@@ -80,3 +84,22 @@ def backward(
     add_totals(of_b, gradients[2][r])
     add_totals(of_gamma_x, gradients[3][r])
     add_totals(of_gamma_h, gradients[4][r])
+
+
+def weights_of(params: Params) -> tuple[Tensor, ...]:
+    """Return both matrices, the sum of the biases, and the gains."""
+    bias = params["bias_ih"] + params["bias_hh"]
+    gains = params["gamma_weight_ih"], params["gamma_weight_hh"]
+    return params["weight_ih"], params["weight_hh"], bias, *gains
+
+
+for name, relu in (("rnn", False), ("rnn_relu", True)):
+    FORMS[name] = NormedForm(
+        forward,
+        backward,
+        weights_of,
+        ("weight_ih", "weight_hh"),
+        kept=lambda N, G, H, K: [(N, H)] * 4,
+        scratch=lambda N, G, H, K: [(N, H)] * 2 + [(H,)] * 3,
+        constants=(("RELU", relu),),
+    )

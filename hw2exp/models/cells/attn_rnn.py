@@ -1,13 +1,30 @@
 """AttentionRNN(k): attention over the input and the last k states (write-up, part 1.2.2 a-c)."""
 
-import torch
-from torch import Tensor
+from typing import ClassVar
 
+from hw2exp.config.groups import Model
+from hw2exp.config.knob import shared
+from hw2exp.config.registry import register
 from hw2exp.models.axes import Params
 from hw2exp.models.cell import SCORES, Carry, Cell, Inputs, Unrolled, Weight, linear, product
 from hw2exp.models.normalization import Features, NormPass, Terms
+from hw2exp.system.lazy_torch import Tensor, torch
 
 
+class AttnRNNKnobs(Model):
+    """The knobs of AttentionRNN(k)."""
+
+    lags: int = shared("how many past states the cell looks back to, k", ge=1, le=512)
+
+    attention: ClassVar[bool] = True
+
+    @property
+    def products(self) -> int:
+        """Return the products with the input and with the state at each lag."""
+        return 1 + 2 * self.lags
+
+
+@register("model", "attn_rnn", AttnRNNKnobs)
 class AttnRNN(Cell):
     """Attention over the input and the last k states, with Q, K, V of its own for every lag.
 

@@ -2,13 +2,24 @@
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
+from hw2exp.config import groups
+from hw2exp.config.knob import per_replica, shared
+from hw2exp.config.registry import register
 from hw2exp.models.axes import State, columns
-from hw2exp.optim.formulas import bias_correction, heavy_ball_limit, with_decay
+from hw2exp.optim.optimizers.formulas import bias_correction, heavy_ball_limit, with_decay
+from hw2exp.system.lazy_torch import Tensor, torch
 
 
+class AdamKnobs(groups.Optimizer):
+    """The knobs of Adam and AdamW."""
+
+    beta1: float = per_replica("decay of the running mean of gradients", ge=0, lt=1)
+    beta2: float = per_replica("decay of the running mean of squared gradients", ge=0, lt=1)
+    eps: float = per_replica("added to the root of the second mean", gt=0)
+    decoupled: bool = shared("decay weights apart from the gradient: AdamW")
+
+
+@register("optimizer", "adam", AdamKnobs)
 @dataclass(frozen=True)
 class Adam:
     """Adam (Kingma & Ba 2015, algorithm 1); AdamW (Loshchilov & Hutter 2019) if decoupled.

@@ -1,14 +1,32 @@
 """Stochastic gradient descent, with or without momentum."""
 
 from dataclasses import dataclass
+from typing import Self
 
-import torch
-from torch import Tensor
+from pydantic import model_validator
 
+from hw2exp.config import groups
+from hw2exp.config.knob import per_replica, shared
+from hw2exp.config.registry import register
 from hw2exp.models.axes import State, columns
-from hw2exp.optim.formulas import heavy_ball_limit, with_decay
+from hw2exp.optim.optimizers.formulas import heavy_ball_limit, with_decay
+from hw2exp.system.lazy_torch import Tensor, torch
 
 
+class SGDKnobs(groups.Optimizer):
+    """The knobs of stochastic gradient descent."""
+
+    momentum: float = per_replica("momentum", ge=0, lt=1)
+    nesterov: bool = shared("Nesterov's momentum")
+
+    @model_validator(mode="after")
+    def _has_momentum(self) -> Self:
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("optimizer.nesterov=true: needs optimizer.momentum > 0, which is 0")
+        return self
+
+
+@register("optimizer", "sgd", SGDKnobs)
 @dataclass(frozen=True)
 class SGD:
     """Stochastic gradient descent (Sutskever et al. 2013 for both kinds of momentum).

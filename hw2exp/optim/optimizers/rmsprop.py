@@ -2,13 +2,24 @@
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
+from hw2exp.config import groups
+from hw2exp.config.knob import per_replica, shared
+from hw2exp.config.registry import register
 from hw2exp.models.axes import State, columns
-from hw2exp.optim.formulas import heavy_ball_limit, with_decay
+from hw2exp.optim.optimizers.formulas import heavy_ball_limit, with_decay
+from hw2exp.system.lazy_torch import Tensor, torch
 
 
+class RMSpropKnobs(groups.Optimizer):
+    """The knobs of RMSprop."""
+
+    alpha: float = per_replica("decay of the running mean of squared gradients", ge=0, lt=1)
+    eps: float = per_replica("added to the root of that mean", gt=0)
+    momentum: float = per_replica("momentum", ge=0, lt=1)
+    centered: bool = shared("divide by the running deviation instead of the running norm")
+
+
+@register("optimizer", "rmsprop", RMSpropKnobs)
 @dataclass(frozen=True)
 class RMSprop:
     """RMSprop (Tieleman & Hinton 2012, lecture 6.5); centered as in Graves 2013, eq. 38-45.

@@ -2,9 +2,8 @@
 
 from typing import Protocol
 
-from torch import Tensor
-
 from hw2exp.models.axes import State
+from hw2exp.system.lazy_torch import Tensor
 
 
 class Optimizer(Protocol):

@@ -3,15 +3,16 @@
 import pytest
 import torch
 
-from hw2exp.config.groups import ElmanRNN as Options
-from hw2exp.config.groups import Omega, Regularizer
+from hw2exp.config.groups import Regularizer
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.loop import train
 from hw2exp.kernels.choice import closed_form_of
+from hw2exp.models.cells.rnn import ElmanRNN
+from hw2exp.models.cells.rnn import ElmanRNNKnobs as Options
 from hw2exp.models.classifier import Classifier
+from hw2exp.models.hyperparameters import build
 from hw2exp.models.normalization import NoNorm
-from hw2exp.models.rnn import ElmanRNN
-from hw2exp.optim import regularizer
+from hw2exp.optim.regularizers.omega import OmegaKnobs, omega_gradient
 from hw2exp.tasks.temporal_order import PAD
 
 R, B, T, H = 3, 5, 7, 4
@@ -25,7 +26,7 @@ each_path = pytest.mark.parametrize("closed_form", [True, False], ids=["closed f
 
 
 def omega(weight=2.0, bound=1e-20):
-    return Omega(name="omega", weight=weight, bound=bound)
+    return OmegaKnobs(name="omega", weight=weight, bound=bound)
 
 
 def problem(nonlinearity, closed_form, seed=0):
@@ -45,7 +46,7 @@ def problem(nonlinearity, closed_form, seed=0):
 def added(model, params, symbols, labels, sections):
     """What the regularizers add to the gradient by W_hh, ``(R, H, H)``, and nothing else."""
     back = model.gradient(params, symbols, labels)
-    after = regularizer.build(sections).add(back.of, model.cell, params, back.path)
+    after = build("regularizer", sections).add(back.of, model.cell, params, back.path)
     assert all(after[name] is back.of[name] for name in params if name != "weight_hh")
     return after["weight_hh"] - back.of["weight_hh"]
 
@@ -171,7 +172,7 @@ def test_gradients_whose_squares_overflow_add_what_smaller_ones_do():
     g = torch.Generator().manual_seed(1)
     u, delta, W = (torch.randn(*shape, generator=g) for shape in ((B, T, H), (B, T, H), (H, H)))
     bound = torch.tensor(1e-20, dtype=torch.float64)
-    expected = regularizer.omega_gradient(u, delta, W, bound)
-    exploded = regularizer.omega_gradient(u * 2.0**80, delta * 2.0**80, W, bound)
+    expected = omega_gradient(u, delta, W, bound)
+    exploded = omega_gradient(u * 2.0**80, delta * 2.0**80, W, bound)
     assert expected.any()
     torch.testing.assert_close(exploded, expected)

@@ -1,14 +1,23 @@
 """AttentionRNN(∞): attention over the input and all past states (write-up, part 1.2.2 d)."""
 
-import torch
-from torch import Tensor
+from typing import ClassVar
 
-from hw2exp.models.attn_rnn import score
+from hw2exp.config.groups import Model
+from hw2exp.config.registry import register
 from hw2exp.models.axes import Params
 from hw2exp.models.cell import SCORES, Carry, Cell, Inputs, Unrolled, Weight, linear, product
+from hw2exp.models.cells.attn_rnn import score
 from hw2exp.models.normalization import Features, NormPass, Terms
+from hw2exp.system.lazy_torch import Tensor, torch
 
 
+class AttnRNNInfKnobs(Model):
+    """The knobs of AttentionRNN(∞)."""
+
+    attention: ClassVar[bool] = True
+
+
+@register("model", "attn_rnn_inf", AttnRNNInfKnobs)
 class AttnRNNInf(Cell):
     """Attention over the input and all states so far, with one Q, K, V for all.
 

@@ -1,9 +1,7 @@
 """Formulas shared by the optimizers."""
 
-import torch
-from torch import Tensor
-
 from hw2exp.models.axes import columns
+from hw2exp.system.lazy_torch import Tensor, torch
 
 
 def bias_correction(beta: Tensor, updates: Tensor) -> Tensor:

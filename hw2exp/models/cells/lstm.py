@@ -1,8 +1,7 @@
 """The LSTM, equal to ``torch.nn.LSTM`` (Hochreiter & Schmidhuber 1997; forget gate: Gers 2000)."""
 
-import torch
-from torch import Tensor
-
+from hw2exp.config.groups import Model
+from hw2exp.config.registry import register
 from hw2exp.models.axes import Params
 from hw2exp.models.cell import (
     GATE,
@@ -15,8 +14,10 @@ from hw2exp.models.cell import (
     sigmoid,
 )
 from hw2exp.models.normalization import Features, NormPass, Terms
+from hw2exp.system.lazy_torch import Tensor, torch
 
 
+@register("model", "lstm", Model)
 class LSTM(Cell):
     """A recurrent cell with a gated memory.
 

@@ -7,18 +7,21 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw2exp.config.groups import Clip, ClipNorm, ClipValue, ClipZ
+from hw2exp.config.groups import Clip
 from hw2exp.models.axes import norms as norms_of
-from hw2exp.optim import clip
+from hw2exp.models.hyperparameters import build as build_fleet
+from hw2exp.optim.clipping.norm import ClipByNormKnobs
+from hw2exp.optim.clipping.value import ClipByValueKnobs
+from hw2exp.optim.clipping.zclip import ZClipKnobs
 
 NUMBERS = 37
 ALPHA, Z_THRESHOLD, WARMUP = (0.97, 0.5, 0.9, 0.0), (2.5, 1.0, 2.0, 0.7), (25, 2, 10, 7)
 
 SECTIONS = {
     "none": lambda r: Clip(name="none"),
-    "norm": lambda r: ClipNorm(name="norm", max_norm=(1.0, 0.1, 5.0, 30.0)[r % 4]),
-    "value": lambda r: ClipValue(name="value", max_value=(0.1, 1.0, 0.5, 3.0)[r % 4]),
-    "zclip": lambda r: ClipZ(
+    "norm": lambda r: ClipByNormKnobs(name="norm", max_norm=(1.0, 0.1, 5.0, 30.0)[r % 4]),
+    "value": lambda r: ClipByValueKnobs(name="value", max_value=(0.1, 1.0, 0.5, 3.0)[r % 4]),
+    "zclip": lambda r: ZClipKnobs(
         name="zclip",
         alpha=ALPHA[r % 4],
         z_threshold=Z_THRESHOLD[r % 4],
@@ -30,7 +33,7 @@ each_clip = pytest.mark.parametrize("name", SECTIONS)
 
 
 def build(name, replicas):
-    return clip.build([SECTIONS[name](r) for r in range(replicas)])
+    return build_fleet("clip", [SECTIONS[name](r) for r in range(replicas)])
 
 
 def draw(steps, replicas, dtype=torch.float64):
@@ -68,7 +71,7 @@ def test_none_changes_nothing():
 @pytest.mark.parametrize("max_norm", [1.0, 1e-6])
 def test_an_exploding_gradient_is_rescaled_though_its_squares_overflow_float32(size, max_norm):
     grads = torch.full((2, NUMBERS), size)
-    program = clip.build([ClipNorm(name="norm", max_norm=max_norm)] * 2)
+    program = build_fleet("clip", [ClipByNormKnobs(name="norm", max_norm=max_norm)] * 2)
     (clipped,), _ = run(program, grads[None])
     expected = min(max_norm, size * NUMBERS**0.5)
     torch.testing.assert_close(
@@ -145,11 +148,11 @@ def test_zclip_follows_the_paper():
 def test_zclip_only_measures_during_its_warmup():
     replicas, warmup = 3, 6
     sections = [
-        ClipZ(name="zclip", alpha=0.9, z_threshold=0.01, warmup_steps=warmup)
+        ZClipKnobs(name="zclip", alpha=0.9, z_threshold=0.01, warmup_steps=warmup)
         for _ in range(replicas)
     ]
     grads = draw(warmup, replicas) * 10.0 ** torch.arange(warmup)[:, None, None]
-    clipped, state = run(clip.build(sections), grads)
+    clipped, state = run(build_fleet("clip", sections), grads)
     assert torch.equal(clipped, grads)
     norms = torch.stack([norms_of(g) for g in grads])
     torch.testing.assert_close(state["mean"], norms.mean(0))
@@ -157,7 +160,9 @@ def test_zclip_only_measures_during_its_warmup():
 
 
 def test_zclip_clips_the_first_step_after_its_warmup():
-    program = clip.build([ClipZ(name="zclip", alpha=0.9, z_threshold=2.0, warmup_steps=2)])
+    program = build_fleet(
+        "clip", [ZClipKnobs(name="zclip", alpha=0.9, z_threshold=2.0, warmup_steps=2)]
+    )
     state = program.init(1)
     row = torch.ones(1, 4, dtype=torch.float64) / 2  # of norm 1
     for norm in (1.0, 3.0):  # mean 2, deviation 1
@@ -173,11 +178,11 @@ def test_zclip_clips_the_first_step_after_its_warmup():
 def test_same_bits_alone_and_in_a_fleet(name, dtype):
     grads = draw(60, 64, dtype)
     sections = [SECTIONS[name](r) for r in range(64)]
-    fleet, fleet_state = run(clip.build(sections), grads)
+    fleet, fleet_state = run(build_fleet("clip", sections), grads)
     for size in (1, 3):
         for first in (0, 1, 2, 30, 64 - size):
             part = slice(first, first + size)
-            few, few_state = run(clip.build(sections[part]), grads[:, part])
+            few, few_state = run(build_fleet("clip", sections[part]), grads[:, part])
             assert torch.equal(few, fleet[:, part])
             for key, value in few_state.items():
                 assert torch.equal(value, fleet_state[key][part]), key
@@ -248,8 +253,10 @@ limits = st.lists(st.floats(1e-3, 1e3), min_size=4, max_size=4)
 @given(rows, limits)
 def test_norm_is_at_most_the_limit_and_keeps_its_direction(rows, limits):
     grads = torch.tensor(rows)
-    sections = [ClipNorm(name="norm", max_norm=m) for m, _ in zip(limits, rows, strict=False)]
-    clipped, _ = clip.build(sections).update(grads, norms_of(grads), {})
+    sections = [
+        ClipByNormKnobs(name="norm", max_norm=m) for m, _ in zip(limits, rows, strict=False)
+    ]
+    clipped, _ = build_fleet("clip", sections).update(grads, norms_of(grads), {})
     limit = torch.tensor(limits[: len(rows)], dtype=torch.float64)
     before, after = norms_of(grads.double()), norms_of(clipped.double())
     assert (after <= limit * (1 + 1e-6)).all()
@@ -262,8 +269,10 @@ def test_norm_is_at_most_the_limit_and_keeps_its_direction(rows, limits):
 @given(rows, limits)
 def test_entries_are_at_most_the_limit_and_keep_their_sign(rows, limits):
     grads = torch.tensor(rows, dtype=torch.float64)
-    sections = [ClipValue(name="value", max_value=m) for m, _ in zip(limits, rows, strict=False)]
-    clipped, _ = clip.build(sections).update(grads, norms_of(grads), {})
+    sections = [
+        ClipByValueKnobs(name="value", max_value=m) for m, _ in zip(limits, rows, strict=False)
+    ]
+    clipped, _ = build_fleet("clip", sections).update(grads, norms_of(grads), {})
     limit = torch.tensor(limits[: len(rows)], dtype=torch.float64)[:, None]
     assert (clipped.abs() <= limit).all()
     assert torch.equal(clipped.sign(), grads.sign())

@@ -7,23 +7,27 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw2exp.config.groups import Cosine, Plateau, Schedule, StepSchedule, WarmupCosine
-from hw2exp.optim import schedule
+from hw2exp.config.groups import Schedule
+from hw2exp.models.hyperparameters import build
+from hw2exp.optim.schedules.cosine import CosineKnobs
+from hw2exp.optim.schedules.plateau import PlateauKnobs
+from hw2exp.optim.schedules.step import StepDecayKnobs
+from hw2exp.optim.schedules.warmup_cosine import WarmupCosineKnobs
 
 STEPS, LR = 200, 0.3
 
 SECTIONS = {
     "constant": lambda r: Schedule(name="constant"),
-    "step": lambda r: StepSchedule(
+    "step": lambda r: StepDecayKnobs(
         name="step", every=(7, 1, 50, 1000)[r % 4], gamma=(0.3, 0.99, 1.0, 0.5)[r % 4]
     ),
-    "cosine": lambda r: Cosine(name="cosine", min_factor=(0.0, 0.1, 0.5, 1.0)[r % 4]),
-    "warmup_cosine": lambda r: WarmupCosine(
+    "cosine": lambda r: CosineKnobs(name="cosine", min_factor=(0.0, 0.1, 0.5, 1.0)[r % 4]),
+    "warmup_cosine": lambda r: WarmupCosineKnobs(
         name="warmup_cosine",
         min_factor=(0.0, 0.1, 0.5, 0.2)[r % 4],
         warmup_steps=(20, 0, 1, 99)[r % 4],
     ),
-    "plateau": lambda r: Plateau(
+    "plateau": lambda r: PlateauKnobs(
         name="plateau",
         factor=(0.3, 0.5, 0.9, 0.1)[r % 4],
         patience=(3, 0, 1, 10)[r % 4],
@@ -48,11 +52,11 @@ LOSSES = draw_losses()
 
 def run(sections, losses, steps=STEPS):
     """The factor of every update, (steps, R), with a test pass after each, and the last state."""
-    program = schedule.build(sections, steps)
+    program = build("schedule", sections, steps=steps)
     state = program.init(len(sections))
     factors = []
     for updates in range(steps):
-        factors.append(program.factor(updates, state))
+        factors.append(program.at(updates, state))
         state = program.observe(losses[updates], state)
     return torch.stack(factors), state
 
@@ -130,14 +134,14 @@ def test_warmup_rises_in_equal_steps_to_one():
 
 
 def test_warmup_cosine_without_warmup_is_the_cosine():
-    warm = [WarmupCosine(name="warmup_cosine", min_factor=0.1, warmup_steps=0)]
-    plain = [Cosine(name="cosine", min_factor=0.1)]
+    warm = [WarmupCosineKnobs(name="warmup_cosine", min_factor=0.1, warmup_steps=0)]
+    plain = [CosineKnobs(name="cosine", min_factor=0.1)]
     assert torch.equal(run(warm, LOSSES[:, :1])[0], run(plain, LOSSES[:, :1])[0])
 
 
 def test_a_warmup_longer_than_the_run_only_rises():
     for warmup in (STEPS, STEPS + 5):
-        section = WarmupCosine(name="warmup_cosine", min_factor=0.1, warmup_steps=warmup)
+        section = WarmupCosineKnobs(name="warmup_cosine", min_factor=0.1, warmup_steps=warmup)
         factors = run([section], LOSSES[:, :1])[0][:, 0]
         expected = torch.arange(1, STEPS + 1, dtype=torch.float64) / (warmup + 1)
         close(factors, expected)
@@ -179,7 +183,7 @@ def test_a_test_loss_that_is_no_number_is_no_improvement(value):
 def test_same_bits_alone_and_in_a_fleet(name):
     sections = fleet(name, 64)
     if name == "step":  # with powers of many numbers
-        sections = [StepSchedule(name="step", every=1, gamma=0.9 + r / 1000) for r in range(64)]
+        sections = [StepDecayKnobs(name="step", every=1, gamma=0.9 + r / 1000) for r in range(64)]
     factors, state = run(sections, LOSSES)
     for size in (1, 3):
         for first in range(0, 64, size):
@@ -192,7 +196,7 @@ def test_same_bits_alone_and_in_a_fleet(name):
 
 @each_schedule
 def test_state_and_factor_have_a_number_for_every_replica(name):
-    program = schedule.build(fleet(name), STEPS)
+    program = build("schedule", fleet(name), steps=STEPS)
     before = program.init(4)
     factors, after = run(fleet(name), LOSSES[:, :4].float())
     assert factors.shape == (STEPS, 4)
@@ -205,7 +209,7 @@ def test_state_and_factor_have_a_number_for_every_replica(name):
 
 @each_schedule
 def test_observe_is_out_of_place(name):
-    program = schedule.build(fleet(name), STEPS)
+    program = build("schedule", fleet(name), steps=STEPS)
     _, state = run(fleet(name), LOSSES[:, :4])
     copies = {key: value.clone() for key, value in state.items()}
     program.observe(torch.full((4,), 1e-9, dtype=torch.float64), state)
@@ -219,20 +223,20 @@ min_factors = st.floats(0, 1)
 @settings(deadline=None)
 @given(min_factors, st.integers(1, 500), st.data())
 def test_cosine_stays_between_its_ends(min_factor, steps, data):
-    section = Cosine(name="cosine", min_factor=min_factor)
-    program = schedule.build([section], steps)
+    section = CosineKnobs(name="cosine", min_factor=min_factor)
+    program = build("schedule", [section], steps=steps)
     updates = data.draw(st.integers(0, steps - 1))
-    factor = float(program.factor(updates, program.init(1)))
+    factor = float(program.at(updates, program.init(1)))
     assert min_factor * (1 - 1e-15) <= factor <= 1 + 1e-15
 
 
 @settings(deadline=None)
 @given(min_factors, st.integers(0, 600), st.integers(1, 500), st.data())
 def test_warmup_cosine_stays_above_zero_and_at_most_one(min_factor, warmup, steps, data):
-    section = WarmupCosine(name="warmup_cosine", min_factor=min_factor, warmup_steps=warmup)
-    program = schedule.build([section], steps)
+    section = WarmupCosineKnobs(name="warmup_cosine", min_factor=min_factor, warmup_steps=warmup)
+    program = build("schedule", [section], steps=steps)
     updates = data.draw(st.integers(0, steps - 1))
-    factor = float(program.factor(updates, program.init(1)))
+    factor = float(program.at(updates, program.init(1)))
     least = min_factor * (1 - 1e-15) if updates >= warmup else 0
     assert least <= factor <= 1 + 1e-15
 
@@ -245,14 +249,14 @@ def test_warmup_cosine_stays_above_zero_and_at_most_one(min_factor, warmup, step
     st.lists(st.floats(0, 10), max_size=60),
 )
 def test_plateau_never_rises_nor_falls_below_its_least(min_factor, fall, patience, losses):
-    section = Plateau(
+    section = PlateauKnobs(
         name="plateau", factor=fall, patience=patience, threshold=0.01, min_factor=min_factor
     )
-    program = schedule.build([section], 1)
+    program = build("schedule", [section], steps=1)
     state = program.init(1)
     before = 1.0
     for loss in losses:
         state = program.observe(torch.tensor([loss], dtype=torch.float64), state)
-        factor = float(program.factor(0, state))
+        factor = float(program.at(0, state))
         assert min_factor <= factor <= before
         before = factor

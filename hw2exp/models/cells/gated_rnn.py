@@ -1,8 +1,7 @@
 """The gated RNN (write-up, part 1.2.1)."""
 
-import torch
-from torch import Tensor
-
+from hw2exp.config.groups import Model
+from hw2exp.config.registry import register
 from hw2exp.models.axes import Params
 from hw2exp.models.cell import (
     GATE,
@@ -16,8 +15,10 @@ from hw2exp.models.cell import (
     sigmoid,
 )
 from hw2exp.models.normalization import Features, NormPass, Terms
+from hw2exp.system.lazy_torch import Tensor, torch
 
 
+@register("model", "gated_rnn", Model)
 class GatedRNN(Cell):
     """A recurrent cell whose gate decides how much of the state stays.
 

@@ -1,44 +1,33 @@
-"""Regularizers: terms added to the loss, against vanishing gradients."""
+"""Ω, a regularizer against vanishing gradients (Pascanu, Mikolov & Bengio 2013)."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-import torch
-from torch import Tensor
-
-from hw2exp.config.groups import Regularizer as RegularizerOptions
+from hw2exp.config import groups
+from hw2exp.config.knob import per_replica
+from hw2exp.config.registry import register
 from hw2exp.models.axes import Params, StateTrajectory, columns, norms
-from hw2exp.models.hyperparameters import stack
+from hw2exp.models.cells.rnn import ElmanRNNKnobs
+from hw2exp.system.lazy_torch import Tensor, torch
 
 
-class Regularizer(Protocol):
-    """A term of the loss, whose gradient is added before clipping."""
+class OmegaKnobs(groups.Regularizer):
+    """The knobs of Ω."""
 
-    needs_path: bool
-    """True if the term needs the states and their gradients."""
+    weight: float = per_replica("factor of the regularizer's gradient", ge=0)
+    bound: float = per_replica("‖∂ℓ/∂h[t]‖² below which a step is left out", gt=0)
 
-    def add(self, grads: Params, cell: Any, params: Params, path: StateTrajectory | None) -> Params:
-        """Add the term's gradient.
-
-        Args:
-            grads: the loss's gradient by parameter name, each ``(R, ...)``.
-            cell: the recurrent cell.
-            params: the parameters, each ``(R, ...)``.
-            path: the states and their gradients, if ``needs_path``.
-        """
-
-
-class NoRegularizer:
-    """No regularizer."""
-
-    needs_path = False
-
-    def add(self, grads: Params, cell: Any, params: Params, path: StateTrajectory | None) -> Params:
-        """Return the gradients unchanged."""
-        return grads
+    def contradictions(self, config: Any) -> list[str]:
+        """Return the problems of a cell for which Ω is not defined."""
+        problems = []
+        if not isinstance(config.model, ElmanRNNKnobs):
+            problems.append(f"regularizer=omega: needs model=rnn, not model={config.model.name}")
+        if config.norm.name != "none":
+            problems.append(f"regularizer=omega: needs norm=none, not norm={config.norm.name}")
+        return problems
 
 
+@register("regularizer", "omega", OmegaKnobs)
 @dataclass(frozen=True)
 class Omega:
     """A term that keeps the norm of the backpropagated gradient, in its own direction.
@@ -94,17 +83,3 @@ def omega_gradient(u: Tensor, delta: Tensor, recurrent: Tensor, bound: Tensor) -
     before = u @ recurrent  # Wᵀu
     factor = 4 * (before.square().sum(1) - 1) / counts.sum().clamp(min=1)
     return (factor[:, None] * u).mT @ before
-
-
-REGULARIZERS: dict[str, type[Any]] = {"none": NoRegularizer, "omega": Omega}
-
-
-def build(options: Sequence[RegularizerOptions], device: torch.device | str = "cpu") -> Regularizer:
-    """Make the regularizer of a fleet.
-
-    Args:
-        options: the ``regularizer`` section of each replica, length R.
-        device: the device of the tensors.
-    """
-    made: Regularizer = REGULARIZERS[options[0].name](**stack(options, device))
-    return made

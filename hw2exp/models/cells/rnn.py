@@ -1,15 +1,28 @@
 """Elman's RNN, equal to ``torch.nn.RNN``, plus a sigmoid variant."""
 
-import torch
-from torch import Tensor
+from typing import Literal
 
+from hw2exp.config.groups import Model
+from hw2exp.config.knob import shared
+from hw2exp.config.registry import register
 from hw2exp.models.axes import Params
 from hw2exp.models.cell import Carry, Cell, Inputs, Weight, product, sigmoid
 from hw2exp.models.normalization import Features, NormPass, Terms
+from hw2exp.system.lazy_torch import Tensor, torch
 
-FUNCTIONS = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": sigmoid}
+
+class ElmanRNNKnobs(Model):
+    """The knobs of Elman's RNN."""
+
+    nonlinearity: Literal["tanh", "relu", "sigmoid"] = shared("the activation")
+
+    @property
+    def compiled(self) -> str:
+        """Return the name of the closed form, of which each activation has its own."""
+        return self.name if self.nonlinearity == "tanh" else f"{self.name}_{self.nonlinearity}"
 
 
+@register("model", "rnn", ElmanRNNKnobs)
 class ElmanRNN(Cell):
     """Elman's RNN: h[t] = φ(W_ih x[t] + b_ih + W_hh h[t-1] + b_hh), with φ = tanh, ReLU or σ."""
 
@@ -42,7 +55,8 @@ class ElmanRNN(Cell):
         """Compute h[t]."""
         (drive,), (h,) = inputs, carry
         z = drive + norm("weight_hh", product(params["weight_hh"], h))  # (R, B, H)
-        h = FUNCTIONS[self.options.nonlinearity](z)
+        phi = self.options.nonlinearity
+        h = sigmoid(z) if phi == "sigmoid" else getattr(torch, phi)(z)
         return h, (h,)
 
     def slope(self, states: Tensor) -> Tensor:
