@@ -4,10 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hw2exp.config.folder import CHECKPOINTS, RESULT, check_path
+from hw2exp.config.folder import check_path
 from hw2exp.config.job import Job
 from hw2exp.config.jobs import ENUMERATING
-from hw2exp.config.recorded import CONFIG, read_values
+from hw2exp.config.recorded import read_values
+from hw2exp.config.run_files import CHECKPOINTS, CONFIG, RESULT, SWEEP
 from hw2exp.config.schema import OPERATIONAL, TrainConfig
 from hw2exp.config.validation import validate
 from hw2exp.system.problems import ConfigError, show
@@ -15,8 +16,6 @@ from hw2exp.system.regular_file import is_blank
 
 FREE = OPERATIONAL - {"log_every", "device", "diagnostics"}
 """Knobs that may change on resume: neither the run's bits nor its rows depend on them."""
-
-SWEEP = "multirun.yaml"
 
 
 def check_resumed(

@@ -11,12 +11,9 @@ from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.state import FleetState
 from hw2exp.models.axes import norms
-from hw2exp.tasks.temporal_order import CLASSES, TRAIN
+from hw2exp.records.metrics import INITIAL_ACCURACY, INITIAL_LOSS
+from hw2exp.tasks.temporal_order import TRAIN
 
-INITIAL_LOSS = math.log(len(CLASSES))
-"""ln 4: the cross-entropy of a uniform guess among four classes (write-up, part 1.3 d)."""
-
-INITIAL_ACCURACY = 1 / len(CLASSES)
 LOSS_TOLERANCE = 0.1
 FULL_SIZE = 16
 """Hidden size from which ``LOSS_TOLERANCE`` applies; see :func:`loss_above` for smaller sizes."""

@@ -29,15 +29,11 @@ from hw2exp.system.kernel_cache import kernel
 
 @kernel
 def forward(x: Any, weights: Any, r: Any, h: Any, kept: Any) -> None:
-    """Compute the states of 16 sequences of a replica.
+    """Compute the states of 16 sequences of a replica; see :class:`ClosedForm`.
 
-    Args:
-        x: inputs, ``(T, I, 16)``.
-        weights: S_0 ``(R, I, I)``, V_0 ``(R, H, I)``, and S, V of all lags ``(R, KH, H)``.
-        r: index of the replica.
-        h: states, ``(T+1, H, 16)``: zeros at index 0, state t at index t + 1.
-        kept: arrays for ``backward``, each ``(T, ·, 16)``: attention a (1 + K rows), scores w (K),
-            score gradients S_i h (KH), values v (KH), the input's value v_0 (H); and scratch (I).
+    ``weights``: S_0 ``(R, I, I)``, V_0 ``(R, H, I)``, and S, V of all lags ``(R, KH, H)``.
+    ``kept``: each ``(T, ·, 16)``: attention a (1 + K rows), scores w (K), score gradients S_i h
+    (KH), values v (KH), the input's value v_0 (H); and scratch (I).
     """
     S_0, V_0, S, V = weights[0][r], weights[1][r], weights[2][r], weights[3][r]
     (T, I, _), (KH, H) = x.shape, S.shape
@@ -105,17 +101,9 @@ def backward(
     gradients: Any,
     scratch: Any,
 ) -> None:
-    """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients.
+    """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients; see :class:`ClosedForm`.
 
-    Args:
-        x: inputs, ``(T, I, 16)``.
-        weights: see :func:`forward`.
-        r: index of the replica.
-        h: states from ``forward``.
-        kept: arrays from ``forward``.
-        delta: ∂ℓ/∂h[t], ``(T+1, H, 16)``; the last entry ∂ℓ/∂h[T] is input, the others are output.
-        gradients: gradients of the weights, of the same shapes.
-        scratch: ∂ℓ/∂w ``(T, 1 + K, 16)``, two weighted vectors ``(T, H, 16)`` and ``(T, I, 16)``.
+    ``scratch``: ∂ℓ/∂w ``(T, 1 + K, 16)``, two weighted vectors ``(T, H, 16)`` and ``(T, I, 16)``.
     """
     V = weights[3][r]
     (T, I, _), (KH, H) = x.shape, V.shape

@@ -16,7 +16,12 @@ Sizes = Callable[[int, int, int, int], Shapes]
 
 @dataclass(frozen=True)
 class ClosedForm:
-    """A cell's kernels and the description of their arguments.
+    """A cell's kernels, and the description of their arguments.
+
+    Both kernels get x, the inputs ``(T, I, 16)``; the weights; r, the index of the replica; h, the
+    states ``(T+1, H, 16)``, zeros at index 0 and state t at index t + 1; and the kept arrays.
+    Backward also gets delta, ∂ℓ/∂h[t] ``(T+1, H, 16)``, of which the last entry is input and the
+    others are output; the gradients of the weights, to which it adds; and the scratch arrays.
 
     Args:
         forward: kernel that computes the states of 16 sequences.
@@ -27,7 +32,8 @@ class ClosedForm:
         unpack: kernel of its gradient, from the weights' gradients to that of the row.
         kept: shapes ``(T, rows)`` of the arrays that forward keeps for backward; at least one.
         scratch: shapes ``(·, rows)`` of backward's other arrays; at least one.
-        ones: append a one to the input, so that the bias is a column of the weights.
+        ones: append a one to the input as its last row, so that the bias is a column of the
+            weights.
     """
 
     forward: Callable[..., None]

@@ -24,14 +24,10 @@ from hw2exp.system.kernel_cache import kernel
 
 @kernel
 def forward(x: Any, weights: Any, r: Any, h: Any, kept: Any) -> None:
-    """Compute the states of 16 sequences of a replica.
+    """Compute the states of 16 sequences of a replica; see :class:`ClosedForm`.
 
-    Args:
-        x: inputs, ``(T, I, 16)``.
-        weights: W_x and W_c ``(R, H, I)``, W_h ``(R, H, H)``.
-        r: index of the replica.
-        h: states, ``(T+1, H, 16)``: zeros at index 0, state t at index t + 1.
-        kept: c and d for ``backward``, each ``(T, H, 16)``.
+    ``weights``: W_x and W_c ``(R, H, I)``, W_h ``(R, H, H)``.
+    ``kept``: c and d, each ``(T, H, 16)``.
     """
     W_x, W_c, W_h = weights[0][r], weights[1][r], weights[2][r]
     (T, I, _), H = x.shape, len(W_h)
@@ -61,17 +57,9 @@ def backward(
     gradients: Any,
     scratch: Any,
 ) -> None:
-    """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients.
+    """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients; see :class:`ClosedForm`.
 
-    Args:
-        x: inputs, ``(T, I, 16)``.
-        weights: W_x and W_c ``(R, H, I)``, W_h ``(R, H, H)``.
-        r: index of the replica.
-        h: states from ``forward``.
-        kept: arrays from ``forward``; overwritten.
-        delta: ∂ℓ/∂h[t], ``(T+1, H, 16)``; the last entry ∂ℓ/∂h[T] is input, the others are output.
-        gradients: gradients of the weights, of the same shapes.
-        scratch: unused.
+    ``kept`` is overwritten.
     """
     W_hT = weights[2][r].T
     T, H = len(x), len(W_hT)

@@ -22,15 +22,11 @@ from hw2exp.system.kernel_cache import kernel
 
 @kernel
 def forward(x: Any, weights: Any, r: Any, h: Any, kept: Any) -> None:
-    """Compute the states of 16 sequences of a replica.
+    """Compute the states of 16 sequences of a replica; see :class:`ClosedForm`.
 
-    Args:
-        x: inputs with a one as the last row, ``(T, I+1, 16)``.
-        weights: W ``(R, 4H, I+1)`` and U ``(R, 4H, H)``.
-        r: index of the replica.
-        h: states, ``(T+1, H, 16)``: zeros at index 0, state t at index t + 1.
-        kept: arrays for ``backward``: the gates ``(T, 4H, 16)``, c with zeros at index 0
-            ``(T+1, H, 16)``, and tanh(c) ``(T, H, 16)``.
+    ``weights``: W ``(R, 4H, I+1)`` and U ``(R, 4H, H)``.
+    ``kept``: the gates ``(T, 4H, 16)``, c with zeros at index 0 ``(T+1, H, 16)``, and tanh(c)
+    ``(T, H, 16)``.
     """
     W, U = weights[0][r], weights[1][r]
     (T, I, _), H = x.shape, U.shape[1]
@@ -66,17 +62,10 @@ def backward(
     gradients: Any,
     scratch: Any,
 ) -> None:
-    """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients.
+    """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients; see :class:`ClosedForm`.
 
-    Args:
-        x: see :func:`forward`.
-        weights: see :func:`forward`.
-        r: index of the replica.
-        h: states from ``forward``.
-        kept: arrays from ``forward``; overwritten.
-        delta: ∂ℓ/∂h[t], ``(T+1, H, 16)``; the last entry ∂ℓ/∂h[T] is input, the others are output.
-        gradients: gradients of the weights, of the same shapes.
-        scratch: ∂ℓ/∂c ``(H, 16)``.
+    ``kept`` is overwritten.
+    ``scratch``: ∂ℓ/∂c ``(H, 16)``.
     """
     U_T = weights[1][r].T
     T, H = len(x), len(U_T)

@@ -67,14 +67,10 @@ def backward_sigmoid(
 
 @kernel
 def forward(x: Any, weights: Any, r: Any, h: Any, phi: Any) -> None:
-    """Compute the states of 16 sequences of a replica.
+    """Compute the states of 16 sequences of a replica; see :class:`ClosedForm`.
 
-    Args:
-        x: inputs with a one as the last row, ``(T, I+1, 16)``.
-        weights: W ``(R, H, I+1)`` and U ``(R, H, H)``.
-        r: index of the replica.
-        h: states, ``(T+1, H, 16)``: zeros at index 0, state t at index t + 1.
-        phi: activation: ``TANH``, ``RELU`` or ``SIGMOID``.
+    ``weights``: W ``(R, H, I+1)`` and U ``(R, H, H)``.
+    ``phi``: activation: ``TANH``, ``RELU`` or ``SIGMOID``.
     """
     W, U = weights[0][r], weights[1][r]
     (T, I, _), H = x.shape, len(U)
@@ -91,17 +87,10 @@ def forward(x: Any, weights: Any, r: Any, h: Any, phi: Any) -> None:
 def backward(
     x: Any, weights: Any, r: Any, h: Any, delta: Any, gradients: Any, dz: Any, phi: Any
 ) -> None:
-    """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients.
+    """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients; see :class:`ClosedForm`.
 
-    Args:
-        x: see :func:`forward`.
-        weights: see :func:`forward`.
-        r: index of the replica.
-        h: states from ``forward``.
-        delta: ∂ℓ/∂h[t], ``(T+1, H, 16)``; the last entry ∂ℓ/∂h[T] is input, the others are output.
-        gradients: gradients of the weights, of the same shapes.
-        dz: scratch for ∂ℓ/∂z, ``(T, H, 16)``.
-        phi: activation: ``TANH``, ``RELU`` or ``SIGMOID``.
+    ``dz``: scratch for ∂ℓ/∂z, ``(T, H, 16)``.
+    ``phi``: activation: ``TANH``, ``RELU`` or ``SIGMOID``.
     """
     U_T = weights[1][r].T
     T, H = len(x), len(U_T)

@@ -29,21 +29,13 @@ def forward(
     x: Any, weights: Any, r: Any, h: Any, kept: Any, statistics: Any, eps: Any, mask: Any,
     count: Any,
 ) -> None:  # fmt: skip
-    """Compute the states of all groups of 16 sequences of a replica.
+    """Compute the states of all groups of 16 sequences of a replica; see :class:`NormedForm`.
 
-    Args:
-        x: inputs, ``(T G, I, 16)``.
-        weights: Q, K, V of the input stacked along the rows ``(R, 3H, I)``, and of all lags
-            ``(R, 3KH, H)``; their gains ``(R, 3H)``, ``(R, 3KH)``.
-        r: index of the replica.
-        h: states, ``((T+1) G, H, 16)``: zeros at index 0, state t at index t + 1.
-        kept: for the input ``(T G, 3H, 16)`` and for the states ``(T G, 3KH, 16)``: the
-            standardized products, their inverse deviations, and the products times their gains; the
-            states' scores ``(T G, K, 16)`` and the attention ``(T G, 1 + K, 16)``.
-        statistics: mean and variance of both products, ``(R, T, 3H)``, ``(R, T, 3KH)``.
-        eps: added to the variance.
-        mask: zero in lanes without a sequence, ``(G, 16)``.
-        count: number of sequences.
+    ``weights``: Q, K, V of the input stacked along the rows ``(R, 3H, I)``, and of all lags
+    ``(R, 3KH, H)``; their gains ``(R, 3H)``, ``(R, 3KH)``.
+    ``kept``: for the input ``(T G, 3H, 16)`` and for the states ``(T G, 3KH, 16)``: the
+    standardized products, their inverse deviations, and the products times their gains; the states'
+    scores ``(T G, K, 16)`` and the attention ``(T G, 1 + K, 16)``.
     """
     of_input, of_states, gamma_x, gamma_h = (
         weights[0][r],
@@ -104,21 +96,10 @@ def backward(
     x: Any, weights: Any, r: Any, h: Any, kept: Any, delta: Any, gradients: Any, scratch: Any,
     mask: Any, count: Any,
 ) -> None:  # fmt: skip
-    """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients.
+    """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients; see :class:`NormedForm`.
 
-    Args:
-        x: see :func:`forward`.
-        weights: see :func:`forward`.
-        r: index of the replica.
-        h: states from ``forward``.
-        kept: arrays from ``forward``.
-        delta: ∂ℓ/∂h[t], ``((T+1) G, H, 16)``; the last entry ∂ℓ/∂h[T] is input, the others are
-            output.
-        gradients: gradients of the weights, of the same shapes.
-        scratch: gradients of both products ``(T G, 3H, 16)``, ``(T G, 3KH, 16)``; sums of the
-            gains' gradients ``(3H, 16)``, ``(3KH, 16)``.
-        mask: see :func:`forward`.
-        count: see :func:`forward`.
+    ``scratch``: gradients of both products ``(T G, 3H, 16)``, ``(T G, 3KH, 16)``; sums of the
+    gains' gradients ``(3H, 16)``, ``(3KH, 16)``.
     """
     gamma_x, gamma_h, back = weights[2][r], weights[3][r], weights[1][r].T
     G, H, KH = len(mask), len(back), len(gamma_h) // 3

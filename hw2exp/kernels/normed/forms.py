@@ -54,6 +54,11 @@ KINDS = {
 class NormedForm:
     """A cell's kernels with a norm inside, and the description of their arguments.
 
+    The kernels are as described in :class:`~hw2exp.kernels.forms.ClosedForm`, but for all groups of
+    16 sequences, G, at once: arrays have T G instead of T rows. Forward also gets the statistics,
+    mean and variance of each term ``(R, T, ·)``, and eps, which is added to the variance. Both get
+    a mask ``(G, 16)``, zero in lanes without a sequence, and the count of the sequences.
+
     Args:
         forward: kernel that computes the states, with ``normalize`` unbound.
         backward: kernel that computes the gradients, with ``normalize_back`` unbound.

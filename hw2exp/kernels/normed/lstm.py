@@ -29,21 +29,13 @@ def forward(
     x: Any, weights: Any, r: Any, h: Any, kept: Any, statistics: Any, eps: Any, mask: Any,
     count: Any,
 ) -> None:  # fmt: skip
-    """Compute the states of all groups of 16 sequences of a replica.
+    """Compute the states of all groups of 16 sequences of a replica; see :class:`NormedForm`.
 
-    Args:
-        x: inputs, ``(T G, I, 16)``.
-        weights: W ``(R, 4H, I)``, U ``(R, 4H, H)``, b, γ_x and γ_h ``(R, 4H)``, γ_c and β
-            ``(R, H)``.
-        r: index of the replica.
-        h: states, ``((T+1) G, H, 16)``: zeros at index 0, state t at index t + 1.
-        kept: standardized values and inverse deviations of both products ``(T G, 4H, 16)`` and of c
-            ``(T G, H, 16)``; the gates ``(T G, 4H, 16)``; c with zeros at index 0
-            ``((T+1) G, H, 16)``; the tanh of the normalized c ``(T G, H, 16)``.
-        statistics: mean and variance of both products ``(R, T, 4H)`` and of c ``(R, T, H)``.
-        eps: added to the variance.
-        mask: zero in lanes without a sequence, ``(G, 16)``.
-        count: number of sequences.
+    ``weights``: W ``(R, 4H, I)``, U ``(R, 4H, H)``, b, γ_x and γ_h ``(R, 4H)``, γ_c and β
+    ``(R, H)``.
+    ``kept``: standardized values and inverse deviations of both products ``(T G, 4H, 16)`` and of c
+    ``(T G, H, 16)``; the gates ``(T G, 4H, 16)``; c with zeros at index 0 ``((T+1) G, H, 16)``; the
+    tanh of the normalized c ``(T G, H, 16)``.
     """
     W, U, b = weights[0][r], weights[1][r], weights[2][r]
     gamma_x, gamma_h, gamma_c, beta = weights[3][r], weights[4][r], weights[5][r], weights[6][r]
@@ -85,22 +77,11 @@ def backward(
     x: Any, weights: Any, r: Any, h: Any, kept: Any, delta: Any, gradients: Any, scratch: Any,
     mask: Any, count: Any,
 ) -> None:  # fmt: skip
-    """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients.
+    """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients; see :class:`NormedForm`.
 
-    Args:
-        x: see :func:`forward`.
-        weights: see :func:`forward`.
-        r: index of the replica.
-        h: states from ``forward``.
-        kept: arrays from ``forward``.
-        delta: ∂ℓ/∂h[t], ``((T+1) G, H, 16)``; the last entry ∂ℓ/∂h[T] is input, the others are
-            output.
-        gradients: gradients of the weights, of the same shapes.
-        scratch: gradients of both products ``(T G, 4H, 16)``; gradient of n(c), then of c through n
-            ``(T G, H, 16)``; gradient of c from the next step ``(G, H, 16)``; sums of the gradients
-            of b, γ_x, γ_h ``(4H, 16)`` and of γ_c, β ``(H, 16)``.
-        mask: see :func:`forward`.
-        count: see :func:`forward`.
+    ``scratch``: gradients of both products ``(T G, 4H, 16)``; gradient of n(c), then of c through n
+    ``(T G, H, 16)``; gradient of c from the next step ``(G, H, 16)``; sums of the gradients of b,
+    γ_x, γ_h ``(4H, 16)`` and of γ_c, β ``(H, 16)``.
     """
     gamma_x, gamma_h, gamma_c = weights[3][r], weights[4][r], weights[5][r]
     U_T = weights[1][r].T

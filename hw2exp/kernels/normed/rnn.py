@@ -27,18 +27,10 @@ def forward(
     x: Any, weights: Any, r: Any, h: Any, kept: Any, statistics: Any, eps: Any, mask: Any,
     count: Any,
 ) -> None:  # fmt: skip
-    """Compute the states of all groups of 16 sequences of a replica.
+    """Compute the states of all groups of 16 sequences of a replica; see :class:`NormedForm`.
 
-    Args:
-        x: inputs, ``(T G, I, 16)``.
-        weights: W ``(R, H, I)``, U ``(R, H, H)``, b, γ_x and γ_h ``(R, H)``.
-        r: index of the replica.
-        h: states, ``((T+1) G, H, 16)``: zeros at index 0, state t at index t + 1.
-        kept: standardized values and inverse deviations of both products, ``(T G, H, 16)``.
-        statistics: mean and variance of both products, ``(R, T, H)``.
-        eps: added to the variance.
-        mask: zero in lanes without a sequence, ``(G, 16)``.
-        count: number of sequences.
+    ``weights``: W ``(R, H, I)``, U ``(R, H, H)``, b, γ_x and γ_h ``(R, H)``.
+    ``kept``: standardized values and inverse deviations of both products, ``(T G, H, 16)``.
     """
     W, U, b, gamma_x, gamma_h = (
         weights[0][r], weights[1][r], weights[2][r], weights[3][r], weights[4][r],
@@ -61,21 +53,10 @@ def backward(
     x: Any, weights: Any, r: Any, h: Any, kept: Any, delta: Any, gradients: Any, scratch: Any,
     mask: Any, count: Any,
 ) -> None:  # fmt: skip
-    """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients.
+    """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients; see :class:`NormedForm`.
 
-    Args:
-        x: see :func:`forward`.
-        weights: see :func:`forward`.
-        r: index of the replica.
-        h: states from ``forward``.
-        kept: arrays from ``forward``.
-        delta: ∂ℓ/∂h[t], ``((T+1) G, H, 16)``; the last entry ∂ℓ/∂h[T] is input, the others are
-            output.
-        gradients: gradients of the weights, of the same shapes.
-        scratch: gradients of both products ``(T G, H, 16)``; sums of the gradients of b, γ_x, γ_h
-            ``(H, 16)``.
-        mask: see :func:`forward`.
-        count: see :func:`forward`.
+    ``scratch``: gradients of both products ``(T G, H, 16)``; sums of the gradients of b, γ_x, γ_h
+    ``(H, 16)``.
     """
     gamma_x, gamma_h, U_T = weights[3][r], weights[4][r], weights[1][r].T
     G, H = len(mask), len(U_T)

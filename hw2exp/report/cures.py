@@ -1,11 +1,74 @@
-"""Judge claims on cures for spikes (part 1.3 c), and on clipping under RMSprop."""
+"""Show and judge what cures do to spikes (part 1.3 c), and clipping under RMSprop."""
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
+from typing import TYPE_CHECKING
 
-from hw2exp.records.runs import NO_CURE, Arm
-from hw2exp.report.claims.claim import Claim, Finding, Judge, Judged, signed
-from hw2exp.report.measures import SIGNIFICANT, Comparison
+from hw2exp.records.arm_pairs import setting_of
+from hw2exp.records.arms import Arm
+from hw2exp.records.figure_style import BLUE, GRAY, RED
+from hw2exp.report.claim import Claim, Finding, Judge, Judged, finding_of
+from hw2exp.report.comparisons import Comparison
+from hw2exp.report.measures import SIGNIFICANT
+from hw2exp.report.solving import by_setting
+from hw2exp.report.tables import signed
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def cures_figure(compared: Sequence[Comparison]) -> "Figure":
+    """Draw each cure's difference in spikes from no cure, with its interval.
+
+    Args:
+        compared: all comparisons; one panel per model and optimizer.
+    """
+    arms = [each.cured for each in compared]
+    names = list(dict.fromkeys(_name(each) for each in compared))
+    figure, panels = by_setting(arms, 0.7 + 0.19 * len(names), sharey=True)
+    for each in compared:
+        estimate, decided = each.spikes, each.verdict in ("fewer", "more")
+        color = GRAY if not decided else BLUE if estimate.value < 0 else RED
+        place = names.index(_name(each)) + (0.22 if each.own_rate else -0.12)
+        axes = panels[setting_of(each.cured)]
+        axes.plot([estimate.low, estimate.high], [place, place], color=color, linewidth=1.4)
+        face = "white" if each.own_rate else color
+        axes.plot(
+            estimate.value,
+            place,
+            "o" if each.comparable else "x",
+            color=color,
+            markersize=3.6,
+            markerfacecolor=face,
+        )
+    for setting, axes in panels.items():
+        own = [each for each in compared if setting_of(each.cured) == setting]
+        axes.axvline(0, color=GRAY, linewidth=0.8)
+        largest = max((_extent(each) for each in own), default=0)
+        if largest > 20 * min((_extent(each) for each in own), default=1):
+            axes.set_xscale("symlog", linthresh=1)
+    axes.set_yticks(range(len(names)), names, fontsize=7)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    figure.supxlabel(
+        "spikes per 1,000 steps: with the cure less without, mean over seeds and 95 %", fontsize=8
+    )
+    return figure
+
+
+def _name(compared: Comparison) -> str:
+    return compared.cured.cures
+
+
+def _extent(compared: Comparison) -> float:
+    return max(abs(compared.spikes.low), abs(compared.spikes.high), 1e-3)
+
+
+CURES = (
+    "The difference in spikes per 1,000 steps on the same seeds, its mean and 95 % interval. "
+    "Colored where it is decided (a p-value, corrected for the number of comparisons, below 0.05): "
+    "blue fewer, red more. A cross: more runs diverge on one side, so spikes decide nothing. "
+    "Hollow: at the cure's own learning rate, not that of the arm without."
+)
 
 Chosen = Callable[[Arm], bool]
 
@@ -19,9 +82,7 @@ def alone(group: str, *choices: str) -> Chosen:
     """
 
     def is_alone(arm: Arm) -> bool:
-        chosen = {
-            key: arm.settings[key] for key, none in NO_CURE.items() if arm.settings[key] != none
-        }
+        chosen = arm.chosen_cures
         return set(chosen) == {group} and (not choices or chosen[group] in choices)
 
     return is_alone
@@ -33,7 +94,7 @@ def together(arm: Arm) -> bool:
     Args:
         arm: the arm.
     """
-    return sum(arm.settings[key] != none for key, none in NO_CURE.items()) > 1
+    return len(arm.chosen_cures) > 1
 
 
 def reduces_spikes(chosen: Chosen) -> Judge:
@@ -48,11 +109,7 @@ def reduces_spikes(chosen: Chosen) -> Judge:
         for where, group in groupby(sorted(found, key=_where), key=_where):
             members = list(group)
             verdicts = {each.verdict.split()[0] for each in members} - {"undecided"}
-            finding = Finding.UNDECIDED
-            if verdicts == {"fewer"}:
-                finding = Finding.SUPPORTED
-            elif verdicts == {"more"}:
-                finding = Finding.REFUTED
+            finding = finding_of(verdicts == {"fewer"}, verdicts == {"more"})
             yield Judged(" ".join(where).strip(), finding, _told(members))
 
     return judge
@@ -61,12 +118,12 @@ def reduces_spikes(chosen: Chosen) -> Judge:
 def _where(compared: Comparison) -> tuple[str, str, str]:
     """Return the setting of a finding: optimizer, cures, and kind of learning rate."""
     own = "at its own rate" if compared.own_rate else ""
-    return compared.cured.settings["optimizer"], compared.cured.cures, own
+    return compared.cured.optimizer, compared.cured.cures, own
 
 
 def _told(members: Sequence[Comparison]) -> str:
     """Write each comparison's difference, with a star where it is significant."""
-    models = [each.cured.settings["model"] for each in members]
+    models = [each.cured.model for each in members]
     parts = []
     for each, model in zip(members, models, strict=True):
         name = model if models.count(model) == 1 else each.cured.name
@@ -75,9 +132,9 @@ def _told(members: Sequence[Comparison]) -> str:
         if not each.comparable:
             star = "*" * ("diverge" in each.verdict)
             told = f"{name} {signed(100 * each.diverged.value)} % diverge{star}"
-        if each.pvalue_solved < SIGNIFICANT:
+        if each.solved.pvalue < SIGNIFICANT:
             told += f" (solved {signed(100 * each.solved.value)} %)"
-        if each.pvalue_ends_solved < SIGNIFICANT:
+        if each.ends_solved.pvalue < SIGNIFICANT:
             told += f" (ends solved {signed(100 * each.ends_solved.value)} %)"
         parts.append(told)
     return "; ".join(parts)
@@ -93,9 +150,7 @@ def clipping_makes_more(arms: Sequence[Arm], compared: Sequence[Comparison]) -> 
     chosen = [
         each
         for each in compared
-        if each.cured.settings["optimizer"] == "rmsprop"
-        and not each.own_rate
-        and "diverge" not in each.verdict
+        if each.cured.optimizer == "rmsprop" and not each.own_rate and "diverge" not in each.verdict
     ]
     for judged in reduces_spikes(alone("clip", "norm"))(arms, chosen):
         yield Judged(judged.setting, opposite[judged.finding], judged.numbers)

@@ -1,27 +1,18 @@
-"""Draw how many runs have solved the task by step and by length, and the loss by learning rate."""
+"""Draw how many runs have solved the task by step, and the loss by learning rate."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hw2exp.diagnostics.statistics import share
-from hw2exp.records.arm_pairs import settings_of
-from hw2exp.records.runs import RATE, Arm
-from hw2exp.report.figures.style import (
-    MOST_ARMS,
-    PALETTE,
-    folded,
-    grid,
-    label_outer,
-    new_figure,
-    panels_of,
-)
-from hw2exp.report.lengths import ByLength
+from hw2exp.records.arm_pairs import setting_of
+from hw2exp.records.arms import RATE, Arm, Key
 from hw2exp.report.measures import ArmMeasures
+from hw2exp.report.style import MOST_ARMS, PALETTE, folded, new_figure, panels_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
 
 LINES = "-", "--", ":", "-."
 
@@ -51,7 +42,7 @@ def unsolved(measured: Sequence[ArmMeasures]) -> "Figure | None":
     figure, panels = by_setting([each.arm for each in measured])
     looks = _looks([each.arm for each in measured])
     for each in measured:
-        axes = panels[settings_of(each.arm)]
+        axes = panels[setting_of(each.arm)]
         _draw_unsolved(axes, each, last, each.arm.cures or "no cure", looks[each.arm.name], False)
     one_legend(figure, panels.values())
     figure.supxlabel("training step", fontsize=8)
@@ -89,9 +80,9 @@ def rates(measured: Sequence[ArmMeasures]) -> "Figure | None":
     looks = _looks([line[0].arm for line in lines], by_rate=False)
     for line in lines:
         arm = line[0].arm
-        own = [float(each.arm.settings[RATE]) for each in line]
+        own = [each.arm.rate for each in line]
         losses = [each.test_loss.value for each in line]
-        axes, look = panels[settings_of(arm)], looks[arm.name]
+        axes, look = panels[setting_of(arm)], looks[arm.name]
         axes.plot(own, losses, marker=".", label=arm.cures or "no cure", linewidth=1, **look)
         axes.set(xscale="log", yscale="log")
     one_legend(figure, panels.values())
@@ -102,43 +93,12 @@ def rates(measured: Sequence[ArmMeasures]) -> "Figure | None":
 
 def _by_rate(measured: Sequence[ArmMeasures]) -> list[list[ArmMeasures]]:
     """Group the arms that differ only in the learning rate, at least three, in ascending order."""
-    groups: dict[tuple[tuple[str, str], ...], list[ArmMeasures]] = {}
+    groups: dict[Key, list[ArmMeasures]] = {}
     for each in measured:
-        rest = tuple(item for item in each.arm.settings.items() if item[0] != RATE)
-        groups.setdefault(rest, []).append(each)
+        groups.setdefault(each.arm.settings_but(RATE), []).append(each)
     return [
-        sorted(group, key=lambda each: float(each.arm.settings[RATE]))
-        for group in groups.values()
-        if len(group) > 2
+        sorted(group, key=lambda each: each.arm.rate) for group in groups.values() if len(group) > 2
     ]
-
-
-def lengths(found: Sequence[ByLength]) -> "Figure":
-    """Draw the share of runs that solve the task against the sequence length.
-
-    Args:
-        found: the groups of arms; one panel per group, one line per set of cures.
-    """
-    figure, panels = grid(len(found), height=2.6)
-    for axes, group in zip(panels, found, strict=True):
-        for place, (cures, line) in enumerate(group.lines.items()):
-            shares = [
-                share(sum(r.solved_at is not None for r in arm.results), len(arm.results))
-                for arm in line.values()
-            ]
-            ends = [[each.value - each.low for each in shares], [e.high - e.value for e in shares]]
-            axes.errorbar(
-                [length + 0.4 * place for length in line],
-                [each.value for each in shares],
-                np.maximum(ends, 0),
-                color=PALETTE[place], marker="o", markersize=3.5, linewidth=1.2, capsize=2,
-                label=cures or "no cure",
-            )  # fmt: skip
-        axes.set_title(folded(group.name), fontsize=7.5)
-        axes.set_ylim(-0.03, 1.03)
-    label_outer(panels, "length of a sequence", "share of runs that solve it")
-    one_legend(figure, panels)
-    return figure
 
 
 def by_setting(
@@ -154,9 +114,7 @@ def by_setting(
     Returns:
         The figure, and its panels by model and optimizer.
     """
-    models, optimizers = (
-        dict.fromkeys(settings_of(arm)[place] for arm in arms) for place in (0, 1)
-    )
+    models, optimizers = (dict.fromkeys(setting_of(arm)[place] for arm in arms) for place in (0, 1))
     figure = new_figure(3.4 * len(optimizers) + 1.2, height * len(models) + 0.4)
     axes = panels_of(figure, len(models), len(optimizers), **options)
     panels = {}
@@ -174,11 +132,11 @@ def _looks(arms: Sequence[Arm], by_rate: bool = True) -> dict[str, dict[str, Any
     With ``by_rate``, a line is dashed if the arm without cures has another learning rate.
     """
     cures = sorted({arm.cures for arm in arms if arm.cures})
-    plain = {settings_of(arm): arm.settings[RATE] for arm in arms if not arm.cures}
+    plain = {setting_of(arm): arm.rate for arm in arms if not arm.cures}
     looks = {}
     for arm in arms:
         place = cures.index(arm.cures) if arm.cures else 0
-        own = by_rate and arm.settings[RATE] != plain.get(settings_of(arm), arm.settings[RATE])
+        own = by_rate and arm.rate != plain.get(setting_of(arm), arm.rate)
         color = PALETTE[place % len(PALETTE)] if arm.cures else "black"
         looks[arm.name] = {"color": color, "linestyle": "--" if own else "-"}
     return looks
@@ -205,8 +163,5 @@ UNSOLVED = (
     "where there are few arms. Where there are many, dashed: at a learning rate other than that "
     "of the arm without cures."
 )
-LENGTHS = (
-    "The share of runs that solve the task within their steps, against the length of its "
-    "sequences, with Wilson's 95 % interval."
-)
+
 RATES = "The median of the final test loss over seeds, against the learning rate."

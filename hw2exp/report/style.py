@@ -1,28 +1,36 @@
-"""Set the common style of all figures: sizes, colors, the axis of a loss."""
+"""Style the report's figures: sizes, colors, the axis of a loss; and draw them for the page."""
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hw2exp.records.figure_style import BLUE, GREEN, ORANGE, RED, STYLE, encoded
+from hw2exp.system import disk
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+
 COLUMNS = 3
+
 MOST_ARMS = 24
 """Most panels or lines of a legible figure."""
-BAND, SINGLE, MARK, QUIET = "#0072B2", "#E69F00", "#CC3311", "#888888"
+
 PALETTE = (
-    "#0072B2", "#E69F00", "#009E73", "#CC3311", "#9467bd", "#8c564b", "#e377c2", "#56B4E9",
+    BLUE, ORANGE, GREEN, RED, "#9467bd", "#8c564b", "#e377c2", "#56B4E9",
     "#b5bd00", "#004D40", "#7F3C8D", "#F97B72",
 )  # fmt: skip
 """Colors of lines; arms without cures are black."""
+
 LOG_FROM = 2.0
 """Losses above this are on a logarithmic scale, so that a spike of 1,000 hides nothing else."""
+
 HIGHEST = 100.0
 """The largest loss that panels of curves show: one spike of 10⁸ would flatten all others."""
-STYLE: dict[Any, Any] = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
 
 
 def new_figure(width: float, height: float) -> "Figure":
@@ -126,3 +134,42 @@ def folded(name: str, width: int = 44) -> str:
     import textwrap
 
     return "\n".join(textwrap.wrap(name, width, break_long_words=False))
+
+
+DPI = 110
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure on the page.
+
+    Args:
+        name: the file name without ending.
+        title: the heading.
+        caption: the caption.
+        png: the PNG's bytes.
+    """
+
+    name: str
+    title: str
+    caption: str
+    png: bytes
+
+
+def draw(figure: "Figure", target: Path, name: str, title: str, caption: str) -> Drawn:
+    """Write a figure as PNG and SVG, with the same bytes each time.
+
+    Args:
+        figure: the figure.
+        target: an existing folder.
+        name: the file name without ending.
+        title: the heading.
+        caption: the caption.
+
+    Raises:
+        OSError: a file can't be written.
+    """
+    png = encoded(figure, "png", dpi=DPI)
+    disk.write(target / f"{name}.png", png)
+    disk.write(target / f"{name}.svg", encoded(figure, "svg"))
+    return Drawn(name, title, caption, png)

@@ -5,31 +5,28 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hw2exp.records.figure_style import BLUE, GRAY, ORANGE, RED
 from hw2exp.report.before_spikes import NEAR, Phase, phases
 from hw2exp.report.diagnosed import Diagnosed, Floats, Steps
-from hw2exp.report.figures.style import (
-    BAND,
-    MARK,
-    QUIET,
-    SINGLE,
-    loss_axis,
-    new_figure,
-    panels_of,
-)
+from hw2exp.report.style import loss_axis, new_figure, panels_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+
 MOST_COLUMNS = 800
 """Most columns of a heat map; with more looks, each column shows the largest of several."""
+
 TOP_LOSS = 1e6
+
 TINY, HUGE = 1e-45, 1e38
 """The range of single precision; a run can't produce numbers beyond it."""
+
 DEEP = 1e-8
 """The lower end of the color scale of a gradient, relative to the largest norm."""
 
 
-def why(looked: Diagnosed) -> "Figure":
+def why_figure(looked: Diagnosed) -> "Figure":
     """Draw loss, gradient flow, gates or attention, Jacobians and sharpness of a run.
 
     Args:
@@ -52,7 +49,7 @@ def why(looked: Diagnosed) -> "Figure":
             figure.colorbar(image, cax=bar).ax.tick_params(labelsize=7)
     starts = [spike["start"] for spike in looked.run.result.spikes]
     for axes in panels[:, 0]:
-        axes.vlines(starts, 0, 1, transform=axes.get_xaxis_transform(), color=MARK,
+        axes.vlines(starts, 0, 1, transform=axes.get_xaxis_transform(), color=RED,
                     linewidth=0.7, alpha=0.5)  # fmt: skip
         if (diverged := looked.run.result.diverged_at) is not None:
             axes.axvline(diverged, color="black", linewidth=0.9, linestyle="--")
@@ -75,12 +72,12 @@ def _loss(axes: Any, looked: Diagnosed) -> None:
     losses = metrics["loss_train_max"].to_numpy().astype(float)
     finite = losses[np.isfinite(losses)]
     top = float(np.clip(1.3 * finite.max(initial=1.0), 1.5, TOP_LOSS))
-    axes.plot(metrics["step"].to_numpy(), losses, color=BAND, linewidth=0.9)
-    axes.axhline(result.initial["loss"], color=QUIET, linewidth=0.7, linestyle="--")
+    axes.plot(metrics["step"].to_numpy(), losses, color=BLUE, linewidth=0.9)
+    axes.axhline(result.initial["loss"], color=GRAY, linewidth=0.7, linestyle="--")
     axes.plot(
         [spike["step"] for spike in result.spikes],
         [min(spike["loss"], top) for spike in result.spikes],
-        "v", color=MARK, markersize=4, linestyle="none",
+        "v", color=RED, markersize=4, linestyle="none",
     )  # fmt: skip
     loss_axis(axes, top)
     _title(axes, "training loss; spikes red")
@@ -117,7 +114,7 @@ def _attention(axes: Any, looked: Diagnosed) -> Any:
 
 
 def _nothing(axes: Any) -> None:
-    axes.text(0.5, 0.5, "nothing finite above zero", ha="center", color=QUIET, fontsize=8,
+    axes.text(0.5, 0.5, "nothing finite above zero", ha="center", color=GRAY, fontsize=8,
               transform=axes.transAxes)  # fmt: skip
     axes.set_yticks([])
 
@@ -145,7 +142,7 @@ def _line(axes: Any, looked: Diagnosed, name: str, **look: Any) -> Floats:
     values = values.clip(-HUGE, HUGE)
     few = len(steps) < FEW
     own = {
-        "color": BAND,
+        "color": BLUE,
         "marker": ".",
         "markersize": 6 if few else 3,
         "linewidth": 0.8 * (not few),
@@ -157,13 +154,13 @@ def _line(axes: Any, looked: Diagnosed, name: str, **look: Any) -> Floats:
 def _mark_near(axes: Any, looked: Diagnosed, name: str) -> None:
     steps, values = looked.measured(name)
     near = phases(looked.run, steps)[Phase.BEFORE]
-    axes.plot(steps[near], values[near].clip(-HUGE, HUGE), ".", color=MARK, markersize=6, zorder=3)
+    axes.plot(steps[near], values[near].clip(-HUGE, HUGE), ".", color=RED, markersize=6, zorder=3)
 
 
 def _growth(axes: Any, looked: Diagnosed) -> None:
     values = _line(axes, looked, "gradient_growth")
     _mark_near(axes, looked, "gradient_growth")
-    axes.axhline(1, color=QUIET, linewidth=0.8)
+    axes.axhline(1, color=GRAY, linewidth=0.8)
     if values.max() > 20:
         axes.set_yscale("log")
     _title(axes, "factor by which the gradient grows with each time step back")
@@ -176,7 +173,7 @@ def _entropy(axes: Any, looked: Diagnosed) -> None:
 
 def _gates(axes: Any, looked: Diagnosed) -> None:
     _line(axes, looked, "gate_mean")
-    _line(axes, looked, "gate_saturated", color=SINGLE)
+    _line(axes, looked, "gate_saturated", color=ORANGE)
     axes.set_ylim(-0.05, 1.05)
     _title(axes, "gates: share of the state that stays (blue), share of saturated ones (orange)")
 
@@ -187,8 +184,8 @@ def _lyapunov(axes: Any, looked: Diagnosed) -> None:
     spread = looked.numbers["lyapunov_spread"][np.isfinite(looked.numbers["lyapunov"])]
     low, high = (values + side * np.nan_to_num(spread) for side in (-1, 1))
     ends = [each.clip(-HUGE, HUGE) for each in (low, high)]
-    axes.vlines(steps, *ends, color=BAND, linewidth=3, alpha=0.35)
-    axes.axhline(0, color=QUIET, linewidth=0.8)
+    axes.vlines(steps, *ends, color=BLUE, linewidth=3, alpha=0.35)
+    axes.axhline(0, color=GRAY, linewidth=0.8)
     _title(axes, "largest Lyapunov exponent along a sequence, its spread over directions (bars)")
 
 
