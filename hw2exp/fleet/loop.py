@@ -130,11 +130,11 @@ def train(
             returns whether to end.
         first: the first step.
         inspector: the inspector of every step, called before the observers.
-        block: most steps in a block, which also ends where a checkpoint is due; by default 1 with
-            ``after`` or an inspector, else ``BLOCK``.
+        block: most steps in a block, by default ``BLOCK``. A block ends where a test pass or a
+            checkpoint is due, too; with an inspector, or without compiled steps, after each step.
     """
     config, done = fleet.config, first - 1
-    size = 1 if inspector is not None else block or (1 if after else BLOCK)
+    size = 1 if inspector is not None else block or BLOCK
     while done < config.steps:
         end = _end(config, done + 1, size)
         for step, measured in advance(fleet, done + 1, end, inspector):

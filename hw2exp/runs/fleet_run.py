@@ -10,7 +10,7 @@ import torch
 from hw2exp.config.registry import equations
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet.fleet import Fleet
-from hw2exp.fleet.loop import BLOCK, InitialLossError, Observer, check_initial, train
+from hw2exp.fleet.loop import InitialLossError, Observer, check_initial, train
 from hw2exp.fleet.torch_state import choose_device, torch_as_known
 from hw2exp.models.hyperparameters import build
 from hw2exp.records.checkpoint_file import Checkpoint
@@ -158,7 +158,7 @@ def _run_fleet(
         try:
             with line or nullcontext():
                 checkpointer = Checkpointer(fleet, recording, interrupt, saved)
-                train(fleet, observers, checkpointer, first, recording.inspection, BLOCK)
+                train(fleet, observers, checkpointer, first, recording.inspection)
             outcomes |= recording.finish()
         finally:
             recording.abandon()

@@ -53,7 +53,7 @@ def test_each_replica_each_poison_in_loss_and_gradient(compose, overrides):
     clean = Fleet(configs, compiled=False)
     train(clean, [])
     before = Fleet(configs, compiled=False)
-    train(before, [], after=lambda step: step == WHEN - 1)
+    train(before, [], after=lambda step: step == WHEN - 1, block=1)
     for replica, poisoned, place in itertools.product(range(REPLICAS), POISONS, PLACES):
         fleet = Fleet(configs, compiled=False)
         poison(fleet, replica, POISONS[poisoned], place)

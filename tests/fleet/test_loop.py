@@ -120,7 +120,7 @@ def test_training_that_is_ended_and_goes_on_makes_each_step_and_test_pass_once(c
         def observe(self, step, measured, tested):
             steps.append((step, tested is not None))
 
-    train(fleet, [Watch()], after=lambda step: step == 7)
+    train(fleet, [Watch()], after=lambda step: step == 7, block=1)
     assert [step for step, _ in steps] == list(range(1, 8))
     train(fleet, [Watch()], first=8)
     assert [step for step, _ in steps] == list(range(1, 16))
