@@ -136,10 +136,10 @@ def _other(request: Request, seen: Replayed, kept: KeptSpike | None) -> str | No
     if not steps:
         return None
     place = steps[0] - kept.first
-    params = torch.cat([made.before.params for made in seen.made[: len(steps)]]).numpy()
+    params = torch.cat([trace.before.params for trace in seen.traces[: len(steps)]]).numpy()
     if not np.array_equal(params, kept.params[place:]):
         return "the steps made again go elsewhere than those that were kept"
-    norms = norms_by_tensor(seen.layout, torch.cat([m.grads for m in seen.made[: len(steps)]]))
+    norms = norms_by_tensor(seen.layout, torch.cat([m.grads for m in seen.traces[: len(steps)]]))
     if norms.keys() != kept.grad_norms.keys():
         return "what was kept has gradients of other names"
     for name, own in norms.items():

@@ -88,13 +88,13 @@ def suspects_of(config: TrainConfig, seen: Replayed, place: int) -> tuple[list[S
         The sequences by falling gradient norm (by falling loss under batch normalization), and
         their indices in the batch.
     """
-    made = seen.made[place]
-    symbols, labels = made.symbols[0], made.labels[0]  # (B, T), (B,)
+    trace = seen.traces[place]
+    symbols, labels = trace.symbols[0], trace.labels[0]  # (B, T), (B,)
     singles = Fleet([config] * len(labels))
-    params = singles.layout.unflatten(made.before.params.expand(len(labels), -1))
+    params = singles.layout.unflatten(trace.before.params.expand(len(labels), -1))
     if singles.model.normalization.over_batch:  # a sequence alone has no deviation
         together = {name: value[:1] for name, value in params.items()}
-        losses = Fleet([config]).model.losses(together, made.symbols, made.labels)[0][0]
+        losses = Fleet([config]).model.losses(together, trace.symbols, trace.labels)[0][0]
         sizes = torch.full_like(losses, torch.nan)
         key = losses
     else:

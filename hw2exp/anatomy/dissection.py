@@ -117,36 +117,37 @@ def dissect(
     """
     peak = seen.steps.index(spike.step)
     with torch_as_known():
-        befores = concatenate([made.before for made in seen.made])
-        afters = concatenate([made.after for made in seen.made])
+        befores = concatenate([trace.before for trace in seen.traces])
+        afters = concatenate([trace.after for trace in seen.traces])
         fleet = Fleet([config] * len(seen.steps))
         fleet.state = replace(befores, optimizer=afters.optimizer)  # as each step divided by it
         fresh = host(fleet.initial()[0])
         culprit, thrown = find_culprit(fresh, peak, spike, config.spikes.margin)
         symbols, labels = (
-            torch.cat([getattr(made, name) for made in seen.made]) for name in ("symbols", "labels")
+            torch.cat([getattr(trace, name) for trace in seen.traces])
+            for name in ("symbols", "labels")
         )
-        measured = {
-            name: torch.cat([getattr(each, name) for each in seen.measured])
+        metrics = {
+            name: torch.cat([getattr(each, name) for each in seen.metrics])
             for name in ("loss", "grad_norm_raw", "grad_norm_clipped", "update_norm", "lr")
         }
-        sharp = sharpness(fleet, symbols, labels, measured["lr"])
+        sharp = sharpness(fleet, symbols, labels, metrics["lr"])
         suspects, order = suspects_of(config, seen, culprit)
         at_peak, _ = suspects_of(config, seen, peak)
         first = symbols[culprit][order[0]].expand(len(seen.steps), 1, -1)  # (n, 1, T)
         statistics = fleet.population(seen.steps[culprit])
         jacobians = jacobian_growth(fleet.model, fleet.params, first, statistics)
-        flow = torch.cat([made.flow for made in seen.made if made.flow is not None]).numpy()
-        grads = torch.cat([made.grads for made in seen.made])
+        flow = torch.cat([trace.flow for trace in seen.traces if trace.flow is not None]).numpy()
+        grads = torch.cat([trace.grads for trace in seen.traces])
         cliff, around, path, off = cliff_around(config, befores.params, seen, culprit)
     return Dissection(
         spike=spike,
         steps=seen.steps,
-        loss=host(measured["loss"]),
+        loss=host(metrics["loss"]),
         fresh_loss=fresh,
-        raw=host(measured["grad_norm_raw"]),
-        clipped=host(measured["grad_norm_clipped"]),
-        updates=host(measured["update_norm"]),
+        raw=host(metrics["grad_norm_raw"]),
+        clipped=host(metrics["grad_norm_clipped"]),
+        updates=host(metrics["update_norm"]),
         gradients_by_tensor=norms_by_tensor(fleet.layout, grads),
         flow=flow,
         flow_growth=growth(flow),

@@ -23,8 +23,8 @@ class Replayed:
         last: the last step.
         layout: the layout of the parameters in one row.
         steps: the kept steps.
-        made: the intermediate results of each kept step.
-        measured: the measurements of each kept step.
+        traces: the intermediate results of each kept step.
+        metrics: the measurements of each kept step.
         losses: the training loss of every replayed step, kept or not, by step.
     """
 
@@ -32,25 +32,25 @@ class Replayed:
     last: int
     layout: Layout
     steps: list[int] = field(default_factory=list)
-    made: list[StepTrace] = field(default_factory=list)
-    measured: list[StepMetrics] = field(default_factory=list)
+    traces: list[StepTrace] = field(default_factory=list)
+    metrics: list[StepMetrics] = field(default_factory=list)
     losses: dict[int, float] = field(default_factory=dict)
 
     def wants_flow(self, step: int) -> bool:
         """Return whether the step is kept, and so needs its gradient flow."""
         return self.first <= step
 
-    def inspect(self, step: int, made: StepTrace) -> None:
+    def inspect(self, step: int, trace: StepTrace) -> None:
         """Keep a step's intermediate results, from ``first`` on."""
         if self.first <= step:
             self.steps.append(step)
-            self.made.append(made)
+            self.traces.append(trace)
 
-    def observe(self, step: int, measured: StepMetrics, tested: EvalMetrics | None) -> None:
+    def observe(self, step: int, metrics: StepMetrics, tested: EvalMetrics | None) -> None:
         """Keep a step's loss, and its measurements from ``first`` on."""
-        self.losses[step] = float(measured.loss[0])
+        self.losses[step] = float(metrics.loss[0])
         if self.first <= step:
-            self.measured.append(measured)
+            self.metrics.append(metrics)
 
 
 def replay(

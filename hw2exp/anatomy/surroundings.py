@@ -48,12 +48,12 @@ def loss_along(config: TrainConfig, seen: Replayed, culprit: int, peak: int) -> 
         peak: the index of the peak, whose batch is measured too.
     """
     share = torch.linspace(*LINE, POINTS)
-    made = seen.made[culprit]
-    step = made.after.params - made.before.params  # (1, P)
+    trace = seen.traces[culprit]
+    step = trace.after.params - trace.before.params  # (1, P)
     fleet = Fleet([config] * POINTS)
-    params = fleet.layout.unflatten(made.before.params + share[:, None] * step)
+    params = fleet.layout.unflatten(trace.before.params + share[:, None] * step)
     losses = []
-    for batch in (made, seen.made[peak]):
+    for batch in (trace, seen.traces[peak]):
         symbols, labels = batch.symbols.expand(POINTS, -1, -1), batch.labels.expand(POINTS, -1)
         own, _, _ = fleet.model.losses(params, symbols, labels)
         losses.append(host(own.mean(1)))
@@ -78,18 +78,18 @@ def cliff_around(
         The loss on the plane, or None; the indices of the steps around; their coordinates on the
         plane ``(k, 2)``; and their distances from it ``(k,)``.
     """
-    made = seen.made[culprit]
+    trace = seen.traces[culprit]
     first, last = max(culprit - PATH_BEFORE, 0), min(culprit + PATH_AFTER, len(params) - 1)
     around = list(range(first, last + 1))
     rows = params[first : last + 1]
     try:
         plane = plane_along(
-            params[culprit], (made.after.params - made.before.params)[0], config.seed
+            params[culprit], (trace.after.params - trace.before.params)[0], config.seed
         )
         grid = plane.grid(rows[: culprit - first + 2])
     except ValueError:
         return None, around, np.zeros((len(rows), 2)), np.zeros(len(rows))
-    cliff = slice_loss(config, plane, made.symbols[0], made.labels[0], grid, grid)
+    cliff = slice_loss(config, plane, trace.symbols[0], trace.labels[0], grid, grid)
     return cliff, around, host(plane.project(rows)), host(plane.distance(rows))
 
 

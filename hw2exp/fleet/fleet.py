@@ -246,7 +246,7 @@ class Fleet:
         losses, correct, _ = self.model.losses(self.params, symbols, labels, self.population(step))
         return losses.view(-1, batches, size).mean(2), correct.double().mean(1)
 
-    def advance(self, step: int, loss: Tensor, grad_norm: Tensor, proposed: FleetState) -> None:
+    def accept(self, step: int, loss: Tensor, grad_norm: Tensor, proposed: FleetState) -> None:
         """Accept a step, but freeze each replica whose loss, gradient or state is not finite.
 
         Args:

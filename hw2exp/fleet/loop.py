@@ -67,7 +67,7 @@ class EvalMetrics:
 class Observer(Protocol):
     """An observer of the training loop; it never changes the training."""
 
-    def observe(self, step: int, measured: StepMetrics, tested: EvalMetrics | None) -> None:
+    def observe(self, step: int, metrics: StepMetrics, tested: EvalMetrics | None) -> None:
         """Receive a step's measurements, and those of the test pass after it if there was one."""
 
 
@@ -98,7 +98,7 @@ class Inspector(Protocol):
     def wants_flow(self, step: int) -> bool:
         """Return whether a step must compute the gradient flow, ‖∂ℓ/∂h[t]‖."""
 
-    def inspect(self, step: int, made: StepTrace) -> None:
+    def inspect(self, step: int, trace: StepTrace) -> None:
         """Inspect a step."""
 
 
@@ -137,12 +137,12 @@ def train(
     size = 1 if inspector is not None else block or BLOCK
     while done < config.steps:
         end = _end(config, done + 1, size)
-        for step, measured in advance(fleet, done + 1, end, inspector):
+        for step, metrics in advance(fleet, done + 1, end, inspector):
             done = step
             due = step == config.steps or step % config.eval_every == 0
             tested = test_step(fleet, step) if due else None
             for observer in observers:
-                observer.observe(step, measured, tested)
+                observer.observe(step, metrics, tested)
         over = ~fleet.state.active
         if done == config.steps or bool(over.all()):
             break
@@ -166,8 +166,8 @@ def advance(
 ) -> Iterator[tuple[int, StepMetrics]]:
     """Train every replica for some steps; stop after a step in which one diverges.
 
-    The fleet's state changes before the last of them is yielded. Without a compiled form, one step
-    is made.
+    The fleet's state is that after the last step as soon as this step is yielded. Without compiled
+    steps, make only the first step.
 
     Args:
         fleet: the runs.
@@ -190,8 +190,8 @@ def advance(
     fleet.state = block.state
     done = first + len(steps) - 1
     if inspector is not None:
-        made = before, fleet.state, block.symbols, block.labels, block.grads, block.flow
-        inspector.inspect(done, StepTrace(*made))
+        tensors = block.symbols, block.labels, block.grads, block.flow
+        inspector.inspect(done, StepTrace(before, fleet.state, *tensors))
     yield done, steps[-1]
 
 
@@ -203,8 +203,8 @@ def train_step(fleet: Fleet, step: int, inspector: Inspector | None = None) -> S
         step: the training step, from 1.
         inspector: the inspector of the step.
     """
-    ((_, measured),) = advance(fleet, step, step, inspector)
-    return measured
+    ((_, metrics),) = advance(fleet, step, step, inspector)
+    return metrics
 
 
 def plain_step(fleet: Fleet, step: int, inspector: Inspector | None = None) -> StepMetrics:
@@ -224,7 +224,7 @@ def plain_step(fleet: Fleet, step: int, inspector: Inspector | None = None) -> S
     lr = fleet.optimizer.lr * fleet.schedule.at(step - 1, state.schedule)  # (R,)
     params, optimizer_state = fleet.optimizer.update(state.params, grads, state.optimizer, lr)
     proposed = replace(state, params=params, optimizer=optimizer_state, clip=clip_state)
-    fleet.advance(step, back.loss, grad_norm, proposed)
+    fleet.accept(step, back.loss, grad_norm, proposed)
     if inspector is not None:
         inspector.inspect(step, StepTrace(state, fleet.state, symbols, labels, raw, back.flow))
     accuracy = back.correct.double().mean(1)

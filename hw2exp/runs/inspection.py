@@ -108,15 +108,15 @@ class Inspection:
         """Return whether a step must compute the gradient flow, ‖∂ℓ/∂h[t]‖."""
         return due(self.options.flow_every, step)
 
-    def inspect(self, step: int, made: StepTrace) -> None:
+    def inspect(self, step: int, trace: StepTrace) -> None:
         """Inspect a step: measure the diagnostics that are due, and add the step to the ring."""
         members, rows = self._members_and_rows()
         if not len(members):
             return
         if rows is not None:
-            made = _take(made, rows)
-        self.spike_recorder.push(step, members, made)
-        columns = self._columns(step, made, members)
+            trace = _take(trace, rows)
+        self.spike_recorder.push(step, members, trace)
+        columns = self._columns(step, trace, members)
         if columns:
             lists = {name: values.tolist() for name, values in columns.items()}  # by replica
             for row, member in enumerate(map(int, members)):
@@ -124,7 +124,7 @@ class Inspection:
                 self.tables[member].append(step, found)
                 self._show(member, step, found)
         if due(self.options.histogram_every, step, first=False):
-            self._draw(step, made, members)
+            self._draw(step, trace, members)
 
     def _members_and_rows(self) -> tuple[NDArray[np.int64], Tensor | None]:
         """Return the inspected members that still train, and their rows; None for all rows."""
@@ -136,10 +136,10 @@ class Inspection:
             self._members = self._of[rows]
         return self._members, self._rows
 
-    def _columns(self, step: int, made: StepTrace, members: NDArray[np.int64]) -> Columns:
+    def _columns(self, step: int, trace: StepTrace, members: NDArray[np.int64]) -> Columns:
         options, columns = self.options, Columns()
-        if made.flow is not None:
-            flow = made.flow.cpu().numpy()  # (R, T)
+        if trace.flow is not None:
+            flow = trace.flow.cpu().numpy()  # (R, T)
             columns["gradient_flow"] = flow
             columns["gradient_growth"], columns["gradient_growth_r2"] = growth(flow)
             columns["gradient_largest"] = flow.max(1)
@@ -147,23 +147,23 @@ class Inspection:
         if not (due(options.cell_every, step) or due(options.jacobian_every, step) or sharpens):
             return columns
         probe = self._fleet_of(members)
-        probe.state = made.before
+        probe.state = trace.before
         if due(options.cell_every, step):
             whole = probe.model.normalization.over_batch
-            few = made.symbols if whole else made.symbols[:, :WITHIN]
+            few = trace.symbols if whole else trace.symbols[:, :WITHIN]
             found = internals(probe.model, probe.params, few)
             columns |= {name: value for name, value in vars(found).items() if value is not None}
         if due(options.jacobian_every, step):
-            few = made.symbols[:, :ALONG]
+            few = trace.symbols[:, :ALONG]
             statistics = probe.population(step)
             grown = jacobian_growth(probe.model, probe.params, few, statistics)
             columns["jacobian_norm"], columns["jacobian_product"] = grown.step, grown.product
             columns["jacobian_largest"] = grown.step.amax(1)
             columns["lyapunov"], columns["lyapunov_spread"] = grown.exponent, grown.spread
         if sharpens:
-            probe.state = replace(made.before, optimizer=made.after.optimizer)  # the step's own
-            factor = probe.schedule.at(step - 1, made.before.schedule)  # (R,)
-            sharp = sharpness(probe, made.symbols, made.labels, probe.optimizer.lr * factor)
+            probe.state = replace(trace.before, optimizer=trace.after.optimizer)  # the step's own
+            factor = probe.schedule.at(step - 1, trace.before.schedule)  # (R,)
+            sharp = sharpness(probe, trace.symbols, trace.labels, probe.optimizer.lr * factor)
             columns["sharpness"] = sharp.raw.found
             columns["sharpness_preconditioned"] = sharp.preconditioned.found
             columns["sharpness_limit"] = sharp.limit
@@ -185,11 +185,11 @@ class Inspection:
         if numbers:
             self.events[member].scalars(step, numbers)
 
-    def _draw(self, step: int, made: StepTrace, members: NDArray[np.int64]) -> None:
+    def _draw(self, step: int, trace: StepTrace, members: NDArray[np.int64]) -> None:
         """Write histograms of parameters and gradients, and the heat maps so far."""
         parts = {
-            "parameters": self.fleet.layout.unflatten(made.before.params.cpu()),
-            "gradients": self.fleet.layout.unflatten(made.grads.cpu()),
+            "parameters": self.fleet.layout.unflatten(trace.before.params.cpu()),
+            "gradients": self.fleet.layout.unflatten(trace.grads.cpu()),
         }
         for row, member in enumerate(map(int, members)):
             for kind, tensors in parts.items():
@@ -238,13 +238,13 @@ class Inspection:
             self.spike_recorder.write(member, folder)
 
 
-def _take(made: StepTrace, rows: Tensor) -> StepTrace:
+def _take(trace: StepTrace, rows: Tensor) -> StepTrace:
     """Select some of the replicas."""
     return StepTrace(
-        before=made.before.take(rows),
-        after=made.after.take(rows),
-        symbols=made.symbols[rows],
-        labels=made.labels[rows],
-        grads=made.grads[rows],
-        flow=None if made.flow is None else made.flow[rows],
+        before=trace.before.take(rows),
+        after=trace.after.take(rows),
+        symbols=trace.symbols[rows],
+        labels=trace.labels[rows],
+        grads=trace.grads[rows],
+        flow=None if trace.flow is None else trace.flow[rows],
     )

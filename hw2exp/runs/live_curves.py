@@ -30,13 +30,13 @@ class LiveCurves:
         self.losses, self.norms = Peaks(most_bins), Peaks(most_bins)
         self._waiting: list[tuple[torch.Tensor, torch.Tensor]] = []
 
-    def observe(self, measured: StepMetrics) -> None:
+    def observe(self, metrics: StepMetrics) -> None:
         """Add the next step.
 
         Args:
-            measured: the measurements of the step.
+            metrics: the measurements of the step.
         """
-        self._waiting.append((measured.loss, measured.grad_norm_raw))
+        self._waiting.append((metrics.loss, metrics.grad_norm_raw))
         if len(self._waiting) == MOST_WAITING:
             self._take()
 

@@ -55,7 +55,7 @@ class LiveLine:
             with suppress(OSError):  # the terminal may be gone
                 self._live.__exit__(kind, error, traceback)
 
-    def observe(self, step: int, measured: StepMetrics, tested: EvalMetrics | None) -> None:
+    def observe(self, step: int, metrics: StepMetrics, tested: EvalMetrics | None) -> None:
         """Refresh the line if its interval has passed."""
         if tested is not None:
             self.test_accuracy = float(tested.accuracy.mean())
@@ -67,11 +67,11 @@ class LiveLine:
                 with suppress(OSError):
                     self._live.__enter__()
         if self._live is not None:
-            self.curves.observe(measured)
+            self.curves.observe(metrics)
         if now - self._shown < self.interval and step < self.steps:
             return
         self._shown = now
-        line = self._line(step, measured, now - self._began)
+        line = self._line(step, metrics, now - self._began)
         if self._live is None:
             echo(line)
             return
@@ -80,13 +80,13 @@ class LiveLine:
         if not show_live(self._live, Text(shown, no_wrap=True, overflow="ellipsis")):
             self._live, self.interval = None, PLAIN_SECONDS
 
-    def _line(self, step: int, measured: StepMetrics, seconds: float) -> str:
+    def _line(self, step: int, metrics: StepMetrics, seconds: float) -> str:
         speed = (step - self._first_step) / max(seconds, 1e-9)
         left = clock((self.steps - step) / speed) if speed else "–"
         test = "–" if self.test_accuracy is None else f"{self.test_accuracy:.3f}"
         loss, accuracy, norm = (
             float(values.double().mean())
-            for values in (measured.loss, measured.accuracy, measured.grad_norm_raw)
+            for values in (metrics.loss, metrics.accuracy, metrics.grad_norm_raw)
         )
         wide = self.console.width >= WIDE
         parts = (

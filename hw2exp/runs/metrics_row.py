@@ -21,12 +21,12 @@ def columns_of(since_row: Sequence[StepMetrics], tested: EvalMetrics | None) -> 
         since_row: measurements of the steps since the previous row, the latest step last.
         tested: the test pass after the latest step, if there was one.
     """
-    measured = since_row[-1]
+    latest = since_row[-1]
     losses = host([past.loss for past in since_row])  # (steps, R)
     accuracies = host([past.accuracy for past in since_row])
     norms = host([past.grad_norm_raw for past in since_row])
     updates = host([past.update_norm for past in since_row])
-    (clipped,), (lr,) = host([measured.grad_norm_clipped]), host([measured.lr])
+    (clipped,), (lr,) = host([latest.grad_norm_clipped]), host([latest.lr])
     columns = {
         "loss_train": losses[-1],
         "loss_train_max": np.fmax.reduce(losses),

@@ -97,11 +97,11 @@ class Recording:
                 if self.inspection is not None:
                     self.inspection.show_again(member)
 
-    def observe(self, step: int, measured: StepMetrics, tested: EvalMetrics | None) -> None:
+    def observe(self, step: int, metrics: StepMetrics, tested: EvalMetrics | None) -> None:
         """Record a step's measurements, and write a row if one is due."""
         config, members = self.fleet.config, self.fleet.members
-        self._since_row.append(measured)
-        self._unsearched.append(measured)
+        self._since_row.append(metrics)
+        self._unsearched.append(metrics)
         if len(self._unsearched) >= SPIKE_BLOCK:
             self.search()
         due = step % config.log_every == 0 or step == config.steps or tested is not None

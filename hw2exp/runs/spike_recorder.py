@@ -32,16 +32,16 @@ class SpikeRecorder:
         self._known = dict.fromkeys(watched, 0)
         self._written: dict[int, int] = {}
 
-    def push(self, step: int, members: NDArray[np.int64], made: StepTrace) -> None:
+    def push(self, step: int, members: NDArray[np.int64], trace: StepTrace) -> None:
         """Add a step to the ring.
 
         Args:
             step: the training step.
             members: the inspected members that still train, ``(R,)``.
-            made: the tensors of the step, for these members.
+            trace: the tensors of the step, for these members.
         """
         if self.spikes:
-            self._ring.push(Entry(step, members, made.before, made.grads))
+            self._ring.push(Entry(step, members, trace.before, trace.grads))
 
     def keep(self, member: int, spikes: Sequence[Spike]) -> None:
         """Keep the steps that led to each new spike.

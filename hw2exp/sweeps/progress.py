@@ -60,10 +60,10 @@ class ProgressWriter:
         self._replica_steps = 0
         self._written = 0.0
 
-    def observe(self, step: int, measured: StepMetrics, tested: EvalMetrics | None) -> None:
+    def observe(self, step: int, metrics: StepMetrics, tested: EvalMetrics | None) -> None:
         """Count a step, and write the progress if it is time."""
-        self._replica_steps += len(measured.loss)
-        self.curves.observe(measured)
+        self._replica_steps += len(metrics.loss)
+        self.curves.observe(metrics)
         now = time.monotonic()
         if now - self._written < INTERVAL and step < self.fleet.config.steps:
             return

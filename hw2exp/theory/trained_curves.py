@@ -82,11 +82,11 @@ class _Notes:
         if self.params is not None:
             self.params[0] = rows
 
-    def observe(self, step: int, measured: StepMetrics, tested: EvalMetrics | None) -> None:
+    def observe(self, step: int, metrics: StepMetrics, tested: EvalMetrics | None) -> None:
         """Keep a step's loss and norm, and the parameters after it, where the next step starts."""
         members = self.fleet.members
-        self.losses[step - 1, members] = measured.loss.numpy()
-        self.norms[step - 1, members] = measured.grad_norm_raw.numpy()
+        self.losses[step - 1, members] = metrics.loss.numpy()
+        self.norms[step - 1, members] = metrics.grad_norm_raw.numpy()
         if self.params is not None and step < len(self.params):
             self.params[step, members] = self.fleet.state.params.numpy()
 

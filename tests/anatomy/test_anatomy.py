@@ -107,20 +107,20 @@ def plain_loss(config, params, sequences):
     return model.mean_loss(params, symbols, labels)[0][0]
 
 
-def parameters(run, seen, step):
+def parameters(run, step):
     """The named parameters before a step, from what the run has kept."""
     config = recorded_config(run)
     kept = read_kept(run)[0]
-    made = replay(config, kept.first, kept.first, step, kept.state)
-    rows = made.made[-1].before.params
+    seen = replay(config, kept.first, kept.first, step, kept.state)
+    rows = seen.traces[-1].before.params
     return {
-        name: value.clone().requires_grad_() for name, value in made.layout.unflatten(rows).items()
+        name: value.clone().requires_grad_() for name, value in seen.layout.unflatten(rows).items()
     }
 
 
 def test_a_sequence_has_the_gradient_that_autograd_gives_it_alone(run, seen):
     config = recorded_config(run)
-    params = parameters(run, seen, seen.steps[seen.culprit])
+    params = parameters(run, seen.steps[seen.culprit])
     assert len(seen.sequences) == 6
     for each in seen.sequences:
         loss = plain_loss(config, params, [each.text])
@@ -133,7 +133,7 @@ def test_a_sequence_has_the_gradient_that_autograd_gives_it_alone(run, seen):
 
 
 def test_the_batch_is_decoded_as_it_was_drawn(run, seen):
-    params = parameters(run, seen, seen.spike.step)
+    params = parameters(run, seen.spike.step)
     loss = plain_loss(recorded_config(run), params, [each.text for each in seen.at_peak])
     assert float(loss.detach()) == pytest.approx(seen.loss[seen.peak], rel=1e-4)
 
