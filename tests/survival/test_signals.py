@@ -182,13 +182,13 @@ SLOW_STEPS = """
 import sys, time
 from hw2exp.fleet import loop as training
 from hw2exp.train import main
-made = training.train_step
-def slow(fleet, step, inspector):
-    if step > 3:
+advance = training.advance
+def slow(fleet, first, last, inspector):
+    if first > 1:  # the second block: from the first one on, there is something to save
         print("slow", flush=True)
         time.sleep(60)
-    return made(fleet, step, inspector)
-training.train_step = slow
+    return advance(fleet, first, last, inspector)
+training.advance = slow
 sys.exit(main(sys.argv[1:]))
 """
 
