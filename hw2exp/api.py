@@ -18,6 +18,7 @@ from hw2exp.records.tensorboard import flatten
 if TYPE_CHECKING:
     import polars
 
+    from hw2exp.config.job import Job
     from hw2exp.sweeps.job_outcome import JobOutcome
 
 
@@ -128,10 +129,10 @@ def run(*overrides: str) -> Run:
         KeyboardInterrupt: the run was interrupted, and recorded as such.
         MemoryError: the run doesn't fit into memory.
     """
-    (ended,) = _execute([], overrides)
-    if isinstance(ended.outcome, Exception):
-        raise ended.outcome
-    return Run(ended.job.folder, _flat(ended), ended.outcome)
+    (only,) = _execute([], overrides)
+    if isinstance(only.outcome, Exception):
+        raise only.outcome
+    return Run(only.job.folder, _flat(only.job), only.outcome)
 
 
 def sweep(*overrides: str) -> Sweep:
@@ -147,18 +148,18 @@ def sweep(*overrides: str) -> Sweep:
         KeyboardInterrupt: the sweep was interrupted; the jobs that had begun are recorded.
         RuntimeError: no job has a result.
     """
-    jobs = _execute(["-m"], overrides)
-    if all(isinstance(job.outcome, Exception) for job in jobs):
-        first = jobs[0].outcome
-        raise RuntimeError(f"none of {len(jobs)} jobs has a result; the first: {first}")
+    outcomes = _execute(["-m"], overrides)
+    if all(isinstance(each.outcome, Exception) for each in outcomes):
+        first = outcomes[0].outcome
+        raise RuntimeError(f"none of {len(outcomes)} jobs has a result; the first: {first}")
     return Sweep(
-        jobs[0].job.root,
+        outcomes[0].job.root,
         {
-            ended.job.number or 0: Run(ended.job.folder, _flat(ended), ended.outcome)
-            for ended in jobs
-            if isinstance(ended.outcome, RunResult)
+            each.job.number or 0: Run(each.job.folder, _flat(each.job), each.outcome)
+            for each in outcomes
+            if isinstance(each.outcome, RunResult)
         },
-        {e.job.number or 0: e.outcome for e in jobs if isinstance(e.outcome, Exception)},
+        {e.job.number or 0: e.outcome for e in outcomes if isinstance(e.outcome, Exception)},
     )
 
 
@@ -215,8 +216,8 @@ def _executed(flags: Sequence[str], overrides: Sequence[str]) -> "list[JobOutcom
             signal.raise_signal(interrupt.signal)
 
 
-def _flat(ended: "JobOutcome") -> dict[str, Any]:
-    return flatten(ended.job.config.model_dump(exclude=OPERATIONAL))
+def _flat(job: "Job") -> dict[str, Any]:
+    return flatten(job.config.model_dump(exclude=OPERATIONAL))
 
 
 def _row(result: RunResult) -> dict[str, Any]:

@@ -74,8 +74,8 @@ def _run(words: Sequence[str], interrupt: "Interrupt") -> int:
         return 0
     from hw2exp.sweeps.launch import launch
 
-    ended = launch(command, interrupt)
-    return max([interrupt.status, *(each.status(interrupt) for each in ended)])
+    outcomes = launch(command, interrupt)
+    return max([interrupt.status, *(each.status(interrupt) for each in outcomes)])
 
 
 def _ask_hydra(words: Sequence[str]) -> int:

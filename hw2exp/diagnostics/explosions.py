@@ -124,9 +124,7 @@ class Preceded:
         return self.soon_after / max(self.watched, 1)
 
 
-def preceded(
-    starts: Sequence[int], exploded: Sequence[int], first: int, last: int, before: int = BEFORE
-) -> Preceded:
+def preceded(starts: Sequence[int], exploded: Sequence[int], first: int, last: int) -> Preceded:
     """Count the spikes of a run that begin soon after an exploding gradient.
 
     An explosion at the spike's first step doesn't count: it is the spike's effect.
@@ -136,10 +134,9 @@ def preceded(
         exploded: the steps at which the gradient exploded.
         first: the first step at which a spike could begin.
         last: the last step at which a spike could begin.
-        before: the largest number of steps that counts as soon.
     """
-    reached = {step + after for step in exploded for after in range(1, before + 1)}
-    leading = {start - back for start in starts for back in range(1, before + 1)}
+    reached = {step + after for step in exploded for after in range(1, BEFORE + 1)}
+    leading = {start - back for start in starts for back in range(1, BEFORE + 1)}
     return Preceded(
         after=[start in reached for start in starts],
         explosions=len(exploded),

@@ -195,15 +195,14 @@ def advance(
     yield done, steps[-1]
 
 
-def train_step(fleet: Fleet, step: int, inspector: Inspector | None = None) -> StepMetrics:
+def train_step(fleet: Fleet, step: int) -> StepMetrics:
     """Train every replica for one step.
 
     Args:
         fleet: the runs.
         step: the training step, from 1.
-        inspector: the inspector of the step.
     """
-    ((_, metrics),) = advance(fleet, step, step, inspector)
+    ((_, metrics),) = advance(fleet, step, step)
     return metrics
 
 

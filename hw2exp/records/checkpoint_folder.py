@@ -100,7 +100,7 @@ def newest(
     return None
 
 
-def check_goes_on(run: Path, config: TrainConfig, cell: str | None) -> None:
+def check_can_resume(run: Path, config: TrainConfig, cell: str | None) -> None:
     """Refuse to resume a run whose newest checkpoint or result disagrees with the config.
 
     Read one manifest and no tensors, so that all runs of a sweep can be checked before any run is

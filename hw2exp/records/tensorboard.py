@@ -38,16 +38,16 @@ class EventWriter:
 
     Args:
         folder: the run folder, which is the run in TensorBoard.
-        goes_on: the name of an existing file, and the number of its bytes to keep. A TensorBoard
-            that watches reads on, since rewritten records keep their length.
+        resumed: the name of an existing file, and the number of its bytes to keep. A TensorBoard
+            that watches the file reads on, since rewritten records keep their length.
     """
 
-    def __init__(self, folder: Path, goes_on: tuple[str, int] | None = None) -> None:
+    def __init__(self, folder: Path, resumed: tuple[str, int] | None = None) -> None:
         from tensorboard.compat.proto.event_pb2 import Event
 
         self._flushed = time.monotonic()
-        if goes_on is not None:
-            self.name, size = goes_on
+        if resumed is not None:
+            self.name, size = resumed
             self._file = disk.Stream(folder / self.name, size)
             return
         # TensorBoard reads a folder's files in the order of their names, which begin with the

@@ -47,7 +47,7 @@ from hw2exp.system.terminal import warn
 
 
 class Checkpointer:
-    """A callback for after every step: saves when due, and decides whether training ends.
+    """A callback after every block of steps: saves when due, and decides whether training ends.
 
     Args:
         fleet: the runs.
@@ -69,18 +69,18 @@ class Checkpointer:
         self._rows = {
             member: _WrittenRows(METRICS_ROWS) for member in range(len(recording.folders))
         }
-        self._seen = {
+        self._diagnostics = {
             member: _WrittenRows(DIAGNOSTICS_ROWS) for member in range(len(recording.folders))
         }
         for member, own in saved.items():
             self._rows[member] = _WrittenRows(METRICS_ROWS, own, own.facts.rows)
-            self._seen[member] = _WrittenRows(DIAGNOSTICS_ROWS, own, own.facts.diagnostics)
+            self._diagnostics[member] = _WrittenRows(DIAGNOSTICS_ROWS, own, own.facts.diagnostics)
 
     def __call__(self, step: int) -> bool:
         """Save a checkpoint if one is due; return whether training ends.
 
         Args:
-            step: the step just made.
+            step: the last step.
         """
         config = self.fleet.config
         self.interrupt.begin_to_save()
@@ -96,7 +96,7 @@ class Checkpointer:
         """Write a checkpoint of every replica in the fleet.
 
         Args:
-            step: the step just made.
+            step: the last step.
         """
         recording = self.recording
         recording.search()
@@ -114,16 +114,18 @@ class Checkpointer:
             tensors[SPIKES] = recording.detector.recent(member)
             tensors[EXPLOSIONS] = recording.explosions.recent(member)
             tensors[EXPLODED] = np.array(recording.explosions.steps(member), dtype=np.int64)
-            seen = None
+            diagnostics = None
             if (inspection := recording.inspection) and member in inspection.tables:
                 ring = inspection.spike_recorder.saved(member)
                 tensors |= {RING + name: value for name, value in ring.items()}
-                seen = self._seen[member].write(folder, inspection.tables[member], COLUMNS)
+                diagnostics = self._diagnostics[member].write(
+                    folder, inspection.tables[member], COLUMNS
+                )
                 inspection.spike_recorder.write(member, folder)
             facts = Facts(
                 config=config.model_dump(mode="json"),
                 rows=self._rows[member].write(folder, recording.tables[member], CATALOG),
-                diagnostics=seen,
+                diagnostics=diagnostics,
                 events=recording.events[member].so_far(),
                 spikes=[astuple(spike) for spike in recording.detector.spikes(member)],
                 seconds=time.monotonic() - recording.began[member],

@@ -86,7 +86,7 @@ def run_fleet(
     Args:
         configs: one config a replica; they agree in every shared knob.
         folders: one run folder a replica; created if missing.
-        interrupt: the interrupt, polled after every step for a request to end or to save.
+        interrupt: the interrupt, polled after every block of steps for a request to end or to save.
         show: print the live line.
         observe: a function that makes an additional observer of the loop.
         saved: the checkpoint that each replica resumes from, all of the same step; empty: all
@@ -176,8 +176,8 @@ def _begin_recording(
 ) -> Recording:
     """Start recording; remove files that don't belong to the steps so far, restore the rest."""
     tables = {member: each.metrics() for member, each in saved.items()}
-    seen = {member: each.diagnostics() for member, each in saved.items()}
-    recording = Recording(fleet, folders, initial, tables, seen, interrupt)
+    diagnostics = {member: each.diagnostics() for member, each in saved.items()}
+    recording = Recording(fleet, folders, initial, tables, diagnostics, interrupt)
     if saved:
         restore(fleet, recording, saved)
     events = {}

@@ -82,14 +82,14 @@ class Recording:
         self._since_row: list[StepMetrics] = []
         self._unsearched: list[StepMetrics] = []  # steps not yet searched for spikes
 
-    def open_events(self, goes_on: Mapping[int, tuple[str, int]] | None = None) -> None:
+    def open_events(self, resumed: Mapping[int, tuple[str, int]] | None = None) -> None:
         """Open the TensorBoard file of every replica; a new file gets the metrics so far.
 
         Args:
-            goes_on: name and length in bytes of each file to continue, by member.
+            resumed: name and length in bytes of each file to continue, by member.
         """
         for member, config in zip(self.tables, self.fleet.configs, strict=True):
-            there = (goes_on or {}).get(member)
+            there = (resumed or {}).get(member)
             events = self.events[member] = EventWriter(self.folders[member], there)
             if there is None:
                 layout = DIAGNOSED if inspects(config) else RUN
@@ -210,28 +210,28 @@ class Recording:
             self._finish_together(batch)
 
     def _finish_together(self, rows: Sequence[int]) -> None:
-        ended: dict[int, RunResult] = {}
+        results: dict[int, RunResult] = {}
         for row in rows:
             member = int(self.fleet.members[row])
             try:
                 if self.keeps_folder(member):
-                    ended[member] = self._write_files(row)
+                    results[member] = self._write_files(row)
                     if not self.interrupt():  # else somebody waits for the end
                         config, spikes = self.fleet.configs[row], self.detector.spikes(member)
                         folder, table = self.folders[member], self.tables[member]
-                        draw_curve(folder, config, table, spikes, ended[member])
+                        draw_curve(folder, config, table, spikes, results[member])
             except OSError:
                 if self.keeps_folder(member):  # a full disk is a matter of the whole fleet
                     raise
         while True:
-            ended = {member: own for member, own in ended.items() if self.keeps_folder(member)}
+            results = {member: own for member, own in results.items() if self.keeps_folder(member)}
             try:
-                write_results({self.folders[member]: own for member, own in ended.items()})
+                write_results({self.folders[member]: own for member, own in results.items()})
                 break
             except OSError:
-                if all(map(self.keeps_folder, ended)):
+                if all(map(self.keeps_folder, results)):
                     raise
-        self.results |= ended
+        self.results |= results
 
     def _write_files(self, row: int) -> RunResult:
         """Write all files of a replica except the curve and the result; return the result."""

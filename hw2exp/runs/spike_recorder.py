@@ -98,7 +98,7 @@ class SpikeRecorder:
             folder: the run folder.
 
         Returns:
-            What is lost, if the file is damaged.
+            A line about the loss, if the file is damaged.
         """
         try:
             kept = [spike for spike in read_kept(folder) if spike.number <= self._known[member]]

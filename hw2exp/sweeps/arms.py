@@ -60,12 +60,12 @@ def arms_of(jobs: Sequence[JobOutcome]) -> list[SweptArm]:
     return [SweptArm(*each) for each in zip(names, map(" ".join, typed), arms, strict=True)]
 
 
-def _settings(ended: JobOutcome) -> Settings:
+def _settings(each: JobOutcome) -> Settings:
     """Return the settings of a job's arm; its overrides if a sweeper made up invalid values."""
     try:
-        return settings_of_arm(ended.job.config)
+        return settings_of_arm(each.job.config)
     except ConfigError:
-        return dict.fromkeys(filterfalse(_is_seed, ended.job.overrides))
+        return dict.fromkeys(filterfalse(_is_seed, each.job.overrides))
 
 
 def _shared(jobs: Sequence[JobOutcome]) -> list[str]:

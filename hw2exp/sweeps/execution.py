@@ -11,7 +11,7 @@ from hw2exp.config.command_line import Command
 from hw2exp.config.folder import check_folder, reserve
 from hw2exp.config.overrides import assignment
 from hw2exp.models import own_digest
-from hw2exp.records.checkpoint_folder import check_goes_on
+from hw2exp.records.checkpoint_folder import check_can_resume
 from hw2exp.records.write_order import settle_records
 from hw2exp.sweeps import hydra_app
 from hw2exp.sweeps.arm_events import remove_arms, write_arms
@@ -23,13 +23,12 @@ from hw2exp.system.lock import FolderHeldError, check_above, check_held, hold
 from hw2exp.system.problems import ConfigError
 
 
-def execute(command: Command, interrupt: Interrupt, show: bool = True) -> list[JobOutcome]:
+def execute(command: Command, interrupt: Interrupt) -> list[JobOutcome]:
     """Run the jobs of a command.
 
     Args:
         command: the command.
         interrupt: the signals received.
-        show: whether to write to the terminal.
 
     Returns:
         The jobs in order; of an interrupted sweep, only the jobs of batches that began.
@@ -45,10 +44,10 @@ def execute(command: Command, interrupt: Interrupt, show: bool = True) -> list[J
     if command.resumes:
         for each in command.jobs:
             cell = own_digest(each.config.model.name)
-            check_goes_on(folder / each.subfolder, each.config, cell)
+            check_can_resume(folder / each.subfolder, each.config, cell)
     else:
         folder = reserve(folder, key, explicit)
-    runner = JobRunner(folder, interrupt, show)
+    runner = JobRunner(folder, interrupt)
     with _alone_in(folder, key if explicit else None):
         try:
             with runner.failures_raised():
@@ -61,8 +60,8 @@ def execute(command: Command, interrupt: Interrupt, show: bool = True) -> list[J
             raise
         if command.multirun:
             check_held(folder)
-            write_arms(folder, runner.ended, interrupt)
-    return runner.ended
+            write_arms(folder, runner.outcomes, interrupt)
+    return runner.outcomes
 
 
 @contextmanager

@@ -43,19 +43,17 @@ class JobRunner:
     Args:
         root: the folder of the single run, or of the sweep.
         interrupt: the signals received.
-        show: whether to write to the terminal.
 
     Attributes:
-        ended: the jobs that have ended, in order.
+        outcomes: the outcomes of the jobs that have ended, in order.
         jobs: a sweep's jobs that are known beforehand.
         single: the job of a single run.
     """
 
-    def __init__(self, root: Path, interrupt: Interrupt, show: bool) -> None:
+    def __init__(self, root: Path, interrupt: Interrupt) -> None:
         self.root = root
         self.interrupt = interrupt
-        self.show = show
-        self.ended: list[JobOutcome] = []
+        self.outcomes: list[JobOutcome] = []
         self.jobs: Mapping[Key, Job] = {}
         self.single: Job | None = None
         self._failure: Exception | None = None
@@ -89,7 +87,7 @@ class JobRunner:
         except SystemExit:
             if self._failure is not None:
                 raise self._failure from None
-            if not self.ended:
+            if not self.outcomes:
                 raise
 
     @contextmanager
@@ -103,7 +101,7 @@ class JobRunner:
 
     def _end(self, batch: list[JobOutcome]) -> list[Value]:
         """Report failures, and return the jobs' values; after an interrupt, end the sweep."""
-        self.ended.extend(batch)
+        self.outcomes.extend(batch)
         report(batch, self.root, self.interrupt)
         if self.interrupt():
             raise SystemExit(self.interrupt.status)
@@ -117,12 +115,10 @@ class JobRunner:
         outcome = known if isinstance(known, RunResult | Exception) else None
         if outcome is None:
             saved = known if isinstance(known, Checkpoint) else None
-            (outcome,) = run_fleet(
-                [job.config], [job.folder], self.interrupt, self.show, saved=[saved]
-            )
-        if self.show and isinstance(known, RunResult):
+            (outcome,) = run_fleet([job.config], [job.folder], self.interrupt, saved=[saved])
+        if isinstance(known, RunResult):
             echo(f"{relative(job.folder)} has its result: nothing is left to do")
-        if self.show and isinstance(outcome, RunResult):
+        if isinstance(outcome, RunResult):
             print_summary(outcome, job.folder, job.root)
         return JobOutcome(job, outcome)
 
@@ -131,23 +127,20 @@ class JobRunner:
         saved = {
             n: each for n, each in enumerate(known) if each is None or isinstance(each, Checkpoint)
         }
-        if self.show:
-            self._print_begin(jobs, known)
-        found = run_sweep(
+        self._print_begin(jobs, known)
+        results = run_sweep(
             [jobs[place].config for place in saved],
             [jobs[place].folder for place in saved],
             self.interrupt,
-            show=self.show,
             saved=list(saved.values()),
         )
-        made = dict(zip(saved, found, strict=True))
-        ended = [
-            JobOutcome(job, each if isinstance(each, RunResult | Exception) else made[place])
+        trained = dict(zip(saved, results, strict=True))
+        outcomes = [
+            JobOutcome(job, each if isinstance(each, RunResult | Exception) else trained[place])
             for place, (job, each) in enumerate(zip(jobs, known, strict=True))
         ]
-        if self.show:
-            print_sweep(ended, jobs[0].root)
-        return ended
+        print_sweep(outcomes, jobs[0].root)
+        return outcomes
 
     def _print_begin(
         self, jobs: Sequence[Job], known: "Sequence[Outcome | Checkpoint | None]"

@@ -12,13 +12,12 @@ if TYPE_CHECKING:
     from hw2exp.sweeps.job_outcome import JobOutcome
 
 
-def launch(command: Command, interrupt: Interrupt, show: bool = True) -> "list[JobOutcome]":
+def launch(command: Command, interrupt: Interrupt) -> "list[JobOutcome]":
     """Check the machine, then execute a command.
 
     Args:
         command: the command.
         interrupt: the signals received.
-        show: whether to write to the terminal.
 
     Raises:
         ConfigError: the machine can't run the command; nothing was created.
@@ -38,4 +37,4 @@ def launch(command: Command, interrupt: Interrupt, show: bool = True) -> "list[J
     known = not command.multirun or command.shared.choice("hydra/sweeper") in ENUMERATING
     if known and (seeds := without_run(configs)):
         warn(f"diagnostics.seeds: no run has seed {', '.join(map(str, seeds))}")
-    return [] if interrupt() else execute(command, interrupt, show)
+    return [] if interrupt() else execute(command, interrupt)

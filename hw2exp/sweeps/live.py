@@ -83,7 +83,7 @@ class SweepTable:
         elif self.show and error is None:
             echo(self._summary(self._all(), time.monotonic() - self._began))
 
-    def ended(self, number: int, outcomes: Sequence[Outcome]) -> None:
+    def finish(self, number: int, outcomes: Sequence[Outcome]) -> None:
         """Record the end of a fleet.
 
         Args:

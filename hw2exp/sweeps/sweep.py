@@ -89,7 +89,7 @@ def run_sweep(
                 number = futures[future]
                 own_outcomes = _outcomes(future, *_of(fleets[number], folders, configs))
                 outcomes |= zip(fleets[number], own_outcomes, strict=True)
-                table.ended(number, own_outcomes)
+                table.finish(number, own_outcomes)
     return [outcomes[job] for job in range(len(configs))]
 
 
