@@ -81,7 +81,7 @@ def _status(fleet: Fleet, row: int) -> Status:
     return "interrupted" if state.step[row] < fleet.config.steps else "finished"
 
 
-def draw_curve(
+def draw_if_wanted(
     folder: Path,
     config: TrainConfig,
     table: MetricsTable,

@@ -22,7 +22,7 @@ from hw2exp.records.run_dir import RunResult
 from hw2exp.records.shown import begin_events, end_events
 from hw2exp.records.tensorboard import EventWriter
 from hw2exp.records.write_order import write_results
-from hw2exp.runs.ending import draw_curve, result_of
+from hw2exp.runs.ending import draw_if_wanted, result_of
 from hw2exp.runs.inspection import Inspection, inspects
 from hw2exp.runs.metrics_row import TESTED, columns_of, host
 from hw2exp.system import disk
@@ -219,7 +219,7 @@ class Recording:
                     if not self.interrupt():  # else somebody waits for the end
                         config, spikes = self.fleet.configs[row], self.detector.spikes(member)
                         folder, table = self.folders[member], self.tables[member]
-                        draw_curve(folder, config, table, spikes, results[member])
+                        draw_if_wanted(folder, config, table, spikes, results[member])
             except OSError:
                 if self.keeps_folder(member):  # a full disk is a matter of the whole fleet
                     raise
