@@ -8,7 +8,8 @@ import pytest
 from hw2exp.config.help import group_names
 from hw2exp.config.registry import CHOICES
 from hw2exp.fleet.fleet import Fleet
-from hw2exp.fleet.loop import check_initial, train
+from hw2exp.fleet.initial_loss import check_initial
+from hw2exp.fleet.loop import train
 
 SHORT = ("steps=3", "eval_every=31", "eval_batches=1")
 EXPERIMENTS = [

@@ -8,7 +8,7 @@ import numpy as np
 
 from hw2exp.diagnostics.explosions import BEFORE, FACTOR, excess_pvalue
 from hw2exp.diagnostics.statistics import Estimate, mean, proportion
-from hw2exp.fleet.loop import LOSS_TOLERANCE
+from hw2exp.fleet.initial_loss import LOSS_TOLERANCE
 from hw2exp.records.arms import Arm
 from hw2exp.records.metrics import INITIAL_ACCURACY, INITIAL_LOSS
 from hw2exp.records.run_dir import RunResult

@@ -4,11 +4,9 @@ A checkpoint belongs to one run and lies in its folder. So runs can resume in a 
 than before: each run's bits are the same as alone.
 """
 
-import hashlib
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import astuple, fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,9 +21,10 @@ from hw2exp.fleet.loop import StepMetrics
 from hw2exp.models import own_digest
 from hw2exp.records.checkpoint_file import Checkpoint
 from hw2exp.records.checkpoint_folder import save
-from hw2exp.records.diagnostics import COLUMNS, DiagnosticsTable
-from hw2exp.records.manifest import DamagedError, Facts, Rows
-from hw2exp.records.metrics import CATALOG, MetricsTable
+from hw2exp.records.diagnostics import COLUMNS
+from hw2exp.records.manifest import DamagedError, Facts
+from hw2exp.records.metrics import CATALOG
+from hw2exp.records.rows_file import RowsFile
 from hw2exp.records.run_dir import made_with
 from hw2exp.records.saved_state import (
     EXPLODED,
@@ -66,15 +65,13 @@ class Checkpointer:
         self.fleet = fleet
         self.recording = recording
         self.interrupt = interrupt
-        self._rows = {
-            member: _WrittenRows(METRICS_ROWS) for member in range(len(recording.folders))
-        }
+        self._rows = {member: RowsFile(METRICS_ROWS) for member in range(len(recording.folders))}
         self._diagnostics = {
-            member: _WrittenRows(DIAGNOSTICS_ROWS) for member in range(len(recording.folders))
+            member: RowsFile(DIAGNOSTICS_ROWS) for member in range(len(recording.folders))
         }
         for member, own in saved.items():
-            self._rows[member] = _WrittenRows(METRICS_ROWS, own, own.facts.rows)
-            self._diagnostics[member] = _WrittenRows(DIAGNOSTICS_ROWS, own, own.facts.diagnostics)
+            self._rows[member] = RowsFile(METRICS_ROWS, own, own.facts.rows)
+            self._diagnostics[member] = RowsFile(DIAGNOSTICS_ROWS, own, own.facts.diagnostics)
 
     def __call__(self, step: int) -> bool:
         """Save a checkpoint if one is due; return whether training ends.
@@ -132,33 +129,6 @@ class Checkpointer:
                 versions=made_with(own_digest(config.model.name)),
             )
             save(folder, step, tensors, facts, config.keep_checkpoints)
-
-
-class _WrittenRows:
-    """A run's table on disk, which grows at every checkpoint."""
-
-    def __init__(
-        self, name: str, saved: Checkpoint | None = None, about: Rows | None = None
-    ) -> None:
-        self.name = name
-        content = saved.rows(name, about) if saved else b""
-        self.count = about.count if about else 0
-        self.bytes = len(content)
-        self._digest = hashlib.sha256(content)
-
-    def write(
-        self, run: Path, table: MetricsTable | DiagnosticsTable, columns: Iterable[str]
-    ) -> Rows:
-        content = table.rows(self.count)
-        disk.append(run / CHECKPOINTS / self.name, self.bytes, content)
-        self.count, self.bytes = len(table), self.bytes + len(content)
-        self._digest.update(content)
-        return Rows(
-            columns=list(columns),
-            count=self.count,
-            bytes=self.bytes,
-            sha256=self._digest.hexdigest(),
-        )
 
 
 def check_fits(saved: Checkpoint, config: TrainConfig) -> None:

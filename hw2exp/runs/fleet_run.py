@@ -10,7 +10,8 @@ import torch
 from hw2exp.config.registry import equations
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet.fleet import Fleet
-from hw2exp.fleet.loop import InitialLossError, Observer, check_initial, train
+from hw2exp.fleet.initial_loss import InitialLossError, check_initial
+from hw2exp.fleet.loop import Observer, train
 from hw2exp.fleet.torch_state import choose_device, torch_as_known
 from hw2exp.models.hyperparameters import build
 from hw2exp.records.checkpoint_file import Checkpoint

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from hw2exp.fleet.loop import InitialLossError
+from hw2exp.fleet.initial_loss import InitialLossError
 from hw2exp.records.checkpoint_folder import had_begun
 from hw2exp.records.manifest import DamagedError
 from hw2exp.runs.summary import resume_word
