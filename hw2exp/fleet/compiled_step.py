@@ -277,8 +277,8 @@ class CompiledSteps:
         loss, others = np.empty((n, R), dtype), np.empty((4, n, R))
         done = self._take_steps(
             first, self._seeds, task, self._given(first, n, symbols), (symbols, labels),
-            self._cell(before, dtype), (rows, updates, seen), rates.numpy(), self._clip, self._optimizer, raw, flow,
-            (loss, others), sound,
+            self._cell(before, dtype), (rows, updates, seen), rates.numpy(), self._clip,
+            self._optimizer, raw, flow, (loss, others), sound,
         )  # fmt: skip
         places = {name: place for place, name in enumerate(self._names, 1)}
         optimizer = {
