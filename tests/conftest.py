@@ -9,11 +9,25 @@ import pytest
 import torch
 
 from hw2exp.config.schema import TrainConfig
+from tests import cheap
 
 
 @pytest.fixture(autouse=True)
 def one_thread():
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def composed_once():
+    with cheap.composed_once():
+        yield
+
+
+@pytest.fixture
+def in_process():
+    """Run the fleets of sweeps in this process, where workers are not what is tested."""
+    with cheap.in_process():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ from hw2exp.records.run_dir import read_result
 from hw2exp.train import main
 
 SHORT = ["task=easy", "steps=40", "eval_every=20", "eval_batches=2"]
+SMALL = ["task=easy", "model=rnn", "eval_every=10", "eval_batches=1", "batch_size=8"]
 
 
 @pytest.fixture
@@ -181,7 +182,7 @@ def test_a_wrong_start_can_be_allowed(here, capsys, mode, said):
     assert ("lower init.readout_scale" in capsys.readouterr().err) == said
 
 
-def test_a_sweep_makes_a_folder_a_job(here):
+def test_a_sweep_makes_a_folder_a_job(here, in_process):
     arguments = ["-m", *SHORT, "model=rnn,lstm", "seed=0,1", "plot=false"]
     assert main(arguments) == 0
     (sweep,) = here.glob("outputs/sweeps/*")
@@ -196,7 +197,7 @@ def test_a_sweep_makes_a_folder_a_job(here):
     assert (sweep / "0/result.json").read_bytes() == before
 
 
-def test_a_resumed_sweep_runs_what_is_missing(here, capsys):
+def test_a_resumed_sweep_runs_what_is_missing(here, in_process, capsys):
     arguments = ["-m", *SHORT, "model=rnn,lstm", "seed=0,1", "plot=false"]
     assert main([*arguments, "hydra.sweep.dir='it\\'s a sweep'"]) == 0
     sweep = here / "it's a sweep"
@@ -216,7 +217,7 @@ def test_a_resumed_sweep_runs_what_is_missing(here, capsys):
     assert not (here / "outputs").exists()
 
 
-def test_a_failed_job_leaves_the_others_alone(here, capsys):
+def test_a_failed_job_leaves_the_others_alone(here, in_process, capsys):
     arguments = ["-m", *SHORT, "init.readout_scale=20,1", "plot=false", "hydra.sweep.dir=sweep"]
     assert main(arguments) == 1
     error = capsys.readouterr().err
@@ -239,7 +240,7 @@ def test_a_sweep_exits_with_the_worst_of_its_jobs(here, launcher):
 
 def test_an_interrupt_ends_a_sweep_in_order(here):
     arguments = ["-m", "steps=1000000", "seed=0,1,2", "plot=false", "hydra.sweep.dir=sweep"]
-    process = command(*arguments, "workers=2", "fleet_size=1", cwd=here)
+    process = command(*arguments, *SMALL, "workers=2", "fleet_size=1", cwd=here)
     for line in process.stdout:
         if "2 training" in line:
             break
@@ -270,7 +271,7 @@ def test_an_occupied_folder_is_not_written_over(here, capsys):
     ],
 )
 def test_an_interrupt_ends_the_run_in_order(here, number, status):
-    process = command("steps=100000", "plot=false", "hydra.run.dir=run", cwd=here)
+    process = command(*SMALL, "steps=1000000", "plot=false", "hydra.run.dir=run", cwd=here)
     for line in process.stdout:  # the first progress line: it trains
         if line.startswith("step "):
             break
@@ -282,7 +283,7 @@ def test_an_interrupt_ends_the_run_in_order(here, number, status):
     assert "interrupted" in out
     result = read_result(here / "run")
     assert result.status == "interrupted"
-    assert 0 < result.step < 100000
+    assert 0 < result.step < 1000000
     frame = polars.read_parquet(here / "run/metrics.parquet")
     assert frame["step"][-1] == result.step // 10 * 10
 
