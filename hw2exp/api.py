@@ -68,7 +68,7 @@ class Run:
         """
         from hw2exp.anatomy.anatomy import make_page
         from hw2exp.anatomy.request import read_request
-        from hw2exp.runs.fleet_run import torch_as_known
+        from hw2exp.fleet.torch_state import torch_as_known
         from hw2exp.system.terminal import echo
 
         with _undisturbed(), torch_as_known():

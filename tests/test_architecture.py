@@ -1,6 +1,7 @@
 """Imports point down the floors of the house."""
 
 import ast
+import re
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -85,6 +86,13 @@ def test_few_rooms_and_floors():
     assert rooms == set.union(*FLOORS)
     assert len(rooms) <= 18
     assert len(FLOORS) <= 10
+
+
+def test_the_readme_prints_these_floors():
+    text = (ROOT.parent / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d) \| (.*) \|$", text.partition("| floor | rooms |")[2], re.MULTILINE)
+    printed = [set(re.findall(r"(?:^|; )`(\w+)`:", words)) for _, words in rows[: len(FLOORS)]]
+    assert printed == FLOORS
 
 
 def test_no_module_imports_itself_by_way_of_others():

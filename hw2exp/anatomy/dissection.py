@@ -17,8 +17,8 @@ from hw2exp.diagnostics.sharpness import Sharpness, sharpness
 from hw2exp.diagnostics.step_buffer import norms_by_tensor
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.state import concatenate
+from hw2exp.fleet.torch_state import torch_as_known
 from hw2exp.records.spike import Spike
-from hw2exp.runs.fleet_run import torch_as_known
 
 Floats = NDArray[np.float64]
 

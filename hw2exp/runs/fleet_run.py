@@ -1,16 +1,16 @@
 """Run a fleet from its configs to its results: check, train, record."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.loop import InitialLossError, Observer, check_initial, train
+from hw2exp.fleet.torch_state import choose_device, torch_as_known
 from hw2exp.models import CELLS, normalization
 from hw2exp.records.checkpoint_file import Checkpoint
 from hw2exp.records.checkpoint_folder import discard_after, newest
@@ -31,54 +31,6 @@ from hw2exp.tasks.temporal_order import PAD
 
 Outcome = RunResult | Exception
 """The result of a job, or the exception that prevented it."""
-
-
-def choose_device(name: str) -> torch.device:
-    """Return the torch device for the config's ``device``.
-
-    Args:
-        name: ``auto``, ``cpu`` or ``cuda``. ``auto`` is the CPU: at these sizes a GPU spends its
-            time launching kernels.
-    """
-    return torch.device("cuda" if name == "cuda" else "cpu")
-
-
-@contextmanager
-def torch_as_known() -> Iterator[None]:
-    """Set torch and numpy to a fixed state, and restore the caller's state at the end.
-
-    Use one thread: several threads sum in another order, and are no faster at these sizes.
-    Bypass modes that override torch functions, such as a default device.
-    """
-    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
-    precision = torch.get_float32_matmul_precision()
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    warns_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    flushes = _flushes_denormal()
-    with ExitStack() as stack:
-        stack.callback(torch.set_num_threads, threads)
-        stack.callback(torch.set_default_dtype, dtype)
-        stack.callback(torch.set_float32_matmul_precision, precision)
-        stack.callback(torch.use_deterministic_algorithms, deterministic, warn_only=warns_only)
-        stack.callback(torch.set_flush_denormal, flushes)
-        stack.enter_context(torch._C.DisableTorchFunction())
-        stack.enter_context(torch.inference_mode(False))
-        stack.enter_context(torch.enable_grad())
-        stack.enter_context(torch.autograd.set_detect_anomaly(False))
-        for kind in ("cpu", "cuda"):
-            stack.enter_context(torch.autocast(kind, enabled=False))
-        stack.enter_context(np.errstate(all="warn", under="ignore"))
-        torch.set_num_threads(1)
-        torch.set_default_dtype(torch.float32)
-        torch.set_float32_matmul_precision("highest")
-        torch.use_deterministic_algorithms(False)
-        torch.set_flush_denormal(False)
-        yield
-
-
-def _flushes_denormal() -> bool:
-    """Return whether this thread flushes denormal numbers to zero; torch has no getter."""
-    return float(np.float64(2.0**-1040) * np.float64(1.0)) == 0.0
 
 
 def check_machine(configs: Sequence[TrainConfig]) -> None:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -10,27 +10,24 @@ import torch
 from numpy.typing import NDArray
 
 from hw2exp.config.folder import CHECKPOINTS
-from hw2exp.config.resume import FREE
 from hw2exp.diagnostics.explosions import ExplosionDetector, preceded
 from hw2exp.diagnostics.spikes import SpikeDetector, first_watched
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.loop import EvalMetrics, StepMetrics
-from hw2exp.models import own_digest
 from hw2exp.records.diagnostics import DiagnosticsTable
 from hw2exp.records.layout import DIAGNOSED, RUN
 from hw2exp.records.metrics import CATALOG, MetricsTable
-from hw2exp.records.parameters import Parameters, parameters_sha256, write_parameters
-from hw2exp.records.run_dir import METRICS, RunResult, Status, made_with
-from hw2exp.records.shown import begin_events, draw_run, end_events
-from hw2exp.records.spike import Spike
+from hw2exp.records.parameters import write_parameters
+from hw2exp.records.run_dir import METRICS, RunResult
+from hw2exp.records.shown import begin_events, end_events
 from hw2exp.records.tensorboard import EventWriter
 from hw2exp.records.write_order import write_results
+from hw2exp.runs.ending import draw_curve, result_of
 from hw2exp.runs.inspection import Inspection, inspects
 from hw2exp.runs.metrics_row import TESTED, columns_of, host
 from hw2exp.system import disk
 from hw2exp.system.interrupt import NEVER, Interrupt
 from hw2exp.system.lock import check_held
-from hw2exp.system.terminal import warn
 
 Floats = NDArray[np.float64]
 
@@ -219,7 +216,10 @@ class Recording:
             try:
                 if self.keeps_folder(member):
                     ended[member] = self._write_files(row)
-                    self._draw(row, ended[member])
+                    if not self.interrupt():  # else somebody waits for the end
+                        config, spikes = self.fleet.configs[row], self.detector.spikes(member)
+                        folder, table = self.folders[member], self.tables[member]
+                        draw_curve(folder, config, table, spikes, ended[member])
             except OSError:
                 if self.keeps_folder(member):  # a full disk is a matter of the whole fleet
                     raise
@@ -239,7 +239,22 @@ class Recording:
         folder, table = self.folders[replica], self.tables[replica]
         spikes = self.detector.spikes(replica)
         params = {name: value[row].cpu().numpy() for name, value in self.fleet.params.items()}
-        result = self._result(row, params, spikes)
+        exploded = preceded(
+            [spike.start for spike in spikes],
+            self.explosions.steps(replica),
+            first_watched(self.detector.window),
+            int(self.fleet.state.step[row]) - bool(self.fleet.state.diverged_at[row]),
+        )
+        result = result_of(
+            self.fleet,
+            row,
+            params,
+            initial=(float(self.initial_loss[replica]), float(self.initial_accuracy[replica])),
+            table=table,
+            spikes=spikes,
+            exploded=exploded,
+            seconds=time.monotonic() - self.began[replica],
+        )
         table.write(folder / METRICS)
         write_parameters(folder, params)
         if self.inspection is not None:
@@ -249,67 +264,3 @@ class Recording:
             end_events(self.events[replica], spikes, result)
         self.events[replica].close()
         return result
-
-    def _draw(self, row: int, result: RunResult) -> None:
-        """Draw a replica's curve, if wanted, and if nobody waits for the end."""
-        config, replica = self.fleet.configs[row], int(self.fleet.members[row])
-        if not config.plot or result.status == "interrupted" or self.interrupt():
-            return
-        table, spikes = self.tables[replica], self.detector.spikes(replica)
-        try:
-            draw_run(self.folders[replica], config, table, spikes, result)
-        except (OSError, MemoryError):
-            raise
-        except Exception as error:  # from matplotlib or a font; the run is worth more
-            why = f"{type(error).__name__}: {error}"
-            warn(f"{self.folders[replica]}: its curve can't be drawn: {why}")
-
-    def _result(self, row: int, params: Parameters, spikes: Sequence[Spike]) -> RunResult:
-        state, replica = self.fleet.state, int(self.fleet.members[row])
-        table = self.tables[replica]
-        diverged_at, solved_at = int(state.diverged_at[row]), int(state.solved_at[row])
-        step = int(state.step[row])
-        status: Status = "finished"
-        if diverged_at:
-            status = "diverged"
-        elif solved_at and self.fleet.config.stop_when_solved:
-            status = "solved"
-        elif step < self.fleet.config.steps:
-            status = "interrupted"
-        exploded = preceded(
-            [spike.start for spike in spikes],
-            self.explosions.steps(replica),
-            first_watched(self.detector.window),
-            step - bool(diverged_at),
-        )
-        return RunResult(
-            status=status,
-            step=step,
-            diverged_at=diverged_at or None,
-            solved_at=solved_at or None,
-            initial={
-                "loss": float(self.initial_loss[replica]),
-                "accuracy": float(self.initial_accuracy[replica]),
-            },
-            final={
-                "train_loss": table.last("loss_train"),
-                "test_loss": table.last("loss_test"),
-                "test_accuracy": table.last("accuracy_test"),
-            },
-            spikes=[
-                {**asdict(spike), "after_explosion": after}
-                for spike, after in zip(spikes, exploded.after, strict=True)
-            ],
-            parameters_sha256=parameters_sha256(params),
-            metrics_sha256=table.digest(),
-            seconds=time.monotonic() - self.began[replica],
-            versions=made_with(own_digest(self.fleet.config.model.name)),
-            explosions={
-                "steps": exploded.explosions,
-                "followed": exploded.followed,
-                "watched": exploded.watched,
-                "soon_after": exploded.soon_after,
-            },
-            ends_solved=bool(solved_at and not diverged_at and state.passes[row] > 0),
-            config=self.fleet.configs[row].model_dump(mode="json", exclude=FREE),
-        )

@@ -78,8 +78,8 @@ def _run(words: Sequence[str], runs: str | None, figures: str | None) -> int:
 
 def _show(part: str, runs: Path | None, figures: Path | None) -> "Answer":
     """Work out a part, print its answer and draw its figures."""
+    from hw2exp.fleet.torch_state import torch_as_known
     from hw2exp.records.figure_style import figure_style
-    from hw2exp.runs.fleet_run import torch_as_known
     from hw2exp.system.kernel_cache import cache_problem, compiled_before
     from hw2exp.theory.sheet import answer, text_of
 

@@ -25,9 +25,9 @@ import hw2exp.sweeps.execution  # noqa: F401
 from hw2exp.config.command_line import read
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.loop import train
+from hw2exp.fleet.torch_state import torch_as_known
 from hw2exp.records.checkpoint_folder import newest
 from hw2exp.runs import checkpointing
-from hw2exp.runs.fleet_run import torch_as_known
 from hw2exp.system import disk
 from hw2exp.train import main
 

@@ -1,0 +1,107 @@
+"""Make the result of a run that ends, and draw its curve."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from hw2exp.config.resume import FREE
+from hw2exp.config.schema import TrainConfig
+from hw2exp.diagnostics.explosions import Preceded
+from hw2exp.fleet.fleet import Fleet
+from hw2exp.models import own_digest
+from hw2exp.records.metrics import MetricsTable
+from hw2exp.records.parameters import Parameters, parameters_sha256
+from hw2exp.records.run_dir import RunResult, Status, made_with
+from hw2exp.records.shown import draw_run
+from hw2exp.records.spike import Spike
+from hw2exp.system.terminal import warn
+
+
+def result_of(
+    fleet: Fleet,
+    row: int,
+    params: Parameters,
+    initial: tuple[float, float],
+    table: MetricsTable,
+    spikes: Sequence[Spike],
+    exploded: Preceded,
+    seconds: float,
+) -> RunResult:
+    """Return the result of a replica that leaves the fleet.
+
+    Args:
+        fleet: the runs.
+        row: the replica's row in the fleet.
+        params: its parameters by name.
+        initial: loss and accuracy before training.
+        table: its metrics.
+        spikes: its spikes.
+        exploded: its explosions, and which spikes they precede.
+        seconds: duration of its training in seconds.
+    """
+    state, config = fleet.state, fleet.configs[row]
+    diverged_at, solved_at = int(state.diverged_at[row]), int(state.solved_at[row])
+    loss, accuracy = initial
+    return RunResult(
+        status=_status(fleet, row),
+        step=int(state.step[row]),
+        diverged_at=diverged_at or None,
+        solved_at=solved_at or None,
+        initial={"loss": loss, "accuracy": accuracy},
+        final={
+            "train_loss": table.last("loss_train"),
+            "test_loss": table.last("loss_test"),
+            "test_accuracy": table.last("accuracy_test"),
+        },
+        spikes=[
+            {**asdict(spike), "after_explosion": after}
+            for spike, after in zip(spikes, exploded.after, strict=True)
+        ],
+        parameters_sha256=parameters_sha256(params),
+        metrics_sha256=table.digest(),
+        seconds=seconds,
+        versions=made_with(own_digest(config.model.name)),
+        explosions={
+            "steps": exploded.explosions,
+            "followed": exploded.followed,
+            "watched": exploded.watched,
+            "soon_after": exploded.soon_after,
+        },
+        ends_solved=bool(solved_at and not diverged_at and state.passes[row] > 0),
+        config=config.model_dump(mode="json", exclude=FREE),
+    )
+
+
+def _status(fleet: Fleet, row: int) -> Status:
+    state = fleet.state
+    if state.diverged_at[row]:
+        return "diverged"
+    if state.solved_at[row] and fleet.config.stop_when_solved:
+        return "solved"
+    return "interrupted" if state.step[row] < fleet.config.steps else "finished"
+
+
+def draw_curve(
+    folder: Path,
+    config: TrainConfig,
+    table: MetricsTable,
+    spikes: Sequence[Spike],
+    result: RunResult,
+) -> None:
+    """Draw the curve of a run that has ended, if wanted; warn if it can't be drawn.
+
+    Args:
+        folder: the run folder.
+        config: the run's config.
+        table: its metrics.
+        spikes: its spikes.
+        result: its result.
+    """
+    if not config.plot or result.status == "interrupted":
+        return
+    try:
+        draw_run(folder, config, table, spikes, result)
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # from matplotlib or a font; the run is worth more
+        warn(f"{folder}: its curve can't be drawn: {type(error).__name__}: {error}")
