@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from hw2exp.config.schema import TrainConfig
+from hw2exp.sweeps import launch, sweep
+from hw2exp.sweeps.executor import WorkerExecutor, prepare
 from tests import cheap
 
 
@@ -18,16 +20,17 @@ def one_thread():
 
 
 @pytest.fixture(scope="session", autouse=True)
-def composed_once():
-    with cheap.composed_once():
+def cheaply():
+    """Let Hydra compose the same words once, and run the fleets of sweeps in this process."""
+    with cheap.composed_once(), cheap.in_process():
         yield
 
 
 @pytest.fixture
-def in_process():
-    """Run the fleets of sweeps in this process, where workers are not what is tested."""
-    with cheap.in_process():
-        yield
+def workers(monkeypatch):
+    """Run the fleets of sweeps in workers, as the command does."""
+    monkeypatch.setattr(sweep, "WorkerExecutor", WorkerExecutor)
+    monkeypatch.setattr(launch, "prepare", prepare)
 
 
 @pytest.fixture(scope="session")

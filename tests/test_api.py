@@ -45,7 +45,7 @@ def test_a_run_is_what_the_command_makes(here):
     }
 
 
-def test_a_sweep_gives_frames(here, in_process):
+def test_a_sweep_gives_frames(here):
     sweep = hw2exp.sweep("model=rnn,lstm", "seed=0,1", "init.readout_scale=1,50", *SHORT)
     assert sorted([*sweep.jobs, *sweep.failed]) == list(range(8))
     assert len(sweep.failed) == 4  # those whose logits start too large
@@ -76,9 +76,7 @@ def test_a_sweep_gives_frames(here, in_process):
         ("at/${hydra.job.override_dirname}", ("hydra/launcher=basic", "hydra/sweeper=basic")),
     ],
 )
-def test_a_sweep_knows_its_folder_whatever_its_jobs_are_called(
-    here, in_process, capsys, subdir, flags
-):
+def test_a_sweep_knows_its_folder_whatever_its_jobs_are_called(here, capsys, subdir, flags):
     words = ("model=rnn", "seed=0,1", *SHORT, *flags, f"hydra.sweep.subdir={subdir}")
     first = hw2exp.sweep(*words, "hydra.sweep.dir=s")
     again = hw2exp.sweep(*words, "resume=s")
@@ -94,7 +92,7 @@ def test_a_sweep_knows_its_folder_whatever_its_jobs_are_called(
         assert "2 of 2 jobs have their result" in said
 
 
-def test_a_sweep_without_any_result_is_an_error(here, in_process):
+def test_a_sweep_without_any_result_is_an_error(here):
     with pytest.raises(RuntimeError, match=r"none of 2 jobs has a result; .* loss"):
         hw2exp.sweep("model=rnn", "seed=0,1", "init.readout_scale=50", *SHORT)
 

@@ -182,7 +182,7 @@ def test_a_wrong_start_can_be_allowed(here, capsys, mode, said):
     assert ("lower init.readout_scale" in capsys.readouterr().err) == said
 
 
-def test_a_sweep_makes_a_folder_a_job(here, in_process):
+def test_a_sweep_makes_a_folder_a_job(here):
     arguments = ["-m", *SHORT, "model=rnn,lstm", "seed=0,1", "plot=false"]
     assert main(arguments) == 0
     (sweep,) = here.glob("outputs/sweeps/*")
@@ -197,7 +197,7 @@ def test_a_sweep_makes_a_folder_a_job(here, in_process):
     assert (sweep / "0/result.json").read_bytes() == before
 
 
-def test_a_resumed_sweep_runs_what_is_missing(here, in_process, capsys):
+def test_a_resumed_sweep_runs_what_is_missing(here, capsys):
     arguments = ["-m", *SHORT, "model=rnn,lstm", "seed=0,1", "plot=false"]
     assert main([*arguments, "hydra.sweep.dir='it\\'s a sweep'"]) == 0
     sweep = here / "it's a sweep"
@@ -217,7 +217,7 @@ def test_a_resumed_sweep_runs_what_is_missing(here, in_process, capsys):
     assert not (here / "outputs").exists()
 
 
-def test_a_failed_job_leaves_the_others_alone(here, in_process, capsys):
+def test_a_failed_job_leaves_the_others_alone(here, capsys):
     arguments = ["-m", *SHORT, "init.readout_scale=20,1", "plot=false", "hydra.sweep.dir=sweep"]
     assert main(arguments) == 1
     error = capsys.readouterr().err
@@ -230,7 +230,7 @@ def test_a_failed_job_leaves_the_others_alone(here, in_process, capsys):
 
 
 @pytest.mark.parametrize("launcher", ["fleet", "basic"])
-def test_a_sweep_exits_with_the_worst_of_its_jobs(here, launcher):
+def test_a_sweep_exits_with_the_worst_of_its_jobs(here, workers, launcher):
     wild = [word for word in WILD if not word.startswith("optimizer.lr=")]
     arguments = ["-m", *wild, "optimizer.lr=1e6,1e-3", *SHORT, "fail_on_divergence=true"]
     assert main([*arguments, f"hydra/launcher={launcher}", "plot=false"]) == 3

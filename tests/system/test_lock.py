@@ -342,7 +342,7 @@ def test_a_file_system_without_locks_is_told_in_a_line(tmp_path, monkeypatch, ca
     assert capsys.readouterr().err == f"hw2exp: {tmp_path}/run/.lock: {os.strerror(number)}\n"
 
 
-def test_a_sweep_records_nothing_where_somebody_works(in_process, tmp_path, monkeypatch, capsys):
+def test_a_sweep_records_nothing_where_somebody_works(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "sweep/0/.hydra").mkdir(parents=True)
     (tmp_path / "sweep/0/.hydra/config.yaml").write_text("another's")
