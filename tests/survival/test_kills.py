@@ -56,7 +56,7 @@ def test_each_operation_of_a_run_goes_wrong(lives, same, tmp_path, fault, share)
 
 def test_some_operations_of_a_run_go_wrong(lives, same, tmp_path):
     """A few of the above in the quick suite."""
-    for fault, told in lives("operations", "kill+fail", tmp_path, 11, 40).items():
+    for fault, told in lives("operations", "kill+fail", tmp_path, 11, 60).items():
         assert told["failures"] == []
         assert told["cases"] >= 2
         same(tmp_path / fault / "whole", sorted((tmp_path / fault).glob("run*")))
