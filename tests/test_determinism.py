@@ -20,7 +20,7 @@ SHORT = [
 CURES = ["clip=norm", "norm=batch", "optimizer=adam", "schedule=cosine"]
 BASE = {"threads": 1, "workers": 1, "hash_seed": 0, "fleet": 8}
 SETTINGS = [
-    {"threads": 2, "hash_seed": 1}, {"threads": 4, "hash_seed": 4242}, {"workers": 4},
+    {"threads": 2}, {"threads": 4}, {"workers": 4}, {"hash_seed": 1}, {"hash_seed": 4242},
     {"fleet": 3}, {"fleet": 1},
 ]  # fmt: skip
 

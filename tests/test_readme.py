@@ -50,7 +50,8 @@ def test_a_cell_of_ones_own_in_30_lines(tmp_path):
     result = read_result(tmp_path / "run")
     assert result.initial["loss"] == pytest.approx(1.386, abs=0.05)
     assert result.final["train_loss"] < result.initial["loss"]
-    more = [["--help"], ["model=leaky_rnn", "model.lags=2"], ["model=leaky_rnn", "norm=batch", *short]]
+    own = "model=leaky_rnn"
+    more = [["--help"], [own, "model.lags=2"], [own, "norm=batch", *short]]
     program = f"import leaky_rnn; print(*[leaky_rnn.main(words) for words in {more}])"
     told = run("-c", program, cwd=tmp_path)
     assert "leaky_rnn" in told.stdout
