@@ -10,8 +10,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from hw2exp.config.choices import OPERATIONAL
-from hw2exp.records.run_dir import DIAGNOSTICS, RunResult
+from hw2exp.config.run_files import DIAGNOSTICS, METRICS
+from hw2exp.config.schema import OPERATIONAL
+from hw2exp.records.run_dir import RunResult
 from hw2exp.records.tensorboard import flatten
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Run:
         """Return ``metrics.parquet``: one row a logged step."""
         from hw2exp.records.metrics import read_metrics
 
-        return read_metrics(self.folder / "metrics.parquet")
+        return read_metrics(self.folder / METRICS)
 
     @cached_property
     def diagnostics(self) -> "polars.DataFrame":

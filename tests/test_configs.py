@@ -5,8 +5,8 @@ import math
 
 import pytest
 
-from hw2exp.config.choices import CHOICES
 from hw2exp.config.help import group_names
+from hw2exp.config.registry import CHOICES
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.loop import check_initial, train
 

@@ -147,14 +147,13 @@ def test_the_published_curve_is_studied_on_other_seeds_than_the_reference(study,
 
 
 def test_every_experiment_of_a_cure_has_its_label(study, compose):
-    from hw2exp.records.runs import Arm, Run
+    from hw2exp.records.arms import Arm, Run
 
     _, cures, profiles = study
     for label, name in cures.ARMS.items():
         config = compose(f"experiment=cure_{name}", "model=attn_rnn", "optimizer=sgd")
-        settings = Run(Path(), config, None).settings
-        assert Arm("", {}, settings).cures == label
-        assert settings["steps"] == "2000"
+        assert Arm("", {0: Run(Path(), config, None)}).cures == label
+        assert config.steps == 2000
     for profile in (profiles.QUICK, profiles.FULL):
         assert {*profile.cures, *profile.attention_cures} <= set(cures.ARMS.values())
 
@@ -162,7 +161,7 @@ def test_every_experiment_of_a_cure_has_its_label(study, compose):
 def test_every_cure_of_the_study_has_a_partner_without(study, compose):
     """All else is equal, also what a cure's own file sets; but for what is listed, nothing is."""
     from hw2exp.records.arm_pairs import references
-    from hw2exp.records.runs import Run, gather
+    from hw2exp.records.arms import Run, gather
 
     _, cures, _ = study
     shared = "model=attn_rnn", "optimizer=sgd"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hw2exp.config.choices import CHOICES
+from hw2exp.config.registry import CHOICES
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.loop import train
 

@@ -1,6 +1,5 @@
 """Find the step and the sequences to blame for a spike."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +10,7 @@ from hw2exp.anatomy.replay import Replayed
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.models.axes import norms
+from hw2exp.records.metrics import INITIAL_LOSS
 from hw2exp.records.spike import Spike
 from hw2exp.tasks.temporal_order import decode
 
@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 
 HALF = 0.5
 
-LOST = 10 * math.log(4)
+LOST = 10 * INITIAL_LOSS
 """Ten times the loss of guessing: a run is lost above it, and a further rise means nothing."""
 
 

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hw2exp.anatomy.colors import CULPRIT, FRESH, LOSS
 from hw2exp.anatomy.dissection import Dissection
 from hw2exp.anatomy.words import empty, legend_above
+from hw2exp.records.figure_style import BLUE, ORANGE, RED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,10 +49,10 @@ def _way(axes: "Axes", seen: Dissection) -> None:
     a, b = seen.path.T
     axes.plot(a, b, "o-", color="white", markersize=3.5, linewidth=1.2, markeredgecolor="black")
     did = seen.path_steps.index(seen.steps[seen.culprit])
-    axes.plot(a[did], b[did], "o", color=CULPRIT, markersize=6, markeredgecolor="white")
+    axes.plot(a[did], b[did], "o", color=RED, markersize=6, markeredgecolor="white")
     if did + 1 < len(a):
         axes.annotate("", (a[did + 1], b[did + 1]), (a[did], b[did]),
-                      arrowprops={"arrowstyle": "->", "color": CULPRIT, "lw": 1.8})  # fmt: skip
+                      arrowprops={"arrowstyle": "->", "color": RED, "lw": 1.8})  # fmt: skip
 
 
 def surface(axes: Any, seen: Dissection) -> None:
@@ -85,9 +85,9 @@ def along(axes: "Axes", seen: Dissection) -> None:
         seen: the examined spike.
     """
     step, line = seen.steps[seen.culprit], seen.along
-    axes.plot(line.share, line.own, color=LOSS, label=f"of step {step:,}'s batch")
+    axes.plot(line.share, line.own, color=BLUE, label=f"of step {step:,}'s batch")
     label = f"of step {seen.spike.step:,}'s batch"
-    axes.plot(line.share, line.later, color=FRESH, label=label)
+    axes.plot(line.share, line.later, color=ORANGE, label=label)
     finite = np.concatenate([line.own, line.later])
     finite = finite[np.isfinite(finite)]
     if not len(finite):
@@ -95,7 +95,7 @@ def along(axes: "Axes", seen: Dissection) -> None:
     if len(finite) and finite.max() > 20 and finite.min() > 0:
         axes.set_yscale("log")
     for share in (0, 1):
-        axes.axvline(share, color=CULPRIT, linewidth=1, linestyle="--", zorder=0)
+        axes.axvline(share, color=RED, linewidth=1, linestyle="--", zorder=0)
     axes.set_xlabel(f"from before step {step:,} (0) to after it (1), and beyond")
     axes.set_title(f"Loss along step {step:,}")
     legend_above(axes)

@@ -1,6 +1,5 @@
 """Draw the anatomy of a spike on one page."""
 
-from io import BytesIO
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
@@ -8,24 +7,16 @@ import numpy as np
 
 from hw2exp.anatomy.blame import Suspect
 from hw2exp.anatomy.cliff_panels import along, contour, surface
-from hw2exp.anatomy.colors import CLIPPED, CULPRIT, FRESH, LOSS, QUIET, RAW
 from hw2exp.anatomy.dissection import Dissection
 from hw2exp.anatomy.verdict import sentences
 from hw2exp.anatomy.words import empty, legend_above
-from hw2exp.records.figure_style import figure_style
+from hw2exp.records.figure_style import BLUE, GRAY, GREEN, ORANGE, RED, STYLE, encoded, figure_style
 from hw2exp.tasks.temporal_order import MARKS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-STYLE: dict[Any, Any] = {
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "svg.hashsalt": "hw2exp",
-}
+TITLES = {"axes.titlesize": 10, "axes.titlelocation": "left"}
 SIZE = 15.0, 11.5  # inches
 SEQUENCES = 4
 DECADES, BEYOND = 1e8, 1e4
@@ -45,7 +36,7 @@ def draw(seen: Dissection, title: str) -> bytes:
     Returns:
         The page as PNG.
     """
-    with figure_style(STYLE):
+    with figure_style(STYLE | TITLES):
         from matplotlib.figure import Figure
 
         figure = Figure(SIZE, layout="constrained")
@@ -64,15 +55,13 @@ def draw(seen: Dissection, title: str) -> bytes:
         surface(above.add_subplot(3, 3, 8, projection="3d"), seen)
         along(panels[2, 2], seen)
         _text(below, seen)
-        content = BytesIO()
-        figure.savefig(content, format="png", dpi=110, metadata={"Software": None})
-    return content.getvalue()
+        return encoded(figure, "png", dpi=110, metadata={"Software": None})
 
 
 def _mark(axes: "Axes", seen: Dissection) -> None:
     """Draw a line at the culprit and another at the peak."""
-    axes.axvline(seen.steps[seen.culprit], color=CULPRIT, linewidth=1, linestyle="--", zorder=0)
-    axes.axvline(seen.spike.step, color=QUIET, linewidth=1, linestyle=":", zorder=0)
+    axes.axvline(seen.steps[seen.culprit], color=RED, linewidth=1, linestyle="--", zorder=0)
+    axes.axvline(seen.spike.step, color=GRAY, linewidth=1, linestyle=":", zorder=0)
     axes.set_xlabel("training step")
     axes.locator_params(axis="x", integer=True)
 
@@ -94,24 +83,24 @@ def _log(axes: "Axes", *seen: Any) -> None:
 
 
 def _curve(axes: "Axes", seen: Dissection) -> None:
-    axes.plot(seen.steps, seen.loss, "o-", color=LOSS, markersize=3, label="of the step's batch")
+    axes.plot(seen.steps, seen.loss, "o-", color=BLUE, markersize=3, label="of the step's batch")
     label = "of other sequences"
-    axes.plot(seen.steps, seen.fresh_loss, "s-", color=FRESH, markersize=3, label=label)
+    axes.plot(seen.steps, seen.fresh_loss, "s-", color=ORANGE, markersize=3, label=label)
     top = np.nanmax(np.where(np.isfinite(seen.loss), seen.loss, np.nan))
     axes.set_yscale("log" if top > 20 else "linear")
     step = seen.steps[seen.culprit]
     axes.set_title("Loss before each step")
-    axes.set_title(f"step {step:,} {_what(seen)}", loc="right", color=CULPRIT, fontsize=8)
+    axes.set_title(f"step {step:,} {_what(seen)}", loc="right", color=RED, fontsize=8)
     legend_above(axes)
     _mark(axes, seen)
 
 
 def _norms(axes: "Axes", seen: Dissection) -> None:
-    axes.plot(seen.steps, seen.raw, "o-", color=RAW, markersize=3, label="gradient")
+    axes.plot(seen.steps, seen.raw, "o-", color=BLUE, markersize=3, label="gradient")
     if not np.array_equal(seen.raw, seen.clipped, equal_nan=True):
-        axes.plot(seen.steps, seen.clipped, "s-", color=CLIPPED, markersize=3, label="clipped")
+        axes.plot(seen.steps, seen.clipped, "s-", color=ORANGE, markersize=3, label="clipped")
     label = "how far the parameters moved"
-    axes.plot(seen.steps, seen.updates, "^-", color="#009E73", markersize=3, label=label)
+    axes.plot(seen.steps, seen.updates, "^-", color=GREEN, markersize=3, label=label)
     _log(axes, *(each[: seen.culprit + 1] for each in (seen.raw, seen.updates)))
     axes.set_title("Norms of the gradient and of the update")
     legend_above(axes)
@@ -158,14 +147,14 @@ def _jacobians(axes: "Axes", seen: Dissection) -> None:
     t = np.arange(1, product.shape[1] + 1)
     for place in range(len(product)):
         axes.plot(t, product[place], color="#BBBBBB", linewidth=0.6, zorder=1)
-    for place, color, what in ((seen.peak, FRESH, "peak"), (seen.culprit, CULPRIT, _what(seen))):
+    for place, color, what in ((seen.peak, ORANGE, "peak"), (seen.culprit, RED, _what(seen))):
         there = (np.isfinite(product[place]) & (product[place] > 0)).any()
         label = f"step {seen.steps[place]:,}, {what}" if there else None
         axes.plot(t, product[place], color=color, linewidth=1.6, label=label, zorder=3)
     single = seen.jacobians.step[seen.culprit].double().numpy()
-    axes.plot(t + 1, single, color=CULPRIT, linewidth=0.8, linestyle=":", zorder=2,
+    axes.plot(t + 1, single, color=RED, linewidth=0.8, linestyle=":", zorder=2,
               label="its ‖∂h[t]/∂h[t-1]‖ step by step")  # fmt: skip
-    axes.axhline(1, color=QUIET, linewidth=0.8)
+    axes.axhline(1, color=GRAY, linewidth=0.8)
     told = product[[seen.culprit, seen.peak]]
     _log(axes, told if (told > 0).any() else product)
     axes.set_xlabel("time step t of the sequence")
@@ -177,8 +166,8 @@ def _sharpness(axes: "Axes", seen: Dissection) -> None:
     ratio = seen.sharp.instability.numpy()
     if not np.isfinite(ratio).any():
         empty(axes, "not found at any of these steps")
-    axes.plot(seen.steps, ratio, "o-", color=LOSS, markersize=3)
-    axes.axhline(1, color=QUIET, linewidth=0.8)
+    axes.plot(seen.steps, ratio, "o-", color=BLUE, markersize=3)
+    axes.axhline(1, color=GRAY, linewidth=0.8)
     _log(axes, ratio[: seen.culprit + 1])
     axes.set_title("Sharpness, in units of what the optimizer can stand")
     _mark(axes, seen)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hw2exp.config.recorded import recorded_config
-from hw2exp.config.resume import SWEEP
+from hw2exp.config.run_files import ANATOMY, SWEEP
 from hw2exp.config.schema import TrainConfig
 from hw2exp.records.run_dir import RunResult, read_result
 from hw2exp.records.spike import Spike
@@ -53,7 +53,7 @@ def read_request(folder: Path, number: str, out: Path | None, key: str = "--spik
     Raises:
         ConfigError: the folder holds no run with such a spike, or the page can't go there.
     """
-    target = folder / "anatomy" if out is None else out
+    target = folder / ANATOMY if out is None else out
     if out is None and target.is_symlink():  # came with the run, may lead anywhere
         raise ConfigError([f"{target}: is a link; must be a folder, or named by --out"])
     if not folder.is_dir():

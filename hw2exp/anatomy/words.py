@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from hw2exp.anatomy.colors import QUIET
+from hw2exp.records.figure_style import GRAY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,4 +42,4 @@ def empty(axes: "Axes", why: str) -> None:
         axes: the panel.
         why: the reason.
     """
-    axes.text(0.5, 0.5, why, ha="center", va="center", color=QUIET, transform=axes.transAxes)
+    axes.text(0.5, 0.5, why, ha="center", va="center", color=GRAY, transform=axes.transAxes)

@@ -57,7 +57,7 @@ def _run(words: Sequence[str]) -> int:
     sections = {
         "config": differing(columns, config_of),
         "result": list(results(columns)),
-        "versions": differing(columns, versions_of),
+        "versions": differing(columns, versions_of, str),
     }
     console = Console()
     color = console.is_terminal and not console.no_color

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hw2exp.config.folder import check_there
-from hw2exp.config.recorded import CONFIG
+from hw2exp.config.run_files import CONFIG, RESULT
 from hw2exp.config.settings import rank_of_path
-from hw2exp.records.run_dir import RESULT, RunResult
-from hw2exp.records.runs import Run, gather
+from hw2exp.records.arms import Run, gather
+from hw2exp.records.run_dir import RunResult
 from hw2exp.system.problems import ConfigError, counted
 from hw2exp.system.terminal import relative
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import get_args
 
 from hw2exp.compare.columns import Column, Compared
-from hw2exp.config.settings import rank, settings_as_typed
+from hw2exp.config.settings import Value, rank, settings_of
+from hw2exp.records.arms import Settings
 from hw2exp.records.run_dir import RunResult, Status
 from hw2exp.runs.summary import spread
-from hw2exp.system.problems import counted
+from hw2exp.system.problems import counted, show
 
 ABSENT = "–"
 
@@ -102,7 +103,11 @@ MEASURES = (
 )
 
 
-def differing(columns: Sequence[Column], of: Callable[[Compared], Mapping[str, str]]) -> list[Row]:
+def differing(
+    columns: Sequence[Column],
+    of: Callable[[Compared], Settings],
+    write: Callable[[Value], str] = show,
+) -> list[Row]:
     """Return a row for each key whose values differ between columns.
 
     With a single column, return the keys whose values differ between its runs.
@@ -110,17 +115,18 @@ def differing(columns: Sequence[Column], of: Callable[[Compared], Mapping[str, s
     Args:
         columns: the columns.
         of: the function that returns a run's values, by key.
+        write: the function that writes a value; by default as typed.
     """
     written = [[of(each) for each in column.members] for column in columns]
     keys = dict.fromkeys(key for runs in written for run in runs for key in run)
     groups = list(dict.fromkeys(map(_group, keys)))
     rows = []
     for key in sorted(keys, key=lambda key: groups.index(_group(key))):
-        values = [list(dict.fromkeys(run.get(key) for run in runs)) for runs in written]
+        values = [list(dict.fromkeys(run.get(key, ABSENT) for run in runs)) for runs in written]
         if len({frozenset(each) for each in values}) > 1 or (
             len(columns) == 1 and len(values[0]) > 1
         ):
-            rows.append(Row(key, [_listed(each) for each in values]))
+            rows.append(Row(key, [_listed(each, write) for each in values]))
     return rows
 
 
@@ -128,13 +134,13 @@ def _group(key: str) -> str:
     return key.partition(".")[0]
 
 
-def config_of(each: Compared) -> dict[str, str]:
+def config_of(each: Compared) -> Settings:
     """Return a run's config by key, without ``resume``, the folder to resume from.
 
     Args:
         each: the run.
     """
-    return settings_as_typed(each.run.config, {"resume"})
+    return settings_of(each.run.config, {"resume"})
 
 
 def versions_of(each: Compared) -> Mapping[str, str]:
@@ -194,11 +200,11 @@ def _cell(values: Sequence[Number]) -> str:
     return text if len(known) == len(values) else f"{text}, of {len(known)}"
 
 
-def _listed(values: Sequence[str | None]) -> str:
+def _listed(values: Sequence[Value], write: Callable[[Value], str]) -> str:
     """Write a column's values of a key: all, or the number of texts, or the range of numbers."""
-    ranked = sorted((value for value in values if value is not None), key=rank)
+    ranked = sorted((value for value in values if value != ABSENT), key=rank)
     if len(values) <= FEW:
-        return ", ".join([*ranked, *[ABSENT] * (None in values)])
+        return ", ".join([*map(write, ranked), *[ABSENT] * (ABSENT in values)])
     if any(rank(value)[0] for value in ranked):
         return counted(len(values), "value")
-    return f"{ranked[0]} … {ranked[-1]} ({len(values)})"
+    return f"{write(ranked[0])} … {write(ranked[-1])} ({len(values)})"

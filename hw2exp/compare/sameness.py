@@ -6,7 +6,10 @@ from itertools import combinations
 import numpy as np
 
 from hw2exp.compare.columns import Column, Compared
-from hw2exp.records.metrics import CATALOG, STEP
+from hw2exp.config.schema import OPERATIONAL
+from hw2exp.config.settings import settings_of
+from hw2exp.records.metrics import CATALOG
+from hw2exp.records.step_table import STEP
 from hw2exp.system.problems import counted
 
 SINCE_ROW = {"loss_train_max", "accuracy_train", "grad_norm_raw_max", "update_norm_max"}
@@ -67,7 +70,7 @@ def parting(columns: Sequence[Column]) -> list[str]:
     one, other = (column.alone for column in columns)
     if one is None or other is None or _digests(columns[0]) == _digests(columns[1]):
         return []
-    if (one.run.settings, one.run.config.seed) != (other.run.settings, other.run.config.seed):
+    if settings_of(one.run.config, OPERATIONAL) != settings_of(other.run.config, OPERATIONAL):
         return []
     marks = " and ".join(column.mark for column in columns)
     return [f"{marks} have the same config, but other digests:", *_first(one, other)]

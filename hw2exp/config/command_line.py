@@ -17,7 +17,6 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override
 
 from hw2exp.config.arguments import inspects, parse_arguments, words_of
-from hw2exp.config.choices import ADDED_CHOICES
 from hw2exp.config.composition import Composition
 from hw2exp.config.confinement import check_inside, check_subfolder, root_of
 from hw2exp.config.folder import at_home, check_folder
@@ -25,6 +24,7 @@ from hw2exp.config.job import Job, Plain
 from hw2exp.config.jobs import ENUMERATING, check_configs, fixed_job, sweep_jobs
 from hw2exp.config.overrides import parse_lines
 from hw2exp.config.refusals import one_error
+from hw2exp.config.registry import ADDED_CHOICES
 from hw2exp.config.repository import confined_configs
 from hw2exp.config.resume import check_resumed
 from hw2exp.config.trusted import trusted_resolvers, unnamed, untrusted_node

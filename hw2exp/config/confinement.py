@@ -5,12 +5,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from hw2exp.config.folder import check_path
+from hw2exp.config.run_files import OWN_NAMES
 from hw2exp.system.problems import ConfigError
-
-OWN_NAMES = ("result.json", "metrics.parquet", "parameters.safetensors", "spikes.safetensors",
-             "diagnostics.*", "curve.*", "events.out.tfevents.*", "multirun.yaml", "checkpoints",
-             "arms", "anatomy")  # fmt: skip
-"""Files and folders that runs and sweeps write, and remove; ``*`` stands for any letters."""
 
 
 def root_of(written: str) -> Path:

@@ -7,11 +7,10 @@ from contextlib import contextmanager
 from itertools import chain, count
 from pathlib import Path
 
+from hw2exp.config.run_files import CHECKPOINT_BEGINS, CHECKPOINTS, RESULT
 from hw2exp.system import disk
 from hw2exp.system.problems import ConfigError
 
-RESULT = "result.json"
-CHECKPOINTS, STEP = "checkpoints", "step_"
 LONGEST_NAME = 255
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 """Errors of the disk, as opposed to a bad folder name."""
@@ -129,7 +128,7 @@ def _of_a_run(folder: Path) -> Path | None:
         if RESULT in files:
             return Path(root, RESULT)
         saved = Path(root, CHECKPOINTS)
-        if CHECKPOINTS in folders and any(saved.glob(f"{STEP}*")):
+        if CHECKPOINTS in folders and any(saved.glob(f"{CHECKPOINT_BEGINS}*")):
             return saved
         folders[:] = [name for name in folders if not name.startswith(".")]
     return None

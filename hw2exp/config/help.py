@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import yaml
 from pydantic import BaseModel
 
-from hw2exp.config.choices import ADDED_CHOICES, CHOICES
+from hw2exp.config.registry import ADDED_CHOICES, CHOICES
 from hw2exp.config.schema import TrainConfig
 from hw2exp.config.validation import allowed_values
 from hw2exp.system.problems import counted

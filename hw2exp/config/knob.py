@@ -37,6 +37,14 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
+    def contradictions(self, config: Any) -> list[str]:
+        """Return the problems between these knobs and those of other sections, one line each.
+
+        Args:
+            config: the whole config, a ``TrainConfig`` of which each knob is valid by itself.
+        """
+        return []
+
 
 class Choice(Section):
     """A section that stands for one choice of a Hydra group."""

@@ -13,10 +13,10 @@ from hydra.core.override_parser.types import (
     QuotedString,
 )
 
-from hw2exp.config.choices import CHOICES
 from hw2exp.config.composition import Composition
 from hw2exp.config.parsing import MOST_VALUES, count, parse, written_out
 from hw2exp.config.refusals import REFUSALS, one_error, one_line
+from hw2exp.config.registry import CHOICES
 from hw2exp.config.trusted import untrusted
 from hw2exp.config.unparsed import why_unparsed
 from hw2exp.system.problems import ConfigError, show, unknown_choice

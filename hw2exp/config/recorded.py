@@ -8,9 +8,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from hw2exp.config.choices import OPERATIONAL
 from hw2exp.config.refusals import one_error
-from hw2exp.config.schema import TrainConfig
+from hw2exp.config.schema import OPERATIONAL, TrainConfig
 from hw2exp.config.trusted import WITHIN, bounded_references, trusted_resolvers
 from hw2exp.config.validation import validate
 from hw2exp.config.yaml_file import load_yaml

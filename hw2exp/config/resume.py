@@ -4,21 +4,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hw2exp.config.choices import OPERATIONAL
-from hw2exp.config.folder import CHECKPOINTS, RESULT, check_path
-from hw2exp.config.groups import Cosine
+from hw2exp.config.folder import check_path
 from hw2exp.config.job import Job
 from hw2exp.config.jobs import ENUMERATING
-from hw2exp.config.recorded import CONFIG, read_values
-from hw2exp.config.schema import TrainConfig
+from hw2exp.config.recorded import read_values
+from hw2exp.config.run_files import CHECKPOINTS, CONFIG, RESULT, SWEEP
+from hw2exp.config.schema import OPERATIONAL, TrainConfig
 from hw2exp.config.validation import validate
 from hw2exp.system.problems import ConfigError, show
 from hw2exp.system.regular_file import is_blank
 
 FREE = OPERATIONAL - {"log_every", "device", "diagnostics"}
 """Knobs that may change on resume: neither the run's bits nor its rows depend on them."""
-
-SWEEP = "multirun.yaml"
 
 
 def check_resumed(
@@ -129,7 +126,7 @@ def differences(values: Mapping[str, Any], new: TrainConfig) -> dict[str, str]:
     if {before["device"], now["device"]} == {"auto", "cpu"}:
         del texts["device"]
     if old.steps < new.steps:
-        if isinstance(new.schedule, Cosine):
+        if new.schedule.spans_run:
             texts["steps"] += f": schedule={new.schedule.name} spreads over all steps"
         else:
             del texts["steps"]

@@ -1,9 +1,9 @@
 """Define the whole config: each knob's type, range and meaning, shared or per replica.
 
-The values are in ``configs/``; this file and ``groups.py`` define the allowed values.
+A choice's own knobs are defined beside its equations; all default values are in ``configs/``.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import SerializeAsAny
 
@@ -35,6 +35,13 @@ class Init(Section):
     readout_scale: float = per_replica("factor on the readout's weights and bias", ge=0)
     forget_bias: float = per_replica("added to the bias of an LSTM's forget gate, before σ")
 
+    def contradictions(self, config: Any) -> list[str]:
+        """Return the problem of a forget gate's bias in a model without one."""
+        model = config.model.name
+        if not self.forget_bias or model == "lstm":
+            return []
+        return [f"init.forget_bias={self.forget_bias:g}: needs model=lstm, not model={model}"]
+
 
 class Spikes(Section):
     """The definition of a spike of the training loss."""
@@ -44,6 +51,23 @@ class Spikes(Section):
     deviations: float = per_replica(
         "least height in robust standard deviations of the window", ge=0
     )
+
+
+OPERATIONAL = {
+    "check_initial_loss",
+    "checkpoint_every",
+    "device",
+    "diagnostics",
+    "dry_run",
+    "fail_on_divergence",
+    "fleet_size",
+    "keep_checkpoints",
+    "log_every",
+    "plot",
+    "resume",
+    "workers",
+}
+"""Knobs of how a run is executed and shown, not of what it computes."""
 
 
 class TrainConfig(Section):

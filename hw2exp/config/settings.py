@@ -1,43 +1,53 @@
-"""List a config's values by key, as typed in overrides."""
+"""List a config's values by key, and sort values and folders as people would."""
 
 import re
 from collections.abc import Mapping, Set
 from pathlib import Path
+from typing import Any
 
-from hw2exp.config.choices import CHOICES
+from hw2exp.config.registry import CHOICES
 from hw2exp.config.schema import TrainConfig
 from hw2exp.system.problems import show
 
+Value = Any
+"""A hashable value of a config: a number, a text, a bool, None, or a tuple of such values."""
 
-def settings_as_typed(config: TrainConfig, left_out: Set[str] = frozenset()) -> dict[str, str]:
-    """Return a config's values as typed in overrides, by key; choices by group.
+
+def settings_of(config: TrainConfig, left_out: Set[str] = frozenset()) -> dict[str, Value]:
+    """Return a config's values by dotted key; the name of a choice by its group.
 
     Args:
         config: the config.
         left_out: keys and groups to leave out.
     """
-    found: dict[str, str] = {}
+    found: dict[str, Value] = {}
     for name, value in config.model_dump(exclude=set(left_out)).items():
         if name in CHOICES:
             found[name] = value.pop("name")
         within = value.items() if isinstance(value, Mapping) else [("", value)]
-        found |= {f"{name}.{key}".rstrip("."): show(each) for key, each in within}
+        found |= {f"{name}.{key}".rstrip("."): _hashable(each) for key, each in within}
     return found
+
+
+def _hashable(value: Any) -> Value:
+    if isinstance(value, list | tuple):
+        return tuple(map(_hashable, value))
+    return show(value) if isinstance(value, Mapping) else value
 
 
 Rank = tuple[bool, float, list[str | int]]
 
 
-def rank(value: str) -> Rank:
+def rank(value: Value) -> Rank:
     """Return a value's sort key: numbers by size, then texts in natural order.
 
     Args:
-        value: the value as typed; ``b8`` sorts before ``b10``.
+        value: a value, or a text; ``b8`` sorts before ``b10``.
     """
     try:
         return False, float(value), []
-    except ValueError:
-        pieces = re.split(r"(\d+)", value)
+    except (TypeError, ValueError):
+        pieces = re.split(r"(\d+)", show(value))
         return True, 0.0, [int(piece) if piece.isdecimal() else piece for piece in pieces]
 
 

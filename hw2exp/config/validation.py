@@ -1,23 +1,14 @@
 """Turn a plain nested dict into a checked ``TrainConfig``; report all problems at once."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeGuard, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from hw2exp.config.choices import CHOICES
-from hw2exp.config.groups import (
-    MAX_SEED,
-    SGD,
-    BatchNorm,
-    ElmanRNN,
-    Omega,
-    QKNorm,
-    Seeds,
-    Task,
-    WarmupCosine,
-)
+from hw2exp.config.groups import MAX_SEED, Seeds
+from hw2exp.config.knob import Section
+from hw2exp.config.registry import CHOICES
 from hw2exp.config.schema import TrainConfig
 from hw2exp.system.problems import ConfigError, show, unknown_choice, unknown_key
 
@@ -46,7 +37,7 @@ def validate(raw: Mapping[str, Any]) -> TrainConfig:
         try:
             values[group] = schema.model_validate(dict(section))
         except ValidationError as error:
-            problems += [_line(detail, schema, section, group) for detail in error.errors()]
+            problems += _lines(error, schema, section, group)
     try:
         config = TrainConfig.model_validate(values)
     except ValidationError as error:
@@ -55,13 +46,22 @@ def validate(raw: Mapping[str, Any]) -> TrainConfig:
             for detail in error.errors()
             if detail["loc"][0] not in CHOICES  # reported above, in more detail
         ]
-    if isinstance(values.get("task"), Task):
-        problems += _task_contradictions(values["task"])
     if not problems:
-        problems = _contradictions(config)
+        parts = [part for _, part in config if isinstance(part, Section)]
+        problems = [line for part in parts for line in part.contradictions(config)]
     if problems:
         raise ConfigError(dict.fromkeys(problems))
     return config
+
+
+def _lines(
+    error: ValidationError, schema: type[BaseModel], raw: Mapping[str, Any], prefix: str
+) -> Iterator[str]:
+    for detail in error.errors():
+        if detail["type"] == "value_error":  # found by a validator of the section
+            yield from str(detail["ctx"]["error"]).splitlines()
+        else:
+            yield _line(detail, schema, raw, prefix)
 
 
 def _line(
@@ -174,71 +174,3 @@ def allowed_values(schema: type[BaseModel], name: str) -> str:
         if getattr(constraint, limit, None) is not None
     ]
     return " ".join([words, " and ".join(limits)]).strip()
-
-
-def _contradictions(config: TrainConfig) -> list[str]:
-    """List the problems between several keys."""
-    problems = []
-    optimizer = config.optimizer
-    if isinstance(optimizer, SGD) and optimizer.nesterov and optimizer.momentum == 0:
-        problems.append("optimizer.nesterov=true: needs optimizer.momentum > 0, which is 0")
-    if isinstance(config.norm, QKNorm) and not config.model.attention:
-        problems.append(
-            f"norm=qk: needs a model with queries and keys (attn_rnn, attn_rnn_inf), "
-            f"not model={config.model.name}"
-        )
-    if isinstance(config.regularizer, Omega):
-        if not isinstance(config.model, ElmanRNN):
-            problems.append(f"regularizer=omega: needs model=rnn, not model={config.model.name}")
-        if config.norm.name != "none":
-            problems.append(f"regularizer=omega: needs norm=none, not norm={config.norm.name}")
-    if config.init.forget_bias and config.model.name != "lstm":
-        problems.append(
-            f"init.forget_bias={config.init.forget_bias:g}: needs model=lstm, "
-            f"not model={config.model.name}"
-        )
-    if isinstance(config.norm, BatchNorm) and config.batch_size < 2:
-        problems.append("batch_size=1: norm=batch needs at least 2 sequences")
-    if isinstance(config.schedule, WarmupCosine) and config.schedule.warmup_steps >= config.steps:
-        problems.append(
-            f"schedule.warmup_steps={config.schedule.warmup_steps}: must be below "
-            f"steps={config.steps}"
-        )
-    return problems + _notebook_contradictions(config)
-
-
-def _task_contradictions(task: Task) -> list[str]:
-    problems = [
-        f"task.{name}={show(bounds)}: must be [from, to) with from < to"
-        for name in ("length", "t1", "t2")
-        if (bounds := getattr(task, name))[0] >= bounds[1]
-    ]
-    if problems:
-        return problems
-    if task.t1[0] < 1:
-        problems.append(f"task.t1={show(task.t1)}: must start at 1 or later, after the B")
-    if task.t1[1] > task.t2[0]:
-        problems.append(f"task.t2={show(task.t2)}: must start at {task.t1[1]} or later, after t1")
-    if task.t2[1] > task.length[0] - 1:
-        problems.append(
-            f"task.length={show(task.length)}: must start at {task.t2[1] + 1} or later, "
-            "so that t2 comes before the E"
-        )
-    if task.length[1] > 10_001:
-        problems.append(f"task.length={show(task.length)}: must end at 10001 or earlier")
-    return problems
-
-
-def _notebook_contradictions(config: TrainConfig) -> list[str]:
-    if not isinstance(config.task, Task) or config.task.stream != "notebook":
-        return []
-    epoch = 1000 // config.batch_size
-    needs = f"task.stream=notebook needs epochs of {epoch} batches of {config.batch_size}"
-    if epoch == 0:
-        return [f"batch_size={config.batch_size}: must be <= 1000 with task.stream=notebook"]
-    problems = []
-    if config.eval_every % epoch:
-        problems.append(f"eval_every={config.eval_every}: must be a multiple of {epoch}; {needs}")
-    if config.eval_batches > epoch:
-        problems.append(f"eval_batches={config.eval_batches}: must be <= {epoch}; {needs}")
-    return problems

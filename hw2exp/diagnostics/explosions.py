@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hw2exp.diagnostics.paired_tests import paired_pvalue
 from hw2exp.diagnostics.spikes import Floats, running_median
-from hw2exp.diagnostics.statistics import paired_pvalue
 
 Flags = NDArray[np.bool_]
 

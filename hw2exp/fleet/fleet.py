@@ -2,23 +2,29 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hw2exp import optim
-from hw2exp.config.groups import Task
+from hw2exp.config.registry import equations
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet.state import FleetState, Layout, concatenate
 from hw2exp.kernels.choice import closed_form_of
-from hw2exp.models import CELLS, normalization
 from hw2exp.models.axes import Params, State
+from hw2exp.models.cell import Cell
 from hw2exp.models.classifier import Classifier, Gradient
-from hw2exp.optim import clip, regularizer, schedule
+from hw2exp.models.hyperparameters import build
+from hw2exp.models.normalization import Norm
+from hw2exp.optim.clipping.protocol import Clip
+from hw2exp.optim.optimizers.protocol import Optimizer
+from hw2exp.optim.regularizers.protocol import Regularizer
+from hw2exp.optim.schedules.protocol import Schedule
 from hw2exp.tasks.notebook_stream import NotebookStream
 from hw2exp.tasks.temporal_order import CHECK, PAD, POPULATION, TEST, TRAIN, TemporalOrder
+from hw2exp.tasks.variants.hochreiter import Hochreiter
 
 FRESH_SEQUENCES = 1024
 """Sequences for the initial loss and for population statistics, at least."""
@@ -46,7 +52,7 @@ class Fleet:
         self.task = task
         self.notebook = (
             NotebookStream(task, first.batch_size, first.task.notebook_seed)
-            if isinstance(first.task, Task) and first.task.stream == "notebook"
+            if isinstance(first.task, Hochreiter) and first.task.stream == "notebook"
             else None
         )
         self.members = np.arange(len(configs))
@@ -61,9 +67,13 @@ class Fleet:
         first, device = self.config, self.device
         self.configs = list(configs)
         self.seeds = np.array([config.seed for config in configs], dtype=np.uint64)
-        self.regularizer = regularizer.build([config.regularizer for config in configs], device)
-        cell = CELLS[first.model.name](first.model, PAD)
-        norm = normalization.build([config.norm for config in configs], device)
+
+        def built(group: str, **others: Any) -> Any:
+            return build(group, [getattr(config, group) for config in configs], device, **others)
+
+        self.regularizer: Regularizer = built("regularizer")
+        cell: Cell = equations("model", first.model.name)(first.model, PAD)
+        norm: Norm = built("norm")
         on_cpu = torch.device(device).type == "cpu"
         self.model = Classifier(
             cell,
@@ -73,9 +83,9 @@ class Fleet:
             closed_form_of(cell, norm) if first.closed_form and on_cpu else None,
             self.regularizer.needs_path,
         )
-        self.clip = clip.build([config.clip for config in configs], device)
-        self.schedule = schedule.build([c.schedule for c in configs], first.steps, device)
-        self.optimizer = optim.build([config.optimizer for config in configs], device)
+        self.clip: Clip = built("clip")
+        self.schedule: Schedule = built("schedule", steps=first.steps)
+        self.optimizer: Optimizer = built("optimizer")
 
     def leave(self, rows: Tensor) -> None:
         """Remove replicas from the computation; the others keep the same bits.

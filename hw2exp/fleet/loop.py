@@ -10,12 +10,9 @@ from torch import Tensor
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.state import FleetState
 from hw2exp.models.axes import norms
-from hw2exp.tasks.temporal_order import CLASSES, TRAIN
+from hw2exp.records.metrics import INITIAL_ACCURACY, INITIAL_LOSS
+from hw2exp.tasks.temporal_order import TRAIN
 
-INITIAL_LOSS = math.log(len(CLASSES))
-"""ln 4: the cross-entropy of a uniform guess among four classes (write-up, part 1.3 d)."""
-
-INITIAL_ACCURACY = 1 / len(CLASSES)
 LOSS_TOLERANCE = 0.1
 FULL_SIZE = 16
 """Hidden size from which ``LOSS_TOLERANCE`` applies; see :func:`loss_above` for smaller sizes."""
@@ -158,7 +155,7 @@ def train_step(fleet: Fleet, step: int, inspector: Inspector | None = None) -> S
     raw, back = fleet.loss_and_gradient(symbols, labels, keeps_flow)  # raw (R, P)
     grad_norm = norms(raw)  # (R,)
     grads, clip_state = fleet.clip.update(raw, grad_norm, state.clip)
-    lr = fleet.optimizer.lr * fleet.schedule.factor(step - 1, state.schedule)  # (R,)
+    lr = fleet.optimizer.lr * fleet.schedule.at(step - 1, state.schedule)  # (R,)
     params, optimizer_state = fleet.optimizer.update(state.params, grads, state.optimizer, lr)
     proposed = replace(state, params=params, optimizer=optimizer_state, clip=clip_state)
     fleet.advance(step, back.loss, grad_norm, proposed)

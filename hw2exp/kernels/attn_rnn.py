@@ -15,23 +15,24 @@ Backward, with δ[t] = ∂ℓ/∂h[t] the total derivative, which step t passes 
 
 from typing import Any
 
+import torch
+from torch import Tensor
+
+from hw2exp.kernels.forms import FORMS, ClosedForm
 from hw2exp.kernels.functions import exp
 from hw2exp.kernels.lanes import load, maximum, store, zeros
 from hw2exp.kernels.products import add_outer, add_product, dot, product
+from hw2exp.models.axes import Params
 from hw2exp.system.kernel_cache import kernel
 
 
 @kernel
 def forward(x: Any, weights: Any, r: Any, h: Any, kept: Any) -> None:
-    """Compute the states of 16 sequences of a replica.
+    """Compute the states of 16 sequences of a replica; see :class:`ClosedForm`.
 
-    Args:
-        x: inputs, ``(T, I, 16)``.
-        weights: S_0 ``(R, I, I)``, V_0 ``(R, H, I)``, and S, V of all lags ``(R, KH, H)``.
-        r: index of the replica.
-        h: states, ``(T+1, H, 16)``: zeros at index 0, state t at index t + 1.
-        kept: arrays for ``backward``, each ``(T, ·, 16)``: attention a (1 + K rows), scores w (K),
-            score gradients S_i h (KH), values v (KH), the input's value v_0 (H); and scratch (I).
+    ``weights``: S_0 ``(R, I, I)``, V_0 ``(R, H, I)``, and S, V of all lags ``(R, KH, H)``.
+    ``kept``: each ``(T, ·, 16)``: attention a (1 + K rows), scores w (K), score gradients S_i h
+    (KH), values v (KH), the input's value v_0 (H); and scratch (I).
     """
     S_0, V_0, S, V = weights[0][r], weights[1][r], weights[2][r], weights[3][r]
     (T, I, _), (KH, H) = x.shape, S.shape
@@ -99,17 +100,9 @@ def backward(
     gradients: Any,
     scratch: Any,
 ) -> None:
-    """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients.
+    """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients; see :class:`ClosedForm`.
 
-    Args:
-        x: inputs, ``(T, I, 16)``.
-        weights: see :func:`forward`.
-        r: index of the replica.
-        h: states from ``forward``.
-        kept: arrays from ``forward``.
-        delta: ∂ℓ/∂h[t], ``(T+1, H, 16)``; the last entry ∂ℓ/∂h[T] is input, the others are output.
-        gradients: gradients of the weights, of the same shapes.
-        scratch: ∂ℓ/∂w ``(T, 1 + K, 16)``, two weighted vectors ``(T, H, 16)`` and ``(T, I, 16)``.
+    ``scratch``: ∂ℓ/∂w ``(T, 1 + K, 16)``, two weighted vectors ``(T, H, 16)`` and ``(T, I, 16)``.
     """
     V = weights[3][r]
     (T, I, _), (KH, H) = x.shape, V.shape
@@ -155,3 +148,33 @@ def _scale(
         factor = load(by, by_row + t * stride) * f
         for j in range(rows):
             store(out, t * rows + j, factor * load(a, a_row + t * rows + j))
+
+
+def symmetric(query: Tensor, key: Tensor) -> Tensor:
+    """Compute S = QᵀK + KᵀQ, for which (Q h)ᵀ (K h) = ½ hᵀ S h.
+
+    Args:
+        query: Q, ``(N, H, I)``.
+        key: K, ``(N, H, I)``.
+    """
+    form = torch.bmm(query.mT, key)  # (N, I, I)
+    return form + form.mT
+
+
+def weights_of(params: Params) -> tuple[Tensor, ...]:
+    """Return S and V of the input, and those of all lags stacked along the rows."""
+    lags = range(1, sum(name.startswith("Q_") for name in params))
+    Q, K, V = (torch.stack([params[f"{name}_{i}"] for i in lags], 1) for name in "QKV")
+    S = symmetric(Q.flatten(0, 1), K.flatten(0, 1))  # (R K, H, H)
+    below = len(Q), -1, Q.shape[-1]
+    S_0 = symmetric(params["Q_0"], params["K_0"])
+    return S_0, params["V_0"], S.view(below), V.reshape(below)
+
+
+FORMS["attn_rnn"] = ClosedForm(
+    forward,
+    backward,
+    weights_of,
+    kept=lambda T, I, H, K: [(T, 1 + K), (T, K), (T, K * H), (T, K * H), (T, H), (1, I)],
+    scratch=lambda T, I, H, K: [(T, 1 + K), (T, H), (T, I)],
+)

@@ -15,24 +15,25 @@ sums gather them backward, with μ[s] the least top so far (so that no exponent 
 
 from typing import Any
 
+import torch
+from torch import Tensor
+
+from hw2exp.kernels.attn_rnn import symmetric
+from hw2exp.kernels.forms import FORMS, ClosedForm
 from hw2exp.kernels.functions import exp
 from hw2exp.kernels.lanes import load, maximum, minimum, store, zeros
 from hw2exp.kernels.products import add_outer, dot, product
+from hw2exp.models.axes import Params
 from hw2exp.system.kernel_cache import kernel
 
 
 @kernel
 def forward(x: Any, weights: Any, r: Any, h: Any, kept: Any) -> None:
-    """Compute the states of 16 sequences of a replica.
+    """Compute the states of 16 sequences of a replica; see :class:`ClosedForm`.
 
-    Args:
-        x: inputs, ``(T, I, 16)``.
-        weights: S_0 ``(R, I, I)``, V_0 ``(R, H, I)``, S and V ``(R, H, H)``.
-        r: index of the replica.
-        h: states, ``(T+1, H, 16)``: zeros at index 0, state t at index t + 1.
-        kept: arrays for ``backward``, each ``(T, ·, 16)``: the input's attention a_0, top, z and
-            the score w (4 rows), S h (H), the values v (H) and v_0 (H); and scratch: S_0 x (I), the
-            sum n (H).
+    ``weights``: S_0 ``(R, I, I)``, V_0 ``(R, H, I)``, S and V ``(R, H, H)``.
+    ``kept``: each ``(T, ·, 16)``: the input's attention a_0, top, z and the score w (4 rows), S h
+    (H), the values v (H) and v_0 (H); and scratch: S_0 x (I), the sum n (H).
     """
     S_0, V_0, S, V = weights[0][r], weights[1][r], weights[2][r], weights[3][r]
     (T, I, _), H = x.shape, len(S)
@@ -76,17 +77,10 @@ def backward(
     gradients: Any,
     scratch: Any,
 ) -> None:
-    """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients.
+    """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients; see :class:`ClosedForm`.
 
-    Args:
-        x: inputs, ``(T, I, 16)``.
-        weights: see :func:`forward`.
-        r: index of the replica.
-        h: states from ``forward``.
-        kept: arrays from ``forward``; overwritten.
-        delta: ∂ℓ/∂h[t], ``(T+1, H, 16)``; the last entry ∂ℓ/∂h[T] is input, the others are output.
-        gradients: gradients of the weights, of the same shapes.
-        scratch: ½ ∂ℓ/∂w_0 x ``(T, I, 16)``; G ``(H, 16)``.
+    ``kept`` is overwritten.
+    ``scratch``: ½ ∂ℓ/∂w_0 x ``(T, I, 16)``; G ``(H, 16)``.
     """
     V_T = weights[3][r].T
     (T, I, _), H = x.shape, len(V_T)
@@ -124,3 +118,19 @@ def backward(
     add_outer(dv, 0, h, H, T - 1, gradients[3][r])
     for j in range(H):
         store(delta, j, zeros(x))
+
+
+def weights_of(params: Params) -> tuple[Tensor, ...]:
+    """Return S and V of the embedded input, with E folded in, and S and V of the states."""
+    E, V = params["E"], params["V"]
+    S = symmetric(params["Q"], params["K"])  # (R, H, H)
+    return torch.bmm(E.mT, torch.bmm(S, E)), torch.bmm(V, E), S, V
+
+
+FORMS["attn_rnn_inf"] = ClosedForm(
+    forward,
+    backward,
+    weights_of,
+    kept=lambda T, I, H, K: [(T, 4), (T, H), (T, H), (T, H), (1, I), (1, H)],
+    scratch=lambda T, I, H, K: [(T, I), (1, H)],
+)

@@ -11,22 +11,22 @@ Backward, with δ[t] = ∂ℓ/∂h[t] the total derivative and d[t] = h[t-1] - W
 
 from typing import Any
 
+from torch import Tensor
+
+from hw2exp.kernels.forms import FORMS, ClosedForm
 from hw2exp.kernels.functions import sigmoid
 from hw2exp.kernels.lanes import load, store
 from hw2exp.kernels.products import add_outer, add_product, product
+from hw2exp.models.axes import Params
 from hw2exp.system.kernel_cache import kernel
 
 
 @kernel
 def forward(x: Any, weights: Any, r: Any, h: Any, kept: Any) -> None:
-    """Compute the states of 16 sequences of a replica.
+    """Compute the states of 16 sequences of a replica; see :class:`ClosedForm`.
 
-    Args:
-        x: inputs, ``(T, I, 16)``.
-        weights: W_x and W_c ``(R, H, I)``, W_h ``(R, H, H)``.
-        r: index of the replica.
-        h: states, ``(T+1, H, 16)``: zeros at index 0, state t at index t + 1.
-        kept: c and d for ``backward``, each ``(T, H, 16)``.
+    ``weights``: W_x and W_c ``(R, H, I)``, W_h ``(R, H, H)``.
+    ``kept``: c and d, each ``(T, H, 16)``.
     """
     W_x, W_c, W_h = weights[0][r], weights[1][r], weights[2][r]
     (T, I, _), H = x.shape, len(W_h)
@@ -56,17 +56,9 @@ def backward(
     gradients: Any,
     scratch: Any,
 ) -> None:
-    """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients.
+    """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients; see :class:`ClosedForm`.
 
-    Args:
-        x: inputs, ``(T, I, 16)``.
-        weights: W_x and W_c ``(R, H, I)``, W_h ``(R, H, H)``.
-        r: index of the replica.
-        h: states from ``forward``.
-        kept: arrays from ``forward``; overwritten.
-        delta: ∂ℓ/∂h[t], ``(T+1, H, 16)``; the last entry ∂ℓ/∂h[T] is input, the others are output.
-        gradients: gradients of the weights, of the same shapes.
-        scratch: unused.
+    ``kept`` is overwritten.
     """
     W_hT = weights[2][r].T
     T, H = len(x), len(W_hT)
@@ -84,3 +76,17 @@ def backward(
     add_outer(du, 0, x, 0, T, gradients[0][r])
     add_outer(dz, 0, x, 0, T, gradients[1][r])
     add_outer(dz, 0, h, 0, T, gradients[2][r])
+
+
+def weights_of(params: Params) -> tuple[Tensor, ...]:
+    """Return W_x, W_c and W_h unchanged."""
+    return params["W_x"], params["W_c"], params["W_h"]
+
+
+FORMS["gated_rnn"] = ClosedForm(
+    forward,
+    backward,
+    weights_of,
+    kept=lambda T, I, H, K: [(T, H), (T, H)],
+    scratch=lambda T, I, H, K: [(1, 1)],
+)

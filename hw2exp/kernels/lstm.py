@@ -11,23 +11,21 @@ Backward, with δ[t] = ∂ℓ/∂h[t] and ε[t] = ∂ℓ/∂c[t] the total deriv
 
 from typing import Any
 
+from hw2exp.kernels.forms import FORMS, ClosedForm
 from hw2exp.kernels.functions import sigmoid, tanh
 from hw2exp.kernels.lanes import load, store, zeros
 from hw2exp.kernels.products import add_outer, add_product, product
+from hw2exp.kernels.rnn import biased_weights
 from hw2exp.system.kernel_cache import kernel
 
 
 @kernel
 def forward(x: Any, weights: Any, r: Any, h: Any, kept: Any) -> None:
-    """Compute the states of 16 sequences of a replica.
+    """Compute the states of 16 sequences of a replica; see :class:`ClosedForm`.
 
-    Args:
-        x: inputs with a one as the last row, ``(T, I+1, 16)``.
-        weights: W ``(R, 4H, I+1)`` and U ``(R, 4H, H)``.
-        r: index of the replica.
-        h: states, ``(T+1, H, 16)``: zeros at index 0, state t at index t + 1.
-        kept: arrays for ``backward``: the gates ``(T, 4H, 16)``, c with zeros at index 0
-            ``(T+1, H, 16)``, and tanh(c) ``(T, H, 16)``.
+    ``weights``: W ``(R, 4H, I+1)`` and U ``(R, 4H, H)``.
+    ``kept``: the gates ``(T, 4H, 16)``, c with zeros at index 0 ``(T+1, H, 16)``, and tanh(c)
+    ``(T, H, 16)``.
     """
     W, U = weights[0][r], weights[1][r]
     (T, I, _), H = x.shape, U.shape[1]
@@ -63,17 +61,10 @@ def backward(
     gradients: Any,
     scratch: Any,
 ) -> None:
-    """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients.
+    """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients; see :class:`ClosedForm`.
 
-    Args:
-        x: see :func:`forward`.
-        weights: see :func:`forward`.
-        r: index of the replica.
-        h: states from ``forward``.
-        kept: arrays from ``forward``; overwritten.
-        delta: ∂ℓ/∂h[t], ``(T+1, H, 16)``; the last entry ∂ℓ/∂h[T] is input, the others are output.
-        gradients: gradients of the weights, of the same shapes.
-        scratch: ∂ℓ/∂c ``(H, 16)``.
+    ``kept`` is overwritten.
+    ``scratch``: ∂ℓ/∂c ``(H, 16)``.
     """
     U_T = weights[1][r].T
     T, H = len(x), len(U_T)
@@ -96,3 +87,13 @@ def backward(
         product(U_T, dz, z, delta, before)
     add_outer(dz, 0, x, 0, T, gradients[0][r])
     add_outer(dz, 0, h, 0, T, gradients[1][r])
+
+
+FORMS["lstm"] = ClosedForm(
+    forward,
+    backward,
+    biased_weights,
+    kept=lambda T, I, H, K: [(T, 4 * H), (T + 1, H), (T, H)],
+    scratch=lambda T, I, H, K: [(1, H)],
+    ones=True,
+)

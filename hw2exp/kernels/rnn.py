@@ -9,9 +9,14 @@ Backward, with δ[t] = ∂ℓ/∂h[t] the total derivative:
 
 from typing import Any
 
+import torch
+from torch import Tensor
+
+from hw2exp.kernels.forms import FORMS, ClosedForm
 from hw2exp.kernels.functions import sigmoid, tanh
 from hw2exp.kernels.lanes import load, maximum, positive, store
 from hw2exp.kernels.products import add_outer, add_product, product
+from hw2exp.models.axes import Params
 from hw2exp.system.kernel_cache import kernel
 
 TANH, RELU, SIGMOID = range(3)
@@ -61,14 +66,10 @@ def backward_sigmoid(
 
 @kernel
 def forward(x: Any, weights: Any, r: Any, h: Any, phi: Any) -> None:
-    """Compute the states of 16 sequences of a replica.
+    """Compute the states of 16 sequences of a replica; see :class:`ClosedForm`.
 
-    Args:
-        x: inputs with a one as the last row, ``(T, I+1, 16)``.
-        weights: W ``(R, H, I+1)`` and U ``(R, H, H)``.
-        r: index of the replica.
-        h: states, ``(T+1, H, 16)``: zeros at index 0, state t at index t + 1.
-        phi: activation: ``TANH``, ``RELU`` or ``SIGMOID``.
+    ``weights``: W ``(R, H, I+1)`` and U ``(R, H, H)``.
+    ``phi``: activation: ``TANH``, ``RELU`` or ``SIGMOID``.
     """
     W, U = weights[0][r], weights[1][r]
     (T, I, _), H = x.shape, len(U)
@@ -85,17 +86,10 @@ def forward(x: Any, weights: Any, r: Any, h: Any, phi: Any) -> None:
 def backward(
     x: Any, weights: Any, r: Any, h: Any, delta: Any, gradients: Any, dz: Any, phi: Any
 ) -> None:
-    """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients.
+    """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients; see :class:`ClosedForm`.
 
-    Args:
-        x: see :func:`forward`.
-        weights: see :func:`forward`.
-        r: index of the replica.
-        h: states from ``forward``.
-        delta: ∂ℓ/∂h[t], ``(T+1, H, 16)``; the last entry ∂ℓ/∂h[T] is input, the others are output.
-        gradients: gradients of the weights, of the same shapes.
-        dz: scratch for ∂ℓ/∂z, ``(T, H, 16)``.
-        phi: activation: ``TANH``, ``RELU`` or ``SIGMOID``.
+    ``dz``: scratch for ∂ℓ/∂z, ``(T, H, 16)``.
+    ``phi``: activation: ``TANH``, ``RELU`` or ``SIGMOID``.
     """
     U_T = weights[1][r].T
     T, H = len(x), len(U_T)
@@ -122,3 +116,25 @@ def slope(state: Any, phi: Any) -> Any:
     if phi == RELU:
         return positive(state)
     return state * (1.0 - state) if phi == SIGMOID else 1.0 - state * state
+
+
+def biased_weights(params: Params) -> tuple[Tensor, ...]:
+    """Return the input's matrix with the biases as its last column, and the state's matrix."""
+    bias = params["bias_ih"] + params["bias_hh"]
+    return torch.cat([params["weight_ih"], bias[..., None]], -1), params["weight_hh"]
+
+
+def _form(forward: Any, backward: Any) -> ClosedForm:
+    return ClosedForm(
+        forward,
+        backward,
+        biased_weights,
+        kept=lambda T, I, H, K: [(1, 1)],
+        scratch=lambda T, I, H, K: [(T, H)],
+        ones=True,
+    )
+
+
+FORMS["rnn"] = _form(forward_tanh, backward_tanh)
+FORMS["rnn_relu"] = _form(forward_relu, backward_relu)
+FORMS["rnn_sigmoid"] = _form(forward_sigmoid, backward_sigmoid)

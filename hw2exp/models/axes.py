@@ -16,8 +16,7 @@
 A line that makes or changes a shape ends with it: ``# (R, B, H)``.
 """
 
-import torch
-from torch import Tensor
+from hw2exp.system.lazy_torch import Tensor, torch
 
 Params = dict[str, Tensor]
 """Parameters by name, each ``(R, ...)``."""

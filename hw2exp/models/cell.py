@@ -5,11 +5,9 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import torch
-from torch import Tensor
-
 from hw2exp.models.axes import Params, Shape
 from hw2exp.models.normalization import NormPass, Terms
+from hw2exp.system.lazy_torch import Tensor, torch
 
 Role = Literal["input", "recurrent", "bias", "readout", "readout_bias"]
 Inputs = tuple[Tensor, ...]

@@ -1,14 +1,29 @@
-"""Stack the knobs of R configs: knobs that may differ in a fleet become ``(R,)`` tensors."""
+"""Build a fleet's part from R configs: knobs that may differ become ``(R,)`` tensors."""
 
 from collections.abc import Sequence
 from typing import Any
 
-import torch
+from hw2exp.config.knob import Choice, Section, is_per_replica
+from hw2exp.config.registry import equations
+from hw2exp.system.lazy_torch import Device, torch
 
-from hw2exp.config.knob import Section, is_per_replica
+
+def build(group: str, sections: Sequence[Choice], device: Device = "cpu", **others: Any) -> Any:
+    """Build a choice's equations for a fleet.
+
+    Args:
+        group: the group, such as ``clip``.
+        sections: the group's section of each replica, length R.
+        device: the device of the tensors.
+        others: arguments besides the knobs.
+
+    Raises:
+        ValueError: replicas differ in a shared knob.
+    """
+    return equations(group, sections[0].name)(**others, **stack(sections, device))
 
 
-def stack(sections: Sequence[Section], device: torch.device | str = "cpu") -> dict[str, Any]:
+def stack(sections: Sequence[Section], device: Device = "cpu") -> dict[str, Any]:
     """Stack the same section of R configs into the arguments of one batched object.
 
     Args:

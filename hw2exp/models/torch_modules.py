@@ -7,8 +7,8 @@ from torch import nn
 
 from hw2exp.models.axes import Params
 from hw2exp.models.cell import Cell
-from hw2exp.models.lstm import LSTM
-from hw2exp.models.rnn import ElmanRNN
+from hw2exp.models.cells.lstm import LSTM
+from hw2exp.models.cells.rnn import ElmanRNN
 
 NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 

@@ -1,49 +1,52 @@
 """Pair arms for comparison, and label them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from hw2exp.records.runs import NO_CURE, RATE, Arm, Key, decided
+from hw2exp.records.arms import NO_CURE, RATE, Arm, Key, decided, words
+
+
+def partners(
+    arms: Sequence[Arm], plain: Sequence[Arm], group: tuple[str, ...]
+) -> Iterator[tuple[Arm, Arm]]:
+    """Pair each arm with the plain arm that differs from it only in some groups.
+
+    If no plain arm has the same learning rate, take the plain arm at another rate, if there is
+    exactly one: each arm may have its own best rate. An arm without such a partner has no pair.
+
+    Args:
+        arms: the arms to pair.
+        plain: the arms to pair them with.
+        group: the groups in which partners may differ; every other setting must agree, even if a
+            choice's own file sets it, as ``norm=layer`` sets ``init.readout``.
+    """
+    of_key: dict[Key, list[Arm]] = {}
+    for arm in plain:
+        for key in (arm.settings_but(*group), arm.settings_but(*group, RATE)):
+            of_key.setdefault(key, []).append(arm)
+    for arm in arms:
+        same = of_key.get(arm.settings_but(*group), [])
+        near = of_key.get(arm.settings_but(*group, RATE), [])
+        if same or len(near) == 1:
+            yield arm, (same or near)[0]
 
 
 def references(arms: Sequence[Arm]) -> list[tuple[Arm, Arm]]:
     """Pair each arm that has cures with the arm that differs only in having none.
 
-    Every setting outside the groups of cures must agree, even if a cure's own file sets it, as
-    ``norm=layer`` sets ``init.readout``. If no arm without cures has the same learning rate, take
-    the arm at another rate, if there is exactly one: each arm may have its own best rate. An arm
-    without such a partner has no pair.
-
     Args:
         arms: all arms.
     """
-    plain: dict[Key, list[Arm]] = {}
-    for arm in arms:
-        if not arm.cures:
-            for key in (_but_cures(arm), _but_cures(arm, RATE)):
-                plain.setdefault(key, []).append(arm)
-    pairs = []
-    for arm in arms:
-        same, near = (plain.get(_but_cures(arm, *left_out), []) for left_out in ((), (RATE,)))
-        if arm.cures and (same or len(near) == 1):
-            pairs.append((arm, (same or near)[0]))
-    return pairs
+    cured = [arm for arm in arms if arm.cures]
+    return list(partners(cured, [arm for arm in arms if not arm.cures], tuple(NO_CURE)))
 
 
-def _but_cures(arm: Arm, *left_out: str) -> Key:
-    return tuple(
-        (key, value)
-        for key, value in arm.settings.items()
-        if key.partition(".")[0] not in NO_CURE and key not in left_out
-    )
-
-
-def settings_of(arm: Arm) -> tuple[str, str]:
+def setting_of(arm: Arm) -> tuple[str, str]:
     """Return the model and the optimizer, by which figures and claims group arms.
 
     Args:
         arm: the arm.
     """
-    return arm.settings["model"], arm.settings["optimizer"]
+    return arm.model, arm.optimizer
 
 
 def labels(arms: Sequence[Arm]) -> list[str]:
@@ -59,16 +62,5 @@ def labels(arms: Sequence[Arm]) -> list[str]:
         and key.partition(".")[0] not in NO_CURE
         and not decided(key, [arm.settings for arm in arms])
     ]
-    return [
-        " ".join(
-            [
-                arm.cures or "no cure",
-                *(f"{_short(key)}={arm.settings[key]}" for key in keys if key in arm.settings),
-            ]
-        )
-        for arm in arms
-    ]
-
-
-def _short(key: str) -> str:
-    return key.removeprefix("optimizer.")
+    labels = [f"{arm.cures or 'no cure'} {words(keys, arm.settings)}".rstrip() for arm in arms]
+    return [label.replace(" optimizer.", " ") for label in labels]

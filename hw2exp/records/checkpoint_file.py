@@ -12,23 +12,14 @@ from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
+from hw2exp.config.run_files import DIAGNOSTICS_ROWS, MANIFEST, METRICS_ROWS, STATE
 from hw2exp.records.diagnostics import ADDED, COLUMNS, DiagnosticsTable
-from hw2exp.records.manifest import (
-    STATE,
-    DamagedError,
-    Facts,
-    Manifest,
-    Rows,
-    sha256,
-)
+from hw2exp.records.manifest import DamagedError, Facts, Manifest, Rows, sha256
 from hw2exp.records.metrics import CATALOG, MetricsTable
 from hw2exp.records.parameters import tensors_of
 from hw2exp.system import regular_file
 from hw2exp.system.regular_file import IrregularError
 
-ROWS = "metrics.rows"
-SEEN = "diagnostics.rows"
-MANIFEST = "manifest.json"
 LARGEST_MANIFEST, LARGEST_STATE = 1 << 26, 1 << 34  # bytes
 
 Table = TypeVar("Table", MetricsTable, DiagnosticsTable)
@@ -79,7 +70,7 @@ class Checkpoint:
         Raises:
             DamagedError: the metrics don't match the manifest.
         """
-        return self._table(MetricsTable, ROWS, self.facts.rows, [list(CATALOG)])
+        return self._table(MetricsTable, METRICS_ROWS, self.facts.rows, [list(CATALOG)])
 
     def diagnostics(self) -> DiagnosticsTable:
         """Return the diagnostics up to the checkpoint's step.
@@ -88,7 +79,7 @@ class Checkpoint:
             DamagedError: the diagnostics don't match the manifest.
         """
         about, before = self.facts.diagnostics, [name for name in COLUMNS if name not in ADDED]
-        return self._table(DiagnosticsTable, SEEN, about, [list(COLUMNS), before])
+        return self._table(DiagnosticsTable, DIAGNOSTICS_ROWS, about, [list(COLUMNS), before])
 
     def _table(
         self, kind: type[Table], name: str, about: Rows | None, versions: list[list[str]]

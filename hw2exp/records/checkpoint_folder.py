@@ -8,28 +8,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hw2exp.config.folder import CHECKPOINTS, STEP
-from hw2exp.config.recorded import CONFIG, completed
+from hw2exp.config.recorded import completed
 from hw2exp.config.resume import differences
-from hw2exp.config.schema import TrainConfig
-from hw2exp.records.checkpoint_file import (
-    LARGEST_MANIFEST,
+from hw2exp.config.run_files import (
+    CHECKPOINT_BEGINS,
+    CHECKPOINTS,
+    CONFIG,
+    DIAGNOSTICS_ROWS,
     MANIFEST,
-    ROWS,
-    SEEN,
-    Checkpoint,
-    content_of,
-)
-from hw2exp.records.manifest import (
+    METRICS,
+    METRICS_ROWS,
+    RESULT,
     STATE,
-    DamagedError,
-    Facts,
-    Manifest,
-    sealed,
-    sha256,
-    unsealed,
 )
-from hw2exp.records.run_dir import CELL, METRICS, RESULT, read_result, versions
+from hw2exp.config.schema import TrainConfig
+from hw2exp.records.checkpoint_file import LARGEST_MANIFEST, Checkpoint, content_of
+from hw2exp.records.manifest import DamagedError, Facts, Manifest, sealed, sha256, unsealed
+from hw2exp.records.run_dir import CELL, read_result, versions
 from hw2exp.system import disk
 from hw2exp.system.problems import ConfigError
 from hw2exp.system.regular_file import IrregularError, is_blank
@@ -37,7 +32,7 @@ from hw2exp.system.regular_file import IrregularError, is_blank
 COMPUTING = ("hw2exp", "torch", "numpy", "numba")
 """The packages that a run's bits may depend on."""
 
-FOLDER = re.compile(STEP + r"(\d{10})")
+FOLDER = re.compile(CHECKPOINT_BEGINS + r"(\d{10})")
 
 Tensors = Mapping[str, NDArray[Any]]
 
@@ -56,7 +51,7 @@ def save(run: Path, step: int, tensors: Tensors, facts: Facts, keep: int) -> Non
 
     state = to_bytes({name: np.asarray(value, order="C") for name, value in tensors.items()})
     manifest = Manifest(format=1, step=step, files={STATE: sha256(state)}, facts=facts)
-    folder = run / CHECKPOINTS / f"{STEP}{step:010d}"
+    folder = run / CHECKPOINTS / f"{CHECKPOINT_BEGINS}{step:010d}"
     disk.publish(folder, {STATE: state, MANIFEST: sealed(manifest)})
     _prune(run, keep)
 
@@ -207,8 +202,8 @@ def discard_after(run: Path, step: int, keep: int) -> None:
     if folder.is_dir() and not folder.is_symlink():
         disk.remove_parts(folder)
         if step == 0:
-            disk.remove(folder / ROWS)
-            disk.remove(folder / SEEN)
+            disk.remove(folder / METRICS_ROWS)
+            disk.remove(folder / DIAGNOSTICS_ROWS)
         for path in list(_folders(run)):
             if _step(path) > step:
                 disk.remove(path)
@@ -222,7 +217,7 @@ def _folders(run: Path) -> Iterator[Path]:
 
 
 def _step(folder: Path) -> int:
-    return int(folder.name.removeprefix(STEP))
+    return int(folder.name.removeprefix(CHECKPOINT_BEGINS))
 
 
 def _manifest(folder: Path) -> Manifest:

@@ -2,26 +2,21 @@
 
 import math
 from collections.abc import Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hw2exp.records.figure_style import figure_style
-from hw2exp.records.metrics import MetricsTable
+from hw2exp.config.run_files import CURVES
+from hw2exp.records.figure_style import BLUE, GRAY, RED, STYLE, VERMILION, encoded, figure_style
+from hw2exp.records.metrics import INITIAL_LOSS, MetricsTable
 from hw2exp.records.spike import Spike
 from hw2exp.system import disk
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-
-# Okabe & Ito's colors, which color-blind readers can tell apart.
-TRAIN, TEST, SPIKE, QUIET = "#0072B2", "#D55E00", "#CC3311", "#888888"
-
-TEST_LINE: dict[str, Any] = {"color": TEST, "linewidth": 1.2, "marker": ".", "markersize": 4}
+TEST_LINE: dict[str, Any] = {"color": VERMILION, "linewidth": 1.2, "marker": ".", "markersize": 4}
 
 LINEAR_UP_TO = 2.0
 """Larger losses are drawn on a logarithmic scale, so that a spike of 1,000 hides nothing else."""
@@ -47,11 +42,8 @@ def draw_curve(
         initial_loss: the loss before training, drawn as a point at step 0.
         diverged_at: the step at which the run turned non-finite, if it did.
     """
-    style: dict[Any, Any] = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False,
-             "svg.hashsalt": "hw2exp", "svg.fonttype": "none",
-             # A line through a single point would be invisible.
-             "lines.marker": "." if len(table) == 1 else "None"}  # fmt: skip
-    with figure_style(style):
+    # A line through a single point would be invisible.
+    with figure_style({**STYLE, "lines.marker": "." if len(table) == 1 else "None"}):
         from matplotlib.figure import Figure
         from matplotlib.ticker import MaxNLocator
 
@@ -71,15 +63,9 @@ def draw_curve(
         lr.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
         for axes in (loss, accuracy, norm, lr):
             axes.yaxis.set_label_coords(-0.085, 0.5)
-        _save(figure, folder)
-
-
-def _save(figure: "Figure", folder: Path) -> None:
-    png, svg = BytesIO(), BytesIO()
-    figure.savefig(png, format="png", dpi=130)
-    figure.savefig(svg, format="svg", metadata={"Date": None})
-    disk.write(folder / "curve.png", png.getvalue(), sync=False)
-    disk.write(folder / "curve.svg", svg.getvalue(), sync=False)
+        content = encoded(figure, "png", dpi=130), encoded(figure, "svg")
+    for name, each in zip(CURVES, content, strict=True):
+        disk.write(folder / name, each, sync=False)
 
 
 def _draw_loss(
@@ -92,10 +78,10 @@ def _draw_loss(
     if tested.any():
         axes.plot(table.steps[tested], test[tested], label="test", **TEST_LINE)
     if initial_loss is not None:
-        axes.plot([0], [initial_loss], "o", color=TRAIN, markersize=3, label="before training")
-    axes.axhline(math.log(4), color=QUIET, linewidth=0.8, linestyle="--", marker="", label="ln 4")
+        axes.plot([0], [initial_loss], "o", color=BLUE, markersize=3, label="before training")
+    axes.axhline(INITIAL_LOSS, color=GRAY, linewidth=0.8, linestyle="--", marker="", label="ln 4")
     seen = np.concatenate([largest, test, [spike.loss for spike in spikes]])
-    top = float(np.max(seen[np.isfinite(seen)], initial=math.log(4)))
+    top = float(np.max(seen[np.isfinite(seen)], initial=INITIAL_LOSS))
     logarithmic = top > 2 * LINEAR_UP_TO
     if logarithmic:
         axes.set_yscale("symlog", linthresh=LINEAR_UP_TO, linscale=2.0)
@@ -118,8 +104,8 @@ def _draw_with_envelope(axes: "Axes", table: MetricsTable, name: str, label: str
     values, largest = table.column(name), table.column(f"{name}_max")
     if not np.array_equal(values, largest, equal_nan=True):
         about = f"{label}, largest since the last row"
-        axes.plot(table.steps, largest, color=TRAIN, alpha=0.4, linewidth=0.7, label=about)
-    axes.plot(table.steps, values, color=TRAIN, linewidth=0.7, label=label)
+        axes.plot(table.steps, largest, color=BLUE, alpha=0.4, linewidth=0.7, label=about)
+    axes.plot(table.steps, values, color=BLUE, linewidth=0.7, label=label)
 
 
 def _mark_spikes(axes: "Axes", spikes: Sequence[Spike]) -> None:
@@ -134,7 +120,7 @@ def _mark_spikes(axes: "Axes", spikes: Sequence[Spike]) -> None:
         linestyle="none",
         marker="v",
         markersize=4,
-        color=SPIKE,
+        color=RED,
         label=f"{len(spikes)} spike{'s' * (len(spikes) > 1)}",
         transform=above,
     )
@@ -146,7 +132,7 @@ def _mark_spikes(axes: "Axes", spikes: Sequence[Spike]) -> None:
             textcoords="offset points",
             ha="center",
             fontsize=7,
-            color=SPIKE,
+            color=RED,
         )
 
 
@@ -166,7 +152,7 @@ def _short(value: float) -> str:
 
 def _mark_divergence(axes: "Axes", step: int | None) -> None:
     if step is not None:
-        axes.axvline(step, color=SPIKE, linewidth=1.0, linestyle=":", marker="")
+        axes.axvline(step, color=RED, linewidth=1.0, linestyle=":", marker="")
         axes.annotate(
             f"diverged at step {step:,}",
             (step, 0.12),
@@ -174,7 +160,7 @@ def _mark_divergence(axes: "Axes", step: int | None) -> None:
             xytext=(-4, 0),
             textcoords="offset points",
             ha="right",
-            color=SPIKE,
+            color=RED,
             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5},
         )
 
@@ -182,9 +168,9 @@ def _mark_divergence(axes: "Axes", step: int | None) -> None:
 def _draw_accuracy(axes: "Axes", table: MetricsTable) -> None:
     steps, test = table.steps, table.column("accuracy_test")
     tested = np.isfinite(test)
-    axes.plot(steps, table.column("accuracy_train"), color=TRAIN, linewidth=0.4, alpha=0.6)
+    axes.plot(steps, table.column("accuracy_train"), color=BLUE, linewidth=0.4, alpha=0.6)
     axes.plot(steps[tested], test[tested], **TEST_LINE)
-    axes.axhline(0.25, color=QUIET, linewidth=0.8, linestyle="--", marker="")
+    axes.axhline(0.25, color=GRAY, linewidth=0.8, linestyle="--", marker="")
     axes.set_ylim(0, 1.02)
     axes.set_ylabel("accuracy")
 
@@ -193,7 +179,7 @@ def _draw_norm(axes: "Axes", table: MetricsTable) -> None:
     raw, clipped = table.column("grad_norm_raw"), table.column("grad_norm_clipped")
     _draw_with_envelope(axes, table, "grad_norm_raw", "raw")
     if not np.array_equal(raw, clipped, equal_nan=True):
-        axes.plot(table.steps, clipped, color=TEST, linewidth=0.7, label="clipped")
+        axes.plot(table.steps, clipped, color=VERMILION, linewidth=0.7, label="clipped")
     if (raw[np.isfinite(raw)] > 0).any():
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(lambda value, _: _short(value))
@@ -206,6 +192,6 @@ def _draw_norm(axes: "Axes", table: MetricsTable) -> None:
 
 def _draw_lr(axes: "Axes", table: MetricsTable) -> None:
     lr = table.column("lr")
-    axes.plot(table.steps, lr, color=TRAIN, linewidth=1.0)
+    axes.plot(table.steps, lr, color=BLUE, linewidth=1.0)
     axes.set_ylim(0, 1.15 * float(np.max(lr[np.isfinite(lr)], initial=1e-12)))
     axes.set_ylabel("learning rate")

@@ -1,19 +1,14 @@
 """Define the catalog of diagnostics, and a run's table of them."""
 
 import json
-from collections.abc import Iterator, Mapping
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hw2exp.records.parquet import read_table
-from hw2exp.records.run_dir import DIAGNOSTICS
-from hw2exp.system import disk
+from hw2exp.config.run_files import DIAGNOSTICS
+from hw2exp.records.step_table import StepTable, Value
 
 if TYPE_CHECKING:
     import polars
-
-STEP = "step"
 
 NUMBERS: dict[str, tuple[str, str]] = {
     "gradient_growth": (
@@ -58,45 +53,11 @@ COLUMNS = (*NUMBERS, *LISTS)
 ADDED = ("lyapunov_spread",)
 """Columns that older files lack."""
 
-Value = float | list[float]
 
-
-class DiagnosticsTable:
+class DiagnosticsTable(StepTable[Value]):
     """The diagnostics of one run, one row for each step with a measurement."""
 
-    def __init__(self) -> None:
-        self._rows: list[tuple[int, dict[str, Value]]] = []
-
-    def __iter__(self) -> Iterator[tuple[int, dict[str, Value]]]:
-        """Iterate over the rows: the step, and the measured values by column."""
-        return iter(self._rows)
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    @property
-    def steps(self) -> list[int]:
-        """Return the steps of the rows."""
-        return [step for step, _ in self._rows]
-
-    def append(self, step: int, row: Mapping[str, Value]) -> None:
-        """Add a row.
-
-        Args:
-            step: the training step, larger than the previous row's.
-            row: the measured values by column.
-
-        Raises:
-            ValueError: a column is not in the catalog, a list stands for a number or the other way
-                round, or the step is out of order.
-        """
-        if unknown := row.keys() - set(COLUMNS):
-            raise ValueError(f"not in the catalog: {sorted(unknown)}")
-        if wrong := [name for name in row if isinstance(row[name], list) != (name in LISTS)]:
-            raise ValueError(f"a list for a number, or a number for a list: {wrong}")
-        if self._rows and step <= self._rows[-1][0]:
-            raise ValueError(f"step {step} after step {self._rows[-1][0]}")
-        self._rows.append((step, dict(row)))
+    numbers, lists, added = NUMBERS, LISTS, ADDED
 
     def rows(self, first: int) -> bytes:
         """Return rows as lines of JSON; numbers keep all their bits.
@@ -136,28 +97,6 @@ class DiagnosticsTable:
         found = [(step, row[name]) for step, row in self._rows if name in row]
         return [step for step, _ in found], [value for _, value in found]  # type: ignore[misc]
 
-    def write(self, folder: Path) -> None:
-        """Write the table as Parquet; missing values are null.
-
-        Args:
-            folder: the run folder.
-        """
-        import polars
-
-        number, numbers = polars.Float64, polars.List(polars.Float64)
-        columns = [polars.Series(STEP, self.steps, dtype=polars.Int64)]
-        columns += [
-            polars.Series(
-                name,
-                [row.get(name) for _, row in self._rows],
-                dtype=numbers if name in LISTS else number,
-            )
-            for name in COLUMNS
-        ]
-        content = BytesIO()
-        polars.DataFrame(columns).write_parquet(content)
-        disk.write(folder / DIAGNOSTICS, content.getvalue(), sync=False)
-
 
 def _is_value(value: object) -> bool:
     return all(isinstance(each, float) for each in (value if isinstance(value, list) else [value]))
@@ -175,22 +114,6 @@ def read_diagnostics(folder: Path) -> "polars.DataFrame":
     """
     import polars
 
-    frame = read_table(folder / DIAGNOSTICS, _no_diagnostics)
+    frame = DiagnosticsTable.read(folder / DIAGNOSTICS)
     lacking = [name for name in ADDED if name not in frame.columns]
     return frame.with_columns(polars.lit(None, polars.Float64).alias(name) for name in lacking)
-
-
-def _no_diagnostics(schema: "Mapping[str, polars.DataType]") -> str | None:
-    if {*schema, *ADDED} != {STEP, *COLUMNS}:
-        return "has other columns than diagnostics have"
-    if wrong := [name for name, kind in schema.items() if not _fits(name, kind)]:
-        return f"{', '.join(wrong)}: must be numbers, or lists of them"
-    return None
-
-
-def _fits(name: str, kind: "polars.DataType") -> bool:
-    import polars
-
-    if name == STEP:
-        return kind.is_integer()
-    return kind == (polars.List(polars.Float64) if name in LISTS else polars.Float64)

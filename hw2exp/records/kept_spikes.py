@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hw2exp.config.run_files import SPIKES
 from hw2exp.records.parameters import tensors_of
-from hw2exp.records.run_dir import SPIKES
 from hw2exp.system import disk, regular_file
 
 LARGEST = 1 << 33  # bytes

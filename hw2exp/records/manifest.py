@@ -2,13 +2,13 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-STATE: Final = "state.safetensors"
-EVENTS = r"^events\.out\.tfevents\.[\w.-]+$"
+from hw2exp.config.run_files import EVENTS_BEGIN
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0)]
@@ -36,7 +36,7 @@ class Rows(Part):
 class Events(Part):
     """The name, length and digest of TensorBoard's file."""
 
-    name: Annotated[str, Field(pattern=EVENTS)]
+    name: Annotated[str, Field(pattern=rf"^{re.escape(EVENTS_BEGIN)}[\w.-]+$")]
     bytes: Count
     sha256: Digest
 

@@ -1,24 +1,24 @@
 """Define the catalog of metrics, and a run's table of them."""
 
 import hashlib
+import math
 import struct
-from collections.abc import Iterator, Mapping
-from io import BytesIO
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hw2exp.records.parquet import read_table
-from hw2exp.system import disk
+from hw2exp.records.step_table import STEP, StepTable
 
 if TYPE_CHECKING:
     import polars
 
 Column = NDArray[np.float64]
 
-STEP = "step"
+INITIAL_LOSS, INITIAL_ACCURACY = math.log(4), 1 / 4
+"""Loss and accuracy of a uniform guess among the four classes (write-up, part 1.3 d)."""
 
 CATALOG: dict[str, tuple[str, str]] = {
     "loss_train": ("loss/train", "loss of this step's batch"),
@@ -41,48 +41,17 @@ CATALOG: dict[str, tuple[str, str]] = {
 }
 """The TensorBoard tag and the meaning of each column. Test columns are missing without a test."""
 
-LATER = {"update_norm_max"}
-"""Columns that older files lack."""
-
 MISSING = np.float64("nan")
 
 ROW = struct.Struct(f"<qq{len(CATALOG)}d")
 """A row in bytes: the step, a bit for each measured column, the columns."""
 
 
-class MetricsTable:
+class MetricsTable(StepTable[float]):
     """The metrics of one run, one row for each logged step."""
 
-    def __init__(self) -> None:
-        self._steps: list[int] = []
-        self._columns: dict[str, list[float | None]] = {name: [] for name in CATALOG}
-
-    def __iter__(self) -> Iterator[tuple[int, dict[str, float]]]:
-        """Iterate over the rows: the step, and the measured values by column."""
-        for place, step in enumerate(self._steps):
-            values = {name: column[place] for name, column in self._columns.items()}
-            yield step, {name: value for name, value in values.items() if value is not None}
-
-    def __len__(self) -> int:
-        return len(self._steps)
-
-    def append(self, step: int, row: Mapping[str, float]) -> None:
-        """Add a row.
-
-        Args:
-            step: the training step, larger than the previous row's.
-            row: the measured values by column.
-
-        Raises:
-            ValueError: a column is not in the catalog, or the step is out of order.
-        """
-        if unknown := row.keys() - CATALOG.keys():
-            raise ValueError(f"not in the catalog: {sorted(unknown)}")
-        if self._steps and step <= self._steps[-1]:
-            raise ValueError(f"step {step} after step {self._steps[-1]}")
-        self._steps.append(step)
-        for name, column in self._columns.items():
-            column.append(float(row[name]) if name in row else None)
+    numbers = CATALOG
+    added = ("update_norm_max",)
 
     def rows(self, first: int) -> bytes:
         """Return rows as bytes.
@@ -90,13 +59,10 @@ class MetricsTable:
         Args:
             first: the index of the first row to return.
         """
-        columns = list(self._columns.values())
         parts = []
-        for place in range(first, len(self)):
-            values = [column[place] for column in columns]
-            measured = sum(1 << bit for bit, value in enumerate(values) if value is not None)
-            numbers = [0.0 if value is None else value for value in values]
-            parts.append(ROW.pack(self._steps[place], measured, *numbers))
+        for step, row in self._rows[first:]:
+            measured = sum(1 << bit for bit, name in enumerate(CATALOG) if name in row)
+            parts.append(ROW.pack(step, measured, *(row.get(name, 0.0) for name in CATALOG)))
         return b"".join(parts)
 
     @classmethod
@@ -131,20 +97,13 @@ class MetricsTable:
             table.append(step, {name: value for name, value in row.items() if value is not None})
         return table
 
-    @property
-    def steps(self) -> NDArray[np.int64]:
-        """Return the logged steps."""
-        return np.array(self._steps, dtype=np.int64)
-
     def column(self, name: str) -> Column:
         """Return a column, with NaN for missing values.
 
         Args:
             name: a name of the catalog.
         """
-        return np.array(
-            [MISSING if value is None else value for value in self._columns[name]], dtype=np.float64
-        )
+        return np.array([row.get(name, MISSING) for _, row in self._rows], dtype=np.float64)
 
     def last(self, name: str) -> float | None:
         """Return the last measured value of a column, or None.
@@ -152,25 +111,7 @@ class MetricsTable:
         Args:
             name: a name of the catalog.
         """
-        measured = [value for value in self._columns[name] if value is not None]
-        return measured[-1] if measured else None
-
-    def write(self, path: Path) -> None:
-        """Write the table as Parquet; missing values are null, a measured NaN stays NaN.
-
-        Args:
-            path: the file.
-        """
-        import polars
-
-        columns = [polars.Series(STEP, self._steps, dtype=polars.Int64)]
-        columns += [
-            polars.Series(name, values, dtype=polars.Float64)
-            for name, values in self._columns.items()
-        ]
-        content = BytesIO()
-        polars.DataFrame(columns).write_parquet(content)
-        disk.write(path, content.getvalue(), sync=False)
+        return next((row[name] for _, row in reversed(self._rows) if name in row), None)
 
     def digest(self) -> str:
         """Return ``metrics_sha256``, see :func:`digest_of_columns`."""
@@ -200,34 +141,7 @@ def digest_of_columns(steps: NDArray[np.int64], columns: Mapping[str, Column]) -
     return digest.hexdigest()
 
 
-def read_metrics(path: Path) -> "polars.DataFrame":
-    """Read a run's metrics.
-
-    Args:
-        path: the run's ``metrics.parquet``.
-
-    Raises:
-        OSError: the file can't be read.
-        ValueError: the file is damaged, or holds no metrics.
-    """
-    frame = read_table(path, _no_metrics)
-    steps = frame[STEP]
-    rising = steps.is_sorted() and steps.is_unique().all()
-    if steps.null_count() or not rising or (steps < 1).any():
-        raise ValueError(f"{path}: {STEP}: must rise from 1 on")
-    return frame
-
-
-def _no_metrics(schema: "Mapping[str, polars.DataType]") -> str | None:
-    if unknown := schema.keys() - {STEP, *CATALOG}:
-        return f"not in the catalog: {sorted(unknown)}"
-    if lacking := {STEP, *CATALOG} - LATER - schema.keys():
-        return f"has no {', '.join(sorted(lacking))}"
-    if not schema[STEP].is_integer():
-        return f"{STEP}: must be integers"
-    if other := [n for n, kind in schema.items() if not (kind.is_float() or kind.is_integer())]:
-        return f"{', '.join(other)}: must be numbers"
-    return None
+read_metrics = MetricsTable.read
 
 
 def digest_of_parquet(path: Path) -> str:

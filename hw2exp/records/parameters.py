@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hw2exp.records.run_dir import PARAMETERS, RESULT, read_result
+from hw2exp.config.run_files import PARAMETERS, RESULT
+from hw2exp.records.run_dir import read_result
 from hw2exp.system import disk, regular_file
 
 LARGEST_PARAMETERS, LARGEST_HEADER = 1 << 32, 1 << 20  # bytes

@@ -1,4 +1,4 @@
-"""Name the files of a run folder, and read its result."""
+"""Define the result of a run, and read it."""
 
 import math
 import os
@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
+from hw2exp.config.run_files import METRICS, PARAMETERS, RESULT
 from hw2exp.system import regular_file
 from hw2exp.system.problems import faults
 from hw2exp.system.regular_file import is_blank
@@ -20,12 +21,6 @@ from hw2exp.system.version import VERSION
 
 Status = Literal["finished", "solved", "diverged", "interrupted"]
 
-RESULT = "result.json"
-METRICS = "metrics.parquet"
-PARAMETERS = "parameters.safetensors"
-DIAGNOSTICS = "diagnostics.parquet"
-SPIKES = "spikes.safetensors"
-EVENTS = "events.out.tfevents.*"
 LARGEST_RESULT, LAST_STEP = 1 << 26, 1 << 31  # bytes; the largest step of a config
 CELL = "cell"
 """The key of a user's cell among a result's versions; its value is the digest of the code."""

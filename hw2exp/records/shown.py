@@ -1,25 +1,22 @@
 """Write a run's events and curve, and restore them if a power cut has emptied them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hw2exp.config.choices import OPERATIONAL
-from hw2exp.config.schema import TrainConfig
+from hw2exp.config.run_files import CURVES, EVENTS, METRICS
+from hw2exp.config.schema import OPERATIONAL, TrainConfig
 from hw2exp.records.curve_figure import draw_curve
 from hw2exp.records.layout import Layout
 from hw2exp.records.metrics import CATALOG, MetricsTable, read_metrics
-from hw2exp.records.run_dir import EVENTS, METRICS, RunResult
+from hw2exp.records.run_dir import RunResult
 from hw2exp.records.spike import Spike
-from hw2exp.records.tensorboard import EventWriter, flatten
-from hw2exp.records.texts import config_table, spike_table
+from hw2exp.records.tensorboard import EventWriter, Plain, flatten
 from hw2exp.records.write_order import settle
 from hw2exp.system import disk
 from hw2exp.system.problems import counted
 from hw2exp.system.regular_file import is_blank
 
 DIVERGED = "Loss, gradient or parameters were not finite at step {}; the run was frozen before it."
-
-CURVES = "curve.png", "curve.svg"
 
 
 def begin_events(
@@ -49,7 +46,7 @@ def end_events(events: EventWriter, spikes: Sequence[Spike], result: RunResult) 
         spikes: the spikes of the result.
         result: the run's result.
     """
-    events.text("spikes", spike_table(spikes))
+    events.text("spikes", _spike_table(spikes))
     if result.diverged_at:
         events.text("diverged", DIVERGED.format(result.step), result.step)
     events.end(success=result.status in ("finished", "solved"))
@@ -124,3 +121,22 @@ def mend(
     if any(path.name in CURVES for path in lost):
         draw_run(folder, config, table, spikes, result)
     settle(folder)
+
+
+def config_table(values: Mapping[str, Plain]) -> str:
+    """Format a config as a Markdown table.
+
+    Args:
+        values: the flattened config.
+    """
+    rows = "".join(f"| {name} | `{value}` |\n" for name, value in values.items())
+    return f"| key | value |\n| --- | --- |\n{rows}"
+
+
+def _spike_table(spikes: Sequence[Spike]) -> str:
+    """Format spikes as a Markdown table."""
+    head = "| step | loss | median before | above the initial loss |\n| --- | --- | --- | --- |\n"
+    return head + "\n".join(
+        f"| {s.step} | {s.loss:.4g} | {s.median:.4g} | {'yes' if s.above_initial else 'no'} |"
+        for s in spikes
+    )

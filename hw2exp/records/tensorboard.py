@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hw2exp.config.run_files import EVENTS_BEGIN
 from hw2exp.records.encoding import BINS, bins, png
 from hw2exp.records.layout import Layout, serialized
 from hw2exp.records.manifest import Events
@@ -52,7 +53,7 @@ class EventWriter:
         # TensorBoard reads a folder's files in the order of their names, which begin with the
         # time in seconds. The count distinguishes files that a process opens in the same second.
         writer = f"{socket.gethostname()}.{os.getpid()}.{next(_count)}"
-        self.name = f"events.out.tfevents.{int(time.time()):010d}.{writer}"
+        self.name = f"{EVENTS_BEGIN}{int(time.time()):010d}.{writer}"
         self._file = disk.Stream(folder / self.name)
         self._write(Event(file_version="brain.Event:2"))
         self._file.flush()

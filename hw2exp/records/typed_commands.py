@@ -5,10 +5,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from hw2exp.config.run_files import OVERRIDES, SWEEP
 from hw2exp.config.yaml_file import load_yaml
 from hw2exp.system.problems import ConfigError
-
-SWEEP = "multirun.yaml"
 
 
 def commands(folders: Iterable[Path]) -> list[str]:
@@ -26,7 +25,7 @@ def commands(folders: Iterable[Path]) -> list[str]:
             sweeps.add(folder.parent)
             words = _typed(_read(folder.parent / SWEEP))
         else:
-            words = _read(folder / ".hydra" / "overrides.yaml")
+            words = _read(folder / OVERRIDES)
         if not isinstance(words, list):
             continue
         typed = [shlex.quote(str(word)) for word in words if not str(word).startswith("resume=")]

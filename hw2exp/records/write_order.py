@@ -23,20 +23,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from hw2exp.config.recorded import CONFIG
-from hw2exp.records.run_dir import (
+from hw2exp.config.run_files import (
+    CONFIG,
     DIAGNOSTICS,
+    DRAWN,
     EVENTS,
     METRICS,
     PARAMETERS,
     RESULT,
     SPIKES,
-    RunResult,
 )
+from hw2exp.records.run_dir import RunResult
 from hw2exp.system import disk
 from hw2exp.system.lock import LOCK
-
-DRAWN = ("curve.*", "diagnostics.[ps]*g")
 
 
 def clear(folder: Path, events: bool = True, spikes: bool = True) -> None:

@@ -4,7 +4,7 @@ A run on the plateau at ln 4 behaves unlike a run that has learned, and cures ch
 stays at each stage. So each stage is measured separately.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -14,15 +14,18 @@ from numpy.typing import NDArray
 from hw2exp.diagnostics.explosions import explosions
 from hw2exp.diagnostics.spikes import running_median
 from hw2exp.diagnostics.statistics import Estimate, median, rate
-from hw2exp.records.runs import Arm, Run
+from hw2exp.records.arms import Arm, Run
 
 Floats = NDArray[np.float64]
+
 Flags = NDArray[np.bool_]
 
 BEFORE, AFTER = 20, 150
 """Steps before and after an explosion that are measured."""
+
 SOON, LATE = 1, 30
 """First and last step after an explosion by which RMSprop's brake is judged."""
+
 PLATEAU, LEARNED = 1.2, 1.0
 """Losses: a run is on the plateau from ``PLATEAU`` up, and has learned below ``LEARNED``."""
 
@@ -163,12 +166,3 @@ def _relative(updates: Floats, places: NDArray[np.int64], steps: NDArray[np.int6
     around = updates[places[:, None] + steps]  # (bursts, n)
     before = np.median(around[:, :BEFORE], axis=1, keepdims=True)
     return np.asarray(np.median(around / np.maximum(before, np.finfo(float).tiny), axis=0))
-
-
-def aftermaths(arms: Iterable[Arm]) -> list[Aftermath]:
-    """Return the aftermaths of all arms that have one.
-
-    Args:
-        arms: all arms.
-    """
-    return [each for each in map(aftermath, arms) if each is not None]

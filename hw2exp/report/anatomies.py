@@ -1,20 +1,25 @@
 """Read the pages that ``python -m hw2exp.anatomy`` has written into run folders."""
 
+import base64
 import os
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hw2exp.records.runs import Arm, Run
+from hw2exp.config.run_files import ANATOMY
+from hw2exp.records.arms import Arm, Run
 from hw2exp.system import regular_file
 from hw2exp.system.problems import counted
 
-FOLDER = "anatomy"
 NAME = re.compile(r"(?:spike_([1-9][0-9]{0,8})|divergence)\.png", re.ASCII)
+
 MOST_PAGES = 6
+
 LARGEST = 8 << 20  # bytes
+
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -53,7 +58,7 @@ def read_anatomies(arms: Sequence[Arm]) -> tuple[list[AnatomyPage], list[str]]:
             left_out[f"only the first {MOST_PAGES} are shown"] += 1
             continue
         try:
-            png = _read(run.folder / FOLDER, name)
+            png = _read(run.folder / ANATOMY, name)
         except (OSError, ValueError):
             left_out["no PNG, too large, or a link"] += 1
         else:
@@ -66,7 +71,7 @@ def _there(arms: Sequence[Arm]) -> Iterator[tuple[Arm, Run, str, int | None]]:
     for arm in arms:
         for run in arm.runs.values():
             try:
-                names = os.listdir(run.folder / FOLDER)
+                names = os.listdir(run.folder / ANATOMY)
             except OSError:
                 continue
             found = [match for name in names if (match := NAME.fullmatch(name))]
@@ -81,3 +86,20 @@ def _read(folder: Path, name: str) -> bytes:
     if not png.startswith(SIGNATURE):
         raise ValueError("no PNG")
     return png
+
+
+def shown(each: AnatomyPage) -> dict[str, str]:
+    """Return the template's values of a page.
+
+    Args:
+        each: the page.
+    """
+    which, what = each.number or "divergence", "The divergence"
+    if each.number:
+        what = f"Spike {each.number}"
+    command = f"python -m hw2exp.anatomy {shlex.quote(str(each.run.folder))} --spike {which}"
+    return {
+        "title": f"{what} of {each.arm.name}, seed {each.run.config.seed}",
+        "command": command,
+        "png": base64.b64encode(each.png).decode(),
+    }

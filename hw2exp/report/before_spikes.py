@@ -4,19 +4,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from math import nan
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hw2exp.diagnostics.spikes import first_watched
 from hw2exp.diagnostics.statistics import Estimate, median, proportion
-from hw2exp.records.runs import Arm, Run
+from hw2exp.records.arms import Arm, Run
 from hw2exp.report.diagnosed import Diagnosed, Floats, Steps
+from hw2exp.report.tables import cell, columns, frame, number, percent, plain
+from hw2exp.system.problems import counted
+
+if TYPE_CHECKING:
+    import polars
+
 
 NEAR = 20
 """A look is before a spike if it comes at most this many steps before the spike's first step."""
-
 
 FEWEST = 6
 """Least runs for an interval: with fewer, the median's has no ends, and a bootstrap no meaning."""
@@ -175,3 +180,50 @@ def _counted(estimate: Estimate, known: Sequence[Floats]) -> Counted:
     if len(known) < FEWEST:
         estimate = Estimate(estimate.value, nan, nan)
     return Counted(estimate, sum(len(own) for own in known), len(known))
+
+
+def why_table(looks: Sequence[ArmLooks]) -> "polars.DataFrame":
+    """Make a row for each arm with looks: each estimate, and how many looks and runs it rests on.
+
+    Args:
+        looks: the looks of these arms.
+    """
+    rows = []
+    for each in looks:
+        found = {
+            **{f"growth_{phase}": each.growth[phase] for phase in Phase},
+            "unstable": each.unstable_ever,
+            **{f"unstable_{phase}": each.unstable[phase] for phase in Phase},
+            "lyapunov": each.lyapunov,
+            "lyapunov_spread": each.lyapunov_spread,
+            "lyapunov_signed": each.lyapunov_signed,
+        }
+        row: dict[str, Any] = {"arm": each.arm.name, "runs": each.runs, "looks": each.looks}
+        for name, own in found.items():
+            row |= columns(name, own.estimate)
+            row |= {f"{name}_looks": own.looks, f"{name}_runs": own.runs}
+        rows.append(row)
+    return frame(rows)
+
+
+def look_cells(each: ArmLooks) -> list[dict[str, Any]]:
+    """Return an arm's cells on the page.
+
+    Args:
+        each: the arm's diagnostics.
+    """
+    return [
+        plain(each.runs) | {"basis": ""},
+        plain(each.looks) | {"basis": ""},
+        *(_cell(each.growth[phase], number) for phase in Phase),
+        _cell(each.unstable_ever, percent),
+        *(_cell(each.unstable[phase], percent) for phase in Phase),
+        _cell(each.lyapunov, number),
+        _cell(each.lyapunov_spread, number),
+        _cell(each.lyapunov_signed, percent),
+    ]
+
+
+def _cell(found: Counted, written: Callable[[float], str]) -> dict[str, Any]:
+    basis = f"{counted(found.looks, 'look')}, {counted(found.runs, 'run')}" if found.runs else ""
+    return cell(found.estimate, written) | {"basis": basis}

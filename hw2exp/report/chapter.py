@@ -6,26 +6,25 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hw2exp.records.arm_pairs import labels, references, settings_of
-from hw2exp.records.runs import Arm, Found
-from hw2exp.report.aftermath import Aftermath, aftermaths
-from hw2exp.report.causes import causes
-from hw2exp.report.claims import Claim, Judged, judge, reach
-from hw2exp.report.drawn import Drawn, draw
-from hw2exp.report.figures import curves, solving, spikes
-from hw2exp.report.figures.style import MOST_ARMS
-from hw2exp.report.lengths import by_length
-from hw2exp.report.measures import ArmMeasures, Comparison, compare, measure
+from hw2exp.records.arm_pairs import labels, references, setting_of
+from hw2exp.records.arms import Arm
+from hw2exp.records.runs import Found
+from hw2exp.report.aftermath import Aftermath, aftermath
+from hw2exp.report.brake import AFTERMATH, after_explosions, aftermath_table
+from hw2exp.report.claim import Claim, Judged
+from hw2exp.report.claims import judge
+from hw2exp.report.comparisons import Comparison, compare, comparisons_table
+from hw2exp.report.cures import CURES, cures_figure
+from hw2exp.report.curves import curves, curves_caption, gallery, gallery_caption
+from hw2exp.report.gated_rnn import reached_by
+from hw2exp.report.lengths import LENGTHS, by_length, lengths_figure
+from hw2exp.report.measures import ArmMeasures, arms_table, measure, runs_table
 from hw2exp.report.plan import ChapterPlan
-from hw2exp.report.published import published
-from hw2exp.report.tables import (
-    aftermath_table,
-    arms_table,
-    comparisons_table,
-    runs_table,
-    spikes_table,
-    write_table,
-)
+from hw2exp.report.published import PUBLISHED, published, published_curves
+from hw2exp.report.solving import RATES, UNSOLVED, rates, unsolved
+from hw2exp.report.spikes import causes, spikes_table
+from hw2exp.report.style import MOST_ARMS, Drawn, draw
+from hw2exp.report.tables import write_table
 from hw2exp.report.why import Why, make_why
 from hw2exp.system import disk
 from hw2exp.system.problems import counted
@@ -93,7 +92,7 @@ def make_chapter(plan: ChapterPlan, folder: Path, found: Found, target: Path) ->
     measured = [measure(arm) for arm in found.arms]
     compared = compare(references(found.arms))
     claims = judge(found.arms, compared, plan.claims)
-    after = aftermaths(found.arms)
+    after = [each for each in map(aftermath, found.arms) if each is not None]
     wanted = plan.figures is None or "why" in plan.figures
     why = make_why(found.arms, target, wanted)
     left_out = [*found.left_out, *why.notes]
@@ -131,41 +130,41 @@ def _figures(
         return plan.figures is None or name in plan.figures
 
     if wanted("published") and (of_notebook := published(arms)):
-        figure = curves.published_curves(of_notebook)
-        yield "published", "The published curve", curves.PUBLISHED, figure
+        figure = published_curves(of_notebook)
+        yield "published", "The published curve", PUBLISHED, figure
     if wanted("cures") and compared:
-        figure = spikes.cures(compared)
-        yield "cures", "What each cure does to spikes", spikes.CURES, figure
+        figure = cures_figure(compared)
+        yield "cures", "What each cure does to spikes", CURES, figure
     if wanted("aftermath") and after:
-        figure = spikes.after_explosions(after)
-        yield "aftermath", "After an exploding gradient", spikes.AFTERMATH, figure
-    if wanted("rates") and (by_rate := solving.rates(measured)) is not None:
-        yield "rates", "Learning rates", solving.RATES, by_rate
+        figure = after_explosions(after)
+        yield "aftermath", "After an exploding gradient", AFTERMATH, figure
+    if wanted("rates") and (by_rate := rates(measured)) is not None:
+        yield "rates", "Learning rates", RATES, by_rate
     if wanted("lengths") and (grouped := by_length(arms)):
-        figure = solving.lengths(grouped)
-        yield "lengths", "Who still learns longer sequences", solving.LENGTHS, figure
-    if wanted("reach") and (reached := reach.measured(arms)):
+        figure = lengths_figure(grouped)
+        yield "lengths", "Who still learns longer sequences", LENGTHS, figure
+    if wanted("reach") and (reached := reached_by(arms)):
         states = {"after training": reached}
         yield "reach", "How far back a gradient reaches", REACH, reach_figure(states)
     if wanted("unsolved"):
-        of_all = solving.unsolved(measured)
-        yield "unsolved", "Who has solved, and when", solving.UNSOLVED, of_all
+        of_all = unsolved(measured)
+        yield "unsolved", "Who has solved, and when", UNSOLVED, of_all
     if wanted("curves"):
         yield from _curves(arms)
     if wanted("spikes"):
-        yield "spikes", "The highest spikes", spikes.gallery_caption(arms), spikes.gallery(arms)
+        yield "spikes", "The highest spikes", gallery_caption(arms), gallery(arms)
 
 
 def _curves(arms: Sequence[Arm]) -> Iterator[tuple[str, str, str, "Figure | None"]]:
     """Yield one figure; with more than ``MOST_ARMS`` arms, one for each model and optimizer."""
     if len(arms) <= MOST_ARMS:
-        figure = curves.curves(arms, [arm.name for arm in arms])
-        yield "curves", "Loss curves", curves.curves_caption(arms), figure
+        figure = curves(arms, [arm.name for arm in arms])
+        yield "curves", "Loss curves", curves_caption(arms), figure
         return
-    for setting, group in groupby(sorted(arms, key=settings_of), key=settings_of):
+    for setting, group in groupby(sorted(arms, key=setting_of), key=setting_of):
         own = list(group)
         more = counted(len(own) - MOST_ARMS, "more arm")
         left_out = f" Not shown: {more}." * (len(own) > MOST_ARMS)
-        figure = curves.curves(own[:MOST_ARMS], labels(own)[:MOST_ARMS])
+        figure = curves(own[:MOST_ARMS], labels(own)[:MOST_ARMS])
         title = f"Loss curves: {', '.join(setting)}"
-        yield f"curves_{'_'.join(setting)}", title, curves.curves_caption(own) + left_out, figure
+        yield f"curves_{'_'.join(setting)}", title, curves_caption(own) + left_out, figure

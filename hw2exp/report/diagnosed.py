@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from hw2exp.records.diagnostics import LISTS, NUMBERS, STEP, read_diagnostics
-from hw2exp.records.run_dir import DIAGNOSTICS
-from hw2exp.records.runs import Arm, Run
+from hw2exp.config.run_files import DIAGNOSTICS
+from hw2exp.records.arms import Arm, Run
+from hw2exp.records.diagnostics import LISTS, NUMBERS, read_diagnostics
+from hw2exp.records.step_table import STEP
 from hw2exp.runs.inspection import inspects
 from hw2exp.system.problems import counted
 
@@ -105,12 +106,9 @@ def _checked(run: Run) -> "polars.DataFrame":
     """Read a run's diagnostics; raise ValueError if their steps or lists don't fit the run."""
     import polars
 
-    frame = read_diagnostics(run.folder).cast({STEP: polars.Int64}, strict=False)
-    if not frame.height or frame[STEP].null_count():
-        raise ValueError("the diagnostics lack steps")
-    steps = frame[STEP].to_numpy()
-    if steps[0] < 1 or steps[-1] > run.result.step or (steps[1:] <= steps[:-1]).any():
+    frame = read_diagnostics(run.folder)
+    if not frame.height or frame[STEP][-1] > run.result.step:
         raise ValueError("the steps of the diagnostics are not those of the run")
     if any(frame[name].list.len().drop_nulls().n_unique() > 1 for name in LISTS):
         raise ValueError("the lists of the diagnostics differ in length")
-    return frame
+    return frame.cast({STEP: polars.Int64})

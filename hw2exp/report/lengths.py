@@ -1,9 +1,24 @@
-"""Gather arms by sequence length: at which lengths do runs still solve the task?"""
+"""Show and judge at which sequence lengths runs solve their task (Pascanu et al. 2013, fig. 7)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from hw2exp.records.runs import NO_CURE, Arm, Key, names
+import numpy as np
+
+from hw2exp.diagnostics.paired_tests import paired_pvalue
+from hw2exp.diagnostics.statistics import share
+from hw2exp.records.arms import NO_CURE, Arm, Key, names
+from hw2exp.report.claim import Claim, Judged, finding_of
+from hw2exp.report.comparisons import Comparison
+from hw2exp.report.measures import SIGNIFICANT
+from hw2exp.report.solving import one_legend
+from hw2exp.report.style import PALETTE, folded, grid, label_outer
+from hw2exp.report.tables import percent
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 
 LEAST = 3
 """Least number of lengths in a group."""
@@ -30,7 +45,7 @@ def by_length(arms: Sequence[Arm]) -> list[ByLength]:
     """
     groups: dict[Key, dict[str, dict[int, Arm]]] = {}
     for arm in arms:
-        lines = groups.setdefault(_rest(arm), {})
+        lines = groups.setdefault(arm.settings_but("task", *NO_CURE), {})
         lines.setdefault(arm.cures, {})[_length(arm)] = arm
     found = [
         (rest, {cures: dict(sorted(line.items())) for cures, line in lines.items()})
@@ -43,13 +58,85 @@ def by_length(arms: Sequence[Arm]) -> list[ByLength]:
 
 def _length(arm: Arm) -> int:
     """Return the largest sequence length of an arm."""
-    config = next(iter(arm.runs.values())).config
-    return config.task.ranges[0][1] - 1
+    return arm.config.task.ranges[0][1] - 1
 
 
-def _rest(arm: Arm) -> Key:
-    return tuple(
-        (key, value)
-        for key, value in arm.settings.items()
-        if key.partition(".")[0] not in {"task", *NO_CURE}
-    )
+def lengths_figure(found: Sequence[ByLength]) -> "Figure":
+    """Draw the share of runs that solve the task against the sequence length.
+
+    Args:
+        found: the groups of arms; one panel per group, one line per set of cures.
+    """
+    figure, panels = grid(len(found), height=2.6)
+    for axes, group in zip(panels, found, strict=True):
+        for place, (cures, line) in enumerate(group.lines.items()):
+            shares = [
+                share(sum(r.solved_at is not None for r in arm.results), len(arm.results))
+                for arm in line.values()
+            ]
+            ends = [[each.value - each.low for each in shares], [e.high - e.value for e in shares]]
+            axes.errorbar(
+                [length + 0.4 * place for length in line],
+                [each.value for each in shares],
+                np.maximum(ends, 0),
+                color=PALETTE[place], marker="o", markersize=3.5, linewidth=1.2, capsize=2,
+                label=cures or "no cure",
+            )  # fmt: skip
+        axes.set_title(folded(group.name), fontsize=7.5)
+        axes.set_ylim(-0.03, 1.03)
+    label_outer(panels, "length of a sequence", "share of runs that solve it")
+    one_legend(figure, panels)
+    return figure
+
+
+LENGTHS = (
+    "The share of runs that solve the task within their steps, against the length of its "
+    "sequences, with Wilson's 95 % interval."
+)
+
+METHODS = "", "clip=norm", "clip=norm regularizer=omega"
+
+CALLED = "SGD", "clipping", "clipping and Ω"
+
+
+def methods_in_order(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterable[Judged]:
+    """Judge whether each method solves more runs than the one before, over the lengths."""
+    plain = [arm for arm in arms if arm.optimizer == "sgd"]
+    for group in by_length(plain):
+        if not all(method in group.lines for method in METHODS):
+            continue
+        shares = [_solved(group.lines[method]) for method in METHODS]
+        seeds = sorted(set.intersection(*map(set, shares)))
+        columns = np.array([[share[seed] for seed in seeds] for share in shares])  # (3, seeds)
+        steps = [columns[1] - columns[0], columns[2] - columns[1]]
+        up = [paired_pvalue(step, "greater") < SIGNIFICANT for step in steps]
+        down = [paired_pvalue(step, "less") < SIGNIFICANT for step in steps]
+        told = ", ".join(
+            f"{name} {percent(float(column.mean()))}"
+            for name, column in zip(CALLED, columns, strict=True)
+        )
+        lengths = ", ".join(map(str, group.lines[METHODS[0]]))
+        yield Judged(
+            group.name, finding_of(all(up), any(down)), f"solved over lengths {lengths}: {told}"
+        )
+
+
+def _solved(line: Mapping[int, Arm]) -> dict[int, float]:
+    """Return the share of lengths at which each seed's run solves the task."""
+    seeds = set.intersection(*(set(arm.runs) for arm in line.values()))
+    return {
+        seed: float(np.mean([arm.runs[seed].result.solved_at is not None for arm in line.values()]))
+        for seed in seeds
+    }
+
+
+CLAIMS = (
+    Claim(
+        "Pascanu, fig. 7",
+        "SGD solves fewer runs than with clipping, and that fewer than with Ω as well",
+        "the share of the sequence lengths at which a seed's run solves the task, by method on the "
+        f"same seeds: supported if it rises twice, by turning signs at {SIGNIFICANT}; refuted if "
+        "it falls once",
+        methods_in_order,
+    ),
+)

@@ -1,26 +1,24 @@
-"""Measure each arm, and compare each cure with none on the same seeds."""
+"""Measure each arm."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from hw2exp.diagnostics.statistics import (
-    Estimate,
-    Survival,
-    adjusted,
-    interquartile_mean,
-    mean_difference,
-    median,
-    paired_pvalues,
-    rate,
-    share,
-    survival,
-)
+from hw2exp.diagnostics.statistics import Estimate, interquartile_mean, median, rate, share
+from hw2exp.diagnostics.survival import Survival, survival
+from hw2exp.records.arms import Arm, Run
 from hw2exp.records.run_dir import RunResult
-from hw2exp.records.runs import RATE, Arm, Run
+from hw2exp.report.tables import cell, columns, frame, number, percent, plain, steps
+from hw2exp.system.problems import show
+
+if TYPE_CHECKING:
+    import polars
+
 
 PER = 1_000
 """Steps per which spikes are counted."""
+
 SIGNIFICANT = 0.05
 
 
@@ -107,114 +105,78 @@ def _watched_until(run: Run) -> int:
     return run.config.steps if run.result.diverged_at is not None else run.result.step
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """A comparison of a cure with none on the same seeds: means of the paired differences.
+def runs_table(arms: Sequence[Arm]) -> "polars.DataFrame":
+    """Make a row for each run: its settings and its result.
 
     Args:
-        cured: the arm with the cure.
-        plain: the arm without.
-        seeds: number of seeds that both arms have.
-        spikes: difference in spikes per 1,000 steps.
-        solved: difference in the share of runs that solved the task at some time.
-        ends_solved: difference in the share of runs that end solved.
-        diverged: difference in the share of runs that diverged.
-        pvalue: p-value of ``spikes`` being zero, corrected for the number of comparisons.
-        pvalue_solved: the same for ``solved``.
-        pvalue_ends_solved: the same for ``ends_solved``.
-        pvalue_diverged: the same for ``diverged``.
-        comparable: the shares of diverged runs don't differ, by the p-value of ``diverged``
-            without the correction: this is a condition for comparing spikes, not a finding.
+        arms: all arms.
     """
-
-    cured: Arm
-    plain: Arm
-    seeds: int
-    spikes: Estimate
-    solved: Estimate
-    ends_solved: Estimate
-    diverged: Estimate
-    pvalue: float
-    pvalue_solved: float
-    pvalue_ends_solved: float
-    pvalue_diverged: float
-    comparable: bool
-
-    @property
-    def own_rate(self) -> bool:
-        """Return whether the two arms differ in the learning rate."""
-        return self.cured.settings[RATE] != self.plain.settings[RATE]
-
-    @property
-    def verdict(self) -> str:
-        """Return the cure's effect on divergence, or else on the number of spikes.
-
-        A run that diverges early has few spikes, so spikes decide nothing where more runs diverge
-        on one side, or may do so. Every table, figure and sentence follows this rule.
-        """
-        if self.pvalue_diverged < SIGNIFICANT:
-            return "fewer diverge" if self.diverged.value < 0 else "more diverge"
-        if not self.comparable or not self.pvalue < SIGNIFICANT:
-            return "undecided"
-        return "fewer" if self.spikes.value < 0 else "more"
+    rows = []
+    for arm in arms:
+        for seed, run in arm.runs.items():
+            result = run.result
+            rows.append(
+                {
+                    "arm": arm.name,
+                    **{key: show(value) for key, value in arm.settings.items()},
+                    "seed": seed,
+                    "status": result.status,
+                    "step": result.step,
+                    "diverged_at": result.diverged_at,
+                    "solved_at": result.solved_at,
+                    "ends_solved": result.ends_solved,
+                    "initial_loss": result.initial["loss"],
+                    "final_test_loss": result.final_or("test_loss", math.inf),
+                    "final_test_accuracy": result.final["test_accuracy"],
+                    "spikes": len(result.spikes),
+                    "spikes_above_initial": sum(s["above_initial"] for s in result.spikes),
+                    "spikes_per_1000": spikes_per_1000(result),
+                    "parameters_sha256": result.parameters_sha256,
+                    "metrics_sha256": result.metrics_sha256,
+                }
+            )
+    return frame(rows)
 
 
-def compare(pairs: Sequence[tuple[Arm, Arm]]) -> list[Comparison]:
-    """Compare arms on the seeds that they share; leave out pairs that share fewer than two.
+def arms_table(measured: Sequence[ArmMeasures]) -> "polars.DataFrame":
+    """Make a row for each arm: each measure with the ends of its interval.
 
     Args:
-        pairs: pairs of an arm with a cure and an arm without.
+        measured: the measures of all arms.
     """
-    both = [
-        (cured, plain, seeds)
-        for cured, plain in pairs
-        if len(seeds := [seed for seed in cured.runs if seed in plain.runs]) > 1
-    ]
-    differences = {
-        name: [_paired(cured, plain, seeds, of_run) for cured, plain, seeds in both]
-        for name, of_run in COMPARED.items()
-    }
-    pvalues = {name: paired_pvalues(each) for name, each in differences.items()}
-    corrected = {name: adjusted(each) for name, each in pvalues.items()}
-
-    def estimate(name: str, place: int) -> Estimate:
-        return mean_difference(differences[name][place], _unit(name, both[place][0]))
-
-    return [
-        Comparison(
-            cured,
-            plain,
-            len(seeds),
-            spikes=estimate("spikes", n),
-            solved=estimate("solved", n),
-            ends_solved=estimate("ends_solved", n),
-            diverged=estimate("diverged", n),
-            pvalue=corrected["spikes"][n],
-            pvalue_solved=corrected["solved"][n],
-            pvalue_ends_solved=corrected["ends_solved"][n],
-            pvalue_diverged=corrected["diverged"][n],
-            comparable=pvalues["diverged"][n] >= SIGNIFICANT,
-        )
-        for n, (cured, plain, seeds) in enumerate(both)
-    ]
+    return frame(
+        [
+            {"arm": each.arm.name, "runs": len(each.arm.runs)}
+            | {
+                column: value
+                for field, (name, _, _) in SHOWN.items()
+                for column, value in columns(name, getattr(each, field)).items()
+            }
+            for each in measured
+        ]
+    )
 
 
-COMPARED: Mapping[str, Callable[[RunResult], float]] = {
-    "spikes": spikes_per_1000,
-    "solved": lambda result: float(result.solved_at is not None),
-    "ends_solved": lambda result: float(bool(result.ends_solved)),
-    "diverged": lambda result: float(result.diverged_at is not None),
+SHOWN: Mapping[str, tuple[str, str, Callable[[float], str]]] = {
+    "diverged": ("diverged", "diverged", percent),
+    "solved": ("solved", "solved", percent),
+    "ends_solved": ("ends_solved", "ends solved", percent),
+    "spikes": ("spikes_per_1000", "spikes per 1,000 steps", number),
+    "above_initial": ("above_initial_per_1000", "above the initial loss", number),
+    "steps_to_solve": ("steps_to_solve_median", "steps to solve, median", steps),
+    "test_loss": ("test_loss_median", "test loss, median", number),
+    "test_loss_mean": ("test_loss_iqm", "test loss, interquartile mean", number),
 }
-"""The quantity compared between the two runs of a seed, by the field of a comparison."""
+"""The estimates of an arm: the column in the table, the heading on the page, the format."""
+
+HEADINGS = ("runs", *(heading for _, heading, _ in SHOWN.values()))
 
 
-def _paired(
-    cured: Arm, plain: Arm, seeds: Sequence[int], of_run: Callable[[RunResult], float]
-) -> list[float]:
-    return [of_run(cured.runs[seed].result) - of_run(plain.runs[seed].result) for seed in seeds]
+def arm_cells(each: ArmMeasures) -> list[dict[str, Any]]:
+    """Return an arm's cells on the page, in the order of ``HEADINGS``.
 
-
-def _unit(name: str, arm: Arm) -> float:
-    """Return the smallest difference of two runs: one spike in all steps, or one yes against no."""
-    steps = max(result.step for result in arm.results)
-    return PER / steps if name == "spikes" else 1.0
+    Args:
+        each: the arm's measures.
+    """
+    estimates = [cell(getattr(each, field), written) for field, (_, _, written) in SHOWN.items()]
+    return [plain(len(each.arm.runs)), *estimates]

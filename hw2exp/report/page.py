@@ -2,32 +2,22 @@
 
 import base64
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hw2exp.records.runs import Arm
+from hw2exp.records.arms import Arm
 from hw2exp.records.typed_commands import commands
-from hw2exp.report.cells import cell, number, plain, points, steps
 from hw2exp.report.chapter import Chapter
-from hw2exp.report.claims import CLAIMS, Claim, Finding, Judged, percent, signed
-from hw2exp.report.measures import ArmMeasures, Comparison
+from hw2exp.report.claim import Claim, Finding, Judged
+from hw2exp.report.claims import CLAIMS
+from hw2exp.report.comparisons import comparison_cells
+from hw2exp.report.measures import HEADINGS, arm_cells
 from hw2exp.report.plan import Plan
-from hw2exp.report.why_section import section
-from hw2exp.system.problems import counted, visible
-
-HEADINGS = (
-    "runs",
-    "diverged",
-    "solved",
-    "ends solved",
-    "spikes per 1,000 steps",
-    "above the initial loss",
-    "steps to solve, median",
-    "test loss, median",
-    "test loss, interquartile mean",
-)
+from hw2exp.report.tables import number, percent
+from hw2exp.report.why import section
+from hw2exp.system.problems import counted, show, visible
 
 NAMED = 5
 """Most diverged runs that the summary names one by one."""
@@ -117,9 +107,9 @@ def _chapter(chapter: Chapter, number: int) -> dict[str, Any]:
         "folder": str(chapter.folder),
         "size": size_of(chapter.arms),
         "files": f"{chapter.plan.folder}/" if chapter.plan.title else "",
-        "arms": [{"name": each.arm.name, "cells": _arm_cells(each)} for each in measured],
+        "arms": [{"name": each.arm.name, "cells": arm_cells(each)} for each in measured],
         "comparisons": [
-            {"name": each.cured.name, "against": each.plain.name, "cells": _comparison_cells(each)}
+            {"name": each.cured.name, "against": each.plain.name, "cells": comparison_cells(each)}
             for each in chapter.compared
             if chapter.plan.arms
         ],
@@ -193,41 +183,11 @@ def _diverged(arms: Sequence[Arm]) -> str:
     return f"Diverged: {named}." if found else ""
 
 
-def _arm_cells(each: ArmMeasures) -> list[dict[str, Any]]:
-    return [
-        plain(len(each.arm.runs)),
-        cell(each.diverged, percent),
-        cell(each.solved, percent),
-        cell(each.ends_solved, percent),
-        cell(each.spikes, number),
-        cell(each.above_initial, number),
-        cell(each.steps_to_solve, steps),
-        cell(each.test_loss, number),
-        cell(each.test_loss_mean, number),
-    ]
-
-
-def _comparison_cells(each: Comparison) -> list[dict[str, Any]]:
-    return [
-        plain(each.seeds),
-        cell(each.spikes, signed),
-        plain(each.pvalue, f"{each.pvalue:.2g}"),
-        plain(each.verdict, style=each.verdict),
-        cell(each.solved, points),
-        plain(each.pvalue_solved, f"{each.pvalue_solved:.2g}"),
-        cell(each.ends_solved, points),
-        plain(each.pvalue_ends_solved, f"{each.pvalue_ends_solved:.2g}"),
-        cell(each.diverged, points),
-        plain(each.pvalue_diverged, f"{each.pvalue_diverged:.2g}"),
-    ]
-
-
 def _common(arms: Sequence[Arm]) -> list[tuple[str, str]]:
     """Return the settings that all arms share."""
-    shared: Mapping[str, str] = arms[0].settings
     return [
-        (key, value)
-        for key, value in shared.items()
+        (key, show(value))
+        for key, value in arms[0].settings.items()
         if all(arm.settings.get(key) == value for arm in arms)
     ]
 

@@ -8,9 +8,10 @@ from hw2exp.config.folder import asked_for, check_path
 from hw2exp.records.figure_style import figure_style
 from hw2exp.records.runs import Found, read_runs
 from hw2exp.report.chapter import Chapter, make_chapter
+from hw2exp.report.claims import claims_table
 from hw2exp.report.page import claims_of, render, size_of
 from hw2exp.report.plan import ChapterPlan, Plan, check_target, read_plan
-from hw2exp.report.tables import claims_table, write_table
+from hw2exp.report.tables import write_table
 from hw2exp.system import disk
 from hw2exp.system.problems import ConfigError
 

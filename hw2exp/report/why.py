@@ -1,16 +1,18 @@
 """Explain why runs blow up, by the diagnostics recorded while they trained."""
 
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from hw2exp.records.runs import Arm
-from hw2exp.report.anatomies import AnatomyPage, read_anatomies
-from hw2exp.report.before_spikes import ArmLooks, look_at
+from hw2exp.records.arms import Arm
+from hw2exp.report.anatomies import AnatomyPage, read_anatomies, shown
+from hw2exp.report.before_spikes import NEAR, ArmLooks, Phase, look_at, look_cells, why_table
 from hw2exp.report.diagnosed import Diagnosed, read_diagnosed
-from hw2exp.report.drawn import Drawn, draw
-from hw2exp.report.figures import why as figures
-from hw2exp.report.tables import why_table, write_table
+from hw2exp.report.style import Drawn, draw
+from hw2exp.report.tables import write_table
+from hw2exp.report.why_figure import WHY, why_figure
 
 MOST_RUNS = 4
 """Most runs that have a figure, one per model."""
@@ -52,9 +54,9 @@ def make_why(arms: Sequence[Arm], target: Path, figures_wanted: bool) -> Why:
         return Why(looks, [], [], notes)
     drawn = [
         draw(
-            figures.why(looked),
+            why_figure(looked),
             target,
-            f"why_{arm.settings['model']}",
+            f"why_{arm.model}",
             f"{arm.name}, seed {looked.run.config.seed}",
             "",
         )
@@ -71,8 +73,38 @@ def _examples(
     first: dict[str, tuple[Arm, Diagnosed]] = {}
     for arm, looked in diagnosed:
         for each in looked:
-            _, known = first.setdefault(arm.settings["model"], (arm, each))
+            _, known = first.setdefault(arm.model, (arm, each))
             if each.run.result.spikes and not known.run.result.spikes:
-                first[arm.settings["model"]] = arm, each
+                first[arm.model] = arm, each
     spiking = sorted(first.values(), key=lambda each: not each[1].run.result.spikes)
     return spiking[:MOST_RUNS]
+
+
+def section(why: Why, arms: bool) -> dict[str, Any] | None:
+    """Return the template's values; None if there are neither looks nor anatomies.
+
+    Args:
+        why: the diagnostics and anatomies.
+        arms: list the arms.
+    """
+    if not (why.looks or why.pages):
+        return None
+    return {
+        "looked": bool(why.looks),
+        "near": NEAR,
+        "reading": WHY,
+        "phases": [str(phase) for phase in Phase],
+        "arms": [
+            {"name": each.arm.name, "cells": look_cells(each)}
+            for each in (why.looks if arms else [])
+        ],
+        "figures": [
+            {
+                "name": each.name,
+                "title": each.title,
+                "png": base64.b64encode(each.png).decode(),
+            }
+            for each in why.figures
+        ],
+        "pages": [shown(each) for each in why.pages],
+    }

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from hw2exp.config.folder import CHECKPOINTS
+from hw2exp.config.run_files import CHECKPOINTS, DIAGNOSTICS_ROWS, METRICS_ROWS
 from hw2exp.config.schema import TrainConfig
 from hw2exp.diagnostics.explosions import WINDOW
 from hw2exp.diagnostics.step_buffer import GRADS, on_host
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.loop import StepMetrics
 from hw2exp.models import own_digest
-from hw2exp.records.checkpoint_file import ROWS, SEEN, Checkpoint
+from hw2exp.records.checkpoint_file import Checkpoint
 from hw2exp.records.checkpoint_folder import save
 from hw2exp.records.diagnostics import COLUMNS, DiagnosticsTable
 from hw2exp.records.manifest import DamagedError, Facts, Rows
@@ -66,11 +66,15 @@ class Checkpointer:
         self.fleet = fleet
         self.recording = recording
         self.interrupt = interrupt
-        self._rows = {member: _WrittenRows(ROWS) for member in range(len(recording.folders))}
-        self._seen = {member: _WrittenRows(SEEN) for member in range(len(recording.folders))}
+        self._rows = {
+            member: _WrittenRows(METRICS_ROWS) for member in range(len(recording.folders))
+        }
+        self._seen = {
+            member: _WrittenRows(DIAGNOSTICS_ROWS) for member in range(len(recording.folders))
+        }
         for member, own in saved.items():
-            self._rows[member] = _WrittenRows(ROWS, own, own.facts.rows)
-            self._seen[member] = _WrittenRows(SEEN, own, own.facts.diagnostics)
+            self._rows[member] = _WrittenRows(METRICS_ROWS, own, own.facts.rows)
+            self._seen[member] = _WrittenRows(DIAGNOSTICS_ROWS, own, own.facts.diagnostics)
 
     def __call__(self, step: int) -> bool:
         """Save a checkpoint if one is due; return whether training ends.

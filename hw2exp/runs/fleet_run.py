@@ -7,11 +7,12 @@ from pathlib import Path
 
 import torch
 
+from hw2exp.config.registry import equations
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.loop import InitialLossError, Observer, check_initial, train
 from hw2exp.fleet.torch_state import choose_device, torch_as_known
-from hw2exp.models import CELLS, normalization
+from hw2exp.models.hyperparameters import build
 from hw2exp.records.checkpoint_file import Checkpoint
 from hw2exp.records.checkpoint_folder import discard_after, newest
 from hw2exp.records.manifest import DamagedError
@@ -48,8 +49,8 @@ def check_machine(configs: Sequence[TrainConfig]) -> None:
     for config in configs:
         if config.norm.name == "none":
             continue
-        terms = CELLS[config.model.name](config.model, PAD).terms()
-        if not normalization.build([config.norm]).gains(terms):
+        terms = equations("model", config.model.name)(config.model, PAD).terms()
+        if not build("norm", [config.norm]).gains(terms):
             model = f"model={config.model.name} names no terms for it"
             problems[f"norm={config.norm.name}: {model}; use norm=none"] = None
     if problems:

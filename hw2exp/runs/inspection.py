@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hw2exp.config.run_files import DIAGNOSTICS
 from hw2exp.config.schema import TrainConfig
 from hw2exp.diagnostics.gradient_flow import growth
 from hw2exp.diagnostics.heat_map import heat_map
@@ -18,7 +19,8 @@ from hw2exp.diagnostics.jacobian import jacobian_growth
 from hw2exp.diagnostics.sharpness import sharpness
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.loop import StepTrace
-from hw2exp.records.diagnostics import NUMBERS, DiagnosticsTable, Value
+from hw2exp.records.diagnostics import NUMBERS, DiagnosticsTable
+from hw2exp.records.step_table import Value
 from hw2exp.records.tensorboard import EventWriter
 from hw2exp.runs.spike_recorder import SpikeRecorder
 
@@ -160,7 +162,7 @@ class Inspection:
             columns["lyapunov"], columns["lyapunov_spread"] = grown.exponent, grown.spread
         if sharpens:
             probe.state = replace(made.before, optimizer=made.after.optimizer)  # the step's own
-            factor = probe.schedule.factor(step - 1, made.before.schedule)  # (R,)
+            factor = probe.schedule.at(step - 1, made.before.schedule)  # (R,)
             sharp = sharpness(probe, made.symbols, made.labels, probe.optimizer.lr * factor)
             columns["sharpness"] = sharp.raw.found
             columns["sharpness_preconditioned"] = sharp.preconditioned.found
@@ -232,7 +234,7 @@ class Inspection:
             every = self.options.histogram_every
             if last is not None and every and not due(every, last, first=False):
                 self.draw_images(member, last)
-            self.tables[member].write(folder)
+            self.tables[member].write(folder / DIAGNOSTICS)
             self.spike_recorder.write(member, folder)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hw2exp.config.folder import CHECKPOINTS
+from hw2exp.config.run_files import CHECKPOINTS, METRICS
 from hw2exp.diagnostics.explosions import ExplosionDetector, preceded
 from hw2exp.diagnostics.spikes import SpikeDetector, first_watched
 from hw2exp.fleet.fleet import Fleet
@@ -18,7 +18,7 @@ from hw2exp.records.diagnostics import DiagnosticsTable
 from hw2exp.records.layout import DIAGNOSED, RUN
 from hw2exp.records.metrics import CATALOG, MetricsTable
 from hw2exp.records.parameters import write_parameters
-from hw2exp.records.run_dir import METRICS, RunResult
+from hw2exp.records.run_dir import RunResult
 from hw2exp.records.shown import begin_events, end_events
 from hw2exp.records.tensorboard import EventWriter
 from hw2exp.records.write_order import write_results

@@ -8,7 +8,8 @@ from itertools import islice
 from pathlib import Path
 from urllib.parse import quote
 
-from hw2exp.config.choices import ADDED_CHOICES
+from hw2exp.config.registry import ADDED_CHOICES
+from hw2exp.config.run_files import CURVES, DIAGNOSTICS, METRICS, RESULT
 from hw2exp.config.schema import TrainConfig
 from hw2exp.records.run_dir import RunResult
 from hw2exp.system.problems import counted
@@ -23,7 +24,7 @@ SPECIAL = re.compile(r"[.*+?^${}()|\[\]\\]")
 MOST_FOLDERS = 1000
 """Folders, at most, that TensorBoard searches for runs within seconds."""
 
-FILES = ("curve.png", "result.json", "metrics.parquet", "diagnostics.parquet")
+FILES = CURVES[0], RESULT, METRICS, DIAGNOSTICS
 
 
 def print_start(

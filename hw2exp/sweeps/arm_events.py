@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from hw2exp.config.run_files import ARMS, EVENTS, METRICS
 from hw2exp.diagnostics.statistics import quartiles
 from hw2exp.records.layout import ARM, RUNS_TAG, quartile_tags
-from hw2exp.records.metrics import CATALOG, STEP, read_metrics
-from hw2exp.records.run_dir import EVENTS, METRICS
+from hw2exp.records.metrics import CATALOG, read_metrics
+from hw2exp.records.step_table import STEP
 from hw2exp.records.tensorboard import EventWriter
-from hw2exp.runs.fleet_run import Outcome
-from hw2exp.sweeps.arms import ARMS, Overrides, arms_of, ended, is_seed, summary
+from hw2exp.sweeps.arms import SweptArm, arms_of, ended, summary
+from hw2exp.sweeps.job_outcome import JobOutcome
 from hw2exp.system import disk
 from hw2exp.system.interrupt import NEVER, Interrupt
 from hw2exp.system.process import cant_write
@@ -27,14 +28,11 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
-Job = tuple[Overrides, Outcome, Path]
-"""A job's overrides as typed, its outcome, and its run folder."""
-
 LONGEST = 120
 """Longest name of an arm's folder, in characters; names of arms with many knobs are cut."""
 
 
-def write_arms(folder: Path, jobs: Sequence[Job], interrupt: Interrupt = NEVER) -> None:
+def write_arms(folder: Path, jobs: Sequence[JobOutcome], interrupt: Interrupt = NEVER) -> None:
     """Write a TensorBoard run for every arm with two or more ended runs.
 
     Only warn if the files can't be written: the runs are worth more than their summary.
@@ -45,14 +43,14 @@ def write_arms(folder: Path, jobs: Sequence[Job], interrupt: Interrupt = NEVER) 
         interrupt: the interrupt, checked before each arm; after a signal the rest is skipped.
     """
     inside = Path(os.path.abspath(folder / ARMS))
-    if any(inside in run.absolute().parents for _, _, run in jobs):  # runs use the name
+    if any(inside in each.job.folder.absolute().parents for each in jobs):  # runs use the name
         return
     taken: set[str] = set()
     try:
-        for name, places in arms_of([overrides for overrides, _, _ in jobs]).items():
+        for arm in arms_of(jobs):
             if interrupt():
                 return
-            _write_arm(folder / ARMS, name, [jobs[place] for place in places], taken)
+            _write_arm(folder / ARMS, arm, taken)
     except OSError as error:
         warn(cant_write(error))
 
@@ -100,22 +98,21 @@ def _folder_name(arm: str, taken: set[str]) -> str:
     return own
 
 
-def _text(job: Overrides, outcomes: Sequence[Outcome], counted: int) -> str:
+def _text(arm: SweptArm, counted: int) -> str:
     """Describe an arm and the outcomes of its runs in Markdown."""
-    common = " ".join(line for line in job if not is_seed(line))
-    statuses = Counter(each.status if ended(each) else "missing" for each in outcomes)
+    statuses = Counter(each.status if ended(each) else "missing" for each in arm.outcomes)
     rows = {
-        **summary(outcomes, quartiles=True),
+        **summary(arm.outcomes, quartiles=True),
         "statuses": ", ".join(f"{count} {status}" for status, count in statuses.most_common()),
         "in the curves": f"{counted} runs, each until it ends: see the tag `{RUNS_TAG}`",
     }
     table = [f"| {key} | {value} |" for key, value in rows.items()]
     table.insert(1, "| --- | --- |")
-    return "\n".join([f"`{common}`" if common else "nothing but the seed", "", *table])
+    return "\n".join([f"`{arm.typed}`" if arm.typed else "nothing but the seed", "", *table])
 
 
-def _write_arm(folder: Path, name: str, jobs: Sequence[Job], taken: set[str]) -> None:
-    runs = [run for _, outcome, run in jobs if ended(outcome)]
+def _write_arm(folder: Path, arm: SweptArm, taken: set[str]) -> None:
+    runs = [each.job.folder for each in arm.jobs if ended(each.outcome)]
     frames = _frames(runs) if len(runs) > 1 else []
     if len(frames) < 2:
         return
@@ -125,12 +122,12 @@ def _write_arm(folder: Path, name: str, jobs: Sequence[Job], taken: set[str]) ->
         tag = CATALOG[column][0]
         low, high = quartile_tags(tag)
         scalars[low], scalars[tag], scalars[high] = quartiles(values)
-    own = folder / _folder_name(name, taken)
+    own = folder / _folder_name(arm.name, taken)
     disk.make_folder(own, sync=False)
     events = EventWriter(own)
     try:
         events.layout(ARM)
-        events.text("arm", _text(jobs[0][0], [outcome for _, outcome, _ in jobs], len(frames)))
+        events.text("arm", _text(arm, len(frames)))
         for place, step in enumerate(steps):
             row = {tag: float(values[place]) for tag, values in scalars.items()}
             events.scalars(int(step), {tag: v for tag, v in row.items() if not np.isnan(v)})

@@ -1,86 +1,106 @@
-"""Print the table at a sweep's end; an arm is all jobs that differ only in the seed."""
+"""Print the table at a sweep's end, a row for each arm."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from io import StringIO
+from itertools import filterfalse
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
+from hw2exp.config.run_files import ARMS
+from hw2exp.records.arms import Settings, by_arm, settings_of_arm
 from hw2exp.records.run_dir import RunResult
 from hw2exp.runs.fleet_run import Outcome
 from hw2exp.runs.summary import resume_word, spread
+from hw2exp.sweeps.job_outcome import JobOutcome
+from hw2exp.system.problems import ConfigError
 from hw2exp.system.terminal import echo, on_terminal, relative, typed
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-Overrides = Sequence[str]
-
 ROOMY = 100
 """Least width, in characters, of a table with quartiles."""
-
-ARMS = "arms"
-"""The subfolder of a sweep that holds a TensorBoard folder for each arm."""
 
 SHOWN = 40
 """Most arms of a table in the terminal; for more, print the command of the report."""
 
 
-def arms_of(jobs: Sequence[Overrides]) -> dict[str, list[int]]:
+@dataclass(frozen=True)
+class SweptArm:
+    """An arm of a sweep: jobs that differ only in the seed.
+
+    Args:
+        name: the typed overrides that distinguish the arm; ``all`` if there is only one arm.
+        typed: all typed overrides that the jobs share.
+        jobs: the jobs.
+    """
+
+    name: str
+    typed: str
+    jobs: Sequence[JobOutcome]
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """Return the jobs' outcomes."""
+        return [each.outcome for each in self.jobs]
+
+
+def arms_of(jobs: Sequence[JobOutcome]) -> list[SweptArm]:
     """Gather jobs into arms.
 
     Args:
-        jobs: each job's overrides, as typed.
-
-    Returns:
-        The indices of each arm's jobs, by the overrides that distinguish the arm.
+        jobs: the jobs of a sweep.
     """
-    unlike_seed = [[line for line in job if not is_seed(line)] for job in jobs]
-    common = set.intersection(*map(set, unlike_seed)) if unlike_seed else set()
-    arms: dict[str, list[int]] = {}
-    for place, lines in enumerate(unlike_seed):
-        name = " ".join(line for line in lines if line not in common) or "all"
-        arms.setdefault(name, []).append(place)
-    return arms
+    arms = by_arm(jobs, _settings)
+    typed = [_shared(arm) for arm in arms]
+    common = set.intersection(*map(set, typed)) if typed else set()
+    names = [" ".join(line for line in lines if line not in common) or "all" for lines in typed]
+    return [SweptArm(*each) for each in zip(names, map(" ".join, typed), arms, strict=True)]
 
 
-def is_seed(override: str) -> bool:
-    """Return whether an override sets the seed.
+def _settings(ended: JobOutcome) -> Settings:
+    """Return the settings of a job's arm; its overrides if a sweeper made up invalid values."""
+    try:
+        return settings_of_arm(ended.job.config)
+    except ConfigError:
+        return dict.fromkeys(filterfalse(_is_seed, ended.job.overrides))
 
-    Args:
-        override: the override as typed.
-    """
+
+def _shared(jobs: Sequence[JobOutcome]) -> list[str]:
+    """Return the typed overrides that all jobs of an arm share, except for the seed."""
+    shared = set.intersection(*(set(each.job.overrides) for each in jobs))
+    return [line for line in jobs[0].job.overrides if line in shared and not _is_seed(line)]
+
+
+def _is_seed(override: str) -> bool:
     return override.lstrip("+").split("=")[0] == "seed"
 
 
-def arms_table(jobs: Sequence[Overrides], outcomes: Sequence[Outcome], width: int) -> "Table":
+def arms_table(arms: Sequence[SweptArm], width: int) -> "Table":
     """Sum up a sweep: each arm's counts, medians and quartiles.
 
     Args:
-        jobs: each job's overrides, as typed.
-        outcomes: each job's outcome.
+        arms: the arms.
         width: the width of the terminal, in characters; below ``ROOMY`` quartiles are left out.
     """
     from rich.table import Table
 
-    rows = {
-        name: summary([outcomes[place] for place in places], quartiles=width >= ROOMY)
-        for name, places in arms_of(jobs).items()
-    }
     roomy = width >= ROOMY
+    rows = [summary(arm.outcomes, quartiles=roomy) for arm in arms]
     table = Table(box=None, pad_edge=False, padding=(0, 1) if roomy else (0, 1, 0, 0))
     table.add_column("arm", min_width=14, overflow="fold")
     columns = [
         heading
-        for heading in next(iter(rows.values()))
-        if heading not in ("diverged", "missing")
-        or any(row[heading] != "0" for row in rows.values())
+        for heading in rows[0]
+        if heading not in ("diverged", "missing") or any(row[heading] != "0" for row in rows)
     ]
     for heading in columns:
         label = heading if roomy else heading.replace("ends solved", "at\nend")
         table.add_column(label, justify="right", no_wrap=True)
-    for name, row in rows.items():
-        table.add_row(name, *(row[heading] for heading in columns))
+    for arm, row in zip(arms, rows, strict=True):
+        table.add_row(arm.name, *(row[heading] for heading in columns))
     return table
 
 
@@ -119,34 +139,32 @@ def ended(outcome: Outcome) -> TypeGuard[RunResult]:
     return isinstance(outcome, RunResult) and outcome.status != "interrupted"
 
 
-def print_sweep(jobs: Sequence[Overrides], outcomes: Sequence[Outcome], folder: Path) -> None:
+def print_sweep(jobs: Sequence[JobOutcome], folder: Path) -> None:
     """Print the table of a sweep, and the commands to look at or resume it.
 
     Args:
-        jobs: each job's overrides, as typed.
-        outcomes: each job's outcome.
+        jobs: the jobs of the sweep.
         folder: the sweep's folder.
     """
     from rich.console import Console
 
     text = StringIO()
     width = Console().width if on_terminal() else 120
-    members = arms_of(jobs).values()
-    arms = len(members)
-    if arms <= SHOWN:
-        table = arms_table(jobs, outcomes, width)
+    arms = arms_of(jobs)
+    if len(arms) <= SHOWN:
+        table = arms_table(arms, width)
         Console(file=text, width=width, force_jupyter=False, force_terminal=False).print(table)
     else:
-        text.write(f"{arms} arms, in a table by python -m hw2exp.report {typed(folder)}\n")
+        text.write(f"{len(arms)} arms, in a table by python -m hw2exp.report {typed(folder)}\n")
     lines = [
         f"{text.getvalue()}  look at   {relative(folder)}/",
         f"  or run    tensorboard --logdir {typed(folder)}",
     ]
-    if any(sum(ended(outcomes[place]) for place in places) > 1 for places in members):
+    if any(sum(map(ended, arm.outcomes)) > 1 for arm in arms):
         lines[-1] = (  # by default TensorBoard doesn't show all runs at once
             f"  or run    tensorboard --logdir {typed(folder / ARMS)}\n"
             f"            or --logdir {typed(folder)}, which has every run, and HParams"
         )
-    if not all(map(ended, outcomes)):
+    if not all(ended(job.outcome) for job in jobs):
         lines.append(f"  resume    the same command with {resume_word(folder)}")
     echo("\n".join(lines))

@@ -61,8 +61,7 @@ def execute(command: Command, interrupt: Interrupt, show: bool = True) -> list[J
             raise
         if command.multirun:
             check_held(folder)
-            ended = [(each.job.overrides, each.outcome, each.job.folder) for each in runner.ended]
-            write_arms(folder, ended, interrupt)
+            write_arms(folder, runner.ended, interrupt)
     return runner.ended
 
 

@@ -4,16 +4,13 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from hw2exp.config.groups import AttnRNN
 from hw2exp.config.knob import Section, is_per_replica
 from hw2exp.config.schema import TrainConfig
+from hw2exp.kernels.choice import has_closed_form
 
 CLOSED_FORM, AUTOGRAD = 64, 32
 """Default largest fleets, in runs, as measured. Larger ones gain little (closed form: the part of a
 step's cost that doesn't depend on the fleet's size is then a tenth), or take memory (autograd)."""
-
-NORMED = {"gated_rnn", "attn_rnn", "rnn", "lstm"}
-"""Models whose closed form covers normalization."""
 
 Fleets = list[list[int]]
 
@@ -79,15 +76,13 @@ def default_size(config: TrainConfig) -> int:
 
 
 def _by_autograd(config: TrainConfig) -> bool:
-    normed = config.norm.name != "none"
-    return not config.closed_form or (normed and config.model.name not in NORMED)
+    return not (config.closed_form and has_closed_form(config.model, config.norm.name))
 
 
 def _cost(config: TrainConfig) -> float:
     """Estimate a run's relative cost, from its matrix products or autograd's many small steps."""
     model = config.model
-    products = 1 + 2 * model.lags if isinstance(model, AttnRNN) else 4
     slower = 30 if _by_autograd(config) else 1 if config.norm.name == "none" else 3
     slower *= 1 if config.regularizer.name == "none" else 2
     sequence = config.batch_size * config.task.ranges[0][1]
-    return float(config.steps * sequence * model.hidden_size**2 * products * slower)
+    return float(config.steps * sequence * model.hidden_size**2 * model.products * slower)

@@ -12,7 +12,8 @@ from omegaconf import OmegaConf
 
 from hw2exp.config.job import Base, Job, Plain, put
 from hw2exp.config.recorded import read_values
-from hw2exp.records.run_dir import RESULT, read_finished
+from hw2exp.config.run_files import RESULT
+from hw2exp.records.run_dir import read_finished
 from hw2exp.system import disk
 from hw2exp.system.problems import ConfigError
 from hw2exp.system.regular_file import is_blank

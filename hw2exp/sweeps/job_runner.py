@@ -9,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from hw2exp.config.job import Base, Job
-from hw2exp.config.recorded import CONFIG
+from hw2exp.config.run_files import CONFIG
 from hw2exp.config.schema import TrainConfig
 from hw2exp.records.checkpoint_file import Checkpoint
 from hw2exp.records.checkpoint_folder import had_begun
@@ -140,14 +140,14 @@ class JobRunner:
             show=self.show,
             saved=list(saved.values()),
         )
-        ended = dict(zip(saved, found, strict=True))
-        outcomes = [
-            each if isinstance(each, RunResult | Exception) else ended[place]
-            for place, each in enumerate(known)
+        made = dict(zip(saved, found, strict=True))
+        ended = [
+            JobOutcome(job, each if isinstance(each, RunResult | Exception) else made[place])
+            for place, (job, each) in enumerate(zip(jobs, known, strict=True))
         ]
         if self.show:
-            print_sweep([job.overrides for job in jobs], outcomes, jobs[0].root)
-        return [JobOutcome(*each) for each in zip(jobs, outcomes, strict=True)]
+            print_sweep(ended, jobs[0].root)
+        return ended
 
     def _print_begin(
         self, jobs: Sequence[Job], known: "Sequence[Outcome | Checkpoint | None]"

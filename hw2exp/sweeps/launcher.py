@@ -27,6 +27,7 @@ from omegaconf import DictConfig, OmegaConf
 from hw2exp.config.composition import Composition
 from hw2exp.config.confinement import check_subfolder
 from hw2exp.config.job import Job, current
+from hw2exp.config.run_files import SWEEP
 from hw2exp.records.write_order import settle_records
 from hw2exp.sweeps.hydra_records import write_records
 from hw2exp.sweeps.job_return import FleetJobReturn, with_output
@@ -139,7 +140,7 @@ def run_batches(
     folder = Path(str(sweep.hydra.sweep.dir))
     disk.make_folder(folder)
     disk.remove_parts(folder)
-    disk.write_together({folder / "multirun.yaml": OmegaConf.to_yaml(sweep).encode()})
+    disk.write_together({folder / SWEEP: OmegaConf.to_yaml(sweep).encode()})
     returns: list[Sequence[JobReturn]] = []
     first = 0
     for batch in batches:

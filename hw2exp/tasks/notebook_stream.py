@@ -9,9 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw2exp.tasks.temporal_order import CLASSES, END, PAD, START, TEST, A, Batch, TemporalOrder, X
-
-EPOCH_SEQUENCES = 1000
-"""Sequences of an epoch, before whole batches are cut from them."""
+from hw2exp.tasks.variants.hochreiter import EPOCH_SEQUENCES
 
 
 def batches_per_epoch(batch_size: int) -> int:

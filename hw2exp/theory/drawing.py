@@ -1,9 +1,9 @@
 """Draw a diagram as SVG."""
 
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from hw2exp.records.figure_style import encoded
 from hw2exp.system import disk
 from hw2exp.theory.diagram import Arrow, Diagram, Node
 
@@ -46,13 +46,7 @@ def save(figure: Any, path: Path) -> None:
         figure: the matplotlib figure.
         path: the file; its folder must exist.
     """
-    import matplotlib as mpl
-
-    with mpl.rc_context({"svg.fonttype": "path", "svg.hashsalt": "hw2exp"}):
-        content = BytesIO()
-        vector = path.suffix == ".svg"
-        figure.savefig(content, format=path.suffix[1:], metadata={"Date": None} if vector else None)
-    disk.write(path, content.getvalue())
+    disk.write(path, encoded(figure, path.suffix[1:], fonts="path"))
 
 
 def _draw_node(axes: Any, node: Node) -> Any:

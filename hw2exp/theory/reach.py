@@ -22,8 +22,9 @@ from hw2exp.diagnostics.gradient_reach import (
 )
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.models.axes import Params, Shape
+from hw2exp.records.arms import Arm
 from hw2exp.records.parameters import read_parameters
-from hw2exp.records.runs import Arm, read_runs
+from hw2exp.records.runs import read_runs
 from hw2exp.system.problems import ConfigError, show
 from hw2exp.tasks.temporal_order import CHECK
 
@@ -173,16 +174,16 @@ def unfit(arms: Sequence[Arm]) -> str | None:
         arms: the arms; there must be one a model, equal in all else, without normalization and on
             the experiment's sequences.
     """
-    by_model = Counter(arm.settings["model"] for arm in arms)
+    by_model = Counter(arm.model for arm in arms)
     first = arms[0]
     for arm in arms:
-        model, config = arm.settings["model"], next(iter(arm.runs.values())).config
+        model, config = arm.model, arm.config
         if by_model[model] > 1:
             return f"its runs of {model} differ in more than the seed"
         for key in sorted(arm.settings.keys() | first.settings.keys()):
             own, others = arm.settings.get(key), first.settings.get(key)
             if own != others and (not key.startswith("model") or key == "model.hidden_size"):
-                return f"its models differ in {key}: {others} and {own}"
+                return f"its models differ in {key}: {show(others)} and {show(own)}"
         if config.norm.name != "none":
             return f"its runs have norm={config.norm.name}; must be none"
         if config.task != (task := _experiment().task):

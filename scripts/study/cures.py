@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from hw2exp.records.runs import Arm, read_runs
+from hw2exp.records.arms import Arm
+from hw2exp.records.runs import read_runs
 from hw2exp.report.measures import ArmMeasures, measure
 from hw2exp.system import disk
 from study.profiles import Profile
@@ -175,13 +176,13 @@ def chosen(folder: Path) -> Choices:
     """
     groups: dict[tuple[str, str, str], list[Arm]] = {}
     for arm in read_runs(folder / "tuning").arms:
-        key = arm.settings["model"], arm.settings["optimizer"], ARMS[arm.cures]
+        key = arm.model, arm.optimizer, ARMS[arm.cures]
         groups.setdefault(key, []).append(arm)
     return {key: _best(arms) for key, arms in groups.items()}
 
 
 def _best(arms: Sequence[Arm]) -> Choice:
-    tried = {float(arm.settings["optimizer.lr"]): arm for arm in arms}
+    tried = {arm.rate: arm for arm in arms}
     measured = {rate: measure(arm) for rate, arm in tried.items()}
     best = min(measured, key=lambda rate: _badness(measured[rate]))
     edge = {min(tried): "lowest", max(tried): "highest"}.get(best, "")

@@ -18,11 +18,12 @@ from hypothesis import strategies as st
 
 from hw2exp.compare.__main__ import main
 from hw2exp.compare.columns import Column, Compared, _read_below, read_columns
-from hw2exp.compare.rows import Row, _cell, _listed, config_of, differing, results
+from hw2exp.compare.rows import ABSENT, Row, _cell, _listed, config_of, differing, results
 from hw2exp.compare.table import table_of
 from hw2exp.config.command_line import read
+from hw2exp.records.arms import Run
 from hw2exp.records.metrics import digest_of_parquet
-from hw2exp.records.runs import Run
+from hw2exp.system.problems import show
 
 SHORT = [
     "task=easy", "steps=40", "eval_every=20", "eval_batches=2", "log_every=4", "plot=false",
@@ -364,12 +365,13 @@ def test_how_numbers_are_written(values, cell):
 
 
 def test_how_the_values_of_a_key_are_listed():
-    assert _listed(["b", None]) == "b, –"
-    assert _listed([None, "10", "8"]) == "8, 10, –"
-    assert _listed(["1e-1", "1e-05", "0.003"]) == "1e-05, 0.003, 1e-1"
-    assert _listed(["[100,120]", "[30,41]"]) == "[30,41], [100,120]"
-    assert _listed(["10", "9", str(2**63 - 1), None]) == f"9 … {2**63 - 1} (4)"
-    assert _listed(["a", "1", "2", "3"]) == "4 values"
+    assert _listed(["b", ABSENT], show) == "b, –"
+    assert _listed([ABSENT, 10, 8], show) == "8, 10, –"
+    assert _listed([0.1, 1e-05, 0.003], show) == "1e-05, 0.003, 0.1"
+    assert _listed([(100, 120), (30, 41)], show) == "[30,41], [100,120]"
+    assert _listed([10, 9, 2**63 - 1, ABSENT], show) == f"9 … {2**63 - 1} (4)"
+    assert _listed(["a", 1, 2, 3], show) == "4 values"
+    assert _listed(["1.10", "1.9"], str) == "1.10, 1.9"
 
 
 def test_a_text_like_markup_is_a_text():

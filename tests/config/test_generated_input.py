@@ -6,7 +6,7 @@ from difflib import get_close_matches
 
 import pytest
 
-from hw2exp.config.choices import CHOICES
+from hw2exp.config.registry import CHOICES
 from hw2exp.config.schema import Init, Spikes, TrainConfig
 from hw2exp.config.validation import keys_of
 from hw2exp.system.problems import show

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from hw2exp.config.registry import equations
 from hw2exp.diagnostics.gradient_reach import lstm_memory, spectral_norms, state_jacobians
-from hw2exp.models import CELLS
 from hw2exp.models.cell import Cell, linear, product, unroll
 from hw2exp.models.normalization import NoNorm
 
@@ -11,7 +11,7 @@ R, T, B, I, H = 2, 6, 3, 8, 5  # fmt: skip
 
 
 def small(compose, model, seed=0):
-    cell = CELLS[model](compose(f"model={model}", f"model.hidden_size={H}").model, I)
+    cell = equations("model", model)(compose(f"model={model}", f"model.hidden_size={H}").model, I)
     generator = torch.Generator().manual_seed(seed)
     params = {
         name: torch.randn(R, *weight.shape, dtype=torch.float64, generator=generator) / 2

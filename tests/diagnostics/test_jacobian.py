@@ -3,15 +3,15 @@ from functools import cache
 import pytest
 import torch
 
+from hw2exp.config.registry import equations
 from hw2exp.diagnostics import all_steps, lyapunov
 from hw2exp.diagnostics.gradient_reach import singular_values, spectral_norms, state_jacobians
 from hw2exp.diagnostics.jacobian import carry_jacobians, jacobian_growth, step_jacobians
 from hw2exp.diagnostics.lyapunov import lyapunov_exponent, lyapunov_exponents
 from hw2exp.diagnostics.trajectory import NO_NORM, numbers
 from hw2exp.fleet.fleet import Fleet
-from hw2exp.models import CELLS
-from hw2exp.models import normalization as norm
 from hw2exp.models.cell import Cell, linear, product, unroll
+from hw2exp.models.hyperparameters import build
 from hw2exp.tasks.temporal_order import CHECK
 from hw2exp.theory import attention_rnn
 
@@ -44,7 +44,7 @@ def draw(cell, generator):
 
 
 def small(compose, model):
-    cell = CELLS[model](compose(f"model={model}", f"model.hidden_size={H}").model, I)
+    cell = equations("model", model)(compose(f"model={model}", f"model.hidden_size={H}").model, I)
     generator = torch.Generator().manual_seed(0)
     params = draw(cell, generator)
     return cell, params, torch.randn(R, T, B, I, dtype=torch.float64, generator=generator)
@@ -153,8 +153,8 @@ def test_the_product_of_the_steps_is_the_total_derivative(compose, model):
 
 @pytest.mark.parametrize(("model", "kind"), NORMS, ids=" ".join)
 def test_a_norm_acts_in_every_derivative(compose, model, kind):
-    cell = CELLS[model](compose(f"model={model}", f"model.hidden_size={H}").model, I)
-    built = norm.build([compose(f"model={model}", f"norm={kind}").norm] * R)
+    cell = equations("model", model)(compose(f"model={model}", f"model.hidden_size={H}").model, I)
+    built = build("norm", [compose(f"model={model}", f"norm={kind}").norm] * R)
     generator = torch.Generator().manual_seed(1)
     params = draw(cell, generator)
     params |= {

@@ -5,20 +5,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hw2exp.diagnostics.paired_tests import adjusted, mean_difference, paired_pvalue, paired_pvalues
 from hw2exp.diagnostics.statistics import (
-    adjusted,
     interquartile_mean,
     mean,
-    mean_difference,
     median,
-    paired_pvalue,
-    paired_pvalues,
     proportion,
     quartiles,
     rate,
     share,
-    survival,
 )
+from hw2exp.diagnostics.survival import survival
 
 RNG = np.random.default_rng(5)
 

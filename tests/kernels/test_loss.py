@@ -5,9 +5,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw2exp.config.groups import AttnRNN, ElmanRNN, Model
+from hw2exp.config.groups import Model
+from hw2exp.config.registry import equations
 from hw2exp.kernels.choice import closed_form_of
-from hw2exp.models import CELLS
+from hw2exp.models.cells.attn_rnn import AttnRNNKnobs
+from hw2exp.models.cells.rnn import ElmanRNNKnobs
 from hw2exp.models.classifier import Classifier
 from hw2exp.models.normalization import NoNorm
 from hw2exp.tasks.temporal_order import PAD
@@ -16,18 +18,18 @@ TOLERANCE = 1e-10
 
 MODELS = {
     "gated_rnn": lambda H, K: Model(name="gated_rnn", hidden_size=H),
-    "attn_rnn": lambda H, K: AttnRNN(name="attn_rnn", hidden_size=H, lags=K),
+    "attn_rnn": lambda H, K: AttnRNNKnobs(name="attn_rnn", hidden_size=H, lags=K),
     "attn_rnn_inf": lambda H, K: Model(name="attn_rnn_inf", hidden_size=H),
-    "rnn": lambda H, K: ElmanRNN(name="rnn", hidden_size=H, nonlinearity="tanh"),
-    "rnn_relu": lambda H, K: ElmanRNN(name="rnn", hidden_size=H, nonlinearity="relu"),
-    "rnn_sigmoid": lambda H, K: ElmanRNN(name="rnn", hidden_size=H, nonlinearity="sigmoid"),
+    "rnn": lambda H, K: ElmanRNNKnobs(name="rnn", hidden_size=H, nonlinearity="tanh"),
+    "rnn_relu": lambda H, K: ElmanRNNKnobs(name="rnn", hidden_size=H, nonlinearity="relu"),
+    "rnn_sigmoid": lambda H, K: ElmanRNNKnobs(name="rnn", hidden_size=H, nonlinearity="sigmoid"),
     "lstm": lambda H, K: Model(name="lstm", hidden_size=H),
 }
 
 
 def make(name, H=5, K=2, T=7, closed_form=True):
     options = MODELS[name](H, K)
-    cell, norm = CELLS[options.name](options, PAD), NoNorm()
+    cell, norm = equations("model", options.name)(options, PAD), NoNorm()
     return Classifier(
         cell, norm, T, closed_form=closed_form_of(cell, norm) if closed_form else None
     )

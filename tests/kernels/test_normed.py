@@ -5,24 +5,26 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw2exp.config.choices import CHOICES
-from hw2exp.config.groups import AttnRNN, ElmanRNN, Model
-from hw2exp.kernels.choice import closed_form_of
-from hw2exp.kernels.normed.forms import FORMS, KINDS
-from hw2exp.models import CELLS
+from hw2exp.config.groups import Model
+from hw2exp.config.registry import CHOICES, equations
+from hw2exp.kernels.choice import closed_form_of, has_closed_form
+from hw2exp.kernels.normed.forms import KINDS
+from hw2exp.models.cells.attn_rnn import AttnRNNKnobs
+from hw2exp.models.cells.rnn import ElmanRNNKnobs
 from hw2exp.models.classifier import Classifier
-from hw2exp.models.normalization import BatchNorm, LayerNorm, QKNorm
-from hw2exp.sweeps.grouping import NORMED
+from hw2exp.models.normalization.batch import BatchNorm
+from hw2exp.models.normalization.layer import LayerNorm
+from hw2exp.models.normalization.qk import QKNorm
 from hw2exp.tasks.temporal_order import PAD
 
 TOLERANCE = 1e-9  # a division by a small deviation magnifies what rounding leaves
 
 MODELS = {
-    "rnn": lambda H, K: ElmanRNN(name="rnn", hidden_size=H, nonlinearity="tanh"),
-    "rnn_relu": lambda H, K: ElmanRNN(name="rnn", hidden_size=H, nonlinearity="relu"),
+    "rnn": lambda H, K: ElmanRNNKnobs(name="rnn", hidden_size=H, nonlinearity="tanh"),
+    "rnn_relu": lambda H, K: ElmanRNNKnobs(name="rnn", hidden_size=H, nonlinearity="relu"),
     "gated_rnn": lambda H, K: Model(name="gated_rnn", hidden_size=H),
     "lstm": lambda H, K: Model(name="lstm", hidden_size=H),
-    "attn_rnn": lambda H, K: AttnRNN(name="attn_rnn", hidden_size=H, lags=K),
+    "attn_rnn": lambda H, K: AttnRNNKnobs(name="attn_rnn", hidden_size=H, lags=K),
 }
 SAMPLE = {("rnn", "layer"), ("gated_rnn", "batch"), ("lstm", "batch"), ("attn_rnn", "qk")}
 """Compiling all takes two minutes; the others are slow tests."""
@@ -48,7 +50,7 @@ def norm_of(kind, R):
 
 def make(name, kind, R, H=5, K=2, T=7, closed_form=True):
     options = MODELS[name](H, K)
-    cell = CELLS[options.name](options, PAD)
+    cell = equations("model", options.name)(options, PAD)
     norm = norm_of(kind, R)
     compiled = closed_form_of(cell, norm)
     assert compiled is not None
@@ -205,8 +207,14 @@ def test_what_all_sequences_share_drives_no_update(name, kind, B):
 
 
 def test_which_models_have_one():
-    assert {name.removesuffix("_relu") for name in FORMS} == NORMED
     assert set(KINDS) == set(CHOICES["norm"]) - {"none"}
+    models = {name: make_options(5, 2) for name, make_options in MODELS.items()}
+    assert all(has_closed_form(options, "batch") for options in models.values())
+    sigmoid = ElmanRNNKnobs(name="rnn", hidden_size=4, nonlinearity="sigmoid")
     endless = Model(name="attn_rnn_inf", hidden_size=4)
-    cell = CELLS["attn_rnn_inf"](endless, PAD)
+    own = Model(name="own", hidden_size=4)
+    assert all(has_closed_form(each, "none") for each in (*models.values(), sigmoid, endless))
+    assert not any(has_closed_form(each, "layer") for each in (sigmoid, endless, own))
+    assert not has_closed_form(own, "none")
+    cell = equations("model", "attn_rnn_inf")(endless, PAD)
     assert closed_form_of(cell, norm_of("layer", 1)) is None

@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from hw2exp.config.groups import ElmanRNN as RNNOptions
 from hw2exp.config.groups import Model
 from hw2exp.config.schema import Init
 from hw2exp.models.cell import unroll
+from hw2exp.models.cells.lstm import LSTM
+from hw2exp.models.cells.rnn import ElmanRNN
+from hw2exp.models.cells.rnn import ElmanRNNKnobs as RNNOptions
 from hw2exp.models.classifier import Classifier
-from hw2exp.models.lstm import LSTM
 from hw2exp.models.normalization.protocol import NoNorm, NormPass
-from hw2exp.models.rnn import ElmanRNN
 from hw2exp.models.torch_modules import from_torch, to_torch
 
 TORCH = Init(

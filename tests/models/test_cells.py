@@ -5,12 +5,12 @@ import math
 import pytest
 import torch
 
-from hw2exp.config.groups import AttnRNN as AttnOptions
-from hw2exp.config.groups import ElmanRNN as RNNOptions
 from hw2exp.config.groups import Model
-from hw2exp.models import CELLS
-from hw2exp.models.attn_rnn_inf import quadratic_states
+from hw2exp.config.registry import CHOICES, equations
 from hw2exp.models.cell import product, sigmoid, unroll
+from hw2exp.models.cells.attn_rnn import AttnRNNKnobs as AttnOptions
+from hw2exp.models.cells.attn_rnn_inf import quadratic_states
+from hw2exp.models.cells.rnn import ElmanRNNKnobs as RNNOptions
 from hw2exp.models.normalization.protocol import NormPass
 
 HIDDEN, INPUTS, TIME = 5, 8, 9
@@ -25,7 +25,7 @@ def make(name, lags=2):
         if name == "rnn"
         else None,
     }.get(name) or Model(name=name, hidden_size=HIDDEN)
-    return CELLS[name](options, INPUTS)
+    return equations("model", name)(options, INPUTS)
 
 
 def draw(cell, replicas=2, batch=3):
@@ -134,7 +134,7 @@ def test_attn_rnn_inf_is_attn_rnn_with_shared_weights_once_states_exist():
     torch.testing.assert_close(first, embedded)  # only x[1] exists, so a = 1
 
 
-@pytest.mark.parametrize("name", list(CELLS))
+@pytest.mark.parametrize("name", CHOICES["model"])
 def test_no_biases_where_the_equations_have_none(name):
     biases = [key for key, weight in make(name).weights().items() if weight.role == "bias"]
     assert bool(biases) == (name in ("rnn", "lstm"))
@@ -164,12 +164,12 @@ def test_sigmoid_and_its_gradient_stay_finite_at_the_ends():
     assert x.grad.tolist() == [0.0, 0.0, 0.0, 0.0]
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", CHOICES["model"])
 @pytest.mark.parametrize("batch", [1, 2])
 def test_a_replica_alone_has_the_bits_that_it_has_among_others(name, batch):
     """In single precision and at a width where MKL's routines differ; of a lone sequence too."""
     options = make(name).options.model_copy(update={"hidden_size": 32})
-    cell, norm = CELLS[name](options, INPUTS), NormPass()
+    cell, norm = equations("model", name)(options, INPUTS), NormPass()
     generator = torch.Generator().manual_seed(0)
     params = {
         key: torch.randn(3, *w.shape, generator=generator).mul_(0.3).requires_grad_()

@@ -5,10 +5,10 @@ from scipy.stats import kstest
 
 from hw2exp.config.groups import Model
 from hw2exp.config.schema import Init
+from hw2exp.models.cells.gated_rnn import GatedRNN
+from hw2exp.models.cells.lstm import LSTM
 from hw2exp.models.classifier import Classifier
-from hw2exp.models.gated_rnn import GatedRNN
 from hw2exp.models.initialization import seeded
-from hw2exp.models.lstm import LSTM
 from hw2exp.models.normalization.protocol import NoNorm
 from hw2exp.models.torch_modules import to_torch
 

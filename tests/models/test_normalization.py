@@ -3,14 +3,15 @@ import math
 import pytest
 import torch
 
-from hw2exp.config.groups import AttnRNN as AttnOptions
 from hw2exp.config.groups import Model
-from hw2exp.models.attn_rnn import AttnRNN
 from hw2exp.models.cell import unroll
-from hw2exp.models.lstm import LSTM
+from hw2exp.models.cells.attn_rnn import AttnRNN
+from hw2exp.models.cells.attn_rnn import AttnRNNKnobs as AttnOptions
+from hw2exp.models.cells.lstm import LSTM
 from hw2exp.models.normalization.batch import BatchNorm
-from hw2exp.models.normalization.layer import LayerNorm, QKNorm
+from hw2exp.models.normalization.layer import LayerNorm
 from hw2exp.models.normalization.protocol import Features
+from hw2exp.models.normalization.qk import QKNorm
 
 TERMS = {"x": Features((6,)), "c": Features((6,), shift=True)}
 

@@ -6,8 +6,9 @@ import sys
 import pytest
 from hydra.core.config_store import ConfigStore
 
-from hw2exp.config.choices import ADDED_CHOICES, CHOICES
-from hw2exp.models import CELLS, own_digest
+from hw2exp.config import registry
+from hw2exp.config.groups import Model
+from hw2exp.models import own_digest
 from hw2exp.models.own_code import code_digest
 from hw2exp.train import main
 
@@ -91,10 +92,14 @@ def test_a_shipped_cell_has_none():
 
 def test_a_run_does_not_go_on_with_other_equations(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(CHOICES["model"], "own", CHOICES["model"]["lstm"])
-    monkeypatch.setitem(ADDED_CHOICES, ("model", "own"), {"name": "own", "hidden_size": 4})
+    monkeypatch.setitem(registry._SECTIONS["model"], "own", Model)
+    monkeypatch.setitem(registry.ADDED_CHOICES, ("model", "own"), {"name": "own", "hidden_size": 4})
+
+    def enter(source):
+        monkeypatch.setitem(registry._EQUATIONS, ("model", "own"), cell_of(source))
+
     try:
-        monkeypatch.setitem(CELLS, "own", cell_of(SOURCE))
+        enter(SOURCE)
         assert main([*SHORT, "hydra.run.dir=run"]) == 0
         before = {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")}
         capsys.readouterr()
@@ -102,14 +107,14 @@ def test_a_run_does_not_go_on_with_other_equations(tmp_path, monkeypatch, capsys
             if gone:
                 (tmp_path / "run" / gone).unlink()
                 del before[tmp_path / "run" / gone]
-            monkeypatch.setitem(CELLS, "own", cell_of(SOURCE.replace("ALPHA = 0.2", "ALPHA = 0.3")))
+            enter(SOURCE.replace("ALPHA = 0.2", "ALPHA = 0.3"))
             assert main([*SHORT, "steps=5", "resume=run"]) == 2, name
             error = capsys.readouterr().err
             assert error.startswith("hw2exp: resume=run: was made by other code of model=own")
             assert error.count("\n") == 1
             after = {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")}
             assert after == before
-        monkeypatch.setitem(CELLS, "own", cell_of(SOURCE))
+        enter(SOURCE)
         assert main([*SHORT, "steps=5", "resume=run"]) == 0
     finally:
         ConfigStore.instance().repo["model"].pop("own.yaml", None)

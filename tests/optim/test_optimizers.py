@@ -3,9 +3,11 @@
 import pytest
 import torch
 
-from hw2exp import optim
-from hw2exp.config.groups import SGD, Adam, RMSprop
-from hw2exp.optim import adam, formulas, rmsprop, sgd
+from hw2exp.models.hyperparameters import build
+from hw2exp.optim.optimizers import adam, formulas, rmsprop, sgd
+from hw2exp.optim.optimizers.adam import AdamKnobs
+from hw2exp.optim.optimizers.rmsprop import RMSpropKnobs
+from hw2exp.optim.optimizers.sgd import SGDKnobs
 
 REPLICAS, NUMBERS, STEPS = 4, 37, 100
 
@@ -20,28 +22,28 @@ BETA1 = (0.9, 0.0, 0.5, 0.95)
 BETA2 = (0.999, 0.99, 0.9, 0.0)
 
 CASES = {
-    "sgd": (SGD, {"momentum": NO_DECAY}, {"nesterov": False}, NO_DECAY),
-    "sgd decay": (SGD, {"momentum": NO_DECAY}, {"nesterov": False}, DECAY),
-    "sgd momentum": (SGD, {"momentum": MOMENTUM}, {"nesterov": False}, DECAY),
-    "sgd nesterov": (SGD, {"momentum": (0.9, 0.1, 0.5, 0.99)}, {"nesterov": True}, DECAY),
-    "rmsprop": (RMSprop, {"momentum": NO_DECAY}, {"centered": False}, NO_DECAY),
-    "rmsprop decay": (RMSprop, {"momentum": NO_DECAY}, {"centered": False}, DECAY),
-    "rmsprop momentum": (RMSprop, {"momentum": MOMENTUM}, {"centered": False}, DECAY),
+    "sgd": (SGDKnobs, {"momentum": NO_DECAY}, {"nesterov": False}, NO_DECAY),
+    "sgd decay": (SGDKnobs, {"momentum": NO_DECAY}, {"nesterov": False}, DECAY),
+    "sgd momentum": (SGDKnobs, {"momentum": MOMENTUM}, {"nesterov": False}, DECAY),
+    "sgd nesterov": (SGDKnobs, {"momentum": (0.9, 0.1, 0.5, 0.99)}, {"nesterov": True}, DECAY),
+    "rmsprop": (RMSpropKnobs, {"momentum": NO_DECAY}, {"centered": False}, NO_DECAY),
+    "rmsprop decay": (RMSpropKnobs, {"momentum": NO_DECAY}, {"centered": False}, DECAY),
+    "rmsprop momentum": (RMSpropKnobs, {"momentum": MOMENTUM}, {"centered": False}, DECAY),
     "rmsprop centered": (
-        RMSprop,
+        RMSpropKnobs,
         # At alpha 0 the deviation is the rounding of g² - g², which is nothing to compare.
         {"momentum": MOMENTUM, "alpha": (0.99, 0.9, 0.5, 0.3)},
         {"centered": True},
         DECAY,
     ),
-    "adam": (Adam, {}, {"decoupled": False}, NO_DECAY),
-    "adam decay": (Adam, {}, {"decoupled": False}, DECAY),
-    "adamw": (Adam, {}, {"decoupled": True}, DECAY),
+    "adam": (AdamKnobs, {}, {"decoupled": False}, NO_DECAY),
+    "adam decay": (AdamKnobs, {}, {"decoupled": False}, DECAY),
+    "adamw": (AdamKnobs, {}, {"decoupled": True}, DECAY),
 }
 OTHERS = {
-    SGD: {},
-    RMSprop: {"alpha": ALPHA, "eps": EPS},
-    Adam: {"beta1": BETA1, "beta2": BETA2, "eps": EPS},
+    SGDKnobs: {},
+    RMSpropKnobs: {"alpha": ALPHA, "eps": EPS},
+    AdamKnobs: {"beta1": BETA1, "beta2": BETA2, "eps": EPS},
 }
 
 each_case = pytest.mark.parametrize("case", CASES)
@@ -53,7 +55,7 @@ def options(case, replicas=REPLICAS):
     knobs = {"lr": LR, "weight_decay": decay, **OTHERS[section], **knobs}
     return [
         section(
-            name=section.__name__.lower(),
+            name=case.split()[0].replace("adamw", "adam"),
             **flags,
             **{name: values[r % len(values)] for name, values in knobs.items()},
         )
@@ -64,9 +66,9 @@ def options(case, replicas=REPLICAS):
 def torch_optimizer(section, param):
     """Torch's optimizer with the knobs of one replica."""
     knobs = section.model_dump(exclude={"name"})
-    if isinstance(section, SGD):
+    if isinstance(section, SGDKnobs):
         return torch.optim.SGD([param], **knobs)
-    if isinstance(section, RMSprop):
+    if isinstance(section, RMSpropKnobs):
         return torch.optim.RMSprop([param], **knobs)
     knobs["betas"] = knobs.pop("beta1"), knobs.pop("beta2")
     decoupled = knobs.pop("decoupled")
@@ -89,7 +91,7 @@ def factor(step):
 
 def run(sections, start, grads):
     """The parameters after every update, (steps, R, P), and the last state."""
-    program = optim.build(sections)
+    program = build("optimizer", sections)
     params, state = start, program.init(start)
     history = []
     for step, g in enumerate(grads):
@@ -143,7 +145,7 @@ def test_bias_correction_has_the_same_bits_alone_and_in_a_fleet():
 def test_state_has_a_row_for_every_replica(case):
     start, grads = draw(REPLICAS, torch.float32, 1)
     sections = options(case)
-    before = optim.build(sections).init(start)
+    before = build("optimizer", sections).init(start)
     _, after = run(sections, start, grads)
     assert before.keys() == after.keys()
     for name in before:
@@ -155,7 +157,7 @@ def test_state_has_a_row_for_every_replica(case):
 @each_case
 def test_update_is_out_of_place(case):
     sections = options(case)
-    program = optim.build(sections)
+    program = build("optimizer", sections)
     start, grads = draw(REPLICAS, torch.float32, 3)
     _, state = run(sections, start, grads)
     arguments = {"params": start, "grads": grads[0], "lr": program.lr, **state}
@@ -181,7 +183,7 @@ def test_a_broken_replica_does_not_touch_its_neighbors(case):
 
 def test_zero_momentum_and_zero_decay_are_none_at_all():
     sections = [
-        SGD(name="sgd", lr=0.1, weight_decay=w, momentum=m, nesterov=False)
+        SGDKnobs(name="sgd", lr=0.1, weight_decay=w, momentum=m, nesterov=False)
         for w, m in ((0.0, 0.0), (0.5, 0.9))
     ]
     start, grads = draw(2, torch.float32)
@@ -198,7 +200,7 @@ def test_zero_momentum_and_zero_decay_are_none_at_all():
 def test_zero_decay_does_not_look_at_the_parameters(case):
     section = options(case)[0]
     assert section.weight_decay == 0
-    program = optim.build([section])
+    program = build("optimizer", [section])
     start, grads = draw(1, torch.float32, 1)
     start[0, 0] = torch.inf
     _, state = program.update(start, grads[0], program.init(start), program.lr)
@@ -208,7 +210,7 @@ def test_zero_decay_does_not_look_at_the_parameters(case):
 def test_adam_counts_every_replica_for_itself():
     """A replica that was held back goes on as if the others had not gone ahead."""
     sections = options("adam decay", 2)
-    program = optim.build(sections)
+    program = build("optimizer", sections)
     start, grads = draw(2, torch.float32, 5)
     params, state = start, program.init(start)
     for g in grads[:3]:
@@ -218,7 +220,7 @@ def test_adam_counts_every_replica_for_itself():
         state = {name: torch.stack([ahead_state[name][0], state[name][1]]) for name in state}
     both, _ = program.update(params, grads[3], state, program.lr)
 
-    alone = optim.build(sections[1:])
+    alone = build("optimizer", sections[1:])
     first, _ = alone.update(start[1:], grads[3, 1:], alone.init(start[1:]), alone.lr)
     assert torch.equal(both[1:], first)
 
@@ -228,7 +230,7 @@ def test_the_preconditioner_is_what_torch_divides_by(case):
     sections = options(case)
     start, grads = draw(REPLICAS, torch.float64, 7)
     _, state = run(sections, start, grads)
-    ours = optim.build(sections).preconditioner(state)
+    ours = build("optimizer", sections).preconditioner(state)
     for r, section in enumerate(sections):
         param = torch.nn.Parameter(start[r].clone())
         theirs = torch_optimizer(section, param)
@@ -237,9 +239,9 @@ def test_the_preconditioner_is_what_torch_divides_by(case):
             param.grad = g.clone()
             theirs.step()
         kept = theirs.state[param]
-        if isinstance(section, SGD):
+        if isinstance(section, SGDKnobs):
             expected = torch.ones_like(param)
-        elif isinstance(section, RMSprop):
+        elif isinstance(section, RMSpropKnobs):
             mean = kept["grad_avg"] if section.centered else 0
             expected = (kept["square_avg"] - mean**2).sqrt() + section.eps
         else:
@@ -290,8 +292,8 @@ def test_updates_on_a_quadratic_converge_below_the_stability_limit_and_diverge_a
 
 def test_unequal_shared_knobs_are_refused():
     sections = [
-        SGD(name="sgd", lr=0.1, weight_decay=0.0, momentum=0.9, nesterov=nesterov)
+        SGDKnobs(name="sgd", lr=0.1, weight_decay=0.0, momentum=0.9, nesterov=nesterov)
         for nesterov in (False, True)
     ]
     with pytest.raises(ValueError, match="nesterov"):
-        optim.build(sections)
+        build("optimizer", sections)

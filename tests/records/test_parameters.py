@@ -4,8 +4,8 @@ import os
 import numpy as np
 import pytest
 
+from hw2exp.config.run_files import PARAMETERS
 from hw2exp.records.parameters import parameters_sha256, read_parameters, write_parameters
-from hw2exp.records.run_dir import PARAMETERS
 from hw2exp.train import main
 
 SHORT = ("task=easy", "steps=5", "eval_every=5", "eval_batches=1", "plot=false")

@@ -7,10 +7,10 @@ import numpy as np
 import polars
 import pytest
 
+from hw2exp.config.run_files import DIAGNOSTICS, METRICS
 from hw2exp.records.diagnostics import LISTS, NUMBERS, read_diagnostics
 from hw2exp.records.metrics import CATALOG, read_metrics
 from hw2exp.records.parquet import check_size
-from hw2exp.records.run_dir import DIAGNOSTICS, METRICS
 
 MANY = 10_000_000
 

@@ -6,7 +6,8 @@ import pytest
 
 from hw2exp.config.command_line import read
 from hw2exp.records.arm_pairs import references
-from hw2exp.records.runs import Run, gather, names, read_runs
+from hw2exp.records.arms import Run, gather, names
+from hw2exp.records.runs import read_runs
 from hw2exp.system.problems import ConfigError
 from hw2exp.train import main
 
@@ -39,16 +40,16 @@ def test_what_only_shows_makes_no_arm(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ([{"clip": "none"}, {"clip": "norm", "clip.max_norm": "1.0"}], ["clip=none", "clip=norm"]),
+        ([{"clip": "none"}, {"clip": "norm", "clip.max_norm": 1.0}], ["clip=none", "clip=norm"]),
         (
             [
                 {"clip": "none"},
-                {"clip": "norm", "clip.max_norm": "1.0"},
-                {"clip": "norm", "clip.max_norm": "2.0"},
+                {"clip": "norm", "clip.max_norm": 1.0},
+                {"clip": "norm", "clip.max_norm": 2.0},
             ],
             ["clip=none", "clip=norm clip.max_norm=1.0", "clip=norm clip.max_norm=2.0"],
         ),
-        ([{"task": "easy", "task.length": "[7,9]"}] * 1, ["all runs"]),
+        ([{"task": "easy", "task.length": (7, 9)}] * 1, ["all runs"]),
     ],
 )
 def test_a_name_says_what_tells_an_arm_from_others(settings, expected):

@@ -16,12 +16,12 @@ from tensorboard.plugins.base_plugin import TBContext
 from werkzeug.test import Client
 from werkzeug.wrappers import Response
 
-from hw2exp.config.choices import OPERATIONAL
+from hw2exp.config.schema import OPERATIONAL
 from hw2exp.records import tensorboard
 from hw2exp.records.encoding import BINS
 from hw2exp.records.layout import ARM, RUN, Band
+from hw2exp.records.shown import config_table
 from hw2exp.records.tensorboard import EventWriter, flatten
-from hw2exp.records.texts import config_table
 from hw2exp.runs.summary import tensorboard_of_run
 
 with warnings.catch_warnings():

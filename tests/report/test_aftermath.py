@@ -5,12 +5,13 @@ from dataclasses import replace
 import pytest
 
 from hw2exp.config.command_line import read
+from hw2exp.records.arms import Run, gather
 from hw2exp.records.metrics import MetricsTable
 from hw2exp.records.run_dir import RunResult
-from hw2exp.records.runs import Run, gather
 from hw2exp.report.aftermath import Stage, aftermath
-from hw2exp.report.claims import Finding, judge
-from hw2exp.report.measures import compare
+from hw2exp.report.claim import Finding
+from hw2exp.report.claims import judge
+from hw2exp.report.comparisons import compare
 
 
 def made_run(tmp_path, seed, levels, moved, alpha="0.99", clip="none"):
@@ -80,7 +81,12 @@ def test_the_claim_of_the_brake_follows_its_data(tmp_path):
 
     def findings(free, held):
         """As if the runs of one arm had been those of the other."""
-        swapped = [replace(plain, runs=free.runs), replace(clipped, runs=held.runs)]
+        swapped = [
+            replace(arm, runs={
+                seed: replace(run, config=arm.runs[seed].config) for seed, run in other.runs.items()
+            })
+            for arm, other in ((plain, free), (clipped, held))
+        ]  # fmt: skip
         compared = compare([(swapped[1], swapped[0])])
         claims = {claim.words: judged for claim, judged in judge(swapped, compared)}
         return [each.finding for each in claims[words]]

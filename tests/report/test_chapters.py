@@ -15,7 +15,8 @@ from hw2exp.records.metrics import digest_of_parquet
 from hw2exp.records.runs import read_runs
 from hw2exp.report.__main__ import main
 from hw2exp.report.aftermath import Stage, aftermath
-from hw2exp.report.claims import Finding, judge
+from hw2exp.report.claim import Finding
+from hw2exp.report.claims import judge
 from hw2exp.report.published import (
     ENDING_WELL,
     ENDS_WELL,
@@ -265,7 +266,7 @@ def test_claims_of_the_published_curve_follow_its_data(notebook, monkeypatch):
 
     def found(lengths):
         ours = made_like(first, plateaus_of(lengths), accuracy)
-        monkeypatch.setattr("hw2exp.report.claims.published_curve.published", lambda arms: [ours])
+        monkeypatch.setattr("hw2exp.report.published.published", lambda arms: [ours])
         return [own.finding for (own,) in judged_of_the_notebook(arms).values()]
 
     assert found(PLATEAUS) == [Finding.SUPPORTED] * 3

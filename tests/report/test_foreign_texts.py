@@ -1,7 +1,8 @@
 """Texts from files of others in the report: nothing in them acts on who reads it."""
 
+from hw2exp.report.measures import runs_table
 from hw2exp.report.page import _written
-from hw2exp.report.tables import runs_table, write_table
+from hw2exp.report.tables import write_table
 
 ATTACK = "\x1b[2J\r\u202e\x9b"
 SHOWN = r"\x1b[2J\r\u202e\x9b"

@@ -13,9 +13,7 @@ import pytest
 
 from hw2exp.records.runs import read_runs
 from hw2exp.report.__main__ import main
-from hw2exp.report.figures.curves import curves
-from hw2exp.report.figures.spikes import gallery
-from hw2exp.report.mean_curves import Band
+from hw2exp.report.curves import Band, curves, gallery
 from hw2exp.report.report import make_report
 from hw2exp.system import disk
 
@@ -184,7 +182,7 @@ def test_loss_curves_of_runs_that_were_lost_at_once_are_none(sweep, monkeypatch)
     arms = read_runs(sweep).arms
     lost = np.full((4, 3), np.inf)
     band = Band(np.arange(3.0), lost[0], lost[0], lost[0], lost)
-    monkeypatch.setattr("hw2exp.report.figures.curves.loss_band", lambda arm: band)
+    monkeypatch.setattr("hw2exp.report.curves.loss_band", lambda arm: band)
     assert curves(arms, [arm.name for arm in arms]) is None
 
 

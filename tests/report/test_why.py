@@ -13,14 +13,14 @@ import polars
 import pytest
 
 from hw2exp.config.command_line import read
+from hw2exp.config.run_files import DIAGNOSTICS
 from hw2exp.records.diagnostics import DiagnosticsTable
-from hw2exp.records.run_dir import DIAGNOSTICS
 from hw2exp.records.runs import read_runs
+from hw2exp.report import why_figure as figures
 from hw2exp.report.__main__ import main
 from hw2exp.report.anatomies import LARGEST, MOST_PAGES, SIGNATURE, read_anatomies
 from hw2exp.report.before_spikes import Phase, look_at, phases
 from hw2exp.report.diagnosed import read_diagnosed
-from hw2exp.report.figures import why as figures
 
 STEPS = [1, 10, 45, 55, 60, 64, 66, 72, 90, 110]
 SPIKES = [(60, 64), (70, 72)]
@@ -40,7 +40,7 @@ def write(folder, looks, spikes=SPIKES):
     table = DiagnosticsTable()
     for step, row in looks.items():
         table.append(step, row)
-    table.write(folder)
+    table.write(folder / DIAGNOSTICS)
     path = folder / "result.json"
     made = [
         {"step": start, "start": start, "end": end, "loss": 2.0, "median": 1.0}
@@ -203,7 +203,7 @@ def test_numbers_that_are_not_finite_break_nothing(runs, kind, count, tmp_path):
     assert notes == []
     found = look_at(arm, [looked]).growth[Phase.BEFORE]
     assert found.looks == (len(set(STEPS[:count]) & set(BEFORE)) if kind == "huge" else 0)
-    figure = figures.why(looked)
+    figure = figures.why_figure(looked)
     figure.savefig(tmp_path / "why.svg")
 
 
@@ -213,7 +213,7 @@ def test_a_figure_shows_where_a_run_diverged(runs):
     diverged = {"status": "diverged", "diverged_at": 110}
     path.write_text(json.dumps(json.loads(path.read_text()) | diverged))
     ((_, (looked,)),), _ = read_diagnosed(read_runs(runs / "0").arms)
-    for axes in figures.why(looked).axes[::2]:  # between them lie color bars
+    for axes in figures.why_figure(looked).axes[::2]:  # between them lie color bars
         assert [110, 110] in [list(line.get_xdata()) for line in axes.lines]
 
 
@@ -246,7 +246,7 @@ DAMAGE = {
     "lists of several lengths": lambda run: forged(
         run, gradient_flow=polars.col("gradient_flow").list.head(polars.col("step") % 3)
     ),
-    "no looks": lambda run: DiagnosticsTable().write(run),
+    "no looks": lambda run: DiagnosticsTable().write(run / DIAGNOSTICS),
 }
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from hw2exp.config.choices import CHOICES
+from hw2exp.config.registry import CHOICES
 from hw2exp.records.checkpoint_folder import newest
 from hw2exp.records.run_dir import read_finished
 from hw2exp.runs.fleet_run import find_start, run_fleet

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from hw2exp.config.run_files import DIAGNOSTICS, SPIKES
 from hw2exp.records.metrics import CATALOG, digest_of_parquet
-from hw2exp.records.run_dir import DIAGNOSTICS, SPIKES
 
 OPTIONAL = DIAGNOSTICS, SPIKES
 LIVES = Path(__file__).with_name("lives.py")

@@ -9,7 +9,7 @@ from typing import Any
 
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 
-from hw2exp.records.run_dir import EVENTS
+from hw2exp.config.run_files import EVENTS
 from tests.survival.recorder import tree_of
 
 CHECKPOINT = re.compile(r"(.*checkpoints/)\.?step_[^/]*")

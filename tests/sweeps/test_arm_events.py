@@ -1,12 +1,15 @@
 """TensorBoard's run of every arm."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from hw2exp.config.run_files import METRICS
 from hw2exp.records.metrics import CATALOG, MetricsTable
-from hw2exp.records.run_dir import METRICS, RunResult
+from hw2exp.records.run_dir import RunResult
 from hw2exp.records.runs import read_runs
 from hw2exp.sweeps.arm_events import LONGEST, aligned, remove_arms, write_arms
 from hw2exp.system.interrupt import NEVER
@@ -34,7 +37,7 @@ def table(losses, tests=None):
 
 
 @pytest.fixture
-def sweep(tmp_path):
+def sweep(tmp_path, job):
     """Jobs of a sweep that have ended, by their losses."""
 
     def sweep(*runs, overrides=None):
@@ -45,7 +48,7 @@ def sweep(tmp_path):
             if losses is not None:
                 losses.write(folder / METRICS)
             own = ("task=easy", f"seed={number}") if overrides is None else overrides[number]
-            jobs.append((own, outcome, folder))
+            jobs.append(job(*own, outcome=outcome, folder=folder))
         return jobs
 
     return sweep
@@ -133,8 +136,8 @@ def test_what_is_not_ours_stays(tmp_path, sweep):
 
 def test_jobs_that_are_called_arms_have_none(tmp_path, sweep):
     jobs = [
-        (own, outcome, tmp_path / "arms" / "all")
-        for own, outcome, _ in sweep(*[(table({10: 1.0}), result())] * 2)
+        replace(each, job=replace(each.job, folder=tmp_path / "arms" / "all"))
+        for each in sweep(*[(table({10: 1.0}), result())] * 2)
     ]
     write_arms(tmp_path, jobs)
     assert not (tmp_path / "arms").exists()

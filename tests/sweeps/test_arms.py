@@ -1,11 +1,15 @@
 import io
 import shlex
+from itertools import product
 
 import pytest
 from rich.console import Console
 
+from hw2exp.config.command_line import read
 from hw2exp.records.run_dir import RunResult
 from hw2exp.sweeps.arms import SHOWN, arms_of, arms_table, print_sweep, summary
+from hw2exp.sweeps.job_outcome import JobOutcome
+from hw2exp.system.problems import ConfigError
 
 
 def result(loss, diverged_at=None, solved_at=None, spikes=0, ends_solved=False):
@@ -25,15 +29,29 @@ def result(loss, diverged_at=None, solved_at=None, spikes=0, ends_solved=False):
     )
 
 
-def test_an_arm_is_everything_but_the_seed():
-    jobs = [("task=easy", clip, f"seed={s}") for clip in ("clip=none", "clip=norm") for s in (0, 1)]
-    assert arms_of(jobs) == {"clip=none": [0, 1], "clip=norm": [2, 3]}
-    assert arms_of([("++seed=0",), ("seed=1",)]) == {"all": [0, 1]}
-    assert arms_of([("seed=0",), ("seed=1",)]) == {"all": [0, 1]}
+def places(jobs):
+    return {arm.name: [jobs.index(job) for job in arm.jobs] for arm in arms_of(jobs)}
 
 
-def test_counts_medians_and_quartiles():
-    jobs = [("clip=none", f"seed={s}") for s in range(4)] + [("clip=norm", "seed=0")]
+def test_an_arm_is_everything_but_the_seed(job):
+    jobs = [
+        job("task=easy", clip, f"seed={seed}")
+        for clip in ("clip=none", "clip=norm")
+        for seed in (0, 1)
+    ]
+    assert places(jobs) == {"clip=none": [0, 1], "clip=norm": [2, 3]}
+    assert places([job("++seed=0"), job("seed=1")]) == {"all": [0, 1]}
+    assert places([job("seed=0"), job("seed=1")]) == {"all": [0, 1]}
+
+
+def test_the_config_decides_not_the_words():
+    """Other words for a value, and how a run is shown, make no arm of their own."""
+    words = "clip=none,norm", "optimizer.lr=1e-3,0.001", "log_every=5,10", "seed=1,2"
+    jobs = [JobOutcome(each, None) for each in read(["-m", *words]).jobs]
+    assert places(jobs) == {"clip=none": [*range(8)], "clip=norm": [*range(8, 16)]}
+
+
+def test_counts_medians_and_quartiles(job):
     outcomes = [
         result(0.1, solved_at=5, spikes=3),
         result(0.2, solved_at=6, ends_solved=True, spikes=4),
@@ -41,8 +59,10 @@ def test_counts_medians_and_quartiles():
         result(None, diverged_at=1),
         ValueError("lost"),
     ]
+    words = [("clip=none", f"seed={seed}") for seed in range(4)] + [("clip=norm", "seed=0")]
+    jobs = [job(*own, outcome=each) for own, each in zip(words, outcomes, strict=True)]
     text = io.StringIO()
-    Console(file=text, width=120).print(arms_table(jobs, outcomes, 120))
+    Console(file=text, width=120).print(arms_table(arms_of(jobs), 120))
     none, norm = (line.split("  ") for line in text.getvalue().splitlines()[1:])
     assert [cell.strip() for cell in none if cell.strip()] == [
         "clip=none", "4", "2", "1", "1", "0", "0.25 [0.1, 0.3]", "0.5 [0, 0.5]", "3.5 [0, 4]",
@@ -52,11 +72,11 @@ def test_counts_medians_and_quartiles():
     ]  # fmt: skip
 
 
-def test_what_diverged_counts_as_the_worst():
-    jobs = [("clip=none", "seed=0"), ("clip=none", "seed=1")]
+def test_what_diverged_counts_as_the_worst(job):
+    outcomes = result(1.3, diverged_at=7), result(None, diverged_at=1)
+    jobs = [job(f"seed={seed}", outcome=each) for seed, each in enumerate(outcomes)]
     text = io.StringIO()
-    table = arms_table(jobs, [result(1.3, diverged_at=7), result(None, diverged_at=1)], 120)
-    Console(file=text, width=120).print(table)
+    Console(file=text, width=120).print(arms_table(arms_of(jobs), 120))
     assert text.getvalue().splitlines()[1].split() == ["all", "2", "0", "0", "2", "inf", "0", "0"]
 
 
@@ -66,16 +86,14 @@ def test_what_an_older_result_does_not_say_is_not_counted():
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
-def test_no_arm_loses_its_name_in_a_narrow_terminal(width):
+def test_no_arm_loses_its_name_in_a_narrow_terminal(width, job):
+    words = product(("clip=none", "clip=norm"), ("optimizer=rmsprop", "optimizer=sgd"), range(3))
     jobs = [
-        (f"clip={clip}", f"optimizer={optimizer}", f"seed={seed}")
-        for clip in ("none", "norm")
-        for optimizer in ("rmsprop", "sgd")
-        for seed in range(3)
+        job(clip, optimizer, f"seed={seed}", outcome=result(0.123 * n, spikes=10 * n))
+        for n, (clip, optimizer, seed) in enumerate(words)
     ]
-    outcomes = [result(0.123 * n, spikes=10 * n) for n in range(len(jobs))]
     text = io.StringIO()
-    Console(file=text, width=width).print(arms_table(jobs, outcomes, width))
+    Console(file=text, width=width).print(arms_table(arms_of(jobs), width))
     lines = text.getvalue().splitlines()
     assert max(map(len, lines)) <= width
     words = "solved", "clip=norm", "optimizer=", "rmsprop", "test loss", "accuracy", "spikes"
@@ -91,17 +109,33 @@ def test_no_arm_loses_its_name_in_a_narrow_terminal(width):
         ([("clip=none",), ("clip=norm",)], ""),  # no arm has two runs, so none is written
     ],
 )
-def test_a_sweep_says_how_tensorboard_shows_its_arms(jobs, served, tmp_path, monkeypatch, capsys):
+def test_a_sweep_says_how_tensorboard_shows_its_arms(
+    jobs, served, job, tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
-    print_sweep(jobs, [result(1.3)] * len(jobs), tmp_path / "my sweep")
+    print_sweep([job(*words, outcome=result(1.3)) for words in jobs], tmp_path / "my sweep")
     lines = capsys.readouterr().out.splitlines()
     command = next(line for line in lines if line.startswith("  or run "))
     assert shlex.split(command)[-1].rstrip("/") == f"my sweep/{served}".rstrip("/")
 
 
-def test_a_sweep_of_many_arms_says_how_to_type_its_report(tmp_path, monkeypatch, capsys):
+def test_a_sweep_of_many_arms_says_how_to_type_its_report(job, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    jobs = [(f"optimizer.lr={rate}",) for rate in range(1, SHOWN + 2)]
-    print_sweep(jobs, [result(1.3)] * len(jobs), tmp_path / "my sweep")
+    jobs = [job(f"optimizer.lr={rate}", outcome=result(1.3)) for rate in range(1, SHOWN + 2)]
+    print_sweep(jobs, tmp_path / "my sweep")
     first = capsys.readouterr().out.splitlines()[0]
     assert first.endswith("python -m hw2exp.report 'my sweep'")
+
+
+def test_jobs_with_invalid_values_are_told_apart_by_their_overrides():
+    class Refused:
+        def __init__(self, *overrides):
+            self.overrides = overrides
+
+        @property
+        def config(self):
+            raise ConfigError(["optimizer.lr=-1: must be greater than 0"])
+
+    words = [("optimizer.lr=-1", "seed=1"), ("optimizer.lr=-1", "seed=2"), ("optimizer.lr=-2",)]
+    jobs = [JobOutcome(Refused(*own), ConfigError(["refused"])) for own in words]
+    assert places(jobs) == {"optimizer.lr=-1": [0, 1], "optimizer.lr=-2": [2]}

@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 import torch
 
-from hw2exp.config.choices import CHOICES
+from hw2exp.config.registry import CHOICES
 from hw2exp.runs.fleet_run import run_fleet
 from hw2exp.sweeps.executor import WorkerExecutor
 from hw2exp.sweeps.sweep import run_sweep

@@ -9,10 +9,15 @@ Backward:  ∂ℓ/∂w_i = a_i (v_i - h[t])ᵀ δ[t],  ∂ℓ/∂q_i = k_i ∂�
 
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from hw2exp.kernels.attn_rnn import softargmax
 from hw2exp.kernels.lanes import load, store, zeros
+from hw2exp.kernels.normed.forms import FORMS, NormedForm
 from hw2exp.kernels.normed.standardize import add_totals, gain_back
 from hw2exp.kernels.products import add_outer, add_product, dot, product
+from hw2exp.models.axes import Params
 from hw2exp.system.kernel_cache import kernel
 
 normalize: Any = None  # bound to the norm's kernels in each copy
@@ -24,21 +29,13 @@ def forward(
     x: Any, weights: Any, r: Any, h: Any, kept: Any, statistics: Any, eps: Any, mask: Any,
     count: Any,
 ) -> None:  # fmt: skip
-    """Compute the states of all groups of 16 sequences of a replica.
+    """Compute the states of all groups of 16 sequences of a replica; see :class:`NormedForm`.
 
-    Args:
-        x: inputs, ``(T G, I, 16)``.
-        weights: Q, K, V of the input stacked along the rows ``(R, 3H, I)``, and of all lags
-            ``(R, 3KH, H)``; their gains ``(R, 3H)``, ``(R, 3KH)``.
-        r: index of the replica.
-        h: states, ``((T+1) G, H, 16)``: zeros at index 0, state t at index t + 1.
-        kept: for the input ``(T G, 3H, 16)`` and for the states ``(T G, 3KH, 16)``: the
-            standardized products, their inverse deviations, and the products times their gains; the
-            states' scores ``(T G, K, 16)`` and the attention ``(T G, 1 + K, 16)``.
-        statistics: mean and variance of both products, ``(R, T, 3H)``, ``(R, T, 3KH)``.
-        eps: added to the variance.
-        mask: zero in lanes without a sequence, ``(G, 16)``.
-        count: number of sequences.
+    ``weights``: Q, K, V of the input stacked along the rows ``(R, 3H, I)``, and of all lags
+    ``(R, 3KH, H)``; their gains ``(R, 3H)``, ``(R, 3KH)``.
+    ``kept``: for the input ``(T G, 3H, 16)`` and for the states ``(T G, 3KH, 16)``: the
+    standardized products, their inverse deviations, and the products times their gains; the states'
+    scores ``(T G, K, 16)`` and the attention ``(T G, 1 + K, 16)``.
     """
     of_input, of_states, gamma_x, gamma_h = (
         weights[0][r],
@@ -99,21 +96,10 @@ def backward(
     x: Any, weights: Any, r: Any, h: Any, kept: Any, delta: Any, gradients: Any, scratch: Any,
     mask: Any, count: Any,
 ) -> None:  # fmt: skip
-    """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients.
+    """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients; see :class:`NormedForm`.
 
-    Args:
-        x: see :func:`forward`.
-        weights: see :func:`forward`.
-        r: index of the replica.
-        h: states from ``forward``.
-        kept: arrays from ``forward``.
-        delta: ∂ℓ/∂h[t], ``((T+1) G, H, 16)``; the last entry ∂ℓ/∂h[T] is input, the others are
-            output.
-        gradients: gradients of the weights, of the same shapes.
-        scratch: gradients of both products ``(T G, 3H, 16)``, ``(T G, 3KH, 16)``; sums of the
-            gains' gradients ``(3H, 16)``, ``(3KH, 16)``.
-        mask: see :func:`forward`.
-        count: see :func:`forward`.
+    ``scratch``: gradients of both products ``(T G, 3H, 16)``, ``(T G, 3KH, 16)``; sums of the
+    gains' gradients ``(3H, 16)``, ``(3KH, 16)``.
     """
     gamma_x, gamma_h, back = weights[2][r], weights[3][r], weights[1][r].T
     G, H, KH = len(mask), len(back), len(gamma_h) // 3
@@ -154,3 +140,26 @@ def _attention_back(
         store(d, query + j, of_score * load(y, key + j))
         store(d, key + j, of_score * load(y, query + j))
         store(d, value + j, share * load(delta, now + j))
+
+
+def weights_of(params: Params) -> tuple[Tensor, ...]:
+    """Return the matrices of the input, those of all lags stacked along the rows, and all gains."""
+    lags = range(1, sum(name.startswith("Q_") for name in params))
+    of_input = torch.cat([params[f"{name}_0"] for name in "QKV"], 1)  # (R, 3H, I)
+    of_states = torch.cat([params[f"{name}_{i}"] for name in "QKV" for i in lags], 1)
+    gains = []
+    for name, matrices in (("gamma_x", of_input), ("gamma_h", of_states)):
+        given = params[name].flatten(1)
+        ones = given.new_ones(len(given), matrices.shape[1] - given.shape[1])  # rows without a gain
+        gains.append(torch.cat([given, ones], 1))
+    return of_input, of_states, *gains
+
+
+FORMS["attn_rnn"] = NormedForm(
+    forward,
+    backward,
+    weights_of,
+    ("x", "h"),
+    kept=lambda N, G, H, K: [(N, 3 * H)] * 3 + [(N, 3 * K * H)] * 3 + [(N, K), (N, 1 + K)],
+    scratch=lambda N, G, H, K: [(N, 3 * H), (N, 3 * K * H), (3 * H,), (3 * K * H,)],
+)

@@ -9,10 +9,14 @@ Backward:  ∂ℓ/∂u[t] = (1 - c[t]) ⊙ δ[t], with z the gate's argument
 
 from typing import Any
 
+from torch import Tensor
+
 from hw2exp.kernels.functions import sigmoid
 from hw2exp.kernels.lanes import load, store
+from hw2exp.kernels.normed.forms import FORMS, NormedForm
 from hw2exp.kernels.normed.standardize import add_totals, gain_back
 from hw2exp.kernels.products import add_outer, add_product, product
+from hw2exp.models.axes import Params
 
 normalize: Any = None  # bound to the norm's kernels in each copy
 normalize_back: Any = None
@@ -22,19 +26,11 @@ def forward(
     x: Any, weights: Any, r: Any, h: Any, kept: Any, statistics: Any, eps: Any, mask: Any,
     count: Any,
 ) -> None:  # fmt: skip
-    """Compute the states of all groups of 16 sequences of a replica.
+    """Compute the states of all groups of 16 sequences of a replica; see :class:`NormedForm`.
 
-    Args:
-        x: inputs, ``(T G, I, 16)``.
-        weights: W_x and W_c ``(R, H, I)``, W_h ``(R, H, H)``, their gains ``(R, H)``.
-        r: index of the replica.
-        h: states, ``((T+1) G, H, 16)``: zeros at index 0, state t at index t + 1.
-        kept: standardized values and inverse deviations of the three products, and the gate c, each
-            ``(T G, H, 16)``.
-        statistics: mean and variance of the three products, ``(R, T, H)``.
-        eps: added to the variance.
-        mask: zero in lanes without a sequence, ``(G, 16)``.
-        count: number of sequences.
+    ``weights``: W_x and W_c ``(R, H, I)``, W_h ``(R, H, H)``, their gains ``(R, H)``.
+    ``kept``: standardized values and inverse deviations of the three products, and the gate c, each
+    ``(T G, H, 16)``.
     """
     W_x, W_c, W_h = weights[0][r], weights[1][r], weights[2][r]
     gamma_x, gamma_c, gamma_h = weights[3][r], weights[4][r], weights[5][r]
@@ -64,21 +60,10 @@ def backward(
     x: Any, weights: Any, r: Any, h: Any, kept: Any, delta: Any, gradients: Any, scratch: Any,
     mask: Any, count: Any,
 ) -> None:  # fmt: skip
-    """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients.
+    """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients; see :class:`NormedForm`.
 
-    Args:
-        x: see :func:`forward`.
-        weights: see :func:`forward`.
-        r: index of the replica.
-        h: states from ``forward``.
-        kept: arrays from ``forward``.
-        delta: ∂ℓ/∂h[t], ``((T+1) G, H, 16)``; the last entry ∂ℓ/∂h[T] is input, the others are
-            output.
-        gradients: gradients of the weights, of the same shapes.
-        scratch: gradients of the three products ``(T G, H, 16)``; sums of the gains' gradients
-            ``(H, 16)``.
-        mask: see :func:`forward`.
-        count: see :func:`forward`.
+    ``scratch``: gradients of the three products ``(T G, H, 16)``; sums of the gains' gradients
+    ``(H, 16)``.
     """
     gamma_x, gamma_c, gamma_h = weights[3][r], weights[4][r], weights[5][r]
     W_hT = weights[2][r].T
@@ -111,3 +96,19 @@ def backward(
     add_totals(of_gamma_x, gradients[3][r])
     add_totals(of_gamma_c, gradients[4][r])
     add_totals(of_gamma_h, gradients[5][r])
+
+
+def weights_of(params: Params) -> tuple[Tensor, ...]:
+    """Return the three matrices and their gains."""
+    names = "W_x", "W_c", "W_h"
+    return *(params[name] for name in names), *(params[f"gamma_{name}"] for name in names)
+
+
+FORMS["gated_rnn"] = NormedForm(
+    forward,
+    backward,
+    weights_of,
+    ("W_x", "W_c", "W_h"),
+    kept=lambda N, G, H, K: [(N, H)] * 7,
+    scratch=lambda N, G, H, K: [(N, H)] * 3 + [(H,)] * 3,
+)

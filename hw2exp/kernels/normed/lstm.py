@@ -10,10 +10,15 @@ Backward:  as without norm; ∂ℓ/∂(γ_c ⊙ n(c[t]) + β) = o ⊙ (1 - tanh�
 
 from typing import Any
 
+from torch import Tensor
+
 from hw2exp.kernels.functions import sigmoid, tanh
 from hw2exp.kernels.lanes import load, store
+from hw2exp.kernels.normed import rnn
+from hw2exp.kernels.normed.forms import FORMS, NormedForm
 from hw2exp.kernels.normed.standardize import add_totals, gain_back
 from hw2exp.kernels.products import add_outer, product
+from hw2exp.models.axes import Params
 from hw2exp.system.kernel_cache import kernel
 
 normalize: Any = None  # bound to the norm's kernels in each copy
@@ -24,21 +29,13 @@ def forward(
     x: Any, weights: Any, r: Any, h: Any, kept: Any, statistics: Any, eps: Any, mask: Any,
     count: Any,
 ) -> None:  # fmt: skip
-    """Compute the states of all groups of 16 sequences of a replica.
+    """Compute the states of all groups of 16 sequences of a replica; see :class:`NormedForm`.
 
-    Args:
-        x: inputs, ``(T G, I, 16)``.
-        weights: W ``(R, 4H, I)``, U ``(R, 4H, H)``, b, γ_x and γ_h ``(R, 4H)``, γ_c and β
-            ``(R, H)``.
-        r: index of the replica.
-        h: states, ``((T+1) G, H, 16)``: zeros at index 0, state t at index t + 1.
-        kept: standardized values and inverse deviations of both products ``(T G, 4H, 16)`` and of c
-            ``(T G, H, 16)``; the gates ``(T G, 4H, 16)``; c with zeros at index 0
-            ``((T+1) G, H, 16)``; the tanh of the normalized c ``(T G, H, 16)``.
-        statistics: mean and variance of both products ``(R, T, 4H)`` and of c ``(R, T, H)``.
-        eps: added to the variance.
-        mask: zero in lanes without a sequence, ``(G, 16)``.
-        count: number of sequences.
+    ``weights``: W ``(R, 4H, I)``, U ``(R, 4H, H)``, b, γ_x and γ_h ``(R, 4H)``, γ_c and β
+    ``(R, H)``.
+    ``kept``: standardized values and inverse deviations of both products ``(T G, 4H, 16)`` and of c
+    ``(T G, H, 16)``; the gates ``(T G, 4H, 16)``; c with zeros at index 0 ``((T+1) G, H, 16)``; the
+    tanh of the normalized c ``(T G, H, 16)``.
     """
     W, U, b = weights[0][r], weights[1][r], weights[2][r]
     gamma_x, gamma_h, gamma_c, beta = weights[3][r], weights[4][r], weights[5][r], weights[6][r]
@@ -80,22 +77,11 @@ def backward(
     x: Any, weights: Any, r: Any, h: Any, kept: Any, delta: Any, gradients: Any, scratch: Any,
     mask: Any, count: Any,
 ) -> None:  # fmt: skip
-    """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients.
+    """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients; see :class:`NormedForm`.
 
-    Args:
-        x: see :func:`forward`.
-        weights: see :func:`forward`.
-        r: index of the replica.
-        h: states from ``forward``.
-        kept: arrays from ``forward``.
-        delta: ∂ℓ/∂h[t], ``((T+1) G, H, 16)``; the last entry ∂ℓ/∂h[T] is input, the others are
-            output.
-        gradients: gradients of the weights, of the same shapes.
-        scratch: gradients of both products ``(T G, 4H, 16)``; gradient of n(c), then of c through n
-            ``(T G, H, 16)``; gradient of c from the next step ``(G, H, 16)``; sums of the gradients
-            of b, γ_x, γ_h ``(4H, 16)`` and of γ_c, β ``(H, 16)``.
-        mask: see :func:`forward`.
-        count: see :func:`forward`.
+    ``scratch``: gradients of both products ``(T G, 4H, 16)``; gradient of n(c), then of c through n
+    ``(T G, H, 16)``; gradient of c from the next step ``(G, H, 16)``; sums of the gradients of b,
+    γ_x, γ_h ``(4H, 16)`` and of γ_c, β ``(H, 16)``.
     """
     gamma_x, gamma_h, gamma_c = weights[3][r], weights[4][r], weights[5][r]
     U_T = weights[1][r].T
@@ -152,3 +138,18 @@ def _gates_back(
         store(dz, z + 2 * H, e * i * (1.0 - g * g))
         store(dz, z + 3 * H, load(delta, row + G * H) * load(flat, row) * o * (1.0 - o))
         store(later, next_row, e * f)
+
+
+def weights_of(params: Params) -> tuple[Tensor, ...]:
+    """Return the same weights as for the Elman RNN, then gain and shift of c."""
+    return *rnn.weights_of(params), params["gamma_c"], params["beta_c"]
+
+
+FORMS["lstm"] = NormedForm(
+    forward,
+    backward,
+    weights_of,
+    ("weight_ih", "weight_hh", "c"),
+    kept=lambda N, G, H, K: [(N, 4 * H)] * 4 + [(N, H)] * 2 + [(N, 4 * H), (N + G, H), (N, H)],
+    scratch=lambda N, G, H, K: [(N, 4 * H)] * 2 + [(N, H), (G, H)] + [(4 * H,)] * 3 + [(H,)] * 2,
+)

@@ -9,10 +9,14 @@ Backward:  ∂ℓ/∂z[t] = φ'(z[t]) ⊙ δ[t], which propagates through n to e
 
 from typing import Any
 
+from torch import Tensor
+
 from hw2exp.kernels.functions import tanh
 from hw2exp.kernels.lanes import load, maximum, positive, store
+from hw2exp.kernels.normed.forms import FORMS, NormedForm
 from hw2exp.kernels.normed.standardize import add_totals, gain_back
 from hw2exp.kernels.products import add_outer, product
+from hw2exp.models.axes import Params
 
 normalize: Any = None  # bound to the norm's kernels in each copy
 normalize_back: Any = None
@@ -23,18 +27,10 @@ def forward(
     x: Any, weights: Any, r: Any, h: Any, kept: Any, statistics: Any, eps: Any, mask: Any,
     count: Any,
 ) -> None:  # fmt: skip
-    """Compute the states of all groups of 16 sequences of a replica.
+    """Compute the states of all groups of 16 sequences of a replica; see :class:`NormedForm`.
 
-    Args:
-        x: inputs, ``(T G, I, 16)``.
-        weights: W ``(R, H, I)``, U ``(R, H, H)``, b, γ_x and γ_h ``(R, H)``.
-        r: index of the replica.
-        h: states, ``((T+1) G, H, 16)``: zeros at index 0, state t at index t + 1.
-        kept: standardized values and inverse deviations of both products, ``(T G, H, 16)``.
-        statistics: mean and variance of both products, ``(R, T, H)``.
-        eps: added to the variance.
-        mask: zero in lanes without a sequence, ``(G, 16)``.
-        count: number of sequences.
+    ``weights``: W ``(R, H, I)``, U ``(R, H, H)``, b, γ_x and γ_h ``(R, H)``.
+    ``kept``: standardized values and inverse deviations of both products, ``(T G, H, 16)``.
     """
     W, U, b, gamma_x, gamma_h = (
         weights[0][r], weights[1][r], weights[2][r], weights[3][r], weights[4][r],
@@ -57,21 +53,10 @@ def backward(
     x: Any, weights: Any, r: Any, h: Any, kept: Any, delta: Any, gradients: Any, scratch: Any,
     mask: Any, count: Any,
 ) -> None:  # fmt: skip
-    """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients.
+    """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients; see :class:`NormedForm`.
 
-    Args:
-        x: see :func:`forward`.
-        weights: see :func:`forward`.
-        r: index of the replica.
-        h: states from ``forward``.
-        kept: arrays from ``forward``.
-        delta: ∂ℓ/∂h[t], ``((T+1) G, H, 16)``; the last entry ∂ℓ/∂h[T] is input, the others are
-            output.
-        gradients: gradients of the weights, of the same shapes.
-        scratch: gradients of both products ``(T G, H, 16)``; sums of the gradients of b, γ_x, γ_h
-            ``(H, 16)``.
-        mask: see :func:`forward`.
-        count: see :func:`forward`.
+    ``scratch``: gradients of both products ``(T G, H, 16)``; sums of the gradients of b, γ_x, γ_h
+    ``(H, 16)``.
     """
     gamma_x, gamma_h, U_T = weights[3][r], weights[4][r], weights[1][r].T
     G, H = len(mask), len(U_T)
@@ -99,3 +84,22 @@ def backward(
     add_totals(of_b, gradients[2][r])
     add_totals(of_gamma_x, gradients[3][r])
     add_totals(of_gamma_h, gradients[4][r])
+
+
+def weights_of(params: Params) -> tuple[Tensor, ...]:
+    """Return both matrices, the sum of the biases, and the gains."""
+    bias = params["bias_ih"] + params["bias_hh"]
+    gains = params["gamma_weight_ih"], params["gamma_weight_hh"]
+    return params["weight_ih"], params["weight_hh"], bias, *gains
+
+
+for name, relu in (("rnn", False), ("rnn_relu", True)):
+    FORMS[name] = NormedForm(
+        forward,
+        backward,
+        weights_of,
+        ("weight_ih", "weight_hh"),
+        kept=lambda N, G, H, K: [(N, H)] * 4,
+        scratch=lambda N, G, H, K: [(N, H)] * 2 + [(H,)] * 3,
+        constants=(("RELU", relu),),
+    )

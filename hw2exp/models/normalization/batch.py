@@ -1,15 +1,30 @@
 """Recurrent batch normalization: statistics over the batch, separate for every time step."""
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
-import torch
-from torch import Tensor
-
+from hw2exp.config import groups
+from hw2exp.config.knob import per_replica
+from hw2exp.config.registry import register
 from hw2exp.models.axes import Params, State, columns
 from hw2exp.models.normalization.protocol import Gain, NormPass, Terms, gains_of, rescale
+from hw2exp.system.lazy_torch import Tensor, torch
 
 
+class BatchNormKnobs(groups.Norm):
+    """The knobs of recurrent batch normalization."""
+
+    gamma: float = per_replica("gain at the start", gt=0)
+    eps: float = per_replica("added to the variance", gt=0)
+
+    def contradictions(self, config: Any) -> list[str]:
+        """Return the problem of a batch whose sequence has no others to be compared with."""
+        if config.batch_size >= 2:
+            return []
+        return ["batch_size=1: norm=batch needs at least 2 sequences"]
+
+
+@register("norm", "batch", BatchNormKnobs)
 @dataclass(frozen=True)
 class BatchNorm:
     """Recurrent batch normalization (Cooijmans et al. 2016, eq. 6-8).

@@ -1,20 +1,14 @@
-"""Layer normalization of a cell's terms, and of an attention cell's queries and keys alone."""
+"""Layer normalization of a cell's terms."""
 
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
-from torch import Tensor
-
+from hw2exp.config import groups
+from hw2exp.config.knob import per_replica
+from hw2exp.config.registry import register
 from hw2exp.models.axes import Params, State, columns
-from hw2exp.models.normalization.protocol import (
-    Gain,
-    NormPass,
-    Terms,
-    gains_of,
-    over,
-    rescale,
-)
+from hw2exp.models.normalization.protocol import Gain, NormPass, Terms, gains_of, rescale
+from hw2exp.system.lazy_torch import Tensor, torch
 
 
 def standardize(value: Tensor, eps: Tensor) -> Tensor:
@@ -30,6 +24,14 @@ def standardize(value: Tensor, eps: Tensor) -> Tensor:
     return (value - mean) * (variance + columns(eps, value)).rsqrt()
 
 
+class LayerNormKnobs(groups.Norm):
+    """The knobs of layer normalization."""
+
+    gamma: float = per_replica("gain at the start", gt=0)
+    eps: float = per_replica("added to the variance", gt=0)
+
+
+@register("norm", "layer", LayerNormKnobs)
 @dataclass(frozen=True)
 class LayerNorm:
     """Layer normalization of each term by itself (Ba, Kiros & Hinton 2016, eq. 4).
@@ -61,46 +63,3 @@ class _LayerPass(NormPass):
     def __call__(self, term: str, value: Tensor) -> Tensor:
         axes = len(self.terms[term].shape)
         return rescale(self.params, term, standardize(value, self.eps), axes)
-
-
-@dataclass(frozen=True)
-class QKNorm:
-    """Layer normalization of queries and keys alone (Dehghani et al. 2023, "ViT-22B", §2).
-
-    The paper's factor 1/√H before the softargmax enters as the initial gains, H^(-1/4) each.
-
-    Args:
-        eps: added to the variance, ``(R,)``.
-    """
-
-    over_batch: ClassVar[bool] = False
-    eps: Tensor
-
-    def gains(self, terms: Terms) -> dict[str, Gain]:
-        """Return a gain for each feature of every query and key."""
-        return {
-            f"gamma_{name}": Gain(
-                (2, *term.shape[1:]), torch.full_like(self.eps, term.shape[-1] ** -0.25)
-            )
-            for name, term in terms.items()
-            if term.attention
-        }
-
-    def forward(self, params: Params, terms: Terms, statistics: State | None = None) -> NormPass:
-        """Begin a pass."""
-        return _QKPass(self.eps, params, terms)
-
-
-@dataclass(frozen=True)
-class _QKPass(NormPass):
-    eps: Tensor
-    params: Params
-    terms: Terms
-
-    def __call__(self, term: str, value: Tensor) -> Tensor:
-        if not self.terms[term].attention:
-            return value
-        axes = len(self.terms[term].shape)
-        queries_keys, values = torch.tensor_split(value, (2,), dim=-axes)
-        gamma = over(self.params[f"gamma_{term}"], queries_keys, axes)
-        return torch.cat((gamma * standardize(queries_keys, self.eps), values), dim=-axes)

@@ -9,9 +9,10 @@ biases gets none.
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from torch import Tensor
-
+from hw2exp.config import groups
+from hw2exp.config.registry import register
 from hw2exp.models.axes import Params, Shape, State
+from hw2exp.system.lazy_torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,7 @@ class Norm(Protocol):
         """
 
 
+@register("norm", "none", groups.Norm)
 class NoNorm:
     """No normalization."""
 

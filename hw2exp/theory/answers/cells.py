@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from hw2exp.config.command_line import read
-from hw2exp.models import CELLS
+from hw2exp.config.registry import equations
 from hw2exp.models.axes import Params
 from hw2exp.models.cell import Cell, unroll
 from hw2exp.models.normalization import NoNorm
@@ -25,7 +25,8 @@ def cell(*overrides: str) -> Cell:
         overrides: overrides as on the command line: ``model=attn_rnn``, ``model.lags=3``.
     """
     model = read([*overrides, f"model.hidden_size={HIDDEN}"]).jobs[0].config.model
-    return CELLS[model.name](model, PAD)
+    made: Cell = equations("model", model.name)(model, PAD)
+    return made
 
 
 def random_weights(of: Cell, seed: int) -> Params:

@@ -6,7 +6,8 @@ import torch
 from hw2exp.config.command_line import read
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet.fleet import Fleet
-from hw2exp.fleet.loop import INITIAL_ACCURACY, INITIAL_LOSS, LOSS_TOLERANCE
+from hw2exp.fleet.loop import LOSS_TOLERANCE
+from hw2exp.records.metrics import INITIAL_ACCURACY, INITIAL_LOSS
 from hw2exp.tasks.temporal_order import CHECK, CLASSES
 from hw2exp.theory.answer import Answer, Check, Verdict, judge
 from hw2exp.theory.answers.deviation import worst

@@ -10,8 +10,8 @@ from functools import cache
 import numpy as np
 
 from hw2exp.diagnostics.explosions import BEFORE, FACTOR, explosions
+from hw2exp.diagnostics.paired_tests import adjusted, paired_pvalues
 from hw2exp.diagnostics.spikes import find_spikes
-from hw2exp.diagnostics.statistics import adjusted, paired_pvalues
 from hw2exp.theory.answer import Answer, Check, decide
 from hw2exp.theory.answers.deviation import worst
 from hw2exp.theory.spike_causes import causes, thrown

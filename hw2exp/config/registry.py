@@ -1,0 +1,94 @@
+"""Keep the choices of each group: their knobs, and the classes with their equations.
+
+A choice registers itself in the module of its equations. The modules of a group are imported when
+the group's choices are first asked for, so a new module needs no other edit.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from hw2exp.config.knob import Choice
+from hw2exp.system.members import import_members
+
+FAMILIES = {
+    "model": "hw2exp.models.cells",
+    "task": "hw2exp.tasks.variants",
+    "optimizer": "hw2exp.optim.optimizers",
+    "clip": "hw2exp.optim.clipping",
+    "norm": "hw2exp.models.normalization",
+    "regularizer": "hw2exp.optim.regularizers",
+    "schedule": "hw2exp.optim.schedules",
+    "diagnostics": "hw2exp.config.groups",
+}
+"""The package of each group's modules, in the order of the schema.
+
+Its ``ORDER``, if it has one, lists choices in the order in which help and tables show them. Others
+follow by name, ``none`` first.
+"""
+
+ADDED_CHOICES: dict[tuple[str, str], dict[str, Any]] = {}
+"""Choices that a user's code added, with their default values, by group and name."""
+
+_SECTIONS: dict[str, dict[str, type[Choice]]] = {group: {} for group in FAMILIES}
+_EQUATIONS: dict[tuple[str, str], type[Any]] = {}
+
+C = TypeVar("C", bound=type[Any])
+
+
+def register(
+    group: str, name: str, section: type[Choice] | None = None, **defaults: Any
+) -> Callable[[C], C]:
+    """Register a class as a choice of a group.
+
+    Args:
+        group: the group, such as ``clip``.
+        name: the choice, as in ``group=name``.
+        section: the class of its knobs; None: the class itself, which has no equations.
+        defaults: default values of the knobs, if no file in ``configs/`` holds them.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+
+    def enter(own: C) -> C:
+        shipped = own.__module__.startswith("hw2exp.")
+        if name in (_SECTIONS if shipped else CHOICES)[group]:
+            raise ValueError(f"{group}={name} exists already: {equations(group, name).__name__}")
+        _SECTIONS[group][name] = section or own
+        _EQUATIONS[group, name] = own
+        if not shipped:
+            ADDED_CHOICES[group, name] = {"name": name, **defaults}
+        return own
+
+    return enter
+
+
+class _Choices(Mapping[str, Mapping[str, type[Choice]]]):
+    def __getitem__(self, group: str) -> Mapping[str, type[Choice]]:
+        order = getattr(import_members(FAMILIES[group]), "ORDER", ())
+
+        def place(name: str) -> tuple[int, bool, str]:
+            return order.index(name) if name in order else len(order), name != "none", name
+
+        return {name: _SECTIONS[group][name] for name in sorted(_SECTIONS[group], key=place)}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(FAMILIES)
+
+    def __len__(self) -> int:
+        return len(FAMILIES)
+
+
+CHOICES: Mapping[str, Mapping[str, type[Choice]]] = _Choices()
+"""The choices of each group, with the section of each choice."""
+
+
+def equations(group: str, name: str) -> type[Any]:
+    """Return the class with a choice's equations.
+
+    Args:
+        group: the group.
+        name: the choice.
+    """
+    import_members(FAMILIES[group])
+    return _EQUATIONS[group, name]

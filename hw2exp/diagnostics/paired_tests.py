@@ -1,0 +1,109 @@
+"""Compare a cure with none on the same seeds: the mean paired difference, and its p-value."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hw2exp.diagnostics.statistics import Estimate, Floats, known_values, mean, share, widened
+
+SIGNINGS = 99_999
+"""Sign patterns of a permutation test, at least; all of them if there are no more."""
+BLOCK = 4_096
+"""Sign patterns in a block."""
+LEAST_CORRECTED = 0.005
+"""Upper limit of a permutation test's smallest p-value, corrected for the number of tests."""
+
+
+def mean_difference(differences: ArrayLike, unit: float) -> Estimate:
+    """Return the mean of paired differences, with a bootstrap interval.
+
+    If no pair differs, a bootstrap has no width. Then the interval is ± unit times the upper end of
+    Wilson's interval for zero differing pairs.
+
+    Args:
+        differences: one a seed, ``(R,)``.
+        unit: the smallest nonzero difference of a pair.
+    """
+    found = mean(differences)
+    if np.any(np.asarray(differences, float)):
+        return found
+    most = unit * share(0, np.size(differences)).high
+    return widened(found, -most, most)
+
+
+def adjusted(pvalues: Sequence[float]) -> list[float]:
+    """Correct p-values for the number of comparisons (Benjamini & Hochberg 1995).
+
+    Args:
+        pvalues: one a comparison.
+    """
+    from scipy.stats import false_discovery_control
+
+    return [float(p) for p in false_discovery_control(pvalues)] if pvalues else []
+
+
+def paired_pvalue(differences: ArrayLike, alternative: str = "two-sided") -> float:
+    """Return the p-value of the hypothesis that paired differences have mean zero.
+
+    Args:
+        differences: one a seed, ``(R,)``; see :func:`paired_pvalues`.
+        alternative: ``two-sided``, ``less`` or ``greater``.
+    """
+    return paired_pvalues([differences], alternative)[0]
+
+
+def paired_pvalues(differences: Sequence[ArrayLike], alternative: str = "two-sided") -> list[float]:
+    """Test for each comparison whether the mean of its paired differences is zero.
+
+    This is a permutation test that flips signs. With few seeds it tries all sign patterns.
+    Otherwise it draws random patterns, enough for the smallest p-value, corrected for the number of
+    comparisons, to be at most ``LEAST_CORRECTED``: then a lone effect among many can be found.
+
+    Args:
+        differences: for each comparison, one difference a seed, ``(R,)``; with fewer than two
+            seeds, the p-value is 1.
+        alternative: ``two-sided``, ``less`` or ``greater``.
+
+    Returns:
+        The p-values, not corrected.
+    """
+    known = [known_values(each) for each in differences]
+    patterns = max(SIGNINGS, math.ceil(len(known) / LEAST_CORRECTED))
+    found = [1.0] * len(known)
+    for seeds in {len(each) for each in known if len(each) > 1}:
+        places = [place for place, each in enumerate(known) if len(each) == seeds]
+        columns = np.stack([known[place] for place in places], axis=1)  # (R, comparisons)
+        for place, p in zip(places, _by_turning(columns, patterns, alternative), strict=True):
+            found[place] = float(p)
+    return found
+
+
+def _by_turning(columns: Floats, patterns: int, alternative: str) -> Floats:
+    """Return for each column the share of sign patterns whose sum is at least as extreme."""
+    observed = columns.sum(0)
+    slack = 1e-9 * np.abs(columns).sum(0)  # equal sums differ by rounding
+    extreme: Mapping[str, Callable[[Floats], Any]] = {
+        "two-sided": lambda sums: np.abs(sums) >= np.abs(observed) - slack,
+        "greater": lambda sums: sums >= observed - slack,
+        "less": lambda sums: sums <= observed + slack,
+    }
+    complete = 2 ** len(columns)
+    count = np.zeros(columns.shape[1])
+    for signs in _signs(len(columns), min(patterns, complete), patterns >= complete):
+        count += extreme[alternative](signs @ columns).sum(0)
+    return count / complete if patterns >= complete else (count + 1) / (patterns + 1)
+
+
+def _signs(seeds: int, patterns: int, all_of_them: bool) -> Iterator[Floats]:
+    """Yield sign patterns in blocks ``(n, R)``: all in order, or random ones."""
+    generator = np.random.default_rng(0)
+    for first in range(0, patterns, BLOCK):
+        rows = min(BLOCK, patterns - first)
+        if all_of_them:
+            bits = np.arange(first, first + rows)[:, None] >> np.arange(seeds) & 1
+        else:
+            bits = generator.integers(2, size=(rows, seeds), dtype=np.int8)
+        yield np.asarray(1 - 2 * bits, float)

@@ -1,0 +1,73 @@
+"""Layer normalization of an attention cell's queries and keys alone."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from hw2exp.config import groups
+from hw2exp.config.knob import per_replica
+from hw2exp.config.registry import CHOICES, register
+from hw2exp.models.axes import Params, State
+from hw2exp.models.normalization.layer import standardize
+from hw2exp.models.normalization.protocol import Gain, NormPass, Terms, over
+from hw2exp.system.lazy_torch import Tensor, torch
+
+
+class QKNormKnobs(groups.Norm):
+    """The knobs of normalized queries and keys."""
+
+    eps: float = per_replica("added to the variance", gt=0)
+
+    def contradictions(self, config: Any) -> list[str]:
+        """Return the problem of a model without queries and keys."""
+        if config.model.attention:
+            return []
+        able = ", ".join(
+            name for name, own in CHOICES["model"].items() if getattr(own, "attention", False)
+        )
+        return [
+            f"norm=qk: needs a model with queries and keys ({able}), not model={config.model.name}"
+        ]
+
+
+@register("norm", "qk", QKNormKnobs)
+@dataclass(frozen=True)
+class QKNorm:
+    """Layer normalization of queries and keys alone (Dehghani et al. 2023, "ViT-22B", §2).
+
+    The paper's factor 1/√H before the softargmax enters as the initial gains, H^(-1/4) each.
+
+    Args:
+        eps: added to the variance, ``(R,)``.
+    """
+
+    over_batch: ClassVar[bool] = False
+    eps: Tensor
+
+    def gains(self, terms: Terms) -> dict[str, Gain]:
+        """Return a gain for each feature of every query and key."""
+        return {
+            f"gamma_{name}": Gain(
+                (2, *term.shape[1:]), torch.full_like(self.eps, term.shape[-1] ** -0.25)
+            )
+            for name, term in terms.items()
+            if term.attention
+        }
+
+    def forward(self, params: Params, terms: Terms, statistics: State | None = None) -> NormPass:
+        """Begin a pass."""
+        return _QKPass(self.eps, params, terms)
+
+
+@dataclass(frozen=True)
+class _QKPass(NormPass):
+    eps: Tensor
+    params: Params
+    terms: Terms
+
+    def __call__(self, term: str, value: Tensor) -> Tensor:
+        if not self.terms[term].attention:
+            return value
+        axes = len(self.terms[term].shape)
+        queries_keys, values = torch.tensor_split(value, (2,), dim=-axes)
+        gamma = over(self.params[f"gamma_{term}"], queries_keys, axes)
+        return torch.cat((gamma * standardize(queries_keys, self.eps), values), dim=-axes)

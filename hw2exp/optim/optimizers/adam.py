@@ -1,0 +1,84 @@
+"""Adam and AdamW."""
+
+from dataclasses import dataclass
+
+from hw2exp.config import groups
+from hw2exp.config.knob import per_replica, shared
+from hw2exp.config.registry import register
+from hw2exp.models.axes import State, columns
+from hw2exp.optim.optimizers.formulas import bias_correction, heavy_ball_limit, with_decay
+from hw2exp.system.lazy_torch import Tensor, torch
+
+
+class AdamKnobs(groups.Optimizer):
+    """The knobs of Adam and AdamW."""
+
+    beta1: float = per_replica("decay of the running mean of gradients", ge=0, lt=1)
+    beta2: float = per_replica("decay of the running mean of squared gradients", ge=0, lt=1)
+    eps: float = per_replica("added to the root of the second mean", gt=0)
+    decoupled: bool = shared("decay weights apart from the gradient: AdamW")
+
+
+@register("optimizer", "adam", AdamKnobs)
+@dataclass(frozen=True)
+class Adam:
+    """Adam (Kingma & Ba 2015, algorithm 1); AdamW (Loshchilov & Hutter 2019) if decoupled.
+
+    Args:
+        lr: learning rate, ``(R,)``.
+        weight_decay: L2 penalty, or decoupled decay, ``(R,)``.
+        beta1: decay of the mean of gradients, ``(R,)``.
+        beta2: decay of the mean of squared gradients, ``(R,)``.
+        eps: added to the root of that mean, ``(R,)``.
+        decoupled: shrink the parameters themselves instead of adding to the gradient.
+    """
+
+    lr: Tensor
+    weight_decay: Tensor
+    beta1: Tensor
+    beta2: Tensor
+    eps: Tensor
+    decoupled: bool
+
+    @property
+    def l2(self) -> Tensor:
+        """Return the weight decay; 0 if decoupled, when it is no part of the gradient."""
+        return torch.zeros_like(self.weight_decay) if self.decoupled else self.weight_decay
+
+    def init(self, params: Tensor) -> State:
+        """Return zero moments and a zero count of updates."""
+        return {
+            "mean": torch.zeros_like(params),
+            "mean_square": torch.zeros_like(params),
+            "updates": torch.zeros_like(self.lr),
+        }
+
+    def update(
+        self, params: Tensor, grads: Tensor, state: State, lr: Tensor
+    ) -> tuple[Tensor, State]:
+        """Set m = β₁ m + (1-β₁) g;  s = β₂ s + (1-β₂) g²;  θ = θ - lr m̂ / (√ŝ + ε)."""
+        if self.decoupled:
+            g = grads
+            params = params * columns(1 - lr * self.weight_decay, params)
+        else:
+            g = with_decay(grads, params, self.weight_decay)  # (R, P)
+        t = state["updates"] + 1  # (R,)
+        beta1, rest1 = columns(self.beta1, params), columns(1 - self.beta1, params)  # (R, 1)
+        beta2, rest2 = columns(self.beta2, params), columns(1 - self.beta2, params)
+        after = {
+            "mean": beta1 * state["mean"] + rest1 * g,
+            "mean_square": beta2 * state["mean_square"] + rest2 * g * g,
+            "updates": t,
+        }
+        rate = columns(lr / bias_correction(self.beta1, t), params)
+        return params - rate * after["mean"] / self.preconditioner(after), after
+
+    def preconditioner(self, state: State) -> Tensor:
+        """Return √ŝ + ε."""
+        s = state["mean_square"]
+        correction = bias_correction(self.beta2, state["updates"])  # (R,)
+        return s.sqrt() / columns(correction.sqrt(), s) + columns(self.eps, s)
+
+    def stability_limit(self, lr: Tensor) -> Tensor:
+        """Return 2 (1+β₁) / ((1-β₁) lr), valid once the bias of m is negligible."""
+        return heavy_ball_limit(self.beta1, lr * (1 - self.beta1))

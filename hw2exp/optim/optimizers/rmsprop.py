@@ -1,0 +1,75 @@
+"""RMSprop."""
+
+from dataclasses import dataclass
+
+from hw2exp.config import groups
+from hw2exp.config.knob import per_replica, shared
+from hw2exp.config.registry import register
+from hw2exp.models.axes import State, columns
+from hw2exp.optim.optimizers.formulas import heavy_ball_limit, with_decay
+from hw2exp.system.lazy_torch import Tensor, torch
+
+
+class RMSpropKnobs(groups.Optimizer):
+    """The knobs of RMSprop."""
+
+    alpha: float = per_replica("decay of the running mean of squared gradients", ge=0, lt=1)
+    eps: float = per_replica("added to the root of that mean", gt=0)
+    momentum: float = per_replica("momentum", ge=0, lt=1)
+    centered: bool = shared("divide by the running deviation instead of the running norm")
+
+
+@register("optimizer", "rmsprop", RMSpropKnobs)
+@dataclass(frozen=True)
+class RMSprop:
+    """RMSprop (Tieleman & Hinton 2012, lecture 6.5); centered as in Graves 2013, eq. 38-45.
+
+    Args:
+        lr: learning rate, ``(R,)``.
+        weight_decay: L2 penalty, ``(R,)``.
+        alpha: decay of the mean of squared gradients, ``(R,)``.
+        eps: added to the root of that mean, ``(R,)``.
+        momentum: momentum μ, ``(R,)``.
+        centered: divide by the standard deviation instead of the root mean square.
+    """
+
+    lr: Tensor
+    weight_decay: Tensor
+    alpha: Tensor
+    eps: Tensor
+    momentum: Tensor
+    centered: bool
+
+    @property
+    def l2(self) -> Tensor:
+        """Return the weight decay."""
+        return self.weight_decay
+
+    def init(self, params: Tensor) -> State:
+        """Return zero means and a zero velocity."""
+        names = ["mean_square", "velocity"] + ["mean"] * self.centered
+        return {name: torch.zeros_like(params) for name in names}
+
+    def update(
+        self, params: Tensor, grads: Tensor, state: State, lr: Tensor
+    ) -> tuple[Tensor, State]:
+        """Set s = α s + (1-α) g²;  v = μ v + g / (√s + ε);  θ = θ - lr v."""
+        g = with_decay(grads, params, self.weight_decay)  # (R, P)
+        alpha, rest = columns(self.alpha, params), columns(1 - self.alpha, params)  # (R, 1)
+        after = {"mean_square": alpha * state["mean_square"] + rest * g * g}
+        if self.centered:
+            after["mean"] = alpha * state["mean"] + rest * g
+        step = g / self.preconditioner(after)
+        after["velocity"] = columns(self.momentum, params) * state["velocity"] + step
+        return params - columns(lr, params) * after["velocity"], after
+
+    def preconditioner(self, state: State) -> Tensor:
+        """Return √s + ε; if centered, with the variance s - m² in place of s."""
+        spread = state["mean_square"]
+        if self.centered:
+            spread = spread - state["mean"] ** 2
+        return spread.sqrt() + columns(self.eps, spread)
+
+    def stability_limit(self, lr: Tensor) -> Tensor:
+        """Return 2 (1+μ) / lr."""
+        return heavy_ball_limit(self.momentum, lr)

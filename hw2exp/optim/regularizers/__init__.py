@@ -1,0 +1,1 @@
+"""Regularizers: terms added to the loss, one file a term."""

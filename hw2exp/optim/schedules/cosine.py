@@ -1,0 +1,47 @@
+"""A learning rate along half a cosine over the whole run."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from hw2exp.config import groups
+from hw2exp.config.knob import per_replica
+from hw2exp.config.registry import register
+from hw2exp.models.axes import State
+from hw2exp.optim.schedules.protocol import Constant
+from hw2exp.system.lazy_torch import Tensor, torch
+
+
+class CosineKnobs(groups.Schedule):
+    """The knobs of half a cosine."""
+
+    min_factor: float = per_replica(
+        "share of the learning rate that is left at the end", ge=0, le=1
+    )
+
+    spans_run: ClassVar[bool] = True
+
+
+@register("schedule", "cosine", CosineKnobs)
+@dataclass(frozen=True)
+class Cosine(Constant):
+    """Decay along half a cosine over the whole run, as in ``CosineAnnealingLR``.
+
+    Args:
+        min_factor: the factor at the end, ``(R,)``.
+
+    Source: Loshchilov & Hutter 2017, "SGDR", eq. 5, without restarts.
+    """
+
+    min_factor: Tensor
+
+    def at(self, updates: int, state: State) -> Tensor:
+        """Return min + (1 - min) (1 + cos(π t / steps)) / 2."""
+        return self.anneal(torch.full_like(self.min_factor, updates / self.steps))
+
+    def anneal(self, progress: Tensor) -> Tensor:
+        """Return the half cosine at some progress.
+
+        Args:
+            progress: progress from 0 to 1, ``(R,)``.
+        """
+        return self.min_factor + (1 - self.min_factor) * (1 + torch.cos(torch.pi * progress)) / 2

@@ -1,0 +1,247 @@
+"""Hold runs, and gather into arms the runs that differ only in the seed."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Self, TypeVar
+
+import numpy as np
+
+from hw2exp.config.recorded import recorded_config
+from hw2exp.config.registry import CHOICES
+from hw2exp.config.run_files import METRICS
+from hw2exp.config.schema import OPERATIONAL, TrainConfig
+from hw2exp.config.settings import Rank, Value, rank, settings_of
+from hw2exp.records.metrics import digest_of_frame, read_metrics
+from hw2exp.records.run_dir import RunResult, read_result
+from hw2exp.system.problems import show
+
+if TYPE_CHECKING:
+    import polars
+
+NO_CURE = {"clip": "none", "norm": "none", "regularizer": "none", "schedule": "constant"}
+"""The choice of each group of cures that stands for no cure."""
+
+BROUGHT = {"init.readout": "norm"}
+"""Keys that a choice of another group may set in its own file, with that group.
+
+They only shorten names. A comparison treats them like any other setting.
+"""
+
+RATE = "optimizer.lr"
+
+Settings = Mapping[str, Value]
+Key = tuple[tuple[str, Value], ...]
+
+T = TypeVar("T")
+
+
+def settings_of_arm(config: TrainConfig) -> Settings:
+    """Return the settings that define a run's arm: all but the seed and operational keys.
+
+    Args:
+        config: the run's config.
+    """
+    return settings_of(config, {*OPERATIONAL, "seed"})
+
+
+def by_arm(members: Iterable[T], settings: Callable[[T], Settings]) -> list[list[T]]:
+    """Group runs or jobs by arm, in the order of the arms' first members.
+
+    Args:
+        members: the runs or jobs.
+        settings: the function that returns a member's settings, see :func:`settings_of_arm`.
+    """
+    arms: dict[Key, list[T]] = {}
+    for each in members:
+        arms.setdefault(tuple(settings(each).items()), []).append(each)
+    return list(arms.values())
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run with a result.
+
+    Args:
+        folder: the run folder.
+        config: the run's config.
+        result: the run's result.
+    """
+
+    folder: Path
+    config: TrainConfig
+    result: RunResult
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read a run folder; compute ``ends_solved`` if an older result lacks it.
+
+        Args:
+            folder: the run folder.
+
+        Raises:
+            ConfigError: the config can't be read.
+            OSError: there is no result.
+            ValueError: the result is damaged.
+        """
+        result = read_result(folder)
+        config = recorded_config(folder, result.config)
+        if result.ends_solved is None:
+            accuracy = np.float32(result.final_or("test_accuracy", 0))  # float32, as in training
+            reached = bool(accuracy >= np.float32(config.solved_accuracy))
+            result = replace(result, ends_solved=reached and result.solved_at is not None)
+        return cls(folder, config, result)
+
+    def metrics(self) -> "polars.DataFrame":
+        """Return the run's metrics, one row for each logged step."""
+        return read_metrics(self.folder / METRICS)
+
+    def checked_metrics(self) -> "polars.DataFrame":
+        """Return the run's metrics, checked against the digest of its result.
+
+        Raises:
+            ValueError: the metrics are missing, damaged, or don't match the digest.
+        """
+        try:
+            frame = self.metrics()
+        except FileNotFoundError as error:
+            raise ValueError("metrics are missing") from error
+        except (OSError, ValueError) as error:
+            raise ValueError("metrics can't be read") from error
+        if digest_of_frame(frame) != self.result.metrics_sha256:
+            raise ValueError("metrics are not those of the result")
+        return frame
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Runs that differ only in the seed.
+
+    Args:
+        name: the settings that distinguish the arm from others.
+        runs: the runs by seed, at least one.
+    """
+
+    name: str
+    runs: Mapping[int, Run]
+
+    @property
+    def config(self) -> TrainConfig:
+        """Return the config of the arm's first run."""
+        return next(iter(self.runs.values())).config
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Return the runs' common settings."""
+        return settings_of_arm(self.config)
+
+    def settings_but(self, *left_out: str) -> Key:
+        """Return the settings in which two arms must agree to be compared.
+
+        Args:
+            left_out: the groups and keys in which they may differ.
+        """
+        return tuple(
+            (key, value)
+            for key, value in self.settings.items()
+            if not {key, key.partition(".")[0]} & set(left_out)
+        )
+
+    @property
+    def model(self) -> str:
+        """Return the name of the model."""
+        return self.config.model.name
+
+    @property
+    def optimizer(self) -> str:
+        """Return the name of the optimizer."""
+        return self.config.optimizer.name
+
+    @property
+    def rate(self) -> float:
+        """Return the learning rate."""
+        return self.config.optimizer.lr
+
+    @property
+    def results(self) -> list[RunResult]:
+        """Return the results of all runs, in the order of their seeds."""
+        return [run.result for run in self.runs.values()]
+
+    @property
+    def chosen_cures(self) -> dict[str, str]:
+        """Return the cures by group; empty without any."""
+        on = {group: self.settings[group] for group in NO_CURE}
+        return {group: name for group, name in on.items() if name != NO_CURE[group]}
+
+    @property
+    def cures(self) -> str:
+        """Return the cures as typed; empty without any."""
+        return " ".join(f"{group}={name}" for group, name in self.chosen_cures.items())
+
+    @property
+    def short_name(self) -> str:
+        """Return the name without the choices that stand for no cure."""
+        absent = {f"{group}={none}" for group, none in NO_CURE.items()}
+        return " ".join(word for word in self.name.split(" ") if word not in absent) or "no cure"
+
+    @property
+    def rank(self) -> tuple[list[int], list[Rank]]:
+        """Return the sort key: the registry's order of each group's choices, then the values."""
+        groups = [group for group in CHOICES if group not in OPERATIONAL]
+        chosen = [list(CHOICES[group]).index(self.settings[group]) for group in groups]
+        return chosen, [rank(value) for key, value in self.settings.items() if key not in CHOICES]
+
+
+def gather(runs: Iterable[Run]) -> tuple[list[Arm], int]:
+    """Gather runs into arms.
+
+    Args:
+        runs: the runs in any order; of runs with the same settings and seed, the first counts.
+
+    Returns:
+        The arms, each with its runs by seed, and the number of repeated runs.
+    """
+    groups = by_arm(runs, lambda run: settings_of_arm(run.config))
+    members = [{run.config.seed: run for run in reversed(group)} for group in groups]
+    unnamed = [Arm("", dict(sorted(each.items()))) for each in members]
+    named = zip(unnamed, names([arm.settings for arm in unnamed]), strict=True)
+    repeated = sum(map(len, groups)) - sum(map(len, members))
+    return [replace(arm, name=name) for arm, name in named], repeated
+
+
+def names(arms: Sequence[Settings]) -> list[str]:
+    """Name each arm by its distinguishing choices, and by values that the choices don't decide.
+
+    Args:
+        arms: each arm's settings.
+    """
+    keys = dict.fromkeys(key for own in arms for key in own)
+    telling = [key for key in keys if len({own.get(key) for own in arms}) > 1]
+    groups = [key for key in telling if key in CHOICES]
+    free = [key for key in telling if key not in CHOICES and not decided(key, arms)]
+    return [words([*groups, *free], own) or "all runs" for own in arms]
+
+
+def words(keys: Iterable[str], settings: Settings) -> str:
+    """Write settings as typed.
+
+    Args:
+        keys: the keys to write; keys without a value are left out.
+        settings: the settings.
+    """
+    return " ".join(f"{key}={show(settings[key])}" for key in keys if key in settings)
+
+
+def decided(key: str, arms: Sequence[Settings]) -> bool:
+    """Return whether a group's choice decides a value: arms with equal choices have equal values.
+
+    Args:
+        key: the key of the value.
+        arms: each arm's settings.
+    """
+    group = BROUGHT.get(key, key.partition(".")[0])
+    values: dict[Value, set[Value]] = {}
+    for own in arms:
+        values.setdefault(own.get(group), set()).add(own.get(key))
+    return group in CHOICES and all(len(each) == 1 for each in values.values())

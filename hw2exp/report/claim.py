@@ -1,0 +1,74 @@
+"""Define a claim, its rule and its findings, and write the numbers behind them."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from hw2exp.diagnostics.statistics import Estimate
+from hw2exp.records.arms import Arm
+from hw2exp.report.comparisons import Comparison
+
+
+class Finding(StrEnum):
+    """The finding on a claim."""
+
+    SUPPORTED = "supported"
+    REFUTED = "refuted"
+    UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A finding on a claim in one setting.
+
+    Args:
+        setting: the setting's name; empty for all runs.
+        finding: the finding.
+        numbers: the deciding numbers, as text.
+    """
+
+    setting: str
+    finding: Finding
+    numbers: str
+
+
+Judge = Callable[[Sequence[Arm], Sequence[Comparison]], Iterable[Judged]]
+"""A function of all arms and comparisons that returns a finding for each setting."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim.
+
+    Args:
+        part: the part of the write-up, or another source.
+        words: the claim's text.
+        rule: the measured quantity and the criterion, as text.
+        judge: the function that applies the rule.
+    """
+
+    part: str
+    words: str
+    rule: str
+    judge: Judge
+
+
+def finding_of(supported: bool, refuted: bool) -> Finding:
+    """Return the finding; refutation prevails.
+
+    Args:
+        supported: whether the numbers support the claim.
+        refuted: whether they refute it.
+    """
+    if refuted:
+        return Finding.REFUTED
+    return Finding.SUPPORTED if supported else Finding.UNDECIDED
+
+
+def against_half(share: Estimate) -> Finding:
+    """Judge whether a share is more than half, by its interval.
+
+    Args:
+        share: the share.
+    """
+    return finding_of(share.low > 0.5, share.high < 0.5)

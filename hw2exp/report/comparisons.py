@@ -1,0 +1,171 @@
+"""Compare each cure with none on the same seeds."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hw2exp.diagnostics.paired_tests import adjusted, mean_difference, paired_pvalues
+from hw2exp.diagnostics.statistics import Estimate
+from hw2exp.records.arms import Arm
+from hw2exp.records.run_dir import RunResult
+from hw2exp.report.measures import PER, SIGNIFICANT, spikes_per_1000
+from hw2exp.report.tables import cell, columns, frame, plain, points, signed
+
+if TYPE_CHECKING:
+    import polars
+
+
+@dataclass(frozen=True)
+class Difference(Estimate):
+    """The mean of the paired differences between a cure and none.
+
+    Args:
+        pvalue: the p-value of no difference, corrected for the number of comparisons.
+        pvalue_alone: the same without the correction.
+    """
+
+    pvalue: float
+    pvalue_alone: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A comparison of a cure with none on the same seeds.
+
+    Args:
+        cured: the arm with the cure.
+        plain: the arm without.
+        seeds: number of seeds that both arms have.
+        spikes: difference in spikes per 1,000 steps.
+        solved: difference in the share of runs that solved the task at some time.
+        ends_solved: difference in the share of runs that end solved.
+        diverged: difference in the share of runs that diverged.
+    """
+
+    cured: Arm
+    plain: Arm
+    seeds: int
+    spikes: Difference
+    solved: Difference
+    ends_solved: Difference
+    diverged: Difference
+
+    @property
+    def comparable(self) -> bool:
+        """Return whether the shares of diverged runs don't differ.
+
+        The p-value has no correction: this is a condition for comparing spikes, not a finding.
+        """
+        return self.diverged.pvalue_alone >= SIGNIFICANT
+
+    @property
+    def own_rate(self) -> bool:
+        """Return whether the two arms differ in the learning rate."""
+        return self.cured.rate != self.plain.rate
+
+    @property
+    def verdict(self) -> str:
+        """Return the cure's effect on divergence, or else on the number of spikes.
+
+        A run that diverges early has few spikes, so spikes decide nothing where more runs diverge
+        on one side, or may do so. Every table, figure and sentence follows this rule.
+        """
+        if self.diverged.pvalue < SIGNIFICANT:
+            return "fewer diverge" if self.diverged.value < 0 else "more diverge"
+        if not self.comparable or not self.spikes.pvalue < SIGNIFICANT:
+            return "undecided"
+        return "fewer" if self.spikes.value < 0 else "more"
+
+
+COMPARED: Mapping[str, Callable[[RunResult], float]] = {
+    "spikes": spikes_per_1000,
+    "solved": lambda result: float(result.solved_at is not None),
+    "ends_solved": lambda result: float(bool(result.ends_solved)),
+    "diverged": lambda result: float(result.diverged_at is not None),
+}
+"""The quantity compared between the two runs of a seed, by the field of a comparison."""
+
+
+def compare(pairs: Sequence[tuple[Arm, Arm]]) -> list[Comparison]:
+    """Compare arms on the seeds that they share; leave out pairs that share fewer than two.
+
+    Args:
+        pairs: pairs of an arm with a cure and an arm without.
+    """
+    both = [
+        (cured, plain, seeds)
+        for cured, plain in pairs
+        if len(seeds := [seed for seed in cured.runs if seed in plain.runs]) > 1
+    ]
+    found = [_differences(name, both) for name in COMPARED]
+    return [
+        Comparison(cured, plain, len(seeds), *differences)
+        for (cured, plain, seeds), *differences in zip(both, *found, strict=True)
+    ]
+
+
+def _differences(name: str, both: Sequence[tuple[Arm, Arm, Sequence[int]]]) -> list[Difference]:
+    """Return the difference of each pair of arms in a quantity, on their common seeds."""
+    of_run = COMPARED[name]
+    paired = [
+        [of_run(cured.runs[seed].result) - of_run(plain.runs[seed].result) for seed in seeds]
+        for cured, plain, seeds in both
+    ]
+    pvalues = paired_pvalues(paired)
+    estimates = [
+        mean_difference(each, _unit(name, cured))
+        for each, (cured, _, _) in zip(paired, both, strict=True)
+    ]
+    return [
+        Difference(each.value, each.low, each.high, *of_pair)
+        for each, *of_pair in zip(estimates, adjusted(pvalues), pvalues, strict=True)
+    ]
+
+
+def _unit(name: str, arm: Arm) -> float:
+    """Return the smallest difference of two runs: one spike in all steps, or one yes against no."""
+    steps = max(result.step for result in arm.results)
+    return PER / steps if name == "spikes" else 1.0
+
+
+def comparisons_table(compared: Sequence[Comparison]) -> "polars.DataFrame":
+    """Make a row for each comparison of a cure with none.
+
+    Args:
+        compared: all comparisons.
+    """
+    rows = []
+    for each in compared:
+        row = {
+            "arm": each.cured.name,
+            "against": each.plain.name,
+            "seeds": each.seeds,
+            **columns("spikes_per_1000", each.spikes),
+            "p_spikes": each.spikes.pvalue,
+            "comparable": each.comparable,
+            "verdict": each.verdict,
+        }
+        for name in ("solved", "ends_solved", "diverged"):
+            own: Difference = getattr(each, name)
+            row |= columns(name, own) | {f"p_{name}": own.pvalue}
+        rows.append(row)
+    return frame(rows)
+
+
+def comparison_cells(each: Comparison) -> list[dict[str, Any]]:
+    """Return a comparison's cells on the page.
+
+    Args:
+        each: the comparison.
+    """
+    shares = each.solved, each.ends_solved, each.diverged
+    return [
+        plain(each.seeds),
+        *(cell(each.spikes, signed), _pvalue(each.spikes)),
+        plain(each.verdict, style=each.verdict),
+        *(shown for own in shares for shown in (cell(own, points), _pvalue(own))),
+    ]
+
+
+def _pvalue(difference: Difference) -> dict[str, Any]:
+    return plain(difference.pvalue, f"{difference.pvalue:.2g}")

@@ -1,0 +1,198 @@
+"""Show and judge what cures do to spikes (part 1.3 c), and clipping under RMSprop."""
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from hw2exp.records.arm_pairs import setting_of
+from hw2exp.records.arms import Arm
+from hw2exp.records.figure_style import BLUE, GRAY, RED
+from hw2exp.report.claim import Claim, Finding, Judge, Judged, finding_of
+from hw2exp.report.comparisons import Comparison
+from hw2exp.report.measures import SIGNIFICANT
+from hw2exp.report.solving import by_setting
+from hw2exp.report.tables import signed
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def cures_figure(compared: Sequence[Comparison]) -> "Figure":
+    """Draw each cure's difference in spikes from no cure, with its interval.
+
+    Args:
+        compared: all comparisons; one panel per model and optimizer.
+    """
+    arms = [each.cured for each in compared]
+    names = list(dict.fromkeys(_name(each) for each in compared))
+    figure, panels = by_setting(arms, 0.7 + 0.19 * len(names), sharey=True)
+    for each in compared:
+        estimate, decided = each.spikes, each.verdict in ("fewer", "more")
+        color = GRAY if not decided else BLUE if estimate.value < 0 else RED
+        place = names.index(_name(each)) + (0.22 if each.own_rate else -0.12)
+        axes = panels[setting_of(each.cured)]
+        axes.plot([estimate.low, estimate.high], [place, place], color=color, linewidth=1.4)
+        face = "white" if each.own_rate else color
+        axes.plot(
+            estimate.value,
+            place,
+            "o" if each.comparable else "x",
+            color=color,
+            markersize=3.6,
+            markerfacecolor=face,
+        )
+    for setting, axes in panels.items():
+        own = [each for each in compared if setting_of(each.cured) == setting]
+        axes.axvline(0, color=GRAY, linewidth=0.8)
+        largest = max((_extent(each) for each in own), default=0)
+        if largest > 20 * min((_extent(each) for each in own), default=1):
+            axes.set_xscale("symlog", linthresh=1)
+    axes.set_yticks(range(len(names)), names, fontsize=7)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    figure.supxlabel(
+        "spikes per 1,000 steps: with the cure less without, mean over seeds and 95 %", fontsize=8
+    )
+    return figure
+
+
+def _name(compared: Comparison) -> str:
+    return compared.cured.cures
+
+
+def _extent(compared: Comparison) -> float:
+    return max(abs(compared.spikes.low), abs(compared.spikes.high), 1e-3)
+
+
+CURES = (
+    "The difference in spikes per 1,000 steps on the same seeds, its mean and 95 % interval. "
+    "Colored where it is decided (a p-value, corrected for the number of comparisons, below 0.05): "
+    "blue fewer, red more. A cross: more runs diverge on one side, so spikes decide nothing. "
+    "Hollow: at the cure's own learning rate, not that of the arm without."
+)
+
+Chosen = Callable[[Arm], bool]
+
+
+def alone(group: str, *choices: str) -> Chosen:
+    """Return the test for arms whose only cure is of a group.
+
+    Args:
+        group: the group of cures.
+        choices: the accepted choices of the group; all by default.
+    """
+
+    def is_alone(arm: Arm) -> bool:
+        chosen = arm.chosen_cures
+        return set(chosen) == {group} and (not choices or chosen[group] in choices)
+
+    return is_alone
+
+
+def together(arm: Arm) -> bool:
+    """Return whether an arm has several cures.
+
+    Args:
+        arm: the arm.
+    """
+    return len(arm.chosen_cures) > 1
+
+
+def reduces_spikes(chosen: Chosen) -> Judge:
+    """Return the judge of whether cures reduce spikes on the same seeds, by optimizer and cures.
+
+    Args:
+        chosen: the test for the arms that the claim is about.
+    """
+
+    def judge(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterable[Judged]:
+        found = [each for each in compared if chosen(each.cured)]
+        for where, group in groupby(sorted(found, key=_where), key=_where):
+            members = list(group)
+            verdicts = {each.verdict.split()[0] for each in members} - {"undecided"}
+            finding = finding_of(verdicts == {"fewer"}, verdicts == {"more"})
+            yield Judged(" ".join(where).strip(), finding, _told(members))
+
+    return judge
+
+
+def _where(compared: Comparison) -> tuple[str, str, str]:
+    """Return the setting of a finding: optimizer, cures, and kind of learning rate."""
+    own = "at its own rate" if compared.own_rate else ""
+    return compared.cured.optimizer, compared.cured.cures, own
+
+
+def _told(members: Sequence[Comparison]) -> str:
+    """Write each comparison's difference, with a star where it is significant."""
+    models = [each.cured.model for each in members]
+    parts = []
+    for each, model in zip(members, models, strict=True):
+        name = model if models.count(model) == 1 else each.cured.name
+        star = "*" if each.verdict in ("fewer", "more") else ""
+        told = f"{name} {signed(each.spikes.value)}{star}"
+        if not each.comparable:
+            star = "*" * ("diverge" in each.verdict)
+            told = f"{name} {signed(100 * each.diverged.value)} % diverge{star}"
+        if each.solved.pvalue < SIGNIFICANT:
+            told += f" (solved {signed(100 * each.solved.value)} %)"
+        if each.ends_solved.pvalue < SIGNIFICANT:
+            told += f" (ends solved {signed(100 * each.ends_solved.value)} %)"
+        parts.append(told)
+    return "; ".join(parts)
+
+
+def clipping_makes_more(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterable[Judged]:
+    """Judge whether clipping alone adds spikes under RMSprop, at the same learning rate."""
+    opposite = {
+        Finding.SUPPORTED: Finding.REFUTED,
+        Finding.REFUTED: Finding.SUPPORTED,
+        Finding.UNDECIDED: Finding.UNDECIDED,
+    }
+    chosen = [
+        each
+        for each in compared
+        if each.cured.optimizer == "rmsprop" and not each.own_rate and "diverge" not in each.verdict
+    ]
+    for judged in reduces_spikes(alone("clip", "norm"))(arms, chosen):
+        yield Judged(judged.setting, opposite[judged.finding], judged.numbers)
+
+
+COMPARED = (
+    "spikes per 1,000 steps with the cure less without, on the same seeds, for each model under an "
+    "optimizer; * where its p-value, by turning signs and corrected for the number of "
+    f"comparisons, is below {SIGNIFICANT}; where the shares of runs that diverge differ so, these "
+    "decide, and where they may differ (the same p-value without the correction) nothing does. "
+    "Supported if fewer with at least one model and more with none; refuted if more with at least "
+    "one and fewer with none. All settings but the cure are the same. At the same learning rate, "
+    "and at the cure's own where that is another. In brackets, "
+    "where they differ so, the shares of runs that solve the task at "
+    "some time, and that end solved: runs that never leave ln 4 have no spikes either"
+)
+
+CLAIMS = (
+    Claim("1.3 (c)", "We can clip the gradient", COMPARED, reduces_spikes(alone("clip"))),
+    Claim(
+        "1.3 (c)",
+        "We can apply batch normalization",
+        COMPARED,
+        reduces_spikes(alone("norm", "batch")),
+    ),
+    Claim(
+        "1.3 (c)",
+        "We can use a learning rate scheduler",
+        COMPARED,
+        reduces_spikes(alone("schedule")),
+    ),
+    Claim(
+        "beyond it",
+        "Layer or QK normalization takes spikes away",
+        COMPARED,
+        reduces_spikes(alone("norm", "layer", "qk")),
+    ),
+    Claim("beyond it", "Cures together take spikes away", COMPARED, reduces_spikes(together)),
+    Claim(
+        "a first look",
+        "Clipping makes more spikes under RMSprop",
+        "as for clipping, the other way round, at the same learning rate",
+        clipping_makes_more,
+    ),
+)

@@ -1,0 +1,212 @@
+"""Draw loss curves: of every arm, and around the highest spikes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw2exp.diagnostics.statistics import quartiles
+from hw2exp.records.arms import Arm, Run
+from hw2exp.records.figure_style import BLUE, GRAY, ORANGE, RED
+from hw2exp.records.metrics import INITIAL_LOSS
+from hw2exp.records.step_table import STEP
+from hw2exp.report.style import HIGHEST, folded, grid, label_outer, loss_axis
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+Floats = NDArray[np.float64]
+
+POINTS = 300
+"""Most points of a band; with more steps, each point covers several."""
+
+
+@dataclass(frozen=True)
+class Band:
+    """A metric of an arm's R runs against the training step.
+
+    Args:
+        steps: the last step that each point covers, ``(n,)``.
+        low: the lower quartile over runs, ``(n,)``.
+        middle: the median, ``(n,)``.
+        high: the upper quartile, ``(n,)``.
+        runs: each run's curve, infinite after the run diverged, ``(R, n)``.
+    """
+
+    steps: Floats
+    low: Floats
+    middle: Floats
+    high: Floats
+    runs: Floats
+
+
+def loss_band(arm: Arm) -> Band:
+    """Return the band of the training loss; each point is the largest loss of its steps.
+
+    A run that was stopped once solved stays at its last loss; a diverged run is at infinity.
+
+    Args:
+        arm: the arm.
+    """
+    last = max(run.result.step for run in arm.runs.values())
+    edges = np.unique(np.linspace(0, last, POINTS + 1).round())[1:]  # (n,)
+    curves = np.stack([_sampled(run, edges) for run in arm.runs.values()])  # (R, n)
+    low, middle, high = quartiles(curves, axis=0)
+    return Band(edges, low, middle, high, curves)
+
+
+def _sampled(run: Run, edges: Floats) -> Floats:
+    """Return the largest loss between each edge and the one before; gaps hold the last value."""
+    metrics = run.metrics()
+    steps = metrics[STEP].to_numpy()
+    losses = np.nan_to_num(metrics["loss_train_max"].to_numpy().astype(float), nan=np.inf)
+    places = np.searchsorted(edges, steps)  # (rows,)
+    points = np.full(len(edges), -np.inf)
+    np.maximum.at(points, places[places < len(edges)], losses[places < len(edges)])
+    if run.result.diverged_at is not None:
+        points[np.searchsorted(edges, run.result.diverged_at) :] = np.inf
+    return _held(points)
+
+
+def _held(points: Floats) -> Floats:
+    """Fill gaps (-∞) with the value before, or else with the first value; with none, return ∞."""
+    known = np.flatnonzero(points > -np.inf)
+    if not len(known):
+        return np.full(len(points), np.inf)
+    places = np.searchsorted(known, np.arange(len(points)), side="right") - 1
+    return points[known[np.maximum(places, 0)]]
+
+
+def examples(arm: Arm, count: int) -> Sequence[int]:
+    """Pick a few runs to draw alone, evenly spread by their number of spikes.
+
+    Args:
+        arm: the arm.
+        count: most runs to pick.
+
+    Returns:
+        The places of the runs in the arm.
+    """
+    by_spikes = np.argsort([len(result.spikes) for result in arm.results], kind="stable")
+    picked = np.linspace(0, len(by_spikes) - 1, min(count, len(by_spikes))).round().astype(int)
+    return [int(place) for place in by_spikes[picked]]
+
+
+ALONE = 3
+"""Most single runs drawn in addition to an arm's band."""
+
+
+def curves(arms: Sequence[Arm], names: Sequence[str]) -> "Figure | None":
+    """Draw the training loss, one panel per arm: median, quartiles, and a few single runs.
+
+    Args:
+        arms: at most ``MOST_ARMS`` arms.
+        names: the titles of their panels.
+
+    Returns:
+        The figure; None if no run has logged a finite loss.
+    """
+    bands = [loss_band(arm) for arm in arms]
+    finite = [band.runs[np.isfinite(band.runs)] for band in bands]
+    if not any(each.size for each in finite):
+        return None
+    figure, panels = grid(len(arms), height=2.1)
+    top = min(max((float(each.max()) for each in finite if each.size), default=0), HIGHEST)
+    for axes, arm, band, name in zip(panels, arms, bands, names, strict=True):
+        shown = np.minimum([band.low, band.middle, band.high], 10 * top)
+        axes.fill_between(band.steps, shown[0], shown[2], color=BLUE, alpha=0.25, linewidth=0)
+        for place in examples(arm, ALONE):
+            axes.plot(band.steps, band.runs[place], color=ORANGE, linewidth=0.5, alpha=0.8)
+        axes.plot(band.steps, shown[1], color=BLUE, linewidth=1.3)
+        axes.axhline(INITIAL_LOSS, color=GRAY, linewidth=0.7, linestyle="--")
+        loss_axis(axes, top)
+        axes.set_title(folded(name), fontsize=8)
+    label_outer(panels, "training step", "loss")
+    return figure
+
+
+def curves_caption(arms: Sequence[Arm]) -> str:
+    """Write the caption of the loss curves.
+
+    Args:
+        arms: the arms in the figure.
+    """
+    most = max(len(arm.runs) for arm in arms)
+    what = ": the median over seeds (line), the quartiles (band), and "
+    if most == 1:
+        what = ""
+    elif most <= ALONE:
+        what += "each run (thin)"
+    else:
+        what += (
+            "three single runs (thin): that with the fewest spikes, that with the most, and one "
+            "between"
+        )
+    return f"Training loss{what}. Dashed: ln 4. Above 2 the scale is logarithmic."
+
+
+SPIKES = 6
+
+BEFORE_SPIKE, AFTER_SPIKE = 60, 40
+"""Steps before and after a spike's peak that the gallery shows."""
+
+
+def gallery(arms: Sequence[Arm]) -> "Figure | None":
+    """Draw loss and gradient norm around the highest spikes, at most one spike per run.
+
+    Args:
+        arms: all arms.
+
+    Returns:
+        The figure; None if there are no spikes.
+    """
+    found = [
+        (float(max(own, key=_height)["loss"]), arm, run, max(own, key=_height))
+        for arm in arms
+        for run in arm.runs.values()
+        if (own := run.result.spikes)
+    ]
+    highest = sorted(found, key=lambda each: -each[0])[:SPIKES]
+    if not highest:
+        return None
+    figure, panels = grid(len(highest), height=2.2)
+    for axes, (loss, arm, run, spike) in zip(panels, highest, strict=True):
+        _draw_spike(axes, run, int(spike["step"]), loss)
+        axes.set_title(f"{folded(arm.name)}\nseed {run.config.seed}", fontsize=7.5)
+    label_outer(panels, "training step", "loss (blue), gradient norm (orange)")
+    return figure
+
+
+def gallery_caption(arms: Sequence[Arm]) -> str:
+    """Write the caption of the gallery.
+
+    Args:
+        arms: all arms.
+    """
+    spiking = sum(bool(result.spikes) for arm in arms for result in arm.results)
+    whose = "the run" if spiking == 1 else f"each of {min(spiking, SPIKES)} runs"
+    return (
+        f"The highest spike of {whose}: training loss and gradient norm, each the largest since "
+        "the row of the metrics before. Dashed: the loss before training."
+    )
+
+
+def _height(spike: Any) -> float:
+    return float(spike["loss"])
+
+
+def _draw_spike(axes: Any, run: Run, step: int, loss: float) -> None:
+    metrics = run.metrics()
+    steps = metrics["step"].to_numpy()
+    near = (steps >= step - BEFORE_SPIKE) & (steps <= step + AFTER_SPIKE)
+    for name, color in (("grad_norm_raw_max", ORANGE), ("loss_train_max", BLUE)):
+        values = metrics[name].to_numpy().astype(float)
+        axes.plot(steps[near], values[near], color=color, linewidth=1.0, marker=".", markersize=2)
+    axes.axhline(run.result.initial["loss"], color=GRAY, linewidth=0.7, linestyle="--")
+    # The peak's loss belongs to the first row from its step on; rows may be several steps apart.
+    row = next((at for at in steps if at >= step), step)
+    axes.plot(row, loss, "v", color=RED, markersize=5)
+    axes.set_yscale("log")

@@ -1,1 +1,0 @@
-"""Draw the report's figures."""

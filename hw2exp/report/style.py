@@ -1,0 +1,175 @@
+"""Style the report's figures: sizes, colors, the axis of a loss; and draw them for the page."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hw2exp.records.figure_style import BLUE, GREEN, ORANGE, RED, STYLE, encoded
+from hw2exp.system import disk
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+COLUMNS = 3
+
+MOST_ARMS = 24
+"""Most panels or lines of a legible figure."""
+
+PALETTE = (
+    BLUE, ORANGE, GREEN, RED, "#9467bd", "#8c564b", "#e377c2", "#56B4E9",
+    "#b5bd00", "#004D40", "#7F3C8D", "#F97B72",
+)  # fmt: skip
+"""Colors of lines; arms without cures are black."""
+
+LOG_FROM = 2.0
+"""Losses above this are on a logarithmic scale, so that a spike of 1,000 hides nothing else."""
+
+HIGHEST = 100.0
+"""The largest loss that panels of curves show: one spike of 10⁸ would flatten all others."""
+
+
+def new_figure(width: float, height: float) -> "Figure":
+    """Return an empty figure.
+
+    Args:
+        width: the width in inches.
+        height: the height in inches.
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context(STYLE):
+        return Figure((width, height), layout="constrained")
+
+
+def panels_of(figure: "Figure", rows: int, columns: int, **options: Any) -> Any:
+    """Add panels to a figure.
+
+    Args:
+        figure: the figure.
+        rows: number of rows.
+        columns: number of columns.
+        options: options of matplotlib's ``subplots``.
+
+    Returns:
+        The axes, an array ``(rows, columns)``.
+    """
+    from matplotlib import rc_context
+
+    with rc_context(STYLE):
+        return figure.subplots(rows, columns, squeeze=False, **options)
+
+
+def grid(panels: int, height: float) -> tuple["Figure", list[Any]]:
+    """Return a figure with equal panels, and the panels.
+
+    Args:
+        panels: number of panels.
+        height: the height of a row in inches.
+    """
+    columns = columns_for(panels)
+    rows = -(-panels // columns)
+    figure = new_figure(10.5 * columns / COLUMNS + 0.5, height * rows + 0.3)
+    axes: list[Any] = np.atleast_1d(panels_of(figure, rows, columns)).ravel().tolist()
+    for unused in axes[panels:]:
+        unused.set_visible(False)
+    return figure, axes[:panels]
+
+
+def columns_for(panels: int) -> int:
+    """Return the number of columns of a grid: four panels look better as two rows of two.
+
+    Args:
+        panels: number of panels.
+    """
+    return 2 if panels == 4 else min(COLUMNS, panels)
+
+
+def label_outer(panels: Sequence[Any], x: str, y: str) -> None:
+    """Label the axes of the leftmost and the lowest panels.
+
+    Args:
+        panels: the panels of ``grid``.
+        x: the label of the horizontal axes.
+        y: the label of the vertical axes.
+    """
+    columns = columns_for(len(panels))
+    for place, axes in enumerate(panels):
+        if place % columns == 0:
+            axes.set_ylabel(y, fontsize=8)
+        if place >= len(panels) - columns:
+            axes.set_xlabel(x, fontsize=8)
+
+
+def loss_axis(axes: Any, top: float) -> None:
+    """Set the vertical axis to a loss; if ``top`` is high, logarithmic above ``LOG_FROM``.
+
+    Args:
+        axes: the panel.
+        top: the largest visible loss.
+    """
+    if top <= 2 * LOG_FROM:
+        axes.set_ylim(0, 1.1 * max(top, 1.5))
+        return
+    axes.set_yscale("symlog", linthresh=LOG_FROM, linscale=2.0)
+    decades = range(1, math.ceil(math.log10(top)) + 1)
+    ticks = [0.0, 1.0, 2.0, *(10.0**power for power in decades[:: math.ceil(len(decades) / 3)])]
+    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks], minor=False)
+    axes.set_yticks([], minor=True)
+    axes.set_ylim(0, top)
+
+
+def folded(name: str, width: int = 44) -> str:
+    """Break a long name into lines.
+
+    Args:
+        name: the name.
+        width: most characters of a line.
+    """
+    import textwrap
+
+    return "\n".join(textwrap.wrap(name, width, break_long_words=False))
+
+
+DPI = 110
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure on the page.
+
+    Args:
+        name: the file name without ending.
+        title: the heading.
+        caption: the caption.
+        png: the PNG's bytes.
+    """
+
+    name: str
+    title: str
+    caption: str
+    png: bytes
+
+
+def draw(figure: "Figure", target: Path, name: str, title: str, caption: str) -> Drawn:
+    """Write a figure as PNG and SVG, with the same bytes each time.
+
+    Args:
+        figure: the figure.
+        target: an existing folder.
+        name: the file name without ending.
+        title: the heading.
+        caption: the caption.
+
+    Raises:
+        OSError: a file can't be written.
+    """
+    png = encoded(figure, "png", dpi=DPI)
+    disk.write(target / f"{name}.png", png)
+    disk.write(target / f"{name}.svg", encoded(figure, "svg"))
+    return Drawn(name, title, caption, png)
