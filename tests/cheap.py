@@ -11,7 +11,7 @@ from unittest.mock import patch
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.utils import JobRuntime
 
-from hw2exp.config.choices import ADDED_CHOICES
+from hw2exp.config.registry import ADDED_CHOICES
 from hw2exp.sweeps import launch, sweep
 
 SHIPPED = ["pkg://hydra.conf", "pkg://hw2exp.configs", "structured://"]
