@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import polars
@@ -29,13 +30,18 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-def command(*arguments, cwd, **options):
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "hw2exp.train", *arguments],
-        cwd=cwd, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        **options,
+@contextmanager
+def command(*arguments, cwd):
+    """Start the command, and let it live no longer than the test, even if that fails."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hw2exp.train", *arguments], cwd=cwd, text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def test_explosions_and_updates_are_those_of_every_step(here):
@@ -240,12 +246,12 @@ def test_a_sweep_exits_with_the_worst_of_its_jobs(here, workers, launcher):
 
 def test_an_interrupt_ends_a_sweep_in_order(here):
     arguments = ["-m", "steps=1000000", "seed=0,1,2", "plot=false", "hydra.sweep.dir=sweep"]
-    process = command(*arguments, *SMALL, "workers=2", "fleet_size=1", cwd=here)
-    for line in process.stdout:
-        if "2 training" in line:
-            break
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=60)
+    with command(*arguments, *SMALL, "workers=2", "fleet_size=1", cwd=here) as process:
+        for line in process.stdout:
+            if "2 training" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=60)
     assert process.returncode == 130, error
     assert error == ""
     for job in "01":
@@ -271,13 +277,14 @@ def test_an_occupied_folder_is_not_written_over(here, capsys):
     ],
 )
 def test_an_interrupt_ends_the_run_in_order(here, number, status):
-    process = command(*SMALL, "steps=1000000", "plot=false", "hydra.run.dir=run", cwd=here)
-    for line in process.stdout:  # the first progress line: it trains
-        if line.startswith("step "):
-            break
-    process.send_signal(number)
-    began = time.monotonic()
-    out, error = process.communicate(timeout=60)
+    words = [*SMALL, "steps=1000000", "plot=false", "hydra.run.dir=run"]
+    with command(*words, cwd=here) as process:
+        for line in process.stdout:  # the first progress line: it trains
+            if line.startswith("step "):
+                break
+        process.send_signal(number)
+        began = time.monotonic()
+        out, error = process.communicate(timeout=60)
     assert process.returncode == status, error
     assert time.monotonic() - began < 10
     assert "interrupted" in out
