@@ -24,7 +24,7 @@ from torch import nn
 from hw2exp.config.command_line import read
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet.fleet import Fleet
-from hw2exp.fleet.loop import train_step
+from hw2exp.fleet.loop import advance
 from hw2exp.runs.live_line import LiveLine
 from hw2exp.runs.recording import Recording
 from hw2exp.tasks.notebook_stream import NotebookStream
@@ -73,8 +73,7 @@ def ours(config: TrainConfig, folder: Path | None = None, stack: ExitStack | Non
         observers = [recording, stack.enter_context(line)]
 
     def block(done: int) -> None:
-        for step in range(done + 1, done + BLOCK + 1):
-            measured = train_step(fleet, step)
+        for step, measured in advance(fleet, done + 1, done + BLOCK):
             for observer in observers:
                 observer.observe(step, measured, None)
 

@@ -9,11 +9,28 @@ import pytest
 import torch
 
 from hw2exp.config.schema import TrainConfig
+from hw2exp.sweeps import launch, sweep
+from hw2exp.sweeps.executor import WorkerExecutor, prepare
+from tests import cheap
 
 
 @pytest.fixture(autouse=True)
 def one_thread():
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cheaply():
+    """Let Hydra compose the same words once, and run the fleets of sweeps in this process."""
+    with cheap.composed_once(), cheap.in_process():
+        yield
+
+
+@pytest.fixture
+def workers(monkeypatch):
+    """Run the fleets of sweeps in workers, as the command does."""
+    monkeypatch.setattr(sweep, "WorkerExecutor", WorkerExecutor)
+    monkeypatch.setattr(launch, "prepare", prepare)
 
 
 @pytest.fixture(scope="session")

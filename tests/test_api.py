@@ -146,13 +146,17 @@ def test_bad_input_is_an_error_of_python(here):
     assert list(here.iterdir()) == []
 
 
+@pytest.mark.slow  # draws a page, as tests/anatomy does
 def test_why_a_spike_happened(here):
     words = "task=easy", "steps=40", "batch_size=4", "optimizer.lr=0.1", "spikes.window=11"
     run = hw2exp.run(*words, "eval_batches=2", "plot=false", "hydra.run.dir=a")
     assert run.result.spikes
     assert run.anatomy(1) == here / "a" / "anatomy" / "spike_1.png"
-    with pytest.raises(ConfigError, match="must be from 1 to"):
-        run.anatomy(99)
+
+
+def test_a_spike_that_is_not_there_has_no_anatomy(here):
+    with pytest.raises(ConfigError, match="has no spike"):
+        hw2exp.run(*TINY).anatomy(99)
 
 
 TINY = (

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -45,11 +46,14 @@ HYDRA_MAY_BE_KNOWN_TO = {
 ONLY_FROM_HYDRA = {"hydra", "omegaconf"}
 
 
+@cache
 def modules():
+    found = []
     for path in sorted(ROOT.rglob("*.py")):
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix("__init__")
         if name.rstrip("."):
-            yield name.rstrip("."), ast.parse(path.read_text(encoding="utf-8"))
+            found.append((name.rstrip("."), ast.parse(path.read_text(encoding="utf-8"))))
+    return found
 
 
 def floor(module):

@@ -82,7 +82,7 @@ def test_all_at_once_against_each_run_alone(shared, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("setting", [{"threads": 2}, {"threads": 4}, {"hash_seed": 1}], ids=str)
+@pytest.mark.parametrize("setting", [{"threads": 2}, {"threads": 4, "hash_seed": 1}], ids=str)
 def test_single_runs_too(setting, shared, tmp_path):
     """A run that is no job of a sweep: as in the sweep."""
     base = baseline(shared / "plain", MODELS, SEEDS, ())

@@ -50,13 +50,13 @@ def test_a_cell_of_ones_own_in_30_lines(tmp_path):
     result = read_result(tmp_path / "run")
     assert result.initial["loss"] == pytest.approx(1.386, abs=0.05)
     assert result.final["train_loss"] < result.initial["loss"]
-    shown = run("leaky_rnn.py", "--help", cwd=tmp_path)
-    assert "leaky_rnn" in shown.stdout
-    refused = run("leaky_rnn.py", "model=leaky_rnn", "model.lags=2", cwd=tmp_path)
-    assert refused.returncode == 2
-    nothing = run("leaky_rnn.py", "model=leaky_rnn", "norm=batch", *short, cwd=tmp_path)
-    assert nothing.returncode == 2
-    assert "norm=batch: model=leaky_rnn names no terms" in nothing.stderr
+    own = "model=leaky_rnn"
+    more = [["--help"], [own, "model.lags=2"], [own, "norm=batch", *short]]
+    program = f"import leaky_rnn; print(*[leaky_rnn.main(words) for words in {more}])"
+    told = run("-c", program, cwd=tmp_path)
+    assert "leaky_rnn" in told.stdout
+    assert told.stdout.endswith("\n0 2 2\n"), told.stderr
+    assert "norm=batch: model=leaky_rnn names no terms" in told.stderr
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import polars
@@ -20,6 +21,7 @@ from hw2exp.records.run_dir import read_result
 from hw2exp.train import main
 
 SHORT = ["task=easy", "steps=40", "eval_every=20", "eval_batches=2"]
+SMALL = ["task=easy", "model=rnn", "eval_every=10", "eval_batches=1", "batch_size=8"]
 
 
 @pytest.fixture
@@ -28,13 +30,18 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-def command(*arguments, cwd, **options):
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "hw2exp.train", *arguments],
-        cwd=cwd, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        **options,
+@contextmanager
+def command(*arguments, cwd):
+    """Start the command, and let it live no longer than the test, even if that fails."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hw2exp.train", *arguments], cwd=cwd, text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def test_explosions_and_updates_are_those_of_every_step(here):
@@ -229,7 +236,7 @@ def test_a_failed_job_leaves_the_others_alone(here, capsys):
 
 
 @pytest.mark.parametrize("launcher", ["fleet", "basic"])
-def test_a_sweep_exits_with_the_worst_of_its_jobs(here, launcher):
+def test_a_sweep_exits_with_the_worst_of_its_jobs(here, workers, launcher):
     wild = [word for word in WILD if not word.startswith("optimizer.lr=")]
     arguments = ["-m", *wild, "optimizer.lr=1e6,1e-3", *SHORT, "fail_on_divergence=true"]
     assert main([*arguments, f"hydra/launcher={launcher}", "plot=false"]) == 3
@@ -239,12 +246,12 @@ def test_a_sweep_exits_with_the_worst_of_its_jobs(here, launcher):
 
 def test_an_interrupt_ends_a_sweep_in_order(here):
     arguments = ["-m", "steps=1000000", "seed=0,1,2", "plot=false", "hydra.sweep.dir=sweep"]
-    process = command(*arguments, "workers=2", "fleet_size=1", cwd=here)
-    for line in process.stdout:
-        if "2 training" in line:
-            break
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=60)
+    with command(*arguments, *SMALL, "workers=2", "fleet_size=1", cwd=here) as process:
+        for line in process.stdout:
+            if "2 training" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=60)
     assert process.returncode == 130, error
     assert error == ""
     for job in "01":
@@ -270,19 +277,20 @@ def test_an_occupied_folder_is_not_written_over(here, capsys):
     ],
 )
 def test_an_interrupt_ends_the_run_in_order(here, number, status):
-    process = command("steps=100000", "plot=false", "hydra.run.dir=run", cwd=here)
-    for line in process.stdout:  # the first progress line: it trains
-        if line.startswith("step "):
-            break
-    process.send_signal(number)
-    began = time.monotonic()
-    out, error = process.communicate(timeout=60)
+    words = [*SMALL, "steps=1000000", "plot=false", "hydra.run.dir=run"]
+    with command(*words, cwd=here) as process:
+        for line in process.stdout:  # the first progress line: it trains
+            if line.startswith("step "):
+                break
+        process.send_signal(number)
+        began = time.monotonic()
+        out, error = process.communicate(timeout=60)
     assert process.returncode == status, error
     assert time.monotonic() - began < 10
     assert "interrupted" in out
     result = read_result(here / "run")
     assert result.status == "interrupted"
-    assert 0 < result.step < 100000
+    assert 0 < result.step < 1000000
     frame = polars.read_parquet(here / "run/metrics.parquet")
     assert frame["step"][-1] == result.step // 10 * 10
 

@@ -6,7 +6,6 @@ For Hydra, a job that differs in a seed takes as long as a job that differs in e
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
@@ -19,13 +18,11 @@ class Composition:
     """A composer of jobs, which caches Hydra's part.
 
     Args:
-        loader: Hydra's loader, which knows the choices.
+        loader: Hydra's loader (a ``ConfigLoaderImpl``), which knows the choices.
         compose: function that lets Hydra compose overrides, with Hydra's node.
     """
 
-    def __init__(
-        self, loader: ConfigLoader, compose: Callable[[Sequence[str]], DictConfig]
-    ) -> None:
+    def __init__(self, loader: Any, compose: Callable[[Sequence[str]], DictConfig]) -> None:
         self.loader = loader
         self._compose = compose
         self._bases: dict[tuple[str, ...], Base] = {}
@@ -39,7 +36,9 @@ class Composition:
             group: the group.
         """
         if group not in self._choices:
-            options = self.loader.get_group_options(group, ObjectType.CONFIG) if group else []
+            # Not the loader's own method, which copies the repository at each call.
+            known = self.loader.repository.get_group_options
+            options = known(group, ObjectType.CONFIG) if group else []
             self._choices[group] = [name for name in options if not name.startswith("_")]
         return self._choices[group]
 

@@ -20,7 +20,8 @@ from hw2exp.kernels.loss import SequenceLoss, allocate
 from hw2exp.kernels.passes import make_passes
 from hw2exp.optim.compiled import CLIPS, OPTIMIZERS, STATES
 from hw2exp.system.kernel_cache import kernel_with
-from hw2exp.tasks.temporal_order import TemporalOrder
+from hw2exp.tasks.notebook_stream import NotebookStream
+from hw2exp.tasks.temporal_order import TRAIN, TemporalOrder
 
 Array = NDArray[Any]
 
@@ -71,6 +72,7 @@ class CompiledSteps:
         loss: the closed form of the model.
         task: the task.
         layout: the layout of the parameters.
+        notebook: the notebook's stream, if batches come from it.
     """
 
     def __init__(
@@ -79,10 +81,12 @@ class CompiledSteps:
         loss: SequenceLoss,
         task: TemporalOrder,
         layout: Layout,
+        notebook: NotebookStream | None = None,
     ) -> None:
         self.loss = loss
         self.task = task
         self.layout = layout
+        self.notebook = notebook
         self._seeds = np.array([config.seed for config in configs], dtype=np.uint64)
         self._clip_names = CLIPS[configs[0].clip.name][1]
         self._clip = _numbered(CLIPS[configs[0].clip.name], [c.clip for c in configs], 3)
@@ -129,9 +133,9 @@ class CompiledSteps:
         flow = np.zeros((R if keeps_flow else 0, symbols.shape[2]))
         loss, others = np.empty((n, R), dtype), np.empty((4, n, R))
         done = self._take_steps(
-            first, self._seeds, task, (symbols, labels), self._cell(before, dtype),
-            (rows, updates, seen), rates.numpy(), self._clip, self._optimizer, raw, flow,
-            (loss, others), sound,
+            first, self._seeds, task, self._given(first, n, symbols), (symbols, labels),
+            self._cell(before, dtype), (rows, updates, seen), rates.numpy(), self._clip,
+            self._optimizer, raw, flow, (loss, others), sound,
         )  # fmt: skip
         places = {name: place for place, name in enumerate(self._names, 1)}
         optimizer = {
@@ -159,6 +163,19 @@ class CompiledSteps:
             torch.from_numpy(symbols),
             torch.from_numpy(labels),
         )
+
+    def _given(self, first: int, n: int, symbols: Array) -> tuple[Array, Array]:
+        """Return the batches of n steps from the notebook's stream, or arrays of length 0."""
+        if self.notebook is None:
+            return np.empty((0, *symbols.shape), np.uint8), np.empty(
+                (0, *symbols.shape[:2]), np.uint8
+            )
+        size = symbols.shape[1]
+        batches = [
+            self.notebook.batch(self._seeds, step, size, TRAIN) for step in range(first, first + n)
+        ]
+        drawn, labels = (np.stack(column) for column in zip(*batches, strict=True))
+        return drawn, labels
 
     def _cell(self, state: FleetState, dtype: Any) -> tuple[Any, ...]:
         """Return the memory of a pass: weights, readout, working memory and gradients."""

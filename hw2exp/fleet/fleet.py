@@ -112,12 +112,14 @@ class Fleet:
     def compiled(self) -> CompiledSteps | None:
         """Return the compiled steps; None if a part of the config has only its plain form."""
         loss = self.model.closed_form
-        if not self._steps_compiled or self.notebook:
-            return None
-        if not isinstance(loss, SequenceLoss) or not is_compiled(self.config):
+        if not (
+            self._steps_compiled and isinstance(loss, SequenceLoss) and is_compiled(self.config)
+        ):
             return None
         if self._compiled is None:
-            self._compiled = CompiledSteps(self.configs, loss, self.task, self.layout)
+            self._compiled = CompiledSteps(
+                self.configs, loss, self.task, self.layout, self.notebook
+            )
         return self._compiled
 
     def rates(self, first: int, last: int) -> Tensor:

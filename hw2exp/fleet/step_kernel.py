@@ -37,6 +37,7 @@ def take_steps(
     first: Any,
     seeds: Any,
     task: Any,
+    given: Any,
     batch: Any,
     cell: Any,
     state: Any,
@@ -54,6 +55,8 @@ def take_steps(
         first: the number of the first step.
         seeds: one seed a replica, ``(R,)``.
         task: half-open ranges of the task, and whether sequences are framed.
+        given: symbols ``(n, R, B, T)`` and labels ``(n, R, B)`` of the steps; if their length is 0,
+            batches are drawn from the task.
         batch: memory for symbols ``(R, B, T)`` and labels ``(R, B)``.
         cell: weights, readout, working memory and gradients, see ``forward_backward``.
         state: parameters and optimizer's state ``(1 + STATES, R, P)``, number of updates ``(R,)``,
@@ -79,7 +82,10 @@ def take_steps(
     seen_after = np.empty(3)
     sound[:] = True
     for k in range(len(rates)):
-        draw(seeds, np.uint64(first + k), np.uint64(TRAIN), task[0], task[1], symbols, labels)
+        if len(given[0]):
+            symbols[:], labels[:] = given[0][k], given[1][k]
+        else:
+            draw(seeds, np.uint64(first + k), np.uint64(TRAIN), task[0], task[1], symbols, labels)
         for r in range(R):
             row = rows[0, r]
             pack(row[:of_cell], r, weights)

@@ -8,7 +8,7 @@ import torch
 
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.loop import train
-from hw2exp.tasks.temporal_order import POPULATION
+from hw2exp.tasks.temporal_order import POPULATION, TEST, TRAIN
 
 STEPS = 12
 
@@ -76,6 +76,13 @@ def test_a_replica_has_the_same_bits_alone_and_in_a_fleet(compose, overrides):
     fleet, rows = run(configs)
     for replica, config in enumerate(configs):
         assert_same_bits(fleet, rows, replica, *run([config]))
+
+
+def test_every_seed_has_batches_of_its_own(compose):
+    fleet = Fleet([compose(*SHORT, "batch_size=32", f"seed={seed}") for seed in range(2)])
+    for stream in (TRAIN, TEST):
+        first, second = fleet.batch(1, stream, 32)[0]
+        assert not torch.equal(first, second)
 
 
 def test_the_order_of_a_fleet_does_not_matter(compose):

@@ -8,7 +8,7 @@ def sweep(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("report") / "sweep"
     words = ["-m", "model=rnn,gated_rnn", "clip=none,norm", "seed=range(0,4)", "task=easy"]
-    short = ["steps=120", "eval_every=40", "eval_batches=2", "log_every=3", "workers=1"]
+    short = ["steps=120", "eval_every=40", "eval_batches=2", "log_every=3", "plot=false"]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder.parent)
         lively = ["optimizer.lr=0.02", "spikes.margin=0.05", "spikes.deviations=2"]

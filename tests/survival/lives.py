@@ -1,7 +1,7 @@
 """Lives of the command: forked from one process that has imported all, so that each is short.
 
 As a program: ``python lives.py random MODEL KILLS FOLDER WORD…`` or ``python lives.py operations
-FAULT FOLDER SHARE OF WORD…``, with more words of the command; prints a line of JSON.
+FAULTS FOLDER SHARE OF WORD…``, with more words of the command; prints a line of JSON.
 """
 
 import errno
@@ -30,6 +30,7 @@ from hw2exp.records.checkpoint_folder import newest
 from hw2exp.runs import checkpointing
 from hw2exp.system import disk
 from hw2exp.train import main
+from tests.cheap import composed_once, no_disk
 
 EVERY = 10
 SHORT = [
@@ -197,8 +198,13 @@ def operations(fault, folder, share, of, *more):
 
 if __name__ == "__main__":
     kind, what, *rest = sys.argv[1:]
-    if kind == "random":
-        answer = random_kills(what, int(rest[0]), Path(rest[1]), *rest[2:])
-    else:
-        answer = operations(what, Path(rest[0]), int(rest[1]), int(rest[2]), *rest[3:])
+    with composed_once(), no_disk():
+        if kind == "random":
+            answer = random_kills(what, int(rest[0]), Path(rest[1]), *rest[2:])
+        else:
+            answer = {}
+            for fault in what.split("+"):
+                folder = Path(rest[0]) / fault
+                folder.mkdir()
+                answer[fault] = operations(fault, folder, int(rest[1]), int(rest[2]), *rest[3:])
     print(json.dumps(answer))

@@ -10,7 +10,7 @@ import pytest
 from tests.survival.crash_states import LIVES, PROMISES, Bench, program, sample
 from tests.survival.file_system import FileSystem
 
-QUICK = 50
+QUICK = 24
 SLOW = {"run": 500, "inspected": 500, "resumed": 250, "extended": 500, "drawn": 50, "sweep": 150,
         "swept further": 150}  # fmt: skip
 

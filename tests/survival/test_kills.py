@@ -37,28 +37,26 @@ def test_killed_at_random_instants_while_it_is_looked_into(lives, same, tmp_path
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", ["kill", "fail"])
 def test_operations_go_wrong_while_it_is_looked_into(lives, same, tmp_path, fault):
-    told = lives("operations", fault, tmp_path, 1, 16, *SEEN)
+    told = lives("operations", fault, tmp_path, 1, 16, *SEEN)[fault]
     assert told["failures"] == []
     assert told["cases"] > 5
-    same(tmp_path / "whole", sorted(tmp_path.glob("run*")))
+    same(tmp_path / fault / "whole", sorted(tmp_path.glob("*/run*")))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("share", range(2))
 @pytest.mark.parametrize("fault", ["kill", "fail"])
 def test_each_operation_of_a_run_goes_wrong(lives, same, tmp_path, fault, share):
-    told = lives("operations", fault, tmp_path, share, 2)
+    told = lives("operations", fault, tmp_path, share, 2)[fault]
     assert told["failures"] == []
     assert told["operations"] > 60
     assert told["cases"] >= told["operations"] // 2
-    same(tmp_path / "whole", sorted(tmp_path.glob("run*")))
+    same(tmp_path / fault / "whole", sorted(tmp_path.glob("*/run*")))
 
 
 def test_some_operations_of_a_run_go_wrong(lives, same, tmp_path):
     """A few of the above in the quick suite."""
-    for fault, share in (("kill", 5), ("fail", 11)):
-        (tmp_path / fault).mkdir()
-        told = lives("operations", fault, tmp_path / fault, share, 40)
+    for fault, told in lives("operations", "kill+fail", tmp_path, 11, 60).items():
         assert told["failures"] == []
         assert told["cases"] >= 2
         same(tmp_path / fault / "whole", sorted((tmp_path / fault).glob("run*")))

@@ -60,11 +60,13 @@ def three(base):
     ]
 
 
-def many(base):
-    """Sixty-four, in which the three stand apart and in another order."""
-    others = [base.model_copy(update={"seed": seed}) for seed in range(10, 71)]
+def many(base, size):
+    """A fleet in which the three stand apart and in another order."""
+    others = [base.model_copy(update={"seed": 10 + n}) for n in range(size - 3)]
     first, second, third = three(base)
-    return [*others[:20], third, *others[20:50], second, first, *others[50:]], [52, 51, 20]
+    middle = size // 3, size - 9
+    fleet = [*others[: middle[0]], third, *others[middle[0] : middle[1]], second, first]
+    return [*fleet, *others[middle[1] :]], [middle[1] + 2, middle[1] + 1, middle[0]]
 
 
 def compose_one(compose, model, optimizer, clip, schedule):
@@ -73,10 +75,10 @@ def compose_one(compose, model, optimizer, clip, schedule):
     return compose(*SHORT, *model, *choices)
 
 
-def assert_the_same_in_company(base, run):
+def assert_the_same_in_company(base, run, size=20):
     alone = [run([config])[0] for config in three(base)]
     assert run(three(base)) == alone
-    fleet, places = many(base)
+    fleet, places = many(base, size)
     together = run(fleet)
     assert [together[place] for place in places] == alone
     return alone
@@ -127,18 +129,21 @@ def test_the_processes_threads_change_nothing(compose, run, extra):
 @pytest.mark.slow
 def test_autograd_and_norms_too(compose, run):
     for extra in (["closed_form=false"], ["norm=batch"], ["norm=layer"]):
-        assert_the_same_in_company(compose(*SHORT, "model=attn_rnn", *extra), run)
+        assert_the_same_in_company(compose(*SHORT, "model=attn_rnn", *extra), run, 64)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS, ids=" ".join)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_the_product(compose, run, model, optimizer):
-    for clip, schedule in product(CLIPS, SCHEDULES):
-        assert_the_same_in_company(compose_one(compose, model, optimizer, clip, schedule), run)
+    """Each clip with each schedule for each model, one of two by turns with each optimizer."""
+    turn = MODELS.index(model) + OPTIMIZERS.index(optimizer)
+    for clip, schedule in list(product(CLIPS, SCHEDULES))[turn % 2 :: 2]:
+        base = compose_one(compose, model, optimizer, clip, schedule)
+        assert_the_same_in_company(base, run, 64 if schedule == "constant" else 20)
 
 
-def test_one_worker_or_four_and_any_size_of_fleet(compose, run, tmp_path):
+def test_any_number_of_workers_and_any_size_of_fleet(compose, run, tmp_path):
     base = compose(*SHORT, "model=attn_rnn")
     configs = [
         config.model_copy(update={"seed": config.seed + 3 * i})
@@ -146,7 +151,7 @@ def test_one_worker_or_four_and_any_size_of_fleet(compose, run, tmp_path):
         for config in three(base)
     ]
     alone = [run([config])[0] for config in configs]
-    for workers, size in ((1, 0), (4, 0), (2, 2)):
+    for workers, size in ((3, 0), (2, 2)):
         chosen = [c.model_copy(update={"workers": workers, "fleet_size": size}) for c in configs]
         folders = [tmp_path / f"{workers}-{size}" / str(i) for i in range(len(configs))]
         with WorkerExecutor(workers) as executor:

@@ -33,6 +33,8 @@ SWEEPS = {
     "no records": ["seed=0,1", "hydra.output_subdir=null"],
 }
 
+QUICK = "texts and lists", "added, deleted, interpolated", "folder of a value", "no records"
+
 
 def records(folder):
     """Every file that Hydra wrote, by path; the sweeper and the launcher may have another name.
@@ -54,8 +56,8 @@ def records(folder):
 @pytest.mark.parametrize(
     "arguments",
     [
-        pytest.param(words, id=name, marks=[pytest.mark.slow] * (place % 2))
-        for place, (name, words) in enumerate(SWEEPS.items())
+        pytest.param(words, id=name, marks=[pytest.mark.slow] * (name not in QUICK))
+        for name, words in SWEEPS.items()
     ],
 )
 def test_it_leaves_and_returns_what_hydras_own_does(sweep, tmp_path, monkeypatch, arguments):

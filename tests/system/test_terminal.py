@@ -76,9 +76,14 @@ ODD_OUTPUTS = {
 }
 
 
+SWEEP = "-m seed=0,1"
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ODD_OUTPUTS)
-@pytest.mark.parametrize("flags", ["", "-m seed=0,1"])
+@pytest.mark.parametrize(
+    ("name", "flags"),
+    [*((name, "") for name in ODD_OUTPUTS), ("both closed", SWEEP), ("dumb and narrow", SWEEP)],
+)
 def test_whatever_the_output_is_the_results_are_there(tmp_path, name, flags):
     shell, settings = ODD_OUTPUTS[name]
     words = "model=rnn task=easy steps=2 eval_every=2 eval_batches=1 plot=false"

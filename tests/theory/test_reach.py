@@ -139,7 +139,7 @@ def sweep(tmp_path_factory):
     words = ["-m", "experiment=gradient_reach", "model=gated_rnn,lstm", "seed=0,1,2", "steps=3"]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder.parent)
-        assert main([*words, "eval_batches=1", f"hydra.sweep.dir={folder}", "workers=1"]) == 0
+        assert main([*words, "eval_batches=1", f"hydra.sweep.dir={folder}", "plot=false"]) == 0
     return folder
 
 

@@ -1,0 +1,91 @@
+"""Leave out what costs much and is not what a test is about: Hydra, workers, and the disk."""
+
+import os
+import pickle
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.utils import JobRuntime
+
+from hw2exp.config.registry import ADDED_CHOICES
+from hw2exp.sweeps import launch, sweep
+
+SHIPPED = ["pkg://hydra.conf", "pkg://hw2exp.configs", "structured://"]
+
+
+class InProcess(Executor):
+    """Runs the fleets of a sweep here, one after the other.
+
+    Args:
+        workers: how many are asked for.
+    """
+
+    def __init__(self, workers: int) -> None:
+        del workers
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **more: Any) -> Future[Any]:
+        """Run a task at once."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **more))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+@contextmanager
+def in_process() -> Iterator[None]:
+    """Run the fleets of sweeps in this process: a worker takes seconds to start."""
+    with (
+        patch.object(sweep, "WorkerExecutor", InProcess),
+        patch.object(launch, "prepare", lambda: None),
+    ):
+        yield
+
+
+@contextmanager
+def composed_once() -> Iterator[None]:
+    """Let Hydra read and compose the shipped configs once: two thirds of a short run's time."""
+    with (
+        patch.object(ConfigLoaderImpl, "_load_configuration_impl", _composed),
+        patch.object(ConfigLoaderImpl, "get_group_options", _options),
+    ):
+        yield
+
+
+@contextmanager
+def no_disk() -> Iterator[None]:
+    """Wait for no disk."""
+    with patch.object(os, "fsync", lambda file: None):
+        yield
+
+
+_compose, _list = ConfigLoaderImpl._load_configuration_impl, ConfigLoaderImpl.get_group_options
+_known: dict[str, bytes] = {}
+
+
+def _composed(self: ConfigLoaderImpl, **asked: Any) -> Any:
+    if any(word in str(asked) for word in ("searchpath", "env_copy")):
+        return _compose(self, **asked)
+    key = repr((JobRuntime.instance().conf, sorted(asked.items())))
+    config = _once(self, key, lambda: _compose(self, **asked))
+    config.hydra.runtime.cwd = os.getcwd()
+    return config
+
+
+def _options(self: ConfigLoaderImpl, *asked: Any, **more: Any) -> Any:
+    return _once(self, repr((asked, sorted(more.items()))), lambda: _list(self, *asked, **more))
+
+
+def _once(loader: ConfigLoaderImpl, key: str, make: Callable[[], Any]) -> Any:
+    """Return a copy of what was made before of the shipped configs; make it anew of others."""
+    if [source.path for source in loader.config_search_path.get_path()] != SHIPPED:
+        return make()
+    key += repr(ADDED_CHOICES)
+    if key not in _known:
+        _known[key] = pickle.dumps(make())
+    return pickle.loads(_known[key])
