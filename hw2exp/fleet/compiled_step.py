@@ -1,6 +1,6 @@
 """Many training steps of a fleet in one call of compiled code.
 
-The plain step, :func:`hw2exp.fleet.loop.train_step`, is the definition; tests compare. A step
+The plain step, :func:`hw2exp.fleet.loop.plain_step`, is the definition; tests compare. A step
 depends on nothing but the state before it, so that the number of steps in a call changes no bit.
 """
 
