@@ -1,12 +1,13 @@
 """Many training steps of a fleet in one call of compiled code.
 
-The plain step, :func:`hw2exp.fleet.loop.train_step`, is the definition; tests compare. A step
+The plain step, :func:`hw2exp.fleet.loop.plain_step`, is the definition; tests compare. A step
 depends on nothing but the state before it, so that the number of steps in a call changes no bit.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet.state import FleetState, Layout
+from hw2exp.kernels.forms import ClosedForm
 from hw2exp.kernels.loss import SequenceLoss, allocate
 from hw2exp.kernels.passes import make_passes
 from hw2exp.optim.compiled import CLIPS, OPTIMIZERS, STATES, clip_row, update_row
@@ -169,6 +171,19 @@ def take_steps(
     return len(rates)
 
 
+@cache
+def steps_with(form: ClosedForm) -> Any:
+    """Return ``take_steps`` with the kernels of a cell; one copy a process, as it loads slowly.
+
+    Args:
+        form: the closed form of the cell.
+    """
+    _, own_pass = make_passes(form.forward, form.backward)
+    name = f"{form.forward.__module__}_{form.forward.__name__}"
+    own = {"forward_backward": own_pass, "pack": form.pack, "unpack": form.unpack}
+    return kernel_with(take_steps, name, **own)
+
+
 @dataclass(frozen=True)
 class Block:
     """The results of some steps in one call.
@@ -237,15 +252,7 @@ class CompiledSteps:
         self._optimizer = _numbered((rule, knobs), [c.optimizer for c in configs], 5)
         self._batch_size = configs[0].batch_size
         self._memory: dict[Any, tuple[Any, ...]] = {}
-        form = loss.form
-        _, own_pass = make_passes(form.forward, form.backward)
-        self._take_steps = kernel_with(
-            take_steps,
-            f"{form.forward.__module__}_{form.forward.__name__}",
-            forward_backward=own_pass,
-            pack=form.pack,
-            unpack=form.unpack,
-        )
+        self._take_steps = steps_with(loss.form)
 
     def run(self, before: FleetState, first: int, rates: Tensor, keeps_flow: bool) -> Block:
         """Make steps; stop early after a step in which a replica diverges.

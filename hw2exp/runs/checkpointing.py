@@ -47,7 +47,7 @@ from hw2exp.system.terminal import warn
 
 
 class Checkpointer:
-    """A callback for after every step: saves when due, and decides whether training ends.
+    """A callback for after every block of steps: saves when due, and decides whether training ends.
 
     Args:
         fleet: the runs.

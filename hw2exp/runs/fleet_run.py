@@ -86,7 +86,7 @@ def run_fleet(
     Args:
         configs: one config a replica; they agree in every shared knob.
         folders: one run folder a replica; created if missing.
-        interrupt: the interrupt, polled after every step for a request to end or to save.
+        interrupt: the interrupt, polled after every block of steps for a request to end or to save.
         show: print the live line.
         observe: a function that makes an additional observer of the loop.
         saved: the checkpoint that each replica resumes from, all of the same step; empty: all
