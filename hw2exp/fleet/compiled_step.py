@@ -15,11 +15,9 @@ from torch import Tensor
 
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet.state import FleetState, Layout
-from hw2exp.fleet.step_kernel import take_steps
+from hw2exp.fleet.step_kernel import steps_with
 from hw2exp.kernels.loss import SequenceLoss, allocate
-from hw2exp.kernels.passes import make_passes
 from hw2exp.optim.compiled import CLIPS, OPTIMIZERS, STATES
-from hw2exp.system.kernel_cache import kernel_with
 from hw2exp.tasks.notebook_stream import NotebookStream
 from hw2exp.tasks.temporal_order import TRAIN, TemporalOrder
 
@@ -94,15 +92,7 @@ class CompiledSteps:
         self._optimizer = _numbered((rule, knobs), [c.optimizer for c in configs], 5)
         self._batch_size = configs[0].batch_size
         self._memory: dict[Any, tuple[Any, ...]] = {}
-        form = loss.form
-        _, own_pass = make_passes(form.forward, form.backward)
-        self._take_steps = kernel_with(
-            take_steps,
-            f"{form.forward.__module__}_{form.forward.__name__}",
-            forward_backward=own_pass,
-            pack=form.pack,
-            unpack=form.unpack,
-        )
+        self._take_steps = steps_with(loss.form)
 
     def run(self, before: FleetState, first: int, rates: Tensor, keeps_flow: bool) -> Block:
         """Make steps; stop early after a step in which a replica diverges.

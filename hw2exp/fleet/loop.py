@@ -1,5 +1,6 @@
 """The training loop, for a fleet of any size; a single run is a fleet of one."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Protocol
@@ -94,7 +95,9 @@ class Inspector(Protocol):
 
 
 BLOCK = 64
-"""Most steps in one call of compiled code: a few milliseconds, after which a signal is seen."""
+"""Most steps in one call of compiled code; more would not be faster."""
+BLOCK_SECONDS = 0.1
+"""Time after which a block should end, because a signal is only seen between blocks."""
 
 
 def train(
@@ -117,12 +120,15 @@ def train(
             returns whether to end.
         first: the first step.
         inspector: the inspector of every step, called before the observers.
-        block: most steps in a block, by default ``BLOCK``. A block ends where a test pass or a
-            checkpoint is due, too; with an inspector, or without compiled steps, after each step.
+        block: most steps in a block, by default ``BLOCK``; fewer if they take longer than
+            ``BLOCK_SECONDS``. A block ends where a test pass or a checkpoint is due, too; with an
+            inspector, or without compiled steps, after each step.
     """
     config, done = fleet.config, first - 1
-    size = 1 if inspector is not None else block or BLOCK
+    most = 1 if inspector is not None else block or BLOCK
+    size = 1  # the first step may be slow, or wait for the compiler
     while done < config.steps:
+        before, began = done, time.monotonic()
         end = _end(config, done + 1, size)
         for step, metrics in advance(fleet, done + 1, end, inspector):
             done = step
@@ -137,6 +143,8 @@ def train(
             fleet.leave(over)
         if after is not None and after(done):
             break
+        pace = (done - before) / max(time.monotonic() - began, 1e-9)
+        size = max(1, min(most, int(pace * BLOCK_SECONDS)))
 
 
 def _end(config: TrainConfig, first: int, size: int) -> int:

@@ -1,12 +1,15 @@
 """The kernel of compiled steps: draw, run forward and backward, clip, update, and check."""
 
 import math
+from functools import cache
 from typing import Any
 
 import numpy as np
 
+from hw2exp.kernels.forms import ClosedForm
+from hw2exp.kernels.passes import make_passes
 from hw2exp.optim.compiled import STATES, clip_row, update_row
-from hw2exp.system.kernel_cache import kernel
+from hw2exp.system.kernel_cache import kernel, kernel_with
 from hw2exp.tasks.temporal_order import TRAIN, draw
 
 
@@ -151,3 +154,16 @@ def take_steps(
         if not sound.all():
             return k + 1
     return len(rates)
+
+
+@cache
+def steps_with(form: ClosedForm) -> Any:
+    """Return ``take_steps`` with the kernels of a cell; one copy a process, as it loads slowly.
+
+    Args:
+        form: the closed form of the cell.
+    """
+    _, own_pass = make_passes(form.forward, form.backward)
+    name = f"{form.forward.__module__}_{form.forward.__name__}"
+    own = {"forward_backward": own_pass, "pack": form.pack, "unpack": form.unpack}
+    return kernel_with(take_steps, name, **own)

@@ -103,7 +103,8 @@ def train_curves(overrides: Sequence[str], seeds: int, keep_params: bool = False
     fleet = Fleet(configs)
     loss, _ = fleet.initial()
     notes = _Notes(fleet, keep_params)
-    train(fleet, [notes])
+    # The state changes only after a block, so keeping every step's needs blocks of one.
+    train(fleet, [notes], block=1 if keep_params else None)
     return Curves(configs, loss.double().numpy(), notes.losses, notes.norms, notes.params)
 
 

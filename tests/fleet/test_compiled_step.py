@@ -133,6 +133,14 @@ def test_a_block_ends_where_a_replica_diverges(compose):
             torch.testing.assert_close(value, tensors[name], rtol=0, atol=0, equal_nan=True)
 
 
+def test_the_kernels_are_loaded_once_a_process_not_after_each_replica_that_leaves(compose):
+    fleet = fleet_of(compose, "model=gated_rnn")
+    before = fleet.compiled
+    fleet.leave(torch.tensor([True, False, False]))
+    assert fleet.compiled is not before
+    assert fleet.compiled._take_steps is before._take_steps
+
+
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, 3e38])
 def test_a_replica_that_is_not_finite_keeps_its_state_and_harms_no_other(compose, value):
     words = "model=lstm", "optimizer=adam", CLIPS[3], "steps=20"

@@ -1,10 +1,12 @@
 import math
+import time
 
 import pytest
 import torch
 
+from hw2exp.fleet.compiled_step import CompiledSteps
 from hw2exp.fleet.fleet import Fleet
-from hw2exp.fleet.loop import train, train_step
+from hw2exp.fleet.loop import BLOCK_SECONDS, train, train_step
 from hw2exp.models.axes import norms
 from hw2exp.models.classifier import cross_entropy
 
@@ -63,6 +65,21 @@ def test_training_that_is_ended_and_goes_on_makes_each_step_and_test_pass_once(c
     whole = Fleet([config])
     train(whole, [])
     assert torch.equal(whole.state.params, fleet.state.params)
+
+
+def test_a_block_of_slow_steps_ends_soon_so_that_a_signal_is_seen(compose, monkeypatch):
+    sizes, run = [], CompiledSteps.run
+
+    def slow(self, before, first, rates, keeps_flow):
+        sizes.append(len(rates))
+        time.sleep(0.02 * len(rates))
+        return run(self, before, first, rates, keeps_flow)
+
+    monkeypatch.setattr(CompiledSteps, "run", slow)
+    train(Fleet([compose("task=easy", "steps=40", "eval_every=100", "eval_batches=1")]), [])
+    assert sum(sizes) == 40
+    assert sizes[0] == 1
+    assert max(sizes) <= BLOCK_SECONDS / 0.02
 
 
 def test_a_finite_gradient_never_has_an_infinite_norm():
