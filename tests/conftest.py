@@ -55,3 +55,11 @@ def forget_config():
         path.write_text(json.dumps(result))
 
     return forget_config
+
+
+@pytest.fixture
+def step_by_step(monkeypatch):
+    """Ask for an interrupt after every step, so that runs end where a test wants it."""
+    from hw2exp.fleet import loop
+
+    monkeypatch.setattr(loop, "BLOCK", 1)

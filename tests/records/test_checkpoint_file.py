@@ -20,6 +20,8 @@ from hw2exp.runs.fleet_run import find_start, run_fleet
 from hw2exp.system.interrupt import Interrupt
 from hw2exp.system.problems import ConfigError
 
+pytestmark = pytest.mark.usefixtures("step_by_step")
+
 SMALL = ["task=easy", "steps=30", "plot=false", "eval_batches=1", "log_every=2"]
 
 

@@ -7,11 +7,12 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from hw2exp.config.registry import CHOICES
-from hw2exp.fleet import loop
 from hw2exp.records.checkpoint_folder import newest
 from hw2exp.records.run_dir import read_finished
 from hw2exp.runs.fleet_run import find_start, run_fleet
 from hw2exp.system.interrupt import Interrupt
+
+pytestmark = pytest.mark.usefixtures("step_by_step")
 
 STEPS = 47
 SMALL = [
@@ -70,12 +71,6 @@ def told(outcomes):
 
 def no_warning(line):
     raise AssertionError(line)
-
-
-@pytest.fixture(autouse=True)
-def step_by_step(monkeypatch):
-    """Ask for an interrupt after every step, so that runs end where a test wants it."""
-    monkeypatch.setattr(loop, "BLOCK", 1)
 
 
 @pytest.fixture
