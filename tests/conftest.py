@@ -57,9 +57,11 @@ def forget_config():
     return forget_config
 
 
-@pytest.fixture
-def step_by_step(monkeypatch):
+@pytest.fixture(scope="module")
+def step_by_step():
     """Ask for an interrupt after every step, so that runs end where a test wants it."""
     from hw2exp.fleet import loop
 
-    monkeypatch.setattr(loop, "BLOCK", 1)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(loop, "BLOCK", 1)
+        yield

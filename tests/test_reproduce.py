@@ -88,7 +88,9 @@ def tuned(cures, monkeypatch, solved, losses):
 
     arms = [
         SimpleNamespace(
-            settings={"model": "rnn", "optimizer": "sgd", "optimizer.lr": f"{10.0**power:g}"},
+            model="rnn",
+            optimizer="sgd",
+            rate=10.0**power,
             cures="clip=norm",
             runs=dict.fromkeys(range(4)),
             measured=SimpleNamespace(

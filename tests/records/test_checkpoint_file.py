@@ -36,7 +36,7 @@ class AtEleven(Interrupt):
 
 
 @pytest.fixture(scope="module")
-def made(compose, tmp_path_factory):
+def made(compose, tmp_path_factory, step_by_step):
     """A run that was interrupted, its config, and what it gives when it is not."""
     root = tmp_path_factory.mktemp("made")
     config = compose(*SMALL, "checkpoint_every=10")
