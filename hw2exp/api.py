@@ -196,7 +196,7 @@ def _execute(flags: Sequence[str], overrides: Sequence[str]) -> "list[JobOutcome
 
 def _executed(flags: Sequence[str], overrides: Sequence[str]) -> "list[JobOutcome]":
     from hw2exp.config.command_line import read
-    from hw2exp.sweeps.launch import launch
+    from hw2exp.sweeps.command_run import run_command
     from hw2exp.system.interrupt import Interrupt
     from hw2exp.system.problems import ConfigError
 
@@ -210,7 +210,7 @@ def _executed(flags: Sequence[str], overrides: Sequence[str]) -> "list[JobOutcom
         raise ConfigError(["dry_run=true: only shows, on the command line; leave it out here"])
     try:
         with Interrupt() as interrupt:
-            return launch(command, interrupt)
+            return run_command(command, interrupt)
     finally:
         if interrupt.signal is not None:  # all is on disk: pass it to the caller
             signal.raise_signal(interrupt.signal)

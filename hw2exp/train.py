@@ -72,9 +72,9 @@ def _run(words: Sequence[str], interrupt: "Interrupt") -> int:
 
         echo(plan_text(command))
         return 0
-    from hw2exp.sweeps.launch import launch
+    from hw2exp.sweeps.command_run import run_command
 
-    outcomes = launch(command, interrupt)
+    outcomes = run_command(command, interrupt)
     return max([interrupt.status, *(each.status(interrupt) for each in outcomes)])
 
 

@@ -12,7 +12,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.utils import JobRuntime
 
 from hw2exp.config.registry import ADDED_CHOICES
-from hw2exp.sweeps import launch, sweep
+from hw2exp.sweeps import command_run, sweep
 
 SHIPPED = ["pkg://hydra.conf", "pkg://hw2exp.configs", "structured://"]
 
@@ -42,7 +42,7 @@ def in_process() -> Iterator[None]:
     """Run the fleets of sweeps in this process: a worker takes seconds to start."""
     with (
         patch.object(sweep, "WorkerExecutor", InProcess),
-        patch.object(launch, "prepare", lambda: None),
+        patch.object(command_run, "prepare", lambda: None),
     ):
         yield
 

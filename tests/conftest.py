@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hw2exp.config.schema import TrainConfig
-from hw2exp.sweeps import launch, sweep
+from hw2exp.sweeps import command_run, sweep
 from hw2exp.sweeps.executor import WorkerExecutor, prepare
 from tests import cheap
 
@@ -30,7 +30,7 @@ def cheaply():
 def workers(monkeypatch):
     """Run the fleets of sweeps in workers, as the command does."""
     monkeypatch.setattr(sweep, "WorkerExecutor", WorkerExecutor)
-    monkeypatch.setattr(launch, "prepare", prepare)
+    monkeypatch.setattr(command_run, "prepare", prepare)
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from hw2exp.records.kept_spikes import read_kept
 from hw2exp.records.run_dir import read_result
 from hw2exp.runs.fleet_run import run_fleet
 from hw2exp.sweeps import execution
-from hw2exp.sweeps.launch import launch
+from hw2exp.sweeps.command_run import run_command
 from hw2exp.system.interrupt import NEVER
 
 SMALL = (
@@ -154,7 +154,7 @@ def test_seeds_that_no_run_has_are_told(words, told, tmp_path, monkeypatch, caps
     monkeypatch.chdir(tmp_path)
     command = read(["-m", "seed=0,1", *words])
     monkeypatch.setattr(execution, "execute", lambda *_: [])
-    launch(command, NEVER)
+    run_command(command, NEVER)
     expected = f"hw2exp: warning: diagnostics.seeds: no run has {told}\n" if told else ""
     assert capsys.readouterr().err == expected
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from hw2exp.sweeps.job_outcome import JobOutcome
 
 
-def launch(command: Command, interrupt: Interrupt) -> "list[JobOutcome]":
+def run_command(command: Command, interrupt: Interrupt) -> "list[JobOutcome]":
     """Check the machine, then execute a command.
 
     Args:
