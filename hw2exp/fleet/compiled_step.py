@@ -86,7 +86,6 @@ class CompiledSteps:
         self.layout = layout
         self.notebook = notebook
         self._seeds = np.array([config.seed for config in configs], dtype=np.uint64)
-        self._clip_names = CLIPS[configs[0].clip.name][1]
         self._clip = _numbered(CLIPS[configs[0].clip.name], [c.clip for c in configs], 3)
         rule, knobs, self._names = OPTIMIZERS[configs[0].optimizer.name]
         self._optimizer = _numbered((rule, knobs), [c.optimizer for c in configs], 5)

@@ -137,7 +137,7 @@ def _run_fleet(
     saved: Mapping[int, Checkpoint],
 ) -> list[Outcome]:
     if show and not compiled_before():
-        echo("compiling kernels, once for this machine: some 20 seconds")
+        echo("compiling kernels, once for this machine: half a minute")
     fleet = Fleet(configs, choose_device(configs[0].device))
     loss, accuracy = (values.double().cpu().numpy() for values in fleet.initial())
     outcomes: dict[int, Outcome] = dict(held)

@@ -69,7 +69,7 @@ def run_sweep(
             return run_sweep(configs, folders, interrupt, own, show, saved)
     interrupt.begin_to_save()  # from now on, tell the workers before ending
     if show and not compiled_before():
-        echo("compiling kernels, once for this machine: some 20 seconds")
+        echo("compiling kernels, once for this machine: half a minute")
     outcomes: dict[int, Outcome] = {}
     with tempfile.TemporaryDirectory(prefix="hw2exp-") as name:
         paths = [Path(name) / f"{number}.json" for number in range(len(fleets))]

@@ -106,7 +106,7 @@ def compiled_before() -> bool:
 def cache_problem() -> str | None:
     """Return, once, a line on why kernels can't be cached; None if they can.
 
-    Without a cache every process compiles its kernels again, which takes some 20 seconds.
+    Without a cache every process compiles its kernels again, which takes half a minute.
     """
     global _failure
     problem, _failure = _failure, None
