@@ -1,8 +1,9 @@
 """Measure fleets and sweeps against Hydra's launchers, JAX and the arithmetic, in time and memory.
 
-    python scripts/bench_fleet.py [memory] [sweep] [scaling] [floor] [jax] [--quick]
+    python scripts/bench_fleet.py [memory] [sweep] [scaling] [floor] [jax] [process] [--quick]
 
 The script needs the packages of the extra ``bench`` (``pip install -e '.[bench]'``) and Linux. It
+installs two versions of JAX, each in an environment of its own in ``~/.cache/hw2exp-bench``. It
 prints all parts, or the named ones, as Markdown. Contenders on one core take turns, each in a
 process of its own; ratios are of the same round. ``--quick`` only shows that everything runs.
 """
@@ -14,7 +15,7 @@ from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
-PARTS = "memory", "sweep", "scaling", "floor", "jax"
+PARTS = "memory", "sweep", "scaling", "floor", "jax", "process"
 """Memory is first: during its measurement, this process must not share torch's pages."""
 
 
@@ -22,7 +23,7 @@ def machine() -> str:
     """Describe the processor and the versions of the packages."""
     cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     models = [line.partition(": ")[2] for line in cpuinfo.splitlines() if "model name" in line]
-    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "jax", "numpy"))
+    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "numba", "numpy"))
     cores = len(os.sched_getaffinity(0))
     return f"{models[0]}, {cores} cores; Python {platform.python_version()}, {packages}"
 

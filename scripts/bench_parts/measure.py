@@ -62,7 +62,11 @@ def one_core() -> Iterator[None]:
     """Pin this process, and the processes it starts meanwhile, to one core and one thread."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {max(before)})
-    os.environ |= {"OMP_NUM_THREADS": "1", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
+    os.environ |= {
+        "OMP_NUM_THREADS": "1",
+        "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
+        "JAX_PLATFORMS": "cpu",
+    }
     try:
         yield
     finally:
@@ -91,7 +95,38 @@ class Contender:
         self._process.shutdown()
 
 
-def contest(contenders: Sequence[Contender], rounds: int) -> None:
+class Peer:
+    """A contender that is a command: it prints a remark, then a speed for each line it reads.
+
+    Args:
+        command: the command.
+    """
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        )
+        self.remark = self._read()
+        self.speeds: list[float] = []
+
+    def turn(self) -> None:
+        """Let the command do its work once."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self.speeds.append(float(self._read()))
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate()
+
+    def _read(self) -> str:
+        assert self._process.stdout is not None
+        if line := self._process.stdout.readline():
+            return line.strip()
+        raise SystemExit(f"{self._process.args}: exit status {self._process.wait()}")
+
+
+def contest(contenders: Sequence[Contender | Peer], rounds: int) -> None:
     """Give every contender its turn, round by round."""
     for _ in range(rounds):
         for contender in contenders:

@@ -1,7 +1,8 @@
-"""Our training step and JAX's, as programs that take turns on one core; both count CPU time."""
+"""Our training step as a program that takes turns on one core, and the data for JAX's."""
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,8 @@ from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.loop import advance, train_step
 from hw2exp.tasks.temporal_order import TemporalOrder
 
-BLOCK = 320
+BLOCK = 640
 """Replica-steps per block."""
-
-UNROLLS = 1, 2, 4, 8
 
 LARGE = 2.0**14
 """The learning rate of :func:`deviation`."""
@@ -38,7 +37,7 @@ def batches(fleet: Fleet, steps: int) -> tuple[Array, Array]:
     order = TemporalOrder(task.length, task.t1, task.t2)
     seeds = np.array([config.seed for config in fleet.configs], dtype=np.uint64)
     drawn = [order.batch(seeds, n, fleet.config.batch_size) for n in range(1, steps + 1)]
-    symbols, labels = (np.stack(part).astype(np.int32) for part in zip(*drawn, strict=True))
+    symbols, labels = (np.stack(part) for part in zip(*drawn, strict=True))
     return symbols.swapaxes(2, 3), labels
 
 
@@ -61,54 +60,40 @@ def our_steps(model: str, replicas: int) -> tuple[str, Block]:
     return "", lambda: speed(work, steps * replicas)
 
 
-def jax_steps(model: str, replicas: int) -> tuple[str, Block]:
-    """Build JAX's training steps on batches drawn beforehand, with the best unroll of the scan."""
-    import jax
+def write_data(model: str, replicas: int, steps: int, path: Path) -> None:
+    """Write parameters and batches of a fleet for JAX's program, see ``peers/jax_program.py``.
 
-    from peers import jax_fleet
-
-    assert len(jax.devices()) == 1
-    fleet, steps = fleet_of(replicas, f"model={model}"), max(2, BLOCK // replicas)
-    ready = jax.device_put(batches(fleet, steps))
-
-    def program(unroll: int) -> Block:
-        train = jax_fleet.trainer(model, unroll)
-        params = {name: jax.numpy.array(value.numpy()) for name, value in fleet.params.items()}
-        state = params, jax.tree.map(jax.numpy.zeros_like, params)
-
-        def work() -> None:
-            nonlocal state
-            state, losses = train(state, ready)
-            losses.block_until_ready()
-
-        work()
-        return lambda: speed(work, steps * replicas)
-
-    programs = {unroll: program(unroll) for unroll in UNROLLS}
-    best = max(programs, key=lambda unroll: max(programs[unroll]() for _ in range(3)))
-    return f"{best}", programs[best]
+    Args:
+        model: the cell's name.
+        replicas: replicas, R.
+        steps: steps, N.
+        path: the file to write.
+    """
+    fleet = fleet_of(replicas, f"model={model}")
+    symbols, labels = batches(fleet, steps)
+    params = {name: value.numpy() for name, value in fleet.params.items()}
+    np.savez(path, symbols=symbols, labels=labels, **params)
 
 
-def deviation(model: str) -> tuple[float, float]:
-    """Return the deviations of JAX's loss and gradient from ours on one batch, relative to ours.
+def deviation(model: str, found: Path) -> tuple[float, float]:
+    """Return the deviations of a loss and gradient in a file from ours, relative to ours.
 
     Our gradient is derived from one step of plain gradient descent. The learning rate is so large
     that the rounding of the parameters does not matter.
+
+    Args:
+        model: the cell's name.
+        found: loss and gradients by name on the first batch of a fleet of four.
     """
-    import jax
-
-    from peers import jax_fleet
-
     descent = "optimizer=sgd", f"optimizer.lr={LARGE}", "optimizer.momentum=0.0"
     fleet = fleet_of(4, f"model={model}", *descent)
     before = {name: value.numpy().copy() for name, value in fleet.params.items()}
     measured = train_step(fleet, 1)
     after = {name: value.numpy() for name, value in fleet.params.items()}
-    symbols, labels = batches(fleet, 1)
-    loss, grads = jax.jit(jax_fleet.loss_and_gradient(model, 1))(before, symbols[0], labels[0])
-    return relative(np.asarray(loss), measured.loss.numpy()), max(
-        relative(np.asarray(grads[name]), (before[name] - after[name]) / LARGE) for name in before
-    )
+    with np.load(found) as peer:
+        return relative(peer["loss"], measured.loss.numpy()), max(
+            relative(peer[name], (before[name] - after[name]) / LARGE) for name in before
+        )
 
 
 def relative(found: Array, wanted: Array) -> float:
