@@ -8,6 +8,8 @@ import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -15,6 +17,7 @@ from typing import Any
 import numba
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.core.serialize import dumps
+from numba.np import linalg
 
 from hw2exp.system import disk, regular_file
 
@@ -149,6 +152,7 @@ class KernelCache(FunctionCache):  # type: ignore[misc]  # numba has no types
             sig: the argument types.
             target_context: numba's target context.
         """
+        _import_array_functions()
         target_context.refresh()
         if self._folder is None:
             return None
@@ -186,6 +190,22 @@ class KernelCache(FunctionCache):  # type: ignore[misc]  # numba has no types
             except OSError as error:
                 reason = f"{self._folder}: {error.strerror}"
                 _failure = f"compiled kernels can't be kept: {reason}; {PLACE} chooses another"
+
+
+def _import_array_functions() -> None:
+    """Import numba's array functions without scipy.linalg, which would take 0.3 s.
+
+    numba imports it only to see whether there is a BLAS. No kernel needs one; a function of the
+    user's that does makes numba import scipy then.
+    """
+    if "numba.np.arraymath" in sys.modules or find_spec("scipy") is None:
+        return
+    looks_for_blas = linalg.ensure_blas
+    linalg.ensure_blas = lambda: None
+    try:
+        import_module("numba.np.arraymath")
+    finally:
+        linalg.ensure_blas = looks_for_blas
 
 
 def _digest(path: Path, data: bytes) -> bytes:

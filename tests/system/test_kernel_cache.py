@@ -230,3 +230,19 @@ def test_what_a_kernel_imports_names_the_cache_and_its_callers_do_not():
     own = {path.relative_to(kernel.PACKAGE).as_posix() for path in kernel.sources()}
     assert "models/axes.py" in own
     assert not own & {"kernels/choice.py", "runs/fleet_run.py", "fleet/fleet.py"}
+
+
+def test_kernels_load_without_scipy_and_products_of_other_code_still_compile():
+    """Numba imports scipy.linalg only to see whether there is a BLAS."""
+    program = """
+import sys
+import numba
+import numpy as np
+from hw2exp.tasks.temporal_order import TemporalOrder
+
+TemporalOrder((4, 6), (1, 2), (3, 4)).batch(np.zeros(1, np.uint64), 1, 2)
+print("scipy.linalg" in sys.modules)
+print(numba.njit(lambda a: np.dot(a, a))(np.full((1, 1), 3.0)))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["False", "[[9.]]"], done.stderr
