@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from omegaconf import OmegaConf
+from omegaconf._utils import get_omega_conf_dumper
 
 from hw2exp.config.job import Base, Job, Plain, put
 from hw2exp.config.recorded import read_values
@@ -19,6 +19,14 @@ from hw2exp.system.problems import ConfigError
 from hw2exp.system.regular_file import is_blank
 
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+class Dumper(DUMPER):  # type: ignore[misc,valid-type]
+    """A fast dumper that quotes strings as OmegaConf does."""
+
+
+Dumper.add_representer(str, get_omega_conf_dumper().str_representer)
+
 GAP = re.compile(r"GAP_(\d+)_GAP")
 
 PER_RUN = (
@@ -44,7 +52,7 @@ class Template:
     def __init__(self, values: Plain, keys: Sequence[str]) -> None:
         for number, key in enumerate(keys):
             values = put(values, key, f"GAP_{number}_GAP")
-        first, *rest = GAP.split(OmegaConf.to_yaml(values))
+        first, *rest = GAP.split(to_yaml(values))
         self._first = first
         self._rest = [(keys[int(n)], text) for n, text in zip(rest[::2], rest[1::2], strict=True)]
 
@@ -55,6 +63,12 @@ class Template:
             values: the values of the gaps, by dotted key.
         """
         return self._first + "".join(f"{inline(values[key])}{text}" for key, text in self._rest)
+
+
+def to_yaml(values: Plain) -> str:
+    """Return the text of ``OmegaConf.to_yaml`` for plain values, in a thirtieth of its time."""
+    text: str = yaml.dump(values, Dumper=Dumper, allow_unicode=True, sort_keys=False)
+    return text
 
 
 def inline(value: Any) -> str:
@@ -101,7 +115,7 @@ def write_records(job: Job) -> None:
     disk.remove_parts(records)
     resolved = job.base.interpolated
     texts = {
-        "config.yaml": OmegaConf.to_yaml(job.plain) if resolved else config.fill(job.values),
+        "config.yaml": to_yaml(job.plain) if resolved else config.fill(job.values),
         "hydra.yaml": hydra.fill(dict(zip(keys, own, strict=False))),
         "overrides.yaml": "".join(f"- {inline(line)}\n" for line in job.overrides) or "[]\n",
     }
@@ -134,7 +148,7 @@ def resolve_record(path: Path, config: Plain) -> None:
         config: the resolved values.
     """
     if path.is_file() and "${" in path.read_text():
-        disk.write(path, OmegaConf.to_yaml(config).encode())
+        disk.write(path, to_yaml(config).encode())
 
 
 def _stays(folder: Path, records: Path, config: Plain) -> bool:

@@ -4,7 +4,7 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from hw2exp.sweeps.hydra_records import Template, inline
+from hw2exp.sweeps.hydra_records import Template, inline, to_yaml
 
 VALUES = [
     None, True, False, 0, -3, 2**70, 1e-5, 1e300, 0.1, -0.0, math.inf, -math.inf, "", "text",
@@ -22,6 +22,15 @@ def test_a_value_on_a_line_reads_back(value):
         assert repr(read) == repr(value)
         (again,) = OmegaConf.create(text).values() if text[0] == "a" else OmegaConf.create(text)
         assert repr(again) == repr(value)
+
+
+@pytest.mark.parametrize("value", VALUES, ids=repr)
+def test_a_text_of_yaml_is_omegaconfs(value):
+    text = to_yaml({"a": value})
+    (again,) = OmegaConf.create(text).values()
+    assert repr(again) == repr(value)
+    if str(value).isascii() and len(str(value)) < 80:  # libyaml folds and escapes otherwise
+        assert text == OmegaConf.to_yaml({"a": value})
 
 
 def test_a_template_is_the_text_with_gaps():
