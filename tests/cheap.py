@@ -12,7 +12,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.utils import JobRuntime
 
 from hw2exp.config.registry import ADDED_CHOICES
-from hw2exp.sweeps import command_run, sweep
+from hw2exp.sweeps import command_run, hydra_app, sweep
 
 SHIPPED = ["pkg://hydra.conf", "pkg://hw2exp.configs", "structured://"]
 
@@ -54,6 +54,13 @@ def composed_once() -> Iterator[None]:
         patch.object(ConfigLoaderImpl, "_load_configuration_impl", _composed),
         patch.object(ConfigLoaderImpl, "get_group_options", _options),
     ):
+        yield
+
+
+@contextmanager
+def without_hydra() -> Iterator[None]:
+    """Run single jobs without Hydra's application, whose copies of a config take a third of them."""
+    with patch.object(hydra_app, "run", lambda loader, config, task: task(config)):
         yield
 
 

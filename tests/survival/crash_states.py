@@ -29,7 +29,7 @@ from hw2exp.sweeps.executor import WorkerExecutor
 from hw2exp.system.disk import PART
 from hw2exp.system.lock import LOCK
 from hw2exp.train import main
-from tests.cheap import composed_once, in_process, no_disk
+from tests.cheap import composed_once, in_process, no_disk, without_hydra
 from tests.survival.file_system import FileSystem, Operation
 from tests.survival.outcome import difference, outcome
 from tests.survival.recorder import Recorder, put, tree_of
@@ -214,7 +214,7 @@ def lost_here(life: Life, saved: Mapping[str, int], whole: Mapping[str, Any]) ->
         if (there := _saved(Path(run), life.steps)) < step:
             return f"{run} was saved at step {step}, but is at step {there}"
     try:
-        with composed_once(), in_process(), no_disk():
+        with composed_once(), in_process(), without_hydra(), no_disk():
             command(life.command)
     except Exception as error:
         return f"{type(error).__name__}: {error}"
