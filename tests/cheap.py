@@ -59,7 +59,7 @@ def composed_once() -> Iterator[None]:
 
 @contextmanager
 def without_hydra() -> Iterator[None]:
-    """Run single jobs without Hydra's application, whose copies of a config take a third of them."""
+    """Run single jobs without Hydra's application, whose copies of a config take a quarter."""
     with patch.object(hydra_app, "run", lambda loader, config, task: task(config)):
         yield
 
