@@ -12,10 +12,10 @@ from torch import Tensor
 from hw2exp.config.registry import equations
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet.compiled_step import CompiledSteps, is_compiled
-from hw2exp.fleet.state import FleetState, Layout, concatenate
+from hw2exp.fleet.state import FleetState, concatenate
 from hw2exp.kernels.choice import closed_form_of
 from hw2exp.kernels.loss import SequenceLoss
-from hw2exp.models.axes import Params, State
+from hw2exp.models.axes import Layout, Params, State
 from hw2exp.models.cell import Cell
 from hw2exp.models.classifier import Classifier, Gradient
 from hw2exp.models.hyperparameters import build
@@ -117,9 +117,7 @@ class Fleet:
         ):
             return None
         if self._compiled is None:
-            self._compiled = CompiledSteps(
-                self.configs, loss, self.task, self.layout, self.notebook
-            )
+            self._compiled = CompiledSteps(self.configs, loss, self.task, self.notebook)
         return self._compiled
 
     def rates(self, first: int, last: int) -> Tensor:
