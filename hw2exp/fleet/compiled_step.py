@@ -49,19 +49,6 @@ class Block:
     labels: Tensor
 
 
-def is_compiled(config: TrainConfig) -> bool:
-    """Return whether a config's steps have a compiled form, apart from its closed form.
-
-    Args:
-        config: the config of a run.
-    """
-    return (
-        config.optimizer.name in OPTIMIZERS
-        and config.clip.name in CLIPS
-        and config.regularizer.name == "none"
-    )
-
-
 class CompiledSteps:
     """The compiled steps of a fleet.
 

@@ -218,16 +218,3 @@ def test_an_inspected_step_has_the_same_bits(compose):
     train(alone, [])
     assert Inspector.seen == 10
     assert torch.equal(watched.state.params, alone.state.params)
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("norm=layer", "model=attn_rnn_inf"),
-        ("regularizer=omega",),
-        ("closed_form=false",),
-    ],
-)
-def test_what_has_no_compiled_form_runs_by_the_plain_step(compose, words):
-    config = compose("model=rnn", *words)
-    assert Fleet([config]).compiled is None
