@@ -168,23 +168,30 @@ def learn(
 
 @kernel
 def enter(symbols: Any, first: Any, x: Any, mask: Any, ones: Any) -> Any:
-    """Write sequences as input vectors, and set the mask; return the number of sequences.
+    """Write symbols as one-hot input vectors, padding as zeros; return the number of sequences.
+
+    Lanes without a sequence get a copy of the last one, which can overflow only if the original
+    does too. So these lanes add zero times finite numbers to the gradient.
 
     Args:
         symbols: indices of all sequences of a replica, ``(B, T)``.
         first: index of the first sequence to write.
-        x: output: input vectors, ``(N, I, 16)``.
+        x: output, ``(N, I, 16)``.
         mask: output: one in lanes with a sequence, else zero, ``(G, 16)``.
         ones: whether the last of the I rows is one.
     """
-    G, B = len(mask), len(symbols)
-    count = min(B - first, G * WIDTH)
-    for g in range(G):
-        begin = min(first + g * WIDTH, B - 1)  # an empty group gets the last sequence
-        one_hot(symbols[begin : min(begin + WIDTH, B)], x[g::G], ones)
-        for lane in range(WIDTH):
-            mask[g, lane] = 1.0 if g * WIDTH + lane < count else 0.0
-    return count
+    (B, T), G, I = symbols.shape, len(mask), x.shape[1] - ones
+    x[:] = 0.0
+    for place in range(G * WIDTH):
+        g, lane, sequence = place // WIDTH, place % WIDTH, min(first + place, B - 1)
+        mask[g, lane] = 1.0 if first + place < B else 0.0
+        for t in range(T):
+            symbol = symbols[sequence, t]
+            if symbol < I:
+                x[t * G + g, symbol, lane] = 1.0
+    if ones:
+        x[:, I] = 1.0
+    return min(B - first, G * WIDTH)
 
 
 @kernel
@@ -206,27 +213,3 @@ def add_squares(delta: Any, groups: Any, flow: Any) -> None:
                     lanes[lane] += np.float64(delta[row, j, lane]) ** 2
         for lane in range(WIDTH):
             flow[t] += lanes[lane]
-
-
-@kernel
-def one_hot(symbols: Any, x: Any, ones: Any) -> None:
-    """Write symbols as one-hot input vectors, padding as zeros.
-
-    Lanes without a sequence get a copy of the last one, which can overflow only if the original
-    does too. So these lanes add zero times finite numbers to the gradient.
-
-    Args:
-        symbols: indices of up to 16 sequences, ``(·, T)``.
-        x: output, ``(T, I, 16)``.
-        ones: whether the last of the I rows is one.
-    """
-    I = x.shape[1] - ones
-    x[:] = 0.0
-    for lane in range(WIDTH):
-        sequence = min(lane, len(symbols) - 1)
-        for t in range(len(x)):
-            symbol = symbols[sequence, t]
-            if symbol < I:
-                x[t, symbol, lane] = 1.0
-    if ones:
-        x[:, I] = 1.0
