@@ -69,8 +69,9 @@ def _run(words: Sequence[str], interrupt: "Interrupt") -> int:
         return _ask_hydra(command.words)
     if command.jobs[0].config.dry_run:
         from hw2exp.config.help import plan_text
+        from hw2exp.fleet.training_path import plain_steps
 
-        echo(plan_text(command))
+        echo("\n".join(filter(None, (plan_text(command), plain_steps(command.jobs)))))
         return 0
     from hw2exp.sweeps.command_run import run_command
 

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hw2exp.fleet.state import FleetState, Layout
-from hw2exp.models.axes import norms
+from hw2exp.fleet.state import FleetState
+from hw2exp.models.axes import Layout, norms
 from hw2exp.records.kept_spikes import KeptSpike
 
 GRADS = "grads"

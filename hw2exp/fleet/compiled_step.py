@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hw2exp.config.schema import TrainConfig
-from hw2exp.fleet.state import FleetState, Layout
+from hw2exp.fleet.state import FleetState
 from hw2exp.fleet.step_kernel import steps_with
-from hw2exp.kernels.loss import SequenceLoss, allocate
+from hw2exp.kernels.loss import SequenceLoss
 from hw2exp.optim.compiled import CLIPS, OPTIMIZERS, STATES
 from hw2exp.tasks.notebook_stream import NotebookStream
 from hw2exp.tasks.temporal_order import TRAIN, TemporalOrder
@@ -49,19 +49,6 @@ class Block:
     labels: Tensor
 
 
-def is_compiled(config: TrainConfig) -> bool:
-    """Return whether a config's steps have a compiled form, apart from its closed form.
-
-    Args:
-        config: the config of a run.
-    """
-    return (
-        config.optimizer.name in OPTIMIZERS
-        and config.clip.name in CLIPS
-        and config.regularizer.name == "none"
-    )
-
-
 class CompiledSteps:
     """The compiled steps of a fleet.
 
@@ -69,7 +56,6 @@ class CompiledSteps:
         configs: one config a replica.
         loss: the closed form of the model.
         task: the task.
-        layout: the layout of the parameters.
         notebook: the notebook's stream, if batches come from it.
     """
 
@@ -78,20 +64,17 @@ class CompiledSteps:
         configs: Sequence[TrainConfig],
         loss: SequenceLoss,
         task: TemporalOrder,
-        layout: Layout,
         notebook: NotebookStream | None = None,
     ) -> None:
         self.loss = loss
         self.task = task
-        self.layout = layout
         self.notebook = notebook
         self._seeds = np.array([config.seed for config in configs], dtype=np.uint64)
         self._clip = _numbered(CLIPS[configs[0].clip.name], [c.clip for c in configs], 3)
         rule, knobs, self._names = OPTIMIZERS[configs[0].optimizer.name]
         self._optimizer = _numbered((rule, knobs), [c.optimizer for c in configs], 5)
         self._batch_size = configs[0].batch_size
-        self._memory: dict[Any, tuple[Any, ...]] = {}
-        self._take_steps = steps_with(loss.form)
+        self._take_steps = steps_with(loss.passes["learn"])
 
     def run(self, before: FleetState, first: int, rates: Tensor, keeps_flow: bool) -> Block:
         """Make steps; stop early after a step in which a replica diverges.
@@ -104,7 +87,6 @@ class CompiledSteps:
         """
         params = before.params.numpy()
         (n, R), P, dtype = rates.shape, params.shape[1], params.dtype
-        task = (self.task.length, self.task.t1, self.task.t2), self.task.framed
         symbols = np.empty((R, self._batch_size, self.task.padded_length), np.uint8)
         labels = np.empty(symbols.shape[:2], np.uint8)
         rows = np.zeros((1 + STATES, R, P), dtype)
@@ -121,10 +103,12 @@ class CompiledSteps:
         raw, sound = np.empty((R, P), dtype), np.empty(R, np.bool_)
         flow = np.zeros((R if keeps_flow else 0, symbols.shape[2]))
         loss, others = np.empty((n, R), dtype), np.empty((4, n, R))
+        ranges = self.task.length, self.task.t1, self.task.t2
+        task = self._seeds, ranges, self.task.framed, self._given(first, n, symbols)
         done = self._take_steps(
-            first, self._seeds, task, self._given(first, n, symbols), (symbols, labels),
-            self._cell(before, dtype), (rows, updates, seen), rates.numpy(), self._clip,
-            self._optimizer, raw, flow, (loss, others), sound,
+            first, task, (symbols, labels), self.loss.memory(symbols.shape, dtype),
+            (rows, updates, seen), rates.numpy(), (self._clip, self._optimizer), (loss, others),
+            (raw, flow), sound,
         )  # fmt: skip
         places = {name: place for place, name in enumerate(self._names, 1)}
         optimizer = {
@@ -165,21 +149,6 @@ class CompiledSteps:
         ]
         drawn, labels = (np.stack(column) for column in zip(*batches, strict=True))
         return drawn, labels
-
-    def _cell(self, state: FleetState, dtype: Any) -> tuple[Any, ...]:
-        """Return the memory of a pass: weights, readout, working memory and gradients."""
-        if dtype not in self._memory:
-            params, loss = self.layout.unflatten(state.params), self.loss
-            shapes = [weight.shape for weight in loss.form.weights(params)]
-            W, b = (np.empty(params[f"readout_{name}"].shape, dtype) for name in ("weight", "bias"))
-            sizes = self.task.padded_length, loss.rows, loss.hidden_size, loss.lags
-            work, way_back = allocate(loss.form, sizes, W.shape[1], dtype)
-            weights, gradients = (tuple(np.empty(s, dtype) for s in shapes) for _ in range(2))
-            path = np.empty((0, 2, 0, 0, 0), dtype)
-            self._memory[dtype] = (
-                weights, W, b, work, way_back, gradients, np.empty_like(W), np.empty_like(b), path,
-            )  # fmt: skip
-        return self._memory[dtype]
 
 
 def _numbered(

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from hw2exp.config.registry import equations
 from hw2exp.config.schema import TrainConfig
-from hw2exp.fleet.compiled_step import CompiledSteps, is_compiled
-from hw2exp.fleet.state import FleetState, Layout, concatenate
+from hw2exp.fleet.compiled_step import CompiledSteps
+from hw2exp.fleet.state import FleetState, concatenate
+from hw2exp.fleet.training_path import training_path
 from hw2exp.kernels.choice import closed_form_of
 from hw2exp.kernels.loss import SequenceLoss
-from hw2exp.models.axes import Params, State
+from hw2exp.models.axes import Layout, Params, State
 from hw2exp.models.cell import Cell
 from hw2exp.models.classifier import Classifier, Gradient
 from hw2exp.models.hyperparameters import build
@@ -43,6 +44,7 @@ class Fleet:
     Attributes:
         members: for each row of the state, the index of its config, ``(R,)``; R falls as replicas
             leave.
+        training_path: ``compiled``; or ``closed form`` or ``autograd``, by the plain step.
 
     Raises:
         ValueError: the configs differ in a shared knob.
@@ -55,8 +57,9 @@ class Fleet:
         compiled: bool = True,
     ) -> None:
         self.config = first = configs[0]  # for shared knobs
-        self._steps_compiled = compiled
         self.device = device
+        path, _ = training_path(first, torch.device(device).type == "cpu")
+        self.training_path = "closed form" if path == "compiled" and not compiled else path
         task = TemporalOrder(*first.task.ranges, first.task.framed)
         self.task = task
         self.notebook = (
@@ -83,13 +86,12 @@ class Fleet:
         self.regularizer: Regularizer = built("regularizer")
         cell: Cell = equations("model", first.model.name)(first.model, PAD)
         norm: Norm = built("norm")
-        on_cpu = torch.device(device).type == "cpu"
         self.model = Classifier(
             cell,
             norm,
             self.task.padded_length,
             device,
-            closed_form_of(cell, norm) if first.closed_form and on_cpu else None,
+            closed_form_of(cell, norm) if self.training_path != "autograd" else None,
             self.regularizer.needs_path,
         )
         self.clip: Clip = built("clip")
@@ -111,15 +113,10 @@ class Fleet:
     @property
     def compiled(self) -> CompiledSteps | None:
         """Return the compiled steps; None if a part of the config has only its plain form."""
-        loss = self.model.closed_form
-        if not (
-            self._steps_compiled and isinstance(loss, SequenceLoss) and is_compiled(self.config)
-        ):
-            return None
-        if self._compiled is None:
-            self._compiled = CompiledSteps(
-                self.configs, loss, self.task, self.layout, self.notebook
-            )
+        if self.training_path == "compiled" and self._compiled is None:
+            loss = self.model.closed_form
+            assert isinstance(loss, SequenceLoss)
+            self._compiled = CompiledSteps(self.configs, loss, self.task, self.notebook)
         return self._compiled
 
     def rates(self, first: int, last: int) -> Tensor:

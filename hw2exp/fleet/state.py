@@ -1,39 +1,13 @@
-"""The state of a fleet, and the layout of a replica's parameters in one row."""
+"""The state of a fleet."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from itertools import accumulate
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from hw2exp.models.axes import Params, Shape, State
-
-
-class Layout:
-    """The layout of a replica's parameters in one row.
-
-    Args:
-        params: parameters of the model, each ``(R, ...)``; only names and shapes matter.
-    """
-
-    def __init__(self, params: Params) -> None:
-        self.shapes: dict[str, Shape] = {name: value.shape[1:] for name, value in params.items()}
-        sizes = [value[0].numel() for value in params.values()]
-        self.ends = tuple(accumulate(sizes))[:-1]
-
-    def flatten(self, tensors: Sequence[Tensor]) -> Tensor:
-        """Join tensors ``(R, ...)``, in the order of the names, into rows ``(R, P)``."""
-        return torch.cat([tensor.flatten(1) for tensor in tensors], 1)
-
-    def unflatten(self, rows: Tensor) -> Params:
-        """Cut rows ``(R, P)`` into parameters ``(R, ...)``, as views."""
-        parts = torch.tensor_split(rows, self.ends, 1)
-        return {
-            name: part.reshape(-1, *shape)
-            for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
-        }
+from hw2exp.models.axes import State
 
 
 @dataclass(frozen=True)

@@ -15,15 +15,11 @@ Backward, with δ[t] = ∂ℓ/∂h[t] the total derivative, which step t passes 
 
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from hw2exp.kernels.forms import FORMS, ClosedForm
 from hw2exp.kernels.functions import exp
 from hw2exp.kernels.lanes import load, maximum, store, zeros
 from hw2exp.kernels.packing import pack_lags, unpack_lags
 from hw2exp.kernels.products import add_outer, add_product, dot, product
-from hw2exp.models.axes import Params
 from hw2exp.system.kernel_cache import kernel
 
 
@@ -151,33 +147,12 @@ def _scale(
             store(out, t * rows + j, factor * load(a, a_row + t * rows + j))
 
 
-def symmetric(query: Tensor, key: Tensor) -> Tensor:
-    """Compute S = QᵀK + KᵀQ, for which (Q h)ᵀ (K h) = ½ hᵀ S h.
-
-    Args:
-        query: Q, ``(N, H, I)``.
-        key: K, ``(N, H, I)``.
-    """
-    form = torch.bmm(query.mT, key)  # (N, I, I)
-    return form + form.mT
-
-
-def weights_of(params: Params) -> tuple[Tensor, ...]:
-    """Return S and V of the input, and those of all lags stacked along the rows."""
-    lags = range(1, sum(name.startswith("Q_") for name in params))
-    Q, K, V = (torch.stack([params[f"{name}_{i}"] for i in lags], 1) for name in "QKV")
-    S = symmetric(Q.flatten(0, 1), K.flatten(0, 1))  # (R K, H, H)
-    below = len(Q), -1, Q.shape[-1]
-    S_0 = symmetric(params["Q_0"], params["K_0"])
-    return S_0, params["V_0"], S.view(below), V.reshape(below)
-
-
 FORMS["attn_rnn"] = ClosedForm(
     forward,
     backward,
-    weights_of,
     pack_lags,
     unpack_lags,
-    kept=lambda T, I, H, K: [(T, 1 + K), (T, K), (T, K * H), (T, K * H), (T, H), (1, I)],
-    scratch=lambda T, I, H, K: [(T, 1 + K), (T, H), (T, I)],
+    weights=lambda N, G, I, H, K: [(I, I), (H, I), (K * H, H), (K * H, H)],
+    kept=lambda N, G, I, H, K: [(N, 1 + K), (N, K), (N, K * H), (N, K * H), (N, H), (1, I)],
+    scratch=lambda N, G, I, H, K: [(N, 1 + K), (N, H), (N, I)],
 )

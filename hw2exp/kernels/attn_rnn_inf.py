@@ -15,16 +15,11 @@ sums gather them backward, with μ[s] the least top so far (so that no exponent 
 
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from hw2exp.kernels.attn_rnn import symmetric
 from hw2exp.kernels.forms import FORMS, ClosedForm
 from hw2exp.kernels.functions import exp
 from hw2exp.kernels.lanes import load, maximum, minimum, store, zeros
 from hw2exp.kernels.packing import pack_endless, unpack_endless
 from hw2exp.kernels.products import add_outer, dot, product
-from hw2exp.models.axes import Params
 from hw2exp.system.kernel_cache import kernel
 
 
@@ -121,19 +116,12 @@ def backward(
         store(delta, j, zeros(x))
 
 
-def weights_of(params: Params) -> tuple[Tensor, ...]:
-    """Return S and V of the embedded input, with E folded in, and S and V of the states."""
-    E, V = params["E"], params["V"]
-    S = symmetric(params["Q"], params["K"])  # (R, H, H)
-    return torch.bmm(E.mT, torch.bmm(S, E)), torch.bmm(V, E), S, V
-
-
 FORMS["attn_rnn_inf"] = ClosedForm(
     forward,
     backward,
-    weights_of,
     pack_endless,
     unpack_endless,
-    kept=lambda T, I, H, K: [(T, 4), (T, H), (T, H), (T, H), (1, I), (1, H)],
-    scratch=lambda T, I, H, K: [(T, I), (1, H)],
+    weights=lambda N, G, I, H, K: [(I, I), (H, I), (H, H), (H, H)],
+    kept=lambda N, G, I, H, K: [(N, 4), (N, H), (N, H), (N, H), (1, I), (1, H)],
+    scratch=lambda N, G, I, H, K: [(N, I), (1, H)],
 )

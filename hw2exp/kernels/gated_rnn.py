@@ -11,14 +11,11 @@ Backward, with δ[t] = ∂ℓ/∂h[t] the total derivative and d[t] = h[t-1] - W
 
 from typing import Any
 
-from torch import Tensor
-
 from hw2exp.kernels.forms import FORMS, ClosedForm
 from hw2exp.kernels.functions import sigmoid
 from hw2exp.kernels.lanes import load, store
 from hw2exp.kernels.packing import pack_plain, unpack_plain
 from hw2exp.kernels.products import add_outer, add_product, product
-from hw2exp.models.axes import Params
 from hw2exp.system.kernel_cache import kernel
 
 
@@ -79,17 +76,12 @@ def backward(
     add_outer(dz, 0, h, 0, T, gradients[2][r])
 
 
-def weights_of(params: Params) -> tuple[Tensor, ...]:
-    """Return W_x, W_c and W_h unchanged."""
-    return params["W_x"], params["W_c"], params["W_h"]
-
-
 FORMS["gated_rnn"] = ClosedForm(
     forward,
     backward,
-    weights_of,
     pack_plain,
     unpack_plain,
-    kept=lambda T, I, H, K: [(T, H), (T, H)],
-    scratch=lambda T, I, H, K: [(1, 1)],
+    weights=lambda N, G, I, H, K: [(H, I), (H, I), (H, H)],
+    kept=lambda N, G, I, H, K: [(N, H), (N, H)],
+    scratch=lambda N, G, I, H, K: [(1, 1)],
 )

@@ -1,5 +1,7 @@
 """The loss of a cell with its readout, in closed form, as one autograd function."""
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,10 +10,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from hw2exp.kernels.forms import ClosedForm
+from hw2exp.kernels.forms import form_of
 from hw2exp.kernels.lanes import WIDTH
+from hw2exp.kernels.normed.kinds import KINDS
 from hw2exp.kernels.passes import make_passes
-from hw2exp.models.axes import Params, State
+from hw2exp.models.axes import Layout, Params, Shape, State
+from hw2exp.models.cell import Cell
+from hw2exp.models.normalization import Norm
+from hw2exp.tasks.temporal_order import CLASSES
 
 Array = NDArray[Any]
 Arrays = tuple[Array, ...]
@@ -20,11 +26,13 @@ Arrays = tuple[Array, ...]
 class SequenceLoss:
     """The loss of sequences of symbols, with forward and backward passes in closed form on the CPU.
 
+    Parameters come by name, in the order of :meth:`hw2exp.models.classifier.Classifier.initialize`:
+    those of the cell, of the readout, and of the norm.
+
     Args:
-        form: the cell's closed form.
-        hidden_size: number of units, H.
-        input_size: number of symbols, I; higher symbols are zero vectors.
-        lags: number of lags, K, of an attention cell.
+        cell: the cell; it has a closed form.
+        kind: name of the norm.
+        norm: the normalization inside the cell.
 
     Attributes:
         keeps_state_gradients: whether ``mean`` keeps h[t] and ∂ℓ/∂h[t], which the pass computes
@@ -33,22 +41,21 @@ class SequenceLoss:
         states: h[t], t = 1…T, ``(R, B, T, H)``, of the last call of ``mean``, if kept.
         state_gradients: total derivatives of the mean loss, ∂ℓ/∂h[t], ``(R, B, T, H)``, if kept.
         flow: ‖∂ℓ/∂h[t]‖ over all sequences, t = 1…T, ``(R, T)`` in float64, if kept.
+        passes: the compiled passes.
     """
 
-    def __init__(self, form: ClosedForm, hidden_size: int, input_size: int, lags: int = 1) -> None:
-        self.form = form
-        self.hidden_size = hidden_size
-        self.rows = input_size + form.ones
-        self.lags = lags
+    def __init__(self, cell: Cell, kind: str, norm: Norm) -> None:
+        form = form_of(cell.options, kind)
+        assert form is not None
+        self.form, self.cell, self.norm = form, cell, norm
+        self.passes = make_passes(form, f"{cell.options.compiled}_{kind}", KINDS.get(kind))
         self.keeps_state_gradients = False
         self.keeps_flow = False
         self.flow: Tensor | None = None
         self.states: Tensor | None = None
         self.state_gradients: Tensor | None = None
-        self._evaluate, self._forward_backward = make_passes(form.forward, form.backward)
         self._path: Array = np.empty(0)
-        self._work: tuple[Any, ...] | None = None
-        self._way_back: tuple[Array, Arrays] | None = None
+        self._memory: dict[tuple[Any, ...], tuple[Any, ...]] = {}
 
     @torch.no_grad()
     def each(
@@ -57,75 +64,120 @@ class SequenceLoss:
         """Compute the loss of each sequence, and whether it is classified correctly, ``(R, B)``.
 
         Args:
-            params: the parameters of cell and readout, each ``(R, ...)``.
+            params: the parameters of cell, readout and norm, each ``(R, ...)``.
             symbols: indices, ``(R, B, T)``.
             labels: class indices, ``(R, B)``.
-            statistics: unused, because there is no norm.
+            statistics: statistics for batch normalization, each ``(R, T, *features)``; None: those
+                of the batch.
 
         Returns:
-            The losses, the correct sequences, and no statistics.
+            The losses, the correct sequences, and the batch statistics if the norm used them.
         """
-        weights = as_arrays(self._weights(params))
-        out = outputs(labels.shape, weights[-1].dtype)
-        self._evaluate(*self._inputs(symbols, labels, weights), out)
-        return torch.from_numpy(out[0]), torch.from_numpy(out[1]), {}
+        rows = Layout(params).flatten(list(params.values())).numpy()
+        sequences = _sequences(symbols, labels)
+        given = self.norm.over_batch and statistics is not None
+        memory = self.memory(symbols.shape, rows.dtype, statistics if given else None)
+        out = _outputs(labels.shape, rows.dtype)
+        self.passes["test" if given else "evaluate"](rows, *sequences, memory, out)
+        by_batch = self.norm.over_batch and not given
+        seen = self._seen(memory[1][1], symbols.shape[1]) if by_batch else {}
+        return torch.from_numpy(out[0]), torch.from_numpy(out[1]), seen
 
     def mean(self, params: Params, symbols: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Compute the differentiable mean loss ``(R,)``, and the correct sequences ``(R, B)``.
 
         Args:
-            params: the parameters of cell and readout, each ``(R, ...)``.
+            params: the parameters of cell, readout and norm, each ``(R, ...)``.
             symbols: indices, ``(R, B, T)``.
             labels: class indices, ``(R, B)``.
         """
-        weights = self._weights(params)
-        return Mean.apply(self, symbols, labels, *weights)  # type: ignore[no-any-return, no-untyped-call]
+        layout = Layout(params)
+        return Mean.apply(self, layout, symbols, labels, *params.values())  # type: ignore[no-any-return, no-untyped-call]
 
     def forward_backward(
-        self, symbols: Tensor, labels: Tensor, weights: Arrays
-    ) -> tuple[Array, Array, Arrays]:
+        self, rows: Array, symbols: Tensor, labels: Tensor
+    ) -> tuple[Array, Array, Array]:
         """Run a forward and backward pass.
 
         Args:
+            rows: the parameters, ``(R, P)``.
             symbols: indices, ``(R, B, T)``.
             labels: class indices, ``(R, B)``.
-            weights: weights of the form, then of the readout.
 
         Returns:
-            Mean loss ``(R,)``, correct sequences ``(R, B)``, and gradients of the weights.
+            Mean loss ``(R,)``, correct sequences ``(R, B)``, and gradients ``(R, P)``.
         """
-        dtype, H = weights[-1].dtype, self.hidden_size
-        out = outputs(labels.shape, dtype)
-        gradients = tuple(np.zeros_like(weight) for weight in weights)
-        inputs = self._inputs(symbols, labels, weights)
-        steps, kept = symbols.shape[2], self.keeps_state_gradients
-        R, B = labels.shape
-        shape = R if kept else 0, 2, B, steps, H
-        if self._path.shape != shape or self._path.dtype != dtype:
-            self._path = np.empty(shape, dtype)
-        assert self._way_back is not None  # allocated by _inputs
-        flow = np.zeros((R if self.keeps_flow else 0, steps))
-        self._forward_backward(
-            *inputs, out, self._way_back, gradients[:-2], gradients[-2:], self._path, flow
+        R, B, T = symbols.shape
+        kept = self.keeps_state_gradients
+        shape = R if kept else 0, 2, B, T, self.cell.hidden_size
+        if self._path.shape != shape or self._path.dtype != rows.dtype:
+            self._path = np.empty(shape, rows.dtype)
+        flow = np.zeros((R if self.keeps_flow else 0, T))
+        out = _outputs(labels.shape, rows.dtype)
+        mean, gradients = np.empty(R, rows.dtype), np.empty_like(rows)
+        memory = self.memory(symbols.shape, rows.dtype)
+        self.passes["learn"](
+            rows, *_sequences(symbols, labels), memory, out, mean, gradients, self._path, flow
         )
         self.flow = torch.from_numpy(np.sqrt(flow))
         if kept:
             self.states, self.state_gradients = torch.from_numpy(self._path).unbind(1)
-        with np.errstate(over="ignore"):  # an infinite mean signals divergence
-            mean = out[0].mean(1)
         return mean, out[1], gradients
 
-    def _weights(self, params: Params) -> tuple[Tensor, ...]:
-        return *self.form.weights(params), params["readout_weight"], params["readout_bias"]
+    def memory(self, shape: Shape, dtype: Any, given: State | None = None) -> tuple[Any, ...]:
+        """Return the working memory of a pass, see :func:`hw2exp.kernels.passes.learn`.
 
-    def _inputs(self, symbols: Tensor, labels: Tensor, weights: Arrays) -> tuple[Any, ...]:
-        """Return the first arguments of a pass; allocate the working memory if needed."""
-        *of_cell, W, b = weights
-        if self._work is None or self._work[0].dtype != W.dtype:
-            sizes = symbols.shape[2], self.rows, self.hidden_size, self.lags
-            self._work, self._way_back = allocate(self.form, sizes, W.shape[1], W.dtype)
-        sequences = symbols.contiguous().numpy(), labels.contiguous().numpy()
-        return *sequences, tuple(of_cell), W, b, self._work
+        Args:
+            shape: shape of the symbols, ``(R, B, T)``.
+            dtype: dtype of the parameters.
+            given: statistics for batch normalization, see :meth:`each`.
+        """
+        R, B, T = shape
+        G = -(-B // WIDTH) if self.norm.over_batch and given is None else 1
+        key = R, G, T, dtype
+        if key not in self._memory:
+            self._memory[key] = self._allocate(*key)
+        cell, work, way_back = self._memory[key]
+        eps = getattr(self.norm, "eps", torch.zeros(R)).numpy().astype(dtype)
+        return cell, (eps, self._statistics(R, T, dtype, given)), work, way_back
+
+    def _allocate(self, R: int, G: int, T: int, dtype: Any) -> tuple[Any, ...]:
+        def lanes(shapes: Sequence[Shape]) -> Arrays:
+            return tuple(np.zeros((*shape, WIDTH), dtype) for shape in shapes)
+
+        form, H, C, N = self.form, self.cell.hidden_size, len(CLASSES), T * G
+        I = self.cell.input_size + form.ones
+        sizes = N, G, I, H, getattr(self.cell.options, "lags", 1)
+
+        def weights() -> tuple[Arrays, Array, Array]:
+            of_cell = tuple(np.zeros((R, *shape), dtype) for shape in form.weights(*sizes))
+            return of_cell, np.zeros((R, C, H), dtype), np.zeros((R, C), dtype)
+
+        own = sum(math.prod(weight.shape) for weight in self.cell.weights().values())
+        x, h, p, mask, delta = lanes([(N, I), (N + G, H), (C,), (G,), (N + G, H)])
+        work = x, h, p, mask, lanes(form.kept(*sizes)), form.ones
+        return (own, *weights()), work, (delta, lanes(form.scratch(*sizes)), *weights())
+
+    def _statistics(self, R: int, T: int, dtype: Any, given: State | None) -> Arrays:
+        """Return mean and variance of each term, ``(R, T, rows)``: given ones, or zeros to fill."""
+        if given is not None:
+            flat = (given[name].flatten(2).contiguous() for name in self._statistics_names())
+            return tuple(statistic.numpy().astype(dtype) for statistic in flat)
+        terms, length = self.cell.terms(), T if self.norm.over_batch else 0
+        widths = [math.prod(terms[term].shape) for term in self.form.terms for _ in "mv"]
+        return tuple(np.zeros((R, length, width), dtype) for width in widths or [0])
+
+    def _statistics_names(self) -> list[str]:
+        return [f"{term}.{kind}" for term in self.form.terms for kind in ("mean", "variance")]
+
+    def _seen(self, statistics: Arrays, count: int) -> State:
+        """Return the statistics of a batch of ``count`` sequences by name, variances unbiased."""
+        seen, terms = {}, self.cell.terms()
+        for name, own in zip(self._statistics_names(), statistics, strict=True):
+            term, kind = name.rsplit(".", 1)
+            factor = count / (count - 1) if kind == "variance" else 1.0
+            seen[name] = torch.from_numpy(own * factor).view(*own.shape[:2], *terms[term].shape)
+        return seen
 
 
 class Mean(torch.autograd.Function):
@@ -133,10 +185,11 @@ class Mean(torch.autograd.Function):
 
     @staticmethod
     def forward(  # noqa: D102
-        ctx: Any, loss: Any, symbols: Tensor, labels: Tensor, *weights: Tensor
+        ctx: Any, loss: Any, layout: Any, symbols: Tensor, labels: Tensor, *params: Tensor
     ) -> tuple[Tensor, Tensor]:
-        mean, correct, ctx.gradients = loss.forward_backward(symbols, labels, as_arrays(weights))
-        right = torch.from_numpy(correct)
+        rows = layout.flatten(params).numpy()
+        mean, correct, ctx.gradients = loss.forward_backward(rows, symbols, labels)
+        ctx.layout, right = layout, torch.from_numpy(correct)
         ctx.mark_non_differentiable(right)
         return torch.from_numpy(mean), right
 
@@ -145,50 +198,14 @@ class Mean(torch.autograd.Function):
     def backward(  # noqa: D102
         ctx: Any, upstream: Tensor, _: Tensor
     ) -> tuple[Tensor | None, ...]:
-        gradients = (torch.from_numpy(gradient) for gradient in ctx.gradients)
-        scaled = (g * upstream.reshape(-1, *[1] * (g.dim() - 1)) for g in gradients)
-        return None, None, None, *scaled
+        scaled = torch.from_numpy(ctx.gradients) * upstream[:, None]  # (R, P)
+        return None, None, None, None, *ctx.layout.unflatten(scaled).values()
 
 
-def allocate(
-    form: ClosedForm, sizes: tuple[int, int, int, int], classes: int, dtype: Any
-) -> tuple[tuple[Any, ...], tuple[Array, Arrays]]:
-    """Allocate the working memory of a pass, see :func:`hw2exp.kernels.passes.forward_backward`.
-
-    Args:
-        form: the cell's closed form.
-        sizes: T, rows of the input, H, K.
-        classes: number of classes, C.
-        dtype: dtype of the parameters.
-
-    Returns:
-        The arguments ``work`` and ``way_back``.
-    """
-
-    def arrays(shapes: list[tuple[int, ...]]) -> Arrays:
-        return tuple(np.zeros((*shape, WIDTH), dtype) for shape in shapes)
-
-    steps, rows, hidden_size, _ = sizes
-    states = (steps + 1, hidden_size)
-    x, h, p, delta = arrays([(steps, rows), states, (classes,), states])
-    work = x, h, p, arrays(form.kept(*sizes)), form.ones
-    return work, (delta, arrays(form.scratch(*sizes)))
+def _sequences(symbols: Tensor, labels: Tensor) -> tuple[Array, Array]:
+    return symbols.contiguous().numpy(), labels.contiguous().numpy()
 
 
-def as_arrays(weights: tuple[Tensor, ...]) -> Arrays:
-    """Convert weights to contiguous numpy arrays for the kernels.
-
-    Args:
-        weights: tensors on the CPU.
-    """
-    return tuple(weight.detach().contiguous().numpy() for weight in weights)
-
-
-def outputs(shape: tuple[int, ...], dtype: Any) -> tuple[Array, Array]:
-    """Allocate arrays for each sequence's loss, and for whether it is classified correctly.
-
-    Args:
-        shape: shape of the arrays, ``(R, B)``.
-        dtype: dtype of the losses.
-    """
+def _outputs(shape: Shape, dtype: Any) -> tuple[Array, Array]:
+    """Allocate each sequence's loss, and whether it is classified correctly, ``(R, B)``."""
     return np.empty(shape, dtype), np.empty(shape, bool)

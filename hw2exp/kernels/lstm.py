@@ -16,7 +16,6 @@ from hw2exp.kernels.functions import sigmoid, tanh
 from hw2exp.kernels.lanes import load, store, zeros
 from hw2exp.kernels.packing import pack_biased, unpack_biased
 from hw2exp.kernels.products import add_outer, add_product, product
-from hw2exp.kernels.rnn import biased_weights
 from hw2exp.system.kernel_cache import kernel
 
 
@@ -93,10 +92,10 @@ def backward(
 FORMS["lstm"] = ClosedForm(
     forward,
     backward,
-    biased_weights,
     pack_biased,
     unpack_biased,
-    kept=lambda T, I, H, K: [(T, 4 * H), (T + 1, H), (T, H)],
-    scratch=lambda T, I, H, K: [(1, H)],
+    weights=lambda N, G, I, H, K: [(4 * H, I), (4 * H, H)],
+    kept=lambda N, G, I, H, K: [(N, 4 * H), (N + 1, H), (N, H)],
+    scratch=lambda N, G, I, H, K: [(1, H)],
     ones=True,
 )

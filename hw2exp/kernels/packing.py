@@ -1,8 +1,8 @@
 """Weights of the kernels from the parameters of a replica in a row, and the gradient back.
 
-A function ``pack`` takes the row ``(P,)``, the index r of the replica, and the weights, each
-``(R, ·, ·)``, into which it writes. A function ``unpack`` takes the row, r, the weights' gradients,
-and the gradient of the row ``(P,)``, into which it writes.
+A function ``pack`` takes the row without the readout's parameters ``(·,)``, the index r of the
+replica, and the weights, each ``(R, ·, ·)``, into which it writes. A function ``unpack`` takes that
+row, r, the weights' gradients, and the gradient of the row, into which it writes.
 """
 
 from typing import Any
@@ -10,6 +10,32 @@ from typing import Any
 import numpy as np
 
 from hw2exp.system.kernel_cache import kernel
+
+
+@kernel
+def split(row: Any, of_cell: Any, W: Any, b: Any) -> Any:
+    """Copy the readout's parameters from a row; return the others, of the cell and of the norm.
+
+    Args:
+        row: the parameters of a replica, ``(P,)``: of the cell, of the readout, of the norm.
+        of_cell: number of the cell's parameters.
+        W: output: weight of the readout, ``(C, H)``.
+        b: output: its bias, ``(C,)``.
+    """
+    n = of_cell + W.size
+    W[:] = row[of_cell:n].reshape(W.shape)
+    b[:] = row[n : n + b.size]
+    return np.concatenate((row[:of_cell], row[n + b.size :]))
+
+
+@kernel
+def join(others: Any, of_cell: Any, dW: Any, db: Any, out: Any) -> None:
+    """Write the gradient of a row from its parts; the inverse of ``split``."""
+    n = of_cell + dW.size
+    out[:of_cell] = others[:of_cell]
+    out[of_cell:n] = dW.reshape(dW.size)
+    out[n : n + db.size] = db
+    out[n + db.size :] = others[of_cell:]
 
 
 @kernel

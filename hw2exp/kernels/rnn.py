@@ -9,15 +9,11 @@ Backward, with δ[t] = ∂ℓ/∂h[t] the total derivative:
 
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from hw2exp.kernels.forms import FORMS, ClosedForm
 from hw2exp.kernels.functions import sigmoid, tanh
 from hw2exp.kernels.lanes import load, maximum, positive, store
 from hw2exp.kernels.packing import pack_biased, unpack_biased
 from hw2exp.kernels.products import add_outer, add_product, product
-from hw2exp.models.axes import Params
 from hw2exp.system.kernel_cache import kernel
 
 TANH, RELU, SIGMOID = range(3)
@@ -119,21 +115,15 @@ def slope(state: Any, phi: Any) -> Any:
     return state * (1.0 - state) if phi == SIGMOID else 1.0 - state * state
 
 
-def biased_weights(params: Params) -> tuple[Tensor, ...]:
-    """Return the input's matrix with the biases as its last column, and the state's matrix."""
-    bias = params["bias_ih"] + params["bias_hh"]
-    return torch.cat([params["weight_ih"], bias[..., None]], -1), params["weight_hh"]
-
-
 def _form(forward: Any, backward: Any) -> ClosedForm:
     return ClosedForm(
         forward,
         backward,
-        biased_weights,
         pack_biased,
         unpack_biased,
-        kept=lambda T, I, H, K: [(1, 1)],
-        scratch=lambda T, I, H, K: [(T, H)],
+        weights=lambda N, G, I, H, K: [(H, I), (H, H)],
+        kept=lambda N, G, I, H, K: [(1, 1)],
+        scratch=lambda N, G, I, H, K: [(N, H)],
         ones=True,
     )
 

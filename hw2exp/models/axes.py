@@ -16,6 +16,9 @@
 A line that makes or changes a shape ends with it: ``# (R, B, H)``.
 """
 
+from collections.abc import Sequence
+from itertools import accumulate
+
 from hw2exp.system.lazy_torch import Tensor, torch
 
 Params = dict[str, Tensor]
@@ -28,6 +31,31 @@ StateTrajectory = tuple[Tensor, Tensor]
 """h[t] and ∂ℓ/∂h[t], total derivatives of the mean loss, for t = 1…T; each ``(R, B, T, H)``."""
 
 Shape = tuple[int, ...]
+
+
+class Layout:
+    """The layout of a replica's parameters in one row.
+
+    Args:
+        params: parameters of the model, each ``(R, ...)``; only names and shapes matter.
+    """
+
+    def __init__(self, params: Params) -> None:
+        self.shapes: dict[str, Shape] = {name: value.shape[1:] for name, value in params.items()}
+        sizes = [value[0].numel() for value in params.values()]
+        self.ends = tuple(accumulate(sizes))[:-1]
+
+    def flatten(self, tensors: Sequence[Tensor]) -> Tensor:
+        """Join tensors ``(R, ...)``, in the order of the names, into rows ``(R, P)``."""
+        return torch.cat([tensor.flatten(1) for tensor in tensors], 1)
+
+    def unflatten(self, rows: Tensor) -> Params:
+        """Cut rows ``(R, P)`` into parameters ``(R, ...)``, as views."""
+        parts = torch.tensor_split(rows, self.ends, 1)
+        return {
+            name: part.reshape(-1, *shape)
+            for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
+        }
 
 
 def columns(per_replica: Tensor, like: Tensor) -> Tensor:

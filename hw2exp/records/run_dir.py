@@ -20,6 +20,7 @@ from hw2exp.system.regular_file import is_blank
 from hw2exp.system.version import VERSION
 
 Status = Literal["finished", "solved", "diverged", "interrupted"]
+TrainingPath = Literal["compiled", "closed form", "autograd"]
 
 LARGEST_RESULT, LAST_STEP = 1 << 26, 1 << 31  # bytes; the largest step of a config
 CELL = "cell"
@@ -67,6 +68,8 @@ class RunResult:
             accuracy that counts as solved; None in older records.
         config: the run's config without the knobs that may change on resume; empty in older
             records.
+        training_path: the code that it trained by last: ``compiled`` steps, or plain steps with
+            gradients by ``closed form`` or by ``autograd``; None in older records.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -85,6 +88,7 @@ class RunResult:
     explosions: Mapping[str, Count] = field(default_factory=dict)
     ends_solved: bool | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
+    training_path: TrainingPath | None = None
 
     def final_or(self, name: str, worst: float) -> float:
         """Return a final value, or the worst one if it is unknown or the run diverged.

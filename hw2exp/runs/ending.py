@@ -69,6 +69,7 @@ def result_of(
         },
         ends_solved=bool(solved_at and not diverged_at and state.passes[row] > 0),
         config=config.model_dump(mode="json", exclude=FREE),
+        training_path=fleet.training_path,
     )
 
 

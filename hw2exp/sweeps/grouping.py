@@ -6,7 +6,7 @@ from typing import Any
 
 from hw2exp.config.knob import Section, is_per_replica
 from hw2exp.config.schema import TrainConfig
-from hw2exp.kernels.choice import has_closed_form
+from hw2exp.fleet.training_path import training_path
 
 CLOSED_FORM, AUTOGRAD = 64, 32
 """Default largest fleets, in runs, as measured. Larger ones gain little (closed form: the part of a
@@ -76,7 +76,7 @@ def default_size(config: TrainConfig) -> int:
 
 
 def _by_autograd(config: TrainConfig) -> bool:
-    return not (config.closed_form and has_closed_form(config.model, config.norm.name))
+    return training_path(config)[0] == "autograd"
 
 
 def _cost(config: TrainConfig) -> float:

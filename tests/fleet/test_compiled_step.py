@@ -24,6 +24,18 @@ CLIPS = (
     "clip=value clip.max_value=0.01",
     "clip=zclip clip.warmup_steps=4 clip.z_threshold=0.5",
 )
+SAMPLE = ("rnn", "layer"), ("gated_rnn", "batch"), ("lstm", "batch"), ("attn_rnn", "qk")
+"""Compiling all takes minutes; the others are slow tests."""
+NORMED = [
+    pytest.param(
+        (f"model={model}", f"norm={norm}"),
+        marks=() if (model, norm) in SAMPLE else pytest.mark.slow,
+        id=f"{model} {norm}",
+    )
+    for model in ("rnn", "gated_rnn", "lstm", "attn_rnn")
+    for norm in ("layer", "batch", "qk")
+    if norm != "qk" or model == "attn_rnn"
+]
 EXPLODES = ("model=gated_rnn", "optimizer=sgd", "optimizer.lr=1e37", "init.scale=3")
 
 
@@ -70,6 +82,17 @@ def test_every_optimizer_and_clip_equals_the_plain_step(compose, optimizer, clip
     check(compose, words, 12, torch.float64, 1e-9)
 
 
+@pytest.mark.parametrize("words", NORMED)
+def test_every_norm_equals_the_plain_step(compose, words):
+    check(compose, (*words, CLIPS[1]), 12, torch.float64, 1e-9)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [param.values[0] for param in NORMED], ids=str)
+def test_every_norm_equals_the_plain_step_for_long(compose, words):
+    check(compose, (*words, OPTIMIZERS[4], CLIPS[1]), 200, torch.float64, 1e-6)
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_every_model_is_near_in_float32(compose, model):
     check(compose, (model,), 5, None, 1e-4)
@@ -94,7 +117,16 @@ def test_every_model_equals_the_plain_step_for_long(compose, model, clip):
     check(compose, (model, optimizer, clip, schedule), 200, torch.float64, 1e-6)
 
 
-@pytest.mark.parametrize("words", [MODELS[:1], (*MODELS[1:2], OPTIMIZERS[4], CLIPS[3])], ids=str)
+@pytest.mark.parametrize(
+    "words",
+    [
+        MODELS[:1],
+        (*MODELS[1:2], OPTIMIZERS[4], CLIPS[3]),
+        ("model=gated_rnn", "norm=batch"),
+        ("model=rnn", "norm=layer"),
+    ],
+    ids=str,
+)
 def test_blocks_of_any_size_and_any_company_have_the_same_bits(compose, words):
     ends = []
     for block, seeds in ((1, (1, 2, 3)), (7, (1, 2, 3)), (64, (1, 2, 3)), (7, (3,)), (64, (2,))):
@@ -186,16 +218,3 @@ def test_an_inspected_step_has_the_same_bits(compose):
     train(alone, [])
     assert Inspector.seen == 10
     assert torch.equal(watched.state.params, alone.state.params)
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("norm=layer",),
-        ("regularizer=omega",),
-        ("closed_form=false",),
-    ],
-)
-def test_what_has_no_compiled_form_runs_by_the_plain_step(compose, words):
-    config = compose("model=rnn", *words)
-    assert Fleet([config]).compiled is None

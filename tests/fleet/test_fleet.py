@@ -203,9 +203,9 @@ def test_a_test_pass_is_a_function_of_seed_step_and_parameters(compose, model):
 def test_batch_norm_is_judged_by_what_it_has_learned(compose):
     """Large steps throw the parameters ahead of any running average; the test must follow."""
     words = "model=gated_rnn", "optimizer=rmsprop", "optimizer.lr=0.03", "steps=300"
-    fleet = Fleet([compose(*NORMED, *words, f"seed={seed}") for seed in range(3)])
+    fleet = Fleet([compose(*NORMED, *words, f"seed={seed}") for seed in range(12)])
     train(fleet, [])
     _, tested = fleet.test(300)
     _, by_batch = fleet.initial()  # of fresh batches, each by its own statistics
     assert (by_batch > 0.9).all()
-    torch.testing.assert_close(tested, by_batch, rtol=0, atol=0.03)
+    assert (tested - by_batch).abs().mean() < 0.015  # of a single run, 0.04 by chance

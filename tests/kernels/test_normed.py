@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hw2exp.config.groups import Model
 from hw2exp.config.registry import CHOICES, equations
 from hw2exp.kernels.choice import closed_form_of, has_closed_form
-from hw2exp.kernels.normed.forms import KINDS
+from hw2exp.kernels.normed.kinds import KINDS
 from hw2exp.models.cells.attn_rnn import AttnRNNKnobs
 from hw2exp.models.cells.rnn import ElmanRNNKnobs
 from hw2exp.models.classifier import Classifier

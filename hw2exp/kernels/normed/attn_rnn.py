@@ -9,15 +9,12 @@ Backward:  ∂ℓ/∂w_i = a_i (v_i - h[t])ᵀ δ[t],  ∂ℓ/∂q_i = k_i ∂�
 
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from hw2exp.kernels.attn_rnn import softargmax
+from hw2exp.kernels.forms import NORMED, ClosedForm
 from hw2exp.kernels.lanes import load, store, zeros
-from hw2exp.kernels.normed.forms import FORMS, NormedForm
+from hw2exp.kernels.normed.packing import pack_stacked, unpack_stacked
 from hw2exp.kernels.normed.standardize import add_totals, gain_back
 from hw2exp.kernels.products import add_outer, add_product, dot, product
-from hw2exp.models.axes import Params
 from hw2exp.system.kernel_cache import kernel
 
 normalize: Any = None  # bound to the norm's kernels in each copy
@@ -29,10 +26,10 @@ def forward(
     x: Any, weights: Any, r: Any, h: Any, kept: Any, statistics: Any, eps: Any, mask: Any,
     count: Any,
 ) -> None:  # fmt: skip
-    """Compute the states of all groups of 16 sequences of a replica; see :class:`NormedForm`.
+    """Compute the states of all groups of 16 sequences of a replica; see :class:`ClosedForm`.
 
     ``weights``: Q, K, V of the input stacked along the rows ``(R, 3H, I)``, and of all lags
-    ``(R, 3KH, H)``; their gains ``(R, 3H)``, ``(R, 3KH)``.
+    ``(R, 3KH, H)``; their gains ``(R, 1, 3H)``, ``(R, 1, 3KH)``.
     ``kept``: for the input ``(T G, 3H, 16)`` and for the states ``(T G, 3KH, 16)``: the
     standardized products, their inverse deviations, and the products times their gains; the states'
     scores ``(T G, K, 16)`` and the attention ``(T G, 1 + K, 16)``.
@@ -40,8 +37,8 @@ def forward(
     of_input, of_states, gamma_x, gamma_h = (
         weights[0][r],
         weights[1][r],
-        weights[2][r],
-        weights[3][r],
+        weights[2][r, 0],
+        weights[3][r, 0],
     )
     G, I, H, KH = len(mask), x.shape[1], of_states.shape[1], len(of_states) // 3
     K = KH // H
@@ -96,12 +93,12 @@ def backward(
     x: Any, weights: Any, r: Any, h: Any, kept: Any, delta: Any, gradients: Any, scratch: Any,
     mask: Any, count: Any,
 ) -> None:  # fmt: skip
-    """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients; see :class:`NormedForm`.
+    """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients; see :class:`ClosedForm`.
 
     ``scratch``: gradients of both products ``(T G, 3H, 16)``, ``(T G, 3KH, 16)``; sums of the
     gains' gradients ``(3H, 16)``, ``(3KH, 16)``.
     """
-    gamma_x, gamma_h, back = weights[2][r], weights[3][r], weights[1][r].T
+    gamma_x, gamma_h, back = weights[2][r, 0], weights[3][r, 0], weights[1][r].T
     G, H, KH = len(mask), len(back), len(gamma_h) // 3
     K = KH // H
     s_x, inverse_x, y_x, s_h, inverse_h, y_h, _, a = kept
@@ -124,8 +121,8 @@ def backward(
         normalize_back(d_x, s_x, inverse_x, t, 3 * H, PARTS * H, H, mask, count)
     add_outer(d_x, 0, x, 0, T * G, gradients[0][r])
     add_outer(d_h, 0, h, G * H, T * G, gradients[1][r])
-    add_totals(of_gamma_x, gradients[2][r])
-    add_totals(of_gamma_h, gradients[3][r])
+    add_totals(of_gamma_x, gradients[2][r, 0])
+    add_totals(of_gamma_h, gradients[3][r, 0])
 
 
 @kernel
@@ -142,24 +139,13 @@ def _attention_back(
         store(d, value + j, share * load(delta, now + j))
 
 
-def weights_of(params: Params) -> tuple[Tensor, ...]:
-    """Return the matrices of the input, those of all lags stacked along the rows, and all gains."""
-    lags = range(1, sum(name.startswith("Q_") for name in params))
-    of_input = torch.cat([params[f"{name}_0"] for name in "QKV"], 1)  # (R, 3H, I)
-    of_states = torch.cat([params[f"{name}_{i}"] for name in "QKV" for i in lags], 1)
-    gains = []
-    for name, matrices in (("gamma_x", of_input), ("gamma_h", of_states)):
-        given = params[name].flatten(1)
-        ones = given.new_ones(len(given), matrices.shape[1] - given.shape[1])  # rows without a gain
-        gains.append(torch.cat([given, ones], 1))
-    return of_input, of_states, *gains
-
-
-FORMS["attn_rnn"] = NormedForm(
+NORMED["attn_rnn"] = ClosedForm(
     forward,
     backward,
-    weights_of,
-    ("x", "h"),
-    kept=lambda N, G, H, K: [(N, 3 * H)] * 3 + [(N, 3 * K * H)] * 3 + [(N, K), (N, 1 + K)],
-    scratch=lambda N, G, H, K: [(N, 3 * H), (N, 3 * K * H), (3 * H,), (3 * K * H,)],
+    pack_stacked,
+    unpack_stacked,
+    weights=lambda N, G, I, H, K: [(3 * H, I), (3 * K * H, H), (1, 3 * H), (1, 3 * K * H)],
+    kept=lambda N, G, I, H, K: [(N, 3 * H)] * 3 + [(N, 3 * K * H)] * 3 + [(N, K), (N, 1 + K)],
+    scratch=lambda N, G, I, H, K: [(N, 3 * H), (N, 3 * K * H), (3 * H,), (3 * K * H,)],
+    terms=("x", "h"),
 )

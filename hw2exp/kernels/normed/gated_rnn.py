@@ -9,14 +9,12 @@ Backward:  ∂ℓ/∂u[t] = (1 - c[t]) ⊙ δ[t], with z the gate's argument
 
 from typing import Any
 
-from torch import Tensor
-
+from hw2exp.kernels.forms import NORMED, ClosedForm
 from hw2exp.kernels.functions import sigmoid
 from hw2exp.kernels.lanes import load, store
-from hw2exp.kernels.normed.forms import FORMS, NormedForm
 from hw2exp.kernels.normed.standardize import add_totals, gain_back
+from hw2exp.kernels.packing import pack_plain, unpack_plain
 from hw2exp.kernels.products import add_outer, add_product, product
-from hw2exp.models.axes import Params
 
 normalize: Any = None  # bound to the norm's kernels in each copy
 normalize_back: Any = None
@@ -26,14 +24,14 @@ def forward(
     x: Any, weights: Any, r: Any, h: Any, kept: Any, statistics: Any, eps: Any, mask: Any,
     count: Any,
 ) -> None:  # fmt: skip
-    """Compute the states of all groups of 16 sequences of a replica; see :class:`NormedForm`.
+    """Compute the states of all groups of 16 sequences of a replica; see :class:`ClosedForm`.
 
-    ``weights``: W_x and W_c ``(R, H, I)``, W_h ``(R, H, H)``, their gains ``(R, H)``.
+    ``weights``: W_x and W_c ``(R, H, I)``, W_h ``(R, H, H)``, their gains ``(R, 1, H)``.
     ``kept``: standardized values and inverse deviations of the three products, and the gate c, each
     ``(T G, H, 16)``.
     """
     W_x, W_c, W_h = weights[0][r], weights[1][r], weights[2][r]
-    gamma_x, gamma_c, gamma_h = weights[3][r], weights[4][r], weights[5][r]
+    gamma_x, gamma_c, gamma_h = weights[3][r, 0], weights[4][r, 0], weights[5][r, 0]
     G, I, H = len(mask), x.shape[1], len(W_h)
     s_x, inverse_x, s_c, inverse_c, s_h, inverse_h, c = kept
     mean_x, variance_x, mean_c, variance_c = (
@@ -60,12 +58,12 @@ def backward(
     x: Any, weights: Any, r: Any, h: Any, kept: Any, delta: Any, gradients: Any, scratch: Any,
     mask: Any, count: Any,
 ) -> None:  # fmt: skip
-    """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients; see :class:`NormedForm`.
+    """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients; see :class:`ClosedForm`.
 
     ``scratch``: gradients of the three products ``(T G, H, 16)``; sums of the gains' gradients
     ``(H, 16)``.
     """
-    gamma_x, gamma_c, gamma_h = weights[3][r], weights[4][r], weights[5][r]
+    gamma_x, gamma_c, gamma_h = weights[3][r, 0], weights[4][r, 0], weights[5][r, 0]
     W_hT = weights[2][r].T
     G, H = len(mask), len(W_hT)
     s_x, inverse_x, s_c, inverse_c, s_h, inverse_h, c = kept
@@ -93,22 +91,18 @@ def backward(
     add_outer(d_x, 0, x, 0, T * G, gradients[0][r])
     add_outer(d_c, 0, x, 0, T * G, gradients[1][r])
     add_outer(d_h, 0, h, 0, T * G, gradients[2][r])
-    add_totals(of_gamma_x, gradients[3][r])
-    add_totals(of_gamma_c, gradients[4][r])
-    add_totals(of_gamma_h, gradients[5][r])
+    add_totals(of_gamma_x, gradients[3][r, 0])
+    add_totals(of_gamma_c, gradients[4][r, 0])
+    add_totals(of_gamma_h, gradients[5][r, 0])
 
 
-def weights_of(params: Params) -> tuple[Tensor, ...]:
-    """Return the three matrices and their gains."""
-    names = "W_x", "W_c", "W_h"
-    return *(params[name] for name in names), *(params[f"gamma_{name}"] for name in names)
-
-
-FORMS["gated_rnn"] = NormedForm(
+NORMED["gated_rnn"] = ClosedForm(
     forward,
     backward,
-    weights_of,
-    ("W_x", "W_c", "W_h"),
-    kept=lambda N, G, H, K: [(N, H)] * 7,
-    scratch=lambda N, G, H, K: [(N, H)] * 3 + [(H,)] * 3,
+    pack_plain,
+    unpack_plain,
+    weights=lambda N, G, I, H, K: [(H, I), (H, I), (H, H)] + [(1, H)] * 3,
+    kept=lambda N, G, I, H, K: [(N, H)] * 7,
+    scratch=lambda N, G, I, H, K: [(N, H)] * 3 + [(H,)] * 3,
+    terms=("W_x", "W_c", "W_h"),
 )

@@ -10,15 +10,12 @@ Backward:  as without norm; ∂ℓ/∂(γ_c ⊙ n(c[t]) + β) = o ⊙ (1 - tanh�
 
 from typing import Any
 
-from torch import Tensor
-
+from hw2exp.kernels.forms import NORMED, ClosedForm
 from hw2exp.kernels.functions import sigmoid, tanh
 from hw2exp.kernels.lanes import load, store
-from hw2exp.kernels.normed import rnn
-from hw2exp.kernels.normed.forms import FORMS, NormedForm
+from hw2exp.kernels.normed.packing import pack_terms, unpack_terms
 from hw2exp.kernels.normed.standardize import add_totals, gain_back
 from hw2exp.kernels.products import add_outer, product
-from hw2exp.models.axes import Params
 from hw2exp.system.kernel_cache import kernel
 
 normalize: Any = None  # bound to the norm's kernels in each copy
@@ -29,16 +26,17 @@ def forward(
     x: Any, weights: Any, r: Any, h: Any, kept: Any, statistics: Any, eps: Any, mask: Any,
     count: Any,
 ) -> None:  # fmt: skip
-    """Compute the states of all groups of 16 sequences of a replica; see :class:`NormedForm`.
+    """Compute the states of all groups of 16 sequences of a replica; see :class:`ClosedForm`.
 
-    ``weights``: W ``(R, 4H, I)``, U ``(R, 4H, H)``, b, γ_x and γ_h ``(R, 4H)``, γ_c and β
-    ``(R, H)``.
+    ``weights``: W ``(R, 4H, I)``, U ``(R, 4H, H)``, b, γ_x and γ_h ``(R, 1, 4H)``, γ_c and
+    β ``(R, 1, H)``.
     ``kept``: standardized values and inverse deviations of both products ``(T G, 4H, 16)`` and of c
     ``(T G, H, 16)``; the gates ``(T G, 4H, 16)``; c with zeros at index 0 ``((T+1) G, H, 16)``; the
     tanh of the normalized c ``(T G, H, 16)``.
     """
-    W, U, b = weights[0][r], weights[1][r], weights[2][r]
-    gamma_x, gamma_h, gamma_c, beta = weights[3][r], weights[4][r], weights[5][r], weights[6][r]
+    W, U, b = weights[0][r], weights[1][r], weights[2][r, 0]
+    gamma_x, gamma_h = weights[3][r, 0], weights[4][r, 0]
+    gamma_c, beta = weights[5][r, 0], weights[6][r, 0]
     G, I, H = len(mask), x.shape[1], U.shape[1]
     s_x, inverse_x, s_h, inverse_h, s_c, inverse_c, gates, cell, flat = kept
     cell[:G] = 0.0
@@ -77,13 +75,13 @@ def backward(
     x: Any, weights: Any, r: Any, h: Any, kept: Any, delta: Any, gradients: Any, scratch: Any,
     mask: Any, count: Any,
 ) -> None:  # fmt: skip
-    """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients; see :class:`NormedForm`.
+    """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients; see :class:`ClosedForm`.
 
     ``scratch``: gradients of both products ``(T G, 4H, 16)``; gradient of n(c), then of c through n
     ``(T G, H, 16)``; gradient of c from the next step ``(G, H, 16)``; sums of the gradients of b,
     γ_x, γ_h ``(4H, 16)`` and of γ_c, β ``(H, 16)``.
     """
-    gamma_x, gamma_h, gamma_c = weights[3][r], weights[4][r], weights[5][r]
+    gamma_x, gamma_h, gamma_c = weights[3][r, 0], weights[4][r, 0], weights[5][r, 0]
     U_T = weights[1][r].T
     G, H = len(mask), len(U_T)
     s_x, inverse_x, s_h, inverse_h, s_c, inverse_c, gates, cell, flat = kept
@@ -115,11 +113,11 @@ def backward(
             product(U_T, d_h, n * 4 * H, delta, n * H)
     add_outer(d_x, 0, x, 0, T * G, gradients[0][r])
     add_outer(d_h, 0, h, 0, T * G, gradients[1][r])
-    add_totals(of_b, gradients[2][r])
-    add_totals(of_gamma_x, gradients[3][r])
-    add_totals(of_gamma_h, gradients[4][r])
-    add_totals(of_gamma_c, gradients[5][r])
-    add_totals(of_beta, gradients[6][r])
+    add_totals(of_b, gradients[2][r, 0])
+    add_totals(of_gamma_x, gradients[3][r, 0])
+    add_totals(of_gamma_h, gradients[4][r, 0])
+    add_totals(of_gamma_c, gradients[5][r, 0])
+    add_totals(of_beta, gradients[6][r, 0])
 
 
 @kernel
@@ -140,16 +138,13 @@ def _gates_back(
         store(later, next_row, e * f)
 
 
-def weights_of(params: Params) -> tuple[Tensor, ...]:
-    """Return the same weights as for the Elman RNN, then gain and shift of c."""
-    return *rnn.weights_of(params), params["gamma_c"], params["beta_c"]
-
-
-FORMS["lstm"] = NormedForm(
+NORMED["lstm"] = ClosedForm(
     forward,
     backward,
-    weights_of,
-    ("weight_ih", "weight_hh", "c"),
-    kept=lambda N, G, H, K: [(N, 4 * H)] * 4 + [(N, H)] * 2 + [(N, 4 * H), (N + G, H), (N, H)],
-    scratch=lambda N, G, H, K: [(N, 4 * H)] * 2 + [(N, H), (G, H)] + [(4 * H,)] * 3 + [(H,)] * 2,
+    pack_terms,
+    unpack_terms,
+    weights=lambda N, G, I, H, K: [(4 * H, I), (4 * H, H)] + [(1, 4 * H)] * 3 + [(1, H)] * 2,
+    kept=lambda N, G, I, H, K: [(N, 4 * H)] * 4 + [(N, H)] * 2 + [(N, 4 * H), (N + G, H), (N, H)],
+    scratch=lambda N, G, I, H, K: [(N, 4 * H)] * 2 + [(N, H), (G, H)] + [(4 * H,)] * 3 + [(H,)] * 2,
+    terms=("weight_ih", "weight_hh", "c"),
 )

@@ -9,14 +9,12 @@ Backward:  ∂ℓ/∂z[t] = φ'(z[t]) ⊙ δ[t], which propagates through n to e
 
 from typing import Any
 
-from torch import Tensor
-
+from hw2exp.kernels.forms import NORMED, ClosedForm
 from hw2exp.kernels.functions import tanh
 from hw2exp.kernels.lanes import load, maximum, positive, store
-from hw2exp.kernels.normed.forms import FORMS, NormedForm
+from hw2exp.kernels.normed.packing import pack_terms, unpack_terms
 from hw2exp.kernels.normed.standardize import add_totals, gain_back
 from hw2exp.kernels.products import add_outer, product
-from hw2exp.models.axes import Params
 
 normalize: Any = None  # bound to the norm's kernels in each copy
 normalize_back: Any = None
@@ -27,13 +25,13 @@ def forward(
     x: Any, weights: Any, r: Any, h: Any, kept: Any, statistics: Any, eps: Any, mask: Any,
     count: Any,
 ) -> None:  # fmt: skip
-    """Compute the states of all groups of 16 sequences of a replica; see :class:`NormedForm`.
+    """Compute the states of all groups of 16 sequences of a replica; see :class:`ClosedForm`.
 
-    ``weights``: W ``(R, H, I)``, U ``(R, H, H)``, b, γ_x and γ_h ``(R, H)``.
+    ``weights``: W ``(R, H, I)``, U ``(R, H, H)``, b, γ_x and γ_h ``(R, 1, H)``.
     ``kept``: standardized values and inverse deviations of both products, ``(T G, H, 16)``.
     """
     W, U, b, gamma_x, gamma_h = (
-        weights[0][r], weights[1][r], weights[2][r], weights[3][r], weights[4][r],
+        weights[0][r], weights[1][r], weights[2][r, 0], weights[3][r, 0], weights[4][r, 0],
     )  # fmt: skip
     G, I, H = len(mask), x.shape[1], len(U)
     s_x, inverse_x, s_h, inverse_h = kept
@@ -53,12 +51,12 @@ def backward(
     x: Any, weights: Any, r: Any, h: Any, kept: Any, delta: Any, gradients: Any, scratch: Any,
     mask: Any, count: Any,
 ) -> None:  # fmt: skip
-    """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients; see :class:`NormedForm`.
+    """Compute ∂ℓ/∂h[t] for all t, and add to the weights' gradients; see :class:`ClosedForm`.
 
     ``scratch``: gradients of both products ``(T G, H, 16)``; sums of the gradients of b, γ_x, γ_h
     ``(H, 16)``.
     """
-    gamma_x, gamma_h, U_T = weights[3][r], weights[4][r], weights[1][r].T
+    gamma_x, gamma_h, U_T = weights[3][r, 0], weights[4][r, 0], weights[1][r].T
     G, H = len(mask), len(U_T)
     s_x, inverse_x, s_h, inverse_h = kept
     d_x, d_h, of_b, of_gamma_x, of_gamma_h = scratch
@@ -81,25 +79,20 @@ def backward(
             product(U_T, d_h, n * H, delta, n * H)
     add_outer(d_x, 0, x, 0, T * G, gradients[0][r])
     add_outer(d_h, 0, h, 0, T * G, gradients[1][r])
-    add_totals(of_b, gradients[2][r])
-    add_totals(of_gamma_x, gradients[3][r])
-    add_totals(of_gamma_h, gradients[4][r])
-
-
-def weights_of(params: Params) -> tuple[Tensor, ...]:
-    """Return both matrices, the sum of the biases, and the gains."""
-    bias = params["bias_ih"] + params["bias_hh"]
-    gains = params["gamma_weight_ih"], params["gamma_weight_hh"]
-    return params["weight_ih"], params["weight_hh"], bias, *gains
+    add_totals(of_b, gradients[2][r, 0])
+    add_totals(of_gamma_x, gradients[3][r, 0])
+    add_totals(of_gamma_h, gradients[4][r, 0])
 
 
 for name, relu in (("rnn", False), ("rnn_relu", True)):
-    FORMS[name] = NormedForm(
+    NORMED[name] = ClosedForm(
         forward,
         backward,
-        weights_of,
-        ("weight_ih", "weight_hh"),
-        kept=lambda N, G, H, K: [(N, H)] * 4,
-        scratch=lambda N, G, H, K: [(N, H)] * 2 + [(H,)] * 3,
+        pack_terms,
+        unpack_terms,
+        weights=lambda N, G, I, H, K: [(H, I), (H, H)] + [(1, H)] * 3,
+        kept=lambda N, G, I, H, K: [(N, H)] * 4,
+        scratch=lambda N, G, I, H, K: [(N, H)] * 2 + [(H,)] * 3,
+        terms=("weight_ih", "weight_hh"),
         constants=(("RELU", relu),),
     )

@@ -100,7 +100,7 @@ class Norm(Protocol):
 class NoNorm:
     """No normalization."""
 
-    over_batch = False
+    over_batch: ClassVar[bool] = False
 
     def gains(self, terms: Terms) -> dict[str, Gain]:
         """Return no parameters."""

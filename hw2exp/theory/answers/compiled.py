@@ -5,9 +5,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from hw2exp.kernels.forms import form_of
 from hw2exp.kernels.loss import SequenceLoss
 from hw2exp.models.axes import Params
+from hw2exp.models.normalization import NoNorm
 from hw2exp.tasks.temporal_order import CLASSES, PAD
 from hw2exp.theory.answers.cells import HIDDEN, STEPS, cell, random_weights
 from hw2exp.theory.answers.deviation import DTYPE, leaves
@@ -30,9 +30,7 @@ def compiled_gradients(model: str, gradients: Gradients) -> list[tuple[Tensor, T
     label = torch.tensor(1, dtype=torch.uint8)
     readout = torch.randn(len(CLASSES), HIDDEN, dtype=DTYPE, generator=generator)
 
-    form = form_of(of.options)
-    assert form is not None
-    loss = SequenceLoss(form, HIDDEN, PAD, getattr(of.options, "lags", 1))
+    loss = SequenceLoss(of, "none", NoNorm())
     loss.keeps_state_gradients = True
     free = leaves(params)
     fleet = {name: value[None] for name, value in free.items()}
