@@ -22,6 +22,7 @@ SHORT = (
     "task=easy", "model.hidden_size=8", "batch_size=20", "steps=40", "eval_every=20",
     "eval_batches=3", "checkpoint_every=15", "check_initial_loss=warn", "device=cpu", "plot=false",
 )  # fmt: skip
+WARMUP = "schedule=warmup_cosine schedule.warmup_steps=9"
 INPUT, RECURRENT, READOUT = (f"init.{part}" for part in ("input", "recurrent", "readout"))
 RUNS = {  # of each model: a run, a fleet, a resumed run
     "rnn": (
@@ -31,19 +32,19 @@ RUNS = {  # of each model: a run, a fleet, a resumed run
         f"model.nonlinearity=relu optimizer.momentum=0.5 clip=zclip {RECURRENT}=sparse",
     ),
     "lstm": (
-        f"optimizer=rmsprop optimizer.centered=true schedule=warmup_cosine {RECURRENT}=sparse",
+        f"optimizer=rmsprop optimizer.centered=true {WARMUP} {RECURRENT}=sparse",
         "norm=layer optimizer=adam clip=zclip clip.warmup_steps=5 schedule=step schedule.every=3",
         f"optimizer=adam optimizer.decoupled=true schedule=plateau {RECURRENT}=orthogonal",
     ),
     "gated_rnn": (
         f"optimizer=sgd clip=norm schedule=plateau {RECURRENT}=orthogonal {INPUT}=normal",
-        f"norm=batch schedule=warmup_cosine optimizer=adam clip=value {RECURRENT}=sparse",
+        f"norm=batch {WARMUP} optimizer=adam clip=value {RECURRENT}=sparse",
         "optimizer=rmsprop clip=value schedule=cosine optimizer.weight_decay=0.01",
     ),
     "attn_rnn": (
         "optimizer=rmsprop clip=zclip clip.warmup_steps=5",
         f"norm=qk optimizer=sgd clip=norm schedule=cosine {INPUT}=orthogonal",
-        "optimizer=adam schedule=warmup_cosine optimizer.weight_decay=0.01",
+        f"optimizer=adam {WARMUP} optimizer.weight_decay=0.01",
     ),
     "attn_rnn_inf": (
         "optimizer=adam schedule=cosine clip=value",
