@@ -36,7 +36,7 @@ def add_product(W: Any, v: Any, v_row: Any, out: Any, out_row: Any) -> None:
 
 
 # Inlined, because the call costs a sixth of the product of 16 rows and columns.
-@numba.njit(error_model="numpy", nogil=True, forceinline=True)
+@numba.njit(error_model="numpy", nogil=True, forceinline=True)  # type: ignore[untyped-decorator]
 def _multiply(W: Any, v: Any, v_row: Any, out: Any, out_row: Any, add: Any) -> None:
     J, K = W.shape
     whole = J // 4 * 4
