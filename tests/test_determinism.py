@@ -7,9 +7,12 @@ import os
 import subprocess
 import sys
 from functools import cache
+from pathlib import Path
 
 import pytest
 
+from hw2exp.config.command_line import read
+from hw2exp.config.registry import CHOICES
 from hw2exp.records.run_dir import read_result
 
 MODELS = ("gated_rnn", "attn_rnn", "attn_rnn_inf", "rnn", "lstm")
@@ -95,3 +98,27 @@ def test_single_runs_too(setting, shared, tmp_path):
             stdout=subprocess.DEVNULL,
         )
         assert digests(tmp_path / model) == base[number * SEEDS + 3], model
+
+
+JUDGE = Path(__file__).parent.parent / "scripts" / "same_bits.py"
+
+
+@pytest.mark.slow
+def test_other_kinds_of_cpu(tmp_path):
+    """A thin part of what the script judges: two models and three settings."""
+    command = [sys.executable, JUDGE, "--thin", "--models", "rnn", "gated_rnn"]
+    done = subprocess.run(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_that_judge_makes_runs_of_every_choice(monkeypatch):
+    monkeypatch.syspath_prepend(JUDGE.parent)
+    import same_bits
+
+    words = " ".join(" ".join(runs) for runs in same_bits.RUNS.values()).split()
+    for group in ("clip", "norm", "optimizer", "schedule"):
+        default = read(["task=easy"]).jobs[0].config
+        chosen = {word.partition("=")[2] for word in words if word.startswith(f"{group}=")}
+        assert chosen | {getattr(default, group).name} == set(CHOICES[group]), group
+    drawn = {word.partition("=")[2] for word in words if word.startswith("init.")}
+    assert drawn >= {"orthogonal", "normal", "sparse"}

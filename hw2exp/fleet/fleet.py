@@ -16,7 +16,7 @@ from hw2exp.fleet.state import FleetState, concatenate
 from hw2exp.fleet.training_path import training_path
 from hw2exp.kernels.choice import closed_form_of
 from hw2exp.kernels.loss import SequenceLoss
-from hw2exp.models.axes import Layout, Params, State
+from hw2exp.models.axes import Layout, Params, State, means
 from hw2exp.models.cell import Cell
 from hw2exp.models.classifier import Classifier, Gradient
 from hw2exp.models.hyperparameters import build
@@ -196,7 +196,7 @@ class Fleet:
         """
         parts = [self.model.losses(self.params, *part)[:2] for part in self._fresh(0, CHECK)]
         losses, correct = (torch.cat(column, 1) for column in zip(*parts, strict=True))
-        return losses.mean(1), correct.double().mean(1)
+        return means(losses), means(correct.double())
 
     def _fresh(self, step: int, stream: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Draw at least ``FRESH_SEQUENCES`` sequences, in batches of the training batch size."""
@@ -243,7 +243,8 @@ class Fleet:
         size, batches = self.config.batch_size, self.config.eval_batches
         symbols, labels = self.batch(step, TEST, batches * size)
         losses, correct, _ = self.model.losses(self.params, symbols, labels, self.population(step))
-        return losses.view(-1, batches, size).mean(2), correct.double().mean(1)
+        by_batch = means(losses.view(-1, size)).view(-1, batches)
+        return by_batch, means(correct.double())
 
     def accept(self, step: int, loss: Tensor, grad_norm: Tensor, proposed: FleetState) -> None:
         """Accept a step, but freeze each replica whose loss, gradient or state is not finite.

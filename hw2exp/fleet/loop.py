@@ -10,7 +10,7 @@ from torch import Tensor
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.state import FleetState
-from hw2exp.models.axes import norms
+from hw2exp.models.axes import means, norms
 from hw2exp.tasks.temporal_order import TRAIN
 
 
@@ -221,7 +221,7 @@ def plain_step(fleet: Fleet, step: int, inspector: Inspector | None = None) -> S
     fleet.accept(step, back.loss, grad_norm, proposed)
     if inspector is not None:
         inspector.inspect(step, StepTrace(state, fleet.state, symbols, labels, raw, back.flow))
-    accuracy = back.correct.double().mean(1)
+    accuracy = means(back.correct.double())
     clipped_norm = grad_norm if grads is raw else norms(grads)
     update_norm = norms(params - state.params)
     return StepMetrics(back.loss, accuracy, grad_norm, clipped_norm, update_norm, lr)
@@ -235,5 +235,5 @@ def test_step(fleet: Fleet, step: int) -> EvalMetrics:
         step: the training step just before the test pass.
     """
     losses, accuracy = fleet.test(step)
-    fleet.judge(step, losses.mean(1), accuracy)
+    fleet.judge(step, means(losses), accuracy)
     return EvalMetrics(losses, accuracy)

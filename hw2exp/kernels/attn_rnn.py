@@ -17,7 +17,7 @@ from typing import Any
 
 from hw2exp.kernels.forms import FORMS, ClosedForm
 from hw2exp.kernels.functions import exp
-from hw2exp.kernels.lanes import load, maximum, store, zeros
+from hw2exp.kernels.lanes import fma, load, maximum, store, zeros
 from hw2exp.kernels.packing import pack_lags, unpack_lags
 from hw2exp.kernels.products import add_outer, add_product, dot, product
 from hw2exp.system.kernel_cache import kernel
@@ -83,7 +83,7 @@ def _mix(a: Any, v_0: Any, v: Any, h: Any, t: Any, K: Any, H: Any) -> None:
         share, source = load(a, attention + i), ((t - i) * K + i - 1) * H
         for j in range(H):
             row = (t + 1) * H + j
-            store(h, row, load(h, row) + share * load(v, source + j))
+            store(h, row, fma(share, load(v, source + j), load(h, row)))
 
 
 @kernel
@@ -120,7 +120,7 @@ def backward(
             store(dw, attention + i, of_score)
             for j in range(H):
                 store(weighted, j, share * load(delta, now + j))
-                grown = load(delta, state + j) + of_score * load(Sh, source + j)
+                grown = fma(of_score, load(Sh, source + j), load(delta, state + j))
                 store(delta, state + j, grown)
             add_product(V[(i - 1) * H : i * H].T, weighted, 0, delta, state)
     _scale(dw, 0, K + 1, x, 0, I, T, 0.5, weighted_x)

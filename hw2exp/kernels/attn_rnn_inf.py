@@ -17,7 +17,7 @@ from typing import Any
 
 from hw2exp.kernels.forms import FORMS, ClosedForm
 from hw2exp.kernels.functions import exp
-from hw2exp.kernels.lanes import load, maximum, minimum, store, zeros
+from hw2exp.kernels.lanes import fma, load, maximum, minimum, store, zeros
 from hw2exp.kernels.packing import pack_endless, unpack_endless
 from hw2exp.kernels.products import add_outer, dot, product
 from hw2exp.system.kernel_cache import kernel
@@ -49,7 +49,7 @@ def forward(x: Any, weights: Any, r: Any, h: Any, kept: Any) -> None:
         store(own, 4 * t + 1, top)
         store(own, 4 * t + 2, z)
         for j in range(H):
-            mixed = past * load(sums, j) + e_0 * load(v_0, before + j)
+            mixed = fma(past, load(sums, j), e_0 * load(v_0, before + j))
             store(h, now + j, mixed / z)
         product(S, h, now, Sh, before)
         product(V, h, now, v, before)
@@ -59,7 +59,7 @@ def forward(x: Any, weights: Any, r: Any, h: Any, kept: Any) -> None:
         past, e = exp(m - larger), exp(w - larger)
         m, d = larger, past * d + e
         for j in range(H):
-            store(sums, j, past * load(sums, j) + e * load(v, before + j))
+            store(sums, j, fma(past, load(sums, j), e * load(v, before + j)))
 
 
 @kernel
@@ -93,7 +93,7 @@ def backward(
                 store(dv, before + j, e * load(G, j))
             product(V_T, dv, before, delta, now)
             for j in range(H):
-                store(delta, now + j, load(delta, now + j) + dw * load(Sh, before + j))
+                store(delta, now + j, fma(dw, load(Sh, before + j), load(delta, now + j)))
                 store(dwh, before + j, dw * load(h, now + j) * 0.5)
         mean = dot(h, now, delta, now, H)
         a_0, top = load(own, 4 * t), load(own, 4 * t + 1)
@@ -106,7 +106,7 @@ def backward(
             out = load(delta, now + j)
             store(dv_0, before + j, a_0 * out)
             gathered = old * load(G, j) if t < T - 1 else zeros(x)
-            store(G, j, gathered + new * out)
+            store(G, j, fma(new, out, gathered))
         F, mu = old * F + new * mean, least
     add_outer(dwx, 0, x, 0, T, gradients[0][r])
     add_outer(dv_0, 0, x, 0, T, gradients[1][r])

@@ -1,12 +1,12 @@
 """exp, tanh and the logistic function of 16 numbers at once, accurate to a few ulp."""
 
-from math import factorial, log
+from math import factorial
 from typing import Any
 
 from numba import types
 from numba.extending import overload
 
-from hw2exp.kernels.lanes import BITS, maximum, minimum, power_of_two
+from hw2exp.kernels.lanes import BITS, fma, maximum, minimum, power_of_two
 from hw2exp.system.kernel_cache import kernel
 
 TERMS = {types.float32: 7, types.float64: 13}
@@ -14,6 +14,9 @@ TERMS = {types.float32: 7, types.float64: 13}
 
 HIGH = {types.float32: 0.693359375, types.float64: 0.6931471803691238}
 """ln 2, truncated so that its product with a small integer is exact (Cody & Waite 1980)."""
+
+LOW = {types.float32: -2.1219444005471377e-4, types.float64: 1.9082149292705877e-10}
+"""The rest of ln 2."""
 
 LIMIT = {types.float32: 87.0, types.float64: 708.0}
 """Largest |x| for which eˣ is a normal number."""
@@ -31,20 +34,19 @@ def scale_and_rest(x: Any) -> Any:
 @overload(scale_and_rest)
 def _(x: Any) -> Any:
     dtype = x.dtype
-    limit, high, per_turn = LIMIT[dtype], HIGH[dtype], 1 / log(2)
-    low = log(2) - high if dtype is types.float32 else 1.9082149292705877e-10
+    limit, high, low, per_turn = LIMIT[dtype], HIGH[dtype], LOW[dtype], 1.4426950408889634
     # Adding 1.5 · 2^mantissa rounds to an integer and moves it to the last bits.
     rounder = 1.5 * 2.0 ** BITS[dtype][1]
     series = tuple(1 / factorial(n) for n in range(TERMS[dtype], 0, -1))
 
     def split(x: Any) -> Any:
         x = maximum(minimum(x, limit), -limit)
-        rounded = x * per_turn + rounder
+        rounded = fma(x, per_turn, rounder)
         n = rounded - rounder
-        r = x - n * high - n * low
+        r = fma(n, -low, fma(n, -high, x))
         q = r * 0.0
         for coefficient in series:
-            q = q * r + coefficient
+            q = fma(q, r, coefficient)
         return power_of_two(rounded), r * q
 
     return split
@@ -54,14 +56,14 @@ def _(x: Any) -> Any:
 def exp(x: Any) -> Any:
     """Compute eˣ, clamped to the range of normal numbers."""
     scale, rest = scale_and_rest(x)
-    return scale + scale * rest
+    return fma(scale, rest, scale)
 
 
 @kernel
 def tanh(x: Any) -> Any:
     """Compute tanh x = (e²ˣ - 1) / (e²ˣ + 1), with a small relative error also for small x."""
     scale, rest = scale_and_rest(maximum(minimum(x, 20.0), -20.0) * 2.0)
-    growth = scale * rest + (scale - 1.0)  # e²ˣ - 1
+    growth = fma(scale, rest, scale - 1.0)  # e²ˣ - 1
     return growth / (growth + 2.0)
 
 

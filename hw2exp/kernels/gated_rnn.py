@@ -13,7 +13,7 @@ from typing import Any
 
 from hw2exp.kernels.forms import FORMS, ClosedForm
 from hw2exp.kernels.functions import sigmoid
-from hw2exp.kernels.lanes import load, store
+from hw2exp.kernels.lanes import fma, load, store
 from hw2exp.kernels.packing import pack_plain, unpack_plain
 from hw2exp.kernels.products import add_outer, add_product, product
 from hw2exp.system.kernel_cache import kernel
@@ -40,7 +40,7 @@ def forward(x: Any, weights: Any, r: Any, h: Any, kept: Any) -> None:
             store(c, now + j, gate)
             store(d, now + j, before - u)
             # Not u + c (h - u), in which rounding would lose h beside a large u.
-            store(h, after + j, gate * before + (1.0 - gate) * u)
+            store(h, after + j, fma(gate, before, (1.0 - gate) * u))
 
 
 @kernel

@@ -3,7 +3,8 @@
 Sequences of a batch are independent inside a cell, so a kernel computes 16 of them at once and
 reads like the equations for a single one. ``Lanes`` is a numba type made of LLVM vectors:
 ``+ - * /`` and the functions below act on all 16 numbers. Nothing here depends on the number of
-replicas or batches, so a replica has the same bits in every fleet.
+replicas or batches, so a replica has the same bits in every fleet. Each operation rounds as IEEE
+754 says, and the compiler may fuse none, so all CPUs give the same bits: :func:`fma` is a choice.
 """
 
 import operator
@@ -17,9 +18,6 @@ from numba.extending import intrinsic, models, overload, register_model
 
 WIDTH = 16
 """Sequences in a vector."""
-
-FLAGS = ("contract", "nsz")
-"""A product and a sum may be fused; NaN and infinity keep their meaning."""
 
 BITS = {types.float32: (32, 23, 127), types.float64: (64, 52, 1023)}
 """By dtype: bits of a number, bits of its mantissa, bias of its exponent (IEEE 754)."""
@@ -158,6 +156,20 @@ def sqrt(typing: Any, value: Any) -> Any:
 
 
 @intrinsic
+def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
+    """Compute a b + c, rounded once; b and c may be numbers instead of vectors."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vector = context.get_value_type(signature.return_type)
+        name = f"llvm.fma.v{WIDTH}f{BITS[a.dtype][0]}"
+        function = ir.FunctionType(vector, [vector] * 3)
+        known = cgutils.get_or_insert_function(builder.module, function, name)
+        return builder.call(known, _as_vectors(builder, vector, signature, arguments))
+
+    return _common(a, b, c), generate
+
+
+@intrinsic
 def power_of_two(typing: Any, number: Any) -> Any:
     """Compute 2ⁿ from n + ``rounder``, see :func:`hw2exp.kernels.functions.scale_and_rest`.
 
@@ -176,10 +188,10 @@ def power_of_two(typing: Any, number: Any) -> Any:
     return number(number), generate
 
 
-def _common(a: Any, b: Any) -> Any:
-    """Return the signature of an operation on two vectors, or on a vector and a number."""
-    lanes = a if isinstance(a, Lanes) else b
-    return lanes(*(t if isinstance(t, Lanes) else lanes.dtype for t in (a, b)))
+def _common(*operands: Any) -> Any:
+    """Return the signature of an operation on vectors, or on vectors and numbers."""
+    lanes = next(t for t in operands if isinstance(t, Lanes))
+    return lanes(*(t if isinstance(t, Lanes) else lanes.dtype for t in operands))
 
 
 def _as_vectors(builder: Any, vector: Any, signature: Any, arguments: Any) -> list[Any]:
@@ -197,7 +209,7 @@ def _define(symbol: Any, instruction: str) -> None:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             vector = context.get_value_type(signature.return_type)
             operands = _as_vectors(builder, vector, signature, arguments)
-            return getattr(builder, instruction)(*operands, flags=FLAGS)
+            return getattr(builder, instruction)(*operands)
 
         return _common(a, b), generate
 

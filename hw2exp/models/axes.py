@@ -79,5 +79,18 @@ def norms(rows: Tensor) -> Tensor:
     Args:
         rows: one row a replica, ``(R, P)``.
     """
-    norm: Tensor = torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64)
-    return norm
+    return _sums(rows.double().square()).sqrt()
+
+
+def means(rows: Tensor) -> Tensor:
+    """Return the mean of each row, ``(R,)``, computed in float64 and rounded once.
+
+    Args:
+        rows: one row a replica, ``(R, n)``.
+    """
+    return (_sums(rows.double()) / rows.shape[1]).to(rows.dtype)
+
+
+def _sums(rows: Tensor) -> Tensor:
+    """Sum each row in order; the order of torch's ``sum`` depends on the CPU's vectors."""
+    return rows.cumsum(1)[:, -1]

@@ -7,11 +7,9 @@ import torch
 from torch import Tensor
 
 from hw2exp.config.schema import Init
-from hw2exp.models.axes import Params
+from hw2exp.models import random_matrices
+from hw2exp.models.axes import Params, Shape
 from hw2exp.models.cell import Weight
-
-ROW = 15
-"""Nonzero entries in a row of a sparse matrix."""
 
 WORD = 2**32
 """Smaller seeds fit in 32 bits, all that ``torch.Generator.manual_seed`` uses."""
@@ -83,28 +81,22 @@ def _kind_and_scale(weight: Weight, init: Init) -> tuple[str, float]:
 
 
 def _draw(weight: Weight, kind: str, generator: torch.Generator) -> Tensor:
-    value = torch.zeros(weight.shape)
     if kind == "torch":
-        torch.nn.init.uniform_(value, -weight.bound, weight.bound, generator=generator)
-    elif kind == "orthogonal":
+        return _uniform(weight.shape, weight.bound, generator)
+    value = torch.zeros(weight.shape)
+    if kind == "normal":
+        value[:] = random_matrices.normal(weight.shape, generator)
+    elif kind in ("orthogonal", "sparse"):
         for block in value.chunk(weight.blocks):
-            torch.nn.init.orthogonal_(block, generator=generator)
-    elif kind == "normal":
-        value.normal_(generator=generator)
-    elif kind == "sparse":
-        for block in value.chunk(weight.blocks):
-            block.copy_(_sparse(len(block), generator))
+            block[:] = getattr(random_matrices, kind)(tuple(block.shape), generator)
     return value
 
 
-def _sparse(size: int, generator: torch.Generator) -> Tensor:
-    """Draw a matrix with 15 normal entries a row, scaled to spectral radius 1.
+def _uniform(shape: Shape, bound: float, generator: torch.Generator) -> Tensor:
+    """Draw from U(-bound, bound) like ``torch.nn.init.uniform_`` on a CPU with AVX2 or later.
 
-    This is the "smart tanh" initialization in the public code of Pascanu, Mikolov & Bengio 2013.
+    There torch computes r · 2 bound - bound with one rounding, from r in 24 bits, and elsewhere
+    with two. In float64 the product and the sum are exact.
     """
-    value = torch.randn(size, size, generator=generator)
-    for row in value:
-        row[torch.randperm(size, generator=generator)[ROW:]] = 0
-    radius = torch.linalg.eigvals(value.double()).abs().max()
-    scaled: Tensor = value / radius
-    return scaled.float()
+    half = torch.tensor(bound).double()  # rounded to float32 first, as torch does
+    return (torch.rand(shape, generator=generator).double() * (2 * half) - half).float()

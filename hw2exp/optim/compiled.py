@@ -8,6 +8,7 @@ import math
 from typing import Any
 
 from hw2exp.optim.clipping.protocol import EPS
+from hw2exp.system.elementary import power
 from hw2exp.system.kernel_cache import kernel
 
 SGD, RMSPROP, ADAM = range(3)
@@ -99,8 +100,8 @@ def update_row(
         rmsprop(g, kind(lr), (alpha, rest), eps, mu, knobs[4] > 0, before, after)
     else:
         beta1, beta2 = knobs[1], knobs[2]
-        rate = kind(lr / -math.expm1(updates * math.log(beta1)))
-        root = kind(math.sqrt(-math.expm1(updates * math.log(beta2))))
+        rate = kind(lr / (1 - power(beta1, updates)))
+        root = kind(math.sqrt(1 - power(beta2, updates)))
         betas = kind(beta1), kind(1 - beta1), kind(beta2), kind(1 - beta2)
         adam(g, rate, betas, root, kind(knobs[3]), before, after)
 

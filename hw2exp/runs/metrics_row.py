@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from hw2exp.fleet.loop import EvalMetrics, StepMetrics
+from hw2exp.models.axes import means
 
 Floats = NDArray[np.float64]
 
@@ -39,7 +40,7 @@ def columns_of(since_row: Sequence[StepMetrics], tested: EvalMetrics | None) -> 
         "lr": lr,
     }
     if tested is not None:
-        test_loss, last = host([tested.losses.mean(1), tested.losses[:, -1]])
+        test_loss, last = host([means(tested.losses), tested.losses[:, -1]])
         (accuracy,) = host([tested.accuracy])
         columns |= {"loss_test": test_loss, "loss_test_last": last, "accuracy_test": accuracy}
     return columns

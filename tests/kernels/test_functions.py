@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from hw2exp.kernels import functions
-from hw2exp.kernels.lanes import load, positive, store, total
+from hw2exp.kernels.lanes import fma, load, positive, store, total
 
 
 def apply(function, x):
@@ -58,6 +58,23 @@ def test_what_is_not_finite(dtype):
     assert exp[2] < 1e-37
     assert exp[4] == 1
     assert apply(positive, x)[0, :4].tolist() == [1, 1, 0, 0]  # NaN passes on, as torch's ReLU
+
+
+def test_a_product_and_a_sum_are_fused_only_where_that_is_asked_for():
+    """x² - [x²] is 0 with two roundings; with one it is the error of the rounded square."""
+    x = np.full((1, 16), 1 + 2**-20, np.float32)
+    square = float(x[0, 0] * x[0, 0])
+
+    @numba.njit
+    def apart(x):
+        return x * x - square
+
+    @numba.njit
+    def fused(x):
+        return fma(x, x, -square)
+
+    assert not apply(apart, x).any()
+    assert (apply(fused, x) == 2.0**-40).all()
 
 
 def test_total():

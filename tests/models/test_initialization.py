@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 import torch
-from scipy.stats import kstest
+from scipy.stats import beta, kstest
 
 from hw2exp.config.groups import Model
 from hw2exp.config.schema import Init
+from hw2exp.models import random_matrices
 from hw2exp.models.cells.gated_rnn import GatedRNN
 from hw2exp.models.cells.lstm import LSTM
 from hw2exp.models.classifier import Classifier
@@ -87,9 +88,35 @@ def test_orthogonal_matrices_are_orthogonal_block_by_block(cell, blocks):
             continue
         for block in params[name].chunk(blocks, 1):  # (R, out, in)
             small = block if block.shape[1] <= block.shape[2] else block.mT
+            small = small.double()
             product = small @ small.mT
-            eye = torch.eye(len(product[0])).expand_as(product)
-            torch.testing.assert_close(product, eye, rtol=0, atol=1e-5)
+            eye = torch.eye(len(product[0]), dtype=torch.float64).expand_as(product)
+            torch.testing.assert_close(product, eye, rtol=0, atol=1e-6)
+
+
+def test_orthogonal_matrices_are_uniformly_distributed():
+    """A square of an entry of a uniform one has a beta distribution; so has that of torch's."""
+    mine = [random_matrices.orthogonal((5, 3), seeded(seed)) for seed in range(400)]
+    generator = seeded(0)
+    theirs = [torch.nn.init.orthogonal_(torch.empty(5, 3), generator=generator) for _ in mine]
+    for drawn in (mine, theirs):
+        entries = torch.stack(drawn)  # (n, 5, 3)
+        for row, column in ((0, 0), (4, 2)):
+            entry = entries[:, row, column].double()
+            assert kstest(entry.square().numpy(), beta(1 / 2, 4 / 2).cdf).pvalue > 1e-3
+            assert abs((entry > 0).double().mean() - 0.5) < 0.1
+
+
+def test_the_spectral_radius_is_that_of_lapack():
+    """Complex pairs, equal moduli, defective and far from normal matrices too."""
+    draw = np.random.default_rng(0)
+    matrices = [draw.normal(size=(size, size)) for size in (1, 2, 3, 16, 50) for _ in range(10)]
+    turn, jordan = np.array([[0.6, -0.8], [0.8, 0.6]]), np.array([[2.0, 1.0], [0.0, 2.0]])
+    matrices += [turn, 1e-30 * turn, 1e30 * turn, jordan, np.diag([1.0, -1.0, 0.5])]
+    matrices += [np.triu(draw.normal(size=(12, 12)) * 100, 1) + np.diag(np.linspace(1, 2, 12))]
+    for matrix in matrices:
+        exact = abs(np.linalg.eigvals(matrix)).max()
+        assert random_matrices.spectral_radius(matrix) == pytest.approx(exact, rel=1e-8)
 
 
 def test_scales_are_per_replica_and_per_layer():

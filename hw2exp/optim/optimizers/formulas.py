@@ -1,6 +1,7 @@
 """Formulas shared by the optimizers."""
 
 from hw2exp.models.axes import columns
+from hw2exp.optim.elementwise import power
 from hw2exp.system.lazy_torch import Tensor, torch
 
 
@@ -13,8 +14,7 @@ def bias_correction(beta: Tensor, updates: Tensor) -> Tensor:
 
     Source: Kingma & Ba 2015, §3.
     """
-    # Not beta**t: the last bit of torch's pow depends on the number of replicas.
-    return -torch.expm1(updates * beta.log())
+    return 1 - power(beta, updates)
 
 
 def heavy_ball_limit(momentum: Tensor, lr: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from hw2exp.config import groups
 from hw2exp.config.knob import per_replica
 from hw2exp.config.registry import register
 from hw2exp.models.axes import State
+from hw2exp.optim.elementwise import cos_pi
 from hw2exp.optim.schedules.protocol import Constant
 from hw2exp.system.lazy_torch import Tensor, torch
 
@@ -44,4 +45,4 @@ class Cosine(Constant):
         Args:
             progress: progress from 0 to 1, ``(R,)``.
         """
-        return self.min_factor + (1 - self.min_factor) * (1 + torch.cos(torch.pi * progress)) / 2
+        return self.min_factor + (1 - self.min_factor) * (1 + cos_pi(progress)) / 2

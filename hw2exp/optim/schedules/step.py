@@ -6,8 +6,9 @@ from hw2exp.config import groups
 from hw2exp.config.knob import per_replica
 from hw2exp.config.registry import register
 from hw2exp.models.axes import State
+from hw2exp.optim.elementwise import power
 from hw2exp.optim.schedules.protocol import Constant
-from hw2exp.system.lazy_torch import Tensor, torch
+from hw2exp.system.lazy_torch import Tensor
 
 
 class StepDecayKnobs(groups.Schedule):
@@ -32,5 +33,4 @@ class StepDecay(Constant):
 
     def at(self, updates: int, state: State) -> Tensor:
         """Return γ^⌊t / every⌋."""
-        # Not gamma**decays: the last bit of torch's pow depends on the number of replicas.
-        return torch.exp((updates // self.every) * self.gamma.log())
+        return power(self.gamma, updates // self.every)
