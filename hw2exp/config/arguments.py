@@ -92,11 +92,7 @@ def _flags(arguments: argparse.Namespace) -> list[str]:
 
 
 def words_of(arguments: argparse.Namespace) -> list[str]:
-    """Return the words for Hydra: flags first, then the overrides.
-
-    Args:
-        arguments: see :func:`parse_arguments`.
-    """
+    """Return the words for Hydra: flags first, then the overrides."""
     return [*filter(None, _flags(arguments)), *arguments.overrides]
 
 
@@ -113,18 +109,10 @@ def _written_out(word: str) -> str:
 
 
 def inspects(arguments: argparse.Namespace) -> bool:
-    """Return whether the command only asks Hydra to show its config.
-
-    Args:
-        arguments: see :func:`parse_arguments`.
-    """
+    """Return whether the command only asks Hydra to show its config."""
     return any(getattr(arguments, name) is not None for name in INSPECTING)
 
 
 def about_hydra(arguments: argparse.Namespace) -> bool:
-    """Return whether the command asks for Hydra's help or for shell completion.
-
-    Args:
-        arguments: see :func:`parse_arguments`.
-    """
+    """Return whether the command asks for Hydra's help or for shell completion."""
     return any(getattr(arguments, name) for name in ABOUT_HYDRA)

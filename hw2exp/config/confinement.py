@@ -10,11 +10,7 @@ from hw2exp.system.problems import ConfigError
 
 
 def root_of(written: str) -> Path:
-    """Return the literal part of a folder, before the first interpolated name.
-
-    Args:
-        written: a folder with ``${...}``.
-    """
+    """Return the literal part of a folder, before the first interpolated name."""
     return Path(written.partition("${")[0].rpartition("/")[0] or ".")
 
 

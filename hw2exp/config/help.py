@@ -101,11 +101,7 @@ def _section_lines() -> Iterator[str]:
 
 
 def plan_text(command: "Command") -> str:
-    """Return the text of ``--dry-run``: the resolved config and the planned jobs.
-
-    Args:
-        command: the checked command line.
-    """
+    """Return the text of ``--dry-run``: the resolved config and the planned jobs."""
     config = command.jobs[0].config
     text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, default_flow_style=None)
     jobs = len(command.jobs)

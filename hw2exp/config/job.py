@@ -23,13 +23,7 @@ Plain = dict[str, Any]
 
 
 def put(plain: Plain, key: str, value: Any) -> Plain:
-    """Return a copy of a nested dict with one value set; share all other branches.
-
-    Args:
-        plain: the dict.
-        key: the dotted key.
-        value: the new value.
-    """
+    """Return a copy of a nested dict with one value set; share all other branches."""
     head, _, rest = key.partition(".")
     if rest:
         below = plain.get(head)
@@ -75,9 +69,6 @@ class Base:
 
     def scratch(self, keys: tuple[str, ...]) -> tuple[DictConfig, DictConfig]:
         """Return two copies of the config, in which jobs set these keys in turn: copying is slow.
-
-        Args:
-            keys: all the keys that a job sets.
 
         Returns:
             A copy with Hydra's node, and a copy without, as a job sees the config.
@@ -151,20 +142,12 @@ class Job:
         return self._with_hydra(self._with_values(deepcopy(self.base.full)))
 
     def choice(self, group: str) -> str | None:
-        """Return the choice of a group.
-
-        Args:
-            group: the group.
-        """
+        """Return the choice of a group."""
         chosen: str | None = self.base.hydra["runtime"]["choices"].get(group)
         return chosen
 
     def select(self, key: str) -> str:
-        """Return a resolved value of Hydra's node, as text.
-
-        Args:
-            key: the dotted key.
-        """
+        """Return a resolved value of Hydra's node, as text."""
         written: Any = {"hydra": self.base.hydra}
         for name in key.split("."):
             written = written[name]
@@ -215,11 +198,7 @@ class Job:
 
 @contextmanager
 def current(config: DictConfig) -> Iterator[None]:
-    """Let ``${hydra:...}`` and ``HydraConfig`` refer to a config.
-
-    Args:
-        config: a config with Hydra's node.
-    """
+    """Let ``${hydra:...}`` and ``HydraConfig`` refer to a config."""
     holder: Any = HydraConfig.instance()
     before = holder.cfg
     holder.cfg = config  # set_config would copy

@@ -113,9 +113,6 @@ def _check_folders(jobs: Sequence[Job]) -> None:
 def check_configs(jobs: Sequence[Job]) -> None:
     """Check the configs of all jobs.
 
-    Args:
-        jobs: the jobs.
-
     Raises:
         ConfigError: the configs have problems, each listed once for all jobs.
     """

@@ -114,11 +114,7 @@ def combinations(overrides: Sequence[Override]) -> list[list[str]]:
 
 
 def extremes(override: Override) -> list[str]:
-    """Return overrides that test a search space: the ends of an interval, or every value.
-
-    Args:
-        override: an override of several values.
-    """
+    """Return overrides that test a search space: the ends of an interval, or every value."""
     space = override.value()
     if isinstance(space, IntervalSweep):
         return [f"{override.get_key_element()}={end}" for end in (space.start, space.end)]
@@ -126,10 +122,5 @@ def extremes(override: Override) -> list[str]:
 
 
 def assignment(key: str, text: str) -> str:
-    """Return an override that sets any text, quoted.
-
-    Args:
-        key: the dotted key.
-        text: the value.
-    """
+    """Return an override that sets any text, quoted."""
     return f"{key}={QuotedString(text, Quote.single).with_quotes()}"

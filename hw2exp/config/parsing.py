@@ -46,20 +46,12 @@ PARSER.functions.functions["sort"] = sort
 
 @cache
 def parse(line: str) -> Override:
-    """Parse an override, with a cache, since the parser is slow.
-
-    Args:
-        line: the override as typed.
-    """
+    """Parse an override, with a cache, since the parser is slow."""
     return PARSER.parse_override(line)
 
 
 def count(override: Override) -> float:
-    """Count the values of an override without a list: a short range can have billions.
-
-    Args:
-        override: any override.
-    """
+    """Count the values of an override without a list: a short range can have billions."""
     return _count(override.value())
 
 

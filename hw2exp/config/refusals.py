@@ -35,11 +35,7 @@ def one_error(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
 
 
 def one_line(error: Exception) -> str:
-    """Return an error's message on one line, without Hydra's jargon.
-
-    Args:
-        error: the error.
-    """
+    """Return an error's message on one line, without Hydra's jargon."""
     if not str(error) and isinstance(error.__cause__, Exception):
         return one_line(error.__cause__)
     text = str(error)

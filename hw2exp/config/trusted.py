@@ -70,11 +70,7 @@ SHADOWING = ("train.yaml", "hydra")
 
 
 def untrusted(override: Override) -> list[str]:
-    """List the problems of an override of Hydra's node.
-
-    Args:
-        override: any override.
-    """
+    """List the problems of an override of Hydra's node."""
     key, line = override.key_or_group.lstrip("/"), str(override.input_line)
     package = override.package or ""
     if package.split(".")[0] == "hydra":
@@ -103,11 +99,7 @@ def _wrong_choices(group: str, override: Override) -> list[str]:
 
 
 def untrusted_folder(folder: Path) -> list[str]:
-    """List the problems of a folder of configs.
-
-    Args:
-        folder: the folder of ``--config-dir``.
-    """
+    """List the problems of a folder of configs."""
     return [
         f"--config-dir={folder}: holds {name}, which would replace what is shipped; must hold "
         "choices of groups only"
@@ -134,11 +126,7 @@ def untrusted_node(node: Mapping[str, Any], shipped: Mapping[str, Any]) -> list[
 
 
 def unnamed(node: Mapping[str, Any]) -> list[str]:
-    """List the problem of the job's name in Hydra's node, if it can't be a file's name.
-
-    Args:
-        node: Hydra's node, plain values.
-    """
+    """List the problem of the job's name in Hydra's node, if it can't be a file's name."""
     if NAME.fullmatch(str(name := node["job"]["name"])):
         return []
     return [f"hydra.job.name={show(name)}: must be a name of letters, digits, '.', '_' and '-'"]
@@ -146,11 +134,7 @@ def unnamed(node: Mapping[str, Any]) -> list[str]:
 
 @contextmanager
 def trusted_resolvers(names: Sequence[str] = RESOLVERS) -> Iterator[None]:
-    """Let ``${name:...}`` call only these resolvers, none from plug-ins or the caller.
-
-    Args:
-        names: names of the allowed resolvers.
-    """
+    """Let ``${name:...}`` call only these resolvers, none from plug-ins or the caller."""
     registered = BaseContainer._resolvers
     BaseContainer._resolvers = {name: call for name, call in registered.items() if name in names}
     try:

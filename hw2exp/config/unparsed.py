@@ -45,11 +45,7 @@ def why_unparsed(line: str, message: str) -> str:
 
 
 def why_not_interpolated(message: str) -> str:
-    """Explain in plain words why a value with ``${...}`` can't be read.
-
-    Args:
-        message: OmegaConf's message, on one line.
-    """
+    """Explain in plain words why a value with ``${...}`` can't be read."""
     return "must be ${KEY} or ${NAME:ARGUMENT}, closed by }" if JARGON.search(message) else message
 
 
@@ -72,11 +68,7 @@ def _wrong_value(value: str) -> str:
 
 
 def _outside_quotes(value: str) -> Iterator[str]:
-    """Yield the letters of a value outside quotes, unclosed quotes included.
-
-    Args:
-        value: the value as typed.
-    """
+    """Yield the letters of a value outside quotes, unclosed quotes included."""
     rest = re.sub(r"\\.", "", value)
     rest = re.sub(r"(?<![\w])(['\"]).*?\1", "", rest)
     yield from rest

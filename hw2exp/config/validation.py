@@ -118,12 +118,7 @@ def _owners(group: str, leaf: str) -> list[str]:
 
 
 def keys_of(schema: type[BaseModel], prefix: str = "") -> list[str]:
-    """List the dotted keys of a section and of its subsections.
-
-    Args:
-        schema: the section.
-        prefix: the section's own dotted key.
-    """
+    """List the dotted keys of a section and of its subsections."""
     keys = []
     for name, field in schema.model_fields.items():
         if name == "name":  # the choice itself, typed as group=choice
@@ -145,12 +140,7 @@ def _allowed(schema: type[BaseModel], location: list[str]) -> str:
 
 
 def allowed_values(schema: type[BaseModel], name: str) -> str:
-    """Describe the allowed values of a knob in words.
-
-    Args:
-        schema: the section.
-        name: the name of the knob.
-    """
+    """Describe the allowed values of a knob in words."""
     field = schema.model_fields[name]
     kind: Any = field.annotation
     if bool in get_args(kind):

@@ -19,9 +19,6 @@ TEXT, MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 def load_yaml(path: Path) -> Any:
     """Read a file as plain values.
 
-    Args:
-        path: the file.
-
     Raises:
         ConfigError: the file can't be read, is no YAML, is far larger than a config, or has
             duplicate keys or keys that are no texts.

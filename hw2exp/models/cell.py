@@ -218,8 +218,5 @@ def sigmoid(x: Tensor) -> Tensor:
     differently from the vectorized one. Which elements are last depends on the number of replicas,
     so the last bits of a replica would differ between a run alone and a fleet. ``torch.tanh`` uses
     one routine for all elements.
-
-    Args:
-        x: a tensor of any shape.
     """
     return torch.add(torch.tanh(x * 0.5) * 0.5, 0.5)

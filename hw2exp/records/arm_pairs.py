@@ -31,30 +31,18 @@ def partners(
 
 
 def references(arms: Sequence[Arm]) -> list[tuple[Arm, Arm]]:
-    """Pair each arm that has cures with the arm that differs only in having none.
-
-    Args:
-        arms: all arms.
-    """
+    """Pair each arm that has cures with the arm that differs only in having none."""
     cured = [arm for arm in arms if arm.cures]
     return list(partners(cured, [arm for arm in arms if not arm.cures], tuple(NO_CURE)))
 
 
 def setting_of(arm: Arm) -> tuple[str, str]:
-    """Return the model and the optimizer, by which figures and claims group arms.
-
-    Args:
-        arm: the arm.
-    """
+    """Return the model and the optimizer, by which figures and claims group arms."""
     return arm.model, arm.optimizer
 
 
 def labels(arms: Sequence[Arm]) -> list[str]:
-    """Return short names of arms of one model and optimizer: cures, and settings that differ.
-
-    Args:
-        arms: the arms.
-    """
+    """Return short names of arms of one model and optimizer: cures, and settings that differ."""
     keys = [
         key
         for key in dict.fromkeys(key for arm in arms for key in arm.settings)

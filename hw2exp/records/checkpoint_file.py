@@ -27,12 +27,7 @@ Table = TypeVar("Table", MetricsTable, DiagnosticsTable)
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint on disk, with its manifest.
-
-    Args:
-        folder: the checkpoint's folder.
-        manifest: the contents of ``manifest.json``.
-    """
+    """A checkpoint on disk, with its manifest."""
 
     folder: Path
     manifest: Manifest

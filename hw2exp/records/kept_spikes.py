@@ -72,9 +72,6 @@ def write_kept(folder: Path, spikes: Sequence[KeptSpike]) -> None:
 def read_kept(folder: Path) -> list[KeptSpike]:
     """Read a run's kept spikes.
 
-    Args:
-        folder: the run folder.
-
     Raises:
         OSError: the file is missing, or can't be read.
         ValueError: the file is damaged.

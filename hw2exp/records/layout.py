@@ -68,21 +68,12 @@ DIAGNOSED: Layout = {
 
 
 def quartile_tags(tag: str) -> tuple[str, str]:
-    """Return the tags of the first and third quartiles; the median has the tag itself.
-
-    Args:
-        tag: a run's tag.
-    """
+    """Return the tags of the first and third quartiles; the median has the tag itself."""
     return f"{tag}/q1", f"{tag}/q3"
 
 
 def over_the_arm(name: str, tag: str) -> Band:
-    """Return the band of one tag over an arm's runs.
-
-    Args:
-        name: the meaning of the tag.
-        tag: a run's tag.
-    """
+    """Return the band of one tag over an arm's runs."""
     return Band(f"{name} over the arm: median and quartiles", tag, *quartile_tags(tag))
 
 
@@ -103,11 +94,7 @@ ARM: Layout = {
 
 
 def serialized(layout: Layout) -> bytes:
-    """Encode a layout as TensorBoard's protocol buffer.
-
-    Args:
-        layout: the charts.
-    """
+    """Encode a layout as TensorBoard's protocol buffer."""
     from tensorboard.plugins.custom_scalar import layout_pb2
 
     message = layout_pb2.Layout()

@@ -49,9 +49,6 @@ def write_parameters(folder: Path, params: Parameters) -> None:
 def read_parameters(folder: Path) -> dict[str, NDArray[np.float32]]:
     """Read the final parameters of an ended run, and check them against its result.
 
-    Args:
-        folder: the run folder.
-
     Raises:
         OSError: the parameters or the result can't be read.
         ValueError: the parameters or the result are damaged.

@@ -31,9 +31,6 @@ class Found:
 def read_runs(folder: Path) -> Found:
     """Read every run below a folder.
 
-    Args:
-        folder: the folder of a run, of a sweep, or of many.
-
     Raises:
         ConfigError: there is no such folder, or no usable run in it.
     """

@@ -26,24 +26,14 @@ Value = TypeVar("Value")
 
 
 def part_of(prefix: str, named: Mapping[str, Value]) -> dict[str, Value]:
-    """Return the values whose names begin with a prefix, by the rest of the name.
-
-    Args:
-        prefix: the prefix.
-        named: the values by name.
-    """
+    """Return the values whose names begin with a prefix, by the rest of the name."""
     return {
         name.removeprefix(prefix): value for name, value in named.items() if name.startswith(prefix)
     }
 
 
 def rows_until(step: int, config: TrainConfig) -> int:
-    """Return the number of metrics rows that a run has written by a step before its last.
-
-    Args:
-        step: the step.
-        config: the run's config.
-    """
+    """Return the number of metrics rows that a run has written by a step before its last."""
     log, test = config.log_every, config.eval_every
     return step // log + step // test - step // math.lcm(log, test)
 

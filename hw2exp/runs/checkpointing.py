@@ -74,11 +74,7 @@ class Checkpointer:
             self._diagnostics[member] = RowsFile(DIAGNOSTICS_ROWS, own, own.facts.diagnostics)
 
     def __call__(self, step: int) -> bool:
-        """Save a checkpoint if one is due; return whether training ends.
-
-        Args:
-            step: the last step.
-        """
+        """Save a checkpoint if one is due; return whether training ends."""
         config = self.fleet.config
         self.interrupt.begin_to_save()
         end, asked = self.interrupt(), self.interrupt.asked_to_save()
@@ -90,11 +86,7 @@ class Checkpointer:
         return end or self.recording.lost.keys() >= set(map(int, self.fleet.members))
 
     def save(self, step: int) -> None:
-        """Write a checkpoint of every replica in the fleet.
-
-        Args:
-            step: the last step.
-        """
+        """Write a checkpoint of every replica in the fleet."""
         recording = self.recording
         recording.search()
         state = on_host(self.fleet.state.tensors())
@@ -133,10 +125,6 @@ class Checkpointer:
 
 def check_fits(saved: Checkpoint, config: TrainConfig) -> None:
     """Refuse an intact checkpoint that the run can't resume from.
-
-    Args:
-        saved: the checkpoint.
-        config: the run's config.
 
     Raises:
         DamagedError: the tensors are of another program, or contradict the run's facts or config.

@@ -38,9 +38,6 @@ Outcome = RunResult | Exception
 def check_machine(configs: Sequence[TrainConfig]) -> None:
     """Check the configs where torch is needed: the device must exist, a norm must have an effect.
 
-    Args:
-        configs: the configs of all jobs.
-
     Raises:
         ConfigError: a check failed; one line for every problem.
     """
@@ -62,10 +59,6 @@ def find_start(folder: Path, config: TrainConfig) -> Checkpoint | None:
     """Find the newest checkpoint that a run can resume from; warn about each unusable newer one.
 
     Called before fleets are formed, because all replicas of a fleet must be at the same step.
-
-    Args:
-        folder: the run folder.
-        config: the run's config.
 
     Raises:
         ConfigError: the checkpoint belongs to a run that computes something else.

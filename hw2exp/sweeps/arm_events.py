@@ -56,11 +56,7 @@ def write_arms(folder: Path, jobs: Sequence[JobOutcome], interrupt: Interrupt = 
 
 
 def remove_arms(folder: Path) -> None:
-    """Remove the files of :func:`write_arms`, and nothing else.
-
-    Args:
-        folder: the sweep's folder.
-    """
+    """Remove the files of :func:`write_arms`, and nothing else."""
     arms = folder / ARMS
     if arms.is_symlink():
         disk.remove(arms)
@@ -143,9 +139,6 @@ def aligned(
 
     The last row of a run that ended between two regular rows is dropped, unless no other run got
     so far.
-
-    Args:
-        frames: the metrics of each run.
 
     Returns:
         The steps ``(S,)``, the number of runs at each step ``(S,)``, and each column ``(S, R)``

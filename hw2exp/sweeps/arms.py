@@ -48,11 +48,7 @@ class SweptArm:
 
 
 def arms_of(jobs: Sequence[JobOutcome]) -> list[SweptArm]:
-    """Gather jobs into arms.
-
-    Args:
-        jobs: the jobs of a sweep.
-    """
+    """Gather jobs into arms."""
     arms = by_arm(jobs, _settings)
     typed = [_shared(arm) for arm in arms]
     common = set.intersection(*map(set, typed)) if typed else set()
@@ -131,11 +127,7 @@ def _ending_solved(results: Sequence[RunResult]) -> str:
 
 
 def ended(outcome: Outcome) -> TypeGuard[RunResult]:
-    """Return whether a run has a result and was not interrupted.
-
-    Args:
-        outcome: the run's outcome.
-    """
+    """Return whether a run has a result and was not interrupted."""
     return isinstance(outcome, RunResult) and outcome.status != "interrupted"
 
 

@@ -26,10 +26,6 @@ from hw2exp.system.problems import ConfigError
 def execute(command: Command, interrupt: Interrupt) -> list[JobOutcome]:
     """Run the jobs of a command.
 
-    Args:
-        command: the command.
-        interrupt: the signals received.
-
     Returns:
         The jobs in order; of an interrupted sweep, only the jobs of batches that began.
 

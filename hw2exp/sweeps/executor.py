@@ -94,11 +94,7 @@ class WorkerDied(Exception):  # noqa: N818
 
 
 class WorkerExecutor(Executor):
-    """An executor whose worker processes stay alive between tasks.
-
-    Args:
-        workers: the number of worker processes.
-    """
+    """An executor whose worker processes stay alive between tasks."""
 
     def __init__(self, workers: int) -> None:
         prepare()
@@ -168,11 +164,7 @@ class WorkerExecutor(Executor):
         self.tell(signal.SIGTERM)
 
     def tell(self, number: int) -> None:
-        """Send all workers a signal.
-
-        Args:
-            number: the signal's number.
-        """
+        """Send all workers a signal."""
         with self._lock:
             for process in self._processes:
                 if process.is_alive() and process.pid is not None:

@@ -58,11 +58,7 @@ class Template:
 
 
 def inline(value: Any) -> str:
-    """Format a value on one line of YAML.
-
-    Args:
-        value: a plain value.
-    """
+    """Format a value on one line of YAML."""
     if isinstance(value, list | tuple):
         return f"[{', '.join(inline(item) for item in value)}]"
     if isinstance(value, str) and value.isascii() and value.isprintable():

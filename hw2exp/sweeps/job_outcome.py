@@ -30,11 +30,7 @@ class JobOutcome:
         return self.outcome.final["test_loss"]
 
     def status(self, interrupt: Interrupt) -> int:
-        """Return the job's exit status; the command exits with the largest.
-
-        Args:
-            interrupt: the signals received.
-        """
+        """Return the job's exit status; the command exits with the largest."""
         if isinstance(self.outcome, Exception):
             return interrupt.status or 1
         if self.outcome.status == "interrupted":

@@ -17,11 +17,7 @@ class JobFailed(Exception):  # noqa: N818
 
 
 class FleetJobReturn(JobReturn):
-    """A job's return value for Hydra; the configs are built on access only, since that is slow.
-
-    Args:
-        job: the job.
-    """
+    """A job's return value for Hydra; the configs are built on access only, since that is slow."""
 
     def __init__(self, job: Job) -> None:
         super().__init__(overrides=list(job.overrides), working_dir=os.getcwd())

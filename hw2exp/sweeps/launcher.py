@@ -45,13 +45,7 @@ Key = tuple[int | None, tuple[str, ...]]
 
 
 class Batches:
-    """A runner of batches of jobs; a sweeper may launch several, one after the other.
-
-    Args:
-        context: Hydra's context.
-        task: the task function.
-        sweep: the config of the sweep.
-    """
+    """A runner of batches of jobs; a sweeper may launch several, one after the other."""
 
     def __init__(self, context: HydraContext, task: TaskFunction, sweep: DictConfig) -> None:
         self._context = context

@@ -84,12 +84,7 @@ class SweepTable:
             echo(self._summary(self._all(), time.monotonic() - self._began))
 
     def finish(self, number: int, outcomes: Sequence[Outcome]) -> None:
-        """Record the end of a fleet.
-
-        Args:
-            number: the fleet's number.
-            outcomes: the outcomes of the fleet's jobs.
-        """
+        """Record the end of a fleet."""
         self._done[number] = outcomes
 
     def refresh(self) -> None:

@@ -96,9 +96,6 @@ def run_sweep(
 def check_cells(configs: Sequence[TrainConfig]) -> None:
     """Refuse cells that workers can't import: a worker imports the main program's file, if any.
 
-    Args:
-        configs: the configs of all jobs.
-
     Raises:
         ConfigError: a cell is typed or piped, or registered below ``if __name__ == ...``.
     """

@@ -53,9 +53,6 @@ def make_folder(path: Path, sync: bool = True, mode: int = 0o777) -> None:
 def refuse_other(path: Path) -> None:
     """Refuse anything but a folder where a folder is to be written; a link would lead elsewhere.
 
-    Args:
-        path: the folder; it may be missing.
-
     Raises:
         OSError: something else is there.
     """
@@ -67,11 +64,7 @@ def refuse_other(path: Path) -> None:
 
 @contextmanager
 def made_folder(path: Path) -> Iterator[None]:
-    """Make a folder and its missing parents; after a failure, remove those that are empty.
-
-    Args:
-        path: the folder.
-    """
+    """Make a folder and its missing parents; after a failure, remove those that are empty."""
     missing = [each for each in (path, *path.parents) if not each.exists()]
     try:
         make_folder(path)
@@ -176,11 +169,7 @@ def append(path: Path, at: int, content: bytes) -> None:
 
 
 def sync_path(path: Path) -> None:
-    """Sync a file's content, or the names in a folder, to disk.
-
-    Args:
-        path: the file or the folder.
-    """
+    """Sync a file's content, or the names in a folder, to disk."""
     with _opened(path, os.O_RDONLY | os.O_NONBLOCK) as file:
         os.fsync(file)
 
@@ -218,11 +207,7 @@ def remove(path: Path) -> None:
 
 
 def remove_parts(folder: Path) -> None:
-    """Remove the leftovers of interrupted writes from a folder.
-
-    Args:
-        folder: the folder.
-    """
+    """Remove the leftovers of interrupted writes from a folder."""
     for path in folder.glob(f".*{PART}"):
         remove(path)
 
@@ -249,11 +234,7 @@ class Stream:
                     self._digest.update(part)
 
     def write(self, content: bytes) -> int:
-        """Append bytes, and return their number.
-
-        Args:
-            content: the bytes.
-        """
+        """Append bytes, and return their number."""
         self._buffer += content
         self._digest.update(content)
         if len(self._buffer) > BUFFER:

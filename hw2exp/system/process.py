@@ -49,11 +49,7 @@ def failed(error: ConfigError | OSError) -> int:
 
 
 def cant_write(error: OSError) -> str:
-    """Describe an error of the system in one line.
-
-    Args:
-        error: the error.
-    """
+    """Describe an error of the system in one line."""
     where = f"{error.filename}: " if error.filename else ""
     return f"{where}{error.strerror or error}"
 
@@ -71,11 +67,7 @@ def check_system() -> None:
 
 
 def process(main: Callable[[], int]) -> NoReturn:
-    """Run a command that has nothing to save on an interrupt, and exit.
-
-    Args:
-        main: the command, which returns the exit status.
-    """
+    """Run a command that has nothing to save on an interrupt, and exit."""
     check_system()
     _end_at_once()
     prepare_output()

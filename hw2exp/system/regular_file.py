@@ -41,11 +41,7 @@ def opened(path: Path, largest: int, links: bool = True) -> Iterator[BufferedRea
 
 
 def is_blank(path: Path) -> bool:
-    """Return whether a file is missing, empty, or zeroed, as a power cut may leave it.
-
-    Args:
-        path: the file.
-    """
+    """Return whether a file is missing, empty, or zeroed, as a power cut may leave it."""
     try:
         with opened(path, sys.maxsize) as file:
             return not file.read(BEGINNING).strip(b"\0")

@@ -50,11 +50,7 @@ class NormPass:
     """One forward pass through a normalization; this base class changes nothing."""
 
     def at(self, t: int) -> "NormPass":
-        """Return this pass at a time step.
-
-        Args:
-            t: the time step, from 0.
-        """
+        """Return this pass at a time step, counted from 0."""
         return self
 
     def __call__(self, term: str, value: Tensor) -> Tensor:
