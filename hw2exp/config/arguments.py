@@ -16,12 +16,6 @@ INFO = ("-i", "--info")
 MODES = ("run", "multirun", "cfg", "info", "hydra_help", "shell_completion")
 """Flags that exclude each other."""
 
-INSPECTING = ("cfg", "info")
-"""Hydra's flags that show the config of a checked command."""
-
-ABOUT_HYDRA = ("hydra_help", "shell_completion")
-"""Hydra's flags that need no checked command."""
-
 UNSUPPORTED = {
     "config_name": "the config is always the one of this package; use experiment=",
     "config_path": "the config is always the one of this package; use --config-dir to add to it",
@@ -110,9 +104,9 @@ def _written_out(word: str) -> str:
 
 def inspects(arguments: argparse.Namespace) -> bool:
     """Return whether the command only asks Hydra to show its config."""
-    return any(getattr(arguments, name) is not None for name in INSPECTING)
+    return arguments.cfg is not None or arguments.info is not None
 
 
 def about_hydra(arguments: argparse.Namespace) -> bool:
     """Return whether the command asks for Hydra's help or for shell completion."""
-    return any(getattr(arguments, name) for name in ABOUT_HYDRA)
+    return bool(arguments.hydra_help or arguments.shell_completion)

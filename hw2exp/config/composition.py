@@ -11,7 +11,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from hw2exp.config.job import Base, Job
-from hw2exp.config.parsing import parse
+from hw2exp.config.parsing import key_of, parse
 
 
 class Composition:
@@ -40,7 +40,7 @@ class Composition:
 
     def is_choice(self, override: Override) -> bool:
         """Return whether an override chooses from a group; others set a value."""
-        return bool(self.choices(override.key_or_group.lstrip("/")))
+        return bool(self.choices(key_of(override)))
 
     def job(self, lines: Sequence[str], number: int | None = None) -> Job:
         """Compose a job.

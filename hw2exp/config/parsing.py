@@ -50,6 +50,11 @@ def parse(line: str) -> Override:
     return PARSER.parse_override(line)
 
 
+def key_of(override: Override) -> str:
+    """Return the key or the group of an override."""
+    return str(override.key_or_group.lstrip("/"))
+
+
 def count(override: Override) -> float:
     """Count the values of an override without a list: a short range can have billions."""
     return _count(override.value())

@@ -13,7 +13,7 @@ from hydra._internal import config_loader_impl
 from hydra._internal.config_repository import CachingConfigRepository
 from hydra.plugins.config_source import ConfigResult
 
-from hw2exp.config.confinement import check_inside
+from hw2exp.config.folder import check_inside
 from hw2exp.config.yaml_file import load_yaml
 from hw2exp.system.problems import ConfigError
 

@@ -16,7 +16,8 @@ from omegaconf.base import Container
 from omegaconf.basecontainer import BaseContainer
 from omegaconf.errors import InterpolationResolutionError
 
-from hw2exp.config.yaml_file import LARGEST_FILE
+from hw2exp.config.parsing import key_of
+from hw2exp.config.yaml_file import LARGEST_FILE, leaves
 from hw2exp.system.problems import nearest, show
 
 CHOICES = {
@@ -71,7 +72,7 @@ SHADOWING = ("train.yaml", "hydra")
 
 def untrusted(override: Override) -> list[str]:
     """List the problems of an override of Hydra's node."""
-    key, line = override.key_or_group.lstrip("/"), str(override.input_line)
+    key, line = key_of(override), str(override.input_line)
     package = override.package or ""
     if package.split(".")[0] == "hydra":
         return [f"{line}: nothing can be put into Hydra's own node"]
@@ -80,7 +81,7 @@ def untrusted(override: Override) -> list[str]:
     if key == "hydra.output_subdir":
         return [f"{line}: can't be set; a run's config is read from its folder .hydra"]
     if key in CHOICES:
-        return _wrong_choices(key, override)
+        return _wrong_choice(key, override)
     if not _is_listed(key):
         return [f"{line}: of Hydra's own keys this one can't be set; {nearest(key, KEYS)}"]
     if not override.is_sweep_override() and _names_code(override.value()):
@@ -88,14 +89,11 @@ def untrusted(override: Override) -> list[str]:
     return []
 
 
-def _wrong_choices(group: str, override: Override) -> list[str]:
-    values = [] if override.is_sweep_override() or override.is_delete() else [override.value()]
-    allowed = CHOICES[group]
-    return [
-        f"{group}={show(value)}: no such choice; {nearest(str(value), allowed)}"
-        for value in values
-        if str(value) not in allowed
-    ]
+def _wrong_choice(group: str, override: Override) -> list[str]:
+    value, allowed = override.value(), CHOICES[group]
+    if override.is_sweep_override() or override.is_delete() or str(value) in allowed:
+        return []
+    return [f"{group}={show(value)}: no such choice; {nearest(str(value), allowed)}"]
 
 
 def untrusted_folder(folder: Path) -> list[str]:
@@ -115,7 +113,7 @@ def untrusted_node(node: Mapping[str, Any], shipped: Mapping[str, Any]) -> list[
         node: Hydra's node, plain values.
         shipped: the same node composed without these files.
     """
-    mine, theirs = dict(_leaves(node, "hydra")), dict(_leaves(shipped, "hydra"))
+    mine, theirs = dict(leaves(node, "hydra")), dict(leaves(shipped, "hydra"))
     changed = [key for key in mine | theirs if mine.get(key) != theirs.get(key)]
     return [
         f"{key}={show(mine.get(key))}: of Hydra's own keys this one can't be set; "
@@ -184,11 +182,3 @@ def _is_listed(key: str) -> bool:
 
 def _below(key: str, above: Sequence[str]) -> bool:
     return any(key == other or key.startswith(f"{other}.") for other in above)
-
-
-def _leaves(value: Any, key: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping) and value:
-        for name, below in value.items():
-            yield from _leaves(below, f"{key}.{name}")
-    else:
-        yield key, value

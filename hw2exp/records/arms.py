@@ -207,12 +207,7 @@ def names(arms: Sequence[Settings]) -> list[str]:
 
 
 def words(keys: Iterable[str], settings: Settings) -> str:
-    """Write settings as typed.
-
-    Args:
-        keys: the keys to write; keys without a value are left out.
-        settings: the settings.
-    """
+    """Write settings as typed; leave out keys without a value."""
     return " ".join(f"{key}={show(settings[key])}" for key in keys if key in settings)
 
 

@@ -60,11 +60,7 @@ class DiagnosticsTable(StepTable[Value]):
     numbers, lists, added = NUMBERS, LISTS, ADDED
 
     def rows(self, first: int) -> bytes:
-        """Return rows as lines of JSON; numbers keep all their bits.
-
-        Args:
-            first: the index of the first row to return.
-        """
+        """Return the rows from an index on as lines of JSON; numbers keep all their bits."""
         return "".join(json.dumps([step, row]) + "\n" for step, row in self._rows[first:]).encode()
 
     @classmethod

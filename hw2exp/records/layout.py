@@ -20,14 +20,7 @@ class Lines:
 
 @dataclass(frozen=True)
 class Band:
-    """A chart of a curve between two others.
-
-    Args:
-        title: the chart's title.
-        value: the tag of the middle curve.
-        lower: the tag of the lower curve.
-        upper: the tag of the upper curve.
-    """
+    """A chart of the tags of a curve between two others."""
 
     title: str
     value: str

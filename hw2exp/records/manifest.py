@@ -79,10 +79,7 @@ def sealed(manifest: Manifest) -> bytes:
 
 
 def unsealed(text: bytes) -> Manifest:
-    """Decode a manifest.
-
-    Args:
-        text: the bytes that :func:`sealed` returned.
+    """Decode what :func:`sealed` has encoded.
 
     Raises:
         DamagedError: the text is anything else.

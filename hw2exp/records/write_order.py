@@ -86,11 +86,7 @@ def write_results(results: Mapping[Path, RunResult]) -> None:
 
 
 def json_bytes(value: Any) -> bytes:
-    """Return strict JSON; a number that is not finite becomes ``"nan"``, ``"inf"`` or ``"-inf"``.
-
-    Args:
-        value: nested mappings, sequences and plain values.
-    """
+    """Return strict JSON; numbers that are not finite become ``"nan"``, ``"inf"``, ``"-inf"``."""
     return (json.dumps(_plain(value), indent=2, allow_nan=False) + "\n").encode()
 
 

@@ -24,6 +24,7 @@ from hw2exp.records.checkpoint_folder import save
 from hw2exp.records.diagnostics import COLUMNS
 from hw2exp.records.manifest import DamagedError, Facts
 from hw2exp.records.metrics import CATALOG
+from hw2exp.records.parameters import part_of
 from hw2exp.records.rows_file import RowsFile
 from hw2exp.records.run_dir import made_with
 from hw2exp.records.saved_state import (
@@ -34,7 +35,6 @@ from hw2exp.records.saved_state import (
     SPIKES,
     Named,
     contradiction,
-    part_of,
     steps_since_row,
 )
 from hw2exp.records.spike import Spike

@@ -44,12 +44,7 @@ class SpikeRecorder:
             self._ring.push(Entry(step, members, trace.before, trace.grads))
 
     def keep(self, member: int, spikes: Sequence[Spike]) -> None:
-        """Keep the steps that led to each new spike.
-
-        Args:
-            member: the member.
-            spikes: all spikes of the member so far.
-        """
+        """Keep the steps that led to each new spike."""
         if member not in self.kept:
             return
         for number in range(self._known[member] + 1, min(len(spikes), self.spikes) + 1):

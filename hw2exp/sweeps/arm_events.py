@@ -35,12 +35,8 @@ LONGEST = 120
 def write_arms(folder: Path, jobs: Sequence[JobOutcome], interrupt: Interrupt = NEVER) -> None:
     """Write a TensorBoard run for every arm with two or more ended runs.
 
-    Only warn if the files can't be written: the runs are worth more than their summary.
-
-    Args:
-        folder: the sweep's folder.
-        jobs: all jobs of the sweep.
-        interrupt: the interrupt, checked before each arm; after a signal the rest is skipped.
+    Only warn if the files can't be written: the runs are worth more than their summary. After a
+    signal, skip the rest.
     """
     inside = Path(os.path.abspath(folder / ARMS))
     if any(inside in each.job.folder.absolute().parents for each in jobs):  # runs use the name

@@ -101,12 +101,7 @@ def arms_table(arms: Sequence[SweptArm], width: int) -> "Table":
 
 
 def summary(outcomes: Sequence[Outcome], quartiles: bool) -> dict[str, str]:
-    """Return an arm's cells by heading; an interrupted run counts as missing.
-
-    Args:
-        outcomes: the outcomes of the arm's runs.
-        quartiles: whether to add quartiles to the medians.
-    """
+    """Return an arm's cells by heading; an interrupted run counts as missing."""
     results = [outcome for outcome in outcomes if ended(outcome)]
     return {
         "runs": str(len(outcomes)),
@@ -132,12 +127,7 @@ def ended(outcome: Outcome) -> TypeGuard[RunResult]:
 
 
 def print_sweep(jobs: Sequence[JobOutcome], folder: Path) -> None:
-    """Print the table of a sweep, and the commands to look at or resume it.
-
-    Args:
-        jobs: the jobs of the sweep.
-        folder: the sweep's folder.
-    """
+    """Print the table of a sweep, and the commands to look at or resume it."""
     from rich.console import Console
 
     text = StringIO()

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from hw2exp.system.interrupt import SAVE, SIGNALS
 
@@ -106,26 +106,14 @@ class WorkerExecutor(Executor):
         self._interrupted = False
 
     def check(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T | None:
-        """Call a function in a worker, and wait; return None if the worker dies.
-
-        Args:
-            fn: a picklable function.
-            args: picklable positional arguments.
-            kwargs: picklable keyword arguments.
-        """
+        """Call a function in a worker, and wait; return None if the worker dies."""
         try:
             return self.submit(fn, *args, **kwargs).result()
         except WorkerDied:
             return None
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Run a function in a worker.
-
-        Args:
-            fn: a picklable function.
-            args: picklable positional arguments.
-            kwargs: picklable keyword arguments.
-        """
+        """Run a function in a worker; the function, its arguments and its value are pickled."""
         return self._threads.submit(self._run, fn, args, kwargs)
 
     def _run(self, fn: Callable[..., T], args: Any, kwargs: Any) -> T:
@@ -184,10 +172,9 @@ class WorkerExecutor(Executor):
                 process.join()
 
 
-class _Worker:
-    def __init__(self, process: BaseProcess, connection: Connection) -> None:
-        self.process = process
-        self.connection = connection
+class _Worker(NamedTuple):
+    process: BaseProcess
+    connection: Connection
 
 
 def _work(connection: Connection) -> None:

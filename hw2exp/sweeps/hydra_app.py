@@ -10,7 +10,6 @@ from hydra._internal.hydra import Hydra
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.utils import env_override
-from hydra.types import TaskFunction
 from omegaconf import DictConfig
 
 from hw2exp.config.command_line import CONFIG_MODULE, CONFIG_NAME, JOB_NAME, VERSION_BASE
@@ -41,12 +40,7 @@ class ComposedHydra(Hydra):
 
 @contextmanager
 def composed_hydra(loader: ConfigLoader, config: DictConfig) -> Iterator[Hydra]:
-    """Make Hydra's application the process's, and restore the one before.
-
-    Args:
-        loader: the loader that has composed the config.
-        config: the config of the run or of the sweep, with Hydra's node.
-    """
+    """Let a :class:`ComposedHydra` be the process's application, and restore the one before."""
     globally = GlobalHydra.instance()
     before, globally.hydra = globally.hydra, ComposedHydra(loader, config)
     try:
@@ -54,30 +48,6 @@ def composed_hydra(loader: ConfigLoader, config: DictConfig) -> Iterator[Hydra]:
             yield globally.hydra
     finally:
         globally.hydra = before
-
-
-def run(loader: ConfigLoader, config: DictConfig, task: TaskFunction) -> None:
-    """Let Hydra run a single job: its callbacks, logging and working directory.
-
-    Args:
-        loader: the loader that has composed the config.
-        config: the config of the run, with Hydra's node.
-        task: the task function.
-    """
-    with composed_hydra(loader, config) as app:
-        app.run(CONFIG_NAME, task, [])
-
-
-def multirun(loader: ConfigLoader, config: DictConfig, task: TaskFunction) -> None:
-    """Let Hydra's sweeper and launcher run a sweep.
-
-    Args:
-        loader: the loader that has composed the config.
-        config: the config of the sweep, with Hydra's node, which lists the overrides.
-        task: the task function.
-    """
-    with composed_hydra(loader, config) as app:
-        app.multirun(CONFIG_NAME, task, [])
 
 
 def show(words: Sequence[str], name: str) -> None:

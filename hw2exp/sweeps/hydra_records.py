@@ -49,11 +49,7 @@ class Template:
         self._rest = [(keys[int(n)], text) for n, text in zip(rest[::2], rest[1::2], strict=True)]
 
     def fill(self, values: Mapping[str, Any]) -> str:
-        """Return the text with the gaps filled.
-
-        Args:
-            values: the values of the gaps, by dotted key.
-        """
+        """Return the text with the gaps filled by values, by dotted key."""
         return self._first + "".join(f"{inline(values[key])}{text}" for key, text in self._rest)
 
 
@@ -80,9 +76,6 @@ def write_records(job: Job) -> None:
 
     Unlike Hydra's, the recorded config holds resolved values: an interpolation such as
     ``${oc.env:...}`` could have another value when it is read.
-
-    Args:
-        job: the job, whose folder exists.
     """
     folder = job.folder
     subfolder = job.base.hydra["output_subdir"]
@@ -123,12 +116,7 @@ def _has(path: Path, content: bytes) -> bool:
 
 
 def resolve_record(path: Path, config: Plain) -> None:
-    """Resolve a recorded config: replace interpolations by the run's values.
-
-    Args:
-        path: the ``config.yaml``; may be missing.
-        config: the resolved values.
-    """
+    """Resolve a recorded config, if it exists: replace interpolations by the run's values."""
     if path.is_file() and "${" in path.read_text():
         disk.write(path, OmegaConf.to_yaml(config).encode())
 

@@ -10,12 +10,7 @@ from hw2exp.system.interrupt import Interrupt
 
 @dataclass(frozen=True)
 class JobOutcome:
-    """A job that was executed.
-
-    Args:
-        job: the job.
-        outcome: the result, or the error in its place.
-    """
+    """A job that was executed, with its result or the error in its place."""
 
     job: Job
     outcome: Outcome

@@ -37,11 +37,7 @@ class FleetJobReturn(JobReturn):
         self._return_value = value
 
     def set(self, value: Any) -> None:
-        """Record the end of the job.
-
-        Args:
-            value: the job's return value, or the exception that it raised.
-        """
+        """Record the end of the job: its return value, or the exception that it raised."""
         failed = isinstance(value, BaseException)
         self.return_value = value
         self.status = JobStatus.FAILED if failed else JobStatus.COMPLETED

@@ -77,12 +77,7 @@ def made_folder(path: Path) -> Iterator[None]:
 
 
 def new_folder(path: Path, sync: bool = True, mode: int = 0o777) -> None:
-    """Make a folder that must not exist yet.
-
-    Args:
-        path: the folder.
-        sync: wait for the disk.
-        mode: permissions, as for ``os.mkdir``.
+    """Make a folder that must not exist yet, see :func:`make_folder`.
 
     Raises:
         FileExistsError: the path exists.
@@ -175,11 +170,7 @@ def sync_path(path: Path) -> None:
 
 
 def sync_together(paths: Collection[Path]) -> None:
-    """Sync several files and folders to disk, concurrently.
-
-    Args:
-        paths: files, and folders for the names in them.
-    """
+    """Sync several files, and folders for the names in them, concurrently."""
     if paths:
         with ThreadPoolExecutor(min(WAITS, len(paths))) as pool:
             for _ in pool.map(sync_path, paths):
@@ -187,12 +178,9 @@ def sync_together(paths: Collection[Path]) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, or a folder with its contents; don't follow links.
+    """Remove a file, or a folder with its contents, if it exists; don't follow links.
 
     Rename a folder first, so that a folder under its own name is always whole.
-
-    Args:
-        path: the file or folder, which may be missing.
     """
     if path.is_dir() and not path.is_symlink():
         part = path if path.suffix == PART else path.with_name(f".{path.name}.gone{PART}")

@@ -64,13 +64,7 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
 
 
 def unknown_key(key: str, value: object, allowed: Iterable[str]) -> str:
-    """Describe an unknown key.
-
-    Args:
-        key: the dotted key.
-        value: the key's value.
-        allowed: the known dotted keys.
-    """
+    """Describe an unknown key."""
     return f"{key}={show(value)}: no such key; {nearest(key, allowed)}"
 
 

@@ -17,13 +17,7 @@ VERSION = f"hw2exp {version.VERSION}"
 
 
 def parser_of(module: str, description: str, epilog: str | None = None) -> ArgumentParser:
-    """Return a parser of flags, whose help survives a closed pipe.
-
-    Args:
-        module: the command's module.
-        description: the command's purpose.
-        epilog: text below the flags.
-    """
+    """Return a parser of flags, whose help survives a closed pipe."""
     prog = f"python -m {module}"
     parser = ArgumentParser(prog, description=description, epilog=epilog, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=VERSION, help="show the version")
@@ -33,9 +27,6 @@ def parser_of(module: str, description: str, epilog: str | None = None) -> Argum
 
 def failed(error: ConfigError | OSError) -> int:
     """Print in one line why a command failed.
-
-    Args:
-        error: bad input, or an error of the system.
 
     Returns:
         The exit status: 2 for bad input, 1 for the system.

@@ -52,12 +52,7 @@ def is_blank(path: Path) -> bool:
 
 
 def read(path: Path, largest: int, links: bool = True) -> bytes:
-    """Read a regular file.
-
-    Args:
-        path: see :func:`opened`.
-        largest: see :func:`opened`.
-        links: see :func:`opened`.
+    """Read a regular file, see :func:`opened`.
 
     Raises:
         IrregularError: the path is no regular file, or the file is too large.

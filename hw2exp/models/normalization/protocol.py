@@ -68,6 +68,19 @@ class NormPass:
         return {}
 
 
+@dataclass
+class GainPass(NormPass):
+    """A forward pass of a normalization with a small number added to the variance, ``(R,)``."""
+
+    eps: Tensor
+    params: Params
+    terms: Terms
+
+    def axes(self, term: str) -> int:
+        """Return the number of a term's feature axes."""
+        return len(self.terms[term].shape)
+
+
 class Norm(Protocol):
     """A kind of normalization, for all replicas of a fleet.
 
