@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from hw2exp.records.arms import NO_CURE, RATE, Arm, Key, decided, words
+from hw2exp.records.arms import NO_CURE, RATE, Arm, Key, decided, differing, words
 
 
 def partners(
@@ -43,12 +43,11 @@ def setting_of(arm: Arm) -> tuple[str, str]:
 
 def labels(arms: Sequence[Arm]) -> list[str]:
     """Return short names of arms of one model and optimizer: cures, and settings that differ."""
+    settings = [arm.settings for arm in arms]
     keys = [
         key
-        for key in dict.fromkeys(key for arm in arms for key in arm.settings)
-        if len({arm.settings.get(key) for arm in arms}) > 1
-        and key.partition(".")[0] not in NO_CURE
-        and not decided(key, [arm.settings for arm in arms])
+        for key in differing(settings)
+        if key.partition(".")[0] not in NO_CURE and not decided(key, settings)
     ]
     labels = [f"{arm.cures or 'no cure'} {words(keys, arm.settings)}".rstrip() for arm in arms]
     return [label.replace(" optimizer.", " ") for label in labels]

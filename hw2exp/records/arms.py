@@ -199,11 +199,16 @@ def gather(runs: Iterable[Run]) -> tuple[list[Arm], int]:
 
 def names(arms: Sequence[Settings]) -> list[str]:
     """Name each arm by its distinguishing choices, and by values that the choices don't decide."""
-    keys = dict.fromkeys(key for own in arms for key in own)
-    telling = [key for key in keys if len({own.get(key) for own in arms}) > 1]
-    groups = [key for key in telling if key in CHOICES]
-    free = [key for key in telling if key not in CHOICES and not decided(key, arms)]
+    keys = differing(arms)
+    groups = [key for key in keys if key in CHOICES]
+    free = [key for key in keys if key not in CHOICES and not decided(key, arms)]
     return [words([*groups, *free], own) or "all runs" for own in arms]
+
+
+def differing(arms: Sequence[Settings]) -> list[str]:
+    """Return the keys in whose values arms differ."""
+    keys = dict.fromkeys(key for own in arms for key in own)
+    return [key for key in keys if len({own.get(key) for own in arms}) > 1]
 
 
 def words(keys: Iterable[str], settings: Settings) -> str:

@@ -119,7 +119,8 @@ def _write_aside(files: Mapping[Path, bytes], wait: bool) -> None:
             os.replace(part, path)
     except BaseException as error:
         for part in parts:
-            _forget(part)
+            with suppress(OSError):  # which would hide the failure
+                os.unlink(part)
         if isinstance(error, OSError):  # users know only the final name
             error.filename = str(parts.get(Path(str(error.filename)), next(iter(files))))
         raise
@@ -273,9 +274,3 @@ def _write_all(file: int, content: bytes) -> None:
     rest = memoryview(content)
     while rest:
         rest = rest[os.write(file, rest) :]
-
-
-def _forget(path: Path) -> None:
-    """Remove a file after a failure, without an error that would hide the failure."""
-    with suppress(OSError):
-        os.unlink(path)
