@@ -1,8 +1,8 @@
 """Define a job: one run of a command, from its overrides to its checked config and its folder."""
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from copy import copy, deepcopy
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,6 +18,7 @@ from hw2exp.config.refusals import one_error
 from hw2exp.config.schema import TrainConfig
 from hw2exp.config.trusted import bounded_references
 from hw2exp.config.validation import validate
+from hw2exp.system.replaced import replaced
 
 Plain = dict[str, Any]
 
@@ -196,13 +197,6 @@ class Job:
         return config
 
 
-@contextmanager
-def current(config: DictConfig) -> Iterator[None]:
+def current(config: DictConfig) -> AbstractContextManager[None]:
     """Let ``${hydra:...}`` and ``HydraConfig`` refer to a config."""
-    holder: Any = HydraConfig.instance()
-    before = holder.cfg
-    holder.cfg = config  # set_config would copy
-    try:
-        yield
-    finally:
-        holder.cfg = before
+    return replaced(HydraConfig.instance(), "cfg", config)  # set_config would copy

@@ -6,8 +6,8 @@ node, by any source.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from omegaconf.errors import InterpolationResolutionError
 from hw2exp.config.parsing import key_of
 from hw2exp.config.yaml_file import LARGEST_FILE, leaves
 from hw2exp.system.problems import nearest, show
+from hw2exp.system.replaced import replaced
 
 CHOICES = {
     "hydra/launcher": {"fleet", "basic", "joblib"},
@@ -130,19 +131,13 @@ def unnamed(node: Mapping[str, Any]) -> list[str]:
     return [f"hydra.job.name={show(name)}: must be a name of letters, digits, '.', '_' and '-'"]
 
 
-@contextmanager
-def trusted_resolvers(names: Sequence[str] = RESOLVERS) -> Iterator[None]:
+def trusted_resolvers(names: Sequence[str] = RESOLVERS) -> AbstractContextManager[None]:
     """Let ``${name:...}`` call only these resolvers, none from plug-ins or the caller."""
-    registered = BaseContainer._resolvers
-    BaseContainer._resolvers = {name: call for name, call in registered.items() if name in names}
-    try:
-        yield
-    finally:
-        BaseContainer._resolvers = registered
+    known = BaseContainer._resolvers.items()
+    return replaced(BaseContainer, "_resolvers", {n: call for n, call in known if n in names})
 
 
-@contextmanager
-def bounded_references() -> Iterator[None]:
+def bounded_references() -> AbstractContextManager[None]:
     """Bound the total length of resolved ``${...}``: a few lines can expand to billions.
 
     Within this context, resolving more than the bound raises ``InterpolationResolutionError``.
@@ -158,11 +153,7 @@ def bounded_references() -> Iterator[None]:
             raise InterpolationResolutionError("${...} stand for too much for a config")
         return value
 
-    Container.resolve_parse_tree = bounded  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        Container.resolve_parse_tree = resolve  # type: ignore[method-assign]
+    return replaced(Container, "resolve_parse_tree", bounded)
 
 
 def callable_resolvers() -> list[str]:

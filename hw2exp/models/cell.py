@@ -64,8 +64,8 @@ def linear(out_features: int, in_features: int, role: Role) -> Weight:
 class Cell(ABC):
     """A recurrent cell, given by its equations; autograd differentiates them.
 
-    In each method ``params`` are the parameters, each ``(R, ...)``, and ``norm`` is the
-    normalization of the forward pass.
+    In each method ``params`` are the parameters, each ``(R, ...)``, after :meth:`prepare` with the
+    tensors that it adds; ``norm`` is the normalization of the forward pass.
 
     Args:
         options: the ``model`` section of the config.

@@ -13,13 +13,14 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from hw2exp.system.interrupt import SAVE, SIGNALS
+from hw2exp.system.replaced import replaced
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -43,16 +44,10 @@ LONGEST_FOLDER = 70
 """Longest folder path for a socket, in bytes: systems allow socket paths of 103 (macOS) or 107."""
 
 
-@contextmanager
-def _short_temporary_folder() -> Iterator[None]:
+def _short_temporary_folder() -> AbstractContextManager[None]:
     """Put the fork server's socket into ``/tmp`` if TMPDIR's path is too long."""
-    before = tempfile.tempdir
-    if len(os.fsencode(tempfile.gettempdir())) > LONGEST_FOLDER:
-        tempfile.tempdir = "/tmp"
-    try:
-        yield
-    finally:
-        tempfile.tempdir = before
+    too_long = len(os.fsencode(tempfile.gettempdir())) > LONGEST_FOLDER
+    return replaced(tempfile, "tempdir", "/tmp") if too_long else nullcontext()
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 
 from hw2exp.config.command_line import CONFIG_MODULE, CONFIG_NAME, JOB_NAME, VERSION_BASE
 from hw2exp.config.repository import confined_configs
+from hw2exp.system.replaced import replaced
 
 
 class ComposedHydra(Hydra):
@@ -41,13 +42,9 @@ class ComposedHydra(Hydra):
 @contextmanager
 def composed_hydra(loader: ConfigLoader, config: DictConfig) -> Iterator[Hydra]:
     """Let a :class:`ComposedHydra` be the process's application, and restore the one before."""
-    globally = GlobalHydra.instance()
-    before, globally.hydra = globally.hydra, ComposedHydra(loader, config)
-    try:
-        with confined_configs():
-            yield globally.hydra
-    finally:
-        globally.hydra = before
+    app = ComposedHydra(loader, config)
+    with replaced(GlobalHydra.instance(), "hydra", app), confined_configs():
+        yield app
 
 
 def show(words: Sequence[str], name: str) -> None:
@@ -61,10 +58,7 @@ def show(words: Sequence[str], name: str) -> None:
     def nothing(config: DictConfig) -> None:
         raise AssertionError("these flags run no job")
 
-    before, sys.argv = sys.argv, [name, *words]
-    try:
-        # Let Hydra raise errors instead of printing them.
-        with confined_configs(), env_override({"HYDRA_FULL_ERROR": "1"}):
-            hydra.main(f"pkg://{CONFIG_MODULE}", CONFIG_NAME, VERSION_BASE)(nothing)()
-    finally:
-        sys.argv = before
+    # Let Hydra raise errors instead of printing them.
+    raised = env_override({"HYDRA_FULL_ERROR": "1"})
+    with replaced(sys, "argv", [name, *words]), confined_configs(), raised:
+        hydra.main(f"pkg://{CONFIG_MODULE}", CONFIG_NAME, VERSION_BASE)(nothing)()
