@@ -29,7 +29,6 @@ from hw2exp.config.resume import check_resumed
 from hw2exp.config.trusted import trusted_resolvers, unnamed, untrusted_node
 from hw2exp.config.unused import unused
 from hw2exp.system.problems import ConfigError
-from hw2exp.system.replaced import replaced
 
 CONFIG_MODULE = "hw2exp.configs"
 CONFIG_NAME = "train"
@@ -203,9 +202,11 @@ def _check_jobs_folders(jobs: Sequence[Job], folder: Path) -> None:
 @contextmanager
 def hydra_kept() -> Iterator[None]:
     """Restore the Hydra state of a caller that uses Hydra itself."""
-    loaded, job = GlobalHydra.instance(), HydraConfig.instance()
-    with replaced(loaded, "hydra", loaded.hydra), replaced(job, "cfg", job.cfg):
+    loaded, job = GlobalHydra.instance().hydra, HydraConfig.instance().cfg
+    try:
         yield
+    finally:  # by then Hydra has made other instances
+        GlobalHydra.instance().hydra, HydraConfig.instance().cfg = loaded, job
 
 
 @contextmanager
