@@ -16,12 +16,6 @@ INFO = ("-i", "--info")
 MODES = ("run", "multirun", "cfg", "info", "hydra_help", "shell_completion")
 """Flags that exclude each other."""
 
-INSPECTING = ("cfg", "info")
-"""Hydra's flags that show the config of a checked command."""
-
-ABOUT_HYDRA = ("hydra_help", "shell_completion")
-"""Hydra's flags that need no checked command."""
-
 UNSUPPORTED = {
     "config_name": "the config is always the one of this package; use experiment=",
     "config_path": "the config is always the one of this package; use --config-dir to add to it",
@@ -92,11 +86,7 @@ def _flags(arguments: argparse.Namespace) -> list[str]:
 
 
 def words_of(arguments: argparse.Namespace) -> list[str]:
-    """Return the words for Hydra: flags first, then the overrides.
-
-    Args:
-        arguments: see :func:`parse_arguments`.
-    """
+    """Return the words for Hydra: flags first, then the overrides."""
     return [*filter(None, _flags(arguments)), *arguments.overrides]
 
 
@@ -113,18 +103,10 @@ def _written_out(word: str) -> str:
 
 
 def inspects(arguments: argparse.Namespace) -> bool:
-    """Return whether the command only asks Hydra to show its config.
-
-    Args:
-        arguments: see :func:`parse_arguments`.
-    """
-    return any(getattr(arguments, name) is not None for name in INSPECTING)
+    """Return whether the command only asks Hydra to show its config."""
+    return arguments.cfg is not None or arguments.info is not None
 
 
 def about_hydra(arguments: argparse.Namespace) -> bool:
-    """Return whether the command asks for Hydra's help or for shell completion.
-
-    Args:
-        arguments: see :func:`parse_arguments`.
-    """
-    return any(getattr(arguments, name) for name in ABOUT_HYDRA)
+    """Return whether the command asks for Hydra's help or for shell completion."""
+    return bool(arguments.hydra_help or arguments.shell_completion)

@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,17 +18,16 @@ from hydra.core.override_parser.types import Override
 
 from hw2exp.config.arguments import inspects, parse_arguments, words_of
 from hw2exp.config.composition import Composition
-from hw2exp.config.confinement import check_inside, check_subfolder, root_of
-from hw2exp.config.folder import at_home, check_folder
+from hw2exp.config.folder import at_home, check_folder, check_inside, check_subfolder
 from hw2exp.config.job import Job, Plain
-from hw2exp.config.jobs import ENUMERATING, check_configs, fixed_job, sweep_jobs
+from hw2exp.config.jobs import ENUMERATING, check_configs, sweep_jobs
 from hw2exp.config.overrides import parse_lines
 from hw2exp.config.refusals import one_error
 from hw2exp.config.registry import ADDED_CHOICES
 from hw2exp.config.repository import confined_configs
 from hw2exp.config.resume import check_resumed
 from hw2exp.config.trusted import trusted_resolvers, unnamed, untrusted_node
-from hw2exp.config.unused import of_other_mode, set_twice
+from hw2exp.config.unused import unused
 from hw2exp.system.problems import ConfigError
 
 CONFIG_MODULE = "hw2exp.configs"
@@ -46,6 +45,7 @@ class Command:
         multirun: whether the command is a sweep.
         inspects: whether it only asks Hydra to show something.
         folder: the folder of the single run, or of the sweep.
+        folder_key: the key that names the folder.
         explicit_folder: whether the folder was typed, not the default.
         resumes: whether the folder is of an earlier run or sweep, to be resumed.
         shared: the part that all jobs share; for a single run, its job.
@@ -58,21 +58,13 @@ class Command:
     multirun: bool
     inspects: bool
     folder: Path
+    folder_key: str
     explicit_folder: bool
     resumes: bool
     shared: Job
     overrides: list[Override]
     words: list[str]
     loader: ConfigLoader
-
-    @property
-    def folder_key(self) -> str:
-        """Return the key that names the folder of the results."""
-        return _folder_key(self.multirun)
-
-
-def _folder_key(multirun: bool) -> str:
-    return f"hydra.{'sweep' if multirun else 'run'}.dir"
 
 
 def read(argv: Sequence[str]) -> Command:
@@ -86,48 +78,21 @@ def read(argv: Sequence[str]) -> Command:
     """
     arguments = parse_arguments(argv)
     multirun = bool(arguments.multirun)
+    key = f"hydra.{'sweep' if multirun else 'run'}.dir"
     shipped = _shipped(arguments) if arguments.config_dir is not None else None
     with _hydra(arguments.config_dir) as composition:
-        overrides, problems = parse_lines(arguments.overrides, composition)
-        wrong = _wrong_sweeps(overrides, multirun)
-        wrong |= set_twice(overrides, composition) if multirun else {}
-        wrong |= {} if inspects(arguments) else of_other_mode(overrides, multirun)
-        overrides = [o for o in overrides if o.input_line not in wrong]
-        problems += [f"{line}: {why}" for line, why in wrong.items()]
-        try:
-            fixed = fixed_job(overrides, composition, multirun)
-            composed = sweep_jobs(overrides, fixed, composition) if multirun else [fixed]
-            _check_trust([fixed, *composed], shipped)
-            _check_launcher(fixed, arguments.config_dir)
-            check_configs(composed)
-        except ConfigError as error:
-            problems += error.problems
-        if problems:
-            raise ConfigError(problems)
-        key = _folder_key(multirun)
-        explicit = any(override.key_or_group == key for override in overrides)
-        resumed = composed[0].config.resume
-        folder = _folder(fixed, key)
-        if shipped is not None and not explicit:
-            _check_files_folder(fixed.base.hydra, shipped, key, folder)
-        if resumed and all(override.key_or_group != "resume" for override in overrides):
-            check_inside(Path(), Path(resumed), f"resume={resumed}")  # set by a config file
-        same = resumed is not None and Path(resumed).absolute() == folder.absolute()
-        if explicit and same and not folder.exists():
-            resumed = None  # both keys name a missing folder: begin there
-        _check_jobs_folders(composed, folder if resumed is None else Path(resumed))
-        if resumed is not None:
-            check_resumed(Path(resumed), composed, folder if explicit else None)
+        overrides, fixed, jobs = _jobs(arguments, composition, shipped)
+        typed = {override.key_or_group for override in overrides}
+        folder, resumes = _folder(jobs, fixed, key, typed, shipped)
     arguments.overrides = [str(override.input_line) for override in overrides]
-    if resumed is None:
-        check_folder(folder, key, explicit)
     return Command(
-        jobs=composed,
+        jobs=jobs,
         multirun=multirun,
         inspects=inspects(arguments),
-        folder=folder if resumed is None else Path(resumed),
-        explicit_folder=explicit and resumed is None,
-        resumes=resumed is not None,
+        folder=folder,
+        folder_key=key,
+        explicit_folder=key in typed and not resumes,
+        resumes=resumes,
         shared=fixed,
         overrides=overrides,
         words=words_of(arguments),
@@ -141,6 +106,29 @@ def _shipped(arguments: argparse.Namespace) -> Plain:
         overrides, _ = parse_lines(arguments.overrides, composition)
         lines = [str(o.input_line) for o in overrides if o.is_hydra_override()]
         return one_error(composition.job, lines).base.hydra
+
+
+def _jobs(
+    arguments: argparse.Namespace, composition: Composition, shipped: Plain | None
+) -> tuple[list[Override], Job, list[Job]]:
+    """Return the overrides, the part that all jobs share, and the jobs, all of them checked."""
+    multirun = bool(arguments.multirun)
+    overrides, problems = parse_lines(arguments.overrides, composition)
+    wrong = unused(overrides, composition, multirun, shows=inspects(arguments))
+    overrides = [o for o in overrides if o.input_line not in wrong]
+    problems += [f"{line}: {why}" for line, why in wrong.items()]
+    try:
+        shared = [str(o.input_line) for o in overrides if not o.is_sweep_override()]
+        fixed = one_error(composition.job, shared, 0 if multirun else None)
+        jobs = sweep_jobs(overrides, fixed, composition) if multirun else [fixed]
+        _check_trust([fixed, *jobs], shipped)
+        _check_launcher(fixed, arguments.config_dir)
+        check_configs(jobs)
+    except ConfigError as error:
+        problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    return overrides, fixed, jobs
 
 
 def _check_trust(jobs: Sequence[Job], shipped: Plain | None) -> None:
@@ -163,20 +151,40 @@ def _check_launcher(job: Job, config_dir: str | None) -> None:
         )
 
 
-def _folder(job: Job, key: str) -> Path:
-    """Return the folder of the results; keep interpolated values below its literal part."""
-    written = str(job.base.hydra[key.split(".")[1]]["dir"])
+def _folder(
+    jobs: Sequence[Job], fixed: Job, key: str, typed: Set[str], shipped: Plain | None
+) -> tuple[Path, bool]:
+    """Return the checked folder of the results, and whether it is of runs to be resumed."""
+    explicit = key in typed
+    folder = _composed_folder(fixed, key, None if explicit else shipped)
+    resumed = jobs[0].config.resume
+    if resumed and "resume" not in typed:  # set by a config file
+        check_inside(Path(), Path(resumed), f"resume={resumed}")
+    same = resumed is not None and Path(resumed).absolute() == folder.absolute()
+    if resumed is None or (explicit and same and not folder.exists()):  # resume begins there
+        _check_jobs_folders(jobs, folder)
+        check_folder(folder, key, explicit)
+        return folder, False
+    _check_jobs_folders(jobs, Path(resumed))
+    check_resumed(Path(resumed), jobs, folder if explicit else None)
+    return Path(resumed), True
+
+
+def _composed_folder(job: Job, key: str, shipped: Plain | None) -> Path:
+    """Return the folder; keep it below its literal part, or below the current folder.
+
+    Interpolated values may not lead out of the part before them, and a file of ``--config-dir``,
+    which differs from what is shipped, not out of the current folder.
+    """
+    mode = key.split(".")[1]
+    written = str(job.base.hydra[mode]["dir"])
     folder = Path(at_home(one_error(job.select, key), f"{key}="))
     if "${" in written:
-        check_inside(root_of(written), folder, f"{key}={folder}")
-    return folder
-
-
-def _check_files_folder(node: Plain, shipped: Plain, key: str, folder: Path) -> None:
-    """Keep a folder that a file of ``--config-dir`` names below the current folder."""
-    mode = key.split(".")[1]
-    if node[mode]["dir"] != shipped[mode]["dir"]:
+        literal = written.partition("${")[0].rpartition("/")[0]
+        check_inside(Path(literal), folder, f"{key}={folder}")
+    if shipped is not None and written != str(shipped[mode]["dir"]):
         check_inside(Path(), folder, f"{key}={folder}")
+    return folder
 
 
 def _check_jobs_folders(jobs: Sequence[Job], folder: Path) -> None:
@@ -197,7 +205,7 @@ def hydra_kept() -> Iterator[None]:
     loaded, job = GlobalHydra.instance().hydra, HydraConfig.instance().cfg
     try:
         yield
-    finally:
+    finally:  # by then Hydra has made other instances
         GlobalHydra.instance().hydra, HydraConfig.instance().cfg = loaded, job
 
 
@@ -223,18 +231,3 @@ def store_added_choices() -> None:
     """Register the choices that a user's code added with Hydra."""
     for (group, name), defaults in ADDED_CHOICES.items():
         ConfigStore.instance().store(group=group, name=name, node=dict(defaults))
-
-
-def _wrong_sweeps(overrides: Sequence[Override], multirun: bool) -> dict[str, str]:
-    """Return the overrides that can't have several values, and why."""
-    sweeps = [override for override in overrides if override.is_sweep_override()]
-    if not multirun:
-        return {
-            str(o.input_line): "several values need a sweep: -m, or hw2exp.sweep from Python"
-            for o in sweeps
-        }
-    return {
-        str(override.input_line): f"one value for all jobs; {override.key_or_group} can't be swept"
-        for override in sweeps
-        if override.is_hydra_override() or override.key_or_group in ("dry_run", "resume")
-    }

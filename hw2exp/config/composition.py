@@ -11,7 +11,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from hw2exp.config.job import Base, Job
-from hw2exp.config.parsing import parse
+from hw2exp.config.parsing import key_of, parse
 
 
 class Composition:
@@ -30,11 +30,7 @@ class Composition:
         self._kinds: dict[str, bool] = {}
 
     def choices(self, group: str) -> list[str]:
-        """Return the choices of a group, without fragments (leading _); empty if no such group.
-
-        Args:
-            group: the group.
-        """
+        """Return the choices of a group, without fragments (leading _); empty if no such group."""
         if group not in self._choices:
             # Not the loader's own method, which copies the repository at each call.
             known = self.loader.repository.get_group_options
@@ -43,12 +39,8 @@ class Composition:
         return self._choices[group]
 
     def is_choice(self, override: Override) -> bool:
-        """Return whether an override chooses from a group; others set a value.
-
-        Args:
-            override: the override.
-        """
-        return bool(self.choices(override.key_or_group.lstrip("/")))
+        """Return whether an override chooses from a group; others set a value."""
+        return bool(self.choices(key_of(override)))
 
     def job(self, lines: Sequence[str], number: int | None = None) -> Job:
         """Compose a job.

@@ -1,13 +1,17 @@
-"""Check and reserve the folder of the results: possible, without results, and not taken."""
+"""Check folders that a command names, and reserve the folder of the results.
+
+For the messages, ``key`` is the key that sets a folder, and ``what`` is the key with its value.
+"""
 
 import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from itertools import chain, count
 from pathlib import Path
 
-from hw2exp.config.run_files import CHECKPOINT_BEGINS, CHECKPOINTS, RESULT
+from hw2exp.config.run_files import CHECKPOINT_BEGINS, CHECKPOINTS, OWN_NAMES, RESULT
 from hw2exp.system import disk
 from hw2exp.system.problems import ConfigError
 
@@ -19,9 +23,6 @@ DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 @contextmanager
 def asked_for(what: str) -> Iterator[None]:
     """Turn errors of the system into bad input, unless the disk is the problem.
-
-    Args:
-        what: the key and value of the input, for the message.
 
     Raises:
         ConfigError: the system refused the input.
@@ -35,28 +36,22 @@ def asked_for(what: str) -> Iterator[None]:
         raise ConfigError([f"{what}: {error.strerror}"]) from error
 
 
-def at_home(path: str, what: str = "") -> str:
+def at_home(path: str, prefix: str = "") -> str:
     """Expand the leading ``~`` of a path, which a shell keeps in a quoted word.
 
-    Args:
-        path: the path as typed.
-        what: the key of the path, with the equals sign.
+    The prefix, such as ``resume=``, is for the message.
 
     Raises:
         ConfigError: no such home.
     """
     written = os.path.expanduser(path)
     if written.startswith("~"):
-        raise ConfigError([f"{what}{path}: no such home; ./{path} is a folder of that name"])
+        raise ConfigError([f"{prefix}{path}: no such home; ./{path} is a folder of that name"])
     return written
 
 
 def check_path(path: Path, what: str) -> None:
     """Refuse a path that can't be a folder's.
-
-    Args:
-        path: the path.
-        what: the key and value that set the path, for the message.
 
     Raises:
         ConfigError: the path is impossible.
@@ -74,10 +69,6 @@ def check_path(path: Path, what: str) -> None:
 def check_there(folder: Path, what: str) -> None:
     """Refuse a path that is not an existing folder.
 
-    Args:
-        folder: the path.
-        what: the key and value that set the path, for the message.
-
     Raises:
         ConfigError: the folder is missing, or the path is something else.
     """
@@ -86,14 +77,42 @@ def check_there(folder: Path, what: str) -> None:
         raise ConfigError([f"{what}: {'not a' if folder.exists() else 'no such'} folder"])
 
 
+def check_inside(root: Path, path: Path, what: str) -> None:
+    """Refuse a path that leaves a folder, by ``..``, as an absolute path, or through a link.
+
+    Raises:
+        ConfigError: the path leads out of the folder.
+    """
+    check_path(path, what)
+    real, inside = os.path.realpath(root), os.path.realpath(path)
+    if ".." in path.parts[len(root.parts) :] or os.path.commonpath([real, inside]) != real:
+        where = root if root.parts else "the current folder"
+        raise ConfigError([f"{what}: leads out of {where}; must stay in it"])
+
+
+def check_subfolder(root: Path, name: str) -> None:
+    """Refuse a name of a job's folder in the sweep's, if it leads out or could be replaced.
+
+    Raises:
+        ConfigError: the name is unsuitable.
+    """
+    what = f"hydra.sweep.subdir={name}"
+    check_inside(root, root / name, what)
+    for part in Path(name).parts:
+        if part.startswith("."):
+            raise ConfigError([f"{what}: {part} begins with a dot; must be a name without"])
+        if any(fnmatchcase(part, own) for own in OWN_NAMES):
+            raise ConfigError([f"{what}: {part} is a name of what a run writes; must be another"])
+
+
 def check_folder(folder: Path, key: str, explicit: bool) -> None:
     """Refuse a folder that can't be made, or that a run has written to.
 
     Only ``resume`` may use a folder with results or checkpoints, for runs and sweeps alike.
 
     Args:
-        folder: the folder.
-        key: the key of the folder, ``hydra.run.dir`` or ``hydra.sweep.dir``.
+        folder: the folder of the results.
+        key: ``hydra.run.dir`` or ``hydra.sweep.dir``.
         explicit: whether the folder was typed; otherwise it is the default, named after the time.
 
     Raises:
@@ -137,10 +156,7 @@ def _of_a_run(folder: Path) -> Path | None:
 def reserve(folder: Path, key: str, explicit: bool) -> Path:
     """Make the folder of the results before another process can, and return its path.
 
-    Args:
-        folder: the folder.
-        key: the key of the folder.
-        explicit: whether to use the folder as it is; otherwise a number is added if it exists.
+    A typed (explicit) folder is used as it is; otherwise a number is added if it exists.
 
     Raises:
         ConfigError: the folder can't be made.

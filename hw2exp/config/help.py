@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from hw2exp.config.registry import ADDED_CHOICES, CHOICES
 from hw2exp.config.schema import TrainConfig
-from hw2exp.config.validation import allowed_values
+from hw2exp.config.validation import allowed_values, knobs
 from hw2exp.system.problems import counted
 
 if TYPE_CHECKING:
@@ -76,36 +76,23 @@ def _choices(group: str) -> list[str]:
 
 
 def _key_lines(schema: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    for name, field in schema.model_fields.items():
-        nested = field.annotation
-        if name in CHOICES or name == "name":
-            continue
-        if isinstance(nested, type) and issubclass(nested, BaseModel):
-            yield from _key_lines(nested, f"{name}.")
-        else:
-            key = f"{prefix}{name}"
-            yield f"  {key:<24} {field.description} ({allowed_values(schema, name)})"
+    for key, section, name in knobs(schema, prefix):
+        if prefix or key.split(".")[0] not in CHOICES:
+            meaning = section.model_fields[name].description
+            yield f"  {key:<24} {meaning} ({allowed_values(section, name)})"
 
 
 def _section_lines() -> Iterator[str]:
     for group, choices in CHOICES.items():
-        seen: set[type[BaseModel]] = set()
-        for schema in choices.values():
-            if schema in seen:
-                continue
-            seen.add(schema)
+        for schema in dict.fromkeys(choices.values()):
             names = [name for name, own in choices.items() if own is schema]
-            if lines := list(_key_lines(schema, f"{group}.")):
+            if lines := list(_key_lines(schema, group)):
                 yield f"  {group}={'|'.join(names)}"
                 yield from (f"  {line}" for line in lines)
 
 
 def plan_text(command: "Command") -> str:
-    """Return the text of ``--dry-run``: the resolved config and the planned jobs.
-
-    Args:
-        command: the checked command line.
-    """
+    """Return the text of ``--dry-run``: the resolved config and the planned jobs."""
     config = command.jobs[0].config
     text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, default_flow_style=None)
     jobs = len(command.jobs)

@@ -1,8 +1,8 @@
 """Define a job: one run of a command, from its overrides to its checked config and its folder."""
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from copy import copy, deepcopy
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,18 +18,13 @@ from hw2exp.config.refusals import one_error
 from hw2exp.config.schema import TrainConfig
 from hw2exp.config.trusted import bounded_references
 from hw2exp.config.validation import validate
+from hw2exp.system.replaced import replaced
 
 Plain = dict[str, Any]
 
 
 def put(plain: Plain, key: str, value: Any) -> Plain:
-    """Return a copy of a nested dict with one value set; share all other branches.
-
-    Args:
-        plain: the dict.
-        key: the dotted key.
-        value: the new value.
-    """
+    """Return a copy of a nested dict with one value set; share all other branches."""
     head, _, rest = key.partition(".")
     if rest:
         below = plain.get(head)
@@ -75,9 +70,6 @@ class Base:
 
     def scratch(self, keys: tuple[str, ...]) -> tuple[DictConfig, DictConfig]:
         """Return two copies of the config, in which jobs set these keys in turn: copying is slow.
-
-        Args:
-            keys: all the keys that a job sets.
 
         Returns:
             A copy with Hydra's node, and a copy without, as a job sees the config.
@@ -151,20 +143,12 @@ class Job:
         return self._with_hydra(self._with_values(deepcopy(self.base.full)))
 
     def choice(self, group: str) -> str | None:
-        """Return the choice of a group.
-
-        Args:
-            group: the group.
-        """
+        """Return the choice of a group."""
         chosen: str | None = self.base.hydra["runtime"]["choices"].get(group)
         return chosen
 
     def select(self, key: str) -> str:
-        """Return a resolved value of Hydra's node, as text.
-
-        Args:
-            key: the dotted key.
-        """
+        """Return a resolved value of Hydra's node, as text."""
         written: Any = {"hydra": self.base.hydra}
         for name in key.split("."):
             written = written[name]
@@ -213,17 +197,6 @@ class Job:
         return config
 
 
-@contextmanager
-def current(config: DictConfig) -> Iterator[None]:
-    """Let ``${hydra:...}`` and ``HydraConfig`` refer to a config.
-
-    Args:
-        config: a config with Hydra's node.
-    """
-    holder: Any = HydraConfig.instance()
-    before = holder.cfg
-    holder.cfg = config  # set_config would copy
-    try:
-        yield
-    finally:
-        holder.cfg = before
+def current(config: DictConfig) -> AbstractContextManager[None]:
+    """Let ``${hydra:...}`` and ``HydraConfig`` refer to a config."""
+    return replaced(HydraConfig.instance(), "cfg", config)  # set_config would copy

@@ -17,37 +17,32 @@ ENUMERATING = ("fleet", "basic")
 """Sweepers that enumerate every combination of the values, so that jobs are known beforehand."""
 
 
-def fixed_job(overrides: Sequence[Override], composition: Composition, multirun: bool) -> Job:
-    """Compose the overrides that all jobs share; for a single run, all of them.
-
-    Args:
-        overrides: the overrides of the whole command.
-        composition: the composer.
-        multirun: whether the command is a sweep.
-
-    Raises:
-        ConfigError: Hydra refuses the overrides.
-    """
-    lines = _lines([o for o in overrides if not o.is_sweep_override()])
-    return one_error(composition.job, lines, 0 if multirun else None)
-
-
 def sweep_jobs(overrides: Sequence[Override], fixed: Job, composition: Composition) -> list[Job]:
-    """Compose the jobs of a sweep.
-
-    Args:
-        overrides: the overrides of the whole command.
-        fixed: the shared part of the jobs.
-        composition: the composer.
+    """Compose the jobs of a sweep from all overrides and the job of those that are shared.
 
     Raises:
         ConfigError: the sweep is impossible.
     """
     if fixed.base.hydra["job"]["chdir"] and fixed.choice("hydra/launcher") == "fleet":
         raise ConfigError(["hydra.job.chdir=true: not in a sweep, whose jobs share a process"])
-    of_hydra = _lines([o for o in overrides if o.is_hydra_override()])
+    of_hydra = [str(o.input_line) for o in overrides if o.is_hydra_override()]
     mine = [o for o in overrides if not o.is_hydra_override()]
-    params = fixed.base.hydra["sweeper"].get("params") or {}  # a sweep in a config file
+    mine = [*_in_config_file(fixed, composition), *mine]
+    if fixed.choice("hydra/sweeper") in ENUMERATING:
+        jobs = combinations(mine)
+    else:
+        _check_ends(mine, [*of_hydra, *fixed.overrides], composition)
+        jobs = [list(fixed.overrides)]
+    composed = [
+        one_error(composition.job, [*of_hydra, *lines], number) for number, lines in enumerate(jobs)
+    ]
+    _check_folders(composed)
+    return composed
+
+
+def _in_config_file(fixed: Job, composition: Composition) -> list[Override]:
+    """Return the overrides of a sweep in a config file, ``hydra.sweeper.params``."""
+    params = fixed.base.hydra["sweeper"].get("params") or {}
     described, problems = parse_lines([f"{k}={v}" for k, v in params.items()], composition)
     problems = problems or [
         f"hydra.sweeper.params.{key}={value}: must list its values, without sort, shuffle or glob"
@@ -61,37 +56,32 @@ def sweep_jobs(overrides: Sequence[Override], fixed: Job, composition: Compositi
     ]
     if problems:
         raise ConfigError(problems)
-    if fixed.choice("hydra/sweeper") in ENUMERATING:
-        jobs = combinations([*described, *mine])
-    else:
-        jobs = [list(fixed.overrides)]
-        spaces = [o for o in [*described, *mine] if o.is_sweep_override()]
-        lines = chain.from_iterable(extremes(space) for space in spaces)
-        trials = [[*of_hydra, *fixed.overrides, line] for line in lines]
-        try:
-            check_configs([one_error(composition.job, trial, 0) for trial in trials])
-        except ConfigError as error:
-            raise ConfigError(_with_integers(error.problems, spaces)) from error
-    composed = [
-        one_error(composition.job, [*of_hydra, *lines], number) for number, lines in enumerate(jobs)
-    ]
-    _check_folders(composed)
-    return composed
+    return described
+
+
+def _check_ends(overrides: Sequence[Override], fixed: list[str], composition: Composition) -> None:
+    """Check jobs at the ends of the spaces from which a sweeper will choose values."""
+    spaces = [o for o in overrides if o.is_sweep_override()]
+    lines = chain.from_iterable(extremes(space) for space in spaces)
+    try:
+        check_configs([one_error(composition.job, [*fixed, line], 0) for line in lines])
+    except ConfigError as error:
+        raise ConfigError(_with_integers(error.problems, spaces)) from error
 
 
 def _with_integers(problems: Sequence[str], spaces: Sequence[Override]) -> list[str]:
     """Add to a problem the right syntax, where an integer key has an interval of floats."""
-    told = list(problems)
+    hinted = list(problems)
     for space in spaces:
         key, _, interval = str(space.input_line).partition("=")
         if space.is_interval_sweep():
-            told = [
+            hinted = [
                 f"{problem}; type {key}=int({interval})"
                 if problem.startswith(f"{space.key_or_group}=") and "an integer" in problem
                 else problem
-                for problem in told
+                for problem in hinted
             ]
-    return told
+    return hinted
 
 
 def _check_folders(jobs: Sequence[Job]) -> None:
@@ -113,9 +103,6 @@ def _check_folders(jobs: Sequence[Job]) -> None:
 def check_configs(jobs: Sequence[Job]) -> None:
     """Check the configs of all jobs.
 
-    Args:
-        jobs: the jobs.
-
     Raises:
         ConfigError: the configs have problems, each listed once for all jobs.
     """
@@ -127,7 +114,3 @@ def check_configs(jobs: Sequence[Job]) -> None:
             problems |= dict.fromkeys(error.problems)
     if problems:
         raise ConfigError(problems)
-
-
-def _lines(overrides: Sequence[Override]) -> list[str]:
-    return [str(override.input_line) for override in overrides]

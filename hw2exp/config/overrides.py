@@ -6,19 +6,13 @@ from math import prod
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.override_parser.types import (
-    IntervalSweep,
-    Override,
-    Quote,
-    QuotedString,
-)
+from hydra.core.override_parser.types import IntervalSweep, Override, Quote, QuotedString
 
 from hw2exp.config.composition import Composition
-from hw2exp.config.parsing import MOST_VALUES, count, parse, written_out
-from hw2exp.config.refusals import REFUSALS, one_error, one_line
+from hw2exp.config.parsing import MOST_VALUES, count, key_of, parse, written_out
+from hw2exp.config.refusals import REFUSALS, one_error, why_unparsed
 from hw2exp.config.registry import CHOICES
 from hw2exp.config.trusted import untrusted
-from hw2exp.config.unparsed import why_unparsed
 from hw2exp.system.problems import ConfigError, show, unknown_choice
 
 MOST_JOBS, LONGEST_KEY = MOST_VALUES, 200
@@ -40,18 +34,17 @@ def parse_lines(lines: Sequence[str], composition: Composition) -> tuple[list[Ov
         try:
             override = replace(parse(line), config_loader=composition.loader)
         except REFUSALS as error:
-            problems.append(f"{line}: not an override; {why_unparsed(line, one_line(error))}")
+            problems.append(f"{line}: not an override; {why_unparsed(line, error)}")
             continue
         if refused := untrusted(override) or _wrong_form(override):
             problems += refused
             continue
-        override = written_out(override, composition.choices(override.key_or_group.lstrip("/")))
-        wrong = _wrong_choices(override, composition)
-        if wrong:
-            unknown.add(override.key_or_group.lstrip("/"))
-        problems += wrong
+        override = written_out(override, composition.choices(key_of(override)))
+        if wrong := _wrong_choices(override, composition):
+            unknown.add(key_of(override))
+            problems += wrong
         overrides.append(override)
-    kept = [o for o in overrides if o.key_or_group.lstrip("/").split(".")[0] not in unknown]
+    kept = [o for o in overrides if key_of(o).split(".")[0] not in unknown]
     return kept, problems
 
 
@@ -67,7 +60,7 @@ def _wrong_form(override: Override) -> list[str]:
 
 
 def _wrong_choices(override: Override, composition: Composition) -> list[str]:
-    group = override.key_or_group.lstrip("/")
+    group = key_of(override)
     owner, _, leaf = group.partition(".")
     if leaf == "name" and owner in CHOICES:
         return [f"{group}={show(override.value())}: is set by the choice; type {owner}=…"]
@@ -89,10 +82,7 @@ def _wrong_choices(override: Override, composition: Composition) -> list[str]:
 
 
 def combinations(overrides: Sequence[Override]) -> list[list[str]]:
-    """Expand a sweep into every combination, like Hydra's basic sweeper.
-
-    Args:
-        overrides: the jobs' overrides, without Hydra's own.
+    """Expand the jobs' overrides into every combination, like Hydra's basic sweeper.
 
     Raises:
         ConfigError: the sweep is empty, too large, or can't be enumerated.
@@ -114,11 +104,7 @@ def combinations(overrides: Sequence[Override]) -> list[list[str]]:
 
 
 def extremes(override: Override) -> list[str]:
-    """Return overrides that test a search space: the ends of an interval, or every value.
-
-    Args:
-        override: an override of several values.
-    """
+    """Return overrides that test a search space: the ends of an interval, or every value."""
     space = override.value()
     if isinstance(space, IntervalSweep):
         return [f"{override.get_key_element()}={end}" for end in (space.start, space.end)]
@@ -126,10 +112,5 @@ def extremes(override: Override) -> list[str]:
 
 
 def assignment(key: str, text: str) -> str:
-    """Return an override that sets any text, quoted.
-
-    Args:
-        key: the dotted key.
-        text: the value.
-    """
+    """Return an override that sets any text, quoted."""
     return f"{key}={QuotedString(text, Quote.single).with_quotes()}"

@@ -46,20 +46,17 @@ PARSER.functions.functions["sort"] = sort
 
 @cache
 def parse(line: str) -> Override:
-    """Parse an override, with a cache, since the parser is slow.
-
-    Args:
-        line: the override as typed.
-    """
+    """Parse an override, with a cache, since the parser is slow."""
     return PARSER.parse_override(line)
 
 
-def count(override: Override) -> float:
-    """Count the values of an override without a list: a short range can have billions.
+def key_of(override: Override) -> str:
+    """Return the key or the group of an override."""
+    return str(override.key_or_group.lstrip("/"))
 
-    Args:
-        override: any override.
-    """
+
+def count(override: Override) -> float:
+    """Count the values of an override without a list: a short range can have billions."""
     return _count(override.value())
 
 

@@ -48,9 +48,6 @@ def read_values(path: Path) -> dict[str, Any]:
     Values may refer to other values of the record. References to anything else, such as the
     reader's environment, are refused: their value could differ from the run's.
 
-    Args:
-        path: a ``config.yaml``.
-
     Raises:
         ConfigError: the file can't be read, or is no config.
     """
@@ -65,11 +62,7 @@ def read_values(path: Path) -> dict[str, Any]:
 
 
 def completed(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a recorded config with the keys that it lacks, and without obsolete keys.
-
-    Args:
-        values: the recorded config, plain values.
-    """
+    """Return a recorded config with the keys that it lacks, and without obsolete keys."""
     complete = {key: value for key, value in ADDED.items() if key not in values} | dict(values)
     if isinstance(values.get("init"), dict):
         complete["init"] = ADDED["init"] | values["init"]

@@ -4,18 +4,17 @@ Otherwise Hydra would follow ``..``, absolute paths and links in a config's defa
 """
 
 from codecs import BOM_UTF8
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path, PurePath
-from typing import Any
 
 from hydra._internal import config_loader_impl
 from hydra._internal.config_repository import CachingConfigRepository
 from hydra.plugins.config_source import ConfigResult
 
-from hw2exp.config.confinement import check_inside
+from hw2exp.config.folder import check_inside
 from hw2exp.config.yaml_file import load_yaml
 from hw2exp.system.problems import ConfigError
+from hw2exp.system.replaced import replaced
 
 MOST_LOADS = 500
 """The most loads of configs in a composition; some 60 are needed if each group is chosen."""
@@ -75,16 +74,9 @@ def check_file(folder: Path, name: str) -> None:
         raise ConfigError([f"{about}: {path} {why}"])
 
 
-@contextmanager
-def confined_configs() -> Iterator[None]:
+def confined_configs() -> AbstractContextManager[None]:
     """Let every composition of Hydra use a :class:`ConfinedRepository`."""
-    loader: Any = config_loader_impl
-    before = loader.CachingConfigRepository
-    loader.CachingConfigRepository = ConfinedRepository
-    try:
-        yield
-    finally:
-        loader.CachingConfigRepository = before
+    return replaced(config_loader_impl, "CachingConfigRepository", ConfinedRepository)
 
 
 def _check_name(config_path: str) -> None:

@@ -1,6 +1,6 @@
 """Check that a run or a sweep can resume in its folder: the recorded configs must agree."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from hw2exp.config.recorded import read_values
 from hw2exp.config.run_files import CHECKPOINTS, CONFIG, RESULT, SWEEP
 from hw2exp.config.schema import OPERATIONAL, TrainConfig
 from hw2exp.config.validation import validate
+from hw2exp.config.yaml_file import leaves
 from hw2exp.system.problems import ConfigError, show
 from hw2exp.system.regular_file import is_blank
 
@@ -18,11 +19,7 @@ FREE = OPERATIONAL - {"log_every", "device", "diagnostics"}
 """Knobs that may change on resume: neither the run's bits nor its rows depend on them."""
 
 
-def check_resumed(
-    folder: Path,
-    jobs: Sequence[Job],
-    explicit: Path | None,
-) -> None:
+def check_resumed(folder: Path, jobs: Sequence[Job], explicit: Path | None) -> None:
     """Refuse a folder in which these jobs can't resume.
 
     Args:
@@ -114,7 +111,7 @@ def differences(values: Mapping[str, Any], new: TrainConfig) -> dict[str, str]:
     old = validate({**values, **{key: wanted[key] for key in FREE}})
     if old == new:
         return {}
-    before, now = dict(_leaves(old.model_dump())), dict(_leaves(wanted))
+    before, now = dict(leaves(old.model_dump())), dict(leaves(wanted))
     texts = {
         key: f"{key.removesuffix('.name')}={show(before.get(key))}, not {show(now.get(key))}"
         for key in before | now
@@ -151,11 +148,3 @@ def _is_empty(folder: Path) -> bool:
         path.name.startswith(".") or (path.is_dir() and _is_empty(path))
         for path in folder.iterdir()
     )
-
-
-def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

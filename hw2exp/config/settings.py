@@ -14,12 +14,7 @@ Value = Any
 
 
 def settings_of(config: TrainConfig, left_out: Set[str] = frozenset()) -> dict[str, Value]:
-    """Return a config's values by dotted key; the name of a choice by its group.
-
-    Args:
-        config: the config.
-        left_out: keys and groups to leave out.
-    """
+    """Return a config's values by dotted key; the name of a choice by its group."""
     found: dict[str, Value] = {}
     for name, value in config.model_dump(exclude=set(left_out)).items():
         if name in CHOICES:
@@ -52,9 +47,5 @@ def rank(value: Value) -> Rank:
 
 
 def rank_of_path(path: Path) -> list[Rank]:
-    """Return a folder's sort key: job 8 sorts before job 10.
-
-    Args:
-        path: the folder.
-    """
+    """Return a folder's sort key: job 8 sorts before job 10."""
     return list(map(rank, path.parts))

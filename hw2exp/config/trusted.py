@@ -6,8 +6,8 @@ node, by any source.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,10 @@ from omegaconf.base import Container
 from omegaconf.basecontainer import BaseContainer
 from omegaconf.errors import InterpolationResolutionError
 
-from hw2exp.config.yaml_file import LARGEST_FILE
+from hw2exp.config.parsing import key_of
+from hw2exp.config.yaml_file import LARGEST_FILE, leaves
 from hw2exp.system.problems import nearest, show
+from hw2exp.system.replaced import replaced
 
 CHOICES = {
     "hydra/launcher": {"fleet", "basic", "joblib"},
@@ -70,12 +72,8 @@ SHADOWING = ("train.yaml", "hydra")
 
 
 def untrusted(override: Override) -> list[str]:
-    """List the problems of an override of Hydra's node.
-
-    Args:
-        override: any override.
-    """
-    key, line = override.key_or_group.lstrip("/"), str(override.input_line)
+    """List the problems of an override of Hydra's node."""
+    key, line = key_of(override), str(override.input_line)
     package = override.package or ""
     if package.split(".")[0] == "hydra":
         return [f"{line}: nothing can be put into Hydra's own node"]
@@ -84,7 +82,7 @@ def untrusted(override: Override) -> list[str]:
     if key == "hydra.output_subdir":
         return [f"{line}: can't be set; a run's config is read from its folder .hydra"]
     if key in CHOICES:
-        return _wrong_choices(key, override)
+        return _wrong_choice(key, override)
     if not _is_listed(key):
         return [f"{line}: of Hydra's own keys this one can't be set; {nearest(key, KEYS)}"]
     if not override.is_sweep_override() and _names_code(override.value()):
@@ -92,22 +90,15 @@ def untrusted(override: Override) -> list[str]:
     return []
 
 
-def _wrong_choices(group: str, override: Override) -> list[str]:
-    values = [] if override.is_sweep_override() or override.is_delete() else [override.value()]
-    allowed = CHOICES[group]
-    return [
-        f"{group}={show(value)}: no such choice; {nearest(str(value), allowed)}"
-        for value in values
-        if str(value) not in allowed
-    ]
+def _wrong_choice(group: str, override: Override) -> list[str]:
+    value, allowed = override.value(), CHOICES[group]
+    if override.is_sweep_override() or override.is_delete() or str(value) in allowed:
+        return []
+    return [f"{group}={show(value)}: no such choice; {nearest(str(value), allowed)}"]
 
 
 def untrusted_folder(folder: Path) -> list[str]:
-    """List the problems of a folder of configs.
-
-    Args:
-        folder: the folder of ``--config-dir``.
-    """
+    """List the problems of a folder of configs."""
     return [
         f"--config-dir={folder}: holds {name}, which would replace what is shipped; must hold "
         "choices of groups only"
@@ -123,7 +114,7 @@ def untrusted_node(node: Mapping[str, Any], shipped: Mapping[str, Any]) -> list[
         node: Hydra's node, plain values.
         shipped: the same node composed without these files.
     """
-    mine, theirs = dict(_leaves(node, "hydra")), dict(_leaves(shipped, "hydra"))
+    mine, theirs = dict(leaves(node, "hydra")), dict(leaves(shipped, "hydra"))
     changed = [key for key in mine | theirs if mine.get(key) != theirs.get(key)]
     return [
         f"{key}={show(mine.get(key))}: of Hydra's own keys this one can't be set; "
@@ -134,33 +125,19 @@ def untrusted_node(node: Mapping[str, Any], shipped: Mapping[str, Any]) -> list[
 
 
 def unnamed(node: Mapping[str, Any]) -> list[str]:
-    """List the problem of the job's name in Hydra's node, if it can't be a file's name.
-
-    Args:
-        node: Hydra's node, plain values.
-    """
+    """List the problem of the job's name in Hydra's node, if it can't be a file's name."""
     if NAME.fullmatch(str(name := node["job"]["name"])):
         return []
     return [f"hydra.job.name={show(name)}: must be a name of letters, digits, '.', '_' and '-'"]
 
 
-@contextmanager
-def trusted_resolvers(names: Sequence[str] = RESOLVERS) -> Iterator[None]:
-    """Let ``${name:...}`` call only these resolvers, none from plug-ins or the caller.
-
-    Args:
-        names: names of the allowed resolvers.
-    """
-    registered = BaseContainer._resolvers
-    BaseContainer._resolvers = {name: call for name, call in registered.items() if name in names}
-    try:
-        yield
-    finally:
-        BaseContainer._resolvers = registered
+def trusted_resolvers(names: Sequence[str] = RESOLVERS) -> AbstractContextManager[None]:
+    """Let ``${name:...}`` call only these resolvers, none from plug-ins or the caller."""
+    known = BaseContainer._resolvers.items()
+    return replaced(BaseContainer, "_resolvers", {n: call for n, call in known if n in names})
 
 
-@contextmanager
-def bounded_references() -> Iterator[None]:
+def bounded_references() -> AbstractContextManager[None]:
     """Bound the total length of resolved ``${...}``: a few lines can expand to billions.
 
     Within this context, resolving more than the bound raises ``InterpolationResolutionError``.
@@ -176,11 +153,7 @@ def bounded_references() -> Iterator[None]:
             raise InterpolationResolutionError("${...} stand for too much for a config")
         return value
 
-    Container.resolve_parse_tree = bounded  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        Container.resolve_parse_tree = resolve  # type: ignore[method-assign]
+    return replaced(Container, "resolve_parse_tree", bounded)
 
 
 def callable_resolvers() -> list[str]:
@@ -200,11 +173,3 @@ def _is_listed(key: str) -> bool:
 
 def _below(key: str, above: Sequence[str]) -> bool:
     return any(key == other or key.startswith(f"{other}.") for other in above)
-
-
-def _leaves(value: Any, key: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping) and value:
-        for name, below in value.items():
-            yield from _leaves(below, f"{key}.{name}")
-    else:
-        yield key, value

@@ -1,24 +1,41 @@
-"""Find overrides that a command would silently ignore."""
+"""Find overrides that a command can't use, or would silently ignore."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
-from typing import Any
 
 from hydra.core.override_parser.types import ChoiceSweep, Override
 
 from hw2exp.config.composition import Composition
+from hw2exp.config.parsing import key_of
+from hw2exp.config.yaml_file import leaves
 
 OF_SWEEPS = ("hydra.sweep", "hydra.sweeper", "hydra.launcher", "hydra/sweeper", "hydra/launcher")
 """Keys that a single run ignores."""
 
 
-def of_other_mode(overrides: Sequence[Override], multirun: bool) -> dict[str, str]:
-    """Return the overrides that only the other mode (run or sweep) uses, and why.
+def unused(
+    overrides: Sequence[Override], composition: Composition, multirun: bool, shows: bool
+) -> dict[str, str]:
+    """Return the overrides that a command can't use, and why.
 
-    Args:
-        overrides: the overrides of the whole command.
-        multirun: whether the command is a sweep.
+    A command that only shows its config may set the keys of the other mode (run or sweep).
     """
+    wrong: dict[str, str] = {}
+    for override in overrides:
+        key, line = override.key_or_group, str(override.input_line)
+        if override.is_sweep_override() and not multirun:
+            wrong[line] = "several values need a sweep: -m, or hw2exp.sweep from Python"
+        elif override.is_sweep_override() and (
+            override.is_hydra_override() or key in ("dry_run", "resume")
+        ):
+            wrong[line] = f"one value for all jobs; {key} can't be swept"
+    if multirun:
+        wrong |= _set_twice(overrides, composition)
+    return wrong if shows else wrong | _of_other_mode(overrides, multirun)
+
+
+def _of_other_mode(overrides: Sequence[Override], multirun: bool) -> dict[str, str]:
+    """Return the overrides that only the other mode (run or sweep) uses, and why."""
     keys = ("hydra.run",) if multirun else OF_SWEEPS
     why = (
         "not in a sweep, which goes to hydra.sweep.dir"
@@ -28,30 +45,22 @@ def of_other_mode(overrides: Sequence[Override], multirun: bool) -> dict[str, st
     return {
         str(override.input_line): why
         for override in overrides
-        if _key(override).startswith(tuple(f"{key}{end}" for key in keys for end in "./"))
-        or _key(override) in keys
+        if key_of(override).startswith(tuple(f"{key}{end}" for key in keys for end in "./"))
+        or key_of(override) in keys
     }
 
 
-def set_twice(overrides: Sequence[Override], composition: Composition) -> dict[str, str]:
+def _set_twice(overrides: Sequence[Override], composition: Composition) -> dict[str, str]:
     """Return the overrides of a sweep that others would replace, and why.
 
     In Hydra the last of two values of a key counts. But a dimension of a sweep must not vanish
     silently.
-
-    Args:
-        overrides: the overrides of the whole command.
-        composition: the composer, which knows the groups.
     """
     return {
         str(one.input_line): f"{other.input_line} sets the same key; must be one of them"
         for one, other in combinations(overrides, 2)
         if (_spreads(one) or _spreads(other)) and _meet(one, other, composition)
     }
-
-
-def _key(override: Override) -> str:
-    return override.key_or_group.lstrip("/")
 
 
 def _spreads(override: Override) -> bool:
@@ -61,24 +70,15 @@ def _spreads(override: Override) -> bool:
 
 def _meet(one: Override, other: Override, composition: Composition) -> bool:
     """Return whether two overrides share a key; a choice shares none with the keys below it."""
-    if _key(one) == _key(other):  # Hydra keeps one, even if the keys below differ
+    if key_of(one) == key_of(other):  # Hydra keeps one, even if the keys below differ
         return True
     if composition.is_choice(one) or composition.is_choice(other):
         return False
-    mine, theirs = ([f"{leaf}." for leaf in _leaves(each)] for each in (one, other))
+    mine, theirs = ([f"{key}." for key in _keys(each)] for each in (one, other))
     return any(a.startswith(b) or b.startswith(a) for a in mine for b in theirs)
 
 
-def _leaves(override: Override) -> Iterator[str]:
+def _keys(override: Override) -> Iterator[str]:
     space = override.value()
-    values = space.list if isinstance(space, ChoiceSweep) else [space]
-    for value in values:
-        yield from _below(value, _key(override))
-
-
-def _below(value: Any, key: str) -> Iterator[str]:
-    if isinstance(value, Mapping) and value:
-        for name, each in value.items():
-            yield from _below(each, f"{key}.{name}")
-    else:
-        yield key
+    for value in space.list if isinstance(space, ChoiceSweep) else [space]:
+        yield from (key for key, _ in leaves(value, key_of(override)))

@@ -117,24 +117,24 @@ def _owners(group: str, leaf: str) -> list[str]:
     return [name for name, schema in choices.items() if leaf in schema.model_fields]
 
 
-def keys_of(schema: type[BaseModel], prefix: str = "") -> list[str]:
-    """List the dotted keys of a section and of its subsections.
+def knobs(schema: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, type[BaseModel], str]]:
+    """Yield the knobs of a section and of its subsections: dotted key, own section and name.
 
     Args:
         schema: the section.
         prefix: the section's own dotted key.
     """
-    keys = []
     for name, field in schema.model_fields.items():
-        if name == "name":  # the choice itself, typed as group=choice
-            continue
         key = f"{prefix}.{name}" if prefix else name
-        nested = field.annotation
-        if _is_section(nested):
-            keys += keys_of(nested, key)
-        else:
-            keys.append(key)
-    return keys
+        if _is_section(field.annotation):
+            yield from knobs(field.annotation, key)
+        elif name != "name":  # the choice itself, typed as group=choice
+            yield key, schema, name
+
+
+def keys_of(schema: type[BaseModel], prefix: str = "") -> list[str]:
+    """List the dotted keys of :func:`knobs`."""
+    return [key for key, _, _ in knobs(schema, prefix)]
 
 
 def _allowed(schema: type[BaseModel], location: list[str]) -> str:
@@ -145,12 +145,7 @@ def _allowed(schema: type[BaseModel], location: list[str]) -> str:
 
 
 def allowed_values(schema: type[BaseModel], name: str) -> str:
-    """Describe the allowed values of a knob in words.
-
-    Args:
-        schema: the section.
-        name: the name of the knob.
-    """
+    """Describe the allowed values of a knob in words."""
     field = schema.model_fields[name]
     kind: Any = field.annotation
     if bool in get_args(kind):

@@ -1,5 +1,6 @@
-"""Read untrusted YAML: plain values, and not more of them than in a config."""
+"""Read untrusted YAML: plain values, and not more of them than in a config; list them by key."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,6 @@ TEXT, MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 
 def load_yaml(path: Path) -> Any:
     """Read a file as plain values.
-
-    Args:
-        path: the file.
 
     Raises:
         ConfigError: the file can't be read, is no YAML, is far larger than a config, or has
@@ -41,6 +39,20 @@ def load_yaml(path: Path) -> Any:
         raise ConfigError([f"{path.parent}: {error}"]) from error
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise ConfigError([f"{path} can't be read{_why(error)}"]) from error
+
+
+def leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the dotted keys and the values of nested mappings; an empty one is a value.
+
+    Args:
+        value: plain values, nested.
+        key: the dotted key of the value itself.
+    """
+    if isinstance(value, Mapping) and value:
+        for name, below in value.items():
+            yield from leaves(below, f"{key}.{name}" if key else name)
+    else:
+        yield key, value
 
 
 def _why(error: Exception) -> str:

@@ -12,11 +12,7 @@ C = TypeVar("C", bound=type[Cell])
 
 
 def own_digest(name: str) -> str | None:
-    """Return the digest of the code of a user's cell; None for a shipped cell.
-
-    Args:
-        name: the choice of the group ``model``.
-    """
+    """Return the digest of the code of a user's cell; None for a shipped cell."""
     if ("model", name) not in ADDED_CHOICES:
         return None
     own: type[Cell] = equations("model", name)

@@ -57,18 +57,15 @@ class Weight:
 
 
 def linear(out_features: int, in_features: int, role: Role) -> Weight:
-    """Describe a matrix that is initialized like the weight of ``torch.nn.Linear``.
-
-    Args:
-        out_features: number of rows.
-        in_features: number of columns.
-        role: see :class:`Weight`.
-    """
+    """Describe a matrix that is initialized like the weight of ``torch.nn.Linear``."""
     return Weight((out_features, in_features), role, fan=in_features)
 
 
 class Cell(ABC):
     """A recurrent cell, given by its equations; autograd differentiates them.
+
+    In each method ``params`` are the parameters, each ``(R, ...)``, after :meth:`prepare` with the
+    tensors that it adds; ``norm`` is the normalization of the forward pass.
 
     Args:
         options: the ``model`` section of the config.
@@ -89,37 +86,19 @@ class Cell(ABC):
         return {}
 
     def prepare(self, params: Params) -> Params:
-        """Derive tensors that all time steps share, once a forward pass.
-
-        Args:
-            params: the parameters, each ``(R, ...)``.
-
-        Returns:
-            The same parameters and the derived tensors.
-        """
+        """Return the parameters and tensors derived from them, once a forward pass."""
         return params
 
     @abstractmethod
     def project(self, params: Params, x: Tensor, norm: NormPass) -> Inputs:
         """Compute all terms that depend on the input alone, for all time steps at once.
 
-        Args:
-            params: the parameters, each ``(R, ...)``.
-            x: input vectors, ``(R, T, B, I)``.
-            norm: the normalization of this forward pass.
-
-        Returns:
-            Tensors ``(R, T, B, ·)``.
+        From input vectors ``x``, ``(R, T, B, I)``, come tensors ``(R, T, B, ·)``.
         """
 
     @abstractmethod
     def start(self, params: Params, zeros: Tensor) -> Carry:
-        """Return the carry into the first step.
-
-        Args:
-            params: the parameters, each ``(R, ...)``.
-            zeros: a zero state, ``(R, B, H)``.
-        """
+        """Return the carry into the first step, from a zero state ``(R, B, H)``."""
 
     @abstractmethod
     def step(
@@ -128,22 +107,17 @@ class Cell(ABC):
         """Advance by one time step.
 
         Args:
-            params: the parameters, each ``(R, ...)``.
+            params: the parameters from ``prepare``.
             inputs: this step's slice of the tensors from ``project``, each ``(R, B, ·)``.
             carry: the carry from the step before.
-            norm: the normalization of this forward pass, at this time step.
+            norm: the normalization at this time step.
 
         Returns:
             The hidden state ``(R, B, H)`` and the carry into the next step.
         """
 
     def decisions(self, params: Params, seen: Unrolled, norm: NormPass) -> dict[str, Tensor]:
-        """Return the gates or attention scores of every time step; nothing by default.
-
-        Args:
-            params: the parameters from ``prepare``.
-            seen: a finished pass.
-            norm: the normalization of that pass.
+        """Return the gates or attention scores of every time step of a pass; nothing by default.
 
         Returns:
             ``gate``, the share of the state that is kept, ``(R, B, T, H)``, or ``scores``, the
@@ -154,28 +128,14 @@ class Cell(ABC):
 
 
 def unroll(cell: Cell, params: Params, x: Tensor, norm: NormPass) -> list[Tensor]:
-    """Run a cell over a sequence.
-
-    Args:
-        cell: the cell.
-        params: its parameters, each ``(R, ...)``.
-        x: input vectors, ``(R, T, B, I)``.
-        norm: the normalization of this forward pass.
-
-    Returns:
-        The hidden state of every time step, T tensors ``(R, B, H)``.
-    """
+    """Run a cell over input vectors ``(R, T, B, I)``; return the T hidden states ``(R, B, H)``."""
     return run(cell, cell.prepare(params), x, norm).states
 
 
 def run(cell: Cell, params: Params, x: Tensor, norm: NormPass) -> Unrolled:
-    """Run a cell over a sequence, and keep the inputs of every step.
+    """Run a cell over input vectors ``(R, T, B, I)``, and keep the inputs of every step.
 
-    Args:
-        cell: the cell.
-        params: the parameters from the cell's ``prepare``.
-        x: input vectors, ``(R, T, B, I)``.
-        norm: the normalization of this forward pass.
+    The parameters are those from the cell's ``prepare``.
     """
     replicas, _, batch_size, _ = x.shape
     inputs = [term.unbind(1) for term in cell.project(params, x, norm)]
@@ -189,15 +149,9 @@ def run(cell: Cell, params: Params, x: Tensor, norm: NormPass) -> Unrolled:
 
 
 def product(weight: Tensor, x: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Multiply each replica's vectors by its own matrix.
+    """Multiply each replica's vectors ``(R, ..., in)`` by its own matrix ``(R, out, in)``.
 
-    Args:
-        weight: ``(R, out, in)``.
-        x: vectors ``(R, ..., in)``.
-        bias: ``(R, out)``, or None.
-
-    Returns:
-        The products, ``(R, ..., out)``.
+    A bias, ``(R, out)``, is added.
     """
     vectors = x.flatten(1, -2) if x.dim() > 3 else x  # (R, N, in)
     if vectors.shape[1] == 1:
@@ -218,8 +172,5 @@ def sigmoid(x: Tensor) -> Tensor:
     differently from the vectorized one. Which elements are last depends on the number of replicas,
     so the last bits of a replica would differ between a run alone and a fleet. ``torch.tanh`` uses
     one routine for all elements.
-
-    Args:
-        x: a tensor of any shape.
     """
     return torch.add(torch.tanh(x * 0.5) * 0.5, 0.5)

@@ -63,6 +63,9 @@ class ClosedForm(Protocol):
 class Classifier:
     """A sequence classifier that scores the four classes from the last hidden state.
 
+    In each method ``params`` are the parameters, each ``(R, ...)``, ``symbols`` indices
+    ``(R, B, T)``, and ``labels`` class indices ``(R, B)``.
+
     Args:
         cell: the recurrent cell.
         normalization: the normalization inside the cell.
@@ -102,12 +105,7 @@ class Classifier:
         }
 
     def initialize(self, init: Sequence[Init], seeds: Sequence[int]) -> Params:
-        """Draw the parameters of every replica, and set the normalization's gains.
-
-        Args:
-            init: the ``init`` section of each replica, length R.
-            seeds: one seed a replica, length R.
-        """
+        """Draw the parameters of every replica, from its section and its seed; set the gains."""
         drawn = initialize(self.weights(), init, seeds)
         gains = {
             name: gain.start.float().reshape(-1, *[1] * len(gain.shape)).repeat(1, *gain.shape)
@@ -116,12 +114,7 @@ class Classifier:
         return {name: value.to(self.device) for name, value in (drawn | gains).items()}
 
     def input_vectors(self, symbols: Tensor, dtype: torch.dtype) -> Tensor:
-        """Return one-hot vectors of symbols, zero for padding, ``(R, T, B, I)``.
-
-        Args:
-            symbols: indices, ``(R, B, T)``.
-            dtype: dtype of the vectors.
-        """
+        """Return one-hot vectors of symbols, zero for padding, ``(R, T, B, I)``."""
         return self.one_hot.to(dtype)[symbols.mT.long()]
 
     def forward(
@@ -129,11 +122,8 @@ class Classifier:
     ) -> tuple[Tensor, State]:
         """Compute the logits from the cell's equations, without the closed form.
 
-        Args:
-            params: the parameters, each ``(R, ...)``.
-            symbols: indices, ``(R, B, T)``.
-            statistics: statistics for batch normalization, each ``(R, T, *features)``; None: those
-                of the batch.
+        Batch normalization uses the given statistics, each ``(R, T, *features)``; without them,
+        those of the batch.
 
         Returns:
             Logits ``(R, B, C)``, and the batch statistics if the norm used them.
@@ -150,12 +140,6 @@ class Classifier:
     ) -> tuple[Tensor, Tensor, State]:
         """Compute the loss of each sequence, with the closed form if there is one.
 
-        Args:
-            params: the parameters, each ``(R, ...)``.
-            symbols: indices, ``(R, B, T)``.
-            labels: class indices, ``(R, B)``.
-            statistics: see :meth:`forward`.
-
         Returns:
             Cross-entropy of each sequence and whether it was classified correctly, ``(R, B)``; the
             batch statistics if the norm used them.
@@ -166,13 +150,7 @@ class Classifier:
         return cross_entropy(logits, labels), correct(logits, labels), seen
 
     def mean_loss(self, params: Params, symbols: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute the differentiable mean loss ``(R,)``, and the correct sequences ``(R, B)``.
-
-        Args:
-            params: the parameters, each ``(R, ...)``.
-            symbols: indices, ``(R, B, T)``.
-            labels: class indices, ``(R, B)``.
-        """
+        """Compute the differentiable mean loss ``(R,)``, and the correct sequences ``(R, B)``."""
         if self.closed_form is not None:
             return self.closed_form.mean(params, symbols, labels)
         losses, right, _ = self.losses(params, symbols, labels)
@@ -180,14 +158,10 @@ class Classifier:
 
     def gradient(
         self, params: Params, symbols: Tensor, labels: Tensor, keeps_flow: bool = False
-    ) -> "Gradient":
+    ) -> Gradient:
         """Run forward and backward through time.
 
-        Args:
-            params: the parameters, each ``(R, ...)``.
-            symbols: indices, ``(R, B, T)``.
-            labels: class indices, ``(R, B)``.
-            keeps_flow: also return ‖∂ℓ/∂h[t]‖, whose ∂ℓ/∂h[t] the pass computes anyway.
+        With ``keeps_flow``, also return ‖∂ℓ/∂h[t]‖, whose ∂ℓ/∂h[t] the pass computes anyway.
         """
         free = {name: p.detach().requires_grad_() for name, p in params.items()}
         self._keeps_states = self.keeps_path or keeps_flow
@@ -213,21 +187,11 @@ class Classifier:
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Compute the loss of each sequence, ``(R, B)``.
-
-    Args:
-        logits: class scores, ``(R, B, C)``.
-        labels: class indices, ``(R, B)``.
-    """
+    """Compute the loss of each sequence, ``(R, B)``, from logits ``(R, B, C)``."""
     return -logits.log_softmax(-1).gather(-1, labels[..., None].long()).squeeze(-1)
 
 
 def correct(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return whether each sequence is classified correctly, ``(R, B)``; NaN counts as wrong.
-
-    Args:
-        logits: class scores, ``(R, B, C)``.
-        labels: class indices, ``(R, B)``.
-    """
+    """Return whether each sequence is classified correctly, ``(R, B)``; NaN counts as wrong."""
     best, choice = logits.detach().max(-1)  # NaN counts as the largest
     return (choice == labels) & ~best.isnan()

@@ -28,9 +28,6 @@ def code_digest(cell: type) -> str:
 
     Functions, classes and plain constants count, including the globals that they refer to. Other
     objects, such as tensors, and installed packages don't.
-
-    Args:
-        cell: the class.
     """
     return hashlib.sha256("\n".join(_of_value(cell, set())).encode(errors="replace")).hexdigest()
 

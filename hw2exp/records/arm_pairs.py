@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from hw2exp.records.arms import NO_CURE, RATE, Arm, Key, decided, words
+from hw2exp.records.arms import NO_CURE, RATE, Arm, Key, decided, differing, words
 
 
 def partners(
@@ -31,36 +31,23 @@ def partners(
 
 
 def references(arms: Sequence[Arm]) -> list[tuple[Arm, Arm]]:
-    """Pair each arm that has cures with the arm that differs only in having none.
-
-    Args:
-        arms: all arms.
-    """
+    """Pair each arm that has cures with the arm that differs only in having none."""
     cured = [arm for arm in arms if arm.cures]
     return list(partners(cured, [arm for arm in arms if not arm.cures], tuple(NO_CURE)))
 
 
 def setting_of(arm: Arm) -> tuple[str, str]:
-    """Return the model and the optimizer, by which figures and claims group arms.
-
-    Args:
-        arm: the arm.
-    """
+    """Return the model and the optimizer, by which figures and claims group arms."""
     return arm.model, arm.optimizer
 
 
 def labels(arms: Sequence[Arm]) -> list[str]:
-    """Return short names of arms of one model and optimizer: cures, and settings that differ.
-
-    Args:
-        arms: the arms.
-    """
+    """Return short names of arms of one model and optimizer: cures, and settings that differ."""
+    settings = [arm.settings for arm in arms]
     keys = [
         key
-        for key in dict.fromkeys(key for arm in arms for key in arm.settings)
-        if len({arm.settings.get(key) for arm in arms}) > 1
-        and key.partition(".")[0] not in NO_CURE
-        and not decided(key, [arm.settings for arm in arms])
+        for key in differing(settings)
+        if key.partition(".")[0] not in NO_CURE and not decided(key, settings)
     ]
     labels = [f"{arm.cures or 'no cure'} {words(keys, arm.settings)}".rstrip() for arm in arms]
     return [label.replace(" optimizer.", " ") for label in labels]

@@ -38,11 +38,7 @@ T = TypeVar("T")
 
 
 def settings_of_arm(config: TrainConfig) -> Settings:
-    """Return the settings that define a run's arm: all but the seed and operational keys.
-
-    Args:
-        config: the run's config.
-    """
+    """Return the settings that define a run's arm: all but the seed and operational keys."""
     return settings_of(config, {*OPERATIONAL, "seed"})
 
 
@@ -61,13 +57,7 @@ def by_arm(members: Iterable[T], settings: Callable[[T], Settings]) -> list[list
 
 @dataclass(frozen=True)
 class Run:
-    """A run with a result.
-
-    Args:
-        folder: the run folder.
-        config: the run's config.
-        result: the run's result.
-    """
+    """A run with a result."""
 
     folder: Path
     config: TrainConfig
@@ -76,9 +66,6 @@ class Run:
     @classmethod
     def read(cls, folder: Path) -> Self:
         """Read a run folder; compute ``ends_solved`` if an older result lacks it.
-
-        Args:
-            folder: the run folder.
 
         Raises:
             ConfigError: the config can't be read.
@@ -211,35 +198,26 @@ def gather(runs: Iterable[Run]) -> tuple[list[Arm], int]:
 
 
 def names(arms: Sequence[Settings]) -> list[str]:
-    """Name each arm by its distinguishing choices, and by values that the choices don't decide.
-
-    Args:
-        arms: each arm's settings.
-    """
-    keys = dict.fromkeys(key for own in arms for key in own)
-    telling = [key for key in keys if len({own.get(key) for own in arms}) > 1]
-    groups = [key for key in telling if key in CHOICES]
-    free = [key for key in telling if key not in CHOICES and not decided(key, arms)]
+    """Name each arm by its distinguishing choices, and by values that the choices don't decide."""
+    keys = differing(arms)
+    groups = [key for key in keys if key in CHOICES]
+    free = [key for key in keys if key not in CHOICES and not decided(key, arms)]
     return [words([*groups, *free], own) or "all runs" for own in arms]
 
 
-def words(keys: Iterable[str], settings: Settings) -> str:
-    """Write settings as typed.
+def differing(arms: Sequence[Settings]) -> list[str]:
+    """Return the keys in whose values arms differ."""
+    keys = dict.fromkeys(key for own in arms for key in own)
+    return [key for key in keys if len({own.get(key) for own in arms}) > 1]
 
-    Args:
-        keys: the keys to write; keys without a value are left out.
-        settings: the settings.
-    """
+
+def words(keys: Iterable[str], settings: Settings) -> str:
+    """Write settings as typed; leave out keys without a value."""
     return " ".join(f"{key}={show(settings[key])}" for key in keys if key in settings)
 
 
 def decided(key: str, arms: Sequence[Settings]) -> bool:
-    """Return whether a group's choice decides a value: arms with equal choices have equal values.
-
-    Args:
-        key: the key of the value.
-        arms: each arm's settings.
-    """
+    """Return whether a group's choice decides a value: equal choices have equal values."""
     group = BROUGHT.get(key, key.partition(".")[0])
     values: dict[Value, set[Value]] = {}
     for own in arms:

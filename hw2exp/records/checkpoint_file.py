@@ -5,7 +5,6 @@ every file, its own included. ``checkpoints/metrics.rows`` holds the metrics so 
 records their length. Nothing is ever unpickled, and manifests are checked before use.
 """
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,12 +26,7 @@ Table = TypeVar("Table", MetricsTable, DiagnosticsTable)
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint on disk, with its manifest.
-
-    Args:
-        folder: the checkpoint's folder.
-        manifest: the contents of ``manifest.json``.
-    """
+    """A checkpoint on disk, with its manifest."""
 
     folder: Path
     manifest: Manifest
@@ -104,9 +98,7 @@ class Checkpoint:
         """
         self.metrics()
         self.diagnostics()
-        with regular_file.opened(self.folder / STATE, LARGEST_STATE, links=False) as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != self.manifest.files[STATE]:
-                raise DamagedError(f"{STATE} is not what {MANIFEST} has the digest of")
+        self._state()
 
     def knows_events(self) -> bool:
         """Return whether TensorBoard's file still begins as it did at the checkpoint."""
@@ -123,21 +115,21 @@ class Checkpoint:
         Raises:
             DamagedError: the file doesn't match its digest, or is no safetensors.
         """
-        content = content_of(self.folder / STATE, LARGEST_STATE)
-        if sha256(content) != self.manifest.files[STATE]:
-            raise DamagedError(f"{STATE} is not what {MANIFEST} has the digest of")
+        content = self._state()
         try:
             return tensors_of(content, STATE)
         except ValueError as error:
             raise DamagedError(str(error)) from error
 
+    def _state(self) -> bytes:
+        content = content_of(self.folder / STATE, LARGEST_STATE)
+        if sha256(content) != self.manifest.files[STATE]:
+            raise DamagedError(f"{STATE} is not what {MANIFEST} has the digest of")
+        return content
+
 
 def content_of(path: Path, largest: int) -> bytes:
-    """Read a regular file; refuse links.
-
-    Args:
-        path: the file.
-        largest: its largest size, in bytes.
+    """Read a regular file of limited size; refuse links.
 
     Raises:
         DamagedError: the file is not regular, a link, or too large.

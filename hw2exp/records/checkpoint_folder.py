@@ -179,11 +179,7 @@ def _other(facts: Facts, config: TrainConfig) -> dict[str, str]:
 
 
 def had_begun(run: Path) -> bool:
-    """Return whether a run has a checkpoint or metrics.
-
-    Args:
-        run: the run folder.
-    """
+    """Return whether a run has a checkpoint or metrics."""
     try:
         return (run / METRICS).exists() or any(_folders(run))
     except OSError:  # an unreadable folder counts as begun

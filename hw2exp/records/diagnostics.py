@@ -60,19 +60,12 @@ class DiagnosticsTable(StepTable[Value]):
     numbers, lists, added = NUMBERS, LISTS, ADDED
 
     def rows(self, first: int) -> bytes:
-        """Return rows as lines of JSON; numbers keep all their bits.
-
-        Args:
-            first: the index of the first row to return.
-        """
+        """Return the rows from an index on as lines of JSON; numbers keep all their bits."""
         return "".join(json.dumps([step, row]) + "\n" for step, row in self._rows[first:]).encode()
 
     @classmethod
     def of_rows(cls, content: bytes) -> "DiagnosticsTable":
         """Build a table from the bytes of its rows.
-
-        Args:
-            content: the bytes that :meth:`rows` returned.
 
         Raises:
             ValueError: the content is not rows of diagnostics.
@@ -89,11 +82,7 @@ class DiagnosticsTable(StepTable[Value]):
         return table
 
     def list_column(self, name: str) -> tuple[list[int], list[list[float]]]:
-        """Return the steps and values of a column, where it was measured.
-
-        Args:
-            name: a name of ``LISTS``.
-        """
+        """Return the steps and values of a column of ``LISTS``, where it was measured."""
         found = [(step, row[name]) for step, row in self._rows if name in row]
         return [step for step, _ in found], [value for _, value in found]  # type: ignore[misc]
 
@@ -104,9 +93,6 @@ def _is_value(value: object) -> bool:
 
 def read_diagnostics(folder: Path) -> "polars.DataFrame":
     """Read a run's diagnostics.
-
-    Args:
-        folder: the run folder.
 
     Raises:
         OSError: the file can't be read.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw2exp.config.run_files import SPIKES
-from hw2exp.records.parameters import tensors_of
+from hw2exp.records.parameters import part_of, tensors_of
 from hw2exp.system import disk, regular_file
 
 LARGEST = 1 << 33  # bytes
@@ -48,12 +48,7 @@ class KeptSpike:
 
 
 def write_kept(folder: Path, spikes: Sequence[KeptSpike]) -> None:
-    """Write a run's kept spikes, and wait for the disk, since a checkpoint may follow.
-
-    Args:
-        folder: the run folder.
-        spikes: the spikes in order.
-    """
+    """Write a run's kept spikes, and wait for the disk, since a checkpoint may follow."""
     from safetensors.numpy import save
 
     tensors: Named = {}
@@ -71,9 +66,6 @@ def write_kept(folder: Path, spikes: Sequence[KeptSpike]) -> None:
 
 def read_kept(folder: Path) -> list[KeptSpike]:
     """Read a run's kept spikes.
-
-    Args:
-        folder: the run folder.
 
     Raises:
         OSError: the file is missing, or can't be read.
@@ -108,12 +100,5 @@ def _kept(number: int, tensors: Named) -> KeptSpike:
     params = tensors["params"]
     if not (1 <= first <= start and params.ndim == 2 and len(params) == start - first + 1):
         raise ValueError(f"spike {number} is of other steps than it says")
-    state, grad_norms, update_norms = (
-        {
-            name.removeprefix(f"{part}."): value
-            for name, value in tensors.items()
-            if name.startswith(f"{part}.")
-        }
-        for part in PARTS
-    )
+    state, grad_norms, update_norms = (part_of(f"{part}.", tensors) for part in PARTS)
     return KeptSpike(number, start, first, state, params, grad_norms, update_norms)

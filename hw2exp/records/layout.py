@@ -20,14 +20,7 @@ class Lines:
 
 @dataclass(frozen=True)
 class Band:
-    """A chart of a curve between two others.
-
-    Args:
-        title: the chart's title.
-        value: the tag of the middle curve.
-        lower: the tag of the lower curve.
-        upper: the tag of the upper curve.
-    """
+    """A chart of the tags of a curve between two others."""
 
     title: str
     value: str
@@ -68,21 +61,12 @@ DIAGNOSED: Layout = {
 
 
 def quartile_tags(tag: str) -> tuple[str, str]:
-    """Return the tags of the first and third quartiles; the median has the tag itself.
-
-    Args:
-        tag: a run's tag.
-    """
+    """Return the tags of the first and third quartiles; the median has the tag itself."""
     return f"{tag}/q1", f"{tag}/q3"
 
 
 def over_the_arm(name: str, tag: str) -> Band:
-    """Return the band of one tag over an arm's runs.
-
-    Args:
-        name: the meaning of the tag.
-        tag: a run's tag.
-    """
+    """Return the band of one tag over an arm's runs."""
     return Band(f"{name} over the arm: median and quartiles", tag, *quartile_tags(tag))
 
 
@@ -103,11 +87,7 @@ ARM: Layout = {
 
 
 def serialized(layout: Layout) -> bytes:
-    """Encode a layout as TensorBoard's protocol buffer.
-
-    Args:
-        layout: the charts.
-    """
+    """Encode a layout as TensorBoard's protocol buffer."""
     from tensorboard.plugins.custom_scalar import layout_pb2
 
     message = layout_pb2.Layout()

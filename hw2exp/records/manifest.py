@@ -73,20 +73,13 @@ class Manifest(Part):
 
 
 def sealed(manifest: Manifest) -> bytes:
-    """Encode a manifest with its digest; equal manifests give equal bytes.
-
-    Args:
-        manifest: the manifest.
-    """
+    """Encode a manifest with its digest; equal manifests give equal bytes."""
     content = manifest.model_dump(mode="json")
     return _text({**content, "sha256": sha256(_text(content))})
 
 
 def unsealed(text: bytes) -> Manifest:
-    """Decode a manifest.
-
-    Args:
-        text: the bytes that :func:`sealed` returned.
+    """Decode what :func:`sealed` has encoded.
 
     Raises:
         DamagedError: the text is anything else.
@@ -113,9 +106,5 @@ def _text(content: Mapping[str, Any]) -> bytes:
 
 
 def sha256(content: bytes) -> str:
-    """Return the SHA-256 digest of some bytes, in hexadecimal.
-
-    Args:
-        content: the bytes.
-    """
+    """Return the SHA-256 digest of some bytes, in hexadecimal."""
     return hashlib.sha256(content).hexdigest()

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ from hw2exp.system import disk, regular_file
 
 LARGEST_PARAMETERS, LARGEST_HEADER = 1 << 32, 1 << 20  # bytes
 
+Value = TypeVar("Value")
+
 Parameters = Mapping[str, NDArray[np.float32]]
 """Arrays by name, without the replica axis."""
 
@@ -22,9 +24,6 @@ def parameters_sha256(params: Parameters) -> str:
     """Return the digest of a replica's parameters.
 
     Hash each name, in sorted order, in UTF-8, then its values as little-endian float32, C order.
-
-    Args:
-        params: arrays by name, without the replica axis.
     """
     digest = hashlib.sha256()
     for name in sorted(params):
@@ -34,12 +33,7 @@ def parameters_sha256(params: Parameters) -> str:
 
 
 def write_parameters(folder: Path, params: Parameters) -> None:
-    """Write the final parameters.
-
-    Args:
-        folder: the run folder.
-        params: arrays by name, without the replica axis.
-    """
+    """Write the final parameters."""
     from safetensors.numpy import save
 
     whole = {name: np.ascontiguousarray(value) for name, value in params.items()}
@@ -48,9 +42,6 @@ def write_parameters(folder: Path, params: Parameters) -> None:
 
 def read_parameters(folder: Path) -> dict[str, NDArray[np.float32]]:
     """Read the final parameters of an ended run, and check them against its result.
-
-    Args:
-        folder: the run folder.
 
     Raises:
         OSError: the parameters or the result can't be read.
@@ -85,3 +76,10 @@ def tensors_of(content: bytes, name: str) -> dict[str, NDArray[Any]]:
         return load(content)
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise ValueError(f"{name}: {error}") from error
+
+
+def part_of(prefix: str, named: Mapping[str, Value]) -> dict[str, Value]:
+    """Return the values whose names begin with a prefix, by the rest of the name."""
+    return {
+        name.removeprefix(prefix): value for name, value in named.items() if name.startswith(prefix)
+    }

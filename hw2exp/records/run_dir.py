@@ -122,9 +122,6 @@ _RESULT, _SPIKES = TypeAdapter(RunResult), TypeAdapter(list[_Spike])
 def read_result(folder: Path) -> RunResult:
     """Read a run's result.
 
-    Args:
-        folder: the run folder.
-
     Raises:
         OSError: there is no result, or it can't be read.
         ValueError: the result is damaged.
@@ -199,9 +196,6 @@ def versions() -> dict[str, str]:
 
 def commit(checkout: Path) -> str | None:
     """Return the commit of a checkout, ending in ``-dirty`` if tracked files differ from it.
-
-    Args:
-        checkout: the folder of the checkout.
 
     Returns:
         The commit, or None if the folder is not the root of a checkout or git fails.

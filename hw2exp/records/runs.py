@@ -31,9 +31,6 @@ class Found:
 def read_runs(folder: Path) -> Found:
     """Read every run below a folder.
 
-    Args:
-        folder: the folder of a run, of a sweep, or of many.
-
     Raises:
         ConfigError: there is no such folder, or no usable run in it.
     """
@@ -47,7 +44,8 @@ def read_runs(folder: Path) -> Found:
         try:
             run = Run.read(path)
         except (ConfigError, OSError, ValueError) as error:
-            left_out[_unreadable(error)] += 1
+            other = error.problems[0] if isinstance(error, UnknownConfigError) else None
+            left_out[other or "config or result can't be read"] += 1
             continue
         if problem := _unusable(run):
             left_out[problem] += 1
@@ -64,13 +62,6 @@ def read_runs(folder: Path) -> Found:
 
 def _line(why: str, count: int) -> str:
     return f"{counted(count, 'run')} left out: {why}"
-
-
-def _unreadable(error: Exception) -> str:
-    """Return why a run's config or result can't be used."""
-    if isinstance(error, UnknownConfigError):
-        return error.problems[0]
-    return "config or result can't be read"
 
 
 def _unusable(run: Run) -> str | None:

@@ -5,14 +5,15 @@ for every checkpoint of a run, since a run writes checkpoints only while it trai
 """
 
 import math
-from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hw2exp.config.schema import TrainConfig
 from hw2exp.records.checkpoint_file import Checkpoint
+from hw2exp.records.parameters import part_of
 
 SINCE = "since_row."
 SPIKES, EXPLOSIONS, EXPLODED = "spikes.recent", "explosions.recent", "exploded"
@@ -22,39 +23,16 @@ FINITE = ("params", "optimizer.", "clip.", "grads")
 """Prefixes of the tensors that are finite as long as a run trains."""
 
 Named = dict[str, NDArray[Any]]
-Value = TypeVar("Value")
-
-
-def part_of(prefix: str, named: Mapping[str, Value]) -> dict[str, Value]:
-    """Return the values whose names begin with a prefix, by the rest of the name.
-
-    Args:
-        prefix: the prefix.
-        named: the values by name.
-    """
-    return {
-        name.removeprefix(prefix): value for name, value in named.items() if name.startswith(prefix)
-    }
 
 
 def rows_until(step: int, config: TrainConfig) -> int:
-    """Return the number of metrics rows that a run has written by a step before its last.
-
-    Args:
-        step: the step.
-        config: the run's config.
-    """
+    """Return the number of metrics rows that a run has written by a step before its last."""
     log, test = config.log_every, config.eval_every
     return step // log + step // test - step // math.lcm(log, test)
 
 
 def steps_since_row(step: int, config: TrainConfig) -> int:
-    """Return the number of steps since a run's last row of metrics.
-
-    Args:
-        step: the current step, before the run's last.
-        config: the run's config.
-    """
+    """Return the number of steps since a run's last row of metrics, before the run's last step."""
     return min(step % config.log_every, step % config.eval_every)
 
 

@@ -27,9 +27,5 @@ class Spike:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
-        """Return a spike that a result has recorded.
-
-        Args:
-            values: the spike's fields; further entries are ignored.
-        """
+        """Return a spike that a result has recorded; ignore further entries."""
         return cls(**{each.name: values[each.name] for each in fields(cls)})

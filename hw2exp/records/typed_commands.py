@@ -11,10 +11,9 @@ from hw2exp.system.problems import ConfigError
 
 
 def commands(folders: Iterable[Path]) -> list[str]:
-    """Return the command of each sweep or single run once, in the order of the folders.
+    """Return the command of each sweep or single run once, in the order of the run folders.
 
-    Args:
-        folders: run folders; folders without Hydra's records are skipped.
+    Skip folders without Hydra's records.
     """
     found: dict[str, None] = {}
     sweeps: set[Path] = set()

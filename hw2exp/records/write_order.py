@@ -59,11 +59,7 @@ def clear(folder: Path, events: bool = True, spikes: bool = True) -> None:
 
 
 def settle_records(folders: Iterable[Path]) -> None:
-    """Sync Hydra's records of runs, and their names (rule 1).
-
-    Args:
-        folders: the run folders; folders without records are skipped.
-    """
+    """Sync Hydra's records of runs, where there are any, and their names (rule 1)."""
     records = {(folder / CONFIG).parent: folder for folder in folders}
     there = {path: folder for path, folder in records.items() if path.is_dir()}
     files = [file for path in there for file in _files(path)]
@@ -71,11 +67,7 @@ def settle_records(folders: Iterable[Path]) -> None:
 
 
 def settle(*folders: Path) -> None:
-    """Sync all files of runs, and their names.
-
-    Args:
-        folders: the run folders.
-    """
+    """Sync all files of runs, and their names."""
     files = [file for folder in folders for file in _files(folder)]
     disk.sync_together([*files, *folders])
 
@@ -86,11 +78,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def write_results(results: Mapping[Path, RunResult]) -> None:
-    """Sync all files of ended runs, then write each ``result.json`` (rule 2).
-
-    Args:
-        results: the results by run folder.
-    """
+    """Sync all files of ended runs, then write each ``result.json`` (rule 2)."""
     settle(*results)
     disk.write_together(
         {folder / RESULT: json_bytes(asdict(result)) for folder, result in results.items()}
@@ -98,11 +86,7 @@ def write_results(results: Mapping[Path, RunResult]) -> None:
 
 
 def json_bytes(value: Any) -> bytes:
-    """Return strict JSON; a number that is not finite becomes ``"nan"``, ``"inf"`` or ``"-inf"``.
-
-    Args:
-        value: nested mappings, sequences and plain values.
-    """
+    """Return strict JSON; numbers that are not finite become ``"nan"``, ``"inf"``, ``"-inf"``."""
     return (json.dumps(_plain(value), indent=2, allow_nan=False) + "\n").encode()
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from hw2exp.config.confinement import check_inside
+from hw2exp.config.folder import check_inside
 from hw2exp.config.yaml_file import load_yaml
 from hw2exp.system.problems import ConfigError, faults
 

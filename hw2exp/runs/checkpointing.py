@@ -24,6 +24,7 @@ from hw2exp.records.checkpoint_folder import save
 from hw2exp.records.diagnostics import COLUMNS
 from hw2exp.records.manifest import DamagedError, Facts
 from hw2exp.records.metrics import CATALOG
+from hw2exp.records.parameters import part_of
 from hw2exp.records.rows_file import RowsFile
 from hw2exp.records.run_dir import made_with
 from hw2exp.records.saved_state import (
@@ -34,7 +35,6 @@ from hw2exp.records.saved_state import (
     SPIKES,
     Named,
     contradiction,
-    part_of,
     steps_since_row,
 )
 from hw2exp.records.spike import Spike
@@ -74,11 +74,7 @@ class Checkpointer:
             self._diagnostics[member] = RowsFile(DIAGNOSTICS_ROWS, own, own.facts.diagnostics)
 
     def __call__(self, step: int) -> bool:
-        """Save a checkpoint if one is due; return whether training ends.
-
-        Args:
-            step: the last step.
-        """
+        """Save a checkpoint if one is due; return whether training ends."""
         config = self.fleet.config
         self.interrupt.begin_to_save()
         end, asked = self.interrupt(), self.interrupt.asked_to_save()
@@ -90,11 +86,7 @@ class Checkpointer:
         return end or self.recording.lost.keys() >= set(map(int, self.fleet.members))
 
     def save(self, step: int) -> None:
-        """Write a checkpoint of every replica in the fleet.
-
-        Args:
-            step: the last step.
-        """
+        """Write a checkpoint of every replica in the fleet."""
         recording = self.recording
         recording.search()
         state = on_host(self.fleet.state.tensors())
@@ -133,10 +125,6 @@ class Checkpointer:
 
 def check_fits(saved: Checkpoint, config: TrainConfig) -> None:
     """Refuse an intact checkpoint that the run can't resume from.
-
-    Args:
-        saved: the checkpoint.
-        config: the run's config.
 
     Raises:
         DamagedError: the tensors are of another program, or contradict the run's facts or config.

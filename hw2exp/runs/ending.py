@@ -89,15 +89,7 @@ def draw_if_wanted(
     spikes: Sequence[Spike],
     result: RunResult,
 ) -> None:
-    """Draw the curve of a run that has ended, if wanted; warn if it can't be drawn.
-
-    Args:
-        folder: the run folder.
-        config: the run's config.
-        table: its metrics.
-        spikes: its spikes.
-        result: its result.
-    """
+    """Draw the curve of a run that has ended, if wanted; warn if it can't be drawn."""
     if not config.plot or result.status == "interrupted":
         return
     try:

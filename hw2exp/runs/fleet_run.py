@@ -38,9 +38,6 @@ Outcome = RunResult | Exception
 def check_machine(configs: Sequence[TrainConfig]) -> None:
     """Check the configs where torch is needed: the device must exist, a norm must have an effect.
 
-    Args:
-        configs: the configs of all jobs.
-
     Raises:
         ConfigError: a check failed; one line for every problem.
     """
@@ -62,10 +59,6 @@ def find_start(folder: Path, config: TrainConfig) -> Checkpoint | None:
     """Find the newest checkpoint that a run can resume from; warn about each unusable newer one.
 
     Called before fleets are formed, because all replicas of a fleet must be at the same step.
-
-    Args:
-        folder: the run folder.
-        config: the run's config.
 
     Raises:
         ConfigError: the checkpoint belongs to a run that computes something else.
@@ -106,12 +99,17 @@ def run_fleet(
     except (OSError, DamagedError) as error:
         return [error for _ in configs]
     except (RuntimeError, MemoryError) as error:
-        about = str(error)
-        told = "allocate memory" in about or "out of memory" in about
-        if not told and not isinstance(error, MemoryError):
+        by_torch = "allocate memory" in str(error) or "out of memory" in str(error)
+        if not by_torch and not isinstance(error, MemoryError):
             raise
         advice = "lower batch_size, model.hidden_size, task.length, eval_batches or fleet_size"
         return [MemoryError(f"out of memory; {advice}") for _ in configs]
+
+
+def announce_compilation() -> None:
+    """Print a line if kernels have to be compiled first."""
+    if not compiled_before():
+        echo("compiling kernels, once for this machine: half a minute")
 
 
 def _hold(folders: Sequence[Path], stack: ExitStack) -> dict[int, FolderHeldError]:
@@ -136,8 +134,8 @@ def _run_fleet(
     observe: Callable[[Fleet], Observer] | None,
     saved: Mapping[int, Checkpoint],
 ) -> list[Outcome]:
-    if show and not compiled_before():
-        echo("compiling kernels, once for this machine: half a minute")
+    if show:
+        announce_compilation()
     fleet = Fleet(configs, choose_device(configs[0].device))
     loss, accuracy = (values.double().cpu().numpy() for values in fleet.initial())
     outcomes: dict[int, Outcome] = dict(held)

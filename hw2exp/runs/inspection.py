@@ -42,11 +42,7 @@ Columns = dict[str, Tensor | NDArray[Any]]
 
 
 def inspects(config: TrainConfig) -> bool:
-    """Return whether a run has any diagnostics.
-
-    Args:
-        config: the run's config.
-    """
+    """Return whether a run has any diagnostics."""
     own = config.diagnostics
     wanted = own.seeds is None or config.seed in own.seeds
     cadences = (own.flow_every, own.cell_every, own.jacobian_every, own.sharpness_every)
@@ -54,11 +50,7 @@ def inspects(config: TrainConfig) -> bool:
 
 
 def without_run(configs: Sequence[TrainConfig]) -> list[int]:
-    """Return the seeds that ``diagnostics.seeds`` names but that no run has.
-
-    Args:
-        configs: the configs of all runs.
-    """
+    """Return the seeds that ``diagnostics.seeds`` names but that no run has."""
     named = {seed for config in configs for seed in config.diagnostics.seeds or ()}
     return sorted(named - {config.seed for config in configs})
 
@@ -211,11 +203,7 @@ class Inspection:
                 self.events[member].image(f"heat_map/{name}", pixels, step, about)
 
     def show_again(self, member: int) -> None:
-        """Write the measurements so far to a new TensorBoard file; histograms are lost.
-
-        Args:
-            member: the member.
-        """
+        """Write the measurements so far to a new TensorBoard file; histograms are lost."""
         for step, row in self.tables.get(member, ()):
             self._show(member, step, row)
             if due(self.options.histogram_every, step, first=False):

@@ -57,11 +57,7 @@ class Peaks:
         self._size, self._room = 1, 0  # values a bin; free places in the last bin
 
     def add(self, values: Iterable[float]) -> None:
-        """Append values.
-
-        Args:
-            values: the next values of the series, in order.
-        """
+        """Append values."""
         for value in values:
             known = value if math.isfinite(value) else math.nan
             if self._room:

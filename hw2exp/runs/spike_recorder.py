@@ -44,12 +44,7 @@ class SpikeRecorder:
             self._ring.push(Entry(step, members, trace.before, trace.grads))
 
     def keep(self, member: int, spikes: Sequence[Spike]) -> None:
-        """Keep the steps that led to each new spike.
-
-        Args:
-            member: the member.
-            spikes: all spikes of the member so far.
-        """
+        """Keep the steps that led to each new spike."""
         if member not in self.kept:
             return
         for number in range(self._known[member] + 1, min(len(spikes), self.spikes) + 1):
@@ -58,22 +53,13 @@ class SpikeRecorder:
         self._known[member] = len(spikes)
 
     def write(self, member: int, folder: Path) -> None:
-        """Write the kept spikes, if there are more than at the last call.
-
-        Args:
-            member: the member.
-            folder: the run folder.
-        """
+        """Write the kept spikes, if there are more than at the last call."""
         if len(kept := self.kept.get(member, [])) > self._written.get(member, 0):
             write_kept(folder, kept)
             self._written[member] = len(kept)
 
     def saved(self, member: int) -> Named:
-        """Return the ring's tensors of a member, for a checkpoint.
-
-        Args:
-            member: the member.
-        """
+        """Return the ring's tensors of a member, for a checkpoint."""
         if member not in self.kept or not self.spikes:
             return {}
         return self._ring.saved(member, self.steps_before)
@@ -92,10 +78,6 @@ class SpikeRecorder:
 
     def restore_kept(self, member: int, folder: Path) -> str | None:
         """Read the kept spikes of a resumed run.
-
-        Args:
-            member: the member.
-            folder: the run folder.
 
         Returns:
             A line about the loss, if the file is damaged.

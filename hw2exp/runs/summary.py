@@ -86,11 +86,7 @@ def print_summary(result: RunResult, folder: Path, root: Path) -> None:
 
 
 def number(value: float | None) -> str:
-    """Format a number that may be missing.
-
-    Args:
-        value: the number, or None.
-    """
+    """Format a number that may be missing."""
     return "–" if value is None else f"{value:.4g}"
 
 
@@ -121,9 +117,6 @@ def tensorboard_of_run(folder: Path) -> str:
     TensorBoard names a run by its path below the served folder. The served folder itself is named
     ``.``, and has no metrics in HParams. So serve the parent folder and filter out its other runs,
     unless it holds so many folders that TensorBoard would be slow.
-
-    Args:
-        folder: the run folder.
     """
     absolute = Path(os.path.abspath(folder))
     above = absolute.parent
@@ -139,11 +132,7 @@ def tensorboard_of_run(folder: Path) -> str:
 
 
 def resume_word(folder: Path) -> str:
-    """Return the override that resumes a run or a sweep, quoted for a shell.
-
-    Args:
-        folder: the run's or the sweep's folder.
-    """
+    """Return the override that resumes a run or a sweep, quoted for a shell."""
     path = str(relative(folder))
     if PLAIN_PATH.fullmatch(path):
         return f"resume={path}"

@@ -35,12 +35,8 @@ LONGEST = 120
 def write_arms(folder: Path, jobs: Sequence[JobOutcome], interrupt: Interrupt = NEVER) -> None:
     """Write a TensorBoard run for every arm with two or more ended runs.
 
-    Only warn if the files can't be written: the runs are worth more than their summary.
-
-    Args:
-        folder: the sweep's folder.
-        jobs: all jobs of the sweep.
-        interrupt: the interrupt, checked before each arm; after a signal the rest is skipped.
+    Only warn if the files can't be written: the runs are worth more than their summary. After a
+    signal, skip the rest.
     """
     inside = Path(os.path.abspath(folder / ARMS))
     if any(inside in each.job.folder.absolute().parents for each in jobs):  # runs use the name
@@ -56,11 +52,7 @@ def write_arms(folder: Path, jobs: Sequence[JobOutcome], interrupt: Interrupt = 
 
 
 def remove_arms(folder: Path) -> None:
-    """Remove the files of :func:`write_arms`, and nothing else.
-
-    Args:
-        folder: the sweep's folder.
-    """
+    """Remove the files of :func:`write_arms`, and nothing else."""
     arms = folder / ARMS
     if arms.is_symlink():
         disk.remove(arms)
@@ -143,9 +135,6 @@ def aligned(
 
     The last row of a run that ended between two regular rows is dropped, unless no other run got
     so far.
-
-    Args:
-        frames: the metrics of each run.
 
     Returns:
         The steps ``(S,)``, the number of runs at each step ``(S,)``, and each column ``(S, R)``

@@ -48,11 +48,7 @@ class SweptArm:
 
 
 def arms_of(jobs: Sequence[JobOutcome]) -> list[SweptArm]:
-    """Gather jobs into arms.
-
-    Args:
-        jobs: the jobs of a sweep.
-    """
+    """Gather jobs into arms."""
     arms = by_arm(jobs, _settings)
     typed = [_shared(arm) for arm in arms]
     common = set.intersection(*map(set, typed)) if typed else set()
@@ -105,12 +101,7 @@ def arms_table(arms: Sequence[SweptArm], width: int) -> "Table":
 
 
 def summary(outcomes: Sequence[Outcome], quartiles: bool) -> dict[str, str]:
-    """Return an arm's cells by heading; an interrupted run counts as missing.
-
-    Args:
-        outcomes: the outcomes of the arm's runs.
-        quartiles: whether to add quartiles to the medians.
-    """
+    """Return an arm's cells by heading; an interrupted run counts as missing."""
     results = [outcome for outcome in outcomes if ended(outcome)]
     return {
         "runs": str(len(outcomes)),
@@ -131,21 +122,12 @@ def _ending_solved(results: Sequence[RunResult]) -> str:
 
 
 def ended(outcome: Outcome) -> TypeGuard[RunResult]:
-    """Return whether a run has a result and was not interrupted.
-
-    Args:
-        outcome: the run's outcome.
-    """
+    """Return whether a run has a result and was not interrupted."""
     return isinstance(outcome, RunResult) and outcome.status != "interrupted"
 
 
 def print_sweep(jobs: Sequence[JobOutcome], folder: Path) -> None:
-    """Print the table of a sweep, and the commands to look at or resume it.
-
-    Args:
-        jobs: the jobs of the sweep.
-        folder: the sweep's folder.
-    """
+    """Print the table of a sweep, and the commands to look at or resume it."""
     from rich.console import Console
 
     text = StringIO()

@@ -15,10 +15,6 @@ if TYPE_CHECKING:
 def run_command(command: Command, interrupt: Interrupt) -> "list[JobOutcome]":
     """Check the machine, then execute a command.
 
-    Args:
-        command: the command.
-        interrupt: the signals received.
-
     Raises:
         ConfigError: the machine can't run the command; nothing was created.
     """

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from omegaconf import open_dict, read_write
 
-from hw2exp.config.command_line import Command
+from hw2exp.config.command_line import CONFIG_NAME, Command
 from hw2exp.config.folder import check_folder, reserve
 from hw2exp.config.overrides import assignment
 from hw2exp.models import own_digest
 from hw2exp.records.checkpoint_folder import check_can_resume
 from hw2exp.records.write_order import settle_records
-from hw2exp.sweeps import hydra_app
 from hw2exp.sweeps.arm_events import remove_arms, write_arms
+from hw2exp.sweeps.hydra_app import composed_hydra
 from hw2exp.sweeps.hydra_records import write_records
 from hw2exp.sweeps.job_outcome import JobOutcome
 from hw2exp.sweeps.job_runner import JobRunner
@@ -25,10 +25,6 @@ from hw2exp.system.problems import ConfigError
 
 def execute(command: Command, interrupt: Interrupt) -> list[JobOutcome]:
     """Run the jobs of a command.
-
-    Args:
-        command: the command.
-        interrupt: the signals received.
 
     Returns:
         The jobs in order; of an interrupted sweep, only the jobs of batches that began.
@@ -85,7 +81,8 @@ def _single(command: Command, folder: Path, runner: JobRunner) -> None:
     config = job.full()
     with read_write(config.hydra), open_dict(config.hydra):
         config.hydra.run.dir, config.hydra.output_subdir = str(folder), None
-    hydra_app.run(command.loader, config, runner)
+    with composed_hydra(command.loader, config) as app:
+        app.run(CONFIG_NAME, runner, [])
 
 
 def _sweep(command: Command, folder: Path, runner: JobRunner) -> None:
@@ -98,4 +95,5 @@ def _sweep(command: Command, folder: Path, runner: JobRunner) -> None:
         remove_arms(folder)
     mine = [str(o.input_line) for o in command.overrides if not o.is_hydra_override()]
     sweep = replace(command.shared, number=None, overrides=tuple(mine))
-    hydra_app.multirun(command.loader, sweep.full(), runner)
+    with composed_hydra(command.loader, sweep.full()) as app:
+        app.multirun(CONFIG_NAME, runner, [])  # the config lists the overrides

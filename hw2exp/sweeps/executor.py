@@ -13,13 +13,14 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from hw2exp.system.interrupt import SAVE, SIGNALS
+from hw2exp.system.replaced import replaced
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -43,16 +44,10 @@ LONGEST_FOLDER = 70
 """Longest folder path for a socket, in bytes: systems allow socket paths of 103 (macOS) or 107."""
 
 
-@contextmanager
-def _short_temporary_folder() -> Iterator[None]:
+def _short_temporary_folder() -> AbstractContextManager[None]:
     """Put the fork server's socket into ``/tmp`` if TMPDIR's path is too long."""
-    before = tempfile.tempdir
-    if len(os.fsencode(tempfile.gettempdir())) > LONGEST_FOLDER:
-        tempfile.tempdir = "/tmp"
-    try:
-        yield
-    finally:
-        tempfile.tempdir = before
+    too_long = len(os.fsencode(tempfile.gettempdir())) > LONGEST_FOLDER
+    return replaced(tempfile, "tempdir", "/tmp") if too_long else nullcontext()
 
 
 @contextmanager
@@ -94,11 +89,7 @@ class WorkerDied(Exception):  # noqa: N818
 
 
 class WorkerExecutor(Executor):
-    """An executor whose worker processes stay alive between tasks.
-
-    Args:
-        workers: the number of worker processes.
-    """
+    """An executor whose worker processes stay alive between tasks."""
 
     def __init__(self, workers: int) -> None:
         prepare()
@@ -110,26 +101,14 @@ class WorkerExecutor(Executor):
         self._interrupted = False
 
     def check(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T | None:
-        """Call a function in a worker, and wait; return None if the worker dies.
-
-        Args:
-            fn: a picklable function.
-            args: picklable positional arguments.
-            kwargs: picklable keyword arguments.
-        """
+        """Call a function in a worker, and wait; return None if the worker dies."""
         try:
             return self.submit(fn, *args, **kwargs).result()
         except WorkerDied:
             return None
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Run a function in a worker.
-
-        Args:
-            fn: a picklable function.
-            args: picklable positional arguments.
-            kwargs: picklable keyword arguments.
-        """
+        """Run a function in a worker; the function, its arguments and its value are pickled."""
         return self._threads.submit(self._run, fn, args, kwargs)
 
     def _run(self, fn: Callable[..., T], args: Any, kwargs: Any) -> T:
@@ -168,11 +147,7 @@ class WorkerExecutor(Executor):
         self.tell(signal.SIGTERM)
 
     def tell(self, number: int) -> None:
-        """Send all workers a signal.
-
-        Args:
-            number: the signal's number.
-        """
+        """Send all workers a signal."""
         with self._lock:
             for process in self._processes:
                 if process.is_alive() and process.pid is not None:
@@ -192,10 +167,9 @@ class WorkerExecutor(Executor):
                 process.join()
 
 
-class _Worker:
-    def __init__(self, process: BaseProcess, connection: Connection) -> None:
-        self.process = process
-        self.connection = connection
+class _Worker(NamedTuple):
+    process: BaseProcess
+    connection: Connection
 
 
 def _work(connection: Connection) -> None:

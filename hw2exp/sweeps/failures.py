@@ -14,7 +14,7 @@ from hw2exp.system.problems import ConfigError, counted
 from hw2exp.system.process import cant_write
 from hw2exp.system.terminal import echo_error
 
-TOLD, NAMED = 20, 8
+PRINTED, NAMED = 20, 8
 """Reasons to print at most, and jobs to name with each."""
 
 
@@ -28,16 +28,16 @@ def report(batch: Sequence[JobOutcome], folder: Path, interrupt: Interrupt) -> N
     """
     if interrupt():
         return
-    told: dict[str, list[JobOutcome]] = {}
+    jobs_of: dict[str, list[JobOutcome]] = {}
     for each in batch:
         if isinstance(each.outcome, Exception):
             text = _why(each.outcome)
             lost = isinstance(each.outcome, FolderLostError)
             if isinstance(each.outcome, OSError) and not lost and had_begun(each.job.folder):
                 text += f"; what was saved is whole; resume it with {resume_word(folder)}"
-            told.setdefault(text, []).append(each)
-    lines = [f"{_names(jobs)}{text}" for text, jobs in list(told.items())[:TOLD]]
-    if more := sum(len(jobs) for jobs in list(told.values())[TOLD:]):
+            jobs_of.setdefault(text, []).append(each)
+    lines = [f"{_names(jobs)}{text}" for text, jobs in list(jobs_of.items())[:PRINTED]]
+    if more := sum(len(jobs) for jobs in list(jobs_of.values())[PRINTED:]):
         lines.append(f"and {counted(more, 'more job')} failed")
     for line in "\n".join(lines).splitlines():
         echo_error(line)

@@ -67,11 +67,7 @@ def _cut(places: list[int], size: int, workers: int) -> Fleets:
 
 
 def default_size(config: TrainConfig) -> int:
-    """Return the default fleet size of a config, in runs.
-
-    Args:
-        config: the config of a run.
-    """
+    """Return the default fleet size of a config, in runs."""
     return AUTOGRAD if _by_autograd(config) else CLOSED_FORM
 
 

@@ -10,11 +10,11 @@ from hydra._internal.hydra import Hydra
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.utils import env_override
-from hydra.types import TaskFunction
 from omegaconf import DictConfig
 
 from hw2exp.config.command_line import CONFIG_MODULE, CONFIG_NAME, JOB_NAME, VERSION_BASE
 from hw2exp.config.repository import confined_configs
+from hw2exp.system.replaced import replaced
 
 
 class ComposedHydra(Hydra):
@@ -41,43 +41,10 @@ class ComposedHydra(Hydra):
 
 @contextmanager
 def composed_hydra(loader: ConfigLoader, config: DictConfig) -> Iterator[Hydra]:
-    """Make Hydra's application the process's, and restore the one before.
-
-    Args:
-        loader: the loader that has composed the config.
-        config: the config of the run or of the sweep, with Hydra's node.
-    """
-    globally = GlobalHydra.instance()
-    before, globally.hydra = globally.hydra, ComposedHydra(loader, config)
-    try:
-        with confined_configs():
-            yield globally.hydra
-    finally:
-        globally.hydra = before
-
-
-def run(loader: ConfigLoader, config: DictConfig, task: TaskFunction) -> None:
-    """Let Hydra run a single job: its callbacks, logging and working directory.
-
-    Args:
-        loader: the loader that has composed the config.
-        config: the config of the run, with Hydra's node.
-        task: the task function.
-    """
-    with composed_hydra(loader, config) as app:
-        app.run(CONFIG_NAME, task, [])
-
-
-def multirun(loader: ConfigLoader, config: DictConfig, task: TaskFunction) -> None:
-    """Let Hydra's sweeper and launcher run a sweep.
-
-    Args:
-        loader: the loader that has composed the config.
-        config: the config of the sweep, with Hydra's node, which lists the overrides.
-        task: the task function.
-    """
-    with composed_hydra(loader, config) as app:
-        app.multirun(CONFIG_NAME, task, [])
+    """Let a :class:`ComposedHydra` be the process's application, and restore the one before."""
+    app = ComposedHydra(loader, config)
+    with replaced(GlobalHydra.instance(), "hydra", app), confined_configs():
+        yield app
 
 
 def show(words: Sequence[str], name: str) -> None:
@@ -91,10 +58,7 @@ def show(words: Sequence[str], name: str) -> None:
     def nothing(config: DictConfig) -> None:
         raise AssertionError("these flags run no job")
 
-    before, sys.argv = sys.argv, [name, *words]
-    try:
-        # Let Hydra raise errors instead of printing them.
-        with confined_configs(), env_override({"HYDRA_FULL_ERROR": "1"}):
-            hydra.main(f"pkg://{CONFIG_MODULE}", CONFIG_NAME, VERSION_BASE)(nothing)()
-    finally:
-        sys.argv = before
+    # Let Hydra raise errors instead of printing them.
+    raised = env_override({"HYDRA_FULL_ERROR": "1"})
+    with replaced(sys, "argv", [name, *words]), confined_configs(), raised:
+        hydra.main(f"pkg://{CONFIG_MODULE}", CONFIG_NAME, VERSION_BASE)(nothing)()

@@ -57,11 +57,7 @@ class Template:
         self._rest = [(keys[int(n)], text) for n, text in zip(rest[::2], rest[1::2], strict=True)]
 
     def fill(self, values: Mapping[str, Any]) -> str:
-        """Return the text with the gaps filled.
-
-        Args:
-            values: the values of the gaps, by dotted key.
-        """
+        """Return the text with the gaps filled by values, by dotted key."""
         return self._first + "".join(f"{inline(values[key])}{text}" for key, text in self._rest)
 
 
@@ -72,11 +68,7 @@ def to_yaml(values: Plain) -> str:
 
 
 def inline(value: Any) -> str:
-    """Format a value on one line of YAML.
-
-    Args:
-        value: a plain value.
-    """
+    """Format a value on one line of YAML."""
     if isinstance(value, list | tuple):
         return f"[{', '.join(inline(item) for item in value)}]"
     if isinstance(value, str) and value.isascii() and value.isprintable():
@@ -98,9 +90,6 @@ def write_records(job: Job) -> None:
 
     Unlike Hydra's, the recorded config holds resolved values: an interpolation such as
     ``${oc.env:...}`` could have another value when it is read.
-
-    Args:
-        job: the job, whose folder exists.
     """
     folder = job.folder
     subfolder = job.base.hydra["output_subdir"]
@@ -141,12 +130,7 @@ def _has(path: Path, content: bytes) -> bool:
 
 
 def resolve_record(path: Path, config: Plain) -> None:
-    """Resolve a recorded config: replace interpolations by the run's values.
-
-    Args:
-        path: the ``config.yaml``; may be missing.
-        config: the resolved values.
-    """
+    """Resolve a recorded config, if it exists: replace interpolations by the run's values."""
     if path.is_file() and "${" in path.read_text():
         disk.write(path, to_yaml(config).encode())
 

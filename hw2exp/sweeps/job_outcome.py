@@ -10,12 +10,7 @@ from hw2exp.system.interrupt import Interrupt
 
 @dataclass(frozen=True)
 class JobOutcome:
-    """A job that was executed.
-
-    Args:
-        job: the job.
-        outcome: the result, or the error in its place.
-    """
+    """A job that was executed, with its result or the error in its place."""
 
     job: Job
     outcome: Outcome
@@ -30,11 +25,7 @@ class JobOutcome:
         return self.outcome.final["test_loss"]
 
     def status(self, interrupt: Interrupt) -> int:
-        """Return the job's exit status; the command exits with the largest.
-
-        Args:
-            interrupt: the signals received.
-        """
+        """Return the job's exit status; the command exits with the largest."""
         if isinstance(self.outcome, Exception):
             return interrupt.status or 1
         if self.outcome.status == "interrupted":

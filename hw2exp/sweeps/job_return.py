@@ -17,11 +17,7 @@ class JobFailed(Exception):  # noqa: N818
 
 
 class FleetJobReturn(JobReturn):
-    """A job's return value for Hydra; the configs are built on access only, since that is slow.
-
-    Args:
-        job: the job.
-    """
+    """A job's return value for Hydra; the configs are built on access only, since that is slow."""
 
     def __init__(self, job: Job) -> None:
         super().__init__(overrides=list(job.overrides), working_dir=os.getcwd())
@@ -41,11 +37,7 @@ class FleetJobReturn(JobReturn):
         self._return_value = value
 
     def set(self, value: Any) -> None:
-        """Record the end of the job.
-
-        Args:
-            value: the job's return value, or the exception that it raised.
-        """
+        """Record the end of the job: its return value, or the exception that it raised."""
         failed = isinstance(value, BaseException)
         self.return_value = value
         self.status = JobStatus.FAILED if failed else JobStatus.COMPLETED

@@ -59,23 +59,14 @@ class JobRunner:
         self._failure: Exception | None = None
 
     def __call__(self, config: Any) -> float | None:
-        """Run the single run, or a job of a launcher that knows no fleets.
-
-        Args:
-            config: the job's config, as Hydra composed it.
-        """
+        """Run the single run, or a job of a launcher that knows no fleets."""
         with self._past_hydra():
             job = self.single or _job_of_launcher(config)
             (value,) = self._end([self._run_one(job)])
         return None if isinstance(value, Exception) else value
 
     def fleet(self, jobs: Sequence[Job], held: Held) -> list[Value]:
-        """Run a batch of jobs as fleets.
-
-        Args:
-            jobs: the jobs, whose folders exist.
-            held: the error of each job whose folder another process holds, by number.
-        """
+        """Run a batch of jobs as fleets, see :data:`FleetFunction`."""
         with self._past_hydra():
             return self._end(self._run_batch(jobs, held))
 

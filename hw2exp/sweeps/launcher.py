@@ -13,19 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
-from hydra.core.utils import (
-    JobReturn,
-    configure_log,
-    env_override,
-    setup_globals,
-)
+from hydra.core.utils import JobReturn, configure_log, env_override, setup_globals
 from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from hw2exp.config.composition import Composition
-from hw2exp.config.confinement import check_subfolder
+from hw2exp.config.folder import check_subfolder
 from hw2exp.config.job import Job, current
 from hw2exp.config.run_files import SWEEP
 from hw2exp.records.write_order import settle_records
@@ -45,13 +40,7 @@ Key = tuple[int | None, tuple[str, ...]]
 
 
 class Batches:
-    """A runner of batches of jobs; a sweeper may launch several, one after the other.
-
-    Args:
-        context: Hydra's context.
-        task: the task function.
-        sweep: the config of the sweep.
-    """
+    """A runner of batches of jobs; a sweeper may launch several, one after the other."""
 
     def __init__(self, context: HydraContext, task: TaskFunction, sweep: DictConfig) -> None:
         self._context = context
@@ -89,13 +78,13 @@ class Batches:
         held = _prepare(jobs)
         returns = [FleetJobReturn(job) for job in jobs]
         callbacks = self._context.callbacks
-        told = returns if callbacks.callbacks else []
-        for each in told:
+        observed = returns if callbacks.callbacks else []
+        for each in observed:
             with current(each.full):
                 callbacks.on_job_start(config=each.full, task_function=self._task)
         for each, value in zip(returns, self._call(fleet, jobs, held), strict=True):
             each.set(value)
-        for each in told:
+        for each in observed:
             with current(each.full):
                 callbacks.on_job_end(config=each.full, job_return=each)
         return returns

@@ -4,8 +4,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -71,25 +70,15 @@ class SweepTable:
                 self._live.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: Any) -> None:
         if self._live is not None:
             with suppress(OSError):  # the terminal may be gone
-                self._live.__exit__(kind, error, traceback)
-        elif self.show and error is None:
+                self._live.__exit__(*raised)
+        elif self.show and raised[0] is None:
             echo(self._summary(self._all(), time.monotonic() - self._began))
 
     def finish(self, number: int, outcomes: Sequence[Outcome]) -> None:
-        """Record the end of a fleet.
-
-        Args:
-            number: the fleet's number.
-            outcomes: the outcomes of the fleet's jobs.
-        """
+        """Record the end of a fleet."""
         self._done[number] = outcomes
 
     def refresh(self) -> None:

@@ -46,12 +46,7 @@ class Progress:
 
 
 class ProgressWriter:
-    """An observer of a fleet's training that writes its progress.
-
-    Args:
-        fleet: the fleet.
-        path: the progress file.
-    """
+    """An observer of a fleet's training that writes its progress."""
 
     def __init__(self, fleet: Fleet, path: Path) -> None:
         self.fleet = fleet
@@ -85,9 +80,6 @@ class ProgressWriter:
 
 def read_progress(paths: Iterable[Path]) -> list[Progress | None]:
     """Read the progress of fleets.
-
-    Args:
-        paths: the progress files.
 
     Returns:
         Each fleet's progress; None if the fleet has not begun.

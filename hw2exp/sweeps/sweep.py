@@ -12,15 +12,13 @@ from hw2exp.config.schema import TrainConfig
 from hw2exp.models import own_digest
 from hw2exp.records.checkpoint_file import Checkpoint
 from hw2exp.records.run_dir import read_finished
-from hw2exp.runs.fleet_run import Outcome, run_fleet
+from hw2exp.runs.fleet_run import Outcome, announce_compilation, run_fleet
 from hw2exp.sweeps.executor import WorkerExecutor
 from hw2exp.sweeps.grouping import group
 from hw2exp.sweeps.live import SweepTable
 from hw2exp.sweeps.progress import ProgressWriter
 from hw2exp.system.interrupt import NEVER, SAVE, Interrupt
-from hw2exp.system.kernel_cache import compiled_before
 from hw2exp.system.problems import ConfigError
-from hw2exp.system.terminal import echo
 
 LOOK = 0.25
 """Longest wait between two checks of the workers, in seconds."""
@@ -68,16 +66,15 @@ def run_sweep(
         with WorkerExecutor(min(workers, len(fleets))) as own:
             return run_sweep(configs, folders, interrupt, own, show, saved)
     interrupt.begin_to_save()  # from now on, tell the workers before ending
-    if show and not compiled_before():
-        echo("compiling kernels, once for this machine: half a minute")
+    if show:
+        announce_compilation()
     outcomes: dict[int, Outcome] = {}
     with tempfile.TemporaryDirectory(prefix="hw2exp-") as name:
         paths = [Path(name) / f"{number}.json" for number in range(len(fleets))]
-        futures = {}
-        for number, fleet in enumerate(fleets):
-            own_configs, own_folders, own_saved = _of(fleet, configs, folders, saved)
-            task = own_configs, own_folders, own_saved, paths[number]
-            futures[executor.submit(train_fleet, *task)] = number
+        futures = {
+            executor.submit(train_fleet, path, *_of(fleet, configs, folders, saved)): number
+            for number, (fleet, path) in enumerate(zip(fleets, paths, strict=True))
+        }
         table = SweepTable(
             [[configs[job] for job in fleet] for fleet in fleets],
             paths,
@@ -95,9 +92,6 @@ def run_sweep(
 
 def check_cells(configs: Sequence[TrainConfig]) -> None:
     """Refuse cells that workers can't import: a worker imports the main program's file, if any.
-
-    Args:
-        configs: the configs of all jobs.
 
     Raises:
         ConfigError: a cell is typed or piped, or registered below ``if __name__ == ...``.
@@ -120,7 +114,7 @@ def _without_plot(config: TrainConfig) -> TrainConfig:
     return config.model_copy(update={"plot": False}) if config.plot == "auto" else config
 
 
-def _of(fleet: list[int], *columns: Sequence[Any]) -> list[list[Any]]:
+def _of(fleet: list[int], *columns: Sequence[Any]) -> list[Any]:
     return [[column[job] for job in fleet] for column in columns]
 
 
@@ -131,7 +125,7 @@ def _ended(
     executor: Executor,
 ) -> Iterator[Future[Any]]:
     """Yield futures as they end; meanwhile refresh the table and pass on signals."""
-    pending, told = set(futures), False
+    pending, interrupted = set(futures), False
     while pending:
         done, pending = wait(pending, LOOK, FIRST_COMPLETED)
         yield from done
@@ -139,8 +133,8 @@ def _ended(
         own = executor if isinstance(executor, WorkerExecutor) else None
         if interrupt.asked_to_save() and own and SAVE is not None:
             own.tell(SAVE)
-        if interrupt() and not told:
-            told = True
+        if interrupt() and not interrupted:
+            interrupted = True
             for future in pending:
                 future.cancel()
             if own:
@@ -164,19 +158,12 @@ def _outcomes(
 
 
 def train_fleet(
+    progress: Path,
     configs: Sequence[TrainConfig],
     folders: Sequence[Path],
     saved: Sequence[Checkpoint | None],
-    progress: Path,
 ) -> list[Outcome]:
-    """Train a fleet in a worker.
-
-    Args:
-        configs: one config a replica.
-        folders: the run folder of each replica.
-        saved: the checkpoint that each replica resumes from, if any.
-        progress: the progress file.
-    """
+    """Train a fleet in a worker, see :func:`run_fleet`, and write its progress to a file."""
     # The sweep's main process handles SIGINT. SIGTERM may come twice: from there, and to all.
     with Interrupt([signal.SIGTERM], insist=False, leave=None) as interrupt:
         return run_fleet(

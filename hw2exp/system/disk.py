@@ -53,9 +53,6 @@ def make_folder(path: Path, sync: bool = True, mode: int = 0o777) -> None:
 def refuse_other(path: Path) -> None:
     """Refuse anything but a folder where a folder is to be written; a link would lead elsewhere.
 
-    Args:
-        path: the folder; it may be missing.
-
     Raises:
         OSError: something else is there.
     """
@@ -67,11 +64,7 @@ def refuse_other(path: Path) -> None:
 
 @contextmanager
 def made_folder(path: Path) -> Iterator[None]:
-    """Make a folder and its missing parents; after a failure, remove those that are empty.
-
-    Args:
-        path: the folder.
-    """
+    """Make a folder and its missing parents; after a failure, remove those that are empty."""
     missing = [each for each in (path, *path.parents) if not each.exists()]
     try:
         make_folder(path)
@@ -84,12 +77,7 @@ def made_folder(path: Path) -> Iterator[None]:
 
 
 def new_folder(path: Path, sync: bool = True, mode: int = 0o777) -> None:
-    """Make a folder that must not exist yet.
-
-    Args:
-        path: the folder.
-        sync: wait for the disk.
-        mode: permissions, as for ``os.mkdir``.
+    """Make a folder that must not exist yet, see :func:`make_folder`.
 
     Raises:
         FileExistsError: the path exists.
@@ -131,7 +119,8 @@ def _write_aside(files: Mapping[Path, bytes], wait: bool) -> None:
             os.replace(part, path)
     except BaseException as error:
         for part in parts:
-            _forget(part)
+            with suppress(OSError):  # which would hide the failure
+                os.unlink(part)
         if isinstance(error, OSError):  # users know only the final name
             error.filename = str(parts.get(Path(str(error.filename)), next(iter(files))))
         raise
@@ -176,21 +165,13 @@ def append(path: Path, at: int, content: bytes) -> None:
 
 
 def sync_path(path: Path) -> None:
-    """Sync a file's content, or the names in a folder, to disk.
-
-    Args:
-        path: the file or the folder.
-    """
+    """Sync a file's content, or the names in a folder, to disk."""
     with _opened(path, os.O_RDONLY | os.O_NONBLOCK) as file:
         os.fsync(file)
 
 
 def sync_together(paths: Collection[Path]) -> None:
-    """Sync several files and folders to disk, concurrently.
-
-    Args:
-        paths: files, and folders for the names in them.
-    """
+    """Sync several files, and folders for the names in them, concurrently."""
     if paths:
         with ThreadPoolExecutor(min(WAITS, len(paths))) as pool:
             for _ in pool.map(sync_path, paths):
@@ -198,12 +179,9 @@ def sync_together(paths: Collection[Path]) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, or a folder with its contents; don't follow links.
+    """Remove a file, or a folder with its contents, if it exists; don't follow links.
 
     Rename a folder first, so that a folder under its own name is always whole.
-
-    Args:
-        path: the file or folder, which may be missing.
     """
     if path.is_dir() and not path.is_symlink():
         part = path if path.suffix == PART else path.with_name(f".{path.name}.gone{PART}")
@@ -218,11 +196,7 @@ def remove(path: Path) -> None:
 
 
 def remove_parts(folder: Path) -> None:
-    """Remove the leftovers of interrupted writes from a folder.
-
-    Args:
-        folder: the folder.
-    """
+    """Remove the leftovers of interrupted writes from a folder."""
     for path in folder.glob(f".*{PART}"):
         remove(path)
 
@@ -249,11 +223,7 @@ class Stream:
                     self._digest.update(part)
 
     def write(self, content: bytes) -> int:
-        """Append bytes, and return their number.
-
-        Args:
-            content: the bytes.
-        """
+        """Append bytes, and return their number."""
         self._buffer += content
         self._digest.update(content)
         if len(self._buffer) > BUFFER:
@@ -304,9 +274,3 @@ def _write_all(file: int, content: bytes) -> None:
     rest = memoryview(content)
     while rest:
         rest = rest[os.write(file, rest) :]
-
-
-def _forget(path: Path) -> None:
-    """Remove a file after a failure, without an error that would hide the failure."""
-    with suppress(OSError):
-        os.unlink(path)

@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, NoReturn, Self
 
 HANGUP: int | None = getattr(signal, "SIGHUP", None)
@@ -85,12 +85,7 @@ class Interrupt:
                     continue
                 self._before[number] = signal.signal(number, own)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: Any) -> None:
         for number, handler in self._before.items():
             signal.signal(number, signal.SIG_IGN if self.last and number == SAVE else handler)
 

@@ -76,9 +76,6 @@ def check_held(folder: Path) -> None:
     A folder that was deleted or moved takes its lock along. Another run may have started at the
     same path; its files must not be touched.
 
-    Args:
-        folder: the folder.
-
     Raises:
         FolderLostError: another folder, or another holder's lock, is at that path.
     """
@@ -99,9 +96,6 @@ def check_held(folder: Path) -> None:
 
 def check_above(folder: Path) -> None:
     """Check that no other process works in a folder above: a sweep owns its jobs' folders.
-
-    Args:
-        folder: the folder.
 
     Raises:
         FolderHeldError: another process holds a folder above.

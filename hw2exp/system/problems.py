@@ -11,11 +11,7 @@ LONGEST_WORD = 200
 
 
 class ConfigError(Exception):
-    """An input that can't be run, with all of its problems.
-
-    Args:
-        problems: the problems, one line each.
-    """
+    """An input that can't be run, with all of its problems."""
 
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = [printable(problem) for problem in problems]
@@ -23,11 +19,7 @@ class ConfigError(Exception):
 
 
 def printable(text: str) -> str:
-    """Join a text into one line, escape unprintable letters, and shorten long words.
-
-    Args:
-        text: any text.
-    """
+    """Join a text into one line, escape unprintable letters, and shorten long words."""
     return " ".join(
         word if len(word) <= LONGEST_WORD else f"{word[:60]}…{word[-20:]}"
         for word in map(visible, text.split())
@@ -35,23 +27,14 @@ def printable(text: str) -> str:
 
 
 def visible(text: str, kept: str = "") -> str:
-    """Escape letters that control a terminal or are invisible, as in Python's source.
-
-    Args:
-        text: any text.
-        kept: letters that stay unescaped.
-    """
+    """Escape letters that control a terminal or are invisible, except those to be kept."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in kept else ascii(c)[1:-1] for c in text)
 
 
 def in_one_line(parser: ArgumentParser) -> ArgumentParser:
-    """Let a parser raise a :class:`ConfigError` on wrong flags, instead of printing its usage.
-
-    Args:
-        parser: the parser, which is changed and returned.
-    """
+    """Let a parser raise a :class:`ConfigError` on wrong flags, instead of printing its usage."""
 
     def refuse(message: str) -> NoReturn:
         raise ConfigError([f"{message}; see --help"])
@@ -61,11 +44,7 @@ def in_one_line(parser: ArgumentParser) -> ArgumentParser:
 
 
 def faults(error: ValidationError) -> list[str]:
-    """Describe the problems of a file's content, in a line each.
-
-    Args:
-        error: pydantic's error.
-    """
+    """Describe the problems of a file's content, in a line each."""
     return [
         f"{'.'.join(map(str, each['loc'])) or 'the file'}: {each['msg']}"
         for each in error.errors(include_url=False)
@@ -73,12 +52,7 @@ def faults(error: ValidationError) -> list[str]:
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:
-    """Suggest the nearest allowed word, or list the allowed words.
-
-    Args:
-        word: the word as typed.
-        allowed: the allowed words.
-    """
+    """Suggest the nearest allowed word, or list the allowed words."""
     candidates = sorted(allowed)
     matches = get_close_matches(word, candidates, n=1, cutoff=0.75)
     if not matches:  # the leaf of a dotted key may be right, its path wrong
@@ -90,24 +64,12 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
 
 
 def unknown_key(key: str, value: object, allowed: Iterable[str]) -> str:
-    """Describe an unknown key.
-
-    Args:
-        key: the dotted key.
-        value: the key's value.
-        allowed: the known dotted keys.
-    """
+    """Describe an unknown key."""
     return f"{key}={show(value)}: no such key; {nearest(key, allowed)}"
 
 
 def unknown_choice(group: str, value: object, allowed: Iterable[str]) -> str:
-    """Describe an unknown choice of a group.
-
-    Args:
-        group: the group.
-        value: the unknown choice.
-        allowed: the known choices.
-    """
+    """Describe an unknown choice of a group."""
     names = sorted(allowed)
     close = get_close_matches(str(value).lower(), names, n=1)
     meant = f"did you mean {close[0]}? " if close else ""
@@ -115,11 +77,7 @@ def unknown_choice(group: str, value: object, allowed: Iterable[str]) -> str:
 
 
 def show(value: Any) -> str:
-    """Format a value as typed in an override.
-
-    Args:
-        value: a plain value.
-    """
+    """Format a value as typed in an override."""
     match value:
         case None:
             text = "null"
@@ -137,12 +95,7 @@ def show(value: Any) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """Format a number of things, such as ``1,000 steps``.
-
-    Args:
-        count: the number.
-        noun: the singular noun.
-    """
+    """Format a number of things, such as ``1,000 steps``."""
     return f"{count:,} {noun}{'s' * (count != 1)}"
 
 

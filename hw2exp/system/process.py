@@ -17,13 +17,7 @@ VERSION = f"hw2exp {version.VERSION}"
 
 
 def parser_of(module: str, description: str, epilog: str | None = None) -> ArgumentParser:
-    """Return a parser of flags, whose help survives a closed pipe.
-
-    Args:
-        module: the command's module.
-        description: the command's purpose.
-        epilog: text below the flags.
-    """
+    """Return a parser of flags, whose help survives a closed pipe."""
     prog = f"python -m {module}"
     parser = ArgumentParser(prog, description=description, epilog=epilog, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=VERSION, help="show the version")
@@ -33,9 +27,6 @@ def parser_of(module: str, description: str, epilog: str | None = None) -> Argum
 
 def failed(error: ConfigError | OSError) -> int:
     """Print in one line why a command failed.
-
-    Args:
-        error: bad input, or an error of the system.
 
     Returns:
         The exit status: 2 for bad input, 1 for the system.
@@ -49,11 +40,7 @@ def failed(error: ConfigError | OSError) -> int:
 
 
 def cant_write(error: OSError) -> str:
-    """Describe an error of the system in one line.
-
-    Args:
-        error: the error.
-    """
+    """Describe an error of the system in one line."""
     where = f"{error.filename}: " if error.filename else ""
     return f"{where}{error.strerror or error}"
 
@@ -71,11 +58,7 @@ def check_system() -> None:
 
 
 def process(main: Callable[[], int]) -> NoReturn:
-    """Run a command that has nothing to save on an interrupt, and exit.
-
-    Args:
-        main: the command, which returns the exit status.
-    """
+    """Run a command that has nothing to save on an interrupt, and exit."""
     check_system()
     _end_at_once()
     prepare_output()

@@ -41,11 +41,7 @@ def opened(path: Path, largest: int, links: bool = True) -> Iterator[BufferedRea
 
 
 def is_blank(path: Path) -> bool:
-    """Return whether a file is missing, empty, or zeroed, as a power cut may leave it.
-
-    Args:
-        path: the file.
-    """
+    """Return whether a file is missing, empty, or zeroed, as a power cut may leave it."""
     try:
         with opened(path, sys.maxsize) as file:
             return not file.read(BEGINNING).strip(b"\0")
@@ -56,12 +52,7 @@ def is_blank(path: Path) -> bool:
 
 
 def read(path: Path, largest: int, links: bool = True) -> bytes:
-    """Read a regular file.
-
-    Args:
-        path: see :func:`opened`.
-        largest: see :func:`opened`.
-        links: see :func:`opened`.
+    """Read a regular file, see :func:`opened`.
 
     Raises:
         IrregularError: the path is no regular file, or the file is too large.

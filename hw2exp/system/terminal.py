@@ -14,11 +14,7 @@ if TYPE_CHECKING:
 
 
 def clock(seconds: float) -> str:
-    """Format a duration as minutes and seconds, with hours if there are any.
-
-    Args:
-        seconds: the duration in seconds.
-    """
+    """Format a duration as minutes and seconds, with hours if there are any."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
@@ -59,38 +55,22 @@ def live_console() -> "Console":
 
 
 def echo_error(line: str) -> None:
-    """Print an error line to standard error.
-
-    Args:
-        line: one line.
-    """
+    """Print an error line to standard error."""
     with suppress(OSError, ValueError):  # standard error is closed or broken
         print(f"hw2exp: {visible(line)}", file=sys.stderr)
 
 
 def warn(text: str) -> None:
-    """Print a warning to standard error.
-
-    Args:
-        text: one line.
-    """
+    """Print a warning to standard error."""
     echo_error(f"warning: {text}")
 
 
 def relative(path: Path) -> Path:
-    """Return a path relative to the current folder, if it lies below.
-
-    Args:
-        path: any path.
-    """
+    """Return a path relative to the current folder, if it lies below."""
     here = Path.cwd()  # with hydra.job.chdir it may be the run folder
     return path.relative_to(here) if here in path.parents else path
 
 
 def typed(folder: Path) -> str:
-    """Quote a folder for a shell.
-
-    Args:
-        folder: any path.
-    """
+    """Quote a folder for a shell."""
     return shlex.quote(str(relative(folder)))

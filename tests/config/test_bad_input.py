@@ -3,7 +3,7 @@
 import pytest
 
 from hw2exp.config.command_line import read
-from hw2exp.config.unparsed import JARGON
+from hw2exp.config.refusals import JARGON
 from hw2exp.config.validation import validate
 from hw2exp.system.problems import ConfigError, show
 from hw2exp.train import main

@@ -14,7 +14,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from hw2exp.config.command_line import read
-from hw2exp.config.confinement import check_subfolder
+from hw2exp.config.folder import check_subfolder
 from hw2exp.config.recorded import read_values
 from hw2exp.system.problems import ConfigError
 from hw2exp.train import main

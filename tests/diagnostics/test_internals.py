@@ -4,8 +4,8 @@ import torch
 from hw2exp.diagnostics.internals import internals
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.models.cell import product
-from hw2exp.models.cells.attn_rnn_inf import quadratic_states
 from hw2exp.tasks.temporal_order import PAD
+from tests.models.references import quadratic_states
 
 MODELS = ("gated_rnn", "attn_rnn", "attn_rnn_inf", "rnn", "lstm")
 

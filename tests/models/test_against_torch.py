@@ -11,7 +11,7 @@ from hw2exp.models.cells.rnn import ElmanRNN
 from hw2exp.models.cells.rnn import ElmanRNNKnobs as RNNOptions
 from hw2exp.models.classifier import Classifier
 from hw2exp.models.normalization.protocol import NoNorm, NormPass
-from hw2exp.models.torch_modules import from_torch, to_torch
+from tests.models.references import from_torch, to_torch
 
 TORCH = Init(
     input="torch",

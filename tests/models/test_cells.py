@@ -9,9 +9,9 @@ from hw2exp.config.groups import Model
 from hw2exp.config.registry import CHOICES, equations
 from hw2exp.models.cell import product, sigmoid, unroll
 from hw2exp.models.cells.attn_rnn import AttnRNNKnobs as AttnOptions
-from hw2exp.models.cells.attn_rnn_inf import quadratic_states
 from hw2exp.models.cells.rnn import ElmanRNNKnobs as RNNOptions
 from hw2exp.models.normalization.protocol import NormPass
+from tests.models.references import quadratic_states
 
 HIDDEN, INPUTS, TIME = 5, 8, 9
 

@@ -11,7 +11,7 @@ from hw2exp.models.cells.lstm import LSTM
 from hw2exp.models.classifier import Classifier
 from hw2exp.models.initialization import seeded
 from hw2exp.models.normalization.protocol import NoNorm
-from hw2exp.models.torch_modules import to_torch
+from tests.models.references import to_torch
 
 START = Init(
     input="torch",

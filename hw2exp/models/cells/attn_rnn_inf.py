@@ -84,23 +84,3 @@ class AttnRNNInf(Cell):
         source = torch.arange(T, device=own.device)[:, None] - lags  # (T, T-1): index of the state
         past = own[..., source.clamp(min=0)].masked_fill(source < 0, -torch.inf)
         return {SCORES: torch.cat([w_0[..., None], past], -1)}  # (R, B, T, T)
-
-
-def quadratic_states(cell: AttnRNNInf, params: Params, x: Tensor) -> list[Tensor]:
-    """Compute the states by definition, O(T²): every step attends to a list of all states.
-
-    Args:
-        cell: the cell.
-        params: its parameters, each ``(R, ...)``.
-        x: input vectors, ``(R, T, B, I)``.
-
-    Returns:
-        The hidden state of every time step, T tensors ``(R, B, H)``.
-    """
-    states: list[Tensor] = []
-    for x_t in x.unbind(1):
-        sources = [product(params["E"], x_t), *reversed(states)]  # x[t], h[t-1], h[t-2], …
-        q, k, v = (torch.stack([product(params[name], s) for s in sources], -2) for name in "QKV")
-        a = torch.softmax(score(q, k), -1)  # (R, B, 1+t)
-        states.append((a[..., None] * v).sum(-2))  # (R, B, H)
-    return states

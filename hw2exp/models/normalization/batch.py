@@ -7,7 +7,7 @@ from hw2exp.config import groups
 from hw2exp.config.knob import per_replica
 from hw2exp.config.registry import register
 from hw2exp.models.axes import Params, State, columns
-from hw2exp.models.normalization.protocol import Gain, NormPass, Terms, gains_of, rescale
+from hw2exp.models.normalization.protocol import Gain, GainPass, NormPass, Terms, gains_of, rescale
 from hw2exp.system.lazy_torch import Tensor, torch
 
 
@@ -54,24 +54,18 @@ class BatchNorm:
 
 
 @dataclass
-class _Pass(NormPass):
-    eps: Tensor
-    params: Params
-    terms: Terms
+class _Pass(GainPass):
     t: int | None = field(default=None, kw_only=True)  # None: all time steps at once
 
     def at(self, t: int) -> NormPass:
         self.t = t
         return self
 
-    def _batch_axis(self, term: str) -> int:
-        return -1 - len(self.terms[term].shape)
-
     def _apply(self, term: str, centered: Tensor, variance: Tensor) -> Tensor:
         """Scale a centered term; features with zero variance become 0."""
         inverse = (variance + columns(self.eps, variance)).rsqrt()
         scaled = torch.where(variance == 0, 0, centered * inverse)  # so its gradient is 0 too
-        return rescale(self.params, term, scaled, len(self.terms[term].shape))
+        return rescale(self.params, term, scaled, self.axes(term))
 
 
 @dataclass
@@ -79,7 +73,7 @@ class _BatchPass(_Pass):
     seen: dict[str, list[Tensor]] = field(default_factory=dict)
 
     def __call__(self, term: str, value: Tensor) -> Tensor:
-        axis = self._batch_axis(term)
+        axis = -1 - self.axes(term)  # of the batch
         first = value.detach().narrow(axis, 0, 1)
         above = value - first  # exactly 0, as is its variance, if all sequences agree
         variance, mean = torch.var_mean(above, axis, correction=0, keepdim=True)
@@ -104,7 +98,7 @@ class _GivenPass(_Pass):
     def __call__(self, term: str, value: Tensor) -> Tensor:
         mean, variance = self.given[f"{term}.mean"], self.given[f"{term}.variance"]
         if self.t is None:
-            axis = self._batch_axis(term)
+            axis = -1 - self.axes(term)
             mean, variance = mean.unsqueeze(axis), variance.unsqueeze(axis)
         else:
             now = slice(self.t, self.t + 1)

@@ -7,7 +7,7 @@ from hw2exp.config import groups
 from hw2exp.config.knob import per_replica
 from hw2exp.config.registry import register
 from hw2exp.models.axes import Params, State, columns
-from hw2exp.models.normalization.protocol import Gain, NormPass, Terms, gains_of, rescale
+from hw2exp.models.normalization.protocol import Gain, GainPass, NormPass, Terms, gains_of, rescale
 from hw2exp.system.lazy_torch import Tensor, torch
 
 
@@ -54,12 +54,6 @@ class LayerNorm:
         return _LayerPass(self.eps, params, terms)
 
 
-@dataclass(frozen=True)
-class _LayerPass(NormPass):
-    eps: Tensor
-    params: Params
-    terms: Terms
-
+class _LayerPass(GainPass):
     def __call__(self, term: str, value: Tensor) -> Tensor:
-        axes = len(self.terms[term].shape)
-        return rescale(self.params, term, standardize(value, self.eps), axes)
+        return rescale(self.params, term, standardize(value, self.eps), self.axes(term))

@@ -50,11 +50,7 @@ class NormPass:
     """One forward pass through a normalization; this base class changes nothing."""
 
     def at(self, t: int) -> "NormPass":
-        """Return this pass at a time step.
-
-        Args:
-            t: the time step, from 0.
-        """
+        """Return this pass at a time step, counted from 0."""
         return self
 
     def __call__(self, term: str, value: Tensor) -> Tensor:
@@ -70,6 +66,19 @@ class NormPass:
     def statistics(self) -> State:
         """Return the batch statistics of this pass, each ``(R, T, *features)``."""
         return {}
+
+
+@dataclass
+class GainPass(NormPass):
+    """A forward pass of a normalization with a small number added to the variance, ``(R,)``."""
+
+    eps: Tensor
+    params: Params
+    terms: Terms
+
+    def axes(self, term: str) -> int:
+        """Return the number of a term's feature axes."""
+        return len(self.terms[term].shape)
 
 
 class Norm(Protocol):

@@ -8,7 +8,7 @@ from hw2exp.config.knob import per_replica
 from hw2exp.config.registry import CHOICES, register
 from hw2exp.models.axes import Params, State
 from hw2exp.models.normalization.layer import standardize
-from hw2exp.models.normalization.protocol import Gain, NormPass, Terms, over
+from hw2exp.models.normalization.protocol import Gain, GainPass, NormPass, Terms, over
 from hw2exp.system.lazy_torch import Tensor, torch
 
 
@@ -58,16 +58,11 @@ class QKNorm:
         return _QKPass(self.eps, params, terms)
 
 
-@dataclass(frozen=True)
-class _QKPass(NormPass):
-    eps: Tensor
-    params: Params
-    terms: Terms
-
+class _QKPass(GainPass):
     def __call__(self, term: str, value: Tensor) -> Tensor:
         if not self.terms[term].attention:
             return value
-        axes = len(self.terms[term].shape)
+        axes = self.axes(term)
         queries_keys, values = torch.tensor_split(value, (2,), dim=-axes)
         gamma = over(self.params[f"gamma_{term}"], queries_keys, axes)
         return torch.cat((gamma * standardize(queries_keys, self.eps), values), dim=-axes)

@@ -1,12 +1,14 @@
-"""Convert weights to and from ``torch.nn.RNN`` and ``torch.nn.LSTM``."""
+"""What cells are tested against: torch's own modules, and attention by its definition."""
 
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hw2exp.models.axes import Params
-from hw2exp.models.cell import Cell
+from hw2exp.models.cell import Cell, product
+from hw2exp.models.cells.attn_rnn import score
+from hw2exp.models.cells.attn_rnn_inf import AttnRNNInf
 from hw2exp.models.cells.lstm import LSTM
 from hw2exp.models.cells.rnn import ElmanRNN
 
@@ -55,3 +57,23 @@ def to_torch(cell: Cell, params: Params, replica: int = 0) -> tuple[nn.RNNBase, 
         readout.bias.copy_(params["readout_bias"][replica])
     dtype = params["readout_weight"].dtype
     return module.to(dtype), readout.to(dtype)
+
+
+def quadratic_states(cell: AttnRNNInf, params: Params, x: Tensor) -> list[Tensor]:
+    """Compute the states by definition, O(T²): every step attends to a list of all states.
+
+    Args:
+        cell: the cell.
+        params: its parameters, each ``(R, ...)``.
+        x: input vectors, ``(R, T, B, I)``.
+
+    Returns:
+        The hidden state of every time step, T tensors ``(R, B, H)``.
+    """
+    states: list[Tensor] = []
+    for x_t in x.unbind(1):
+        sources = [product(params["E"], x_t), *reversed(states)]  # x[t], h[t-1], h[t-2], …
+        q, k, v = (torch.stack([product(params[name], s) for s in sources], -2) for name in "QKV")
+        a = torch.softmax(score(q, k), -1)  # (R, B, 1+t)
+        states.append((a[..., None] * v).sum(-2))  # (R, B, H)
+    return states
