@@ -10,9 +10,11 @@ from unittest.mock import patch
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.utils import JobRuntime
+from hydra.types import TaskFunction
 
 from hw2exp.config.registry import ADDED_CHOICES
-from hw2exp.sweeps import command_run, hydra_app, sweep
+from hw2exp.sweeps import command_run, sweep
+from hw2exp.sweeps.hydra_app import ComposedHydra
 
 SHIPPED = ["pkg://hydra.conf", "pkg://hw2exp.configs", "structured://"]
 
@@ -60,7 +62,11 @@ def composed_once() -> Iterator[None]:
 @contextmanager
 def without_hydra() -> Iterator[None]:
     """Run single jobs without Hydra's application, whose copies of a config take a quarter."""
-    with patch.object(hydra_app, "run", lambda loader, config, task: task(config)):
+
+    def run(self: ComposedHydra, name: str, task: TaskFunction, overrides: list[str]) -> None:
+        task(self._config)
+
+    with patch.object(ComposedHydra, "run", run):
         yield
 
 
