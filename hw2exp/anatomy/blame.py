@@ -66,12 +66,7 @@ def find_culprit(fresh: Floats, peak: int, spike: Spike, margin: float) -> tuple
 
 
 def rise_of(loss: float, baseline: float) -> float:
-    """Return the rise of a loss above its baseline, capped where a run is lost.
-
-    Args:
-        loss: the loss; if not finite, the run is lost.
-        baseline: the loss before the rise; may exceed ``LOST``.
-    """
+    """Return the rise of a loss above its baseline, capped where a run is lost or not finite."""
     top = max(LOST, 2 * baseline)
     return (min(loss, top) if np.isfinite(loss) else top) - baseline
 

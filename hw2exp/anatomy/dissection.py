@@ -107,14 +107,7 @@ def _times(values: Floats, place: int) -> float:
 def dissect(
     config: TrainConfig, spike: Spike, seen: Replayed, diverged_at: int | None = None
 ) -> Dissection:
-    """Measure the steps around a spike.
-
-    Args:
-        config: the run's config.
-        spike: the spike.
-        seen: the replayed steps around the spike.
-        diverged_at: the step at which the run diverged, if it did.
-    """
+    """Measure the steps around a spike."""
     peak = seen.steps.index(spike.step)
     with torch_as_known():
         befores = concatenate([trace.before for trace in seen.traces])

@@ -27,15 +27,7 @@ WIDEST, BROADEST = 47, 125
 
 
 def draw(seen: Dissection, title: str) -> bytes:
-    """Draw the page.
-
-    Args:
-        seen: the examined spike.
-        title: the title of the page.
-
-    Returns:
-        The page as PNG.
-    """
+    """Draw the page of an examined spike as PNG."""
     with figure_style(STYLE | TITLES):
         from matplotlib.figure import Figure
 
@@ -199,11 +191,7 @@ def _rows(where: str, sequences: list[Suspect]) -> list[str]:
 
 
 def shortened(text: str) -> str:
-    """Shorten a sequence to ``WIDEST`` characters around its marks, which decide its class.
-
-    Args:
-        text: the sequence in readable form.
-    """
+    """Shorten a sequence to ``WIDEST`` characters around its marks, which decide its class."""
     if len(text) <= WIDEST:
         return text
     around = (WIDEST - 5) // 4  # three gaps, and two marks with letters on both sides

@@ -15,11 +15,7 @@ FITS = 0.5
 
 
 def sentences(seen: Dissection) -> list[str]:
-    """Write the findings, a sentence each.
-
-    Args:
-        seen: the examined spike.
-    """
+    """Write the findings, a sentence each."""
     spike = seen.spike
     known = spike.above_initial and np.isfinite(spike.loss)
     above = ", above the loss before training" if known else ""

@@ -83,13 +83,10 @@ class Columns:
 
 
 def read_columns(folders: Sequence[Path]) -> Columns:
-    """Read folders into columns.
+    """Read folders of runs or sweeps into columns.
 
     Each folder is a column. A single folder has a column for each run if there are at most
     ``MOST`` runs, else a column for each arm if there are at most ``MOST`` arms.
-
-    Args:
-        folders: folders of runs or of sweeps.
 
     Raises:
         ConfigError: a folder doesn't exist, or fewer than two runs can be read.

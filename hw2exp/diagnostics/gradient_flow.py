@@ -12,11 +12,7 @@ FEWEST = 3
 
 
 def logarithms(flow: Floats) -> Floats:
-    """Return ln ‖∂ℓ/∂h[t]‖, NaN where the norm is zero or not finite.
-
-    Args:
-        flow: ‖∂ℓ/∂h[t]‖, ``(R, T)``.
-    """
+    """Return ln ‖∂ℓ/∂h[t]‖ of norms ``(R, T)``, NaN where the norm is zero or not finite."""
     known = (flow > 0) & np.isfinite(flow)
     return np.log(np.where(known, flow, np.nan))
 

@@ -91,6 +91,8 @@ def sharpness(
 def gradient_at(fleet: Fleet, params: Tensor, symbols: Tensor, labels: Tensor) -> Tensor:
     """Return the gradient of the batch's mean loss at given parameters, ``(R, P)``.
 
+    The functions below take the same arguments, the parameters θ as ``at``, in float64.
+
     Args:
         fleet: the runs.
         params: the parameters, ``(R, P)``.
@@ -110,12 +112,6 @@ def difference_product(fleet: Fleet, at: Tensor, symbols: Tensor, labels: Tensor
     rounded zero may be divided by Adam's small ε. In training the relative errors of the
     eigenvalues were 1e-7 to 2e-5; at the largest gradients of 16 AttentionRNN(2), of norms 2e2 to
     2e7, 1e-7 in the median and at most 2e-4.
-
-    Args:
-        fleet: the runs.
-        at: θ, ``(R, P)`` in float64.
-        symbols: the batch's symbols, ``(R, B, T)``.
-        labels: the batch's labels, ``(R, B)``.
     """
     here = gradient_at(fleet, at, symbols, labels)  # (R, P)
     length = NUDGE * norms(at).clamp(min=1)  # (R,)
@@ -128,14 +124,7 @@ def difference_product(fleet: Fleet, at: Tensor, symbols: Tensor, labels: Tensor
 
 
 def central_product(fleet: Fleet, at: Tensor, symbols: Tensor, labels: Tensor) -> Product:
-    """Make Hessian-vector products by central differences: 1,000 times as exact, at twice the cost.
-
-    Args:
-        fleet: the runs.
-        at: θ, ``(R, P)`` in float64.
-        symbols: the batch's symbols, ``(R, B, T)``.
-        labels: the batch's labels, ``(R, B)``.
-    """
+    """Make Hessian-vector products by central differences: 1,000 times as exact, twice the cost."""
     length = CENTRAL_NUDGE * norms(at).clamp(min=1)  # (R,)
 
     def product(v: Tensor) -> Tensor:
@@ -148,12 +137,6 @@ def central_product(fleet: Fleet, at: Tensor, symbols: Tensor, labels: Tensor) -
 
 def exact_product(fleet: Fleet, at: Tensor, symbols: Tensor, labels: Tensor) -> Product:
     """Make Hessian-vector products by autograd through the gradient, without the closed form.
-
-    Args:
-        fleet: the runs.
-        at: θ, ``(R, P)``.
-        symbols: the batch's symbols, ``(R, B, T)``.
-        labels: the batch's labels, ``(R, B)``.
 
     Source: Pearlmutter 1994, "Fast exact multiplication by the Hessian".
     """

@@ -12,10 +12,7 @@ from hw2exp.system.terminal import echo, relative, warn
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Args:
-        argv: the arguments; by default the process's own.
+    """Run the command with the given arguments, by default those of the process.
 
     Returns:
         The exit status: 0 done; 1 the report can't be written, or leaves out unusable runs;

@@ -45,9 +45,6 @@ def read_anatomies(arms: Sequence[Arm]) -> tuple[list[AnatomyPage], list[str]]:
 
     The files are untrusted: links, large files and files that are no PNG are left out.
 
-    Args:
-        arms: all arms.
-
     Returns:
         The pages, and a line for each reason why pages were left out.
     """
@@ -89,11 +86,7 @@ def _read(folder: Path, name: str) -> bytes:
 
 
 def shown(each: AnatomyPage) -> dict[str, str]:
-    """Return the template's values of a page.
-
-    Args:
-        each: the page.
-    """
+    """Return the template's values of a page."""
     which, what = each.number or "divergence", "The divergence"
     if each.number:
         what = f"Spike {each.number}"

@@ -80,12 +80,7 @@ class ArmLooks:
 
 
 def look_at(arm: Arm, looked: Sequence[Diagnosed]) -> ArmLooks:
-    """Summarize an arm's looks.
-
-    Args:
-        arm: the arm.
-        looked: the looks of each of its runs that have some.
-    """
+    """Summarize the looks of those of an arm's runs that have some."""
     masks = [phases(each.run, each.steps) for each in looked]
     growth = [_finite(each.numbers["gradient_growth"]) for each in looked]
     unstable = [_unstable(each) for each in looked]
@@ -104,14 +99,10 @@ def look_at(arm: Arm, looked: Sequence[Diagnosed]) -> ArmLooks:
 
 
 def phases(run: Run, steps: Steps) -> Mapping[Phase, NDArray[np.bool_]]:
-    """Return a mask of the looks for each phase, ``(n,)`` each.
+    """Return a mask of a run's looks, at steps ``(n,)``, for each phase, ``(n,)`` each.
 
     A look from a spike's first to its last step is during, even if the next spike is near. All
     others are elsewhere, once half the window of the running median is full.
-
-    Args:
-        run: the run.
-        steps: the steps of its looks, ``(n,)``.
     """
     before, during = np.zeros((2, len(steps)), dtype=bool)
     for spike in run.result.spikes:
@@ -183,11 +174,7 @@ def _counted(estimate: Estimate, known: Sequence[Floats]) -> Counted:
 
 
 def why_table(looks: Sequence[ArmLooks]) -> "polars.DataFrame":
-    """Make a row for each arm with looks: each estimate, and how many looks and runs it rests on.
-
-    Args:
-        looks: the looks of these arms.
-    """
+    """Make a row for each arm with looks: estimates, and how many looks and runs they rest on."""
     rows = []
     for each in looks:
         found = {
@@ -207,11 +194,7 @@ def why_table(looks: Sequence[ArmLooks]) -> "polars.DataFrame":
 
 
 def look_cells(each: ArmLooks) -> list[dict[str, Any]]:
-    """Return an arm's cells on the page.
-
-    Args:
-        each: the arm's diagnostics.
-    """
+    """Return an arm's cells on the page."""
     return [
         plain(each.runs) | {"basis": ""},
         plain(each.looks) | {"basis": ""},

@@ -34,11 +34,7 @@ if TYPE_CHECKING:
 
 
 def after_explosions(found: Sequence[Aftermath]) -> "Figure":
-    """Draw the size of parameter updates and the number of spikes after an explosion.
-
-    Args:
-        found: the aftermaths of arms; one row of panels per stage of learning.
-    """
+    """Draw the size of updates and the number of spikes after an explosion, a row a stage."""
     stages = [stage for stage in Stage if any(stage in each.stages for each in found)]
     figure = new_figure(10.0, 2.8 * len(stages) + 0.4)
     panels = panels_of(figure, len(stages), 2, sharex="col")
@@ -78,11 +74,7 @@ AFTERMATH = (
 
 
 def aftermath_table(found: Sequence[Aftermath]) -> "polars.DataFrame":
-    """Make a row for each arm and stage of learning: the steps after an exploding gradient.
-
-    Args:
-        found: the aftermaths of the arms that log every step.
-    """
+    """Make a row for each arm and stage of learning: the steps after an exploding gradient."""
     return frame(
         [
             {

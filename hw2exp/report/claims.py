@@ -25,24 +25,14 @@ CLAIMS = (
 def judge(
     arms: Sequence[Arm], compared: Sequence[Comparison], parts: bool | Sequence[str] = True
 ) -> list[tuple[Claim, list[Judged]]]:
-    """Judge the wanted claims; leave out claims without suitable runs.
-
-    Args:
-        arms: all arms.
-        compared: all comparisons.
-        parts: the parts whose claims are wanted; or all claims, or none.
-    """
+    """Judge the claims of some parts, or all, or none; leave out claims without suitable runs."""
     wanted = [claim for claim in CLAIMS if parts is True or (parts and claim.part in parts)]
     found = [(claim, list(claim.judge(arms, compared))) for claim in wanted]
     return [(claim, judged) for claim, judged in found if judged]
 
 
 def claims_table(claims: Sequence[tuple[Claim, Sequence[Judged]]]) -> "polars.DataFrame":
-    """Make a row for each claim and setting: the finding and its numbers.
-
-    Args:
-        claims: each claim with its findings.
-    """
+    """Make a row for each claim and setting: the finding and its numbers."""
     return frame(
         [
             {

@@ -87,11 +87,7 @@ COMPARED: Mapping[str, Callable[[RunResult], float]] = {
 
 
 def compare(pairs: Sequence[tuple[Arm, Arm]]) -> list[Comparison]:
-    """Compare arms on the seeds that they share; leave out pairs that share fewer than two.
-
-    Args:
-        pairs: pairs of an arm with a cure and an arm without.
-    """
+    """Compare pairs of an arm with a cure and one without, on the seeds shared, two or more."""
     both = [
         (cured, plain, seeds)
         for cured, plain in pairs
@@ -129,11 +125,7 @@ def _unit(name: str, arm: Arm) -> float:
 
 
 def comparisons_table(compared: Sequence[Comparison]) -> "polars.DataFrame":
-    """Make a row for each comparison of a cure with none.
-
-    Args:
-        compared: all comparisons.
-    """
+    """Make a row for each comparison of a cure with none."""
     rows = []
     for each in compared:
         row = {
@@ -153,11 +145,7 @@ def comparisons_table(compared: Sequence[Comparison]) -> "polars.DataFrame":
 
 
 def comparison_cells(each: Comparison) -> list[dict[str, Any]]:
-    """Return a comparison's cells on the page.
-
-    Args:
-        each: the comparison.
-    """
+    """Return a comparison's cells on the page."""
     shares = each.solved, each.ends_solved, each.diverged
     return [
         plain(each.seeds),

@@ -18,11 +18,7 @@ if TYPE_CHECKING:
 
 
 def cures_figure(compared: Sequence[Comparison]) -> "Figure":
-    """Draw each cure's difference in spikes from no cure, with its interval.
-
-    Args:
-        compared: all comparisons; one panel per model and optimizer.
-    """
+    """Draw each cure's difference in spikes from no cure, a panel for each model and optimizer."""
     arms = [each.cured for each in compared]
     names = list(dict.fromkeys(_name(each) for each in compared))
     figure, panels = by_setting(arms, 0.7 + 0.19 * len(names), sharey=True)
@@ -74,12 +70,7 @@ Chosen = Callable[[Arm], bool]
 
 
 def alone(group: str, *choices: str) -> Chosen:
-    """Return the test for arms whose only cure is of a group.
-
-    Args:
-        group: the group of cures.
-        choices: the accepted choices of the group; all by default.
-    """
+    """Return the test for arms whose only cure is one of these choices of a group, or any."""
 
     def is_alone(arm: Arm) -> bool:
         chosen = arm.chosen_cures
@@ -89,20 +80,12 @@ def alone(group: str, *choices: str) -> Chosen:
 
 
 def together(arm: Arm) -> bool:
-    """Return whether an arm has several cures.
-
-    Args:
-        arm: the arm.
-    """
+    """Return whether an arm has several cures."""
     return len(arm.chosen_cures) > 1
 
 
 def reduces_spikes(chosen: Chosen) -> Judge:
-    """Return the judge of whether cures reduce spikes on the same seeds, by optimizer and cures.
-
-    Args:
-        chosen: the test for the arms that the claim is about.
-    """
+    """Return the judge of whether the chosen arms' cures reduce spikes, by optimizer and cures."""
 
     def judge(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterable[Judged]:
         found = [each for each in compared if chosen(each.cured)]

@@ -41,14 +41,7 @@ def _exploding(arm: Arm) -> int:
 
 
 def reached_by(arms: Sequence[Arm]) -> dict[str, Reach]:
-    """Measure the reach of runs of ``experiment=gradient_reach``; return nothing for other runs.
-
-    Args:
-        arms: all arms.
-
-    Returns:
-        The reach of each model.
-    """
+    """Return each model's reach in runs of ``experiment=gradient_reach``; else nothing."""
     if not arms or unfit(arms):
         return {}
     try:

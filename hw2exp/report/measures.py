@@ -52,11 +52,7 @@ class ArmMeasures:
 
 
 def measure(arm: Arm) -> ArmMeasures:
-    """Measure an arm.
-
-    Args:
-        arm: the arm.
-    """
+    """Measure an arm."""
     results = arm.results
     steps = [result.step for result in results]
     unsolved = survival(
@@ -79,11 +75,7 @@ def measure(arm: Arm) -> ArmMeasures:
 
 
 def spikes_per_1000(result: RunResult) -> float:
-    """Return the number of spikes per 1,000 steps of a run.
-
-    Args:
-        result: the run's result.
-    """
+    """Return the number of spikes per 1,000 steps of a run."""
     return PER * len(result.spikes) / result.step
 
 
@@ -106,11 +98,7 @@ def _watched_until(run: Run) -> int:
 
 
 def runs_table(arms: Sequence[Arm]) -> "polars.DataFrame":
-    """Make a row for each run: its settings and its result.
-
-    Args:
-        arms: all arms.
-    """
+    """Make a row for each run: its settings and its result."""
     rows = []
     for arm in arms:
         for seed, run in arm.runs.items():
@@ -139,11 +127,7 @@ def runs_table(arms: Sequence[Arm]) -> "polars.DataFrame":
 
 
 def arms_table(measured: Sequence[ArmMeasures]) -> "polars.DataFrame":
-    """Make a row for each arm: each measure with the ends of its interval.
-
-    Args:
-        measured: the measures of all arms.
-    """
+    """Make a row for each arm: each measure with the ends of its interval."""
     return frame(
         [
             {"arm": each.arm.name, "runs": len(each.arm.runs)}
@@ -173,10 +157,6 @@ HEADINGS = ("runs", *(heading for _, heading, _ in SHOWN.values()))
 
 
 def arm_cells(each: ArmMeasures) -> list[dict[str, Any]]:
-    """Return an arm's cells on the page, in the order of ``HEADINGS``.
-
-    Args:
-        each: the arm's measures.
-    """
+    """Return an arm's cells on the page, in the order of ``HEADINGS``."""
     estimates = [cell(getattr(each, field), written) for field, (_, _, written) in SHOWN.items()]
     return [plain(len(each.arm.runs)), *estimates]

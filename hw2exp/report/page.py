@@ -29,17 +29,7 @@ def render(
     chapters: Sequence[Chapter],
     claims: Sequence[tuple[Claim, Sequence[Judged]]],
 ) -> str:
-    """Render the page.
-
-    Args:
-        folder: the folder of the runs.
-        plan: the folder's plan, if it has one.
-        chapters: the chapters in order, at least one.
-        claims: each claim with its findings in all chapters.
-
-    Returns:
-        The HTML.
-    """
+    """Render the page of one or more chapters and the claims of all of them, as HTML."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -77,14 +67,7 @@ def _tables(claims: Sequence[object], chapters: Sequence[Chapter]) -> list[str]:
 
 
 def claims_of(chapters: Sequence[Chapter]) -> list[tuple[Claim, list[Judged]]]:
-    """Gather each claim's findings over all chapters.
-
-    Args:
-        chapters: the chapters in order.
-
-    Returns:
-        Each claim with its findings, in the order of ``CLAIMS``.
-    """
+    """Return each claim with its findings in all chapters, in the order of ``CLAIMS``."""
     found: dict[str, tuple[Claim, list[Judged]]] = {}
     for chapter in chapters:
         where = f"{chapter.plan.title}: " if len(chapters) > 1 else ""
@@ -129,11 +112,7 @@ def _chapter(chapter: Chapter, number: int) -> dict[str, Any]:
 
 
 def size_of(arms: Sequence[Arm]) -> str:
-    """Write the numbers of runs and arms.
-
-    Args:
-        arms: the arms.
-    """
+    """Write the numbers of runs and arms."""
     runs = sum(len(arm.runs) for arm in arms)
     return f"{counted(runs, 'run')} in {counted(len(arms), 'arm')}"
 

@@ -94,11 +94,7 @@ class Published(Curves):
 
 
 def published(arms: Sequence[Arm]) -> list[Published]:
-    """Return the curves of the arms that train as in the notebook's section 8.
-
-    Args:
-        arms: all arms.
-    """
+    """Return the curves of the arms that train as in the notebook's section 8."""
     return [_of(arm) for arm in arms if _is_section_8(arm)]
 
 
@@ -143,11 +139,7 @@ NOTEBOOK_SEED = 1
 
 
 def published_curves(found: Sequence[Published]) -> "Figure":
-    """Draw the loss of each epoch's last training batch for all seeds, one panel per arm.
-
-    Args:
-        found: the arms' curves.
-    """
+    """Draw the loss of each epoch's last training batch for all seeds, one panel per arm."""
     figure, panels = grid(len(found), height=2.9)
     finite = [each.train[np.isfinite(each.train)] for each in found]
     top = 1.1 * max((float(each.max()) for each in finite if each.size), default=INITIAL_LOSS)
@@ -193,12 +185,7 @@ def same_plateau(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterabl
 
 
 def agrees(count: Callable[[Published], int], theirs: tuple[int, int]) -> Judge:
-    """Return the judge of whether as many runs have a property as in the reference runs.
-
-    Args:
-        count: the function that counts an arm's runs with the property.
-        theirs: the number of reference runs with the property, and of all reference runs.
-    """
+    """Return the judge of whether as many runs count as of the reference runs, of which total."""
 
     def judge(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterable[Judged]:
         from scipy.stats import fisher_exact

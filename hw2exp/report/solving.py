@@ -67,9 +67,6 @@ def _draw_unsolved(
 def rates(measured: Sequence[ArmMeasures]) -> "Figure | None":
     """Draw the median of the final test loss against the learning rate.
 
-    Args:
-        measured: the measures of all arms.
-
     Returns:
         The figure; None if no arms differ only in the learning rate, with at least three rates.
     """
@@ -104,16 +101,7 @@ def _by_rate(measured: Sequence[ArmMeasures]) -> list[list[ArmMeasures]]:
 def by_setting(
     arms: Sequence[Arm], height: float = 2.2, **options: Any
 ) -> tuple["Figure", dict[tuple[str, str], Any]]:
-    """Return a figure with a panel for each model (rows) and optimizer (columns).
-
-    Args:
-        arms: the arms whose models and optimizers have panels.
-        height: the height of a row in inches.
-        options: options of matplotlib's ``subplots``.
-
-    Returns:
-        The figure, and its panels by model and optimizer.
-    """
+    """Return a figure, and its panel for each model (rows) and optimizer (columns), by both."""
     models, optimizers = (dict.fromkeys(setting_of(arm)[place] for arm in arms) for place in (0, 1))
     figure = new_figure(3.4 * len(optimizers) + 1.2, height * len(models) + 0.4)
     axes = panels_of(figure, len(models), len(optimizers), **options)
@@ -143,12 +131,7 @@ def _looks(arms: Sequence[Arm], by_rate: bool = True) -> dict[str, dict[str, Any
 
 
 def one_legend(figure: "Figure", panels: Any) -> None:
-    """Add one legend for all panels, with each label once.
-
-    Args:
-        figure: the figure.
-        panels: its panels.
-    """
+    """Add one legend for all panels, with each label once."""
     found: dict[str, Any] = {}
     for axes in panels:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):

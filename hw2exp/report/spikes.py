@@ -69,11 +69,7 @@ class Causes:
 
 
 def causes(arm: Arm) -> Causes | None:
-    """Count an arm's spikes; return None if there are none.
-
-    Args:
-        arm: the arm.
-    """
+    """Count an arm's spikes; return None if there are none."""
     results = arm.results
     counts = [len(result.spikes) for result in results]
     if not any(counts):
@@ -113,11 +109,7 @@ def _count(result: RunResult, key: str) -> int:
 
 
 def spikes_table(found: Sequence[Causes]) -> "polars.DataFrame":
-    """Make a row for each arm that has spikes: their heights, and the explosions before them.
-
-    Args:
-        found: the causes of these arms' spikes.
-    """
+    """Make a row for each arm that has spikes: their heights, and the explosions before them."""
     rows = []
     for each in found:
         row: dict[str, Any] = {

@@ -66,12 +66,7 @@ def panels_of(figure: "Figure", rows: int, columns: int, **options: Any) -> Any:
 
 
 def grid(panels: int, height: float) -> tuple["Figure", list[Any]]:
-    """Return a figure with equal panels, and the panels.
-
-    Args:
-        panels: number of panels.
-        height: the height of a row in inches.
-    """
+    """Return a figure with equal panels, each row so many inches high, and the panels."""
     columns = columns_for(panels)
     rows = -(-panels // columns)
     figure = new_figure(10.5 * columns / COLUMNS + 0.5, height * rows + 0.3)
@@ -82,22 +77,12 @@ def grid(panels: int, height: float) -> tuple["Figure", list[Any]]:
 
 
 def columns_for(panels: int) -> int:
-    """Return the number of columns of a grid: four panels look better as two rows of two.
-
-    Args:
-        panels: number of panels.
-    """
+    """Return the number of columns of a grid: four panels look better as two rows of two."""
     return 2 if panels == 4 else min(COLUMNS, panels)
 
 
 def label_outer(panels: Sequence[Any], x: str, y: str) -> None:
-    """Label the axes of the leftmost and the lowest panels.
-
-    Args:
-        panels: the panels of ``grid``.
-        x: the label of the horizontal axes.
-        y: the label of the vertical axes.
-    """
+    """Label the axes of the leftmost and the lowest panels of a ``grid``."""
     columns = columns_for(len(panels))
     for place, axes in enumerate(panels):
         if place % columns == 0:
@@ -107,12 +92,7 @@ def label_outer(panels: Sequence[Any], x: str, y: str) -> None:
 
 
 def loss_axis(axes: Any, top: float) -> None:
-    """Set the vertical axis to a loss; if ``top`` is high, logarithmic above ``LOG_FROM``.
-
-    Args:
-        axes: the panel.
-        top: the largest visible loss.
-    """
+    """Set the vertical axis to a loss; if ``top`` is high, logarithmic above ``LOG_FROM``."""
     if top <= 2 * LOG_FROM:
         axes.set_ylim(0, 1.1 * max(top, 1.5))
         return
@@ -125,12 +105,7 @@ def loss_axis(axes: Any, top: float) -> None:
 
 
 def folded(name: str, width: int = 44) -> str:
-    """Break a long name into lines.
-
-    Args:
-        name: the name.
-        width: most characters of a line.
-    """
+    """Break a long name into lines of at most so many characters."""
     import textwrap
 
     return "\n".join(textwrap.wrap(name, width, break_long_words=False))
@@ -157,14 +132,7 @@ class Drawn:
 
 
 def draw(figure: "Figure", target: Path, name: str, title: str, caption: str) -> Drawn:
-    """Write a figure as PNG and SVG, with the same bytes each time.
-
-    Args:
-        figure: the figure.
-        target: an existing folder.
-        name: the file name without ending.
-        title: the heading.
-        caption: the caption.
+    """Write a figure as PNG and SVG into a folder, with the same bytes each time.
 
     Raises:
         OSError: a file can't be written.

@@ -36,12 +36,7 @@ class Why:
 
 
 def make_why(arms: Sequence[Arm], target: Path, figures_wanted: bool) -> Why:
-    """Summarize and draw the diagnostics, and read the anatomies; write the table and figures.
-
-    Args:
-        arms: all arms.
-        target: an existing folder for the files.
-        figures_wanted: include figures and anatomies.
+    """Summarize the diagnostics; write their table; if wanted, draw them and read the anatomies.
 
     Raises:
         OSError: a file can't be written.
@@ -81,12 +76,7 @@ def _examples(
 
 
 def section(why: Why, arms: bool) -> dict[str, Any] | None:
-    """Return the template's values; None if there are neither looks nor anatomies.
-
-    Args:
-        why: the diagnostics and anatomies.
-        arms: list the arms.
-    """
+    """Return the template's values; None if there are neither looks nor anatomies."""
     if not (why.looks or why.pages):
         return None
     return {

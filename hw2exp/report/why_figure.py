@@ -27,11 +27,7 @@ DEEP = 1e-8
 
 
 def why_figure(looked: Diagnosed) -> "Figure":
-    """Draw loss, gradient flow, gates or attention, Jacobians and sharpness of a run.
-
-    Args:
-        looked: the run and its looks; diagnostics without measurements have no panel.
-    """
+    """Draw each diagnostic of a run that was measured, below the loss."""
     drawn = [(height, draw) for height, names, draw in PANELS if _any(looked, names)]
     heights = [1.5, *(height for height, _ in drawn)]
     figure = new_figure(10.5, sum(heights) + 0.5)

@@ -38,11 +38,7 @@ class Curves:
     params: NDArray[np.float32] | None
 
     def spikes(self, run: int) -> list[Spike]:
-        """Find the spikes of a run.
-
-        Args:
-            run: the index of the run.
-        """
+        """Find the spikes of a run."""
         found = self.configs[run].spikes
         return find_spikes(
             self.losses[:, run],
@@ -92,13 +88,7 @@ class _Notes:
 
 
 def train_curves(overrides: Sequence[str], seeds: int, keep_params: bool = False) -> Curves:
-    """Train runs that differ in their seed only, and return their curves.
-
-    Args:
-        overrides: overrides as on the command line.
-        seeds: the number of runs; their seeds count from 0.
-        keep_params: whether to keep the parameters of every step too.
-    """
+    """Train runs with the seeds from 0 on, and return their curves, with parameters if wanted."""
     configs = [job.config for job in read(["-m", *overrides, f"seed=range(0,{seeds})"]).jobs]
     fleet = Fleet(configs)
     loss, _ = fleet.initial()
@@ -109,12 +99,7 @@ def train_curves(overrides: Sequence[str], seeds: int, keep_params: bool = False
 
 
 def recomputed_losses(curves: Curves, step: int) -> Floats:
-    """Recompute a step's losses from its kept parameters without the closed form, ``(R,)``.
-
-    Args:
-        curves: curves with parameters.
-        step: the step, from 1.
-    """
+    """Recompute a step's losses from its kept parameters without the closed form, ``(R,)``."""
     assert curves.params is not None
     fleet = Fleet([c.model_copy(update={"closed_form": False}) for c in curves.configs])
     rows = torch.from_numpy(curves.params[step - 1])  # (R, P)

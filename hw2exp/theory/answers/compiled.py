@@ -17,12 +17,7 @@ Gradients = Callable[[Params, list[Tensor], Tensor], Params]
 
 
 def compiled_gradients(model: str, gradients: Gradients) -> list[tuple[Tensor, Tensor]]:
-    """Return the theory's and the compiled gradient by every matrix, on a random sequence.
-
-    Args:
-        model: the cell as an override, ``model=gated_rnn``.
-        gradients: the theory's gradients.
-    """
+    """Return the theory's and the compiled gradient by every matrix, on a random sequence."""
     of = cell(model)
     params = random_weights(of, 3)
     generator = torch.Generator().manual_seed(5)

@@ -179,23 +179,13 @@ def c() -> Answer:
 
 
 def cures(effects: Iterable[str]) -> bool | None:
-    """Return whether a cure takes spikes away; None if its known effects differ or there are none.
-
-    Args:
-        effects: the cure's effect in each setting, see :func:`effect`.
-    """
+    """Return whether a cure's effects all take spikes away; None if they differ or are unknown."""
     known = set(effects) - {"undecided"}
     return known == {"fewer"} if len(known) == 1 else None
 
 
 def effect(change: float, pvalue: float, more_diverged: int) -> str:
-    """Name the effect of a cure on spikes; undefined if more runs diverge with the cure.
-
-    Args:
-        change: the change in spikes per 1,000 steps.
-        pvalue: the p-value of no change.
-        more_diverged: the number of runs that diverge with the cure less those without.
-    """
+    """Name a cure's effect by its change of spikes; undefined if more runs diverge with it."""
     if more_diverged > 0:
         return "diverges"
     if pvalue >= SIGNIFICANT:
@@ -205,12 +195,7 @@ def effect(change: float, pvalue: float, more_diverged: int) -> str:
 
 @cache
 def arm(name: str, cure: str = "") -> Curves:
-    """Train the runs of a setting, with or without a cure.
-
-    Args:
-        name: the name of the setting.
-        cure: the override of the cure; empty for none.
-    """
+    """Train the runs of a setting, with a cure if one is given as an override."""
     setting = SETTINGS[name]
     return train_curves(_words(setting, setting.steps, cure), setting.seeds, keep_params=not cure)
 

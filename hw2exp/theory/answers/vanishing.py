@@ -56,9 +56,9 @@ def d(runs: Path | None = None) -> Answer:
     Raises:
         ConfigError: the folder lacks the runs that the part needs.
     """
-    states, left_out = {UNTRAINED: at_initialization()}, Lines()
-    if runs is not None:
-        states[TRAINED], left_out = after_training(runs)
+    # The runs first, so that a folder without usable ones is refused at once.
+    trained, left_out = ({}, Lines()) if runs is None else after_training(runs)
+    states = {UNTRAINED: at_initialization()} | ({} if runs is None else {TRAINED: trained})
     verdict, because = decide(states)
     far = farthest_mark()
     return Answer(
@@ -88,12 +88,7 @@ def d(runs: Path | None = None) -> Answer:
 
 
 def table(state: str, found: Mapping[str, Reach]) -> list[str]:
-    """Format the measurements, a line for each model.
-
-    Args:
-        state: the state of training.
-        found: the measured reaches, by model.
-    """
+    """Format the measurements, a line for each model."""
     far = farthest_mark()
     solved = " solve" if state == TRAINED else ""
     lines = [
@@ -133,11 +128,7 @@ def _power(logarithms: NDArray[np.float64]) -> str:
 
 
 def decide(states: States) -> tuple[Verdict, str]:
-    """Decide both halves of the claim in every state of training; return verdict and reason.
-
-    Args:
-        states: the measured reaches, by state of training.
-    """
+    """Decide both halves of the claim in every state of training; return verdict and reason."""
     halves: list[bool | None] = []
     reasons = []
     for state in (UNTRAINED, TRAINED):
@@ -157,9 +148,6 @@ def decide(states: States) -> tuple[Verdict, str]:
 def survives(gated: Reach) -> tuple[bool | None, str]:
     """Return whether the gradient survives in more than half of the runs, and the evidence.
 
-    Args:
-        gated: the reach of the gated RNN.
-
     Returns:
         True or False if the counts for all of ``VANISHED`` agree, else None; and the reason.
     """
@@ -175,12 +163,7 @@ def survives(gated: Reach) -> tuple[bool | None, str]:
 
 
 def explodes_more(gated: Reach, others: Sequence[Reach]) -> tuple[bool | None, str]:
-    """Return whether the gated RNN's largest norms exceed the others', and the evidence.
-
-    Args:
-        gated: the reach of the gated RNN.
-        others: the reaches of the models to compare with.
-    """
+    """Return whether the gated RNN's largest norms exceed the others', and the evidence."""
     from scipy.stats import mannwhitneyu
 
     if not others:
