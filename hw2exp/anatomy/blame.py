@@ -4,18 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from hw2exp.anatomy.replay import Replayed
 from hw2exp.config.schema import TrainConfig
+from hw2exp.diagnostics.statistics import Floats
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.models.axes import norms
 from hw2exp.records.metrics import INITIAL_LOSS
 from hw2exp.records.spike import Spike
 from hw2exp.tasks.temporal_order import decode
-
-Floats = NDArray[np.float64]
-
 
 HALF = 0.5
 

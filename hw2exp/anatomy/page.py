@@ -147,8 +147,8 @@ def _jacobians(axes: "Axes", seen: Dissection) -> None:
     axes.plot(t + 1, single, color=RED, linewidth=0.8, linestyle=":", zorder=2,
               label="its ‖∂h[t]/∂h[t-1]‖ step by step")  # fmt: skip
     axes.axhline(1, color=GRAY, linewidth=0.8)
-    told = product[[seen.culprit, seen.peak]]
-    _log(axes, told if (told > 0).any() else product)
+    marked = product[[seen.culprit, seen.peak]]
+    _log(axes, marked if (marked > 0).any() else product)
     axes.set_xlabel("time step t of the sequence")
     axes.set_title("‖∂h[T]/∂h[t]‖ along the first sequence below, other steps gray", fontsize=9)
     legend_above(axes)

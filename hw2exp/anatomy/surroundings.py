@@ -5,15 +5,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from hw2exp.anatomy.replay import Replayed
 from hw2exp.config.schema import TrainConfig
 from hw2exp.diagnostics.cliff import Cliff, plane_along, slice_loss
+from hw2exp.diagnostics.statistics import Floats
 from hw2exp.fleet.fleet import Fleet
-
-Floats = NDArray[np.float64]
 
 LINE = -1.0, 3.0
 POINTS = 61

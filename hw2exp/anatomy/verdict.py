@@ -117,8 +117,8 @@ def exponent_in_words(exponent: float, spread: float) -> str:
         exponent: the mean over several initial directions.
         spread: the largest deviation of one direction from the mean.
     """
-    told = f"{exponent:.3g} ± {spread:.2g}"
-    return told if abs(exponent) > spread else f"{told} (of either sign)"
+    text = f"{exponent:.3g} ± {spread:.2g}"
+    return text if abs(exponent) > spread else f"{text} (of either sign)"
 
 
 def _curvature(seen: Dissection) -> list[str]:

@@ -48,7 +48,7 @@ def _run(words: Sequence[str]) -> int:
     if not all(words):
         raise ConfigError(["'': must be a folder"])
     found = read_columns([Path(word) for word in words])
-    for line in found.told:
+    for line in found.notes:
         warn(printable(line))
     columns = found.columns
     sections = {

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hw2exp.diagnostics.paired_tests import paired_pvalue
-from hw2exp.diagnostics.spikes import Floats, running_median
+from hw2exp.diagnostics.spikes import running_median
+from hw2exp.diagnostics.statistics import Floats
 
 Flags = NDArray[np.bool_]
 

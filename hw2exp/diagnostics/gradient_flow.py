@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from hw2exp.diagnostics.statistics import Floats
 
 FEWEST = 3
 """Fewest points to fit a line to."""

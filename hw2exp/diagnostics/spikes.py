@@ -16,9 +16,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from hw2exp.diagnostics.statistics import Floats
 from hw2exp.records.spike import Spike
-
-Floats = NDArray[np.float64]
 
 GAP = 5
 ROBUST = 1.4826

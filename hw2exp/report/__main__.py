@@ -43,7 +43,7 @@ def _parser() -> ArgumentParser:
 
 
 def _run(word: str, out: str | None) -> int:
-    from hw2exp.report.report import make_report
+    from hw2exp.report.build import make_report
 
     if not word or out == "":
         raise ConfigError(["'': must be a folder"])

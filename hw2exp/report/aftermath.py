@@ -13,10 +13,8 @@ from numpy.typing import NDArray
 
 from hw2exp.diagnostics.explosions import explosions
 from hw2exp.diagnostics.spikes import running_median
-from hw2exp.diagnostics.statistics import Estimate, median, rate
+from hw2exp.diagnostics.statistics import Estimate, Floats, median, rate
 from hw2exp.records.arms import Arm, Run
-
-Floats = NDArray[np.float64]
 
 Flags = NDArray[np.bool_]
 

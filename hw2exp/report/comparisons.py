@@ -2,17 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hw2exp.diagnostics.paired_tests import adjusted, mean_difference, paired_pvalues
 from hw2exp.diagnostics.statistics import Estimate
 from hw2exp.records.arms import Arm
 from hw2exp.records.run_dir import RunResult
 from hw2exp.report.measures import PER, SIGNIFICANT, spikes_per_1000
-from hw2exp.report.tables import cell, columns, frame, plain, points, signed
-
-if TYPE_CHECKING:
-    import polars
+from hw2exp.report.tables import cell, columns, plain, points, signed
 
 
 @dataclass(frozen=True)
@@ -124,7 +121,7 @@ def _unit(name: str, arm: Arm) -> float:
     return PER / steps if name == "spikes" else 1.0
 
 
-def comparisons_table(compared: Sequence[Comparison]) -> "polars.DataFrame":
+def comparison_rows(compared: Sequence[Comparison]) -> list[dict[str, Any]]:
     """Make a row for each comparison of a cure with none."""
     rows = []
     for each in compared:
@@ -141,7 +138,7 @@ def comparisons_table(compared: Sequence[Comparison]) -> "polars.DataFrame":
             own: Difference = getattr(each, name)
             row |= columns(name, own) | {f"p_{name}": own.pvalue}
         rows.append(row)
-    return frame(rows)
+    return rows
 
 
 def comparison_cells(each: Comparison) -> list[dict[str, Any]]:

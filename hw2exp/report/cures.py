@@ -93,7 +93,7 @@ def reduces_spikes(chosen: Chosen) -> Judge:
             members = list(group)
             verdicts = {each.verdict.split()[0] for each in members} - {"undecided"}
             finding = finding_of(verdicts == {"fewer"}, verdicts == {"more"})
-            yield Judged(" ".join(where).strip(), finding, _told(members))
+            yield Judged(" ".join(where).strip(), finding, _describe(members))
 
     return judge
 
@@ -104,22 +104,22 @@ def _where(compared: Comparison) -> tuple[str, str, str]:
     return compared.cured.optimizer, compared.cured.cures, own
 
 
-def _told(members: Sequence[Comparison]) -> str:
+def _describe(members: Sequence[Comparison]) -> str:
     """Write each comparison's difference, with a star where it is significant."""
     models = [each.cured.model for each in members]
     parts = []
     for each, model in zip(members, models, strict=True):
         name = model if models.count(model) == 1 else each.cured.name
         star = "*" if each.verdict in ("fewer", "more") else ""
-        told = f"{name} {signed(each.spikes.value)}{star}"
+        text = f"{name} {signed(each.spikes.value)}{star}"
         if not each.comparable:
             star = "*" * ("diverge" in each.verdict)
-            told = f"{name} {signed(100 * each.diverged.value)} % diverge{star}"
+            text = f"{name} {signed(100 * each.diverged.value)} % diverge{star}"
         if each.solved.pvalue < SIGNIFICANT:
-            told += f" (solved {signed(100 * each.solved.value)} %)"
+            text += f" (solved {signed(100 * each.solved.value)} %)"
         if each.ends_solved.pvalue < SIGNIFICANT:
-            told += f" (ends solved {signed(100 * each.ends_solved.value)} %)"
-        parts.append(told)
+            text += f" (ends solved {signed(100 * each.ends_solved.value)} %)"
+        parts.append(text)
     return "; ".join(parts)
 
 

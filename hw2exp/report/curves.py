@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hw2exp.diagnostics.statistics import quartiles
+from hw2exp.diagnostics.statistics import Floats, quartiles
 from hw2exp.records.arms import Arm, Run
 from hw2exp.records.figure_style import BLUE, GRAY, ORANGE, RED
 from hw2exp.records.metrics import INITIAL_LOSS
@@ -17,8 +16,6 @@ from hw2exp.report.style import HIGHEST, folded, grid, label_outer, loss_axis
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-
-Floats = NDArray[np.float64]
 
 POINTS = 300
 """Most points of a band; with more steps, each point covers several."""

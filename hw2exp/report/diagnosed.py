@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw2exp.config.run_files import DIAGNOSTICS
+from hw2exp.diagnostics.statistics import Floats
 from hw2exp.records.arms import Arm, Run
 from hw2exp.records.diagnostics import LISTS, NUMBERS, read_diagnostics
 from hw2exp.records.step_table import STEP
@@ -19,7 +20,6 @@ from hw2exp.system.problems import counted
 if TYPE_CHECKING:
     import polars
 
-Floats = NDArray[np.float64]
 Steps = NDArray[np.int64]
 
 

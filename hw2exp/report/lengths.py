@@ -103,13 +103,13 @@ def methods_in_order(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Ite
         steps = [columns[1] - columns[0], columns[2] - columns[1]]
         up = [paired_pvalue(step, "greater") < SIGNIFICANT for step in steps]
         down = [paired_pvalue(step, "less") < SIGNIFICANT for step in steps]
-        told = ", ".join(
+        numbers = ", ".join(
             f"{name} {percent(float(column.mean()))}"
             for name, column in zip(CALLED, columns, strict=True)
         )
         lengths = ", ".join(map(str, group.lines[METHODS[0]]))
         yield Judged(
-            group.name, finding_of(all(up), any(down)), f"solved over lengths {lengths}: {told}"
+            group.name, finding_of(all(up), any(down)), f"solved over lengths {lengths}: {numbers}"
         )
 
 

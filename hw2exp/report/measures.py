@@ -3,18 +3,14 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hw2exp.diagnostics.statistics import Estimate, interquartile_mean, median, rate, share
 from hw2exp.diagnostics.survival import Survival, survival
 from hw2exp.records.arms import Arm, Run
 from hw2exp.records.run_dir import RunResult
-from hw2exp.report.tables import cell, columns, frame, number, percent, plain, steps
+from hw2exp.report.tables import cell, columns, number, percent, plain, steps
 from hw2exp.system.problems import show
-
-if TYPE_CHECKING:
-    import polars
-
 
 PER = 1_000
 """Steps per which spikes are counted."""
@@ -97,7 +93,7 @@ def _watched_until(run: Run) -> int:
     return run.config.steps if run.result.diverged_at is not None else run.result.step
 
 
-def runs_table(arms: Sequence[Arm]) -> "polars.DataFrame":
+def run_rows(arms: Sequence[Arm]) -> list[dict[str, Any]]:
     """Make a row for each run: its settings and its result."""
     rows = []
     for arm in arms:
@@ -123,22 +119,20 @@ def runs_table(arms: Sequence[Arm]) -> "polars.DataFrame":
                     "metrics_sha256": result.metrics_sha256,
                 }
             )
-    return frame(rows)
+    return rows
 
 
-def arms_table(measured: Sequence[ArmMeasures]) -> "polars.DataFrame":
+def arm_rows(measured: Sequence[ArmMeasures]) -> list[dict[str, Any]]:
     """Make a row for each arm: each measure with the ends of its interval."""
-    return frame(
-        [
-            {"arm": each.arm.name, "runs": len(each.arm.runs)}
-            | {
-                column: value
-                for field, (name, _, _) in SHOWN.items()
-                for column, value in columns(name, getattr(each, field)).items()
-            }
-            for each in measured
-        ]
-    )
+    return [
+        {"arm": each.arm.name, "runs": len(each.arm.runs)}
+        | {
+            column: value
+            for field, (name, _, _) in SHOWN.items()
+            for column, value in columns(name, getattr(each, field)).items()
+        }
+        for each in measured
+    ]
 
 
 SHOWN: Mapping[str, tuple[str, str, Callable[[float], str]]] = {

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hw2exp.diagnostics.statistics import median, share
+from hw2exp.diagnostics.statistics import Floats, median, share
 from hw2exp.records.arms import Arm, Run
 from hw2exp.records.figure_style import BLUE, GRAY, RED
 from hw2exp.records.metrics import INITIAL_LOSS
@@ -20,8 +19,6 @@ from hw2exp.report.tables import percent, within
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-
-Floats = NDArray[np.float64]
 
 EPOCH = 31
 """Batches in an epoch of the notebook."""
@@ -177,11 +174,13 @@ def same_plateau(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterabl
     for each in _plain(arms):
         found = median(each.plateau)
         p = float(mannwhitneyu(each.plateau, PLATEAUS).pvalue)
-        told = (
+        numbers = (
             f"median {within(found, '{:.0f}'.format)} epochs against {np.median(PLATEAUS):g}, "
             f"p = {p:.2g}"
         )
-        yield Judged(each.arm.name, Finding.REFUTED if p < SIGNIFICANT else Finding.SUPPORTED, told)
+        yield Judged(
+            each.arm.name, Finding.REFUTED if p < SIGNIFICANT else Finding.SUPPORTED, numbers
+        )
 
 
 def agrees(count: Callable[[Published], int], theirs: tuple[int, int]) -> Judge:
@@ -195,12 +194,12 @@ def agrees(count: Callable[[Published], int], theirs: tuple[int, int]) -> Judge:
             table = [[own, runs - own], [theirs[0], theirs[1] - theirs[0]]]
             p = float(fisher_exact(table).pvalue)
             ours = share(own, runs)
-            told = (
+            numbers = (
                 f"{own} of {runs} ({within(ours, percent)}) against "
                 f"{theirs[0]} of {theirs[1]}, p = {p:.2g}"
             )
             finding = Finding.REFUTED if p < SIGNIFICANT else Finding.SUPPORTED
-            yield Judged(each.arm.name, finding, told)
+            yield Judged(each.arm.name, finding, numbers)
 
     return judge
 

@@ -8,7 +8,7 @@ import numpy as np
 from hw2exp.records.arm_pairs import setting_of
 from hw2exp.records.arms import RATE, Arm, Key
 from hw2exp.report.measures import ArmMeasures
-from hw2exp.report.style import MOST_ARMS, PALETTE, folded, new_figure, panels_of
+from hw2exp.report.style import MOST_ARMS, PALETTE, folded, panels_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,8 +31,7 @@ def unsolved(measured: Sequence[ArmMeasures]) -> "Figure | None":
         return None
     last = max(run.config.steps for each in measured for run in each.arm.runs.values())
     if len(measured) <= MOST_ARMS:
-        figure = new_figure(8.0, 3.6)
-        (axes,) = panels_of(figure, 1, 1).ravel()
+        figure, ((axes,),) = panels_of(8.0, 3.6, 1, 1)
         for place, each in enumerate(measured):
             look = {"color": f"C{place % 10}", "linestyle": LINES[place // 10 % len(LINES)]}
             _draw_unsolved(axes, each, last, folded(each.arm.name), look, len(measured) <= 6)
@@ -103,8 +102,8 @@ def by_setting(
 ) -> tuple["Figure", dict[tuple[str, str], Any]]:
     """Return a figure, and its panel for each model (rows) and optimizer (columns), by both."""
     models, optimizers = (dict.fromkeys(setting_of(arm)[place] for arm in arms) for place in (0, 1))
-    figure = new_figure(3.4 * len(optimizers) + 1.2, height * len(models) + 0.4)
-    axes = panels_of(figure, len(models), len(optimizers), **options)
+    shape = len(models), len(optimizers)
+    figure, axes = panels_of(3.4 * shape[1] + 1.2, height * shape[0] + 0.4, *shape, **options)
     panels = {}
     for row, model in enumerate(models):
         for column, optimizer in enumerate(optimizers):

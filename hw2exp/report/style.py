@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from hw2exp.records.figure_style import BLUE, GREEN, ORANGE, RED, STYLE, encoded
 from hw2exp.system import disk
 
@@ -33,44 +31,36 @@ HIGHEST = 100.0
 """The largest loss that panels of curves show: one spike of 10⁸ would flatten all others."""
 
 
-def new_figure(width: float, height: float) -> "Figure":
-    """Return an empty figure.
+def panels_of(
+    width: float, height: float, rows: int, columns: int, **options: Any
+) -> tuple["Figure", Any]:
+    """Return an empty figure and its panels.
 
     Args:
         width: the width in inches.
         height: the height in inches.
-    """
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    with rc_context(STYLE):
-        return Figure((width, height), layout="constrained")
-
-
-def panels_of(figure: "Figure", rows: int, columns: int, **options: Any) -> Any:
-    """Add panels to a figure.
-
-    Args:
-        figure: the figure.
         rows: number of rows.
         columns: number of columns.
         options: options of matplotlib's ``subplots``.
 
     Returns:
-        The axes, an array ``(rows, columns)``.
+        The figure, and its axes, an array ``(rows, columns)``.
     """
     from matplotlib import rc_context
+    from matplotlib.figure import Figure
 
     with rc_context(STYLE):
-        return figure.subplots(rows, columns, squeeze=False, **options)
+        figure = Figure((width, height), layout="constrained")
+        return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
 def grid(panels: int, height: float) -> tuple["Figure", list[Any]]:
     """Return a figure with equal panels, each row so many inches high, and the panels."""
     columns = columns_for(panels)
     rows = -(-panels // columns)
-    figure = new_figure(10.5 * columns / COLUMNS + 0.5, height * rows + 0.3)
-    axes: list[Any] = np.atleast_1d(panels_of(figure, rows, columns)).ravel().tolist()
+    width = 10.5 * columns / COLUMNS + 0.5
+    figure, found = panels_of(width, height * rows + 0.3, rows, columns)
+    axes: list[Any] = found.ravel().tolist()
     for unused in axes[panels:]:
         unused.set_visible(False)
     return figure, axes[:panels]

@@ -4,14 +4,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hw2exp.diagnostics.statistics import Estimate
 from hw2exp.system import disk
 from hw2exp.system.problems import visible
-
-if TYPE_CHECKING:
-    import polars
 
 
 def percent(value: float) -> str:
@@ -42,9 +39,8 @@ def cell(estimate: Estimate, written: Callable[[float], str]) -> dict[str, Any]:
     """Make a cell of an estimate above its interval; the estimate's value is the sort key."""
     value = "Infinity" if math.isinf(estimate.value) else estimate.value
     interval = f"{written(estimate.low)} … {written(estimate.high)}"
-    found = plain(value, written(estimate.value))
-    told = not (math.isnan(estimate.low) or math.isinf(estimate.low))  # no "never … never"
-    return found | {"interval": interval if told else ""}
+    bounded = math.isfinite(estimate.low)  # no "never … never"
+    return plain(value, written(estimate.value)) | {"interval": interval if bounded else ""}
 
 
 def points(value: float) -> str:
@@ -71,15 +67,11 @@ def columns(name: str, estimate: Estimate) -> dict[str, float]:
     return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
 
 
-def frame(rows: Sequence[Mapping[str, Any]]) -> "polars.DataFrame":
-    """Return a table of rows, which may differ in their columns."""
+def write_table(rows: Sequence[Mapping[str, Any]], folder: Path, name: str) -> None:
+    """Write rows, which may differ in their columns, into a folder as CSV and Parquet."""
     import polars
 
-    return polars.DataFrame(rows, infer_schema_length=None)
-
-
-def write_table(table: "polars.DataFrame", folder: Path, name: str) -> None:
-    """Write a table into a folder as CSV and Parquet."""
+    table = polars.DataFrame(rows, infer_schema_length=None)
     disk.write(folder / f"{name}.csv", visible(table.write_csv(), kept="\n").encode())
     content = BytesIO()
     table.write_parquet(content)

@@ -20,6 +20,7 @@ from hw2exp.diagnostics.gradient_reach import (
     spectral_norms,
     state_jacobians,
 )
+from hw2exp.diagnostics.statistics import Floats
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.models.axes import Params, Shape
 from hw2exp.records.arms import Arm
@@ -38,8 +39,6 @@ VANISHED = (1e-1, 1e-2, 1e-3)
 
 MEMORY = "lstm, c"
 """The name of an LSTM's reach measured by its memory c[t] instead of its state h[t]."""
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -128,12 +128,12 @@ def summary(found: Iterable[Answer], seconds: float) -> str:
     """Count the verdicts and checks."""
     answers = list(found)
     verdicts = [each.verdict for each in answers]
-    told = [f"{kind} {verdicts.count(kind)}" for kind in Verdict if kind in verdicts]
+    counts = [f"{kind} {verdicts.count(kind)}" for kind in Verdict if kind in verdicts]
     checks = [check for each in answers for check in each.checks]
     failed = sum(not check.passed for check in checks)
     passed = "all passed" if not failed else f"{failed} FAILED"
     return (
-        f"{counted(len(answers), 'part')}: {', '.join(told)}\n"
+        f"{counted(len(answers), 'part')}: {', '.join(counts)}\n"
         f"{counted(len(checks), 'check')}, {passed}; {seconds:.0f} s\n"
         "A verdict is about the write-up, a check about what stands under right and measured; in "
         "brackets\nthe largest difference found, relative where numbers exceed 1, or a count."

@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 from hw2exp.config.command_line import read
 from hw2exp.config.schema import TrainConfig
 from hw2exp.diagnostics.spikes import find_spikes
+from hw2exp.diagnostics.statistics import Floats
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.loop import EvalMetrics, StepMetrics, train
 from hw2exp.records.spike import Spike
 from hw2exp.tasks.temporal_order import TRAIN
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -138,10 +138,10 @@ def decide(states: States) -> tuple[Verdict, str]:
             halves.append(None)
             continue
         gated, others = found[GATED], [found[name] for name in OTHERS if name in found]
-        lives, told = survives(gated)
+        lives, evidence = survives(gated)
         explodes, compared = explodes_more(gated, others)
         halves += [lives, explodes]
-        reasons.append(f"{state} it {told}; {compared}")
+        reasons.append(f"{state} it {evidence}; {compared}")
     return verdict_of(halves), "; ".join(reasons)
 
 
@@ -153,13 +153,13 @@ def survives(gated: Reach) -> tuple[bool | None, str]:
     """
     far, runs = farthest_mark(), len(gated.logarithms)
     counts = [gated.vanished(far, left) for left in VANISHED]
-    told = f"in {', '.join(map(str, counts))} of {runs} runs"
+    evidence = f"in {', '.join(map(str, counts))} of {runs} runs"
     intervals = [share(count, runs) for count in counts]
     if all(interval.high < 0.5 for interval in intervals):
-        return True, f"does not vanish ({told})"
+        return True, f"does not vanish ({evidence})"
     if all(interval.low > 0.5 for interval in intervals):
-        return False, f"vanishes ({told})"
-    return None, f"can't be said to vanish or not ({told})"
+        return False, f"vanishes ({evidence})"
+    return None, f"can't be said to vanish or not ({evidence})"
 
 
 def explodes_more(gated: Reach, others: Sequence[Reach]) -> tuple[bool | None, str]:
@@ -174,8 +174,8 @@ def explodes_more(gated: Reach, others: Sequence[Reach]) -> tuple[bool | None, s
         if all(test.pvalue < SIGNIFICANT for test in tests):
             found, compared = so, word
     norms = ", ".join(f"{each.model} {_power(each.largest())}" for each in others)
-    told = f"its largest norm, {_power(gated.largest())}, is {compared} theirs ({norms})"
-    return found, told
+    evidence = f"its largest norm, {_power(gated.largest())}, is {compared} theirs ({norms})"
+    return found, evidence
 
 
 def norm_error() -> float:
