@@ -62,7 +62,7 @@ def measure(arm: Arm) -> ArmMeasures:
         solved=share(sum(r.solved_at is not None for r in results), len(results)),
         ends_solved=share(sum(bool(r.ends_solved) for r in results), len(results)),
         spikes=_per_1000([len(r.spikes) for r in results], steps),
-        above_initial=_per_1000([_above(r) for r in results], steps),
+        above_initial=_per_1000([count_spikes(r, "above_initial") for r in results], steps),
         steps_to_solve=unsolved.median(),
         unsolved=unsolved,
         test_loss=median(losses),
@@ -75,8 +75,9 @@ def spikes_per_1000(result: RunResult) -> float:
     return PER * len(result.spikes) / result.step
 
 
-def _above(result: RunResult) -> int:
-    return sum(bool(spike["above_initial"]) for spike in result.spikes)
+def count_spikes(result: RunResult, key: str) -> int:
+    """Return the number of spikes with a property, such as ``above_initial``."""
+    return sum(bool(spike[key]) for spike in result.spikes)
 
 
 def _per_1000(counts: Sequence[int], steps: Sequence[int]) -> Estimate:
@@ -113,7 +114,7 @@ def run_rows(arms: Sequence[Arm]) -> list[dict[str, Any]]:
                     "final_test_loss": result.final_or("test_loss", math.inf),
                     "final_test_accuracy": result.final["test_accuracy"],
                     "spikes": len(result.spikes),
-                    "spikes_above_initial": sum(s["above_initial"] for s in result.spikes),
+                    "spikes_above_initial": count_spikes(result, "above_initial"),
                     "spikes_per_1000": spikes_per_1000(result),
                     "parameters_sha256": result.parameters_sha256,
                     "metrics_sha256": result.metrics_sha256,

@@ -14,7 +14,7 @@ from hw2exp.records.metrics import INITIAL_ACCURACY, INITIAL_LOSS
 from hw2exp.records.run_dir import RunResult
 from hw2exp.report.claim import Claim, Finding, Judged, against_half
 from hw2exp.report.comparisons import Comparison
-from hw2exp.report.measures import SIGNIFICANT
+from hw2exp.report.measures import SIGNIFICANT, count_spikes
 from hw2exp.report.tables import columns, percent, within
 from hw2exp.system.problems import counted
 
@@ -71,7 +71,7 @@ def causes(arm: Arm) -> Causes | None:
     counts = [len(result.spikes) for result in results]
     if not any(counts):
         return None
-    above = [_count(result, "above_initial") for result in results]
+    above = [count_spikes(result, "above_initial") for result in results]
     return Causes(
         arm,
         spiking=sum(count > 0 for count in counts),
@@ -86,7 +86,7 @@ def _explosions(results: Sequence[RunResult]) -> Explosions | None:
     if not all(result.explosions for result in results):
         return None
     counts = np.array([len(result.spikes) for result in results])
-    after = np.array([_count(result, "after_explosion") for result in results])
+    after = np.array([count_spikes(result, "after_explosion") for result in results])
     watched, soon, steps, followed = (
         np.array([result.explosions[key] for result in results])
         for key in ("watched", "soon_after", "steps", "followed")
@@ -99,10 +99,6 @@ def _explosions(results: Sequence[RunResult]) -> Explosions | None:
         steps=int(steps.sum()),
         followed=int(followed.sum()),
     )
-
-
-def _count(result: RunResult, key: str) -> int:
-    return sum(bool(spike[key]) for spike in result.spikes)
 
 
 def spike_rows(found: Sequence[Causes]) -> list[dict[str, Any]]:

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from hw2exp.config.command_line import read
 from hw2exp.config.registry import equations
+from hw2exp.diagnostics.trajectory import NO_NORM
 from hw2exp.kernels.forms import form_of
 from hw2exp.kernels.loss import SequenceLoss
 from hw2exp.models.axes import Params
 from hw2exp.models.cell import Cell, unroll
-from hw2exp.models.normalization import NoNorm
 from hw2exp.tasks.temporal_order import CLASSES, PAD
 from hw2exp.theory.answers.deviation import DTYPE, leaves
 
@@ -87,8 +87,6 @@ def total_derivatives(
     h = unrolled(of, leaves(params), x)
     return tuple(d[0, 0] for d in torch.autograd.grad(h, h, [o[None, None] for o in own]))
 
-
-NO_NORM = NoNorm().forward({}, {})
 
 Gradients = Callable[[Params, list[Tensor], Tensor], Params]
 """A function from matrices, inputs x[1] … x[T] and ∂ℓ/∂h[T] to the gradients by the matrices."""

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from hw2exp.config.command_line import read
 from hw2exp.diagnostics.gradient_reach import spectral_norms, state_jacobians
 from hw2exp.diagnostics.statistics import median, share
+from hw2exp.diagnostics.trajectory import NO_NORM
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.models.cell import unroll
 from hw2exp.tasks.temporal_order import CHECK
 from hw2exp.theory.answer import Answer, Check, Verdict
 from hw2exp.theory.answer import decide as verdict_of
 from hw2exp.theory.answers import gated_rnn
-from hw2exp.theory.answers.cells import NO_NORM
 from hw2exp.theory.answers.deviation import deviation, worst
 from hw2exp.theory.reach import (
     MEMORY,
