@@ -22,9 +22,10 @@ from torch import Tensor, nn
 
 from hw2exp.config.command_line import read
 from hw2exp.config.schema import TrainConfig
+from hw2exp.diagnostics.statistics import Floats
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.loop import train
-from hw2exp.report.published import EPOCH, Curves, Floats
+from hw2exp.report.published import EPOCH, Curves
 from hw2exp.system import disk
 from hw2exp.tasks.notebook_stream import NotebookStream
 from hw2exp.tasks.temporal_order import PAD, TEST, TRAIN, TemporalOrder

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from hw2exp.report.report import make_report
+from hw2exp.report.build import make_report
 from hw2exp.system.terminal import clock, relative
 from study import cures, others
 from study.profiles import FULL, QUICK, Profile

@@ -13,10 +13,7 @@ WHICH = "which one, from 1; or divergence, where the run diverged; by default 1"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Args:
-        argv: the arguments; by default the process's own.
+    """Run the command with the given arguments, by default those of the process.
 
     Returns:
         The exit status: 0 for success, 1 if the page can't be written, 2 for bad input.

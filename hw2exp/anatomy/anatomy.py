@@ -30,14 +30,7 @@ LONGEST = 60
 
 
 def make_page(request: Request, tell: Callable[[str], None]) -> Path:
-    """Draw the anatomy of a spike.
-
-    Args:
-        request: the requested spike.
-        tell: called with each line of the findings.
-
-    Returns:
-        The path of the page.
+    """Draw the anatomy of a spike, tell its findings line by line, and return the page's path.
 
     Raises:
         ConfigError: the replayed steps differ from the recorded ones.
@@ -57,11 +50,7 @@ def make_page(request: Request, tell: Callable[[str], None]) -> Path:
 
 
 def dissect_spike(request: Request, tell: Callable[[str], None]) -> Dissection:
-    """Replay the steps around a spike and examine them.
-
-    Args:
-        request: the requested spike.
-        tell: called with a line if the replay takes long.
+    """Replay the steps around a spike and examine them; tell if that takes long.
 
     Raises:
         ConfigError: the replayed steps differ from the recorded ones.

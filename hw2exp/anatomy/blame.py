@@ -4,18 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from hw2exp.anatomy.replay import Replayed
 from hw2exp.config.schema import TrainConfig
+from hw2exp.diagnostics.statistics import Floats
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.models.axes import norms
 from hw2exp.records.metrics import INITIAL_LOSS
 from hw2exp.records.spike import Spike
 from hw2exp.tasks.temporal_order import decode
-
-Floats = NDArray[np.float64]
-
 
 HALF = 0.5
 
@@ -66,12 +63,7 @@ def find_culprit(fresh: Floats, peak: int, spike: Spike, margin: float) -> tuple
 
 
 def rise_of(loss: float, baseline: float) -> float:
-    """Return the rise of a loss above its baseline, capped where a run is lost.
-
-    Args:
-        loss: the loss; if not finite, the run is lost.
-        baseline: the loss before the rise; may exceed ``LOST``.
-    """
+    """Return the rise of a loss above its baseline, capped where a run is lost or not finite."""
     top = max(LOST, 2 * baseline)
     return (min(loss, top) if np.isfinite(loss) else top) - baseline
 

@@ -19,13 +19,7 @@ def _levels(loss: Any) -> Any:
 
 
 def contour(axes: "Axes", seen: Dissection, figure: Any) -> None:
-    """Draw the loss on the plane of the step and a random direction, with the path of the steps.
-
-    Args:
-        axes: the panel.
-        seen: the examined spike.
-        figure: the figure that gets the color bar.
-    """
+    """Draw the loss on the plane of the step and a random direction, with the path of the steps."""
     axes.set_title(f"The cliff: loss of step {seen.steps[seen.culprit]:,}'s batch")
     if seen.cliff is None or not np.isfinite(seen.cliff.loss.numpy()).any():
         empty(axes, "no finite step to draw along")
@@ -56,12 +50,7 @@ def _way(axes: "Axes", seen: Dissection) -> None:
 
 
 def surface(axes: Any, seen: Dissection) -> None:
-    """Draw the loss on the same plane as a surface.
-
-    Args:
-        axes: the panel, in three dimensions.
-        seen: the examined spike.
-    """
+    """Draw the loss on the same plane as a surface."""
     if seen.cliff is None or not np.isfinite(seen.cliff.loss.numpy()).any():
         axes.set_axis_off()
         return
@@ -78,12 +67,7 @@ def surface(axes: Any, seen: Dissection) -> None:
 
 
 def along(axes: "Axes", seen: Dissection) -> None:
-    """Draw the loss along the step and beyond.
-
-    Args:
-        axes: the panel.
-        seen: the examined spike.
-    """
+    """Draw the loss along the step and beyond."""
     step, line = seen.steps[seen.culprit], seen.along
     axes.plot(line.share, line.own, color=BLUE, label=f"of step {step:,}'s batch")
     label = f"of step {seen.spike.step:,}'s batch"

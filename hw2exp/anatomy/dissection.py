@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from hw2exp.anatomy.blame import Suspect, find_culprit, suspects_of
 from hw2exp.anatomy.replay import Replayed
@@ -14,13 +13,12 @@ from hw2exp.diagnostics.cliff import Cliff
 from hw2exp.diagnostics.gradient_flow import growth
 from hw2exp.diagnostics.jacobian import JacobianGrowth, jacobian_growth
 from hw2exp.diagnostics.sharpness import Sharpness, sharpness
+from hw2exp.diagnostics.statistics import Floats
 from hw2exp.diagnostics.step_buffer import norms_by_tensor
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.state import concatenate
 from hw2exp.fleet.torch_state import torch_as_known
 from hw2exp.records.spike import Spike
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -107,14 +105,7 @@ def _times(values: Floats, place: int) -> float:
 def dissect(
     config: TrainConfig, spike: Spike, seen: Replayed, diverged_at: int | None = None
 ) -> Dissection:
-    """Measure the steps around a spike.
-
-    Args:
-        config: the run's config.
-        spike: the spike.
-        seen: the replayed steps around the spike.
-        diverged_at: the step at which the run diverged, if it did.
-    """
+    """Measure the steps around a spike."""
     peak = seen.steps.index(spike.step)
     with torch_as_known():
         befores = concatenate([trace.before for trace in seen.traces])

@@ -27,15 +27,7 @@ WIDEST, BROADEST = 47, 125
 
 
 def draw(seen: Dissection, title: str) -> bytes:
-    """Draw the page.
-
-    Args:
-        seen: the examined spike.
-        title: the title of the page.
-
-    Returns:
-        The page as PNG.
-    """
+    """Draw the page of an examined spike as PNG."""
     with figure_style(STYLE | TITLES):
         from matplotlib.figure import Figure
 
@@ -155,8 +147,8 @@ def _jacobians(axes: "Axes", seen: Dissection) -> None:
     axes.plot(t + 1, single, color=RED, linewidth=0.8, linestyle=":", zorder=2,
               label="its ‖∂h[t]/∂h[t-1]‖ step by step")  # fmt: skip
     axes.axhline(1, color=GRAY, linewidth=0.8)
-    told = product[[seen.culprit, seen.peak]]
-    _log(axes, told if (told > 0).any() else product)
+    marked = product[[seen.culprit, seen.peak]]
+    _log(axes, marked if (marked > 0).any() else product)
     axes.set_xlabel("time step t of the sequence")
     axes.set_title("‖∂h[T]/∂h[t]‖ along the first sequence below, other steps gray", fontsize=9)
     legend_above(axes)
@@ -199,11 +191,7 @@ def _rows(where: str, sequences: list[Suspect]) -> list[str]:
 
 
 def shortened(text: str) -> str:
-    """Shorten a sequence to ``WIDEST`` characters around its marks, which decide its class.
-
-    Args:
-        text: the sequence in readable form.
-    """
+    """Shorten a sequence to ``WIDEST`` characters around its marks, which decide its class."""
     if len(text) <= WIDEST:
         return text
     around = (WIDEST - 5) // 4  # three gaps, and two marks with letters on both sides

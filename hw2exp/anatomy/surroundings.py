@@ -5,15 +5,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from hw2exp.anatomy.replay import Replayed
 from hw2exp.config.schema import TrainConfig
 from hw2exp.diagnostics.cliff import Cliff, plane_along, slice_loss
+from hw2exp.diagnostics.statistics import Floats
 from hw2exp.fleet.fleet import Fleet
-
-Floats = NDArray[np.float64]
 
 LINE = -1.0, 3.0
 POINTS = 61
@@ -39,14 +37,7 @@ class Along:
 
 
 def loss_along(config: TrainConfig, seen: Replayed, culprit: int, peak: int) -> Along:
-    """Measure the loss before, within and beyond a step, each point a replica.
-
-    Args:
-        config: the run's config.
-        seen: the replayed steps.
-        culprit: the index of the step.
-        peak: the index of the peak, whose batch is measured too.
-    """
+    """Measure the loss of a step's and the peak's batch before, within and beyond the step."""
     share = torch.linspace(*LINE, POINTS)
     trace = seen.traces[culprit]
     step = trace.after.params - trace.before.params  # (1, P)
@@ -94,9 +85,5 @@ def cliff_around(
 
 
 def host(values: Any) -> Floats:
-    """Convert a tensor to an array of float64.
-
-    Args:
-        values: the tensor.
-    """
+    """Convert a tensor to an array of float64."""
     return np.asarray(values.double().cpu().numpy())

@@ -15,11 +15,7 @@ FITS = 0.5
 
 
 def sentences(seen: Dissection) -> list[str]:
-    """Write the findings, a sentence each.
-
-    Args:
-        seen: the examined spike.
-    """
+    """Write the findings, a sentence each."""
     spike = seen.spike
     known = spike.above_initial and np.isfinite(spike.loss)
     above = ", above the loss before training" if known else ""
@@ -121,8 +117,8 @@ def exponent_in_words(exponent: float, spread: float) -> str:
         exponent: the mean over several initial directions.
         spread: the largest deviation of one direction from the mean.
     """
-    told = f"{exponent:.3g} ± {spread:.2g}"
-    return told if abs(exponent) > spread else f"{told} (of either sign)"
+    text = f"{exponent:.3g} ± {spread:.2g}"
+    return text if abs(exponent) > spread else f"{text} (of either sign)"
 
 
 def _curvature(seen: Dissection) -> list[str]:

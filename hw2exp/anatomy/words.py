@@ -15,12 +15,6 @@ def legend_above(axes: "Axes", size: float = 8, columns: int = 1, **options: Any
     """Add a legend at the top of a panel, and extend the y axis to make room.
 
     Call this function after the limits and the scale of the axis are set.
-
-    Args:
-        axes: the panel.
-        size: the font size, in points.
-        columns: the number of columns.
-        options: further options of matplotlib's legend.
     """
     rows = -(-len(axes.get_legend_handles_labels()[0]) // columns)
     room = 1 / (1 - min(0.6, ROW * size / 8 * rows + 0.03))
@@ -36,10 +30,5 @@ def legend_above(axes: "Axes", size: float = 8, columns: int = 1, **options: Any
 
 
 def empty(axes: "Axes", why: str) -> None:
-    """Write into an empty panel why it shows nothing.
-
-    Args:
-        axes: the panel.
-        why: the reason.
-    """
+    """Write into an empty panel why it shows nothing."""
     axes.text(0.5, 0.5, why, ha="center", va="center", color=GRAY, transform=axes.transAxes)

@@ -11,10 +11,7 @@ from hw2exp.system.terminal import echo, warn
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Args:
-        argv: the arguments; by default the process's own.
+    """Run the command with the given arguments, by default those of the process.
 
     Returns:
         The exit status: 0 the runs are compared, equal or not; 1 an OSError, or some runs could
@@ -51,7 +48,7 @@ def _run(words: Sequence[str]) -> int:
     if not all(words):
         raise ConfigError(["'': must be a folder"])
     found = read_columns([Path(word) for word in words])
-    for line in found.told:
+    for line in found.notes:
         warn(printable(line))
     columns = found.columns
     sections = {

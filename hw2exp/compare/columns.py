@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MOST = 12
 """Most columns into which one folder is divided, by its runs or its arms."""
 
-TOLD = 10
+MOST_NOTES = 10
 """Unreadable runs of one folder that have a line each; the rest are counted."""
 
 
@@ -73,48 +73,45 @@ class Columns:
 
     Args:
         columns: at least one; together they hold two or more runs.
-        told: lines about the runs and folders left out, and about arms that share a column.
+        notes: lines about the runs and folders left out, and about arms that share a column.
         lost: the number of folders that could not be read, or hold no run.
     """
 
     columns: Sequence[Column]
-    told: Sequence[str]
+    notes: Sequence[str]
     lost: int
 
 
 def read_columns(folders: Sequence[Path]) -> Columns:
-    """Read folders into columns.
+    """Read folders of runs or sweeps into columns.
 
     Each folder is a column. A single folder has a column for each run if there are at most
     ``MOST`` runs, else a column for each arm if there are at most ``MOST`` arms.
-
-    Args:
-        folders: folders of runs or of sweeps.
 
     Raises:
         ConfigError: a folder doesn't exist, or fewer than two runs can be read.
     """
     for folder in folders:
         check_there(folder, str(folder))
-    told: list[str] = []
-    read = {str(folder): _read_below(folder, told) for folder in folders}  # each folder once
+    notes: list[str] = []
+    read = {str(folder): _read_below(folder, notes) for folder in folders}  # each folder once
     found = {name: compared for name, (compared, _) in read.items()}
     named: list[tuple[str, Sequence[Compared]]]
     if len(folders) == 1:
-        named = _divided(folders[0], found[str(folders[0])], told)
+        named = _divided(folders[0], found[str(folders[0])], notes)
     else:
         named = [(str(folder), found[str(folder)]) for folder in folders if found[str(folder)]]
     runs = sum(len(members) for _, members in named)
     if runs < 2:
         there = "only one run" if runs else "no run that can be read"
-        raise ConfigError([*told[:1], f"{there}; a comparison needs two or more"])
+        raise ConfigError([*notes[:1], f"{there}; a comparison needs two or more"])
     marks = ascii_uppercase if len(named) <= len(ascii_uppercase) else map(str, range(1, 1 + runs))
     columns = [Column(mark, *each) for mark, each in zip(marks, named, strict=False)]
-    return Columns(columns, told, sum(lost for _, lost in read.values()))
+    return Columns(columns, notes, sum(lost for _, lost in read.values()))
 
 
 def _divided(
-    folder: Path, members: Sequence[Compared], told: list[str]
+    folder: Path, members: Sequence[Compared], notes: list[str]
 ) -> list[tuple[str, Sequence[Compared]]]:
     """Divide the runs of a single folder into named columns."""
     if len(members) <= MOST:  # may be zero
@@ -123,20 +120,20 @@ def _divided(
     arms, repeated = gather(each.run for each in members)
     if not 1 < len(arms) <= MOST:
         if len(arms) > MOST:
-            told.append(
+            notes.append(
                 f"{folder}: {len(arms)} arms in one column, as they are more than {MOST}; "
                 "python -m hw2exp.report tells them apart"
             )
         return [(str(folder), members)]
     if repeated:
-        told.append(
+        notes.append(
             f"{folder}: {counted(repeated, 'run')} left out: another has its settings and seed"
         )
     return [(arm.name, [by_folder[run.folder] for run in arm.runs.values()]) for arm in arms]
 
 
-def _read_below(folder: Path, told: list[str]) -> tuple[list[Compared], int]:
-    """Return the readable runs below a folder; add lines on the others to ``told``, and count."""
+def _read_below(folder: Path, notes: list[str]) -> tuple[list[Compared], int]:
+    """Return the readable runs below a folder; add lines on the others to ``notes``, and count."""
     paths = {path.parent for path in folder.glob(f"**/{RESULT}")}
     paths |= {path.parent.parent for path in folder.glob(f"**/{CONFIG}")}
     found, problems = [], []
@@ -148,9 +145,9 @@ def _read_below(folder: Path, told: list[str]) -> tuple[list[Compared], int]:
             problems.append(f"{relative(path)} left out: {why}")
     if not paths:
         problems.append(f"{folder} left out: holds no run")
-    told += problems[:TOLD]
-    if more := problems[TOLD:]:
-        told.append(f"{folder}: {counted(len(more), 'more run')} left out")
+    notes += problems[:MOST_NOTES]
+    if more := problems[MOST_NOTES:]:
+        notes.append(f"{folder}: {counted(len(more), 'more run')} left out")
     return found, len(problems)
 
 

@@ -59,11 +59,7 @@ class Measure:
     worst: float | None = None
 
     def values(self, column: Column) -> list[Number]:
-        """Return the measure of each run of a column.
-
-        Args:
-            column: the column.
-        """
+        """Return the measure of each run of a column."""
         judges = self.worst is not None and column.alone is None
         return [
             self.worst if judges and each.result.diverged_at is not None else self.of(each)
@@ -111,11 +107,6 @@ def differing(
     """Return a row for each key whose values differ between columns.
 
     With a single column, return the keys whose values differ between its runs.
-
-    Args:
-        columns: the columns.
-        of: the function that returns a run's values, by key.
-        write: the function that writes a value; by default as typed.
     """
     written = [[of(each) for each in column.members] for column in columns]
     keys = dict.fromkeys(key for runs in written for run in runs for key in run)
@@ -135,29 +126,17 @@ def _group(key: str) -> str:
 
 
 def config_of(each: Compared) -> Settings:
-    """Return a run's config by key, without ``resume``, the folder to resume from.
-
-    Args:
-        each: the run.
-    """
+    """Return a run's config by key, without ``resume``, the folder to resume from."""
     return settings_of(each.run.config, {"resume"})
 
 
 def versions_of(each: Compared) -> Mapping[str, str]:
-    """Return the versions of the software that a run used.
-
-    Args:
-        each: the run.
-    """
+    """Return the versions of the software that a run used."""
     return each.result.versions
 
 
 def results(columns: Sequence[Column]) -> Iterator[Row]:
-    """Yield the rows of the results; a measure that no run has is left out.
-
-    Args:
-        columns: the columns.
-    """
+    """Yield the rows of the results; a measure that no run has is left out."""
     if any(column.alone is None for column in columns):
         yield Row("runs", [str(len(column.members)) for column in columns])
     statuses = [[each.result.status for each in column.members] for column in columns]

@@ -20,11 +20,7 @@ NAMED = 3
 
 
 def same_runs(columns: Sequence[Column]) -> list[str]:
-    """Return a line for each set of equal runs, and for each pair of columns that share runs.
-
-    Args:
-        columns: the columns.
-    """
+    """Return a line for each set of equal runs, and for each pair of columns that share runs."""
     alone = [(column.mark, column.alone) for column in columns if column.alone is not None]
     lines = []
     equals: dict[str, dict[str, list[str]]] = {}  # marks by digests of parameters and of metrics
@@ -60,11 +56,7 @@ def _and(marks: Sequence[str]) -> str:
 
 
 def parting(columns: Sequence[Column]) -> list[str]:
-    """Return lines about the first difference of two runs whose settings and seeds are equal.
-
-    Args:
-        columns: the columns; no lines unless they are two such runs with different digests.
-    """
+    """Return lines about the first difference of two runs whose settings and seeds are equal."""
     if len(columns) != 2:
         return []
     one, other = (column.alone for column in columns)

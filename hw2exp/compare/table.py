@@ -19,11 +19,7 @@ GAP, SAME = 2, "="
 
 
 def legend(columns: Sequence[Column]) -> list[str]:
-    """Return a line for each column: its mark, its name, and its number of runs.
-
-    Args:
-        columns: the columns.
-    """
+    """Return a line for each column: its mark, its name, and its number of runs."""
     return [
         f"{column.mark}  {printable(column.name)}"
         + ("" if column.alone else f" ({counted(len(column.members), 'run')})")
@@ -34,14 +30,7 @@ def legend(columns: Sequence[Column]) -> list[str]:
 def table_of(
     marks: Sequence[str], sections: Mapping[str, Sequence[Row]], width: int, color: bool
 ) -> str:
-    """Write the rows as a table; columns that don't fit follow in further blocks.
-
-    Args:
-        marks: the headings of the columns.
-        sections: the rows of each section, by its heading; empty sections are left out.
-        width: characters of a line.
-        color: write escape codes, for bold headings.
-    """
+    """Write the rows as a table; columns that don't fit the width follow below."""
     shown = {heading: [_printable(row) for row in rows] for heading, rows in sections.items()}
     rows = [row for each in shown.values() for row in each]
     labels = max(cell_len(row.label) for row in rows) + GAP + len(SAME)

@@ -30,19 +30,11 @@ class Plane:
     v: Tensor
 
     def project(self, rows: Tensor) -> Tensor:
-        """Return the coordinates a and b of the nearest points on the plane, ``(n, 2)``.
-
-        Args:
-            rows: parameters, such as those of the steps taken, ``(n, P)``.
-        """
+        """Return a and b of the plane's points nearest to parameters ``(n, P)``, ``(n, 2)``."""
         return (rows - self.origin) @ torch.stack([self.u, self.v], 1)
 
     def distance(self, rows: Tensor) -> Tensor:
-        """Return the distances of parameters from the plane, ``(n,)``.
-
-        Args:
-            rows: parameters, ``(n, P)``.
-        """
+        """Return the distances of parameters ``(n, P)`` from the plane, ``(n,)``."""
         nearest = self.project(rows) @ torch.stack([self.u, self.v])  # (n, P)
         return norms(rows - self.origin - nearest)
 

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hw2exp.diagnostics.paired_tests import paired_pvalue
-from hw2exp.diagnostics.spikes import Floats, running_median
+from hw2exp.diagnostics.spikes import running_median
+from hw2exp.diagnostics.statistics import Floats
 
 Flags = NDArray[np.bool_]
 
@@ -54,11 +55,7 @@ class ExplosionDetector:
         self._found: list[list[int]] = [[] for _ in range(replicas)]
 
     def update(self, norms: Floats) -> None:
-        """Search a block of steps.
-
-        Args:
-            norms: gradient norms, ``(n, R)``, NaN for runs that have ended; n may be 0.
-        """
+        """Search a block of norms, ``(n, R)``, NaN for runs that have ended; n may be 0."""
         if not len(norms):
             return
         found = explosions(norms, self.window, self.factor, self._recent)
@@ -69,22 +66,11 @@ class ExplosionDetector:
         self._steps += len(norms)
 
     def recent(self, replica: int) -> Floats:
-        """Return the last norms of a replica, at most ``window``.
-
-        Args:
-            replica: the replica's index.
-        """
+        """Return the last norms of a replica, at most ``window``."""
         return self._recent[:, replica].copy()
 
     def restore(self, replica: int, step: int, recent: Floats, steps: Sequence[int]) -> None:
-        """Restore the state of a replica; all replicas must be at the same step.
-
-        Args:
-            replica: the replica's index.
-            step: the last searched step.
-            recent: the replica's last norms.
-            steps: the steps at which its gradient has exploded so far.
-        """
+        """Restore a replica from its step, norms and explosions; all must be at the same step."""
         self._steps = step
         if len(self._recent) != len(recent):
             self._recent = np.full((len(recent), len(self._found)), np.nan)
@@ -92,11 +78,7 @@ class ExplosionDetector:
         self._found[replica] = list(steps)
 
     def steps(self, replica: int) -> list[int]:
-        """Return the steps at which a replica's gradient has exploded so far, counted from 1.
-
-        Args:
-            replica: the replica's index.
-        """
+        """Return the steps at which a replica's gradient has exploded so far, counted from 1."""
         return list(self._found[replica])
 
 

@@ -5,18 +5,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from hw2exp.diagnostics.statistics import Floats
 
 FEWEST = 3
 """Fewest points to fit a line to."""
 
 
 def logarithms(flow: Floats) -> Floats:
-    """Return ln ‖∂ℓ/∂h[t]‖, NaN where the norm is zero or not finite.
-
-    Args:
-        flow: ‖∂ℓ/∂h[t]‖, ``(R, T)``.
-    """
+    """Return ln ‖∂ℓ/∂h[t]‖ of norms ``(R, T)``, NaN where the norm is zero or not finite."""
     known = (flow > 0) & np.isfinite(flow)
     return np.log(np.where(known, flow, np.nan))
 

@@ -15,22 +15,12 @@ Node = Callable[[Tensor, Carry], Tensor]
 
 
 def hidden_state(state: Tensor, carry: Carry) -> Tensor:
-    """Return h[t].
-
-    Args:
-        state: h[t].
-        carry: the step's carry.
-    """
+    """Return h[t]."""
     return state
 
 
 def lstm_memory(state: Tensor, carry: Carry) -> Tensor:
-    """Return c[t] of an LSTM.
-
-    Args:
-        state: h[t].
-        carry: h[t] and c[t].
-    """
+    """Return c[t] of an LSTM."""
     return carry[1]
 
 
@@ -60,14 +50,7 @@ def state_jacobians(
 
 
 def of_copies(cell: Cell, params: Params, x: Tensor, norm_pass: NormPass = NO_NORM) -> Trajectory:
-    """Return the trajectory of H copies of each sequence, with its autograd graph.
-
-    Args:
-        cell: the cell.
-        params: its parameters, each ``(R, ...)``.
-        x: input vectors, ``(R, T, B, I)``.
-        norm_pass: the normalization, before its first time step.
-    """
+    """Return the :func:`trajectory` of H copies of each sequence, with its autograd graph."""
     with torch.enable_grad():
         return trajectory(cell, params, x.repeat_interleave(cell.hidden_size, 2), norm_pass)
 
@@ -88,26 +71,8 @@ def jacobians_along(run: Trajectory, node: Node = hidden_state) -> Tensor:
     return torch.stack(gradients, 1).view(R, T - 1, rows // size, size, size).transpose(1, 2)
 
 
-def singular_values(matrices: Tensor) -> Tensor:
-    """Return the singular values of each matrix, largest first; infinite for non-finite elements.
-
-    Args:
-        matrices: ``(..., H, H)``.
-
-    Returns:
-        ``(..., H)``.
-    """
-    sound = matrices.isfinite().all(-1).all(-1)  # (...)
-    values = torch.linalg.svdvals(torch.where(sound[..., None, None], matrices, 0))
-    return torch.where(sound[..., None], values, torch.inf)
-
-
 def spectral_norms(matrices: Tensor) -> Tensor:
-    """Return the largest singular value of each matrix; infinite for non-finite elements.
-
-    Args:
-        matrices: ``(..., H, H)``.
-    """
+    """Return the largest singular value of matrices ``(..., H, H)``; ∞ for non-finite elements."""
     # AᵀA is faster than the SVD, and blurs only the small singular values.
     sound = matrices.isfinite().all(-1).all(-1)  # (...)
     finite = torch.where(sound[..., None, None], matrices, 0)

@@ -12,50 +12,9 @@ from torch import Tensor
 
 from hw2exp.diagnostics.all_steps import AllSteps
 from hw2exp.diagnostics.gradient_reach import jacobians_along, of_copies, spectral_norms
-from hw2exp.diagnostics.lyapunov import largest_along
-from hw2exp.diagnostics.trajectory import NO_NORM, record
+from hw2exp.diagnostics.lyapunov import largest_exponents
 from hw2exp.models.axes import Params, State
-from hw2exp.models.cell import Cell
 from hw2exp.models.classifier import Classifier
-from hw2exp.models.normalization import NormPass
-
-
-def step_jacobians(cell: Cell, params: Params, x: Tensor, norm_pass: NormPass = NO_NORM) -> Tensor:
-    """Return ∂h[t]/∂h[t-1] for t = 2 … T: the direct dependence, the rest of the carry held fixed.
-
-    For an LSTM hold c[t-1] fixed, for an AttentionRNN the older states (write-up, part 1.2.2 e).
-
-    Args:
-        cell: the cell.
-        params: its parameters, each ``(R, ...)``.
-        x: input vectors, ``(R, T, B, I)``.
-        norm_pass: the normalization, before its first time step.
-
-    Returns:
-        ``(R, B, T-1, H, H)``.
-
-    Raises:
-        ValueError: the carry changes its shape.
-    """
-    return AllSteps(record(cell, params, x, norm_pass)).state_jacobians()
-
-
-def carry_jacobians(cell: Cell, params: Params, x: Tensor, norm_pass: NormPass = NO_NORM) -> Tensor:
-    """Return the Jacobian of the carry of step t with respect to that of step t-1, t = 2 … T.
-
-    Args:
-        cell: the cell.
-        params: its parameters, each ``(R, ...)``.
-        x: input vectors, ``(R, T, B, I)``.
-        norm_pass: the normalization, before its first time step.
-
-    Returns:
-        ``(R, B, T-1, S, S)`` for a carry of S numbers, in the order of ``trajectory.numbers``.
-
-    Raises:
-        ValueError: the carry changes its shape.
-    """
-    return AllSteps(record(cell, params, x, norm_pass)).carry_rows().matrices()
 
 
 @dataclass(frozen=True)
@@ -97,7 +56,7 @@ def jacobian_growth(
     run = copies.recorded(model.cell.hidden_size)
     product = jacobians_along(copies)  # frees the autograd graph
     step = AllSteps(run).state_jacobians()
-    each = _mean(largest_along(run))  # (R, n)
+    each = _mean(largest_exponents(run))  # (R, n)
     exponent = _mean(each)
     apart = torch.where(each == exponent[:, None], 0, (each - exponent[:, None]).abs())  # (R, n)
     return JacobianGrowth(

@@ -15,10 +15,7 @@ import torch
 from torch import Tensor
 
 from hw2exp.diagnostics.all_steps import AllSteps
-from hw2exp.diagnostics.trajectory import NO_NORM, Trajectory, floating, leaves, numbers, record
-from hw2exp.models.axes import Params
-from hw2exp.models.cell import Cell
-from hw2exp.models.normalization import NormPass
+from hw2exp.diagnostics.trajectory import Trajectory, floating, leaves, numbers
 
 TRANSIENT = 5
 """Steps before growth is counted, in which directions turn to where they grow most.
@@ -34,34 +31,8 @@ FEW = 80
 """Largest size S of a carry to make Jacobians for: larger ones take too much time and memory."""
 
 
-def lyapunov_exponent(
-    cell: Cell,
-    params: Params,
-    x: Tensor,
-    norm_pass: NormPass = NO_NORM,
-    transient: int = TRANSIENT,
-) -> Tensor:
-    """Return the largest exponent of each sequence, from several start directions, ``(R, B, n)``.
-
-    The first is the first of ``lyapunov_exponents``; n is ``STARTS``, or S if smaller.
-
-    Args:
-        cell: the cell.
-        params: its parameters, each ``(R, ...)``.
-        x: input vectors, ``(R, T, B, I)``.
-        norm_pass: the normalization, before its first time step.
-        transient: the number of steps after the first symbol that are not counted.
-    """
-    return largest_along(record(cell, params, x, norm_pass), transient)
-
-
 def lyapunov_exponents(
-    cell: Cell,
-    params: Params,
-    x: Tensor,
-    norm_pass: NormPass = NO_NORM,
-    transient: int = TRANSIENT,
-    count: int | None = None,
+    run: Trajectory, transient: int = TRANSIENT, count: int | None = None
 ) -> Tensor:
     """Return the finite-time exponents of each sequence, natural logarithm per time step.
 
@@ -69,42 +40,21 @@ def lyapunov_exponents(
     (at most half of the steps between symbols), but don't count them.
 
     Args:
-        cell: the cell.
-        params: its parameters, each ``(R, ...)``.
-        x: input vectors, ``(R, T, B, I)``.
-        norm_pass: the normalization, before its first time step; must not use batch statistics.
+        run: the recorded trajectory, without batch statistics.
         transient: the number of steps after the first symbol that are not counted.
         count: the number of exponents, n; by default S.
 
     Returns:
         ``(R, B, n)``, largest first up to finite-time effects; -∞ where a direction is lost, ∞
         where a value is not finite, NaN for a sequence of a single symbol.
-
-    Raises:
-        ValueError: the carry changes its shape.
-    """
-    return exponents_along(record(cell, params, x, norm_pass), transient, count)
-
-
-def exponents_along(
-    run: Trajectory, transient: int = TRANSIENT, count: int | None = None
-) -> Tensor:
-    """Return ``lyapunov_exponents`` of a recorded trajectory.
-
-    Args:
-        run: the trajectory.
-        transient: the number of steps after the first symbol that are not counted.
-        count: the number of exponents, n; by default S.
     """
     return _along_directions(run, transient, count or _size(run), apart=False)
 
 
-def largest_along(run: Trajectory, transient: int = TRANSIENT) -> Tensor:
-    """Return ``lyapunov_exponent`` of a recorded trajectory.
+def largest_exponents(run: Trajectory, transient: int = TRANSIENT) -> Tensor:
+    """Return the largest exponent of each sequence, from several start directions, ``(R, B, n)``.
 
-    Args:
-        run: the trajectory.
-        transient: the number of steps after the first symbol that are not counted.
+    The first is the first of ``lyapunov_exponents``; n is ``STARTS``, or S if smaller.
     """
     return _along_directions(run, transient, min(STARTS, _size(run)), apart=True)
 

@@ -35,11 +35,7 @@ def mean_difference(differences: ArrayLike, unit: float) -> Estimate:
 
 
 def adjusted(pvalues: Sequence[float]) -> list[float]:
-    """Correct p-values for the number of comparisons (Benjamini & Hochberg 1995).
-
-    Args:
-        pvalues: one a comparison.
-    """
+    """Correct p-values for the number of comparisons (Benjamini & Hochberg 1995)."""
     from scipy.stats import false_discovery_control
 
     return [float(p) for p in false_discovery_control(pvalues)] if pvalues else []

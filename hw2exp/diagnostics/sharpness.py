@@ -72,7 +72,7 @@ def sharpness(
     hessian = check = exact_product(fleet, at, symbols, labels) if exact else None
     if hessian is None or check is None:
         hessian = difference_product(fleet, at, symbols, labels)
-        check = central_product(fleet, at, symbols, labels)
+        check = difference_product(fleet, at, symbols, labels, central=True)
     start = start_vectors(fleet.seeds, at.shape[1]).to(at.device)
     raw = lanczos(hessian, start, iterations, check)
     root = fleet.optimizer.preconditioner(fleet.state.optimizer).double().sqrt()  # (R, P)
@@ -91,6 +91,8 @@ def sharpness(
 def gradient_at(fleet: Fleet, params: Tensor, symbols: Tensor, labels: Tensor) -> Tensor:
     """Return the gradient of the batch's mean loss at given parameters, ``(R, P)``.
 
+    The functions below take the same arguments, the parameters θ as ``at``, in float64.
+
     Args:
         fleet: the runs.
         params: the parameters, ``(R, P)``.
@@ -102,58 +104,32 @@ def gradient_at(fleet: Fleet, params: Tensor, symbols: Tensor, labels: Tensor) -
     return fleet.layout.flatten(list(back.of.values()))
 
 
-def difference_product(fleet: Fleet, at: Tensor, symbols: Tensor, labels: Tensor) -> Product:
+def difference_product(
+    fleet: Fleet, at: Tensor, symbols: Tensor, labels: Tensor, central: bool = False
+) -> Product:
     """Make Hessian-vector products by gradient differences: H v ≈ (∇ℓ(θ + ε v) - ∇ℓ(θ)) / ε.
 
-    Use one-sided differences: central ones cost another gradient, which gains more as another
-    Lanczos iteration. ε ‖v‖ is 1e-9 max(1, ‖θ‖): ∇ℓ bends on a scale of 1e-5 at a cliff, and a
-    rounded zero may be divided by Adam's small ε. In training the relative errors of the
-    eigenvalues were 1e-7 to 2e-5; at the largest gradients of 16 AttentionRNN(2), of norms 2e2 to
-    2e7, 1e-7 in the median and at most 2e-4.
-
-    Args:
-        fleet: the runs.
-        at: θ, ``(R, P)`` in float64.
-        symbols: the batch's symbols, ``(R, B, T)``.
-        labels: the batch's labels, ``(R, B)``.
+    Use one-sided differences by default: central ones are 1,000 times as exact, but cost another
+    gradient, which gains more as another Lanczos iteration. ε ‖v‖ is 1e-9 max(1, ‖θ‖): ∇ℓ bends on
+    a scale of 1e-5 at a cliff, and a rounded zero may be divided by Adam's small ε. In training the
+    relative errors of the eigenvalues were 1e-7 to 2e-5; at the largest gradients of 16
+    AttentionRNN(2), of norms 2e2 to 2e7, 1e-7 in the median and at most 2e-4.
     """
-    here = gradient_at(fleet, at, symbols, labels)  # (R, P)
-    length = NUDGE * norms(at).clamp(min=1)  # (R,)
+    here = None if central else gradient_at(fleet, at, symbols, labels)  # (R, P)
+    length = (CENTRAL_NUDGE if central else NUDGE) * norms(at).clamp(min=1)  # (R,)
 
     def product(v: Tensor) -> Tensor:
         eps = columns(length / norms(v).clamp(min=torch.finfo(v.dtype).tiny), v)  # (R, 1)
-        return (gradient_at(fleet, at + eps * v, symbols, labels) - here) / eps
-
-    return product
-
-
-def central_product(fleet: Fleet, at: Tensor, symbols: Tensor, labels: Tensor) -> Product:
-    """Make Hessian-vector products by central differences: 1,000 times as exact, at twice the cost.
-
-    Args:
-        fleet: the runs.
-        at: θ, ``(R, P)`` in float64.
-        symbols: the batch's symbols, ``(R, B, T)``.
-        labels: the batch's labels, ``(R, B)``.
-    """
-    length = CENTRAL_NUDGE * norms(at).clamp(min=1)  # (R,)
-
-    def product(v: Tensor) -> Tensor:
-        eps = columns(length / norms(v).clamp(min=torch.finfo(v.dtype).tiny), v)  # (R, 1)
-        ahead, behind = (gradient_at(fleet, at + e * v, symbols, labels) for e in (eps, -eps))
-        return (ahead - behind) / (2 * eps)
+        ahead = gradient_at(fleet, at + eps * v, symbols, labels)
+        if here is not None:
+            return (ahead - here) / eps
+        return (ahead - gradient_at(fleet, at - eps * v, symbols, labels)) / (2 * eps)
 
     return product
 
 
 def exact_product(fleet: Fleet, at: Tensor, symbols: Tensor, labels: Tensor) -> Product:
     """Make Hessian-vector products by autograd through the gradient, without the closed form.
-
-    Args:
-        fleet: the runs.
-        at: θ, ``(R, P)``.
-        symbols: the batch's symbols, ``(R, B, T)``.
-        labels: the batch's labels, ``(R, B)``.
 
     Source: Pearlmutter 1994, "Fast exact multiplication by the Hessian".
     """

@@ -16,9 +16,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from hw2exp.diagnostics.statistics import Floats
 from hw2exp.records.spike import Spike
-
-Floats = NDArray[np.float64]
 
 GAP = 5
 ROBUST = 1.4826
@@ -49,11 +48,7 @@ class SpikeDetector:
         self._spikes: list[list[Spike]] = [[] for _ in margin]
 
     def update(self, losses: Floats) -> None:
-        """Search a block of steps.
-
-        Args:
-            losses: training losses, ``(n, R)``; n may be 0.
-        """
+        """Search a block of training losses ``(n, R)``; n may be 0."""
         if not len(losses):
             return
         ended = np.logical_or.accumulate(~np.isfinite(losses) | self._ended, axis=0)  # (n, R)
@@ -85,30 +80,15 @@ class SpikeDetector:
             spikes[-1] = replace(spikes[-1], end=step)
 
     def spikes(self, replica: int) -> list[Spike]:
-        """Return the spikes of a replica so far.
-
-        Args:
-            replica: the replica's index.
-        """
+        """Return the spikes of a replica so far."""
         return list(self._spikes[replica])
 
     def recent(self, replica: int) -> Floats:
-        """Return the last losses of a replica, ``(window,)``, to resume from with its spikes.
-
-        Args:
-            replica: the replica's index.
-        """
+        """Return the last losses of a replica, ``(window,)``, to resume from with its spikes."""
         return self._recent[:, replica].copy()
 
     def restore(self, replica: int, step: int, recent: Floats, spikes: Sequence[Spike]) -> None:
-        """Restore the state of a replica; all replicas must be at the same step.
-
-        Args:
-            replica: the replica's index.
-            step: the last searched step.
-            recent: the replica's last losses, ``(window,)``.
-            spikes: the replica's spikes so far.
-        """
+        """Restore a replica from its last step, losses and spikes; all must be at the same step."""
         self._steps = step
         self._recent[:, replica] = recent
         self._spikes[replica] = list(spikes)
@@ -137,11 +117,7 @@ def find_spikes(
 
 
 def first_watched(window: int) -> int:
-    """Return the first step at which a spike could begin, counted from 1: after half a window.
-
-    Args:
-        window: the number of steps of the running median.
-    """
+    """Return the first step, from 1, at which a spike could begin: after half a median's window."""
     return window // 2 + 1
 
 

@@ -23,30 +23,22 @@ RESAMPLES = 9_999
 
 @dataclass(frozen=True)
 class Estimate:
-    """An estimate and its interval; NaN where there is none.
-
-    Args:
-        value: the estimate.
-        low: lower end of the interval.
-        high: upper end of the interval.
-    """
+    """An estimate, and the ends of its interval; NaN where there is none."""
 
     value: float
     low: float
     high: float
 
 
-def share(count: int, total: int) -> Estimate:
-    """Return a share of runs, with Wilson's interval.
+UNKNOWN = Estimate(math.nan, math.nan, math.nan)
 
-    Args:
-        count: runs that count.
-        total: all runs.
-    """
+
+def share(count: int, total: int) -> Estimate:
+    """Return the share of counted runs in a total, with Wilson's interval."""
     from scipy.stats import binomtest
 
     if not total:
-        return Estimate(math.nan, math.nan, math.nan)
+        return UNKNOWN
     interval = binomtest(count, total).proportion_ci(CONFIDENCE, method="wilson")
     return Estimate(count / total, float(interval.low), float(interval.high))
 
@@ -96,13 +88,7 @@ def proportion(counts: ArrayLike, totals: ArrayLike) -> Estimate:
 
 
 def widened(found: Estimate, low: float, high: float) -> Estimate:
-    """Widen an interval to include another; the interval of a single run stays NaN.
-
-    Args:
-        found: the estimate with its interval.
-        low: the lower end of the other interval.
-        high: the upper end.
-    """
+    """Widen an interval to include another; the interval of a single run stays NaN."""
     if math.isnan(found.low):
         return found
     return Estimate(found.value, min(found.low, float(low)), max(found.high, float(high)))
@@ -142,14 +128,12 @@ def median(values: ArrayLike) -> Estimate:
 
     known = np.sort(known_values(values))
     if not len(known):
-        return Estimate(math.nan, math.nan, math.nan)
+        return UNKNOWN
     middle = quartiles(known)[1]
-    if np.isinf(known).any():  # ranks instead of values, since ∞ - ∞ is NaN
-        interval = quantile_test(np.arange(len(known)), p=0.5).confidence_interval(CONFIDENCE)
-        ends = [known[int(end)] if np.isfinite(end) else math.nan for end in interval]
-        return Estimate(float(middle), *map(float, ends))
-    interval = quantile_test(known, p=0.5).confidence_interval(CONFIDENCE)
-    return Estimate(float(middle), float(interval.low), float(interval.high))
+    # By ranks: of values, ∞ - ∞ would be NaN.
+    ends = quantile_test(np.arange(len(known)), p=0.5).confidence_interval(CONFIDENCE)
+    low, high = (float(known[int(end)]) if np.isfinite(end) else math.nan for end in ends)
+    return Estimate(float(middle), low, high)
 
 
 def interquartile_mean(values: ArrayLike) -> Estimate:
@@ -166,9 +150,6 @@ def interquartile_mean(values: ArrayLike) -> Estimate:
 
 def known_values(values: ArrayLike) -> Floats:
     """Return values as numbers.
-
-    Args:
-        values: one a run, ``(R,)``.
 
     Raises:
         ValueError: a value is NaN.
@@ -187,7 +168,7 @@ def _bootstrapped(statistic: Callable[[Any], Any], runs: int) -> Estimate:
         runs: number of runs, R.
     """
     if not runs:
-        return Estimate(math.nan, math.nan, math.nan)
+        return UNKNOWN
     value = float(statistic(np.arange(runs)))
     if runs == 1:  # every resample is the same run
         return Estimate(value, math.nan, math.nan)
@@ -198,10 +179,6 @@ def _bootstrapped(statistic: Callable[[Any], Any], runs: int) -> Estimate:
 
 
 def mean(values: ArrayLike) -> Estimate:
-    """Return the mean, with a bootstrap interval.
-
-    Args:
-        values: one a run, ``(R,)``.
-    """
+    """Return the mean of one value a run, ``(R,)``, with a bootstrap interval."""
     known = known_values(values)
     return _bootstrapped(lambda rows: known[rows].mean(-1), len(known))

@@ -36,11 +36,7 @@ class Entry:
     grads: Tensor
 
     def row(self, member: int) -> slice:
-        """Return the row of a replica as a slice, which keeps the axis R.
-
-        Args:
-            member: the replica's member.
-        """
+        """Return the row of a replica as a slice, which keeps the axis R."""
         (row,) = np.flatnonzero(self.members == member)
         return slice(row, row + 1)
 
@@ -58,11 +54,7 @@ class StepBuffer:
         self._entries: deque[Entry] = deque(maxlen=length)
 
     def push(self, entry: Entry) -> None:
-        """Add a step; a full ring drops its oldest.
-
-        Args:
-            entry: the next step.
-        """
+        """Add a step; a full ring drops its oldest."""
         self._entries.append(entry)
 
     def keep(self, member: int, number: int, start: int, before: int) -> KeptSpike:
@@ -134,20 +126,11 @@ class StepBuffer:
 
 
 def norms_by_tensor(layout: Layout, rows: Tensor) -> Named:
-    """Return the norm of each parameter's part in rows, by name, each ``(n,)`` in float64.
-
-    Args:
-        layout: the layout of the parameters in a row.
-        rows: gradients or updates, ``(n, P)``.
-    """
+    """Return the norm of each parameter's part in rows ``(n, P)``, by name, ``(n,)`` in float64."""
     parts = layout.unflatten(rows.cpu())
     return {name: norms(part.flatten(1)).numpy() for name, part in parts.items()}
 
 
 def on_host(tensors: Mapping[str, Tensor]) -> Named:
-    """Return tensors as arrays in the memory of the CPU.
-
-    Args:
-        tensors: the tensors by name.
-    """
+    """Return tensors as arrays in the memory of the CPU."""
     return {name: value.cpu().numpy() for name, value in tensors.items()}

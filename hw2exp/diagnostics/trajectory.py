@@ -37,19 +37,11 @@ class Trajectory:
     carries: list[Carry]
 
     def inputs_at(self, t: int) -> Inputs:
-        """Return the inputs of a step, each ``(R, B, ·)``.
-
-        Args:
-            t: the time step, from 0.
-        """
+        """Return the inputs of a time step, from 0, each ``(R, B, ·)``."""
         return tuple(term[:, t] for term in self.inputs)
 
     def norm_at(self, t: int) -> NormPass:
-        """Return the normalization at a step.
-
-        Args:
-            t: the time step, from 0.
-        """
+        """Return the normalization at a time step, from 0."""
         return copy(self.norm).at(t)  # a pass remembers its time step
 
     def recorded(self, copies: int = 1) -> "Trajectory":
@@ -94,49 +86,18 @@ def trajectory(cell: Cell, params: Params, x: Tensor, norm_pass: NormPass) -> Tr
     return run
 
 
-def record(cell: Cell, params: Params, x: Tensor, norm_pass: NormPass) -> Trajectory:
-    """Run a cell over a sequence without autograd; require a carry of constant shape.
-
-    Args:
-        cell: the cell.
-        params: its parameters, each ``(R, ...)``.
-        x: input vectors, ``(R, T, B, I)``.
-        norm_pass: a normalization before its first time step; left unchanged.
-
-    Raises:
-        ValueError: the carry changes its shape.
-    """
-    with torch.no_grad():
-        return trajectory(cell, params, x, norm_pass).recorded()
-
-
 def floating(carry: Iterable[Tensor]) -> Carry:
-    """Return the floating-point tensors of a carry, without counters and flags.
-
-    Args:
-        carry: any tensors.
-    """
+    """Return the floating-point tensors of a carry, without counters and flags."""
     return tuple(part for part in carry if part.is_floating_point())
 
 
 def numbers(carry: Carry) -> Tensor:
-    """Concatenate the floating-point tensors of a carry to one vector for each sequence.
-
-    Args:
-        carry: tensors ``(R, B, ...)``.
-
-    Returns:
-        ``(R, B, S)``.
-    """
+    """Concatenate a carry's floating-point tensors to a vector for each sequence, ``(R, B, S)``."""
     return torch.cat([part.flatten(2) for part in floating(carry)], -1)
 
 
 def leaves(tensors: Iterable[Tensor]) -> Carry:
-    """Detach tensors, and make the floating-point ones leaves of autograd.
-
-    Args:
-        tensors: any tensors.
-    """
+    """Detach tensors, and make the floating-point ones leaves of autograd."""
     return tuple(
         part.detach().requires_grad_() if part.is_floating_point() else part for part in tensors
     )

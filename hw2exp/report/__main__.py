@@ -12,10 +12,7 @@ from hw2exp.system.terminal import echo, relative, warn
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Args:
-        argv: the arguments; by default the process's own.
+    """Run the command with the given arguments, by default those of the process.
 
     Returns:
         The exit status: 0 done; 1 the report can't be written, or leaves out unusable runs;
@@ -46,7 +43,7 @@ def _parser() -> ArgumentParser:
 
 
 def _run(word: str, out: str | None) -> int:
-    from hw2exp.report.report import make_report
+    from hw2exp.report.build import make_report
 
     if not word or out == "":
         raise ConfigError(["'': must be a folder"])

@@ -13,10 +13,8 @@ from numpy.typing import NDArray
 
 from hw2exp.diagnostics.explosions import explosions
 from hw2exp.diagnostics.spikes import running_median
-from hw2exp.diagnostics.statistics import Estimate, median, rate
+from hw2exp.diagnostics.statistics import Estimate, Floats, median, rate
 from hw2exp.records.arms import Arm, Run
-
-Floats = NDArray[np.float64]
 
 Flags = NDArray[np.bool_]
 
@@ -100,14 +98,7 @@ class _Watched:
 
 
 def aftermath(arm: Arm) -> Aftermath | None:
-    """Measure an arm's explosions.
-
-    Args:
-        arm: the arm.
-
-    Returns:
-        The measures; None if a run doesn't log every step, or there are no bursts.
-    """
+    """Measure an arm's explosions; None if a run doesn't log every step, or there are no bursts."""
     if any(run.config.log_every != 1 for run in arm.runs.values()):
         return None
     watched = [each for each in map(_watch, arm.runs.values()) if each is not None]

@@ -1,6 +1,5 @@
 """Read the pages that ``python -m hw2exp.anatomy`` has written into run folders."""
 
-import base64
 import os
 import re
 import shlex
@@ -39,14 +38,23 @@ class AnatomyPage:
     number: int | None
     png: bytes
 
+    @property
+    def title(self) -> str:
+        """Return the name of the spike and of its run."""
+        which = f"Spike {self.number}" if self.number else "The divergence"
+        return f"{which} of {self.arm.name}, seed {self.run.config.seed}"
+
+    @property
+    def command(self) -> str:
+        """Return the command that draws the page."""
+        folder = shlex.quote(str(self.run.folder))
+        return f"python -m hw2exp.anatomy {folder} --spike {self.number or 'divergence'}"
+
 
 def read_anatomies(arms: Sequence[Arm]) -> tuple[list[AnatomyPage], list[str]]:
     """Read the first ``MOST_PAGES`` pages, in the order of arms, seeds and spikes.
 
     The files are untrusted: links, large files and files that are no PNG are left out.
-
-    Args:
-        arms: all arms.
 
     Returns:
         The pages, and a line for each reason why pages were left out.
@@ -86,20 +94,3 @@ def _read(folder: Path, name: str) -> bytes:
     if not png.startswith(SIGNATURE):
         raise ValueError("no PNG")
     return png
-
-
-def shown(each: AnatomyPage) -> dict[str, str]:
-    """Return the template's values of a page.
-
-    Args:
-        each: the page.
-    """
-    which, what = each.number or "divergence", "The divergence"
-    if each.number:
-        what = f"Spike {each.number}"
-    command = f"python -m hw2exp.anatomy {shlex.quote(str(each.run.folder))} --spike {which}"
-    return {
-        "title": f"{what} of {each.arm.name}, seed {each.run.config.seed}",
-        "command": command,
-        "png": base64.b64encode(each.png).decode(),
-    }

@@ -4,27 +4,26 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from math import nan
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hw2exp.diagnostics.spikes import first_watched
-from hw2exp.diagnostics.statistics import Estimate, median, proportion
+from hw2exp.diagnostics.statistics import Estimate, Floats, median, proportion
 from hw2exp.records.arms import Arm, Run
-from hw2exp.report.diagnosed import Diagnosed, Floats, Steps
-from hw2exp.report.tables import cell, columns, frame, number, percent, plain
+from hw2exp.report.diagnosed import Diagnosed, Steps
+from hw2exp.report.tables import cell, columns, number, percent, plain
 from hw2exp.system.problems import counted
-
-if TYPE_CHECKING:
-    import polars
-
 
 NEAR = 20
 """A look is before a spike if it comes at most this many steps before the spike's first step."""
 
 FEWEST = 6
 """Least runs for an interval: with fewer, the median's has no ends, and a bootstrap no meaning."""
+
+SHARES = "unstable", "lyapunov_signed"
+"""Beginnings of the names of the estimates that are shares."""
 
 
 class Phase(StrEnum):
@@ -58,60 +57,45 @@ class ArmLooks:
         arm: the arm.
         runs: number of its runs that have looks.
         looks: number of looks in all.
-        growth: the factor by which a gradient grows with each time step back: the median over
-            runs of each run's median.
-        unstable: the share of looks at which the sharpness exceeds the optimizer's limit.
-        unstable_ever: the same share of all looks, including those where spikes can't begin yet.
-        lyapunov: each run's largest Lyapunov exponent: the median over runs.
-        lyapunov_spread: the spread of that exponent over directions: the median over runs.
-        lyapunov_signed: the share of looks at which the exponent's sign is known: its absolute
-            value exceeds the spread over the directions from which it was measured.
+        estimates: the estimates by column of the table, in the order of the page. ``growth_*``: the
+            factor by which a gradient grows with each time step back in a phase, the median over
+            runs of each run's median. ``unstable_*``: the share of a phase's looks at which the
+            sharpness exceeds the optimizer's limit; ``unstable``: that of all looks, including
+            those where spikes can't begin yet. ``lyapunov``: each run's largest Lyapunov exponent,
+            the median over runs; ``lyapunov_spread``: the spread of that exponent over directions,
+            likewise; ``lyapunov_signed``: the share of looks at which the exponent's sign is known,
+            since its absolute value exceeds that spread.
     """
 
     arm: Arm
     runs: int
     looks: int
-    growth: Mapping[Phase, Counted]
-    unstable: Mapping[Phase, Counted]
-    unstable_ever: Counted
-    lyapunov: Counted
-    lyapunov_spread: Counted
-    lyapunov_signed: Counted
+    estimates: Mapping[str, Counted]
 
 
 def look_at(arm: Arm, looked: Sequence[Diagnosed]) -> ArmLooks:
-    """Summarize an arm's looks.
-
-    Args:
-        arm: the arm.
-        looked: the looks of each of its runs that have some.
-    """
+    """Summarize the looks of those of an arm's runs that have some."""
     masks = [phases(each.run, each.steps) for each in looked]
     growth = [_finite(each.numbers["gradient_growth"]) for each in looked]
     unstable = [_unstable(each) for each in looked]
     lyapunov = [_finite(each.numbers["lyapunov"]) for each in looked]
-    return ArmLooks(
-        arm,
-        len(looked),
-        sum(len(each.steps) for each in looked),
-        {phase: _median(_within(growth, masks, phase), np.median) for phase in Phase},
-        {phase: _share(_within(unstable, masks, phase)) for phase in Phase},
-        _share(unstable),
-        _median(lyapunov, np.max),
-        _median([_spread_of_largest(each) for each in looked], np.max),
-        _share([_signed(each) for each in looked]),
-    )
+    of_phases = {p: (_within(growth, masks, p), _within(unstable, masks, p)) for p in Phase}
+    estimates = {
+        **{f"growth_{phase}": _median(own, np.median) for phase, (own, _) in of_phases.items()},
+        "unstable": _share(unstable),
+        **{f"unstable_{phase}": _share(own) for phase, (_, own) in of_phases.items()},
+        "lyapunov": _median(lyapunov, np.max),
+        "lyapunov_spread": _median([_spread_of_largest(each) for each in looked], np.max),
+        "lyapunov_signed": _share([_signed(each) for each in looked]),
+    }
+    return ArmLooks(arm, len(looked), sum(len(each.steps) for each in looked), estimates)
 
 
 def phases(run: Run, steps: Steps) -> Mapping[Phase, NDArray[np.bool_]]:
-    """Return a mask of the looks for each phase, ``(n,)`` each.
+    """Return a mask of a run's looks, at steps ``(n,)``, for each phase, ``(n,)`` each.
 
     A look from a spike's first to its last step is during, even if the next spike is near. All
     others are elsewhere, once half the window of the running median is full.
-
-    Args:
-        run: the run.
-        steps: the steps of its looks, ``(n,)``.
     """
     before, during = np.zeros((2, len(steps)), dtype=bool)
     for spike in run.result.spikes:
@@ -182,45 +166,26 @@ def _counted(estimate: Estimate, known: Sequence[Floats]) -> Counted:
     return Counted(estimate, sum(len(own) for own in known), len(known))
 
 
-def why_table(looks: Sequence[ArmLooks]) -> "polars.DataFrame":
-    """Make a row for each arm with looks: each estimate, and how many looks and runs it rests on.
-
-    Args:
-        looks: the looks of these arms.
-    """
+def why_rows(looks: Sequence[ArmLooks]) -> list[dict[str, Any]]:
+    """Make a row for each arm with looks: estimates, and how many looks and runs they rest on."""
     rows = []
     for each in looks:
-        found = {
-            **{f"growth_{phase}": each.growth[phase] for phase in Phase},
-            "unstable": each.unstable_ever,
-            **{f"unstable_{phase}": each.unstable[phase] for phase in Phase},
-            "lyapunov": each.lyapunov,
-            "lyapunov_spread": each.lyapunov_spread,
-            "lyapunov_signed": each.lyapunov_signed,
-        }
         row: dict[str, Any] = {"arm": each.arm.name, "runs": each.runs, "looks": each.looks}
-        for name, own in found.items():
+        for name, own in each.estimates.items():
             row |= columns(name, own.estimate)
             row |= {f"{name}_looks": own.looks, f"{name}_runs": own.runs}
         rows.append(row)
-    return frame(rows)
+    return rows
 
 
 def look_cells(each: ArmLooks) -> list[dict[str, Any]]:
-    """Return an arm's cells on the page.
-
-    Args:
-        each: the arm's diagnostics.
-    """
+    """Return an arm's cells on the page."""
     return [
-        plain(each.runs) | {"basis": ""},
-        plain(each.looks) | {"basis": ""},
-        *(_cell(each.growth[phase], number) for phase in Phase),
-        _cell(each.unstable_ever, percent),
-        *(_cell(each.unstable[phase], percent) for phase in Phase),
-        _cell(each.lyapunov, number),
-        _cell(each.lyapunov_spread, number),
-        _cell(each.lyapunov_signed, percent),
+        *(plain(count) | {"basis": ""} for count in (each.runs, each.looks)),
+        *(
+            _cell(own, percent if name.startswith(SHARES) else number)
+            for name, own in each.estimates.items()
+        ),
     ]
 
 

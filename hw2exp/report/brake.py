@@ -24,24 +24,18 @@ from hw2exp.report.aftermath import (
 from hw2exp.report.claim import Claim, Judged, finding_of
 from hw2exp.report.comparisons import Comparison
 from hw2exp.report.solving import one_legend
-from hw2exp.report.style import folded, new_figure, panels_of
-from hw2exp.report.tables import columns, frame, within
+from hw2exp.report.style import folded, panels_of
+from hw2exp.report.tables import columns, within
 from hw2exp.system.problems import counted
 
 if TYPE_CHECKING:
-    import polars
     from matplotlib.figure import Figure
 
 
 def after_explosions(found: Sequence[Aftermath]) -> "Figure":
-    """Draw the size of parameter updates and the number of spikes after an explosion.
-
-    Args:
-        found: the aftermaths of arms; one row of panels per stage of learning.
-    """
+    """Draw the size of updates and the number of spikes after an explosion, a row a stage."""
     stages = [stage for stage in Stage if any(stage in each.stages for each in found)]
-    figure = new_figure(10.0, 2.8 * len(stages) + 0.4)
-    panels = panels_of(figure, len(stages), 2, sharex="col")
+    figure, panels = panels_of(10.0, 2.8 * len(stages) + 0.4, len(stages), 2, sharex="col")
     for (moves, spikes), stage in zip(panels, stages, strict=True):
         for place, each in enumerate(found):
             if stage in each.stages:
@@ -77,28 +71,22 @@ AFTERMATH = (
 )
 
 
-def aftermath_table(found: Sequence[Aftermath]) -> "polars.DataFrame":
-    """Make a row for each arm and stage of learning: the steps after an exploding gradient.
-
-    Args:
-        found: the aftermaths of the arms that log every step.
-    """
-    return frame(
-        [
-            {
-                "arm": each.arm.name,
-                "stage": str(stage),
-                "runs": around.runs,
-                "explosions": around.explosions,
-                "bursts": around.bursts,
-                **columns("moved", around.moved),
-                **columns("spikes_after", around.spikes),
-                "spikes_in_as_many_steps": around.expected,
-            }
-            for each in found
-            for stage, around in each.stages.items()
-        ]
-    )
+def aftermath_rows(found: Sequence[Aftermath]) -> list[dict[str, Any]]:
+    """Make a row for each arm and stage of learning: the steps after an exploding gradient."""
+    return [
+        {
+            "arm": each.arm.name,
+            "stage": str(stage),
+            "runs": around.runs,
+            "explosions": around.explosions,
+            "bursts": around.bursts,
+            **columns("moved", around.moved),
+            **columns("spikes_after", around.spikes),
+            "spikes_in_as_many_steps": around.expected,
+        }
+        for each in found
+        for stage, around in each.stages.items()
+    ]
 
 
 MEMORY = "optimizer.alpha"
@@ -115,8 +103,8 @@ def explosions_brake(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Ite
                 free.moved.high < 1 and free.moved.high < clipped.moved.low,
                 free.moved.low > 1 or free.moved.low > clipped.moved.high,
             )
-            told = f"without clipping {_told(free)}; with it {_told(clipped)}"
-            yield Judged(f"{each.cured.name}, {stage}", finding, told)
+            numbers = f"without clipping {_describe(free)}; with it {_describe(clipped)}"
+            yield Judged(f"{each.cured.name}, {stage}", finding, numbers)
 
 
 def short_memory_releases(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterable[Judged]:
@@ -128,8 +116,8 @@ def short_memory_releases(arms: Sequence[Arm], compared: Sequence[Comparison]) -
             continue
         for stage, one, other in _at_each_stage(short, long):
             finding = finding_of(one.moved.low > other.moved.high, one.moved.high < other.moved.low)
-            told = f"{memories[0]}: {_told(one)}; {memories[1]}: {_told(other)}"
-            yield Judged(f"{short.short_name}, {stage}", finding, told)
+            numbers = f"{memories[0]}: {_describe(one)}; {memories[1]}: {_describe(other)}"
+            yield Judged(f"{short.short_name}, {stage}", finding, numbers)
 
 
 def _at_each_stage(one: Arm, other: Arm) -> Iterable[tuple[Stage, Around, Around]]:
@@ -142,7 +130,7 @@ def _at_each_stage(one: Arm, other: Arm) -> Iterable[tuple[Stage, Around, Around
             yield stage, found[0].stages[stage], found[1].stages[stage]
 
 
-def _told(found: Around) -> str:
+def _describe(found: Around) -> str:
     return (
         f"{within(found.moved, '{:.2f}'.format)} ({counted(found.bursts, 'burst')} in "
         f"{counted(found.runs, 'run')}; {found.spikes.value:.1f} spikes in the {AFTER} steps after "

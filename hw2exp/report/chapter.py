@@ -9,25 +9,26 @@ from typing import TYPE_CHECKING
 from hw2exp.records.arm_pairs import labels, references, setting_of
 from hw2exp.records.arms import Arm
 from hw2exp.records.runs import Found
+from hw2exp.records.typed_commands import commands
 from hw2exp.report.aftermath import Aftermath, aftermath
-from hw2exp.report.brake import AFTERMATH, after_explosions, aftermath_table
+from hw2exp.report.brake import AFTERMATH, after_explosions, aftermath_rows
 from hw2exp.report.claim import Claim, Judged
 from hw2exp.report.claims import judge
-from hw2exp.report.comparisons import Comparison, compare, comparisons_table
+from hw2exp.report.comparisons import Comparison, compare, comparison_rows
 from hw2exp.report.cures import CURES, cures_figure
 from hw2exp.report.curves import curves, curves_caption, gallery, gallery_caption
 from hw2exp.report.gated_rnn import reached_by
 from hw2exp.report.lengths import LENGTHS, by_length, lengths_figure
-from hw2exp.report.measures import ArmMeasures, arms_table, measure, runs_table
+from hw2exp.report.measures import ArmMeasures, arm_rows, measure, run_rows
 from hw2exp.report.plan import ChapterPlan
 from hw2exp.report.published import PUBLISHED, published, published_curves
 from hw2exp.report.solving import RATES, UNSOLVED, rates, unsolved
-from hw2exp.report.spikes import causes, spikes_table
+from hw2exp.report.spikes import causes, spike_rows
 from hw2exp.report.style import MOST_ARMS, Drawn, draw
 from hw2exp.report.tables import write_table
 from hw2exp.report.why import Why, make_why
 from hw2exp.system import disk
-from hw2exp.system.problems import counted
+from hw2exp.system.problems import counted, show
 from hw2exp.theory.reach_figure import reach_figure
 
 if TYPE_CHECKING:
@@ -75,6 +76,31 @@ class Chapter:
         """Return all arms."""
         return [each.arm for each in self.measured]
 
+    @property
+    def files(self) -> str:
+        """Return the prefix of the paths of the chapter's files; the only chapter has none."""
+        return f"{self.plan.folder}/" if self.plan.title else ""
+
+    @property
+    def common(self) -> list[tuple[str, str]]:
+        """Return the settings that all arms share."""
+        return [
+            (key, show(value))
+            for key, value in self.arms[0].settings.items()
+            if all(arm.settings.get(key) == value for arm in self.arms)
+        ]
+
+    @property
+    def commands(self) -> list[str]:
+        """Return the commands that made the runs."""
+        return commands(run.folder for arm in self.arms for run in arm.runs.values())
+
+
+def size_of(arms: Sequence[Arm]) -> str:
+    """Write the numbers of runs and arms."""
+    runs = sum(len(arm.runs) for arm in arms)
+    return f"{counted(runs, 'run')} in {counted(len(arms), 'arm')}"
+
 
 def make_chapter(plan: ChapterPlan, folder: Path, found: Found, target: Path) -> Chapter:
     """Measure, compare, judge and draw a folder's runs; write the tables and figures.
@@ -103,14 +129,14 @@ def make_chapter(plan: ChapterPlan, folder: Path, found: Found, target: Path) ->
         else:
             drawn.append(draw(figure, target, name, title, caption))
     notes = [f"{line[0].upper()}{line[1:]}." for line in left_out]
-    write_table(runs_table(found.arms), target, "runs")
-    write_table(arms_table(measured), target, "arms")
+    write_table(run_rows(found.arms), target, "runs")
+    write_table(arm_rows(measured), target, "arms")
     if spiking := [each for each in map(causes, found.arms) if each]:
-        write_table(spikes_table(spiking), target, "spikes")
+        write_table(spike_rows(spiking), target, "spikes")
     if after:
-        write_table(aftermath_table(after), target, "aftermath")
+        write_table(aftermath_rows(after), target, "aftermath")
     if compared:
-        write_table(comparisons_table(compared), target, "comparisons")
+        write_table(comparison_rows(compared), target, "comparisons")
     return Chapter(plan, folder, measured, compared, claims, drawn, why, notes)
 
 

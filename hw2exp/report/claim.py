@@ -54,21 +54,12 @@ class Claim:
 
 
 def finding_of(supported: bool, refuted: bool) -> Finding:
-    """Return the finding; refutation prevails.
-
-    Args:
-        supported: whether the numbers support the claim.
-        refuted: whether they refute it.
-    """
+    """Return the finding; refutation prevails."""
     if refuted:
         return Finding.REFUTED
     return Finding.SUPPORTED if supported else Finding.UNDECIDED
 
 
 def against_half(share: Estimate) -> Finding:
-    """Judge whether a share is more than half, by its interval.
-
-    Args:
-        share: the share.
-    """
+    """Judge whether a share is more than half, by its interval."""
     return finding_of(share.low > 0.5, share.high < 0.5)

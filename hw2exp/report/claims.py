@@ -1,16 +1,12 @@
 """Judge claims by runs; :mod:`hw2exp.theory` judges those that have closed forms."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 from hw2exp.records.arms import Arm
 from hw2exp.report import brake, cures, gated_rnn, lengths, published, spikes
 from hw2exp.report.claim import Claim, Judged
 from hw2exp.report.comparisons import Comparison
-from hw2exp.report.tables import frame
-
-if TYPE_CHECKING:
-    import polars
 
 CLAIMS = (
     *spikes.CLAIMS,
@@ -25,34 +21,22 @@ CLAIMS = (
 def judge(
     arms: Sequence[Arm], compared: Sequence[Comparison], parts: bool | Sequence[str] = True
 ) -> list[tuple[Claim, list[Judged]]]:
-    """Judge the wanted claims; leave out claims without suitable runs.
-
-    Args:
-        arms: all arms.
-        compared: all comparisons.
-        parts: the parts whose claims are wanted; or all claims, or none.
-    """
+    """Judge the claims of some parts, or all, or none; leave out claims without suitable runs."""
     wanted = [claim for claim in CLAIMS if parts is True or (parts and claim.part in parts)]
     found = [(claim, list(claim.judge(arms, compared))) for claim in wanted]
     return [(claim, judged) for claim, judged in found if judged]
 
 
-def claims_table(claims: Sequence[tuple[Claim, Sequence[Judged]]]) -> "polars.DataFrame":
-    """Make a row for each claim and setting: the finding and its numbers.
-
-    Args:
-        claims: each claim with its findings.
-    """
-    return frame(
-        [
-            {
-                "part": claim.part,
-                "claim": claim.words,
-                "where": each.setting,
-                "finding": str(each.finding),
-                "numbers": each.numbers,
-            }
-            for claim, judged in claims
-            for each in judged
-        ]
-    )
+def claim_rows(claims: Sequence[tuple[Claim, Sequence[Judged]]]) -> list[dict[str, Any]]:
+    """Make a row for each claim and setting: the finding and its numbers."""
+    return [
+        {
+            "part": claim.part,
+            "claim": claim.words,
+            "where": each.setting,
+            "finding": str(each.finding),
+            "numbers": each.numbers,
+        }
+        for claim, judged in claims
+        for each in judged
+    ]

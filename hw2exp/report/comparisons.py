@@ -2,17 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hw2exp.diagnostics.paired_tests import adjusted, mean_difference, paired_pvalues
 from hw2exp.diagnostics.statistics import Estimate
 from hw2exp.records.arms import Arm
 from hw2exp.records.run_dir import RunResult
 from hw2exp.report.measures import PER, SIGNIFICANT, spikes_per_1000
-from hw2exp.report.tables import cell, columns, frame, plain, points, signed
-
-if TYPE_CHECKING:
-    import polars
+from hw2exp.report.tables import cell, columns, plain, points, signed
 
 
 @dataclass(frozen=True)
@@ -87,11 +84,7 @@ COMPARED: Mapping[str, Callable[[RunResult], float]] = {
 
 
 def compare(pairs: Sequence[tuple[Arm, Arm]]) -> list[Comparison]:
-    """Compare arms on the seeds that they share; leave out pairs that share fewer than two.
-
-    Args:
-        pairs: pairs of an arm with a cure and an arm without.
-    """
+    """Compare pairs of an arm with a cure and one without, on the seeds shared, two or more."""
     both = [
         (cured, plain, seeds)
         for cured, plain in pairs
@@ -128,12 +121,8 @@ def _unit(name: str, arm: Arm) -> float:
     return PER / steps if name == "spikes" else 1.0
 
 
-def comparisons_table(compared: Sequence[Comparison]) -> "polars.DataFrame":
-    """Make a row for each comparison of a cure with none.
-
-    Args:
-        compared: all comparisons.
-    """
+def comparison_rows(compared: Sequence[Comparison]) -> list[dict[str, Any]]:
+    """Make a row for each comparison of a cure with none."""
     rows = []
     for each in compared:
         row = {
@@ -149,15 +138,11 @@ def comparisons_table(compared: Sequence[Comparison]) -> "polars.DataFrame":
             own: Difference = getattr(each, name)
             row |= columns(name, own) | {f"p_{name}": own.pvalue}
         rows.append(row)
-    return frame(rows)
+    return rows
 
 
 def comparison_cells(each: Comparison) -> list[dict[str, Any]]:
-    """Return a comparison's cells on the page.
-
-    Args:
-        each: the comparison.
-    """
+    """Return a comparison's cells on the page."""
     shares = each.solved, each.ends_solved, each.diverged
     return [
         plain(each.seeds),

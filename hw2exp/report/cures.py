@@ -18,11 +18,7 @@ if TYPE_CHECKING:
 
 
 def cures_figure(compared: Sequence[Comparison]) -> "Figure":
-    """Draw each cure's difference in spikes from no cure, with its interval.
-
-    Args:
-        compared: all comparisons; one panel per model and optimizer.
-    """
+    """Draw each cure's difference in spikes from no cure, a panel for each model and optimizer."""
     arms = [each.cured for each in compared]
     names = list(dict.fromkeys(_name(each) for each in compared))
     figure, panels = by_setting(arms, 0.7 + 0.19 * len(names), sharey=True)
@@ -74,12 +70,7 @@ Chosen = Callable[[Arm], bool]
 
 
 def alone(group: str, *choices: str) -> Chosen:
-    """Return the test for arms whose only cure is of a group.
-
-    Args:
-        group: the group of cures.
-        choices: the accepted choices of the group; all by default.
-    """
+    """Return the test for arms whose only cure is one of these choices of a group, or any."""
 
     def is_alone(arm: Arm) -> bool:
         chosen = arm.chosen_cures
@@ -89,20 +80,12 @@ def alone(group: str, *choices: str) -> Chosen:
 
 
 def together(arm: Arm) -> bool:
-    """Return whether an arm has several cures.
-
-    Args:
-        arm: the arm.
-    """
+    """Return whether an arm has several cures."""
     return len(arm.chosen_cures) > 1
 
 
 def reduces_spikes(chosen: Chosen) -> Judge:
-    """Return the judge of whether cures reduce spikes on the same seeds, by optimizer and cures.
-
-    Args:
-        chosen: the test for the arms that the claim is about.
-    """
+    """Return the judge of whether the chosen arms' cures reduce spikes, by optimizer and cures."""
 
     def judge(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterable[Judged]:
         found = [each for each in compared if chosen(each.cured)]
@@ -110,7 +93,7 @@ def reduces_spikes(chosen: Chosen) -> Judge:
             members = list(group)
             verdicts = {each.verdict.split()[0] for each in members} - {"undecided"}
             finding = finding_of(verdicts == {"fewer"}, verdicts == {"more"})
-            yield Judged(" ".join(where).strip(), finding, _told(members))
+            yield Judged(" ".join(where).strip(), finding, _describe(members))
 
     return judge
 
@@ -121,22 +104,22 @@ def _where(compared: Comparison) -> tuple[str, str, str]:
     return compared.cured.optimizer, compared.cured.cures, own
 
 
-def _told(members: Sequence[Comparison]) -> str:
+def _describe(members: Sequence[Comparison]) -> str:
     """Write each comparison's difference, with a star where it is significant."""
     models = [each.cured.model for each in members]
     parts = []
     for each, model in zip(members, models, strict=True):
         name = model if models.count(model) == 1 else each.cured.name
         star = "*" if each.verdict in ("fewer", "more") else ""
-        told = f"{name} {signed(each.spikes.value)}{star}"
+        text = f"{name} {signed(each.spikes.value)}{star}"
         if not each.comparable:
             star = "*" * ("diverge" in each.verdict)
-            told = f"{name} {signed(100 * each.diverged.value)} % diverge{star}"
+            text = f"{name} {signed(100 * each.diverged.value)} % diverge{star}"
         if each.solved.pvalue < SIGNIFICANT:
-            told += f" (solved {signed(100 * each.solved.value)} %)"
+            text += f" (solved {signed(100 * each.solved.value)} %)"
         if each.ends_solved.pvalue < SIGNIFICANT:
-            told += f" (ends solved {signed(100 * each.ends_solved.value)} %)"
-        parts.append(told)
+            text += f" (ends solved {signed(100 * each.ends_solved.value)} %)"
+        parts.append(text)
     return "; ".join(parts)
 
 

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hw2exp.diagnostics.statistics import quartiles
+from hw2exp.diagnostics.statistics import Floats, quartiles
 from hw2exp.records.arms import Arm, Run
 from hw2exp.records.figure_style import BLUE, GRAY, ORANGE, RED
 from hw2exp.records.metrics import INITIAL_LOSS
@@ -17,8 +16,6 @@ from hw2exp.report.style import HIGHEST, folded, grid, label_outer, loss_axis
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-
-Floats = NDArray[np.float64]
 
 POINTS = 300
 """Most points of a band; with more steps, each point covers several."""
@@ -47,9 +44,6 @@ def loss_band(arm: Arm) -> Band:
     """Return the band of the training loss; each point is the largest loss of its steps.
 
     A run that was stopped once solved stays at its last loss; a diverged run is at infinity.
-
-    Args:
-        arm: the arm.
     """
     last = max(run.result.step for run in arm.runs.values())
     edges = np.unique(np.linspace(0, last, POINTS + 1).round())[1:]  # (n,)
@@ -81,15 +75,7 @@ def _held(points: Floats) -> Floats:
 
 
 def examples(arm: Arm, count: int) -> Sequence[int]:
-    """Pick a few runs to draw alone, evenly spread by their number of spikes.
-
-    Args:
-        arm: the arm.
-        count: most runs to pick.
-
-    Returns:
-        The places of the runs in the arm.
-    """
+    """Return the places of a few runs to draw alone, evenly spread by number of spikes."""
     by_spikes = np.argsort([len(result.spikes) for result in arm.results], kind="stable")
     picked = np.linspace(0, len(by_spikes) - 1, min(count, len(by_spikes))).round().astype(int)
     return [int(place) for place in by_spikes[picked]]
@@ -129,11 +115,7 @@ def curves(arms: Sequence[Arm], names: Sequence[str]) -> "Figure | None":
 
 
 def curves_caption(arms: Sequence[Arm]) -> str:
-    """Write the caption of the loss curves.
-
-    Args:
-        arms: the arms in the figure.
-    """
+    """Write the caption of the loss curves."""
     most = max(len(arm.runs) for arm in arms)
     what = ": the median over seeds (line), the quartiles (band), and "
     if most == 1:
@@ -155,14 +137,7 @@ BEFORE_SPIKE, AFTER_SPIKE = 60, 40
 
 
 def gallery(arms: Sequence[Arm]) -> "Figure | None":
-    """Draw loss and gradient norm around the highest spikes, at most one spike per run.
-
-    Args:
-        arms: all arms.
-
-    Returns:
-        The figure; None if there are no spikes.
-    """
+    """Draw loss and gradient norm around the highest spikes, one a run; None if there are none."""
     found = [
         (float(max(own, key=_height)["loss"]), arm, run, max(own, key=_height))
         for arm in arms
@@ -181,11 +156,7 @@ def gallery(arms: Sequence[Arm]) -> "Figure | None":
 
 
 def gallery_caption(arms: Sequence[Arm]) -> str:
-    """Write the caption of the gallery.
-
-    Args:
-        arms: all arms.
-    """
+    """Write the caption of the gallery."""
     spiking = sum(bool(result.spikes) for arm in arms for result in arm.results)
     whose = "the run" if spiking == 1 else f"each of {min(spiking, SPIKES)} runs"
     return (

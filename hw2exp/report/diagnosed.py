@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw2exp.config.run_files import DIAGNOSTICS
+from hw2exp.diagnostics.statistics import Floats
 from hw2exp.records.arms import Arm, Run
 from hw2exp.records.diagnostics import LISTS, NUMBERS, read_diagnostics
 from hw2exp.records.step_table import STEP
@@ -19,7 +20,6 @@ from hw2exp.system.problems import counted
 if TYPE_CHECKING:
     import polars
 
-Floats = NDArray[np.float64]
 Steps = NDArray[np.int64]
 
 
@@ -38,21 +38,14 @@ class Diagnosed:
     numbers: Mapping[str, Floats]
 
     def measured(self, name: str) -> tuple[Steps, Floats]:
-        """Return the steps and the finite values of a column of numbers, ``(m,)`` each.
-
-        Args:
-            name: a name of ``NUMBERS``.
-        """
+        """Return the steps and the finite values of one of ``NUMBERS``, ``(m,)`` each."""
         known = np.isfinite(self.numbers[name])
         return self.steps[known], self.numbers[name][known]
 
     def lists(self, name: str) -> tuple[Steps, Floats]:
-        """Return the steps, ``(m,)``, and measured values, ``(m, length)``, of a column of lists.
+        """Return the steps, ``(m,)``, and measured values, ``(m, length)``, of one of ``LISTS``.
 
         Each call reads the file: the lists of a thousand runs would fill the memory.
-
-        Args:
-            name: a name of ``LISTS``.
 
         Raises:
             OSError: the diagnostics can't be read.
@@ -66,9 +59,6 @@ class Diagnosed:
 
 def read_diagnosed(arms: Sequence[Arm]) -> tuple[list[tuple[Arm, list[Diagnosed]]], list[str]]:
     """Read the diagnostics of all runs that have some.
-
-    Args:
-        arms: all arms.
 
     Returns:
         The arms that have such runs, with these runs by seed; and a line for each reason why

@@ -28,12 +28,12 @@ def gated_explodes_more(arms: Sequence[Arm], compared: Sequence[Comparison]) -> 
         counts = [[_exploding(each), len(each.runs) - _exploding(each)] for each in pair]
         more = fisher_exact(counts, alternative="greater").pvalue < SIGNIFICANT
         fewer = fisher_exact(counts, alternative="less").pvalue < SIGNIFICANT
-        told = ", ".join(
+        numbers = ", ".join(
             f"{each.model} (lr {each.rate}) {_exploding(each)} of "
             f"{len(each.runs)} runs ({percent(share(_exploding(each), len(each.runs)).value)})"
             for each in pair
         )
-        yield Judged(pair[0].short_name, finding_of(more, fewer), told)
+        yield Judged(pair[0].short_name, finding_of(more, fewer), numbers)
 
 
 def _exploding(arm: Arm) -> int:
@@ -41,14 +41,7 @@ def _exploding(arm: Arm) -> int:
 
 
 def reached_by(arms: Sequence[Arm]) -> dict[str, Reach]:
-    """Measure the reach of runs of ``experiment=gradient_reach``; return nothing for other runs.
-
-    Args:
-        arms: all arms.
-
-    Returns:
-        The reach of each model.
-    """
+    """Return each model's reach in runs of ``experiment=gradient_reach``; else nothing."""
     if not arms or unfit(arms):
         return {}
     try:
@@ -61,8 +54,8 @@ def does_not_vanish(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iter
     """Judge whether the trained gated RNN's gradient does not vanish."""
     found = reached_by([arm for arm in arms if arm.model == GATED])
     if GATED in found:
-        decided, told = survives(found[GATED])
-        yield Judged("after training", _FINDINGS[decided], told)
+        decided, numbers = survives(found[GATED])
+        yield Judged("after training", _FINDINGS[decided], numbers)
 
 
 def has_larger_norms(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterable[Judged]:
@@ -70,8 +63,8 @@ def has_larger_norms(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Ite
     found = reached_by([arm for arm in arms if arm.model in (GATED, *OTHERS)])
     others = [found[name] for name in OTHERS if name in found]
     if GATED in found and others:
-        decided, told = explodes_more(found[GATED], others)
-        yield Judged("after training", _FINDINGS[decided], told)
+        decided, numbers = explodes_more(found[GATED], others)
+        yield Judged("after training", _FINDINGS[decided], numbers)
 
 
 CLAIMS = (

@@ -38,11 +38,7 @@ class ByLength:
 
 
 def by_length(arms: Sequence[Arm]) -> list[ByLength]:
-    """Gather the arms that have runs at ``LEAST`` lengths or more.
-
-    Args:
-        arms: all arms.
-    """
+    """Gather the arms that have runs at ``LEAST`` lengths or more."""
     groups: dict[Key, dict[str, dict[int, Arm]]] = {}
     for arm in arms:
         lines = groups.setdefault(arm.settings_but("task", *NO_CURE), {})
@@ -62,11 +58,7 @@ def _length(arm: Arm) -> int:
 
 
 def lengths_figure(found: Sequence[ByLength]) -> "Figure":
-    """Draw the share of runs that solve the task against the sequence length.
-
-    Args:
-        found: the groups of arms; one panel per group, one line per set of cures.
-    """
+    """Draw the share of runs that solve the task against the length, a panel for each group."""
     figure, panels = grid(len(found), height=2.6)
     for axes, group in zip(panels, found, strict=True):
         for place, (cures, line) in enumerate(group.lines.items()):
@@ -111,13 +103,13 @@ def methods_in_order(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Ite
         steps = [columns[1] - columns[0], columns[2] - columns[1]]
         up = [paired_pvalue(step, "greater") < SIGNIFICANT for step in steps]
         down = [paired_pvalue(step, "less") < SIGNIFICANT for step in steps]
-        told = ", ".join(
+        numbers = ", ".join(
             f"{name} {percent(float(column.mean()))}"
             for name, column in zip(CALLED, columns, strict=True)
         )
         lengths = ", ".join(map(str, group.lines[METHODS[0]]))
         yield Judged(
-            group.name, finding_of(all(up), any(down)), f"solved over lengths {lengths}: {told}"
+            group.name, finding_of(all(up), any(down)), f"solved over lengths {lengths}: {numbers}"
         )
 
 

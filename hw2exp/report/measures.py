@@ -3,18 +3,14 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hw2exp.diagnostics.statistics import Estimate, interquartile_mean, median, rate, share
 from hw2exp.diagnostics.survival import Survival, survival
 from hw2exp.records.arms import Arm, Run
 from hw2exp.records.run_dir import RunResult
-from hw2exp.report.tables import cell, columns, frame, number, percent, plain, steps
+from hw2exp.report.tables import cell, columns, number, percent, plain, steps
 from hw2exp.system.problems import show
-
-if TYPE_CHECKING:
-    import polars
-
 
 PER = 1_000
 """Steps per which spikes are counted."""
@@ -52,11 +48,7 @@ class ArmMeasures:
 
 
 def measure(arm: Arm) -> ArmMeasures:
-    """Measure an arm.
-
-    Args:
-        arm: the arm.
-    """
+    """Measure an arm."""
     results = arm.results
     steps = [result.step for result in results]
     unsolved = survival(
@@ -70,7 +62,7 @@ def measure(arm: Arm) -> ArmMeasures:
         solved=share(sum(r.solved_at is not None for r in results), len(results)),
         ends_solved=share(sum(bool(r.ends_solved) for r in results), len(results)),
         spikes=_per_1000([len(r.spikes) for r in results], steps),
-        above_initial=_per_1000([_above(r) for r in results], steps),
+        above_initial=_per_1000([count_spikes(r, "above_initial") for r in results], steps),
         steps_to_solve=unsolved.median(),
         unsolved=unsolved,
         test_loss=median(losses),
@@ -79,16 +71,13 @@ def measure(arm: Arm) -> ArmMeasures:
 
 
 def spikes_per_1000(result: RunResult) -> float:
-    """Return the number of spikes per 1,000 steps of a run.
-
-    Args:
-        result: the run's result.
-    """
+    """Return the number of spikes per 1,000 steps of a run."""
     return PER * len(result.spikes) / result.step
 
 
-def _above(result: RunResult) -> int:
-    return sum(bool(spike["above_initial"]) for spike in result.spikes)
+def count_spikes(result: RunResult, key: str) -> int:
+    """Return the number of spikes with a property, such as ``above_initial``."""
+    return sum(bool(spike[key]) for spike in result.spikes)
 
 
 def _per_1000(counts: Sequence[int], steps: Sequence[int]) -> Estimate:
@@ -105,12 +94,8 @@ def _watched_until(run: Run) -> int:
     return run.config.steps if run.result.diverged_at is not None else run.result.step
 
 
-def runs_table(arms: Sequence[Arm]) -> "polars.DataFrame":
-    """Make a row for each run: its settings and its result.
-
-    Args:
-        arms: all arms.
-    """
+def run_rows(arms: Sequence[Arm]) -> list[dict[str, Any]]:
+    """Make a row for each run: its settings and its result."""
     rows = []
     for arm in arms:
         for seed, run in arm.runs.items():
@@ -129,32 +114,26 @@ def runs_table(arms: Sequence[Arm]) -> "polars.DataFrame":
                     "final_test_loss": result.final_or("test_loss", math.inf),
                     "final_test_accuracy": result.final["test_accuracy"],
                     "spikes": len(result.spikes),
-                    "spikes_above_initial": sum(s["above_initial"] for s in result.spikes),
+                    "spikes_above_initial": count_spikes(result, "above_initial"),
                     "spikes_per_1000": spikes_per_1000(result),
                     "parameters_sha256": result.parameters_sha256,
                     "metrics_sha256": result.metrics_sha256,
                 }
             )
-    return frame(rows)
+    return rows
 
 
-def arms_table(measured: Sequence[ArmMeasures]) -> "polars.DataFrame":
-    """Make a row for each arm: each measure with the ends of its interval.
-
-    Args:
-        measured: the measures of all arms.
-    """
-    return frame(
-        [
-            {"arm": each.arm.name, "runs": len(each.arm.runs)}
-            | {
-                column: value
-                for field, (name, _, _) in SHOWN.items()
-                for column, value in columns(name, getattr(each, field)).items()
-            }
-            for each in measured
-        ]
-    )
+def arm_rows(measured: Sequence[ArmMeasures]) -> list[dict[str, Any]]:
+    """Make a row for each arm: each measure with the ends of its interval."""
+    return [
+        {"arm": each.arm.name, "runs": len(each.arm.runs)}
+        | {
+            column: value
+            for field, (name, _, _) in SHOWN.items()
+            for column, value in columns(name, getattr(each, field)).items()
+        }
+        for each in measured
+    ]
 
 
 SHOWN: Mapping[str, tuple[str, str, Callable[[float], str]]] = {
@@ -173,10 +152,6 @@ HEADINGS = ("runs", *(heading for _, heading, _ in SHOWN.values()))
 
 
 def arm_cells(each: ArmMeasures) -> list[dict[str, Any]]:
-    """Return an arm's cells on the page, in the order of ``HEADINGS``.
-
-    Args:
-        each: the arm's measures.
-    """
+    """Return an arm's cells on the page, in the order of ``HEADINGS``."""
     estimates = [cell(getattr(each, field), written) for field, (_, _, written) in SHOWN.items()]
     return [plain(len(each.arm.runs)), *estimates]

@@ -5,19 +5,18 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from hw2exp.records.arms import Arm
-from hw2exp.records.typed_commands import commands
-from hw2exp.report.chapter import Chapter
+from hw2exp.report.before_spikes import NEAR, Phase, look_cells
+from hw2exp.report.chapter import Chapter, size_of
 from hw2exp.report.claim import Claim, Finding, Judged
 from hw2exp.report.claims import CLAIMS
 from hw2exp.report.comparisons import comparison_cells
 from hw2exp.report.measures import HEADINGS, arm_cells
 from hw2exp.report.plan import Plan
 from hw2exp.report.tables import number, percent
-from hw2exp.report.why import section
-from hw2exp.system.problems import counted, show, visible
+from hw2exp.report.why_figure import WHY
+from hw2exp.system.problems import counted, visible
 
 NAMED = 5
 """Most diverged runs that the summary names one by one."""
@@ -29,17 +28,7 @@ def render(
     chapters: Sequence[Chapter],
     claims: Sequence[tuple[Claim, Sequence[Judged]]],
 ) -> str:
-    """Render the page.
-
-    Args:
-        folder: the folder of the runs.
-        plan: the folder's plan, if it has one.
-        chapters: the chapters in order, at least one.
-        claims: each claim with its findings in all chapters.
-
-    Returns:
-        The HTML.
-    """
+    """Render the page of one or more chapters and the claims of all of them, as HTML."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -48,7 +37,12 @@ def render(
         undefined=StrictUndefined,
         finalize=_written,
     )
-    environment.globals["counted"] = counted
+    environment.filters["base64"] = lambda content: base64.b64encode(content).decode()
+    environment.globals |= {
+        "counted": counted, "HEADINGS": HEADINGS, "NEAR": NEAR, "PHASES": list(Phase), "WHY": WHY,
+        "arm_cells": arm_cells, "comparison_cells": comparison_cells, "look_cells": look_cells,
+        "size_of": size_of,
+    }  # fmt: skip
     arms = [arm for chapter in chapters for arm in chapter.arms]
     return environment.get_template("page.html.jinja").render(
         title=plan.title if plan else f"hw2exp: {folder.resolve().name}",
@@ -58,8 +52,7 @@ def render(
         size=size_of(arms),
         summary=[line for chapter in chapters for line in _summary(chapter)],
         claims=claims,
-        headings=HEADINGS,
-        chapters=[_chapter(chapter, number) for number, chapter in enumerate(chapters)],
+        chapters=chapters,
         tables=_tables(claims, chapters),
         versions=_versions(arms),
     )
@@ -77,14 +70,7 @@ def _tables(claims: Sequence[object], chapters: Sequence[Chapter]) -> list[str]:
 
 
 def claims_of(chapters: Sequence[Chapter]) -> list[tuple[Claim, list[Judged]]]:
-    """Gather each claim's findings over all chapters.
-
-    Args:
-        chapters: the chapters in order.
-
-    Returns:
-        Each claim with its findings, in the order of ``CLAIMS``.
-    """
+    """Return each claim with its findings in all chapters, in the order of ``CLAIMS``."""
     found: dict[str, tuple[Claim, list[Judged]]] = {}
     for chapter in chapters:
         where = f"{chapter.plan.title}: " if len(chapters) > 1 else ""
@@ -95,47 +81,6 @@ def claims_of(chapters: Sequence[Chapter]) -> list[tuple[Claim, list[Judged]]]:
             ]
     order = {claim.words: place for place, claim in enumerate(CLAIMS)}
     return [found[words] for words in sorted(found, key=lambda words: order[words])]
-
-
-def _chapter(chapter: Chapter, number: int) -> dict[str, Any]:
-    """Return the template's values of a chapter."""
-    measured = chapter.measured if chapter.plan.arms else []
-    return {
-        "suffix": f"_{number}" if number else "",
-        "title": chapter.plan.title,
-        "text": chapter.plan.text,
-        "folder": str(chapter.folder),
-        "size": size_of(chapter.arms),
-        "files": f"{chapter.plan.folder}/" if chapter.plan.title else "",
-        "arms": [{"name": each.arm.name, "cells": arm_cells(each)} for each in measured],
-        "comparisons": [
-            {"name": each.cured.name, "against": each.plain.name, "cells": comparison_cells(each)}
-            for each in chapter.compared
-            if chapter.plan.arms
-        ],
-        "figures": [
-            {
-                "name": each.name,
-                "title": each.title,
-                "caption": each.caption,
-                "png": base64.b64encode(each.png).decode(),
-            }
-            for each in chapter.figures
-        ],
-        "why": section(chapter.why, chapter.plan.arms),
-        "common": _common(chapter.arms),
-        "commands": commands(run.folder for arm in chapter.arms for run in arm.runs.values()),
-    }
-
-
-def size_of(arms: Sequence[Arm]) -> str:
-    """Write the numbers of runs and arms.
-
-    Args:
-        arms: the arms.
-    """
-    runs = sum(len(arm.runs) for arm in arms)
-    return f"{counted(runs, 'run')} in {counted(len(arms), 'arm')}"
 
 
 def _summary(chapter: Chapter) -> list[str]:
@@ -150,8 +95,8 @@ def _summary(chapter: Chapter) -> list[str]:
         f"solved the task, {sum(r.diverged_at is not None for r in results):,} diverged; "
         f"{spiking:,} had spikes, {sum(len(r.spikes) for r in results):,} in all."
     ]
-    if told := _diverged([each.arm for each in measured]):
-        lines.append(told)
+    if line := _diverged([each.arm for each in measured]):
+        lines.append(line)
     if len(measured) > 1 and not title:
         most = max(measured, key=lambda each: each.spikes.value)
         best = max(measured, key=lambda each: each.solved.value)
@@ -164,9 +109,9 @@ def _summary(chapter: Chapter) -> list[str]:
         for kind in Finding
     }
     if any(counts.values()):
-        told = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
+        listed = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
         head = f"{title}: claims" if title else "Claims"
-        lines.append(f"{head}, by setting: {told}.")
+        lines.append(f"{head}, by setting: {listed}.")
     return [*lines, *chapter.notes]
 
 
@@ -181,15 +126,6 @@ def _diverged(arms: Sequence[Arm]) -> str:
     more = len(found) - NAMED
     named = "; ".join(found[:NAMED]) + (f"; and {more:,} more (runs.csv)" if more > 0 else "")
     return f"Diverged: {named}." if found else ""
-
-
-def _common(arms: Sequence[Arm]) -> list[tuple[str, str]]:
-    """Return the settings that all arms share."""
-    return [
-        (key, show(value))
-        for key, value in arms[0].settings.items()
-        if all(arm.settings.get(key) == value for arm in arms)
-    ]
 
 
 def _versions(arms: Sequence[Arm]) -> list[str]:

@@ -66,9 +66,6 @@ class Plan(_Strict):
 def read_plan(folder: Path) -> Plan | None:
     """Read a folder's plan; return None if there is none.
 
-    Args:
-        folder: the folder of the runs.
-
     Raises:
         ConfigError: the file is not a valid plan.
     """
@@ -83,10 +80,6 @@ def read_plan(folder: Path) -> Plan | None:
 
 def check_target(plan: Plan, target: Path) -> None:
     """Refuse chapters whose files would lie outside the report's folder.
-
-    Args:
-        plan: the plan.
-        target: the report's folder.
 
     Raises:
         ConfigError: a chapter's folder leads out of the report's.

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hw2exp.diagnostics.statistics import median, share
+from hw2exp.diagnostics.statistics import Floats, median, share
 from hw2exp.records.arms import Arm, Run
 from hw2exp.records.figure_style import BLUE, GRAY, RED
 from hw2exp.records.metrics import INITIAL_LOSS
@@ -20,8 +19,6 @@ from hw2exp.report.tables import percent, within
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-
-Floats = NDArray[np.float64]
 
 EPOCH = 31
 """Batches in an epoch of the notebook."""
@@ -94,11 +91,7 @@ class Published(Curves):
 
 
 def published(arms: Sequence[Arm]) -> list[Published]:
-    """Return the curves of the arms that train as in the notebook's section 8.
-
-    Args:
-        arms: all arms.
-    """
+    """Return the curves of the arms that train as in the notebook's section 8."""
     return [_of(arm) for arm in arms if _is_section_8(arm)]
 
 
@@ -143,11 +136,7 @@ NOTEBOOK_SEED = 1
 
 
 def published_curves(found: Sequence[Published]) -> "Figure":
-    """Draw the loss of each epoch's last training batch for all seeds, one panel per arm.
-
-    Args:
-        found: the arms' curves.
-    """
+    """Draw the loss of each epoch's last training batch for all seeds, one panel per arm."""
     figure, panels = grid(len(found), height=2.9)
     finite = [each.train[np.isfinite(each.train)] for each in found]
     top = 1.1 * max((float(each.max()) for each in finite if each.size), default=INITIAL_LOSS)
@@ -185,20 +174,17 @@ def same_plateau(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterabl
     for each in _plain(arms):
         found = median(each.plateau)
         p = float(mannwhitneyu(each.plateau, PLATEAUS).pvalue)
-        told = (
+        numbers = (
             f"median {within(found, '{:.0f}'.format)} epochs against {np.median(PLATEAUS):g}, "
             f"p = {p:.2g}"
         )
-        yield Judged(each.arm.name, Finding.REFUTED if p < SIGNIFICANT else Finding.SUPPORTED, told)
+        yield Judged(
+            each.arm.name, Finding.REFUTED if p < SIGNIFICANT else Finding.SUPPORTED, numbers
+        )
 
 
 def agrees(count: Callable[[Published], int], theirs: tuple[int, int]) -> Judge:
-    """Return the judge of whether as many runs have a property as in the reference runs.
-
-    Args:
-        count: the function that counts an arm's runs with the property.
-        theirs: the number of reference runs with the property, and of all reference runs.
-    """
+    """Return the judge of whether as many runs count as of the reference runs, of which total."""
 
     def judge(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterable[Judged]:
         from scipy.stats import fisher_exact
@@ -208,12 +194,12 @@ def agrees(count: Callable[[Published], int], theirs: tuple[int, int]) -> Judge:
             table = [[own, runs - own], [theirs[0], theirs[1] - theirs[0]]]
             p = float(fisher_exact(table).pvalue)
             ours = share(own, runs)
-            told = (
+            numbers = (
                 f"{own} of {runs} ({within(ours, percent)}) against "
                 f"{theirs[0]} of {theirs[1]}, p = {p:.2g}"
             )
             finding = Finding.REFUTED if p < SIGNIFICANT else Finding.SUPPORTED
-            yield Judged(each.arm.name, finding, told)
+            yield Judged(each.arm.name, finding, numbers)
 
     return judge
 

@@ -8,7 +8,7 @@ import numpy as np
 from hw2exp.records.arm_pairs import setting_of
 from hw2exp.records.arms import RATE, Arm, Key
 from hw2exp.report.measures import ArmMeasures
-from hw2exp.report.style import MOST_ARMS, PALETTE, folded, new_figure, panels_of
+from hw2exp.report.style import MOST_ARMS, PALETTE, folded, panels_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,8 +31,7 @@ def unsolved(measured: Sequence[ArmMeasures]) -> "Figure | None":
         return None
     last = max(run.config.steps for each in measured for run in each.arm.runs.values())
     if len(measured) <= MOST_ARMS:
-        figure = new_figure(8.0, 3.6)
-        (axes,) = panels_of(figure, 1, 1).ravel()
+        figure, ((axes,),) = panels_of(8.0, 3.6, 1, 1)
         for place, each in enumerate(measured):
             look = {"color": f"C{place % 10}", "linestyle": LINES[place // 10 % len(LINES)]}
             _draw_unsolved(axes, each, last, folded(each.arm.name), look, len(measured) <= 6)
@@ -66,9 +65,6 @@ def _draw_unsolved(
 
 def rates(measured: Sequence[ArmMeasures]) -> "Figure | None":
     """Draw the median of the final test loss against the learning rate.
-
-    Args:
-        measured: the measures of all arms.
 
     Returns:
         The figure; None if no arms differ only in the learning rate, with at least three rates.
@@ -104,19 +100,10 @@ def _by_rate(measured: Sequence[ArmMeasures]) -> list[list[ArmMeasures]]:
 def by_setting(
     arms: Sequence[Arm], height: float = 2.2, **options: Any
 ) -> tuple["Figure", dict[tuple[str, str], Any]]:
-    """Return a figure with a panel for each model (rows) and optimizer (columns).
-
-    Args:
-        arms: the arms whose models and optimizers have panels.
-        height: the height of a row in inches.
-        options: options of matplotlib's ``subplots``.
-
-    Returns:
-        The figure, and its panels by model and optimizer.
-    """
+    """Return a figure, and its panel for each model (rows) and optimizer (columns), by both."""
     models, optimizers = (dict.fromkeys(setting_of(arm)[place] for arm in arms) for place in (0, 1))
-    figure = new_figure(3.4 * len(optimizers) + 1.2, height * len(models) + 0.4)
-    axes = panels_of(figure, len(models), len(optimizers), **options)
+    shape = len(models), len(optimizers)
+    figure, axes = panels_of(3.4 * shape[1] + 1.2, height * shape[0] + 0.4, *shape, **options)
     panels = {}
     for row, model in enumerate(models):
         for column, optimizer in enumerate(optimizers):
@@ -143,12 +130,7 @@ def _looks(arms: Sequence[Arm], by_rate: bool = True) -> dict[str, dict[str, Any
 
 
 def one_legend(figure: "Figure", panels: Any) -> None:
-    """Add one legend for all panels, with each label once.
-
-    Args:
-        figure: the figure.
-        panels: its panels.
-    """
+    """Add one legend for all panels, with each label once."""
     found: dict[str, Any] = {}
     for axes in panels:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):

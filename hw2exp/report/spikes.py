@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,12 +14,9 @@ from hw2exp.records.metrics import INITIAL_ACCURACY, INITIAL_LOSS
 from hw2exp.records.run_dir import RunResult
 from hw2exp.report.claim import Claim, Finding, Judged, against_half
 from hw2exp.report.comparisons import Comparison
-from hw2exp.report.measures import SIGNIFICANT
-from hw2exp.report.tables import columns, frame, percent, within
+from hw2exp.report.measures import SIGNIFICANT, count_spikes
+from hw2exp.report.tables import columns, percent, within
 from hw2exp.system.problems import counted
-
-if TYPE_CHECKING:
-    import polars
 
 
 @dataclass(frozen=True)
@@ -69,16 +66,12 @@ class Causes:
 
 
 def causes(arm: Arm) -> Causes | None:
-    """Count an arm's spikes; return None if there are none.
-
-    Args:
-        arm: the arm.
-    """
+    """Count an arm's spikes; return None if there are none."""
     results = arm.results
     counts = [len(result.spikes) for result in results]
     if not any(counts):
         return None
-    above = [_count(result, "above_initial") for result in results]
+    above = [count_spikes(result, "above_initial") for result in results]
     return Causes(
         arm,
         spiking=sum(count > 0 for count in counts),
@@ -93,7 +86,7 @@ def _explosions(results: Sequence[RunResult]) -> Explosions | None:
     if not all(result.explosions for result in results):
         return None
     counts = np.array([len(result.spikes) for result in results])
-    after = np.array([_count(result, "after_explosion") for result in results])
+    after = np.array([count_spikes(result, "after_explosion") for result in results])
     watched, soon, steps, followed = (
         np.array([result.explosions[key] for result in results])
         for key in ("watched", "soon_after", "steps", "followed")
@@ -108,16 +101,8 @@ def _explosions(results: Sequence[RunResult]) -> Explosions | None:
     )
 
 
-def _count(result: RunResult, key: str) -> int:
-    return sum(bool(spike[key]) for spike in result.spikes)
-
-
-def spikes_table(found: Sequence[Causes]) -> "polars.DataFrame":
-    """Make a row for each arm that has spikes: their heights, and the explosions before them.
-
-    Args:
-        found: the causes of these arms' spikes.
-    """
+def spike_rows(found: Sequence[Causes]) -> list[dict[str, Any]]:
+    """Make a row for each arm that has spikes: their heights, and the explosions before them."""
     rows = []
     for each in found:
         row: dict[str, Any] = {
@@ -136,7 +121,7 @@ def spikes_table(found: Sequence[Causes]) -> "polars.DataFrame":
                 "explosions_before_spike": known.followed,
             }
         rows.append(row)
-    return frame(rows)
+    return rows
 
 
 ACCURACY_WITHIN = 0.01
@@ -151,22 +136,22 @@ def initial_values(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Itera
     losses = np.array([start["loss"] for start in starts])
     accuracy = mean([start["accuracy"] for start in starts])
     near = int((np.abs(losses - INITIAL_LOSS) <= LOSS_TOLERANCE).sum())
-    told = (
+    numbers = (
         f"{near} of {counted(len(losses), 'run')} within {LOSS_TOLERANCE} of ln 4 (median "
         f"{np.median(losses):.4f}); accuracy {within(accuracy, '{:.3f}'.format)}"
     )
     right = near == len(losses) and abs(accuracy.value - INITIAL_ACCURACY) < ACCURACY_WITHIN
-    yield Judged("", Finding.SUPPORTED if right else Finding.REFUTED, told)
+    yield Judged("", Finding.SUPPORTED if right else Finding.REFUTED, numbers)
 
 
 def spikes_exceed(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterable[Judged]:
     """Judge whether most spikes of runs without cures exceed the initial loss."""
     for found in _plain(arms):
         share = found.above_share
-        told = f"{found.above} of {counted(found.spikes, 'spike')}: {within(share, percent)}"
+        numbers = f"{found.above} of {counted(found.spikes, 'spike')}: {within(share, percent)}"
         most = against_half(share)
         finding = most if found.spikes >= FEWEST else Finding.UNDECIDED
-        yield Judged(found.arm.short_name, finding, told)
+        yield Judged(found.arm.short_name, finding, numbers)
 
 
 def spikes_after_explosions(
@@ -177,14 +162,14 @@ def spikes_after_explosions(
         each = found.explosions
         if each is None:
             continue
-        told = (
+        numbers = (
             f"{each.after} of {counted(found.spikes, 'spike')}: {within(each.share, percent)}, and "
             f"{100 * each.base:.1f} % of all steps (p = {each.pvalue:.2g}); {each.followed:,} of "
             f"{counted(each.steps, 'explosion')} before a spike"
         )
         most = against_half(each.share)
         decided = found.spikes >= FEWEST and (each.pvalue < SIGNIFICANT or most is Finding.REFUTED)
-        yield Judged(found.arm.short_name, most if decided else Finding.UNDECIDED, told)
+        yield Judged(found.arm.short_name, most if decided else Finding.UNDECIDED, numbers)
 
 
 def _plain(arms: Sequence[Arm]) -> Iterable[Causes]:

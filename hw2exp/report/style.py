@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from hw2exp.records.figure_style import BLUE, GREEN, ORANGE, RED, STYLE, encoded
 from hw2exp.system import disk
 
@@ -33,71 +31,48 @@ HIGHEST = 100.0
 """The largest loss that panels of curves show: one spike of 10⁸ would flatten all others."""
 
 
-def new_figure(width: float, height: float) -> "Figure":
-    """Return an empty figure.
+def panels_of(
+    width: float, height: float, rows: int, columns: int, **options: Any
+) -> tuple["Figure", Any]:
+    """Return an empty figure and its panels.
 
     Args:
         width: the width in inches.
         height: the height in inches.
-    """
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    with rc_context(STYLE):
-        return Figure((width, height), layout="constrained")
-
-
-def panels_of(figure: "Figure", rows: int, columns: int, **options: Any) -> Any:
-    """Add panels to a figure.
-
-    Args:
-        figure: the figure.
         rows: number of rows.
         columns: number of columns.
         options: options of matplotlib's ``subplots``.
 
     Returns:
-        The axes, an array ``(rows, columns)``.
+        The figure, and its axes, an array ``(rows, columns)``.
     """
     from matplotlib import rc_context
+    from matplotlib.figure import Figure
 
     with rc_context(STYLE):
-        return figure.subplots(rows, columns, squeeze=False, **options)
+        figure = Figure((width, height), layout="constrained")
+        return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
 def grid(panels: int, height: float) -> tuple["Figure", list[Any]]:
-    """Return a figure with equal panels, and the panels.
-
-    Args:
-        panels: number of panels.
-        height: the height of a row in inches.
-    """
+    """Return a figure with equal panels, each row so many inches high, and the panels."""
     columns = columns_for(panels)
     rows = -(-panels // columns)
-    figure = new_figure(10.5 * columns / COLUMNS + 0.5, height * rows + 0.3)
-    axes: list[Any] = np.atleast_1d(panels_of(figure, rows, columns)).ravel().tolist()
+    width = 10.5 * columns / COLUMNS + 0.5
+    figure, found = panels_of(width, height * rows + 0.3, rows, columns)
+    axes: list[Any] = found.ravel().tolist()
     for unused in axes[panels:]:
         unused.set_visible(False)
     return figure, axes[:panels]
 
 
 def columns_for(panels: int) -> int:
-    """Return the number of columns of a grid: four panels look better as two rows of two.
-
-    Args:
-        panels: number of panels.
-    """
+    """Return the number of columns of a grid: four panels look better as two rows of two."""
     return 2 if panels == 4 else min(COLUMNS, panels)
 
 
 def label_outer(panels: Sequence[Any], x: str, y: str) -> None:
-    """Label the axes of the leftmost and the lowest panels.
-
-    Args:
-        panels: the panels of ``grid``.
-        x: the label of the horizontal axes.
-        y: the label of the vertical axes.
-    """
+    """Label the axes of the leftmost and the lowest panels of a ``grid``."""
     columns = columns_for(len(panels))
     for place, axes in enumerate(panels):
         if place % columns == 0:
@@ -107,12 +82,7 @@ def label_outer(panels: Sequence[Any], x: str, y: str) -> None:
 
 
 def loss_axis(axes: Any, top: float) -> None:
-    """Set the vertical axis to a loss; if ``top`` is high, logarithmic above ``LOG_FROM``.
-
-    Args:
-        axes: the panel.
-        top: the largest visible loss.
-    """
+    """Set the vertical axis to a loss; if ``top`` is high, logarithmic above ``LOG_FROM``."""
     if top <= 2 * LOG_FROM:
         axes.set_ylim(0, 1.1 * max(top, 1.5))
         return
@@ -125,12 +95,7 @@ def loss_axis(axes: Any, top: float) -> None:
 
 
 def folded(name: str, width: int = 44) -> str:
-    """Break a long name into lines.
-
-    Args:
-        name: the name.
-        width: most characters of a line.
-    """
+    """Break a long name into lines of at most so many characters."""
     import textwrap
 
     return "\n".join(textwrap.wrap(name, width, break_long_words=False))
@@ -157,14 +122,7 @@ class Drawn:
 
 
 def draw(figure: "Figure", target: Path, name: str, title: str, caption: str) -> Drawn:
-    """Write a figure as PNG and SVG, with the same bytes each time.
-
-    Args:
-        figure: the figure.
-        target: an existing folder.
-        name: the file name without ending.
-        title: the heading.
-        caption: the caption.
+    """Write a figure as PNG and SVG into a folder, with the same bytes each time.
 
     Raises:
         OSError: a file can't be written.

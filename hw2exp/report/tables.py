@@ -4,32 +4,20 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hw2exp.diagnostics.statistics import Estimate
 from hw2exp.system import disk
 from hw2exp.system.problems import visible
 
-if TYPE_CHECKING:
-    import polars
-
 
 def percent(value: float) -> str:
-    """Write a share in percent.
-
-    Args:
-        value: the share, from 0 to 1.
-    """
+    """Write a share, from 0 to 1, in percent."""
     return "–" if math.isnan(value) else f"{100 * value:.0f} %"
 
 
 def within(estimate: Estimate, written: Callable[[float], str]) -> str:
-    """Write an estimate with its interval, if it has one; a single run has none.
-
-    Args:
-        estimate: the estimate.
-        written: the function that writes a value.
-    """
+    """Write an estimate with its interval, if it has one; a single run has none."""
     value = written(estimate.value)
     if math.isnan(estimate.low) or math.isnan(estimate.high):
         return value
@@ -37,100 +25,53 @@ def within(estimate: Estimate, written: Callable[[float], str]) -> str:
 
 
 def signed(value: float) -> str:
-    """Write a difference with its sign, to one decimal.
-
-    Args:
-        value: the difference.
-    """
+    """Write a difference with its sign, to one decimal."""
     rounded = round(value, 1) + 0.0  # no -0.0
     return f"{rounded:+.1f}".replace("-", "−")
 
 
 def plain(value: Any, text: str = "", style: str = "number") -> dict[str, Any]:
-    """Make a cell of a value without an interval.
-
-    Args:
-        value: the sort key.
-        text: the text; by default the value.
-        style: the cell's CSS class.
-    """
+    """Make a cell of a value, its sort key, without an interval; the style is a CSS class."""
     return {"value": value, "text": text or str(value), "interval": "", "style": style}
 
 
 def cell(estimate: Estimate, written: Callable[[float], str]) -> dict[str, Any]:
-    """Make a cell of an estimate above its interval; the estimate's value is the sort key.
-
-    Args:
-        estimate: the estimate.
-        written: the function that writes a value.
-    """
+    """Make a cell of an estimate above its interval; the estimate's value is the sort key."""
     value = "Infinity" if math.isinf(estimate.value) else estimate.value
     interval = f"{written(estimate.low)} … {written(estimate.high)}"
-    found = plain(value, written(estimate.value))
-    told = not (math.isnan(estimate.low) or math.isinf(estimate.low))  # no "never … never"
-    return found | {"interval": interval if told else ""}
+    bounded = math.isfinite(estimate.low)  # no "never … never"
+    return plain(value, written(estimate.value)) | {"interval": interval if bounded else ""}
 
 
 def points(value: float) -> str:
-    """Write a difference of shares in percentage points.
-
-    Args:
-        value: the difference, from -1 to 1.
-    """
+    """Write a difference of shares, from -1 to 1, in percentage points."""
     return f"{100 * value:+.0f} %".replace("-", "−")
 
 
 def steps(value: float) -> str:
-    """Write a number of steps.
-
-    Args:
-        value: the number of steps; infinite for an event that never happens.
-    """
+    """Write a number of steps; it is infinite for an event that never happens."""
     if math.isnan(value):
         return "–"
     return "never" if math.isinf(value) else f"{value:,.0f}"
 
 
 def number(value: float) -> str:
-    """Write a number in three digits.
-
-    Args:
-        value: the number; infinite where runs diverged.
-    """
+    """Write a number in three digits; it is infinite where runs diverged."""
     if math.isinf(value):
         return "∞"
     return "–" if math.isnan(value) else f"{value:.3g}"
 
 
 def columns(name: str, estimate: Estimate) -> dict[str, float]:
-    """Return the columns of an estimate: its value, and the ends of its interval.
-
-    Args:
-        name: the name of the column of the value.
-        estimate: the estimate.
-    """
+    """Return the columns of an estimate: its value, and the ends of its interval."""
     return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
 
 
-def frame(rows: Sequence[Mapping[str, Any]]) -> "polars.DataFrame":
-    """Return a table of rows, which may differ in their columns.
-
-    Args:
-        rows: the values of each row, by column.
-    """
+def write_table(rows: Sequence[Mapping[str, Any]], folder: Path, name: str) -> None:
+    """Write rows, which may differ in their columns, into a folder as CSV and Parquet."""
     import polars
 
-    return polars.DataFrame(rows, infer_schema_length=None)
-
-
-def write_table(table: "polars.DataFrame", folder: Path, name: str) -> None:
-    """Write a table as CSV and Parquet.
-
-    Args:
-        table: the table.
-        folder: an existing folder.
-        name: the file name without ending.
-    """
+    table = polars.DataFrame(rows, infer_schema_length=None)
     disk.write(folder / f"{name}.csv", visible(table.write_csv(), kept="\n").encode())
     content = BytesIO()
     table.write_parquet(content)

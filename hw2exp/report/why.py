@@ -1,18 +1,16 @@
 """Explain why runs blow up, by the diagnostics recorded while they trained."""
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from hw2exp.records.arms import Arm
-from hw2exp.report.anatomies import AnatomyPage, read_anatomies, shown
-from hw2exp.report.before_spikes import NEAR, ArmLooks, Phase, look_at, look_cells, why_table
+from hw2exp.report.anatomies import AnatomyPage, read_anatomies
+from hw2exp.report.before_spikes import ArmLooks, look_at, why_rows
 from hw2exp.report.diagnosed import Diagnosed, read_diagnosed
 from hw2exp.report.style import Drawn, draw
 from hw2exp.report.tables import write_table
-from hw2exp.report.why_figure import WHY, why_figure
+from hw2exp.report.why_figure import why_figure
 
 MOST_RUNS = 4
 """Most runs that have a figure, one per model."""
@@ -36,12 +34,7 @@ class Why:
 
 
 def make_why(arms: Sequence[Arm], target: Path, figures_wanted: bool) -> Why:
-    """Summarize and draw the diagnostics, and read the anatomies; write the table and figures.
-
-    Args:
-        arms: all arms.
-        target: an existing folder for the files.
-        figures_wanted: include figures and anatomies.
+    """Summarize the diagnostics; write their table; if wanted, draw them and read the anatomies.
 
     Raises:
         OSError: a file can't be written.
@@ -49,7 +42,7 @@ def make_why(arms: Sequence[Arm], target: Path, figures_wanted: bool) -> Why:
     diagnosed, notes = read_diagnosed(arms)
     looks = [look_at(arm, looked) for arm, looked in diagnosed]
     if looks:
-        write_table(why_table(looks), target, "why")
+        write_table(why_rows(looks), target, "why")
     if not figures_wanted:
         return Why(looks, [], [], notes)
     drawn = [
@@ -78,33 +71,3 @@ def _examples(
                 first[arm.model] = arm, each
     spiking = sorted(first.values(), key=lambda each: not each[1].run.result.spikes)
     return spiking[:MOST_RUNS]
-
-
-def section(why: Why, arms: bool) -> dict[str, Any] | None:
-    """Return the template's values; None if there are neither looks nor anatomies.
-
-    Args:
-        why: the diagnostics and anatomies.
-        arms: list the arms.
-    """
-    if not (why.looks or why.pages):
-        return None
-    return {
-        "looked": bool(why.looks),
-        "near": NEAR,
-        "reading": WHY,
-        "phases": [str(phase) for phase in Phase],
-        "arms": [
-            {"name": each.arm.name, "cells": look_cells(each)}
-            for each in (why.looks if arms else [])
-        ],
-        "figures": [
-            {
-                "name": each.name,
-                "title": each.title,
-                "png": base64.b64encode(each.png).decode(),
-            }
-            for each in why.figures
-        ],
-        "pages": [shown(each) for each in why.pages],
-    }

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hw2exp.diagnostics.statistics import Floats
 from hw2exp.records.figure_style import BLUE, GRAY, ORANGE, RED
 from hw2exp.report.before_spikes import NEAR, Phase, phases
-from hw2exp.report.diagnosed import Diagnosed, Floats, Steps
-from hw2exp.report.style import loss_axis, new_figure, panels_of
+from hw2exp.report.diagnosed import Diagnosed, Steps
+from hw2exp.report.style import loss_axis, panels_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,17 +28,14 @@ DEEP = 1e-8
 
 
 def why_figure(looked: Diagnosed) -> "Figure":
-    """Draw loss, gradient flow, gates or attention, Jacobians and sharpness of a run.
-
-    Args:
-        looked: the run and its looks; diagnostics without measurements have no panel.
-    """
+    """Draw each diagnostic of a run that was measured, below the loss."""
     drawn = [(height, draw) for height, names, draw in PANELS if _any(looked, names)]
     heights = [1.5, *(height for height, _ in drawn)]
-    figure = new_figure(10.5, sum(heights) + 0.5)
     shape: dict[str, Any] = {"height_ratios": heights, "width_ratios": (60, 1)}
     # Colorbars have their own column, so that all panels are equally wide and the steps align.
-    panels = panels_of(figure, len(heights), 2, sharex="col", gridspec_kw=shape)
+    figure, panels = panels_of(
+        10.5, sum(heights) + 0.5, len(heights), 2, sharex="col", gridspec_kw=shape
+    )
     for axes, _ in panels:
         axes.tick_params(labelsize=7, which="both")
     _loss(panels[0, 0], looked)

@@ -19,10 +19,7 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Args:
-        argv: the arguments; by default the process's own.
+    """Run the command with the given arguments, by default those of the process.
 
     Returns:
         The exit status: 0 if all checks passed, 1 if a check failed or a figure can't be written,

@@ -74,22 +74,15 @@ class Answer:
 
 
 def judge(stands: bool, otherwise: Verdict) -> Verdict:
-    """Return the verdict on a claim that was evaluated as written.
-
-    Args:
-        stands: whether its result was right.
-        otherwise: the verdict if not: repairable, or false.
-    """
+    """Return the verdict on a claim evaluated as written: it holds, or the one given otherwise."""
     return Verdict.HOLDS if stands else otherwise
 
 
 def decide(found: Iterable[bool | None]) -> Verdict:
     """Return the verdict on a claim tested in several settings, or made of several claims.
 
-    The claim holds in part if only some of them hold: no correction makes the others right.
-
-    Args:
-        found: for each, whether the claim holds; None if undecided.
+    The claim holds in part if only some of them hold: no correction makes the others right. A
+    finding of None is undecided.
     """
     known = list(found)
     if known and all(known):

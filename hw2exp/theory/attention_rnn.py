@@ -2,7 +2,7 @@
 
 All functions take one sequence. A source is x[t] ``(I,)`` or a state ``(H,)``. Lag 0 is the input,
 lag i is h[t-i]. Matrices are named ``Q_0 … Q_k`` (and K, V). In AttentionRNN(∞) all lags share one
-Q, K and V, and E embeds the input: see :func:`shared`.
+Q, K and V ``(H, H)``, and E ``(H, I)`` embeds the input: see :func:`shared`.
 """
 
 from collections.abc import Sequence
@@ -38,12 +38,7 @@ class Step:
 
 
 def step(params: Params, sources: Sequence[Tensor]) -> Step:
-    """Compute one step by the equations of part 1.2.2 (c).
-
-    Args:
-        params: Q_i, K_i, V_i for every source.
-        sources: x[t], h[t-1], …, h[t-k].
-    """
+    """Compute one step from x[t], h[t-1], …, h[t-k] by the equations of part 1.2.2 (c)."""
     q, k, v = (
         torch.stack([params[f"{name}_{i}"] @ source for i, source in enumerate(sources)])
         for name in "QKV"
@@ -54,13 +49,7 @@ def step(params: Params, sources: Sequence[Tensor]) -> Step:
 
 
 def run(params: Params, x: Sequence[Tensor], lags: int) -> list[Step]:
-    """Run AttentionRNN(k) over a sequence; states before the first are zero and take part.
-
-    Args:
-        params: Q_i, K_i, V_i for i = 0 … k.
-        x: x[1] … x[T], each ``(I,)``.
-        lags: k.
-    """
+    """Run AttentionRNN(k) over x[1] … x[T]; states before the first are zero and take part."""
     states = [x[0].new_zeros(params["V_1"].shape[0])] * lags
     steps = []
     for x_t in x:
@@ -70,23 +59,13 @@ def run(params: Params, x: Sequence[Tensor], lags: int) -> list[Step]:
 
 
 def shared(params: Params, lags: int) -> Params:
-    """Return the matrices of every lag of AttentionRNN(∞): Q_0 = Q E, Q_i = Q.
-
-    Args:
-        params: the shared matrices: E ``(H, I)`` and Q, K, V ``(H, H)``.
-        lags: the number of lags.
-    """
+    """Return the matrices of every lag of AttentionRNN(∞): Q_0 = Q E, Q_i = Q."""
     of_input = {f"{name}_0": params[name] @ params["E"] for name in "QKV"}
     return of_input | {f"{name}_{i}": params[name] for name in "QKV" for i in range(1, lags + 1)}
 
 
 def run_endless(params: Params, x: Sequence[Tensor]) -> list[Step]:
-    """Run AttentionRNN(∞) over a sequence (part 1.2.2 d); only existing states take part.
-
-    Args:
-        params: E ``(H, I)`` and Q, K, V ``(H, H)``.
-        x: x[1] … x[T], each ``(I,)``.
-    """
+    """Run AttentionRNN(∞) over x[1] … x[T] (part 1.2.2 d); only existing states take part."""
     matrices = shared(params, len(x))
     states: list[Tensor] = []
     steps = []
@@ -102,7 +81,7 @@ def state_jacobian(params: Params, now: Step, lag: int) -> Tensor:
     a_i V_i + a_i (v_i - h[t]) (k_iᵀ Q_i + q_iᵀ K_i), with the other states held fixed.
 
     Args:
-        params: Q_i, K_i, V_i for every source.
+        params: the matrices.
         now: the step.
         lag: i, from 1; 0 for ∂h[t]/∂x[t].
 
@@ -119,14 +98,6 @@ def state_jacobian_of_the_write_up(params: Params, now: Step, lag: int) -> Tenso
     """Return ∂h[t]/∂h[t-i] as in part 1.2.2 (e), which differentiates w / Σ w, not the softargmax.
 
     (v_i / Σ w - Σ w v / (Σ w)²) (k_iᵀ Q_i + q_iᵀ K_i) + a_i V_i.
-
-    Args:
-        params: Q_i, K_i, V_i for every source.
-        now: the step.
-        lag: i, from 1.
-
-    Returns:
-        ``(H, H)``.
     """
     Q, K, V = (params[f"{name}_{lag}"] for name in "QKV")
     w, v = now.scores, now.values
@@ -143,7 +114,7 @@ def backward(
     ∂ℓ/∂h[T] = own[T] + Σ_{t=T+1}^{T+k} ∂ℓ/∂h[t] ∂h[t]/∂h[T].
 
     Args:
-        params: Q_i, K_i, V_i for every source.
+        params: the matrices.
         steps: the steps that computed h[1] … h[N].
         own: the derivative by h[t] of a loss that reads h[t] itself, for each t, ``(H,)``.
         lags: k; None for AttentionRNN(∞), whose sum runs to the end.
@@ -165,11 +136,6 @@ def weight_gradients(params: Params, steps: Sequence[Step], totals: Sequence[Ten
 
     With δ = ∂ℓ/∂h[t]: ∂ℓ/∂w_i = a_i δᵀ(v_i - h[t]), ∂ℓ/∂V_i = Σ_t a_i δ sᵀ,
     ∂ℓ/∂Q_i = Σ_t ∂ℓ/∂w_i k_i sᵀ, ∂ℓ/∂K_i = Σ_t ∂ℓ/∂w_i q_i sᵀ, for the source s of lag i.
-
-    Args:
-        params: Q_i, K_i, V_i for every source.
-        steps: the steps that computed h[1] … h[N].
-        totals: ∂ℓ/∂h[1] … ∂ℓ/∂h[N].
     """
     names = [name for name in params if name[:2] in ("Q_", "K_", "V_")]
     gradients = {name: torch.zeros_like(params[name]) for name in names}

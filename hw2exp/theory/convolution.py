@@ -1,4 +1,8 @@
-"""Convolution, and its derivatives in closed form (write-up, part 1.1)."""
+"""Convolution, and its derivatives in closed form (write-up, part 1.1).
+
+In part (c) a convolution with stride S has filters W ``(F, C, K)``, an input x ``(C, L)``, and an
+output f ``(F, N)``, by which ``upstream`` is the derivative of the loss.
+"""
 
 import torch
 from torch import Tensor
@@ -81,11 +85,6 @@ def output_shape(
 def forward(W: Tensor, x: Tensor, stride: int) -> Tensor:
     """Return the convolution f[f, i] = Σ_m Σ_n W[f, m, n] x[m, S i + n] (part 1.1 c i).
 
-    Args:
-        W: filters ``(F, C, K)``.
-        x: input ``(C, L)``.
-        stride: S.
-
     Returns:
         ``(F, N)``.
     """
@@ -94,11 +93,6 @@ def forward(W: Tensor, x: Tensor, stride: int) -> Tensor:
 
 def weight_jacobian(W: Tensor, x: Tensor, stride: int) -> Tensor:
     """Return ∂f[f, i]/∂W[g, m, n] = x[m, S i + n] where f = g, else 0 (part 1.1 c ii).
-
-    Args:
-        W: filters ``(F, C, K)``.
-        x: input ``(C, L)``.
-        stride: S.
 
     Returns:
         ``(F, N, F, C, K)``.
@@ -109,11 +103,6 @@ def weight_jacobian(W: Tensor, x: Tensor, stride: int) -> Tensor:
 
 def input_jacobian(W: Tensor, x: Tensor, stride: int) -> Tensor:
     """Return ∂f[f, i]/∂x[m, p] = W[f, m, p − S i] where 0 ≤ p − S i < K, else 0 (part 1.1 c iii).
-
-    Args:
-        W: filters ``(F, C, K)``.
-        x: input ``(C, L)``.
-        stride: S.
 
     Returns:
         ``(F, N, C, L)``.
@@ -128,12 +117,6 @@ def input_jacobian(W: Tensor, x: Tensor, stride: int) -> Tensor:
 
 def weight_gradient(W: Tensor, x: Tensor, stride: int, upstream: Tensor) -> Tensor:
     """Return ∂ℓ/∂W[f, m, n] = Σ_i ∂ℓ/∂f[f, i] x[m, S i + n] (part 1.1 c iv).
-
-    Args:
-        W: filters ``(F, C, K)``.
-        x: input ``(C, L)``.
-        stride: S.
-        upstream: ∂ℓ/∂f, ``(F, N)``.
 
     Returns:
         ``(F, C, K)``.

@@ -81,12 +81,7 @@ class Diagram:
         return {arrow.matrix for arrow in self.arrows if arrow.matrix}
 
     def run(self, params: Params, sources: Mapping[str, Tensor]) -> Tensor:
-        """Compute h[t] as drawn.
-
-        Args:
-            params: the matrices by name.
-            sources: the values of the nodes that no arrow enters, by name.
-        """
+        """Compute h[t] as drawn, from the values of the nodes that no arrow enters."""
         values: dict[str, Tensor] = dict(sources)
         for name, node in self.nodes.items():
             if name not in values:
@@ -135,11 +130,7 @@ ROW = 3.0
 
 
 def attention_rnn(lags: int) -> Diagram:
-    """Return figure 2: AttentionRNN(k).
-
-    Args:
-        lags: k.
-    """
+    """Return figure 2: AttentionRNN(k)."""
     middle = -ROW * (lags // 2) + 0.75
     nodes: dict[str, Node] = {}
     for i in range(lags + 1):

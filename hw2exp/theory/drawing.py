@@ -16,12 +16,7 @@ QUANTITY, OPERATION, LINE, MATRIX = "#dbe9f6", "#fdf0d5", "#333333", "#9c2a1a"
 
 
 def draw(diagram: Diagram, path: Path) -> None:
-    """Draw a diagram into a file.
-
-    Args:
-        diagram: the diagram.
-        path: the file, ending in ``.svg`` or another format of matplotlib's; its folder must exist.
-    """
+    """Draw a diagram into a file of an existing folder, as SVG or as its suffix says."""
     from matplotlib.figure import Figure
 
     xs, ys = zip(*(node.at for node in diagram.nodes.values()), strict=True)
@@ -40,12 +35,7 @@ def draw(diagram: Diagram, path: Path) -> None:
 
 
 def save(figure: Any, path: Path) -> None:
-    """Write a figure. SVG is reproducible byte for byte and needs no fonts.
-
-    Args:
-        figure: the matplotlib figure.
-        path: the file; its folder must exist.
-    """
+    """Write a figure. SVG is reproducible byte for byte and needs no fonts."""
     disk.write(path, encoded(figure, path.suffix[1:], fonts="path"))
 
 

@@ -1,8 +1,9 @@
 """One step of the gated RNN and its derivatives in closed form (write-up, part 1.2.1).
 
 c[t] = σ(W_c x[t] + W_h h[t-1]),  h[t] = c[t] ⊙ h[t-1] + (1 - c[t]) ⊙ W_x x[t],
-for one sequence: ``x`` is ``(I,)``, ``h`` is ``(H,)``. The derivation is that of the compiled pass
-in ``closed_form``; a test checks that these steps add up to its gradients through time.
+for one sequence: x is ``(I,)``, h and δ = ∂ℓ/∂h[t], the total derivative, are ``(H,)``, W_x and
+W_c ``(H, I)``, W_h ``(H, H)``. The derivation is that of the compiled pass in ``kernels``; a test
+checks that these steps add up to its gradients through time.
 """
 
 from dataclasses import dataclass
@@ -33,13 +34,7 @@ class Step:
 
 
 def step(params: Params, x: Tensor, h: Tensor) -> Step:
-    """Compute one step by the two equations.
-
-    Args:
-        params: W_x and W_c ``(H, I)``, W_h ``(H, H)``.
-        x: x[t], ``(I,)``.
-        h: h[t-1], ``(H,)``.
-    """
+    """Compute one step by the two equations."""
     candidate = params["W_x"] @ x  # (H,)
     c = torch.sigmoid(params["W_c"] @ x + params["W_h"] @ h)  # (H,)
     return Step(x, h, candidate, c, c * h + (1 - c) * candidate)
@@ -47,10 +42,6 @@ def step(params: Params, x: Tensor, h: Tensor) -> Step:
 
 def state_jacobian(params: Params, now: Step) -> Tensor:
     """Return ∂h[t]/∂h[t-1] = diag(c) + diag((h[t-1] - W_x x[t]) ⊙ c ⊙ (1 - c)) W_h.
-
-    Args:
-        params: W_x and W_c ``(H, I)``, W_h ``(H, H)``.
-        now: the step.
 
     Returns:
         ``(H, H)``.
@@ -66,11 +57,6 @@ def backward(params: Params, now: Step, delta: Tensor) -> tuple[Params, Tensor]:
     With z the argument of the gate's σ: ∂ℓ/∂z = δ ⊙ (h[t-1] - W_x x) ⊙ c ⊙ (1 - c),
     ∂ℓ/∂W_x = ((1 - c) ⊙ δ) xᵀ, ∂ℓ/∂W_c = ∂ℓ/∂z xᵀ, ∂ℓ/∂W_h = ∂ℓ/∂z h[t-1]ᵀ,
     ∂ℓ/∂x = W_xᵀ ((1 - c) ⊙ δ) + W_cᵀ ∂ℓ/∂z.
-
-    Args:
-        params: W_x and W_c ``(H, I)``, W_h ``(H, H)``.
-        now: the step.
-        delta: δ = ∂ℓ/∂h[t], the total derivative, ``(H,)``.
 
     Returns:
         The gradients of the three matrices, and that of the input ``(I,)``.
@@ -92,11 +78,6 @@ def backward_through_time(
     """Sum every step's part of the gradients, for a loss that reads the last state only.
 
     δ[t-1] = (∂h[t]/∂h[t-1])ᵀ δ[t].
-
-    Args:
-        params: W_x and W_c ``(H, I)``, W_h ``(H, H)``.
-        steps: all T steps.
-        delta: ∂ℓ/∂h[T], ``(H,)``.
 
     Returns:
         The gradients of the three matrices, and of x[1] … x[T].

@@ -20,6 +20,7 @@ from hw2exp.diagnostics.gradient_reach import (
     spectral_norms,
     state_jacobians,
 )
+from hw2exp.diagnostics.statistics import Floats
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.models.axes import Params, Shape
 from hw2exp.records.arms import Arm
@@ -38,8 +39,6 @@ VANISHED = (1e-1, 1e-2, 1e-3)
 
 MEMORY = "lstm, c"
 """The name of an LSTM's reach measured by its memory c[t] instead of its state h[t]."""
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -80,20 +79,11 @@ class Reach:
         return fitted_factors(self.logarithms, fewest=10)
 
     def at(self, lag: int) -> Floats:
-        """Return the logarithms at a lag, ``(R,)``.
-
-        Args:
-            lag: the lag, from 1.
-        """
+        """Return the logarithms at a lag, ``(R,)``."""
         return self.logarithms[:, lag - 1]
 
     def vanished(self, lag: int, left: float) -> int:
-        """Count the runs whose gradient has vanished.
-
-        Args:
-            lag: the lag, from 1.
-            left: the norm below which the gradient has vanished.
-        """
+        """Count the runs of whose gradient less than a share is left at a lag."""
         return int((self.at(lag) < math.log(left)).sum())
 
     def largest(self) -> Floats:
@@ -108,11 +98,7 @@ def farthest_mark() -> int:
 
 
 def at_initialization(seeds: int = SEEDS) -> dict[str, Reach]:
-    """Measure untrained networks.
-
-    Args:
-        seeds: the number of networks of each model.
-    """
+    """Measure untrained networks, so many of each model."""
     found: dict[str, Reach] = {}
     for model in MODELS:
         words = ["-m", "experiment=gradient_reach", f"model={model}", f"seed=range(0,{seeds})"]
@@ -123,10 +109,7 @@ def at_initialization(seeds: int = SEEDS) -> dict[str, Reach]:
 
 
 def after_training(folder: Path) -> tuple[dict[str, Reach], tuple[str, ...]]:
-    """Measure the networks of a sweep over models and seeds.
-
-    Args:
-        folder: the folder of the sweep.
+    """Measure the networks of a sweep over models and seeds, in its folder.
 
     Returns:
         The measured reaches by name, and lines about runs that were left out.
@@ -141,10 +124,7 @@ def after_training(folder: Path) -> tuple[dict[str, Reach], tuple[str, ...]]:
 
 
 def measure_trained(arms: Sequence[Arm]) -> dict[str, Reach]:
-    """Measure trained networks.
-
-    Args:
-        arms: arms of one model each that :func:`unfit` accepts.
+    """Measure trained networks, in arms that :func:`unfit` accepts.
 
     Raises:
         ConfigError: the parameters of a run can't be read.
@@ -170,9 +150,8 @@ def measure_trained(arms: Sequence[Arm]) -> dict[str, Reach]:
 def unfit(arms: Sequence[Arm]) -> str | None:
     """Return the reason why the reach of these runs can't be measured or compared, or None.
 
-    Args:
-        arms: the arms; there must be one a model, equal in all else, without normalization and on
-            the experiment's sequences.
+    There must be one arm a model, equal in all else, without normalization and on the experiment's
+    sequences.
     """
     by_model = Counter(arm.model for arm in arms)
     first = arms[0]

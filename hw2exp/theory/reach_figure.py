@@ -16,21 +16,12 @@ if TYPE_CHECKING:
 
 
 def draw_reach(states: Mapping[str, Mapping[str, Reach]], path: Path) -> None:
-    """Draw the norms against the lag.
-
-    Args:
-        states: the measured reaches, by state of training.
-        path: an image file; its folder must exist.
-    """
+    """Draw the norms against the lag."""
     save(reach_figure(states), path)
 
 
 def reach_figure(states: Mapping[str, Mapping[str, Reach]]) -> "Figure":
-    """Plot median and quartiles of the norms against the lag, a panel for each state of training.
-
-    Args:
-        states: the measured reaches, by state of training.
-    """
+    """Plot median and quartiles of the norms against the lag, a panel for each training state."""
     from matplotlib.figure import Figure
 
     figure = Figure((4.8 * len(states) + 1.3, 3.8), layout="constrained")

@@ -74,11 +74,7 @@ def select(words: Sequence[str]) -> list[str]:
 
 
 def answer(part: str, runs: Path | None) -> Answer:
-    """Work out an answer: compute, check, decide.
-
-    Args:
-        part: a key of ``PARTS``.
-        runs: the folder of a sweep, for the part that reads one.
+    """Work out a part's answer: compute, check, decide; one part reads the runs of a sweep.
 
     Raises:
         ConfigError: the folder lacks the runs that the part needs.
@@ -90,13 +86,7 @@ def answer(part: str, runs: Path | None) -> Answer:
 
 
 def text_of(found: Answer, width: int, color: bool) -> str:
-    """Format an answer for printing.
-
-    Args:
-        found: the answer.
-        width: the width of a line, in characters.
-        color: whether to use colors.
-    """
+    """Format an answer for printing."""
     heading = Table.grid(expand=True, padding=(0, 1))
     heading.add_column(ratio=1)
     heading.add_column(justify="right", no_wrap=True)
@@ -135,20 +125,15 @@ def _rows(found: Answer) -> Iterator[tuple[str, str]]:
 
 
 def summary(found: Iterable[Answer], seconds: float) -> str:
-    """Count the verdicts and checks.
-
-    Args:
-        found: all answers.
-        seconds: the time they took.
-    """
+    """Count the verdicts and checks."""
     answers = list(found)
     verdicts = [each.verdict for each in answers]
-    told = [f"{kind} {verdicts.count(kind)}" for kind in Verdict if kind in verdicts]
+    counts = [f"{kind} {verdicts.count(kind)}" for kind in Verdict if kind in verdicts]
     checks = [check for each in answers for check in each.checks]
     failed = sum(not check.passed for check in checks)
     passed = "all passed" if not failed else f"{failed} FAILED"
     return (
-        f"{counted(len(answers), 'part')}: {', '.join(told)}\n"
+        f"{counted(len(answers), 'part')}: {', '.join(counts)}\n"
         f"{counted(len(checks), 'check')}, {passed}; {seconds:.0f} s\n"
         "A verdict is about the write-up, a check about what stands under right and measured; in "
         "brackets\nthe largest difference found, relative where numbers exceed 1, or a count."

@@ -10,7 +10,8 @@ import numpy as np
 
 from hw2exp.diagnostics.explosions import FACTOR, excess_pvalue, explosions, preceded
 from hw2exp.diagnostics.spikes import first_watched, running_median
-from hw2exp.theory.trained_curves import Curves, Floats
+from hw2exp.diagnostics.statistics import Floats
+from hw2exp.theory.trained_curves import Curves
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 from hw2exp.config.command_line import read
 from hw2exp.config.schema import TrainConfig
 from hw2exp.diagnostics.spikes import find_spikes
+from hw2exp.diagnostics.statistics import Floats
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.loop import EvalMetrics, StepMetrics, train
 from hw2exp.records.spike import Spike
 from hw2exp.tasks.temporal_order import TRAIN
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -38,11 +37,7 @@ class Curves:
     params: NDArray[np.float32] | None
 
     def spikes(self, run: int) -> list[Spike]:
-        """Find the spikes of a run.
-
-        Args:
-            run: the index of the run.
-        """
+        """Find the spikes of a run."""
         found = self.configs[run].spikes
         return find_spikes(
             self.losses[:, run],
@@ -92,13 +87,7 @@ class _Notes:
 
 
 def train_curves(overrides: Sequence[str], seeds: int, keep_params: bool = False) -> Curves:
-    """Train runs that differ in their seed only, and return their curves.
-
-    Args:
-        overrides: overrides as on the command line.
-        seeds: the number of runs; their seeds count from 0.
-        keep_params: whether to keep the parameters of every step too.
-    """
+    """Train runs with the seeds from 0 on, and return their curves, with parameters if wanted."""
     configs = [job.config for job in read(["-m", *overrides, f"seed=range(0,{seeds})"]).jobs]
     fleet = Fleet(configs)
     loss, _ = fleet.initial()
@@ -109,12 +98,7 @@ def train_curves(overrides: Sequence[str], seeds: int, keep_params: bool = False
 
 
 def recomputed_losses(curves: Curves, step: int) -> Floats:
-    """Recompute a step's losses from its kept parameters without the closed form, ``(R,)``.
-
-    Args:
-        curves: curves with parameters.
-        step: the step, from 1.
-    """
+    """Recompute a step's losses from its kept parameters without the closed form, ``(R,)``."""
     assert curves.params is not None
     fleet = Fleet([c.model_copy(update={"closed_form": False}) for c in curves.configs])
     rows = torch.from_numpy(curves.params[step - 1])  # (R, P)

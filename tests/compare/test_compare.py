@@ -256,7 +256,7 @@ def test_runs_are_in_the_order_of_their_numbers(shown):
 
 
 def test_many_damaged_runs_are_counted(shown, monkeypatch):
-    monkeypatch.setattr("hw2exp.compare.columns.TOLD", 2)
+    monkeypatch.setattr("hw2exp.compare.columns.MOST_NOTES", 2)
     for job in range(4):
         os.unlink(f"sweep_rnn/{job}/result.json")
     shown("sweep_rnn", status=1)

@@ -13,8 +13,8 @@ import pytest
 
 from hw2exp.records.runs import read_runs
 from hw2exp.report.__main__ import main
+from hw2exp.report.build import make_report
 from hw2exp.report.curves import Band, curves, gallery
-from hw2exp.report.report import make_report
 from hw2exp.system import disk
 
 FILES = [

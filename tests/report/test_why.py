@@ -158,21 +158,25 @@ def test_the_numbers_of_the_table(runs):
     arm, looked = next(each for each in read_diagnosed(arms)[0] if len(each[1]) == 2)
     found = look_at(arm, looked)
     assert (found.runs, found.looks) == (2, 12)
-    growth = {phase: (c.estimate.value, c.looks, c.runs) for phase, c in found.growth.items()}
-    assert growth == {
-        Phase.BEFORE: (pytest.approx((1.55 + 0.5) / 2), 4, 2),
-        Phase.DURING: (pytest.approx(1.64), 3, 1),
-        Phase.ELSEWHERE: (pytest.approx((1.9 + 3) / 2), 2, 2),
+    values = {
+        name: (each.estimate.value, each.looks, each.runs) for name, each in found.estimates.items()
     }
-    unstable = {phase: (c.estimate.value, c.looks) for phase, c in found.unstable.items()}
-    assert unstable == {Phase.BEFORE: (0.5, 2), Phase.DURING: (1, 1), Phase.ELSEWHERE: (0, 1)}
-    assert (found.unstable_ever.estimate.value, found.unstable_ever.looks) == (3 / 5, 5)
-    assert (found.lyapunov.estimate.value, found.lyapunov.looks) == (pytest.approx(-0.1), 9)
-    # The largest exponent, at step 1, has the spread 0.2: its sign is not known.
-    assert (found.lyapunov_spread.estimate.value, found.lyapunov_spread.runs) == (0.2, 1)
-    signed = found.lyapunov_signed
-    assert (signed.estimate.value, signed.looks) == (pytest.approx(1 / 3), 3)
-    assert np.isnan(found.growth[Phase.BEFORE].estimate.low)  # of two runs there is no interval
+    assert values == {
+        "growth_before": (pytest.approx((1.55 + 0.5) / 2), 4, 2),
+        "growth_during": (pytest.approx(1.64), 3, 1),
+        "growth_elsewhere": (pytest.approx((1.9 + 3) / 2), 2, 2),
+        "unstable": (3 / 5, 5, 1),
+        "unstable_before": (0.5, 2, 1),
+        "unstable_during": (1, 1, 1),
+        "unstable_elsewhere": (0, 1, 1),
+        "lyapunov": (pytest.approx(-0.1), 9, 1),
+        # The largest exponent, at step 1, has the spread 0.2: its sign is not known.
+        "lyapunov_spread": (0.2, 1, 1),
+        "lyapunov_signed": (pytest.approx(1 / 3), 3, 1),
+    }
+    assert np.isnan(
+        found.estimates["growth_before"].estimate.low
+    )  # of two runs there is no interval
 
 
 ODD = {
@@ -201,7 +205,7 @@ def test_numbers_that_are_not_finite_break_nothing(runs, kind, count, tmp_path):
     write(runs / "0", dict.fromkeys(STEPS[:count], ODD[kind]))
     ((arm, (looked,)),), notes = read_diagnosed(read_runs(runs / "0").arms)
     assert notes == []
-    found = look_at(arm, [looked]).growth[Phase.BEFORE]
+    found = look_at(arm, [looked]).estimates["growth_before"]
     assert found.looks == (len(set(STEPS[:count]) & set(BEFORE)) if kind == "huge" else 0)
     figure = figures.why_figure(looked)
     figure.savefig(tmp_path / "why.svg")
@@ -221,8 +225,8 @@ def test_a_heat_map_of_many_looks_shows_the_largest_of_several(runs, monkeypatch
     monkeypatch.setattr(figures, "MOST_COLUMNS", 3)
     steps = np.arange(1, 8)
     values = np.array([[1.0, 5], [2, 4], [3, nan], [nan, nan], [nan, nan], [nan, nan], [7, 0]])
-    figure = figures.new_figure(3, 3)
-    mesh = figures._heat_map(figure.subplots(), steps, values, 1, None)
+    _, ((axes,),) = figures.panels_of(3, 3, 1, 1)
+    mesh = figures._heat_map(axes, steps, values, 1, None)
     assert np.ma.filled(mesh.get_array(), nan).T.tolist() == [
         [3, 5], pytest.approx([nan, nan], nan_ok=True), [7, 0],
     ]  # fmt: skip

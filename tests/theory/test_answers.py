@@ -12,7 +12,7 @@ from hw2exp.theory import attention_rnn, convolution, diagram, gated_rnn, reach
 from hw2exp.theory import trained_curves as curves
 from hw2exp.theory.answer import Check, Verdict
 from hw2exp.theory.answers import attention_rnn as of_attention
-from hw2exp.theory.answers import compiled, initial_loss, loss_curve, vanishing
+from hw2exp.theory.answers import cells, initial_loss, loss_curve, vanishing
 from hw2exp.theory.answers import gated_rnn as of_gated
 from hw2exp.theory.answers.deviation import deviation, worst
 from hw2exp.theory.sheet import PARTS, answer
@@ -203,7 +203,7 @@ BREAKS = [
     ("1.2.1c", 0, gated_rnn, "backward", each_times_1_001),
     ("1.2.1c", 1, gated_rnn, "state_jacobian", times_1_001),
     ("1.2.1c", 2, gated_rnn, "state_jacobian", times_1_001),
-    ("1.2.1c", 3, compiled, "SequenceLoss", None),  # see below
+    ("1.2.1c", 3, cells, "SequenceLoss", None),  # see below
     ("1.2.1d", 0, gated_rnn, "state_jacobian", times_1_001),
     ("1.2.1d", 1, vanishing, "spectral_norms", halved),
     ("1.2.2a", 0, of_attention, "figure_2", two_matrices_exchanged),
@@ -215,7 +215,7 @@ BREAKS = [
     ("1.2.2e", 0, attention_rnn, "state_jacobian", times_1_001),
     ("1.2.2f", 0, attention_rnn, "state_jacobian", times_1_001),
     ("1.2.2f", 1, attention_rnn, "weight_gradients", each_times_1_001),
-    ("1.2.2f", 2, compiled, "SequenceLoss", None),
+    ("1.2.2f", 2, cells, "SequenceLoss", None),
     ("1.3a", 0, loss_curve, "find_spikes", without_the_first),
     ("1.3a", 1, loss_curve, "explosions", a_step_late),
     ("1.3b", 0, loss_curve, "recomputed_losses", a_step_too_early),
@@ -248,13 +248,13 @@ def test_a_check_fails_when_its_formula_is_broken(part, place, module, name, bre
 
 def break_the_compiled_pass(monkeypatch):
     """What trains, and not the theory."""
-    learn = compiled.SequenceLoss.forward_backward
+    learn = cells.SequenceLoss.forward_backward
 
     def broken(*args):
         loss, right, gradients = learn(*args)
         return loss, right, gradients * 1.001
 
-    monkeypatch.setattr(compiled.SequenceLoss, "forward_backward", broken)
+    monkeypatch.setattr(cells.SequenceLoss, "forward_backward", broken)
 
 
 @pytest.mark.parametrize(

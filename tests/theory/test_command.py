@@ -207,3 +207,11 @@ def test_the_whole_sheet():
     assert shown.stderr == ""
     assert "20 parts" in shown.stdout
     assert "all passed" in shown.stdout
+
+
+def test_a_folder_without_runs_is_refused_before_anything_is_measured(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(vanishing, "at_initialization", lambda: pytest.fail("measured"))
+    assert main(["1.2.1d", "--runs", str(tmp_path)]) == 2
+    assert str(tmp_path) in capsys.readouterr().err

@@ -16,12 +16,12 @@ from hw2exp.theory.answers.cells import (
     STEPS,
     attention_step,
     cell,
+    compiled_gradients,
     random_sequence,
     random_weights,
     states,
     total_derivatives,
 )
-from hw2exp.theory.answers.compiled import compiled_gradients
 from hw2exp.theory.answers.deviation import Pairs, deviation, jacobians, leaves, worst
 from hw2exp.theory.diagram import attention_rnn as figure_2
 from hw2exp.theory.drawing import draw

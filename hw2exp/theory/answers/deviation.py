@@ -13,11 +13,7 @@ Pairs = list[tuple[Tensor, Tensor]]
 
 
 def worst(values: Iterable[float]) -> float:
-    """Return the largest value; NaN if any is NaN or there are none, so that the check fails.
-
-    Args:
-        values: the deviations.
-    """
+    """Return the largest value; NaN if any is NaN or there are none, so that the check fails."""
     known = list(values)
     return max(known) if known and not any(map(math.isnan, known)) else math.nan
 
@@ -26,9 +22,6 @@ def deviation(pairs: Iterable[tuple[Tensor, Tensor]]) -> float:
     """Return the largest difference, relative where numbers exceed 1.
 
     The result is NaN if a difference is, if a pair's shapes differ, or if there are no pairs.
-
-    Args:
-        pairs: pairs of tensors that should be equal.
     """
     return worst(_difference(mine, other) for mine, other in pairs)
 
@@ -40,21 +33,12 @@ def _difference(mine: Tensor, other: Tensor) -> float:
 
 
 def jacobians(function: Callable[..., Tensor], inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Return torch's Jacobians of a function by each input.
-
-    Args:
-        function: a function of all inputs.
-        inputs: the values at which the Jacobians are taken.
-    """
+    """Return torch's Jacobians of a function by each input."""
     judge: Any = torch.autograd.functional.jacobian
     result: tuple[Tensor, ...] = judge(function, tuple(inputs))
     return result
 
 
 def leaves(params: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Copy parameters into leaves that require a gradient.
-
-    Args:
-        params: the parameters by name.
-    """
+    """Copy parameters into leaves that require a gradient."""
     return {name: value.detach().clone().requires_grad_() for name, value in params.items()}

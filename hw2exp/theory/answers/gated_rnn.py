@@ -14,12 +14,12 @@ from hw2exp.theory.answers.cells import (
     HIDDEN,
     STEPS,
     cell,
+    compiled_gradients,
     gated_step,
     random_sequence,
     random_weights,
     states,
 )
-from hw2exp.theory.answers.compiled import compiled_gradients
 from hw2exp.theory.answers.deviation import Pairs, deviation, jacobians, leaves, worst
 from hw2exp.theory.diagram import gated_rnn as figure_1
 from hw2exp.theory.drawing import draw

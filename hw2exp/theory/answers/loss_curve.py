@@ -47,7 +47,7 @@ SETTINGS = {
 }
 """The course's network with spikes, and two that show spikes sooner."""
 PLAIN = "optimizer=rmsprop", "clip=none", "norm=none", "schedule=constant"
-TOLD = "RMSprop, learning rate 0.001; " + "; ".join(
+SETTINGS_LINE = "RMSprop, learning rate 0.001; " + "; ".join(
     f"{name} on {each.task.upper()}, {each.seeds} seeds × {each.steps:,} steps"
     for name, each in SETTINGS.items()
 )
@@ -63,7 +63,7 @@ Stands = dict[str, bool | None]
 
 def a() -> Answer:
     """Answer (a): do exploding gradients come before spikes?"""
-    numbers, told = [TOLD], []
+    numbers, reasons = [SETTINGS_LINE], []
     stands: Stands = {}
     for name in SETTINGS:
         found, lower = causes(arm(name)), causes(arm(name), LOWER)
@@ -71,7 +71,7 @@ def a() -> Answer:
         most = [each.share > 0.5 for each in (found, lower)]
         clear = p < SIGNIFICANT and most[0] == most[1]
         stands[name] = most[0] if clear else None
-        told.append(
+        reasons.append(
             f"{name} {_percent(found.share)} of {spikes} "
             f"({_percent(lower.share)} if an explosion is {LOWER:g} times the median), "
             f"{'more' if p < SIGNIFICANT else 'not shown to be more'} than chance"
@@ -94,7 +94,7 @@ def a() -> Answer:
             Check("explosions planted in a made curve, missed or invented", planted_norms(), 0),
         ],
         decide(stands.values()),
-        "spikes after an explosion: " + "; ".join(told) + FIRST_LOOK,
+        "spikes after an explosion: " + "; ".join(reasons) + FIRST_LOOK,
         numbers,
         measured=True,
     )
@@ -102,7 +102,7 @@ def a() -> Answer:
 
 def b() -> Answer:
     """Answer (b): are the parameters thrown farther from the optimum than at the start?"""
-    numbers, told, differences = [TOLD], [], []
+    numbers, reasons, differences = [SETTINGS_LINE], [], []
     stands: Stands = {}
     for name, setting in SETTINGS.items():
         middle, curves = setting.steps // 2, arm(name)
@@ -111,7 +111,7 @@ def b() -> Answer:
         clear = own.above > 0 and other.above > 0 and most[0] == most[1]
         stands[name] = most[0] if clear else None
         spikes = sum(len(curves.spikes(run)) for run in range(setting.seeds))
-        told.append(f"{name} {own.farther} and {other.farther} of {own.above} peaks")
+        reasons.append(f"{name} {own.farther} and {other.farther} of {own.above} peaks")
         numbers += [
             f"{name}: {own.above} of {spikes} spikes exceed the initial loss",
             *(
@@ -134,7 +134,7 @@ def b() -> Answer:
         [Check("a step's losses, from the kept parameters by autograd", worst(differences), 1e-4)],
         decide(stands.values()),
         "farther off than at the start, seen from the run's own best and from another's: "
-        + "; ".join(told)
+        + "; ".join(reasons)
         + FIRST_LOOK,
         numbers,
         measured=True,
@@ -148,7 +148,7 @@ def c() -> Answer:
     differences = [cured.spikes_per_1000() - plain.spikes_per_1000() for cured, plain in ends]
     pvalues = adjusted(paired_pvalues(differences))
     effects: dict[str, dict[str, str]] = {}
-    numbers = [TOLD]
+    numbers = [SETTINGS_LINE]
     for (name, cure), each, p, (cured, plain) in zip(
         pairs, differences, pvalues, ends, strict=True
     ):
@@ -160,7 +160,7 @@ def c() -> Answer:
             f"loss of the last 50 steps {cured.last_loss():.2g}, without {plain.last_loss():.2g}; "
             f"diverged {cured.diverged()}, without {plain.diverged()}"
         )
-    told = [
+    reasons = [
         f"{cure} {', '.join(f'{found} in {name}' for name, found in own.items())}"
         for cure, own in effects.items()
     ]
@@ -172,30 +172,20 @@ def c() -> Answer:
         "signs, adjusted for the number of comparisons (Benjamini & Hochberg)",
         [Check("losses with a cure that never acts and without any, 60 steps", idle_cure(), 0)],
         decide(cures(own.values()) for own in effects.values()),
-        f"each cure by itself, spikes with it: {'; '.join(told)}{FIRST_LOOK}",
+        f"each cure by itself, spikes with it: {'; '.join(reasons)}{FIRST_LOOK}",
         numbers,
         measured=True,
     )
 
 
 def cures(effects: Iterable[str]) -> bool | None:
-    """Return whether a cure takes spikes away; None if its known effects differ or there are none.
-
-    Args:
-        effects: the cure's effect in each setting, see :func:`effect`.
-    """
+    """Return whether a cure's effects all take spikes away; None if they differ or are unknown."""
     known = set(effects) - {"undecided"}
     return known == {"fewer"} if len(known) == 1 else None
 
 
 def effect(change: float, pvalue: float, more_diverged: int) -> str:
-    """Name the effect of a cure on spikes; undefined if more runs diverge with the cure.
-
-    Args:
-        change: the change in spikes per 1,000 steps.
-        pvalue: the p-value of no change.
-        more_diverged: the number of runs that diverge with the cure less those without.
-    """
+    """Name a cure's effect by its change of spikes; undefined if more runs diverge with it."""
     if more_diverged > 0:
         return "diverges"
     if pvalue >= SIGNIFICANT:
@@ -205,12 +195,7 @@ def effect(change: float, pvalue: float, more_diverged: int) -> str:
 
 @cache
 def arm(name: str, cure: str = "") -> Curves:
-    """Train the runs of a setting, with or without a cure.
-
-    Args:
-        name: the name of the setting.
-        cure: the override of the cure; empty for none.
-    """
+    """Train the runs of a setting, with a cure if one is given as an override."""
     setting = SETTINGS[name]
     return train_curves(_words(setting, setting.steps, cure), setting.seeds, keep_params=not cure)
 

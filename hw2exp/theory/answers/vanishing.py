@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from hw2exp.config.command_line import read
 from hw2exp.diagnostics.gradient_reach import spectral_norms, state_jacobians
 from hw2exp.diagnostics.statistics import median, share
+from hw2exp.diagnostics.trajectory import NO_NORM
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.models.cell import unroll
 from hw2exp.tasks.temporal_order import CHECK
 from hw2exp.theory.answer import Answer, Check, Verdict
 from hw2exp.theory.answer import decide as verdict_of
 from hw2exp.theory.answers import gated_rnn
-from hw2exp.theory.answers.cells import NO_NORM
 from hw2exp.theory.answers.deviation import deviation, worst
 from hw2exp.theory.reach import (
     MEMORY,
@@ -56,9 +56,9 @@ def d(runs: Path | None = None) -> Answer:
     Raises:
         ConfigError: the folder lacks the runs that the part needs.
     """
-    states, left_out = {UNTRAINED: at_initialization()}, Lines()
-    if runs is not None:
-        states[TRAINED], left_out = after_training(runs)
+    # The runs first, so that a folder without usable ones is refused at once.
+    trained, left_out = ({}, Lines()) if runs is None else after_training(runs)
+    states = {UNTRAINED: at_initialization()} | ({} if runs is None else {TRAINED: trained})
     verdict, because = decide(states)
     far = farthest_mark()
     return Answer(
@@ -88,12 +88,7 @@ def d(runs: Path | None = None) -> Answer:
 
 
 def table(state: str, found: Mapping[str, Reach]) -> list[str]:
-    """Format the measurements, a line for each model.
-
-    Args:
-        state: the state of training.
-        found: the measured reaches, by model.
-    """
+    """Format the measurements, a line for each model."""
     far = farthest_mark()
     solved = " solve" if state == TRAINED else ""
     lines = [
@@ -133,11 +128,7 @@ def _power(logarithms: NDArray[np.float64]) -> str:
 
 
 def decide(states: States) -> tuple[Verdict, str]:
-    """Decide both halves of the claim in every state of training; return verdict and reason.
-
-    Args:
-        states: the measured reaches, by state of training.
-    """
+    """Decide both halves of the claim in every state of training; return verdict and reason."""
     halves: list[bool | None] = []
     reasons = []
     for state in (UNTRAINED, TRAINED):
@@ -147,40 +138,32 @@ def decide(states: States) -> tuple[Verdict, str]:
             halves.append(None)
             continue
         gated, others = found[GATED], [found[name] for name in OTHERS if name in found]
-        lives, told = survives(gated)
+        lives, evidence = survives(gated)
         explodes, compared = explodes_more(gated, others)
         halves += [lives, explodes]
-        reasons.append(f"{state} it {told}; {compared}")
+        reasons.append(f"{state} it {evidence}; {compared}")
     return verdict_of(halves), "; ".join(reasons)
 
 
 def survives(gated: Reach) -> tuple[bool | None, str]:
     """Return whether the gradient survives in more than half of the runs, and the evidence.
 
-    Args:
-        gated: the reach of the gated RNN.
-
     Returns:
         True or False if the counts for all of ``VANISHED`` agree, else None; and the reason.
     """
     far, runs = farthest_mark(), len(gated.logarithms)
     counts = [gated.vanished(far, left) for left in VANISHED]
-    told = f"in {', '.join(map(str, counts))} of {runs} runs"
+    evidence = f"in {', '.join(map(str, counts))} of {runs} runs"
     intervals = [share(count, runs) for count in counts]
     if all(interval.high < 0.5 for interval in intervals):
-        return True, f"does not vanish ({told})"
+        return True, f"does not vanish ({evidence})"
     if all(interval.low > 0.5 for interval in intervals):
-        return False, f"vanishes ({told})"
-    return None, f"can't be said to vanish or not ({told})"
+        return False, f"vanishes ({evidence})"
+    return None, f"can't be said to vanish or not ({evidence})"
 
 
 def explodes_more(gated: Reach, others: Sequence[Reach]) -> tuple[bool | None, str]:
-    """Return whether the gated RNN's largest norms exceed the others', and the evidence.
-
-    Args:
-        gated: the reach of the gated RNN.
-        others: the reaches of the models to compare with.
-    """
+    """Return whether the gated RNN's largest norms exceed the others', and the evidence."""
     from scipy.stats import mannwhitneyu
 
     if not others:
@@ -191,8 +174,8 @@ def explodes_more(gated: Reach, others: Sequence[Reach]) -> tuple[bool | None, s
         if all(test.pvalue < SIGNIFICANT for test in tests):
             found, compared = so, word
     norms = ", ".join(f"{each.model} {_power(each.largest())}" for each in others)
-    told = f"its largest norm, {_power(gated.largest())}, is {compared} theirs ({norms})"
-    return found, told
+    evidence = f"its largest norm, {_power(gated.largest())}, is {compared} theirs ({norms})"
+    return found, evidence
 
 
 def norm_error() -> float:

@@ -7,9 +7,9 @@ from pathlib import Path
 from hw2exp.config.folder import asked_for, check_path
 from hw2exp.records.figure_style import figure_style
 from hw2exp.records.runs import Found, read_runs
-from hw2exp.report.chapter import Chapter, make_chapter
-from hw2exp.report.claims import claims_table
-from hw2exp.report.page import claims_of, render, size_of
+from hw2exp.report.chapter import Chapter, make_chapter, size_of
+from hw2exp.report.claims import claim_rows
+from hw2exp.report.page import claims_of, render
 from hw2exp.report.plan import ChapterPlan, Plan, check_target, read_plan
 from hw2exp.report.tables import write_table
 from hw2exp.system import disk
@@ -58,7 +58,7 @@ def make_report(
         ]
         claims = claims_of(chapters)
         if claims:
-            write_table(claims_table(claims), target, "claims")
+            write_table(claim_rows(claims), target, "claims")
         page = render(folder, plan, chapters, claims)
         disk.write(target / PAGE, page.encode(errors="replace"))  # a folder's name may not be UTF-8
     for _, runs in found:
