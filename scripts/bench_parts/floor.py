@@ -2,12 +2,16 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
+import numba
+import numpy as np
 import torch
 from torch import Tensor
 
 from bench_parts.measure import Contender, alone, contest, one_core, row, spread, table
 from bench_parts.programs import our_steps
+from hw2exp.kernels.lanes import WIDTH, fma, load, store
 
 B, H, K, T = 32, 16, 2, 41
 """Batch size, hidden units, lags, time steps: the defaults on NORMAL."""
@@ -28,16 +32,19 @@ def main(quick: bool) -> None:
         "(look-ups), and so does everything else.\n"
     )
     with one_core():
+        peak = alone(peak_rate)
+        print(f"Peak of fused multiply-adds in registers: {peak / 1e9:.0f} GFLOP/s.\n")
         for model in WIDTHS:
-            compare(model, sizes, 3 if quick else 15)
+            compare(model, sizes, 3 if quick else 15, peak)
             print()
 
 
-def compare(model: str, sizes: tuple[int, ...], rounds: int) -> None:
+def compare(model: str, sizes: tuple[int, ...], rounds: int, peak: float) -> None:
     """Measure the rates of the arithmetic, then our step at every R."""
     width, (function, count) = WIDTHS[model], FUNCTIONS[model]
     products, functions = alone(product_rate, width), alone(function_rate, function)
-    seconds = T * (3 * 2 * B * H * width / products + B * count / functions)
+    operations = T * 3 * 2 * B * H * width
+    seconds = operations / products + T * B * count / functions
     print(
         f"{model}: {3 * T} products at {products / 1e9:.1f} GFLOP/s and {T * B * count} {function} "
         f"at {functions / 1e6:.0f} million/s are {seconds * 1e6:.1f} µs, so at most "
@@ -45,11 +52,38 @@ def compare(model: str, sizes: tuple[int, ...], rounds: int) -> None:
     )
     mine = [Contender(our_steps, model, size) for size in sizes]
     contest(mine, rounds)
-    table("R", "replica-steps/s", "share of the floor's speed, median (quartiles)")
+    share_of_floor = "share of the floor's speed, median (quartiles)"
+    table("R", "replica-steps/s", share_of_floor, "products' share of the peak")
     for size, contender in zip(sizes, mine, strict=True):
         speeds = sorted(contender.speeds)
         share = [speed * seconds for speed in speeds]
-        row(size, f"{speeds[len(speeds) // 2]:.0f}", spread(share, 3))
+        of_peak = [speed * operations / peak for speed in speeds]
+        row(size, f"{speeds[len(speeds) // 2]:.0f}", spread(share, 3), spread(of_peak))
+
+
+def peak_rate() -> float:
+    """Measure the operations per second of fused multiply-adds on numbers in registers."""
+    numbers, times = np.full((10, WIDTH), 0.5, np.float32), 10_000
+    return 2 * 8 * WIDTH * times / fastest(lambda: multiply_add(numbers, times))
+
+
+@numba.njit  # type: ignore[misc]
+def multiply_add(numbers: Any, times: Any) -> None:
+    """Repeat a[i] = a[i] m + c in eight independent chains; the last two rows are m and c."""
+    a, b, c, d = load(numbers, 0), load(numbers, 1), load(numbers, 2), load(numbers, 3)
+    e, f, g, h = load(numbers, 4), load(numbers, 5), load(numbers, 6), load(numbers, 7)
+    m, n = load(numbers, 8), load(numbers, 9)
+    for _ in range(times):
+        a, b, c, d = fma(a, m, n), fma(b, m, n), fma(c, m, n), fma(d, m, n)
+        e, f, g, h = fma(e, m, n), fma(f, m, n), fma(g, m, n), fma(h, m, n)
+    store(numbers, 0, a)
+    store(numbers, 1, b)
+    store(numbers, 2, c)
+    store(numbers, 3, d)
+    store(numbers, 4, e)
+    store(numbers, 5, f)
+    store(numbers, 6, g)
+    store(numbers, 7, h)
 
 
 def product_rate(width: int) -> float:
