@@ -190,20 +190,22 @@ class Fleet:
 
     @torch.no_grad()
     def initial(self) -> tuple[Tensor, Tensor]:
-        """Measure loss and accuracy of a large fresh batch before training, each ``(R,)``.
-
-        Uses batches of the training batch size, because batch statistics depend on that size.
-        """
+        """Measure loss and accuracy of a large fresh batch before training, each ``(R,)``."""
         parts = [self.model.losses(self.params, *part)[:2] for part in self._fresh(0, CHECK)]
         losses, correct = (torch.cat(column, 1) for column in zip(*parts, strict=True))
         return means(losses), means(correct.double())
 
     def _fresh(self, step: int, stream: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Draw at least ``FRESH_SEQUENCES`` sequences, in batches of the training batch size."""
+        """Draw at least ``FRESH_SEQUENCES`` sequences.
+
+        They come at once, but for batch normalization in batches of the training batch size, on
+        which its statistics depend.
+        """
         size = self.config.batch_size
         batches = -(-FRESH_SEQUENCES // size)
         symbols, labels = self.batch(step, stream, batches * size)
-        return zip(symbols.chunk(batches, 1), labels.chunk(batches, 1), strict=True)
+        parts = batches if self.model.normalization.over_batch else 1
+        return zip(symbols.chunk(parts, 1), labels.chunk(parts, 1), strict=True)
 
     @torch.no_grad()
     def population(self, step: int) -> State | None:
