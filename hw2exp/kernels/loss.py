@@ -22,6 +22,9 @@ from hw2exp.tasks.temporal_order import CLASSES
 Array = NDArray[Any]
 Arrays = tuple[Array, ...]
 
+CACHE_LINE = 64
+"""Bytes in a line of the CPU's cache."""
+
 
 class SequenceLoss:
     """The loss of sequences of symbols, with forward and backward passes in closed form on the CPU.
@@ -143,7 +146,7 @@ class SequenceLoss:
 
     def _allocate(self, R: int, G: int, T: int, dtype: Any) -> tuple[Any, ...]:
         def lanes(shapes: Sequence[Shape]) -> Arrays:
-            return tuple(np.zeros((*shape, WIDTH), dtype) for shape in shapes)
+            return tuple(_aligned_zeros((*shape, WIDTH), dtype) for shape in shapes)
 
         form, H, C, N = self.form, self.cell.hidden_size, len(CLASSES), T * G
         I = self.cell.input_size + form.ones
@@ -204,6 +207,14 @@ class Mean(torch.autograd.Function):
 
 def _sequences(symbols: Tensor, labels: Tensor) -> tuple[Array, Array]:
     return symbols.contiguous().numpy(), labels.contiguous().numpy()
+
+
+def _aligned_zeros(shape: Shape, dtype: Any) -> Array:
+    """Allocate zeros at a multiple of 64 bytes: vectors that cross lines of the cache are slow."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    memory = np.zeros(size + CACHE_LINE, np.uint8)
+    start = -memory.ctypes.data % CACHE_LINE
+    return memory[start : start + size].view(dtype).reshape(shape)
 
 
 def _outputs(shape: Shape, dtype: Any) -> tuple[Array, Array]:
