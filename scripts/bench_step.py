@@ -31,8 +31,8 @@ from hw2exp.runs.recording import Recording
 from hw2exp.tasks.notebook_stream import NotebookStream
 from hw2exp.tasks.temporal_order import PAD, TRAIN, TemporalOrder
 
-BLOCK = 50
-"""Steps of one contender per turn."""
+CALL, BLOCK = 50, 600
+"""Steps of a call, and of one contender per turn: in each turn, all records are written."""
 
 Block = Callable[[int], None]
 """Makes the steps of a block, given the number of steps already made."""
@@ -78,9 +78,10 @@ def ours(
         observers = [recording, stack.enter_context(line)]
 
     def block(done: int) -> None:
-        measured = advance(fleet, done + 1, done + BLOCK)
-        for observer in observers:
-            observer.observe(range(done + 1, done + BLOCK + 1), measured, None)
+        for first in range(done + 1, done + BLOCK + 1, CALL):
+            measured = advance(fleet, first, first + CALL - 1)
+            for observer in observers:
+                observer.observe(range(first, first + CALL), measured, None)
 
     return block
 
@@ -106,7 +107,7 @@ def compare(a: Block, b: Block, rounds: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=20, help="blocks of 50 steps a contender")
+    parser.add_argument("--rounds", type=int, default=10, help="turns of a contender")
     rounds = parser.parse_args().rounds
     torch.set_num_threads(1)
     print("| A against B, steps/s | A | B | A/B, median (quartiles) |\n| --- | --- | --- | --- |")
