@@ -61,10 +61,14 @@ class MetricsTable(StepTable[float]):
             rows: the values of the catalog's first columns, of any number a row.
 
         Raises:
-            ValueError: see :meth:`append`.
+            ValueError: a step is out of order.
         """
+        before = self._rows[-1][0] if self._rows else 0
         for step, values in zip(steps, rows, strict=True):
-            self.append(step, dict(zip(CATALOG, values, strict=False)))
+            if step <= before:
+                raise ValueError(f"step {step} after step {before}")
+            self._rows.append((step, dict(zip(CATALOG, values, strict=False))))
+            before = step
 
     def rows(self, first: int) -> bytes:
         """Return rows as bytes.

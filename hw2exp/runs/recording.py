@@ -148,18 +148,17 @@ class Recording:
         self._unsearched.append(block)
         since = np.concatenate([*self._since_row, block], axis=1)
         before, config = self._last - since.shape[1], self.fleet.config
-        due = [
-            step
-            for step in range(self._last - block.shape[1] + 1, self._last + 1)
-            if step % config.log_every == 0 or step in self._tests or step == config.steps
-        ]
+        steps = range(self._last - block.shape[1] + 1, self._last + 1)
+        first_logged = -(-steps.start // config.log_every) * config.log_every
+        logged = range(first_logged, steps.stop, config.log_every)
+        due = sorted({*logged, *self._tests})  # the last step is always tested
         every = due if ended is None or self._last in due else [*due, self._last]
         if every:
             sizes = np.diff([before, *every])
             columns = trained_columns(since[:, : sizes.sum()], sizes).tolist()
             for row, member in enumerate(map(int, self.fleet.members)):
-                steps = due if ended is None or not ended[row] else every
-                self._append(row, member, steps, columns[row][: len(steps)])
+                own = due if ended is None or not ended[row] else every
+                self._append(row, member, own, columns[row][: len(own)])
         self._since_row = (
             [since[:, due[-1] - before :].copy()] if due else [*self._since_row, block]
         )
