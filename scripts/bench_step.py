@@ -12,8 +12,9 @@ import io
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +31,8 @@ from hw2exp.runs.recording import Recording
 from hw2exp.tasks.notebook_stream import NotebookStream
 from hw2exp.tasks.temporal_order import PAD, TRAIN, TemporalOrder
 
-BLOCK = 50
-"""Steps of one contender per turn."""
+CALL, BLOCK = 50, 600
+"""Steps of a call, and of one contender per turn: in each turn, all records are written."""
 
 Block = Callable[[int], None]
 """Makes the steps of a block, given the number of steps already made."""
@@ -59,23 +60,28 @@ def plain(config: TrainConfig) -> Block:
     return block
 
 
-def ours(config: TrainConfig, folder: Path | None = None, stack: ExitStack | None = None) -> Block:
+def ours(
+    configs: Sequence[TrainConfig], folder: Path | None = None, stack: ExitStack | None = None
+) -> Block:
     """Make our loop; with a folder, record and show everything at the default cadence."""
-    fleet = Fleet([config])
+    fleet = Fleet(configs)
     observers: list[Recording | LiveLine] = []
     if folder is not None and stack is not None:
-        folder.mkdir()
-        ones = np.ones(1)
-        recording = Recording(fleet, [folder], (ones, ones))
+        folders = [folder / str(place) for place in range(len(configs))]
+        for each in folders:
+            each.mkdir(parents=True)
+        ones = np.ones(len(configs))
+        recording = Recording(fleet, folders, (ones, ones))
         recording.open_events()
         unseen = Console(file=io.StringIO(), force_terminal=True, width=100)
         line = LiveLine(10**9, recording.spikes_so_far, unseen)
         observers = [recording, stack.enter_context(line)]
 
     def block(done: int) -> None:
-        for step, measured in advance(fleet, done + 1, done + BLOCK):
+        for first in range(done + 1, done + BLOCK + 1, CALL):
+            measured = advance(fleet, first, first + CALL - 1)
             for observer in observers:
-                observer.observe(step, measured, None)
+                observer.observe(range(first, first + CALL), measured, None)
 
     return block
 
@@ -101,7 +107,7 @@ def compare(a: Block, b: Block, rounds: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=20, help="blocks of 50 steps a contender")
+    parser.add_argument("--rounds", type=int, default=10, help="turns of a contender")
     rounds = parser.parse_args().rounds
     torch.set_num_threads(1)
     print("| A against B, steps/s | A | B | A/B, median (quartiles) |\n| --- | --- | --- | --- |")
@@ -110,15 +116,16 @@ def main() -> None:
             choices = f"model={model}", f"model.hidden_size={size}", "task=moderate"
             config = read([*choices, "task.stream=notebook", "eval_every=31"]).jobs[0].config
             with ExitStack() as stack:  # close the live line before printing
-                recorded = ours(config, Path(name) / model, stack)
+                recorded = ours([config], Path(name) / model, stack)
                 row = compare(recorded, plain(config), rounds)
             print(f"| {model}, MODERATE: recorded run, plain torch.nn loop | {row} |", flush=True)
-        for model in ("attn_rnn", "gated_rnn", "rnn"):
-            config = read([f"model={model}"]).jobs[0].config
+        for model, runs in product(("attn_rnn", "gated_rnn", "rnn"), (1, 64)):
+            words = "-m", f"model={model}", f"seed=range(0,{runs})"
+            configs = [job.config for job in read(words).jobs]
             with ExitStack() as stack:
-                logged = ours(config, Path(name) / f"{model}-logged", stack)
-                row = compare(logged, ours(config), rounds)
-            print(f"| {model}, NORMAL: logging on, off | {row} |", flush=True)
+                logged = ours(configs, Path(name) / f"{model}-{runs}", stack)
+                row = compare(logged, ours(configs), rounds)
+            print(f"| {model}, NORMAL, {runs} at once: logging on, off | {row} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -51,10 +51,10 @@ class Epochs:
         self.test: list[Floats] = []
         self.accuracy: list[Floats] = []
 
-    def observe(self, step: int, measured: Any, tested: Any) -> None:
-        """Keep a step's losses and accuracy if the step ends an epoch."""
-        if step % EPOCH == 0:
-            self.train.append(measured.loss.double().numpy())
+    def observe(self, steps: range, measured: Any, tested: Any) -> None:
+        """Keep the losses and the accuracy of the last step if it ends an epoch."""
+        if steps[-1] % EPOCH == 0:
+            self.train.append(measured.loss[-1].double().numpy())
             self.test.append(tested.losses[:, -1].double().numpy())
             self.accuracy.append(tested.accuracy.double().numpy())
 

@@ -47,11 +47,12 @@ class Replayed:
             self.steps.append(step)
             self.traces.append(trace)
 
-    def observe(self, step: int, metrics: StepMetrics, tested: EvalMetrics | None) -> None:
+    def observe(self, steps: range, metrics: StepMetrics, tested: EvalMetrics | None) -> None:
         """Keep a step's loss, and its measurements from ``first`` on."""
-        self.losses[step] = float(metrics.loss[0])
+        (step,) = steps  # a block of one, because each step is inspected
+        self.losses[step] = float(metrics.loss)
         if self.first <= step:
-            self.metrics.append(metrics)
+            self.metrics.append(metrics[0])
 
 
 def replay(

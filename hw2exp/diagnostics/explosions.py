@@ -33,8 +33,12 @@ def explosions(
         factor: the threshold, in units of the running median.
         before: the norms of earlier steps, at most ``window``.
     """
+    seen = norms[:0] if before is None else before
+    series = np.concatenate([np.full((1, norms.shape[1]), np.nan), seen, norms])
     with np.errstate(invalid="ignore"):
-        exploded = norms > factor * running_median(norms, window, before)
+        # A median is not below the smallest norm before, and few norms are so many times as large.
+        high = norms > factor * np.fmin.accumulate(series)[len(seen) : -1]
+        exploded = norms > factor * running_median(norms, window, seen, high)
     return np.asarray(exploded | ~np.isfinite(norms))
 
 

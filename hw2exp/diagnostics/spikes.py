@@ -54,19 +54,23 @@ class SpikeDetector:
         ended = np.logical_or.accumulate(~np.isfinite(losses) | self._ended, axis=0)  # (n, R)
         losses = np.where(ended, np.nan, losses)
         series = np.concatenate([self._recent, losses])  # (window + n, R)
-        baseline, margin = self._baseline_and_margin(series[:-1])  # (n, R)
-        for offset, replica in np.argwhere(losses > baseline + margin):
-            step = self._steps + int(offset) + 1
-            self._extend(replica, step, float(losses[offset, replica]), baseline[offset, replica])
+        # A median is not below the smallest loss before, and few losses lie that far above it.
+        high = losses > np.fmin.accumulate(series)[self.window - 1 : -1] + self.margin  # (n, R)
+        if high.any():
+            baseline, threshold = np.full((2, *losses.shape), np.nan)
+            windows = sliding_window_view(series[:-1], self.window, axis=0)[high]  # (c, window)
+            baseline[high] = medians = _median(windows)
+            spread = _median(np.abs(windows - medians[:, None]))
+            margin, deviations = (
+                each[high.nonzero()[1]] for each in (self.margin, self.deviations)
+            )
+            threshold[high] = medians + np.maximum(margin, deviations * ROBUST * spread)
+            for offset, replica in np.argwhere(losses > threshold):
+                step, loss = self._steps + int(offset) + 1, float(losses[offset, replica])
+                self._extend(replica, step, loss, baseline[offset, replica])
         self._recent = series[-self.window :]
         self._ended = ended[-1]
         self._steps += len(losses)
-
-    def _baseline_and_margin(self, series: Floats) -> tuple[Floats, Floats]:
-        windows = sliding_window_view(series, self.window, axis=0)  # (n, R, window)
-        baseline = _median(windows)  # (n, R)
-        spread = _median(np.abs(windows - baseline[..., None]))
-        return baseline, np.maximum(self.margin, self.deviations * ROBUST * spread)
 
     def _extend(self, replica: int, step: int, loss: float, baseline: float) -> None:
         """Add a step above its threshold to the last spike, or start a new spike."""
@@ -121,20 +125,29 @@ def first_watched(window: int) -> int:
     return window // 2 + 1
 
 
-def running_median(curves: Floats, window: int, before: Floats | None = None) -> Floats:
+def running_median(
+    curves: Floats,
+    window: int,
+    before: Floats | None = None,
+    wanted: NDArray[np.bool_] | None = None,
+) -> Floats:
     """Return the median of the steps before each step, NaN in the first half window, ``(n, R)``.
 
     Args:
         curves: the value of every step, ``(n, R)``.
         window: the number of steps in a median.
         before: the values of earlier steps, at most ``window``.
+        wanted: the steps to compute it at, ``(n, R)``; NaN elsewhere.
     """
-    if not len(curves):
-        return curves
+    medians = np.full(curves.shape, np.nan)
+    wanted = np.full(curves.shape, True) if wanted is None else wanted
+    if not wanted.any():
+        return medians
     seen = curves[:0] if before is None else before
     unseen = np.full((window - len(seen), curves.shape[1]), np.nan)
     series = np.concatenate([unseen, seen, curves])[:-1]
-    return _median(sliding_window_view(series, window, axis=0))
+    medians[wanted] = _median(sliding_window_view(series, window, axis=0)[wanted])
+    return medians
 
 
 def _median(windows: Floats) -> Floats:

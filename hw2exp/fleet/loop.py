@@ -1,9 +1,9 @@
 """The training loop, for a fleet of any size; a single run is a fleet of one."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -16,7 +16,7 @@ from hw2exp.tasks.temporal_order import TRAIN
 
 @dataclass(frozen=True)
 class StepMetrics:
-    """The measurements of a training step, each ``(R,)``, of the replicas that took part.
+    """The measurements of n training steps, each ``(n, R)``, of the replicas that took part.
 
     Args:
         loss: mean loss of the batch, before the update.
@@ -34,13 +34,9 @@ class StepMetrics:
     update_norm: Tensor
     lr: Tensor
 
-    def take(self, rows: Tensor) -> "StepMetrics":
-        """Return the measurements of some of the replicas.
-
-        Args:
-            rows: mask of the replicas, ``(R,)``.
-        """
-        return StepMetrics(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+    def __getitem__(self, index: Any) -> "StepMetrics":
+        """Return some of the measurements, indexed as a tensor ``(n, R)`` is."""
+        return StepMetrics(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
 
 
 @dataclass(frozen=True)
@@ -59,8 +55,14 @@ class EvalMetrics:
 class Observer(Protocol):
     """An observer of the training loop; it never changes the training."""
 
-    def observe(self, step: int, metrics: StepMetrics, tested: EvalMetrics | None) -> None:
-        """Receive a step's measurements, and those of the test pass after it if there was one."""
+    def observe(self, steps: range, metrics: StepMetrics, tested: EvalMetrics | None) -> None:
+        """Receive the measurements of a block of steps.
+
+        Args:
+            steps: the numbers of the n steps.
+            metrics: their measurements, ``(n, R)``.
+            tested: the measurements of the test pass after the last step, if there was one.
+        """
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ def train(
 
     Args:
         fleet: the runs.
-        observers: observers of every step.
+        observers: observers of every block of steps.
         after: a function called after every block but the last; it may save a checkpoint, and
             returns whether to end.
         first: the first step.
@@ -129,13 +131,13 @@ def train(
     size = 1  # the first step may be slow, or wait for the compiler
     while done < config.steps:
         before, began = done, time.monotonic()
-        end = _end(config, done + 1, size)
-        for step, metrics in advance(fleet, done + 1, end, inspector):
-            done = step
-            due = step == config.steps or step % config.eval_every == 0
-            tested = test_step(fleet, step) if due else None
-            for observer in observers:
-                observer.observe(step, metrics, tested)
+        metrics = advance(fleet, done + 1, _end(config, done + 1, size), inspector)
+        steps = range(done + 1, done + 1 + len(metrics.loss))
+        done = steps[-1]
+        due = done == config.steps or done % config.eval_every == 0
+        tested = test_step(fleet, done) if due else None
+        for observer in observers:
+            observer.observe(steps, metrics, tested)
         over = ~fleet.state.active
         if done == config.steps or bool(over.all()):
             break
@@ -156,13 +158,10 @@ def _end(config: TrainConfig, first: int, size: int) -> int:
     return min(ends)
 
 
-def advance(
-    fleet: Fleet, first: int, last: int, inspector: Inspector | None = None
-) -> Iterator[tuple[int, StepMetrics]]:
+def advance(fleet: Fleet, first: int, last: int, inspector: Inspector | None = None) -> StepMetrics:
     """Train every replica for some steps; stop after a step in which one diverges.
 
-    The fleet's state is that after the last step as soon as this step is yielded. Without compiled
-    steps, make only the first step.
+    Without compiled steps, make only the first step.
 
     Args:
         fleet: the runs.
@@ -170,35 +169,30 @@ def advance(
         last: the last step.
         inspector: the inspector, for a single step.
 
-    Yields:
-        Each step and its measurements.
+    Returns:
+        The measurements of the n steps made, ``(n, R)``.
     """
     if (compiled := fleet.compiled) is None:
-        yield first, plain_step(fleet, first, inspector)
-        return
+        return plain_step(fleet, first, inspector)[None]
     before = fleet.state
     keeps_flow = inspector is not None and inspector.wants_flow(first)
     block = compiled.run(before, first, fleet.rates(first, last), keeps_flow)
-    columns = [block.loss, *block.others, block.rates]
-    steps = [StepMetrics(*each) for each in zip(*(c.unbind(0) for c in columns), strict=True)]
-    yield from enumerate(steps[:-1], first)
     fleet.state = block.state
-    done = first + len(steps) - 1
     if inspector is not None:
         tensors = block.symbols, block.labels, block.grads, block.flow
-        inspector.inspect(done, StepTrace(before, fleet.state, *tensors))
-    yield done, steps[-1]
+        inspector.inspect(first, StepTrace(before, fleet.state, *tensors))
+    accuracy, raw, clipped, update = block.others
+    return StepMetrics(block.loss, accuracy, raw, clipped, update, block.rates)
 
 
 def train_step(fleet: Fleet, step: int) -> StepMetrics:
-    """Train every replica for one step.
+    """Train every replica for one step; return its measurements, each ``(R,)``.
 
     Args:
         fleet: the runs.
         step: the training step, from 1.
     """
-    ((_, metrics),) = advance(fleet, step, step)
-    return metrics
+    return advance(fleet, step, step)[0]
 
 
 def plain_step(fleet: Fleet, step: int, inspector: Inspector | None = None) -> StepMetrics:
@@ -208,6 +202,9 @@ def plain_step(fleet: Fleet, step: int, inspector: Inspector | None = None) -> S
         fleet: the runs.
         step: the training step, from 1.
         inspector: the inspector of the step.
+
+    Returns:
+        The measurements of the step, each ``(R,)``.
     """
     state = fleet.state
     symbols, labels = fleet.batch(step, TRAIN, fleet.config.batch_size)  # (R, B, T), (R, B)

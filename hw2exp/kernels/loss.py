@@ -214,7 +214,8 @@ def _aligned_zeros(shape: Shape, dtype: Any) -> Array:
     size = math.prod(shape) * np.dtype(dtype).itemsize
     memory = np.zeros(size + CACHE_LINE, np.uint8)
     start = -memory.ctypes.data % CACHE_LINE
-    return memory[start : start + size].view(dtype).reshape(shape)
+    aligned: Array = memory[start : start + size].view(dtype).reshape(shape)
+    return aligned
 
 
 def _outputs(shape: Shape, dtype: Any) -> tuple[Array, Array]:

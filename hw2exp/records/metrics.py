@@ -3,7 +3,7 @@
 import hashlib
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,6 +52,23 @@ class MetricsTable(StepTable[float]):
 
     numbers = CATALOG
     added = ("update_norm_max",)
+
+    def extend(self, steps: Sequence[int], rows: Sequence[Sequence[float]]) -> None:
+        """Add rows.
+
+        Args:
+            steps: the training steps, rising, larger than the previous row's.
+            rows: the values of the catalog's first columns, of any number a row.
+
+        Raises:
+            ValueError: a step is out of order.
+        """
+        before = self._rows[-1][0] if self._rows else 0
+        for step, values in zip(steps, rows, strict=True):
+            if step <= before:
+                raise ValueError(f"step {step} after step {before}")
+            self._rows.append((step, dict(zip(CATALOG, values, strict=False))))
+            before = step
 
     def rows(self, first: int) -> bytes:
         """Return rows as bytes.

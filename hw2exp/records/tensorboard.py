@@ -7,7 +7,9 @@ import itertools
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,7 @@ from hw2exp.system import disk
 
 if TYPE_CHECKING:
     from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
 
 
 FLUSH_SECONDS = 1.0
@@ -68,12 +71,32 @@ class EventWriter:
             values: the values by tag.
             wall_time: seconds since the epoch; by default now.
         """
-        from tensorboard.compat.proto.event_pb2 import Event
+        self.rows([step], tuple(values), [list(values.values())], wall_time)
 
-        event = Event(step=step)
-        for tag, value in values.items():
-            event.summary.value.add(tag=tag, simple_value=value)
-        self._write(event, wall_time)
+    def rows(
+        self,
+        steps: Sequence[int],
+        tags: tuple[str, ...],
+        rows: Sequence[Sequence[float]],
+        wall_time: float | None = None,
+    ) -> None:
+        """Write the values of many steps, an event each.
+
+        Args:
+            steps: the training steps.
+            tags: the tags.
+            rows: the values of the first tags, of any number a row.
+            wall_time: seconds since the epoch; by default now.
+        """
+        now = time.time() if wall_time is None else wall_time
+        records = BytesIO()
+        for step, values in zip(steps, rows, strict=True):
+            event, scalars = _event(tags[: len(values)])
+            event.step, event.wall_time = step, now
+            for scalar, value in zip(scalars, values, strict=True):
+                scalar.simple_value = value
+            write_record(records, event.SerializeToString())
+        self._append(records.getvalue())
 
     def text(self, tag: str, markdown: str, step: int = 0) -> None:
         """Write a text for the Text dashboard.
@@ -216,13 +239,27 @@ class EventWriter:
         value = Summary.Value(tag=tag, metadata=about, tensor=tensor)
         self._write(Event(step=step, summary=Summary(value=[value])))
 
-    def _write(self, event: "Event", wall_time: float | None = None) -> None:
-        event.wall_time = time.time() if wall_time is None else wall_time
-        write_record(self._file, event.SerializeToString())
+    def _write(self, event: "Event") -> None:
+        event.wall_time = time.time()
+        records = BytesIO()
+        write_record(records, event.SerializeToString())
+        self._append(records.getvalue())
+
+    def _append(self, records: bytes) -> None:
+        self._file.write(records)
         now = time.monotonic()  # not the wall clock, which may be set back
         if now - self._flushed > FLUSH_SECONDS:
             self._file.flush()
             self._flushed = now
+
+
+@lru_cache
+def _event(tags: tuple[str, ...]) -> "tuple[Event, list[Summary.Value]]":
+    """Return an event and its scalars, to be filled in again and again: a new one is slow."""
+    from tensorboard.compat.proto.event_pb2 import Event
+
+    event = Event()
+    return event, [event.summary.value.add(tag=tag) for tag in tags]
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Plain]:

@@ -88,9 +88,9 @@ class Checkpointer:
     def save(self, step: int) -> None:
         """Write a checkpoint of every replica in the fleet."""
         recording = self.recording
-        recording.search()
+        recording.catch_up()
         state = on_host(self.fleet.state.tensors())
-        since = on_host(recording.since_row())
+        since = recording.since_row()
         for row, (member, config) in enumerate(
             zip(map(int, self.fleet.members), self.fleet.configs, strict=True)
         ):
@@ -163,11 +163,12 @@ def restore(fleet: Fleet, recording: Recording, saved: Mapping[int, Checkpoint])
         known[member] = len(spikes)
         rings[member] = part_of(RING, tensors)
     together = {
-        name: torch.from_numpy(np.stack([own[name] for own in every])).to(fleet.device)
+        name: np.stack([own[name] for own in every])
         for name in every[0]
         if name in template or name.startswith(SINCE)
     }
-    fleet.state = fleet.state.with_tensors(together)
+    state = {name: torch.from_numpy(together[name]).to(fleet.device) for name in template}
+    fleet.state = fleet.state.with_tensors(state)
     if recording.inspection is not None:
         recording.inspection.spike_recorder.restore(step, rings, known)
         for member in map(int, fleet.members):

@@ -6,8 +6,8 @@ not flatten the rest.
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
+from torch import Tensor
 
 from hw2exp.fleet.loop import StepMetrics
 from hw2exp.runs.sparkline import ASCII, BLOCKS, MOST_BINS, Peaks, sparkline
@@ -16,7 +16,7 @@ NARROWEST = 8
 """Smallest width of a curve in characters."""
 
 MOST_WAITING = 1024
-"""Most steps to buffer on the device before a transfer."""
+"""Most blocks of steps to buffer before they are drawn."""
 
 
 class LiveCurves:
@@ -28,13 +28,13 @@ class LiveCurves:
 
     def __init__(self, most_bins: int = MOST_BINS) -> None:
         self.losses, self.norms = Peaks(most_bins), Peaks(most_bins)
-        self._waiting: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self._waiting: list[tuple[Tensor, Tensor]] = []  # each (n, R)
 
     def observe(self, metrics: StepMetrics) -> None:
-        """Add the next step.
+        """Add a block of steps.
 
         Args:
-            metrics: the measurements of the step.
+            metrics: the measurements of the steps, ``(n, R)``.
         """
         self._waiting.append((metrics.loss, metrics.grad_norm_raw))
         if len(self._waiting) == MOST_WAITING:
@@ -46,16 +46,12 @@ class LiveCurves:
         return self.losses.bins, self.norms.bins
 
     def _take(self) -> None:
-        """Move the buffered values to the CPU in one transfer, and average over replicas."""
-        if not self._waiting:
-            return
-        sizes = np.array([len(loss) for loss, _ in self._waiting])  # replicas may have left
-        starts = np.cumsum(sizes) - sizes
-        columns = zip(*self._waiting, strict=True)
-        for peaks, column in zip((self.losses, self.norms), columns, strict=True):
-            values = torch.cat(column).double().cpu().numpy()  # step by step, replicas inside
-            peaks.add((np.add.reduceat(values, starts) / sizes).tolist())
-        self._waiting.clear()
+        """Move the buffered values to the CPU, and average over replicas."""
+        if self._waiting:
+            columns = zip(*self._waiting, strict=True)
+            for peaks, column in zip((self.losses, self.norms), columns, strict=True):
+                peaks.add(torch.cat([each.double().mean(1) for each in column]).cpu().numpy())
+            self._waiting.clear()
 
 
 def curves_line(losses: Sequence[float], norms: Sequence[float], width: int, encoding: str) -> str:

@@ -55,8 +55,9 @@ class LiveLine:
             with suppress(OSError):  # the terminal may be gone
                 self._live.__exit__(kind, error, traceback)
 
-    def observe(self, step: int, metrics: StepMetrics, tested: EvalMetrics | None) -> None:
+    def observe(self, steps: range, metrics: StepMetrics, tested: EvalMetrics | None) -> None:
         """Refresh the line if its interval has passed."""
+        step = steps[-1]
         if tested is not None:
             self.test_accuracy = float(tested.accuracy.mean())
         now = time.monotonic()
@@ -71,7 +72,7 @@ class LiveLine:
         if now - self._shown < self.interval and step < self.steps:
             return
         self._shown = now
-        line = self._line(step, metrics, now - self._began)
+        line = self._line(step, metrics[-1], now - self._began)
         if self._live is None:
             echo(line)
             return

@@ -1,6 +1,7 @@
-"""Compute a row of the metrics table from the steps since the previous row."""
+"""Compute rows of the metrics table from the steps since the previous row."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 
 import numpy as np
 import torch
@@ -11,46 +12,45 @@ from hw2exp.models.axes import means
 
 Floats = NDArray[np.float64]
 
-TESTED = ("loss_test", "loss_test_last", "accuracy_test")
-"""Columns of a test pass."""
+MEASURED = tuple(each.name for each in fields(StepMetrics))
+LOSS, ACCURACY, NORM, CLIPPED, UPDATE, RATE = range(len(MEASURED))
 
 
-def columns_of(since_row: Sequence[StepMetrics], tested: EvalMetrics | None) -> dict[str, Floats]:
-    """Return the columns of a row, each ``(R,)``.
-
-    Args:
-        since_row: measurements of the steps since the previous row, the latest step last.
-        tested: the test pass after the latest step, if there was one.
-    """
-    latest = since_row[-1]
-    losses = host([past.loss for past in since_row])  # (steps, R)
-    accuracies = host([past.accuracy for past in since_row])
-    norms = host([past.grad_norm_raw for past in since_row])
-    updates = host([past.update_norm for past in since_row])
-    (clipped,), (lr,) = host([latest.grad_norm_clipped]), host([latest.lr])
-    columns = {
-        "loss_train": losses[-1],
-        "loss_train_max": np.fmax.reduce(losses),
-        # Accumulated step by step: the order of numpy's sum depends on the number of replicas.
-        "accuracy_train": np.add.accumulate(accuracies)[-1] / len(accuracies),
-        "grad_norm_raw": norms[-1],
-        "grad_norm_raw_max": np.fmax.reduce(norms),
-        "grad_norm_clipped": clipped,
-        "update_norm_max": np.fmax.reduce(updates),
-        "lr": lr,
-    }
-    if tested is not None:
-        test_loss, last = host([means(tested.losses), tested.losses[:, -1]])
-        (accuracy,) = host([tested.accuracy])
-        columns |= {"loss_test": test_loss, "loss_test_last": last, "accuracy_test": accuracy}
-    return columns
-
-
-def host(tensors: Sequence[torch.Tensor]) -> Floats:
-    """Bring tensors of one dtype to the CPU in one transfer: ``(n, R)`` in float64.
+def host(blocks: Sequence[StepMetrics]) -> Floats:
+    """Bring blocks of measurements to the CPU, as one array ``(6, n, R)`` in float64.
 
     Args:
-        tensors: each ``(R,)``.
+        blocks: the measurements of successive steps, each ``(steps, R)``.
     """
-    stacked: Floats = torch.stack(list(tensors)).cpu().double().numpy()
-    return stacked
+    columns = [torch.cat([getattr(block, name) for block in blocks]) for name in MEASURED]
+    return np.stack([column.cpu().numpy() for column in columns], dtype=np.float64)
+
+
+def trained_columns(since_row: Floats, sizes: NDArray[np.int64]) -> Floats:
+    """Return the columns of training steps in the catalog's order, ``(R, rows, 8)``.
+
+    Args:
+        since_row: measurements of the steps since the previous row, ``(6, n, R)``.
+        sizes: the number of steps of each row, n together.
+    """
+    ends = np.cumsum(sizes)
+    largest = np.fmax.reduceat(since_row[[LOSS, NORM, UPDATE]], ends - sizes, axis=1)
+    # Added step by step: the order of numpy's sum depends on the number of replicas.
+    accuracy = np.zeros(largest.shape[1:])
+    np.add.at(accuracy, np.repeat(np.arange(len(ends)), sizes), since_row[ACCURACY])
+    latest = since_row[:, ends - 1]  # (6, rows, R)
+    columns = (
+        latest[LOSS], largest[0], accuracy / sizes[:, None], latest[NORM], largest[1],
+        latest[CLIPPED], largest[2], latest[RATE],
+    )  # fmt: skip
+    return np.stack(columns, axis=-1).swapaxes(0, 1)
+
+
+def tested_columns(tested: EvalMetrics) -> Floats:
+    """Return the columns of a test pass in the catalog's order, ``(R, 3)``.
+
+    Args:
+        tested: the test pass.
+    """
+    columns = means(tested.losses), tested.losses[:, -1], tested.accuracy
+    return np.stack([column.cpu().numpy() for column in columns], axis=-1, dtype=np.float64)

@@ -2,11 +2,10 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from hw2exp.config.run_files import CHECKPOINTS, METRICS
@@ -24,15 +23,27 @@ from hw2exp.records.tensorboard import EventWriter
 from hw2exp.records.write_order import write_results
 from hw2exp.runs.ending import draw_if_wanted, result_of
 from hw2exp.runs.inspection import Inspection, inspects
-from hw2exp.runs.metrics_row import TESTED, columns_of, host
+from hw2exp.runs.metrics_row import (
+    LOSS,
+    MEASURED,
+    NORM,
+    host,
+    tested_columns,
+    trained_columns,
+)
 from hw2exp.system import disk
 from hw2exp.system.interrupt import NEVER, Interrupt
 from hw2exp.system.lock import check_held
 
 Floats = NDArray[np.float64]
 
-SPIKE_BLOCK = 32
-"""Steps in a block of the spike search; a block costs little more than a single step."""
+INSPECTED = 32
+"""Steps in a block of the spike search of inspected runs: so long are their states kept."""
+BATCH, BATCH_SECONDS = 512, 0.5
+"""Steps that are recorded together, and the time after which they are recorded in any case: many
+steps cost little more than a single one."""
+
+TAGS = tuple(tag for tag, _ in CATALOG.values())
 
 
 class Recording:
@@ -77,10 +88,13 @@ class Recording:
         self.lost: dict[int, OSError] = {}  # members that lost their folder
         self.inspection: Inspection | None = None
         if any(map(inspects, fleet.configs)):
-            self.inspection = Inspection(fleet, self.events, SPIKE_BLOCK, diagnostics or {})
-        # Both lists hold only the replicas that still train.
-        self._since_row: list[StepMetrics] = []
-        self._unsearched: list[StepMetrics] = []  # steps not yet searched for spikes
+            self.inspection = Inspection(fleet, self.events, INSPECTED, diagnostics or {})
+        self._last, self._recorded = 0, time.monotonic()
+        # All measurements are only of the replicas that still train.
+        self._pending: list[StepMetrics] = []  # not yet recorded, up to the last step
+        self._tests: dict[int, Floats] = {}  # columns (R, 3) of the test passes among them, by step
+        self._since_row: list[Floats] = []  # recorded since the last row, each (6, n, R)
+        self._unsearched: list[Floats] = []  # recorded, but not searched for spikes, (6, n, R)
 
     def open_events(self, resumed: Mapping[int, tuple[str, int]] | None = None) -> None:
         """Open the TensorBoard file of every replica; a new file gets the metrics so far.
@@ -97,77 +111,112 @@ class Recording:
                 if self.inspection is not None:
                     self.inspection.show_again(member)
 
-    def observe(self, step: int, metrics: StepMetrics, tested: EvalMetrics | None) -> None:
-        """Record a step's measurements, and write a row if one is due."""
-        config, members = self.fleet.config, self.fleet.members
-        self._since_row.append(metrics)
-        self._unsearched.append(metrics)
-        if len(self._unsearched) >= SPIKE_BLOCK:
-            self.search()
-        due = step % config.log_every == 0 or step == config.steps or tested is not None
-        ended = ~self.fleet.state.active.cpu().numpy()
-        if due or ended.any():
-            diverged = self.fleet.state.diverged_at.cpu().numpy() > 0
-            columns = columns_of(self._since_row, tested)
-            for row in range(len(members)) if due else np.flatnonzero(ended):
-                # No test values for a replica that diverged in this step. If the step is the
-                # run's last, a longer run might not test here, and its row must be the same.
-                values = {
-                    name: float(column[row])
-                    for name, column in columns.items()
-                    if not (name in TESTED and diverged[row])
-                }
-                self.tables[int(members[row])].append(step, values)
-                tags = {CATALOG[name][0]: value for name, value in values.items()}
-                self.events[int(members[row])].scalars(step, tags)
-        if due:
-            self._since_row.clear()
-        if ended.any():
-            self._let_go(ended)
+    def observe(self, steps: range, metrics: StepMetrics, tested: EvalMetrics | None) -> None:
+        """Record the measurements of some steps, together with later ones if they can wait."""
+        self._last = steps[-1]
+        self._pending.append(metrics)
+        if tested is not None:
+            self._tests[self._last] = tested_columns(tested)
+        active = self.fleet.state.active
+        if not bool(active.all()):
+            self._let_go(~active.cpu().numpy())
+        elif self.inspection is not None:  # writes to the same files: rows must not come late
+            self._write_rows()
+            if len(self._unsearched) >= INSPECTED:
+                self._search()
+        elif (
+            sum(len(each.loss) for each in self._pending) >= BATCH
+            or time.monotonic() - self._recorded > BATCH_SECONDS
+        ):
+            self.catch_up()
+
+    def catch_up(self) -> None:
+        """Record all steps so far: write the rows that are due, and search for spikes."""
+        if self._pending:
+            self._write_rows()
+        if self._unsearched:
+            self._search()
+        self._recorded = time.monotonic()
+
+    def _write_rows(self, ended: NDArray[np.bool_] | None = None) -> None:
+        """Write the rows of the pending steps.
+
+        Args:
+            ended: mask of the replicas that end here, with a last row, ``(R,)``; by default none.
+        """
+        block = host(self._pending)  # (6, n, R)
+        self._unsearched.append(block)
+        since = np.concatenate([*self._since_row, block], axis=1)
+        before, config = self._last - since.shape[1], self.fleet.config
+        steps = range(self._last - block.shape[1] + 1, self._last + 1)
+        first_logged = -(-steps.start // config.log_every) * config.log_every
+        logged = range(first_logged, steps.stop, config.log_every)
+        due = sorted({*logged, *self._tests})  # the last step is always tested
+        every = due if ended is None or self._last in due else [*due, self._last]
+        if every:
+            sizes = np.diff([before, *every])
+            columns = trained_columns(since[:, : sizes.sum()], sizes).tolist()
+            for row, member in enumerate(map(int, self.fleet.members)):
+                own = due if ended is None or not ended[row] else every
+                self._append(row, member, own, columns[row][: len(own)])
+        self._since_row = (
+            [since[:, due[-1] - before :].copy()] if due else [*self._since_row, block]
+        )
+        self._pending.clear()
+        self._tests.clear()
+
+    def _append(
+        self, row: int, member: int, steps: Sequence[int], columns: list[list[float]]
+    ) -> None:
+        """Write a replica's rows, with the test passes so far."""
+        # No test values for a replica that diverged in this step. If the step is the run's last,
+        # a longer run might not test here, and its row must be the same.
+        for step in self._tests.keys() - {int(self.fleet.state.diverged_at[row])}:
+            columns[steps.index(step)] += self._tests[step][row].tolist()
+        self.tables[member].extend(steps, columns)
+        self.events[member].rows(steps, TAGS, columns)
 
     def _let_go(self, ended: NDArray[np.bool_]) -> None:
         """Write the files of the replicas that leave, and drop their buffered measurements."""
-        self.search()
+        self._write_rows(ended)
+        self.catch_up()
         self._finish([int(row) for row in np.flatnonzero(ended)])
-        stay = torch.from_numpy(~ended)
-        self._since_row = [past.take(stay.to(past.loss.device)) for past in self._since_row]
+        self._since_row = [past[..., ~ended] for past in self._since_row]
 
-    def search(self) -> None:
-        """Search the steps so far for spikes and explosions."""
-        if self._unsearched:
-            found = np.full((2, len(self._unsearched), len(self.folders)), np.nan)
-            columns = [[past.loss, past.grad_norm_raw] for past in self._unsearched]
-            for values, column in zip(found, zip(*columns, strict=True), strict=True):
-                values[:, self.fleet.members] = host(column)  # (steps, R)
-            losses, norms = found
-            self.detector.update(losses)
-            self.explosions.update(norms)
-            self._unsearched.clear()
-            if self.inspection is not None:
-                for member in map(int, self.fleet.members):
-                    self.inspection.spike_recorder.keep(member, self.detector.spikes(member))
+    def _search(self) -> None:
+        """Search the steps recorded so far for spikes and explosions."""
+        past = np.concatenate(self._unsearched, axis=1)  # (6, n, R)
+        found = np.full((2, past.shape[1], len(self.folders)), np.nan)
+        found[..., self.fleet.members] = past[[LOSS, NORM]]
+        losses, norms = found
+        self.detector.update(losses)
+        self.explosions.update(norms)
+        self._unsearched.clear()
+        if self.inspection is not None:
+            for member in map(int, self.fleet.members):
+                self.inspection.spike_recorder.keep(member, self.detector.spikes(member))
 
     def spikes_so_far(self) -> int:
         """Return the number of spikes of all replicas, in the steps searched so far."""
         return int(self.detector.counts().sum())
 
-    def since_row(self) -> dict[str, torch.Tensor]:
-        """Return the measurements since the last row, each ``(R, n)``, for a checkpoint."""
-        return {
-            each.name: torch.stack([getattr(past, each.name) for past in self._since_row], 1)
-            for each in fields(StepMetrics)
-            if self._since_row
-        }
+    def since_row(self) -> dict[str, NDArray[Any]]:
+        """Return the recorded measurements since the last row, each ``(R, n)``."""
+        since = np.concatenate(self._since_row or [np.empty((len(MEASURED), 0, 1))], axis=1)
+        if not since.size:
+            return {}
+        columns = dict(zip(MEASURED, np.ascontiguousarray(since.swapaxes(1, 2)), strict=True))
+        own = self.fleet.state.params[:0].cpu().numpy().dtype  # in which the loss was measured
+        return columns | {"loss": columns["loss"].astype(own)}
 
-    def restore_since_row(self, columns: Mapping[str, torch.Tensor]) -> None:
+    def restore_since_row(self, columns: Mapping[str, NDArray[Any]]) -> None:
         """Restore the measurements that :meth:`since_row` returned.
 
         Args:
             columns: measurements by name, each ``(R, n)``.
         """
-        names = list(columns)
-        steps = zip(*(columns[name].unbind(1) for name in names), strict=True)
-        self._since_row = [StepMetrics(**dict(zip(names, step, strict=True))) for step in steps]
+        if columns:
+            self._since_row = [np.stack([columns[name].T for name in MEASURED], dtype=np.float64)]
 
     def finish(self) -> dict[int, RunResult | OSError]:
         """Write the files of all remaining replicas.
@@ -176,7 +225,7 @@ class Recording:
             The result of each member; or, for a member that lost its folder, the error; nothing
             was written there.
         """
-        self.search()
+        self.catch_up()
         members = enumerate(map(int, self.fleet.members))
         self._finish([row for row, member in members if member not in self.results])
         return self.results | self.lost

@@ -1,7 +1,6 @@
 """Draw a series as a line of blocks, and summarize a long series in few bins."""
 
 import math
-from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -56,22 +55,23 @@ class Peaks:
         self.bins: list[float] = []
         self._size, self._room = 1, 0  # values a bin; free places in the last bin
 
-    def add(self, values: Iterable[float]) -> None:
-        """Append values."""
-        for value in values:
-            known = value if math.isfinite(value) else math.nan
-            if self._room:
-                self.bins[-1] = _larger(self.bins[-1], known)
-                self._room -= 1
-                continue
-            if len(self.bins) == self.most_bins:
-                self.bins = [
-                    _larger(*pair) for pair in zip(self.bins[::2], self.bins[1::2], strict=True)
-                ]
+    def add(self, values: ArrayLike) -> None:
+        """Append values.
+
+        Args:
+            values: the next values of the series, in order, ``(n,)``.
+        """
+        series = np.asarray(values, float)
+        series = np.where(np.isfinite(series), series, np.nan)
+        while len(series):
+            if not self._room and len(self.bins) == self.most_bins:
+                self.bins = np.reshape(self.bins, (-1, 2)).max(1).tolist()  # keeps NaN
                 self._size *= 2
-            self.bins.append(known)
-            self._room = self._size - 1
-
-
-def _larger(one: float, other: float) -> float:
-    return one if one >= other or math.isnan(one) else other
+            free = self._room + self._size * (self.most_bins - len(self.bins))
+            part, series = series[:free], series[free:]
+            starts = [0] * (self._room > 0) + [*range(self._room, len(part), self._size)]
+            peaks = np.maximum.reduceat(part, starts).tolist()
+            if self._room:
+                self.bins[-1] = float(np.maximum(self.bins[-1], peaks.pop(0)))
+            self.bins += peaks
+            self._room = (self._room - len(part)) % self._size

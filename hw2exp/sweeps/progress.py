@@ -55,9 +55,10 @@ class ProgressWriter:
         self._replica_steps = 0
         self._written = 0.0
 
-    def observe(self, step: int, metrics: StepMetrics, tested: EvalMetrics | None) -> None:
-        """Count a step, and write the progress if it is time."""
-        self._replica_steps += len(metrics.loss)
+    def observe(self, steps: range, metrics: StepMetrics, tested: EvalMetrics | None) -> None:
+        """Count the steps, and write the progress if it is time."""
+        step = steps[-1]
+        self._replica_steps += metrics.loss.numel()
         self.curves.observe(metrics)
         now = time.monotonic()
         if now - self._written < INTERVAL and step < self.fleet.config.steps:

@@ -8,7 +8,8 @@ batches, from the same stream.
 import numpy as np
 from numpy.typing import NDArray
 
-from hw2exp.tasks.temporal_order import CLASSES, END, PAD, START, TEST, A, Batch, TemporalOrder, X
+from hw2exp.tasks.notebook_kernel import read_sequences
+from hw2exp.tasks.temporal_order import TEST, Batch, TemporalOrder
 from hw2exp.tasks.variants.hochreiter import EPOCH_SEQUENCES
 
 
@@ -34,6 +35,7 @@ class NotebookStream:
 
     def _restart(self) -> None:
         self._generator = np.random.RandomState(self.seed)
+        self._words = np.empty(0, np.uint32)  # drawn but not used
         self._position = 0  # batches drawn so far
 
     def batch(self, seeds: NDArray[np.uint64], step: int, size: int, stream: int) -> Batch:
@@ -60,22 +62,13 @@ class NotebookStream:
     def _draw_batch(self, index: int) -> Batch:
         if index < self._position:
             self._restart()
+        symbols = np.empty((self.batch_size, self.task.padded_length), np.uint8)
+        labels = np.empty(self.batch_size, np.uint8)
+        ranges = self.task.length, self.task.t1, self.task.t2
         while self._position <= index:
-            pairs = [self._draw_sequence() for _ in range(self.batch_size)]
+            while (used := read_sequences(self._words, ranges, symbols, labels)) < 0:
+                more = self._generator.randint(0, 1 << 32, symbols.size, dtype=np.uint32)
+                self._words = np.concatenate([self._words, more])
+            self._words = self._words[used:]
             self._position += 1
-        return np.stack([symbols for symbols, _ in pairs]), np.array(
-            [label for _, label in pairs], dtype=np.uint8
-        )
-
-    def _draw_sequence(self) -> tuple[NDArray[np.uint8], int]:
-        draw = self._generator
-        length = draw.randint(*self.task.length)
-        t1 = draw.randint(*self.task.t1)
-        t2 = draw.randint(*self.task.t2)
-        sequence = A + draw.choice(4, length)
-        label = int(draw.choice(len(CLASSES)))
-        sequence[0], sequence[-1] = START, END
-        sequence[t1], sequence[t2] = X + label // 2, X + label % 2
-        symbols = np.full(self.task.padded_length, PAD, dtype=np.uint8)
-        symbols[-length:] = sequence
-        return symbols, label
+        return symbols, labels

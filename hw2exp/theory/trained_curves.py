@@ -77,13 +77,13 @@ class _Notes:
         if self.params is not None:
             self.params[0] = rows
 
-    def observe(self, step: int, metrics: StepMetrics, tested: EvalMetrics | None) -> None:
-        """Keep a step's loss and norm, and the parameters after it, where the next step starts."""
-        members = self.fleet.members
-        self.losses[step - 1, members] = metrics.loss.numpy()
-        self.norms[step - 1, members] = metrics.grad_norm_raw.numpy()
-        if self.params is not None and step < len(self.params):
-            self.params[step, members] = self.fleet.state.params.numpy()
+    def observe(self, steps: range, metrics: StepMetrics, tested: EvalMetrics | None) -> None:
+        """Keep losses and norms, and the parameters after the steps, where the next step starts."""
+        members, rows = self.fleet.members, slice(steps.start - 1, steps.stop - 1)
+        self.losses[rows, members] = metrics.loss.numpy()
+        self.norms[rows, members] = metrics.grad_norm_raw.numpy()
+        if self.params is not None and steps[-1] < len(self.params):
+            self.params[steps[-1], members] = self.fleet.state.params.numpy()
 
 
 def train_curves(overrides: Sequence[str], seeds: int, keep_params: bool = False) -> Curves:

@@ -20,7 +20,11 @@ class Watch:
         self.fleet = fleet
         self.rows = []
 
-    def observe(self, step, measured, tested):
+    def observe(self, steps, measured, tested):
+        for n in range(len(steps)):
+            self.keep(measured[n], tested if n == len(steps) - 1 else None)
+
+    def keep(self, measured, tested):
         values = [measured.loss, measured.grad_norm_raw, measured.grad_norm_clipped, measured.lr]
         if tested is not None:
             values += [tested.losses.mean(1), tested.accuracy]

@@ -54,8 +54,8 @@ def test_training_that_is_ended_and_goes_on_makes_each_step_and_test_pass_once(c
     steps = []
 
     class Watch:
-        def observe(self, step, measured, tested):
-            steps.append((step, tested is not None))
+        def observe(self, several, measured, tested):
+            steps.extend((step, step == several[-1] and tested is not None) for step in several)
 
     train(fleet, [Watch()], after=lambda step: step == 7, block=1)
     assert [step for step, _ in steps] == list(range(1, 8))

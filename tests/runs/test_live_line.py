@@ -14,8 +14,8 @@ from hw2exp.runs.sparkline import ASCII, BLOCKS
 
 
 def measured(loss, norm, replicas=1):
-    values = torch.full((replicas,), float(loss)), torch.full((replicas,), float(norm))
-    return StepMetrics(values[0], torch.ones(replicas), values[1], values[1], values[1], values[1])
+    values = torch.full((1, replicas), float(loss)), torch.full((1, replicas), float(norm))
+    return StepMetrics(values[0], torch.ones(1, replicas), *[values[1]] * 4)
 
 
 def frames(width, steps, encoding="utf-8", terminal=True):
@@ -26,7 +26,7 @@ def frames(width, steps, encoding="utf-8", terminal=True):
     line.interval = 0
     with line:
         for step, each in enumerate(steps, start=1):
-            line.observe(step, each, None)
+            line.observe(range(step, step + 1), each, None)
     file.flush()
     text = file.buffer.getvalue().decode(encoding)
     return re.split(r"(?:\r\x1b\[2K(?:\x1b\[1A\x1b\[2K)*)", text)
@@ -57,10 +57,10 @@ def test_replicas_that_leave_and_many_steps_between_refreshes(monkeypatch):
     monkeypatch.setattr(live_curves, "MOST_WAITING", 4)
     line = LiveLine(12, lambda: 0, Console(file=io.StringIO(), force_terminal=True, width=80))
     line.interval = 100
-    both = StepMetrics(*[torch.tensor([1.0, 3.0])] * 6)
+    both = StepMetrics(*[torch.tensor([[1.0, 3.0]])] * 6)
     with line:
         for step in range(1, 13):
-            line.observe(step, both if step <= 6 else measured(5, 7), None)
+            line.observe(range(step, step + 1), both if step <= 6 else measured(5, 7), None)
             assert len(line.curves._waiting) < 4
     assert line.curves.so_far() == ([2.0] * 6 + [5.0] * 6, [2.0] * 6 + [7.0] * 6)
 

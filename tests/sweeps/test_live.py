@@ -74,8 +74,8 @@ def test_the_worker_writes_the_means_of_its_runs(compose, tmp_path):
     fleet = Fleet([compose("task=easy", f"steps={steps}", f"seed={seed}") for seed in (0, 1)])
     writer = ProgressWriter(fleet, tmp_path / "progress")
     for step in range(1, steps + 1):
-        loss = torch.tensor([1.0, 3.0]) * (50 if step == 700 else 1)
-        writer.observe(step, StepMetrics(*[loss] * 6), None)
+        loss = torch.tensor([[1.0, 3.0]]) * (50 if step == 700 else 1)
+        writer.observe(range(step, step + 1), StepMetrics(*[loss] * 6), None)
     (progress,) = read_progress([writer.path])
     assert progress.step == steps
     assert BINS // 2 < len(progress.losses) <= BINS

@@ -178,8 +178,8 @@ class Meanwhile:
     def __init__(self, step, action):
         self.step, self.action = step, action
 
-    def observe(self, step, measured, tested):
-        if step == self.step:
+    def observe(self, steps, measured, tested):
+        if self.step in steps:
             self.action()
 
 

@@ -50,3 +50,20 @@ def test_every_replica_gets_the_same_batch():
 
 def test_an_epoch_has_the_notebooks_31_batches():
     assert batches_per_epoch(32) == 31
+
+
+@pytest.mark.parametrize("ranges", [((7, 9), (1, 3), (4, 6)), ((20, 21), (3, 8), (9, 18))])
+def test_the_words_are_read_as_numpys_own_functions_read_them(ranges):
+    """Each sequence is drawn as the notebook draws it, with ``randint`` and ``choice``."""
+    stream, plain = NotebookStream(TemporalOrder(*ranges), 5, 3), np.random.RandomState(3)
+    for step in range(1, 21):
+        symbols, labels = stream.batch(ONE, step, 5, TRAIN)
+        for row, label in zip(symbols[0], labels[0], strict=True):
+            length, *places = (plain.randint(*bounds) for bounds in ranges)
+            letters = "".join("abcd"[each] for each in plain.choice(4, length))
+            drawn = plain.choice(4)
+            marks = dict(zip(places, "XY"[drawn // 2] + "XY"[drawn % 2], strict=True))
+            frame = {0: "B", length - 1: "E"} | marks
+            expected = "".join(frame.get(t, letter) for t, letter in enumerate(letters))
+            assert "".join(SYMBOLS[each] for each in row if each != PAD) == expected
+            assert label == drawn
