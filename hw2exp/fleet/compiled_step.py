@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hw2exp.config.knob import Choice
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet.state import FleetState
 from hw2exp.fleet.step_kernel import steps_with
@@ -70,9 +71,9 @@ class CompiledSteps:
         self.task = task
         self.notebook = notebook
         self._seeds = np.array([config.seed for config in configs], dtype=np.uint64)
-        self._clip = _numbered(CLIPS[configs[0].clip.name], [c.clip for c in configs], 3)
-        rule, knobs, self._names = OPTIMIZERS[configs[0].optimizer.name]
-        self._optimizer = _numbered((rule, knobs), [c.optimizer for c in configs], 5)
+        self._clip = CLIPS[configs[0].clip.name], _knobs([c.clip for c in configs], 3)
+        rule, self._names = OPTIMIZERS[configs[0].optimizer.name]
+        self._optimizer = rule, _knobs([c.optimizer for c in configs], 5)
         self._batch_size = configs[0].batch_size
         self._take_steps = steps_with(loss.passes["learn"])
 
@@ -151,12 +152,10 @@ class CompiledSteps:
         return drawn, labels
 
 
-def _numbered(
-    rule: tuple[int, Sequence[str]], sections: Sequence[Any], width: int
-) -> tuple[int, Array]:
-    """Return a rule's number, and the knobs of each replica ``(R, width)``."""
-    number, names = rule
+def _knobs(sections: Sequence[Choice], width: int) -> Array:
+    """Return each replica's knobs in the order of their class, but the learning rate."""
+    names = [name for name in type(sections[0]).model_fields if name not in ("name", "lr")]
     knobs = np.zeros((len(sections), width))
     for r, section in enumerate(sections):
         knobs[r, : len(names)] = [float(getattr(section, name)) for name in names]
-    return number, knobs
+    return knobs

@@ -26,7 +26,7 @@ def clip_row(rule: Any, g: Any, norm: Any, knobs: Any, seen: Any, after: Any, cl
         rule: the clipping's number.
         g: gradient, ``(P,)``.
         norm: its norm in float64.
-        knobs: the clipping's knobs in float64: the limit; of ZClip α, z* and the warm-up's steps.
+        knobs: the clipping's knobs in float64, in the order of their class.
         seen: the state of ZClip: count, mean and variance of the norms so far.
         after: output: that state after the step.
         clipped: output: the clipped gradient, ``(P,)``.
@@ -80,7 +80,7 @@ def update_row(
         theta: parameters, ``(P,)``.
         g: gradient, ``(P,)``; the gradient of the L2 penalty is added to it.
         lr: learning rate in float64.
-        knobs: the optimizer's knobs in float64, see ``OPTIMIZERS``.
+        knobs: the optimizer's knobs in float64, in the order of their class, from the weight decay.
         updates: the number of updates with this one.
         before: the optimizer's state, ``(STATES, P)``.
         after: output: the parameters and the state after the update, ``(1 + STATES, P)``.
@@ -147,20 +147,11 @@ def adam(g: Any, rate: Any, betas: Any, root: Any, eps: Any, before: Any, after:
 
 
 OPTIMIZERS = {
-    "sgd": (SGD, ("weight_decay", "momentum", "nesterov"), ("velocity",)),
-    "rmsprop": (
-        RMSPROP,
-        ("weight_decay", "alpha", "eps", "momentum", "centered"),
-        ("mean_square", "velocity", "mean"),
-    ),
-    "adam": (ADAM, ("weight_decay", "beta1", "beta2", "eps", "decoupled"), ("mean", "mean_square")),
+    "sgd": (SGD, ("velocity",)),
+    "rmsprop": (RMSPROP, ("mean_square", "velocity", "mean")),
+    "adam": (ADAM, ("mean", "mean_square")),
 }
-"""The number of each optimizer, its knobs in order, and the tensors ``(R, P)`` of its state."""
+"""The number of each optimizer, and the tensors ``(R, P)`` of its state."""
 
-CLIPS = {
-    "none": (NO_CLIP, ()),
-    "norm": (BY_NORM, ("max_norm",)),
-    "value": (BY_VALUE, ("max_value",)),
-    "zclip": (Z_CLIP, ("alpha", "z_threshold", "warmup_steps")),
-}
-"""The number of each clipping, and its knobs in order."""
+CLIPS = {"none": NO_CLIP, "norm": BY_NORM, "value": BY_VALUE, "zclip": Z_CLIP}
+"""The number of each clipping."""
