@@ -63,7 +63,10 @@ def find_culprit(fresh: Floats, peak: int, spike: Spike, margin: float) -> tuple
 
 
 def rise_of(loss: float, baseline: float) -> float:
-    """Return the rise of a loss above its baseline, capped where a run is lost or not finite."""
+    """Return the rise of a loss above its baseline, capped where a run is lost or not finite.
+
+    The loss is capped at ``LOST``, or at twice the baseline if that is more.
+    """
     top = max(LOST, 2 * baseline)
     return (min(loss, top) if np.isfinite(loss) else top) - baseline
 

@@ -19,7 +19,10 @@ def _levels(loss: Any) -> Any:
 
 
 def contour(axes: "Axes", seen: Dissection, figure: Any) -> None:
-    """Draw the loss on the plane of the step and a random direction, with the path of the steps."""
+    """Draw the loss on the plane of the step and a random direction, with the path of the steps.
+
+    The figure gets the color bar.
+    """
     axes.set_title(f"The cliff: loss of step {seen.steps[seen.culprit]:,}'s batch")
     if seen.cliff is None or not np.isfinite(seen.cliff.loss.numpy()).any():
         empty(axes, "no finite step to draw along")
@@ -50,7 +53,7 @@ def _way(axes: "Axes", seen: Dissection) -> None:
 
 
 def surface(axes: Any, seen: Dissection) -> None:
-    """Draw the loss on the same plane as a surface."""
+    """Draw the loss on the same plane as a surface, in a panel of three dimensions."""
     if seen.cliff is None or not np.isfinite(seen.cliff.loss.numpy()).any():
         axes.set_axis_off()
         return

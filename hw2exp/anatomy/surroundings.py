@@ -37,7 +37,10 @@ class Along:
 
 
 def loss_along(config: TrainConfig, seen: Replayed, culprit: int, peak: int) -> Along:
-    """Measure the loss of a step's and the peak's batch before, within and beyond the step."""
+    """Measure the loss of a step's and the peak's batch before, within and beyond the step.
+
+    ``culprit`` is the index of the step among those replayed, ``peak`` that of the peak.
+    """
     share = torch.linspace(*LINE, POINTS)
     trace = seen.traces[culprit]
     step = trace.after.params - trace.before.params  # (1, P)

@@ -14,7 +14,8 @@ ROW = 0.085
 def legend_above(axes: "Axes", size: float = 8, columns: int = 1, **options: Any) -> None:
     """Add a legend at the top of a panel, and extend the y axis to make room.
 
-    Call this function after the limits and the scale of the axis are set.
+    Call this function after the limits and the scale of the axis are set. The font size is in
+    points; further options are those of matplotlib's ``legend``.
     """
     rows = -(-len(axes.get_legend_handles_labels()[0]) // columns)
     room = 1 / (1 - min(0.6, ROW * size / 8 * rows + 0.03))

@@ -106,7 +106,8 @@ def differing(
 ) -> list[Row]:
     """Return a row for each key whose values differ between columns.
 
-    With a single column, return the keys whose values differ between its runs.
+    With a single column, return the keys whose values differ between its runs. ``of`` returns a
+    run's values by key, and ``write`` writes a value, by default as typed.
     """
     written = [[of(each) for each in column.members] for column in columns]
     keys = dict.fromkeys(key for runs in written for run in runs for key in run)

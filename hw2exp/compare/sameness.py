@@ -56,7 +56,10 @@ def _and(marks: Sequence[str]) -> str:
 
 
 def parting(columns: Sequence[Column]) -> list[str]:
-    """Return lines about the first difference of two runs whose settings and seeds are equal."""
+    """Return lines about the first difference of two runs whose settings and seeds are equal.
+
+    There are no lines unless the columns are two such runs with different digests.
+    """
     if len(columns) != 2:
         return []
     one, other = (column.alone for column in columns)

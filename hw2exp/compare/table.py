@@ -30,7 +30,14 @@ def legend(columns: Sequence[Column]) -> list[str]:
 def table_of(
     marks: Sequence[str], sections: Mapping[str, Sequence[Row]], width: int, color: bool
 ) -> str:
-    """Write the rows as a table; columns that don't fit the width follow below."""
+    """Write the rows as a table; columns that don't fit follow in further blocks.
+
+    Args:
+        marks: the headings of the columns.
+        sections: the rows of each section, by its heading; empty sections are left out.
+        width: the number of characters of a line.
+        color: whether to write escape codes, for bold headings.
+    """
     shown = {heading: [_printable(row) for row in rows] for heading, rows in sections.items()}
     rows = [row for each in shown.values() for row in each]
     labels = max(cell_len(row.label) for row in rows) + GAP + len(SAME)

@@ -80,6 +80,8 @@ def check_there(folder: Path, what: str) -> None:
 def check_inside(root: Path, path: Path, what: str) -> None:
     """Refuse a path that leaves a folder, by ``..``, as an absolute path, or through a link.
 
+    The path need not exist.
+
     Raises:
         ConfigError: the path leads out of the folder.
     """

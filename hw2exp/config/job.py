@@ -24,7 +24,7 @@ Plain = dict[str, Any]
 
 
 def put(plain: Plain, key: str, value: Any) -> Plain:
-    """Return a copy of a nested dict with one value set; share all other branches."""
+    """Return a copy of a nested dict with a dotted key's value set; share all other branches."""
     head, _, rest = key.partition(".")
     if rest:
         below = plain.get(head)
@@ -143,12 +143,12 @@ class Job:
         return self._with_hydra(self._with_values(deepcopy(self.base.full)))
 
     def choice(self, group: str) -> str | None:
-        """Return the choice of a group."""
+        """Return the choice of a group; None if the config has none of it."""
         chosen: str | None = self.base.hydra["runtime"]["choices"].get(group)
         return chosen
 
     def select(self, key: str) -> str:
-        """Return a resolved value of Hydra's node, as text."""
+        """Return the resolved value of a dotted key of Hydra's node, ``hydra.…``, as text."""
         written: Any = {"hydra": self.base.hydra}
         for name in key.split("."):
             written = written[name]

@@ -74,7 +74,10 @@ class ExplosionDetector:
         return self._recent[:, replica].copy()
 
     def restore(self, replica: int, step: int, recent: Floats, steps: Sequence[int]) -> None:
-        """Restore a replica from its step, norms and explosions; all must be at the same step."""
+        """Restore a replica from its last searched step; all replicas must be at the same one.
+
+        ``recent`` are its last norms, and ``steps`` those of its explosions so far.
+        """
         self._steps = step
         if len(self._recent) != len(recent):
             self._recent = np.full((len(recent), len(self._found)), np.nan)

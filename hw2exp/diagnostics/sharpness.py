@@ -91,8 +91,6 @@ def sharpness(
 def gradient_at(fleet: Fleet, params: Tensor, symbols: Tensor, labels: Tensor) -> Tensor:
     """Return the gradient of the batch's mean loss at given parameters, ``(R, P)``.
 
-    The functions below take the same arguments, the parameters θ as ``at``, in float64.
-
     Args:
         fleet: the runs.
         params: the parameters, ``(R, P)``.
@@ -114,6 +112,13 @@ def difference_product(
     a scale of 1e-5 at a cliff, and a rounded zero may be divided by Adam's small ε. In training the
     relative errors of the eigenvalues were 1e-7 to 2e-5; at the largest gradients of 16
     AttentionRNN(2), of norms 2e2 to 2e7, 1e-7 in the median and at most 2e-4.
+
+    Args:
+        fleet: the runs.
+        at: θ, ``(R, P)`` in float64.
+        symbols: the batch's symbols, ``(R, B, T)``.
+        labels: the batch's labels, ``(R, B)``.
+        central: whether to use central differences.
     """
     here = None if central else gradient_at(fleet, at, symbols, labels)  # (R, P)
     length = (CENTRAL_NUDGE if central else NUDGE) * norms(at).clamp(min=1)  # (R,)
@@ -130,6 +135,8 @@ def difference_product(
 
 def exact_product(fleet: Fleet, at: Tensor, symbols: Tensor, labels: Tensor) -> Product:
     """Make Hessian-vector products by autograd through the gradient, without the closed form.
+
+    The arguments are those of :func:`difference_product`.
 
     Source: Pearlmutter 1994, "Fast exact multiplication by the Hessian".
     """

@@ -92,7 +92,10 @@ class SpikeDetector:
         return self._recent[:, replica].copy()
 
     def restore(self, replica: int, step: int, recent: Floats, spikes: Sequence[Spike]) -> None:
-        """Restore a replica from its last step, losses and spikes; all must be at the same step."""
+        """Restore a replica from its last searched step; all replicas must be at the same one.
+
+        ``recent`` are its last losses, ``(window,)``, and ``spikes`` all its spikes so far.
+        """
         self._steps = step
         self._recent[:, replica] = recent
         self._spikes[replica] = list(spikes)

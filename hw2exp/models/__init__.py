@@ -12,7 +12,7 @@ C = TypeVar("C", bound=type[Cell])
 
 
 def own_digest(name: str) -> str | None:
-    """Return the digest of the code of a user's cell; None for a shipped cell."""
+    """Return the digest of the code of the user's cell ``model=name``; None for a shipped cell."""
     if ("model", name) not in ADDED_CHOICES:
         return None
     own: type[Cell] = equations("model", name)

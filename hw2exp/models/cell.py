@@ -151,7 +151,7 @@ def run(cell: Cell, params: Params, x: Tensor, norm: NormPass) -> Unrolled:
 def product(weight: Tensor, x: Tensor, bias: Tensor | None = None) -> Tensor:
     """Multiply each replica's vectors ``(R, ..., in)`` by its own matrix ``(R, out, in)``.
 
-    A bias, ``(R, out)``, is added.
+    A bias, ``(R, out)``, is added; the result is ``(R, ..., out)``.
     """
     vectors = x.flatten(1, -2) if x.dim() > 3 else x  # (R, N, in)
     if vectors.shape[1] == 1:

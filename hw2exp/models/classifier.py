@@ -105,7 +105,7 @@ class Classifier:
         }
 
     def initialize(self, init: Sequence[Init], seeds: Sequence[int]) -> Params:
-        """Draw the parameters of every replica, from its section and its seed; set the gains."""
+        """Draw each replica's parameters from its ``init`` section and its seed; set the gains."""
         drawn = initialize(self.weights(), init, seeds)
         gains = {
             name: gain.start.float().reshape(-1, *[1] * len(gain.shape)).repeat(1, *gain.shape)
@@ -139,6 +139,8 @@ class Classifier:
         self, params: Params, symbols: Tensor, labels: Tensor, statistics: State | None = None
     ) -> tuple[Tensor, Tensor, State]:
         """Compute the loss of each sequence, with the closed form if there is one.
+
+        For the statistics see :meth:`forward`.
 
         Returns:
             Cross-entropy of each sequence and whether it was classified correctly, ``(R, B)``; the
@@ -187,11 +189,14 @@ class Classifier:
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Compute the loss of each sequence, ``(R, B)``, from logits ``(R, B, C)``."""
+    """Compute each sequence's loss ``(R, B)`` from logits ``(R, B, C)`` and labels ``(R, B)``."""
     return -logits.log_softmax(-1).gather(-1, labels[..., None].long()).squeeze(-1)
 
 
 def correct(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return whether each sequence is classified correctly, ``(R, B)``; NaN counts as wrong."""
+    """Return whether each sequence is classified correctly, ``(R, B)``; NaN counts as wrong.
+
+    The logits are ``(R, B, C)``, the labels ``(R, B)``.
+    """
     best, choice = logits.detach().max(-1)  # NaN counts as the largest
     return (choice == labels) & ~best.isnan()

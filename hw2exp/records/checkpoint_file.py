@@ -129,7 +129,7 @@ class Checkpoint:
 
 
 def content_of(path: Path, largest: int) -> bytes:
-    """Read a regular file of limited size; refuse links.
+    """Read a regular file of at most ``largest`` bytes; refuse links.
 
     Raises:
         DamagedError: the file is not regular, a link, or too large.

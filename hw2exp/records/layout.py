@@ -20,7 +20,7 @@ class Lines:
 
 @dataclass(frozen=True)
 class Band:
-    """A chart of the tags of a curve between two others."""
+    """A chart of a curve between two others, each given by its tag."""
 
     title: str
     value: str
@@ -66,7 +66,7 @@ def quartile_tags(tag: str) -> tuple[str, str]:
 
 
 def over_the_arm(name: str, tag: str) -> Band:
-    """Return the band of one tag over an arm's runs."""
+    """Return the band of a run's tag over an arm's runs; ``name`` is the tag's meaning."""
     return Band(f"{name} over the arm: median and quartiles", tag, *quartile_tags(tag))
 
 

@@ -54,7 +54,7 @@ class Claim:
 
 
 def finding_of(supported: bool, refuted: bool) -> Finding:
-    """Return the finding; refutation prevails."""
+    """Return the finding of numbers that support or refute a claim; refutation prevails."""
     if refuted:
         return Finding.REFUTED
     return Finding.SUPPORTED if supported else Finding.UNDECIDED

@@ -75,7 +75,7 @@ def _held(points: Floats) -> Floats:
 
 
 def examples(arm: Arm, count: int) -> Sequence[int]:
-    """Return the places of a few runs to draw alone, evenly spread by number of spikes."""
+    """Return the places in the arm of at most ``count`` runs, evenly spread by number of spikes."""
     by_spikes = np.argsort([len(result.spikes) for result in arm.results], kind="stable")
     picked = np.linspace(0, len(by_spikes) - 1, min(count, len(by_spikes))).round().astype(int)
     return [int(place) for place in by_spikes[picked]]

@@ -58,7 +58,10 @@ def _length(arm: Arm) -> int:
 
 
 def lengths_figure(found: Sequence[ByLength]) -> "Figure":
-    """Draw the share of runs that solve the task against the length, a panel for each group."""
+    """Draw the share of runs that solve the task against the length, a panel for each group.
+
+    A panel has a line for each set of cures.
+    """
     figure, panels = grid(len(found), height=2.6)
     for axes, group in zip(panels, found, strict=True):
         for place, (cures, line) in enumerate(group.lines.items()):

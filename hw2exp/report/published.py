@@ -184,7 +184,12 @@ def same_plateau(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterabl
 
 
 def agrees(count: Callable[[Published], int], theirs: tuple[int, int]) -> Judge:
-    """Return the judge of whether as many runs count as of the reference runs, of which total."""
+    """Return the judge of whether as many runs have a property as in the reference runs.
+
+    Args:
+        count: the function that counts an arm's runs with the property.
+        theirs: the number of reference runs with the property, and of all reference runs.
+    """
 
     def judge(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterable[Judged]:
         from scipy.stats import fisher_exact

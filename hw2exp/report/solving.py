@@ -100,7 +100,10 @@ def _by_rate(measured: Sequence[ArmMeasures]) -> list[list[ArmMeasures]]:
 def by_setting(
     arms: Sequence[Arm], height: float = 2.2, **options: Any
 ) -> tuple["Figure", dict[tuple[str, str], Any]]:
-    """Return a figure, and its panel for each model (rows) and optimizer (columns), by both."""
+    """Return a figure, and its panel for each model (rows) and optimizer (columns), by both.
+
+    ``height`` is that of a row, in inches; the options are those of matplotlib's ``subplots``.
+    """
     models, optimizers = (dict.fromkeys(setting_of(arm)[place] for arm in arms) for place in (0, 1))
     shape = len(models), len(optimizers)
     figure, axes = panels_of(3.4 * shape[1] + 1.2, height * shape[0] + 0.4, *shape, **options)

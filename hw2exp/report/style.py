@@ -82,7 +82,10 @@ def label_outer(panels: Sequence[Any], x: str, y: str) -> None:
 
 
 def loss_axis(axes: Any, top: float) -> None:
-    """Set the vertical axis to a loss; if ``top`` is high, logarithmic above ``LOG_FROM``."""
+    """Set the vertical axis to a loss; if ``top`` is high, logarithmic above ``LOG_FROM``.
+
+    ``top`` is the largest visible loss.
+    """
     if top <= 2 * LOG_FROM:
         axes.set_ylim(0, 1.1 * max(top, 1.5))
         return
@@ -123,6 +126,8 @@ class Drawn:
 
 def draw(figure: "Figure", target: Path, name: str, title: str, caption: str) -> Drawn:
     """Write a figure as PNG and SVG into a folder, with the same bytes each time.
+
+    The folder must exist; for the name, title and caption see :class:`Drawn`.
 
     Raises:
         OSError: a file can't be written.

@@ -31,7 +31,10 @@ def signed(value: float) -> str:
 
 
 def plain(value: Any, text: str = "", style: str = "number") -> dict[str, Any]:
-    """Make a cell of a value, its sort key, without an interval; the style is a CSS class."""
+    """Make a cell of a value, its sort key, without an interval; the style is a CSS class.
+
+    Without a text, the cell shows the value itself.
+    """
     return {"value": value, "text": text or str(value), "interval": "", "style": style}
 
 
@@ -63,12 +66,15 @@ def number(value: float) -> str:
 
 
 def columns(name: str, estimate: Estimate) -> dict[str, float]:
-    """Return the columns of an estimate: its value, and the ends of its interval."""
+    """Return the columns of an estimate: its value, as ``name``, and the ends of its interval."""
     return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
 
 
 def write_table(rows: Sequence[Mapping[str, Any]], folder: Path, name: str) -> None:
-    """Write rows, which may differ in their columns, into a folder as CSV and Parquet."""
+    """Write rows, which may differ in their columns, into a folder as CSV and Parquet.
+
+    The folder must exist; ``name`` is the file name without ending.
+    """
     import polars
 
     table = polars.DataFrame(rows, infer_schema_length=None)

@@ -36,6 +36,8 @@ class Why:
 def make_why(arms: Sequence[Arm], target: Path, figures_wanted: bool) -> Why:
     """Summarize the diagnostics; write their table; if wanted, draw them and read the anatomies.
 
+    All files go to ``target``, an existing folder.
+
     Raises:
         OSError: a file can't be written.
     """

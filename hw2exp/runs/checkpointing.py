@@ -74,7 +74,7 @@ class Checkpointer:
             self._diagnostics[member] = RowsFile(DIAGNOSTICS_ROWS, own, own.facts.diagnostics)
 
     def __call__(self, step: int) -> bool:
-        """Save a checkpoint if one is due; return whether training ends."""
+        """Save a checkpoint if one is due after a step; return whether training ends."""
         config = self.fleet.config
         self.interrupt.begin_to_save()
         end, asked = self.interrupt(), self.interrupt.asked_to_save()
@@ -86,7 +86,7 @@ class Checkpointer:
         return end or self.recording.lost.keys() >= set(map(int, self.fleet.members))
 
     def save(self, step: int) -> None:
-        """Write a checkpoint of every replica in the fleet."""
+        """Write a checkpoint of every replica in the fleet, after a step."""
         recording = self.recording
         recording.catch_up()
         state = on_host(self.fleet.state.tensors())

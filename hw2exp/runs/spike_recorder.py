@@ -44,7 +44,7 @@ class SpikeRecorder:
             self._ring.push(Entry(step, members, trace.before, trace.grads))
 
     def keep(self, member: int, spikes: Sequence[Spike]) -> None:
-        """Keep the steps that led to each new spike."""
+        """Keep the steps that led to each new spike; ``spikes`` are all of the member so far."""
         if member not in self.kept:
             return
         for number in range(self._known[member] + 1, min(len(spikes), self.spikes) + 1):
@@ -53,7 +53,7 @@ class SpikeRecorder:
         self._known[member] = len(spikes)
 
     def write(self, member: int, folder: Path) -> None:
-        """Write the kept spikes, if there are more than at the last call."""
+        """Write the kept spikes into the run folder, if there are more than at the last call."""
         if len(kept := self.kept.get(member, [])) > self._written.get(member, 0):
             write_kept(folder, kept)
             self._written[member] = len(kept)

@@ -78,7 +78,7 @@ class SweepTable:
             echo(self._summary(self._all(), time.monotonic() - self._began))
 
     def finish(self, number: int, outcomes: Sequence[Outcome]) -> None:
-        """Record the end of a fleet."""
+        """Record the outcomes of a fleet's jobs at its end; fleets are numbered from 0."""
         self._done[number] = outcomes
 
     def refresh(self) -> None:

@@ -53,6 +53,8 @@ def make_folder(path: Path, sync: bool = True, mode: int = 0o777) -> None:
 def refuse_other(path: Path) -> None:
     """Refuse anything but a folder where a folder is to be written; a link would lead elsewhere.
 
+    The path may be missing.
+
     Raises:
         OSError: something else is there.
     """

@@ -17,7 +17,7 @@ VERSION = f"hw2exp {version.VERSION}"
 
 
 def parser_of(module: str, description: str, epilog: str | None = None) -> ArgumentParser:
-    """Return a parser of flags, whose help survives a closed pipe."""
+    """Return a parser of the flags of ``python -m module``, whose help survives a closed pipe."""
     prog = f"python -m {module}"
     parser = ArgumentParser(prog, description=description, epilog=epilog, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=VERSION, help="show the version")
@@ -58,7 +58,7 @@ def check_system() -> None:
 
 
 def process(main: Callable[[], int]) -> NoReturn:
-    """Run a command that has nothing to save on an interrupt, and exit."""
+    """Run a command that has nothing to save on an interrupt, and exit with its status."""
     check_system()
     _end_at_once()
     prepare_output()

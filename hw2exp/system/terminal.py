@@ -61,7 +61,7 @@ def echo_error(line: str) -> None:
 
 
 def warn(text: str) -> None:
-    """Print a warning to standard error."""
+    """Print a warning of one line to standard error."""
     echo_error(f"warning: {text}")
 
 

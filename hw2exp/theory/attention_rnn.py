@@ -1,8 +1,8 @@
 """AttentionRNN(k) and (∞) by their definitions, and their derivatives (write-up, part 1.2.2).
 
 All functions take one sequence. A source is x[t] ``(I,)`` or a state ``(H,)``. Lag 0 is the input,
-lag i is h[t-i]. Matrices are named ``Q_0 … Q_k`` (and K, V). In AttentionRNN(∞) all lags share one
-Q, K and V ``(H, H)``, and E ``(H, I)`` embeds the input: see :func:`shared`.
+lag i is h[t-i]. Matrices are named ``Q_0 … Q_k`` (and K, V); ``lags`` is k. In AttentionRNN(∞) all
+lags share one Q, K and V ``(H, H)``, and E ``(H, I)`` embeds the input: see :func:`shared`.
 """
 
 from collections.abc import Sequence
@@ -97,7 +97,7 @@ def state_jacobian(params: Params, now: Step, lag: int) -> Tensor:
 def state_jacobian_of_the_write_up(params: Params, now: Step, lag: int) -> Tensor:
     """Return ∂h[t]/∂h[t-i] as in part 1.2.2 (e), which differentiates w / Σ w, not the softargmax.
 
-    (v_i / Σ w - Σ w v / (Σ w)²) (k_iᵀ Q_i + q_iᵀ K_i) + a_i V_i.
+    (v_i / Σ w - Σ w v / (Σ w)²) (k_iᵀ Q_i + q_iᵀ K_i) + a_i V_i, ``(H, H)``, for a lag i from 1.
     """
     Q, K, V = (params[f"{name}_{lag}"] for name in "QKV")
     w, v = now.scores, now.values
@@ -120,7 +120,7 @@ def backward(
         lags: k; None for AttentionRNN(∞), whose sum runs to the end.
 
     Returns:
-        The total derivatives, each ``(H,)``.
+        The total derivatives by h[1] … h[N], each ``(H,)``.
     """
     end = len(steps)
     totals = list(own)
@@ -132,7 +132,7 @@ def backward(
 
 
 def weight_gradients(params: Params, steps: Sequence[Step], totals: Sequence[Tensor]) -> Params:
-    """Return the gradients of the matrices from the total derivatives by the states.
+    """Return the gradients of the matrices from all steps and the total derivatives by h[1] … h[N].
 
     With δ = ∂ℓ/∂h[t]: ∂ℓ/∂w_i = a_i δᵀ(v_i - h[t]), ∂ℓ/∂V_i = Σ_t a_i δ sᵀ,
     ∂ℓ/∂Q_i = Σ_t ∂ℓ/∂w_i k_i sᵀ, ∂ℓ/∂K_i = Σ_t ∂ℓ/∂w_i q_i sᵀ, for the source s of lag i.

@@ -130,7 +130,7 @@ ROW = 3.0
 
 
 def attention_rnn(lags: int) -> Diagram:
-    """Return figure 2: AttentionRNN(k)."""
+    """Return figure 2: AttentionRNN(k), where k is ``lags``."""
     middle = -ROW * (lags // 2) + 0.75
     nodes: dict[str, Node] = {}
     for i in range(lags + 1):

@@ -35,7 +35,10 @@ def draw(diagram: Diagram, path: Path) -> None:
 
 
 def save(figure: Any, path: Path) -> None:
-    """Write a figure. SVG is reproducible byte for byte and needs no fonts."""
+    """Write a matplotlib figure into a file of an existing folder, in the format of its suffix.
+
+    SVG is reproducible byte for byte and needs no fonts.
+    """
     disk.write(path, encoded(figure, path.suffix[1:], fonts="path"))
 
 

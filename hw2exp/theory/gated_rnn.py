@@ -34,7 +34,7 @@ class Step:
 
 
 def step(params: Params, x: Tensor, h: Tensor) -> Step:
-    """Compute one step by the two equations."""
+    """Compute one step by the two equations, from x[t] and h[t-1]."""
     candidate = params["W_x"] @ x  # (H,)
     c = torch.sigmoid(params["W_c"] @ x + params["W_h"] @ h)  # (H,)
     return Step(x, h, candidate, c, c * h + (1 - c) * candidate)
@@ -77,7 +77,7 @@ def backward_through_time(
 ) -> tuple[Params, list[Tensor]]:
     """Sum every step's part of the gradients, for a loss that reads the last state only.
 
-    δ[t-1] = (∂h[t]/∂h[t-1])ᵀ δ[t].
+    ``delta`` is δ[T]; δ[t-1] = (∂h[t]/∂h[t-1])ᵀ δ[t].
 
     Returns:
         The gradients of the three matrices, and of x[1] … x[T].

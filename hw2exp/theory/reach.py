@@ -79,11 +79,11 @@ class Reach:
         return fitted_factors(self.logarithms, fewest=10)
 
     def at(self, lag: int) -> Floats:
-        """Return the logarithms at a lag, ``(R,)``."""
+        """Return the logarithms at a lag, counted from 1, ``(R,)``."""
         return self.logarithms[:, lag - 1]
 
     def vanished(self, lag: int, left: float) -> int:
-        """Count the runs of whose gradient less than a share is left at a lag."""
+        """Count the vanished gradients: runs whose norm at a lag, from 1, is below ``left``."""
         return int((self.at(lag) < math.log(left)).sum())
 
     def largest(self) -> Floats:
@@ -98,7 +98,7 @@ def farthest_mark() -> int:
 
 
 def at_initialization(seeds: int = SEEDS) -> dict[str, Reach]:
-    """Measure untrained networks, so many of each model."""
+    """Measure ``seeds`` untrained networks of each of ``MODELS``; return the reaches by name."""
     found: dict[str, Reach] = {}
     for model in MODELS:
         words = ["-m", "experiment=gradient_reach", f"model={model}", f"seed=range(0,{seeds})"]

@@ -16,12 +16,15 @@ if TYPE_CHECKING:
 
 
 def draw_reach(states: Mapping[str, Mapping[str, Reach]], path: Path) -> None:
-    """Draw the norms against the lag."""
+    """Draw :func:`reach_figure` into an image file of an existing folder."""
     save(reach_figure(states), path)
 
 
 def reach_figure(states: Mapping[str, Mapping[str, Reach]]) -> "Figure":
-    """Plot median and quartiles of the norms against the lag, a panel for each training state."""
+    """Plot median and quartiles of the norms against the lag, a panel for each training state.
+
+    The reaches are given by model, for each state of training.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure((4.8 * len(states) + 1.3, 3.8), layout="constrained")

@@ -76,6 +76,8 @@ def select(words: Sequence[str]) -> list[str]:
 def answer(part: str, runs: Path | None) -> Answer:
     """Work out a part's answer: compute, check, decide; one part reads the runs of a sweep.
 
+    The part is a key of ``PARTS``; ``runs`` is the sweep's folder, if there is one.
+
     Raises:
         ConfigError: the folder lacks the runs that the part needs.
     """
@@ -86,7 +88,7 @@ def answer(part: str, runs: Path | None) -> Answer:
 
 
 def text_of(found: Answer, width: int, color: bool) -> str:
-    """Format an answer for printing."""
+    """Format an answer for printing, ``width`` characters wide, in color if wanted."""
     heading = Table.grid(expand=True, padding=(0, 1))
     heading.add_column(ratio=1)
     heading.add_column(justify="right", no_wrap=True)
@@ -125,7 +127,7 @@ def _rows(found: Answer) -> Iterator[tuple[str, str]]:
 
 
 def summary(found: Iterable[Answer], seconds: float) -> str:
-    """Count the verdicts and checks."""
+    """Count the verdicts and checks of all answers; add the seconds that they took."""
     answers = list(found)
     verdicts = [each.verdict for each in answers]
     counts = [f"{kind} {verdicts.count(kind)}" for kind in Verdict if kind in verdicts]

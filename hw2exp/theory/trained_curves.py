@@ -87,7 +87,13 @@ class _Notes:
 
 
 def train_curves(overrides: Sequence[str], seeds: int, keep_params: bool = False) -> Curves:
-    """Train runs with the seeds from 0 on, and return their curves, with parameters if wanted."""
+    """Train runs that differ in their seed only, and return their curves.
+
+    Args:
+        overrides: overrides as on the command line.
+        seeds: the number of runs; their seeds count from 0.
+        keep_params: whether to keep the parameters of every step too.
+    """
     configs = [job.config for job in read(["-m", *overrides, f"seed=range(0,{seeds})"]).jobs]
     fleet = Fleet(configs)
     loss, _ = fleet.initial()
@@ -98,7 +104,10 @@ def train_curves(overrides: Sequence[str], seeds: int, keep_params: bool = False
 
 
 def recomputed_losses(curves: Curves, step: int) -> Floats:
-    """Recompute a step's losses from its kept parameters without the closed form, ``(R,)``."""
+    """Recompute a step's losses from its kept parameters without the closed form, ``(R,)``.
+
+    The curves must have parameters; steps count from 1.
+    """
     assert curves.params is not None
     fleet = Fleet([c.model_copy(update={"closed_form": False}) for c in curves.configs])
     rows = torch.from_numpy(curves.params[step - 1])  # (R, P)

@@ -41,7 +41,7 @@ def random_weights(of: Cell, seed: int) -> Params:
 
 
 def random_sequence(seed: int, size: int = PAD) -> list[Tensor]:
-    """Draw random vectors x[1] … x[T]."""
+    """Draw random vectors x[1] … x[T], each ``(size,)``."""
     generator = torch.Generator().manual_seed(seed)
     return list(torch.randn(STEPS, size, dtype=DTYPE, generator=generator))
 
@@ -67,7 +67,10 @@ def gated_step(params: Params, x: Tensor, h: Tensor) -> Tensor:
 
 
 def attention_step(lags: int, params: Params, x: Tensor, h: list[Tensor]) -> Tensor:
-    """Compute one step of the bench's AttentionRNN(k) from k states, h[t-1] first, ``(H,)``."""
+    """Compute one step of the bench's AttentionRNN(k) from any states, ``(H,)``.
+
+    ``lags`` is k; ``h`` holds at least k states, h[t-1] first.
+    """
     of = cell("model=attn_rnn", f"model.lags={lags}")
     fleet = of.prepare({name: value[None] for name, value in params.items()})
     inputs = tuple(term[:, 0] for term in of.project(fleet, x[None, None, None], NO_NORM))
@@ -83,7 +86,7 @@ def attention_step(lags: int, params: Params, x: Tensor, h: list[Tensor]) -> Ten
 def total_derivatives(
     of: Cell, params: Params, x: list[Tensor], own: list[Tensor]
 ) -> tuple[Tensor, ...]:
-    """Return ∂ℓ/∂h[t] for ℓ = Σ_t own[t]ᵀ h[t], by autograd, each ``(H,)``."""
+    """Return ∂ℓ/∂h[t] for ℓ = Σ_t own[t]ᵀ h[t], by autograd; own[t] and results are ``(H,)``."""
     h = unrolled(of, leaves(params), x)
     return tuple(d[0, 0] for d in torch.autograd.grad(h, h, [o[None, None] for o in own]))
 
@@ -93,7 +96,10 @@ Gradients = Callable[[Params, list[Tensor], Tensor], Params]
 
 
 def compiled_gradients(model: str, gradients: Gradients) -> list[tuple[Tensor, Tensor]]:
-    """Return the theory's and the compiled gradient by every matrix, on a random sequence."""
+    """Return the theory's and the compiled gradient by every matrix, on a random sequence.
+
+    The model is an override, such as ``model=gated_rnn``; ``gradients`` is the theory's function.
+    """
     of = cell(model)
     params = random_weights(of, 3)
     generator = torch.Generator().manual_seed(5)

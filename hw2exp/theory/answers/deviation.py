@@ -19,7 +19,7 @@ def worst(values: Iterable[float]) -> float:
 
 
 def deviation(pairs: Iterable[tuple[Tensor, Tensor]]) -> float:
-    """Return the largest difference, relative where numbers exceed 1.
+    """Return the largest difference within the pairs, relative where numbers exceed 1.
 
     The result is NaN if a difference is, if a pair's shapes differ, or if there are no pairs.
     """
@@ -33,7 +33,7 @@ def _difference(mine: Tensor, other: Tensor) -> float:
 
 
 def jacobians(function: Callable[..., Tensor], inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Return torch's Jacobians of a function by each input."""
+    """Return torch's Jacobians of a function of all inputs by each of them, at their values."""
     judge: Any = torch.autograd.functional.jacobian
     result: tuple[Tensor, ...] = judge(function, tuple(inputs))
     return result

@@ -72,7 +72,7 @@ def _balanced(labels: torch.Tensor) -> torch.Tensor:
 
 
 def initial_values(model: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return loss and accuracy of each initialization, as training checks them."""
+    """Return loss and accuracy ``(R,)`` of a model's initializations, as training checks them."""
     configs = _configs(model, INITIALIZATIONS)
     parts = [
         Fleet(configs[start : start + SMALL_FLEET]).initial()

@@ -179,13 +179,23 @@ def c() -> Answer:
 
 
 def cures(effects: Iterable[str]) -> bool | None:
-    """Return whether a cure's effects all take spikes away; None if they differ or are unknown."""
+    """Return whether a cure's effects all take spikes away; None if they differ or are unknown.
+
+    There is one effect for each setting, see :func:`effect`; "undecided" is unknown.
+    """
     known = set(effects) - {"undecided"}
     return known == {"fewer"} if len(known) == 1 else None
 
 
 def effect(change: float, pvalue: float, more_diverged: int) -> str:
-    """Name a cure's effect by its change of spikes; undefined if more runs diverge with it."""
+    """Name a cure's effect on spikes: "fewer", "more", "undecided", or "diverges".
+
+    Args:
+        change: the change in spikes per 1,000 steps.
+        pvalue: the p-value of no change.
+        more_diverged: the number of runs that diverge with the cure, less those without; if it is
+            positive, spikes can't be compared.
+    """
     if more_diverged > 0:
         return "diverges"
     if pvalue >= SIGNIFICANT:

@@ -44,6 +44,7 @@ SIGNIFICANT = 0.05
 
 Lines = tuple[str, ...]
 States = Mapping[str, Mapping[str, Reach]]
+"""The measured reaches by model, for each state of training."""
 
 
 def d(runs: Path | None = None) -> Answer:
@@ -88,7 +89,7 @@ def d(runs: Path | None = None) -> Answer:
 
 
 def table(state: str, found: Mapping[str, Reach]) -> list[str]:
-    """Format the measurements, a line for each model."""
+    """Format the measurements in a state of training, a line for each model."""
     far = farthest_mark()
     solved = " solve" if state == TRAINED else ""
     lines = [
@@ -163,7 +164,10 @@ def survives(gated: Reach) -> tuple[bool | None, str]:
 
 
 def explodes_more(gated: Reach, others: Sequence[Reach]) -> tuple[bool | None, str]:
-    """Return whether the gated RNN's largest norms exceed the others', and the evidence."""
+    """Return whether the gated RNN's largest norms exceed the other models', and the evidence.
+
+    The answer is None where the tests don't agree, or without other models.
+    """
     from scipy.stats import mannwhitneyu
 
     if not others:
