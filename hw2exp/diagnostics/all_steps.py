@@ -25,9 +25,10 @@ class AllSteps:
         self.carries = tuple(torch.cat(parts, 1) for parts in zip(*run.carries[:-1], strict=True))
 
     def state_jacobians(self) -> Tensor:
-        """Return ∂h[t]/∂h[t-1], the rest of the carry held fixed, ``(R, B, T-1, H, H)``.
+        """Return ∂h[t]/∂h[t-1], t = 2 … T, the rest of the carry held fixed, ``(R, B, T-1, H, H)``.
 
-        Take two steps, so that h[t-1] is a node between them; paths around it are not followed.
+        For an LSTM the rest is c[t-1], for an AttentionRNN the older states (write-up, part 1.2.2
+        e). Take two steps, so that h[t-1] is a node between them; paths around it are not followed.
         """
         copies = self._copies(self.run.cell.hidden_size)
         carries = self._copied(self.carries, copies)
@@ -105,7 +106,7 @@ class CarryRows:
     source: Tensor
 
     def matrices(self) -> Tensor:
-        """Return the whole Jacobians, ``(R, B, T-1, S, S)``."""
+        """Return the whole Jacobians ``(R, B, T-1, S, S)``, ordered as by ``trajectory.numbers``."""
         given = torch.eye(len(self.source)).to(self.made).expand(*self.made.shape[:3], -1, -1)
         return torch.cat((self.made, given), -2)[..., self.source, :]
 

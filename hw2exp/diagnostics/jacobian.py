@@ -48,6 +48,9 @@ def jacobian_growth(
         params: its parameters, each ``(R, ...)``.
         symbols: indices of a few sequences, ``(R, B, T)``.
         statistics: population statistics for a batch norm, each ``(R, T, *features)``.
+
+    Raises:
+        ValueError: the carry changes its shape.
     """
     params = {name: value.detach() for name, value in params.items()}
     x = model.input_vectors(symbols, params["readout_weight"].dtype)

@@ -98,7 +98,7 @@ def loss_axis(axes: Any, top: float) -> None:
 
 
 def folded(name: str, width: int = 44) -> str:
-    """Break a long name into lines of at most so many characters."""
+    """Break a long name between words, into lines of at most so many characters."""
     import textwrap
 
     return "\n".join(textwrap.wrap(name, width, break_long_words=False))

@@ -86,7 +86,7 @@ def print_summary(result: RunResult, folder: Path, root: Path) -> None:
 
 
 def number(value: float | None) -> str:
-    """Format a number that may be missing."""
+    """Format a number; a missing one is a dash."""
     return "–" if value is None else f"{value:.4g}"
 
 
