@@ -106,7 +106,7 @@ class CarryRows:
     source: Tensor
 
     def matrices(self) -> Tensor:
-        """Return the whole Jacobians ``(R, B, T-1, S, S)``, ordered as by ``trajectory.numbers``."""
+        """Return the whole Jacobians ``(R, B, T-1, S, S)``, in the order of ``numbers``."""
         given = torch.eye(len(self.source)).to(self.made).expand(*self.made.shape[:3], -1, -1)
         return torch.cat((self.made, given), -2)[..., self.source, :]
 
