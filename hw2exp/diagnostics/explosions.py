@@ -1,7 +1,8 @@
 """Find exploding gradients by their norms from step to step, and count the spikes after them.
 
 **Definition.** A step's gradient has exploded if its norm before clipping exceeds `factor` times
-the running median of the norms of the `window` steps before it, or is not finite.
+the running median of the norms of the `window` steps before it, or is infinite. A norm of NaN
+stands for a run that has ended.
 """
 
 from collections.abc import Sequence
@@ -39,7 +40,7 @@ def explosions(
         # A median is not below the smallest norm before, and few norms are so many times as large.
         high = norms > factor * np.fmin.accumulate(series)[len(seen) : -1]
         exploded = norms > factor * running_median(norms, window, seen, high)
-    return np.asarray(exploded | ~np.isfinite(norms))
+    return np.asarray(exploded | np.isinf(norms))
 
 
 class ExplosionDetector:
@@ -47,30 +48,25 @@ class ExplosionDetector:
 
     Args:
         replicas: R.
-        window: the number of steps of the running median.
-        factor: the threshold, in units of the running median.
     """
 
-    def __init__(self, replicas: int, window: int = WINDOW, factor: float = FACTOR) -> None:
-        self.window = window
-        self.factor = factor
+    def __init__(self, replicas: int) -> None:
         self._steps = 0
-        self._recent = np.full((0, replicas), np.nan)  # the last norms, at most `window`
+        self._recent = np.full((0, replicas), np.nan)  # the last norms, at most `WINDOW`
         self._found: list[list[int]] = [[] for _ in range(replicas)]
 
     def update(self, norms: Floats) -> None:
         """Search a block of norms, ``(n, R)``, NaN for runs that have ended; n may be 0."""
         if not len(norms):
             return
-        found = explosions(norms, self.window, self.factor, self._recent)
-        exploded = found & ~np.isnan(norms)
+        exploded = explosions(norms, before=self._recent)
         for offset, replica in np.argwhere(exploded):
             self._found[replica].append(self._steps + int(offset) + 1)
-        self._recent = np.concatenate([self._recent, norms])[-self.window :]
+        self._recent = np.concatenate([self._recent, norms])[-WINDOW:]
         self._steps += len(norms)
 
     def recent(self, replica: int) -> Floats:
-        """Return the last norms of a replica, at most ``window``."""
+        """Return the last norms of a replica, at most ``WINDOW``."""
         return self._recent[:, replica].copy()
 
     def restore(self, replica: int, step: int, recent: Floats, steps: Sequence[int]) -> None:

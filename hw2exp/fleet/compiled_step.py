@@ -153,7 +153,7 @@ class CompiledSteps:
 
 
 def _knobs(sections: Sequence[Choice], width: int) -> Array:
-    """Return each replica's knobs in the order of their class, but the learning rate."""
+    """Return each replica's knobs without the learning rate, in the order of their class."""
     names = [name for name in type(sections[0]).model_fields if name not in ("name", "lr")]
     knobs = np.zeros((len(sections), width))
     for r, section in enumerate(sections):

@@ -164,8 +164,7 @@ class Fleet:
             stream: the task's stream, such as ``TRAIN``.
             size: sequences a replica, B.
         """
-        replayed = self.notebook is not None and stream in (TRAIN, TEST)
-        source = self.notebook if replayed and self.notebook else self.task
+        source = self.notebook if self.notebook and stream in (TRAIN, TEST) else self.task
         symbols, labels = source.batch(self.seeds, step, size, stream)
         return torch.from_numpy(symbols).to(self.device), torch.from_numpy(labels).to(self.device)
 

@@ -167,7 +167,7 @@ def advance(fleet: Fleet, first: int, last: int, inspector: Inspector | None = N
         fleet: the runs.
         first: the first step, from 1.
         last: the last step.
-        inspector: the inspector, for a single step.
+        inspector: the inspector; it needs ``first == last``.
 
     Returns:
         The measurements of the n steps made, ``(n, R)``.
@@ -212,7 +212,7 @@ def plain_step(fleet: Fleet, step: int, inspector: Inspector | None = None) -> S
     raw, back = fleet.loss_and_gradient(symbols, labels, keeps_flow)  # raw (R, P)
     grad_norm = norms(raw)  # (R,)
     grads, clip_state = fleet.clip.update(raw, grad_norm, state.clip)
-    lr = fleet.optimizer.lr * fleet.schedule.at(step - 1, state.schedule)  # (R,)
+    (lr,) = fleet.rates(step, step)  # (R,)
     params, optimizer_state = fleet.optimizer.update(state.params, grads, state.optimizer, lr)
     proposed = replace(state, params=params, optimizer=optimizer_state, clip=clip_state)
     fleet.accept(step, back.loss, grad_norm, proposed)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hw2exp.optim.compiled import STATES, clip_row, update_row
+from hw2exp.optim.compiled import NO_CLIP, STATES, clip_row, update_row
 from hw2exp.system.kernel_cache import kernel, kernel_with
 from hw2exp.tasks.temporal_order import TRAIN, draw
 
@@ -48,7 +48,7 @@ def propose(r: Any, g: Any, rate: Any, state: Any, rules: Any, after: Any, measu
     (clip, clip_knobs), (optimizer, knobs) = rules
     row, clipped, norm = rows[0, r], np.empty_like(g), norm_of(g)
     clip_row(clip, g, norm, clip_knobs[r], seen[r], after[1], clipped)
-    measured[0], measured[1] = norm, norm_of(clipped) if clip else norm
+    measured[0], measured[1] = norm, norm_of(clipped) if clip != NO_CLIP else norm
     update_row(optimizer, row, clipped, rate, knobs[r], updates[r] + 1, rows[1:, r], after[0])
     measured[2] = norm_of(after[0][0] - row)
     return math.isfinite(norm) and finite(after[0]) and finite(after[1])

@@ -10,8 +10,9 @@ from hw2exp.system.members import import_members
 Sizes = Callable[[int, int, int, int, int], Sequence[Shape]]
 """A function from N, G, I, H and K to the shapes of a form's arrays.
 
-G is the number of groups of 16 sequences that a kernel computes at once, 1 without a norm. N = T G
-is the number of rows of an array with a row for each time step and group.
+G is the number of groups of 16 sequences that a kernel computes at once: 1, except where batch
+normalization uses the statistics of the batch. N = T G is the number of rows of an array with a row
+for each time step and group.
 """
 
 
@@ -20,9 +21,10 @@ class ClosedForm:
     """A cell's kernels, and the description of their arguments.
 
     Both kernels get x, the inputs ``(N, I, 16)``; the weights; r, the index of the replica; h, the
-    states ``(N+G, H, 16)``, zeros at index 0 and state t at index t + 1; and the kept arrays.
-    Backward also gets delta, ∂ℓ/∂h[t] ``(N+G, H, 16)``, of which the last entry is input and the
-    others are output; the gradients of the weights, to which it adds; and the scratch arrays.
+    states ``(N+G, H, 16)``: G zeros, then state t of group g at index (t+1) G + g; and the kept
+    arrays. Backward also gets delta, ∂ℓ/∂h[t] ``(N+G, H, 16)``, of which the last G entries are
+    input and the others are output; the gradients of the weights, to which it adds; and the scratch
+    arrays.
 
     With a norm, forward also gets the statistics, mean and variance of each term ``(R, T, ·)``, and
     eps, which is added to the variance. Both get a mask ``(G, 16)``, zero in lanes without a

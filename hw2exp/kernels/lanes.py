@@ -4,7 +4,7 @@ Sequences of a batch are independent inside a cell, so a kernel computes 16 of t
 reads like the equations for a single one. ``Lanes`` is a numba type made of LLVM vectors:
 ``+ - * /`` and the functions below act on all 16 numbers. Nothing here depends on the number of
 replicas or batches, so a replica has the same bits in every fleet. Each operation rounds as IEEE
-754 says, and the compiler may fuse none, so all CPUs give the same bits: :func:`fma` is a choice.
+754 says, and only :func:`fma`, where a kernel calls it, fuses two: all CPUs give the same bits.
 """
 
 import operator

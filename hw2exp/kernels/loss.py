@@ -167,7 +167,9 @@ class SequenceLoss:
             flat = (given[name].flatten(2).contiguous() for name in self._statistics_names())
             return tuple(statistic.numpy().astype(dtype) for statistic in flat)
         terms, length = self.cell.terms(), T if self.norm.over_batch else 0
-        widths = [math.prod(terms[term].shape) for term in self.form.terms for _ in "mv"]
+        widths = [
+            math.prod(terms[term].shape) for term in self.form.terms for _ in ("mean", "variance")
+        ]
         return tuple(np.zeros((R, length, width), dtype) for width in widths or [0])
 
     def _statistics_names(self) -> list[str]:

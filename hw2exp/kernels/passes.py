@@ -84,7 +84,7 @@ def evaluate(rows: Any, symbols: Any, labels: Any, memory: Any, out: Any) -> Non
         for first in range(0, B, G * WIDTH):
             count = enter(symbols[r], first, x, mask, ones)
             cell_forward(x, weights, r, h, kept, statistics, eps[r], mask, count)
-            for g in range(-(-count // WIDTH)):
+            for g in range(G):
                 begin = first + g * WIDTH
                 own, end = slice(begin, min(begin + WIDTH, B)), len(h) - G + g + 1
                 readout.forward(

@@ -95,8 +95,8 @@ def _draw(weight: Weight, kind: str, generator: torch.Generator) -> Tensor:
 def _uniform(shape: Shape, bound: float, generator: torch.Generator) -> Tensor:
     """Draw from U(-bound, bound) like ``torch.nn.init.uniform_`` on a CPU with AVX2 or later.
 
-    There torch computes r · 2 bound - bound with one rounding, from r in 24 bits, and elsewhere
-    with two. In float64 the product and the sum are exact.
+    There torch computes r · 2 bound - bound with one rounding, on older CPUs with two; r has 24
+    bits. In float64 both operations are exact, so that only the last conversion rounds.
     """
     half = torch.tensor(bound).double()  # rounded to float32 first, as torch does
     return (torch.rand(shape, generator=generator).double() * (2 * half) - half).float()

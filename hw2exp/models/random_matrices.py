@@ -15,7 +15,7 @@ ROW = 15
 """Nonzero entries in a row of a sparse matrix."""
 
 SQUARINGS = 40
-"""So many give a spectral radius to rounding: the error falls by half with each."""
+"""Squarings after which the spectral radius is right to rounding; each halves the error."""
 
 
 def normal(shape: Shape, generator: torch.Generator) -> Tensor:

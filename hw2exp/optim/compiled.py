@@ -19,7 +19,7 @@ STATES = 3
 
 
 @kernel
-def clip_row(rule: Any, g: Any, norm: Any, knobs: Any, seen: Any, after: Any, clipped: Any) -> Any:
+def clip_row(rule: Any, g: Any, norm: Any, knobs: Any, seen: Any, after: Any, clipped: Any) -> None:
     """Clip the gradient of a replica.
 
     Args:
@@ -80,7 +80,8 @@ def update_row(
         theta: parameters, ``(P,)``.
         g: gradient, ``(P,)``; the gradient of the L2 penalty is added to it.
         lr: learning rate in float64.
-        knobs: the optimizer's knobs in float64, in the order of their class, from the weight decay.
+        knobs: the optimizer's knobs in float64, without the learning rate, in the order of
+            their class.
         updates: the number of updates with this one.
         before: the optimizer's state, ``(STATES, P)``.
         after: output: the parameters and the state after the update, ``(1 + STATES, P)``.

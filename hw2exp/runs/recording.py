@@ -38,7 +38,7 @@ from hw2exp.system.lock import check_held
 Floats = NDArray[np.float64]
 
 INSPECTED = 32
-"""Steps in a block of the spike search of inspected runs: so long are their states kept."""
+"""Steps between two searches for spikes in inspected runs; their states are kept until then."""
 BATCH, BATCH_SECONDS = 512, 0.5
 """Steps that are recorded together, and the time after which they are recorded in any case: many
 steps cost little more than a single one."""

@@ -1,4 +1,4 @@
-"""exp, log, cos πx and powers of a number in float64, from + - * / alone.
+"""exp, log, cos πx and powers of a number in float64, by + - * / and bits.
 
 The machine's own functions round differently from one kind of CPU and one version of the C library
 to the next. These give the same bits on all; their error is at most 2 units in the last place.

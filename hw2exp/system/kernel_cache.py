@@ -20,6 +20,7 @@ from numba.core.serialize import dumps
 from numba.np import linalg
 
 from hw2exp.system import disk, regular_file
+from hw2exp.system.replaced import replaced
 
 PACKAGE = Path(__file__).parents[1]
 IMPORT = re.compile(
@@ -200,12 +201,8 @@ def _import_array_functions() -> None:
     """
     if "numba.np.arraymath" in sys.modules or find_spec("scipy") is None:
         return
-    looks_for_blas = linalg.ensure_blas
-    linalg.ensure_blas = lambda: None
-    try:
+    with replaced(linalg, "ensure_blas", lambda: None):
         import_module("numba.np.arraymath")
-    finally:
-        linalg.ensure_blas = looks_for_blas
 
 
 def _digest(path: Path, data: bytes) -> bytes:

@@ -10,12 +10,7 @@ from numpy.typing import NDArray
 
 from hw2exp.tasks.notebook_kernel import read_sequences
 from hw2exp.tasks.temporal_order import TEST, Batch, TemporalOrder
-from hw2exp.tasks.variants.hochreiter import EPOCH_SEQUENCES
-
-
-def batches_per_epoch(batch_size: int) -> int:
-    """Return the number of whole batches in the notebook's epoch: 31 for a batch size of 32."""
-    return EPOCH_SEQUENCES // batch_size
+from hw2exp.tasks.variants.hochreiter import batches_per_epoch
 
 
 class NotebookStream:

@@ -3,8 +3,9 @@ import hashlib
 import numpy as np
 import pytest
 
-from hw2exp.tasks.notebook_stream import NotebookStream, batches_per_epoch
+from hw2exp.tasks.notebook_stream import NotebookStream
 from hw2exp.tasks.temporal_order import CLASSES, PAD, SYMBOLS, TEST, TRAIN, TemporalOrder
+from hw2exp.tasks.variants.hochreiter import batches_per_epoch
 
 EASY = TemporalOrder((7, 9), (1, 3), (4, 6))
 MODERATE = TemporalOrder((60, 81), (10, 21), (45, 55))

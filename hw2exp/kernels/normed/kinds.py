@@ -16,14 +16,12 @@ class Kind:
         learns: kernel that standardizes in training, with the batch's statistics.
         judges: kernel that standardizes in a test.
         back: backward kernel of ``learns``.
-        together: sequences of a batch depend on each other.
         parts: number of standardized parts among queries, keys and values.
     """
 
     learns: Any
     judges: Any
     back: Any
-    together: bool = False
     parts: int = 3
 
 
@@ -36,7 +34,6 @@ KINDS = {
         standardize.by_sequences,
         standardize.by_given_statistics,
         standardize.by_sequences_back,
-        together=True,
     ),
 }
 """The kernels, by the norm's name."""

@@ -13,6 +13,11 @@ EPOCH_SEQUENCES = 1000
 """Sequences of an epoch of the notebook, before whole batches are cut from them."""
 
 
+def batches_per_epoch(batch_size: int) -> int:
+    """Return the number of whole batches in the notebook's epoch: 31 for a batch size of 32."""
+    return EPOCH_SEQUENCES // batch_size
+
+
 class Hochreiter(AnyTask):
     """A task with a frame, whose ranges are its knobs."""
 
@@ -62,7 +67,7 @@ class Hochreiter(AnyTask):
         """Return the problems of test passes that don't fit the notebook's epochs."""
         if self.stream != "notebook":
             return []
-        epoch = EPOCH_SEQUENCES // config.batch_size
+        epoch = batches_per_epoch(config.batch_size)
         needs = f"task.stream=notebook needs epochs of {epoch} batches of {config.batch_size}"
         if epoch == 0:
             return [f"batch_size={config.batch_size}: must be <= 1000 with task.stream=notebook"]
