@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet.fleet import Fleet
-from hw2exp.fleet.loop import EvalMetrics, StepMetrics, StepTrace, train
+from hw2exp.fleet.loop import train
+from hw2exp.fleet.measurements import EvalMetrics, StepMetrics, StepTrace
 from hw2exp.fleet.state import FleetState
 from hw2exp.fleet.torch_state import torch_as_known
 from hw2exp.models.axes import Layout

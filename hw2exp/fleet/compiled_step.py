@@ -5,7 +5,7 @@ depends on nothing but the state before it, so that the number of steps in a cal
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,39 +15,22 @@ from torch import Tensor
 
 from hw2exp.config.knob import Choice
 from hw2exp.config.schema import TrainConfig
+from hw2exp.fleet.measurements import StepMetrics, StepTrace
 from hw2exp.fleet.state import FleetState
 from hw2exp.fleet.step_kernel import steps_with
 from hw2exp.kernels.loss import SequenceLoss
-from hw2exp.optim.compiled import CLIPS, OPTIMIZERS, STATES
+from hw2exp.optim.compiled import (
+    CLIP_KNOBS,
+    CLIP_STATES,
+    CLIPS,
+    OPTIMIZER_KNOBS,
+    OPTIMIZERS,
+    STATES,
+)
 from hw2exp.tasks.notebook_stream import NotebookStream
 from hw2exp.tasks.temporal_order import TRAIN, TemporalOrder
 
 Array = NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Block:
-    """The results of some steps in one call.
-
-    Args:
-        state: the state after the last step.
-        loss: the mean loss of each step, ``(n, R)``.
-        others: accuracy, gradient norm, clipped norm and update norm, each ``(n, R)``.
-        rates: the learning rates, ``(n, R)``.
-        grads: the last step's gradient before clipping, ``(R, P)``.
-        flow: the last step's ‖∂ℓ/∂h[t]‖, ``(R, T)``, if requested.
-        symbols: the last step's symbols, ``(R, B, T)``.
-        labels: the last step's labels, ``(R, B)``.
-    """
-
-    state: FleetState
-    loss: Tensor
-    others: Tensor
-    rates: Tensor
-    grads: Tensor
-    flow: Tensor | None
-    symbols: Tensor
-    labels: Tensor
 
 
 class CompiledSteps:
@@ -71,13 +54,15 @@ class CompiledSteps:
         self.task = task
         self.notebook = notebook
         self._seeds = np.array([config.seed for config in configs], dtype=np.uint64)
-        self._clip = CLIPS[configs[0].clip.name], _knobs([c.clip for c in configs], 3)
+        self._clip = CLIPS[configs[0].clip.name], _knobs([c.clip for c in configs], CLIP_KNOBS)
         rule, self._names = OPTIMIZERS[configs[0].optimizer.name]
-        self._optimizer = rule, _knobs([c.optimizer for c in configs], 5)
+        self._optimizer = rule, _knobs([c.optimizer for c in configs], OPTIMIZER_KNOBS)
         self._batch_size = configs[0].batch_size
         self._take_steps = steps_with(loss.passes["learn"])
 
-    def run(self, before: FleetState, first: int, rates: Tensor, keeps_flow: bool) -> Block:
+    def run(
+        self, before: FleetState, first: int, rates: Tensor, keeps_flow: bool
+    ) -> tuple[StepMetrics, StepTrace]:
         """Make steps; stop early after a step in which a replica diverges.
 
         Args:
@@ -85,57 +70,57 @@ class CompiledSteps:
             first: the number of the first step.
             rates: the learning rates of the steps, ``(n, R)`` in float64.
             keeps_flow: also return ‖∂ℓ/∂h[t]‖ of the last step.
+
+        Returns:
+            The measurements of the steps made, and the last one's tensors, but with the state
+            before the first.
         """
-        params = before.params.numpy()
-        (n, R), P, dtype = rates.shape, params.shape[1], params.dtype
+        (n, R), P, dtype = rates.shape, before.params.shape[1], before.params.numpy().dtype
         symbols = np.empty((R, self._batch_size, self.task.padded_length), np.uint8)
         labels = np.empty(symbols.shape[:2], np.uint8)
-        rows = np.zeros((1 + STATES, R, P), dtype)
-        rows[0] = params
-        for place, name in enumerate(self._names, 1):
-            if name in before.optimizer:
-                rows[place] = before.optimizer[name].numpy()
-        updates = np.zeros(R)
-        if "updates" in before.optimizer:
-            updates[:] = before.optimizer["updates"].numpy()
-        seen = np.zeros((R, 3))
-        for column, name in enumerate(before.clip):
-            seen[:, column] = before.clip[name].numpy()
+        state = self._arrays(before)
         raw, sound = np.empty((R, P), dtype), np.empty(R, np.bool_)
         flow = np.zeros((R if keeps_flow else 0, symbols.shape[2]))
         loss, others = np.empty((n, R), dtype), np.empty((4, n, R))
         ranges = self.task.length, self.task.t1, self.task.t2
         task = self._seeds, ranges, self.task.framed, self._given(first, n, symbols)
         done = self._take_steps(
-            first, task, (symbols, labels), self.loss.memory(symbols.shape, dtype),
-            (rows, updates, seen), rates.numpy(), (self._clip, self._optimizer), (loss, others),
-            (raw, flow), sound,
+            first, task, (symbols, labels), self.loss.memory(symbols.shape, dtype), state,
+            rates.numpy(), (self._clip, self._optimizer), (loss, others), (raw, flow), sound,
         )  # fmt: skip
-        places = {name: place for place, name in enumerate(self._names, 1)}
-        optimizer = {
-            name: torch.from_numpy(rows[places[name]] if name in places else updates)
-            for name in before.optimizer
-        }
-        clip = {name: torch.from_numpy(seen[:, n].copy()) for n, name in enumerate(before.clip)}
-        last, still = first + done - 1, torch.from_numpy(sound)
-        after = replace(
+        after = self._state(before, state).after(first + done - 1, torch.from_numpy(sound))
+        accuracy, norm, clipped, update = torch.from_numpy(others[:, :done])
+        batch = torch.from_numpy(symbols), torch.from_numpy(labels)
+        kept = torch.from_numpy(np.sqrt(flow)) if keeps_flow else None
+        trace = StepTrace(before, after, *batch, torch.from_numpy(raw), kept)
+        losses = torch.from_numpy(loss[:done])
+        metrics = StepMetrics(losses, accuracy, norm, clipped, update, rates[:done])
+        return metrics, trace
+
+    def _arrays(self, state: FleetState) -> tuple[Array, Array, Array]:
+        """Return copies of a state's arrays as ``take_steps`` takes them."""
+        params = state.params.numpy()
+        rows = np.zeros((1 + STATES, *params.shape), params.dtype)
+        rows[0] = params
+        for place, name in enumerate(self._names, 1):
+            if name in state.optimizer:
+                rows[place] = state.optimizer[name].numpy()
+        updates, seen = np.zeros(len(params)), np.zeros((len(params), CLIP_STATES))
+        if "updates" in state.optimizer:
+            updates[:] = state.optimizer["updates"].numpy()
+        for column, name in enumerate(state.clip):
+            seen[:, column] = state.clip[name].numpy()
+        return rows, updates, seen
+
+    def _state(self, before: FleetState, arrays: tuple[Array, Array, Array]) -> FleetState:
+        """Return a state with parameters, optimizer's and clipping's state from arrays."""
+        rows, updates, seen = arrays
+        by_name = dict(zip(self._names, rows[1:], strict=False)) | {"updates": updates}
+        return replace(
             before,
             params=torch.from_numpy(rows[0]),
-            optimizer=optimizer,
-            clip=clip,
-            active=still,
-            step=torch.full_like(before.step, last),
-            diverged_at=torch.where(still, before.diverged_at, last),
-        )
-        return Block(
-            after,
-            torch.from_numpy(loss[:done]),
-            torch.from_numpy(others[:, :done]),
-            rates[:done],
-            torch.from_numpy(raw),
-            torch.from_numpy(np.sqrt(flow)) if keeps_flow else None,
-            torch.from_numpy(symbols),
-            torch.from_numpy(labels),
+            optimizer={name: torch.from_numpy(by_name[name]) for name in before.optimizer},
+            clip={n: torch.from_numpy(seen[:, i].copy()) for i, n in enumerate(before.clip)},
         )
 
     def _given(self, first: int, n: int, symbols: Array) -> tuple[Array, Array]:

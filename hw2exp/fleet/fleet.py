@@ -256,15 +256,9 @@ class Fleet:
             grad_norm: gradient norm before clipping, ``(R,)``; clipping by value would hide an ∞.
             proposed: the state after the step.
         """
-        before = self.state
         sound = loss.isfinite() & grad_norm.isfinite() & proposed.finite()
-        after = proposed if bool(sound.all()) else proposed.where(sound, before)
-        self.state = replace(
-            after,
-            active=sound,
-            step=torch.full_like(before.step, step),
-            diverged_at=torch.where(sound, before.diverged_at, step),
-        )
+        after = proposed if bool(sound.all()) else proposed.where(sound, self.state)
+        self.state = after.after(step, sound)
 
     def judge(self, step: int, test_loss: Tensor, test_accuracy: Tensor) -> None:
         """Update the solved counters and the schedule from the results of a test pass.

@@ -2,54 +2,14 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any, Protocol
-
-from torch import Tensor
+from dataclasses import replace
+from typing import Protocol
 
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet.fleet import Fleet
-from hw2exp.fleet.state import FleetState
+from hw2exp.fleet.measurements import EvalMetrics, StepMetrics, StepTrace
 from hw2exp.models.axes import means, norms
 from hw2exp.tasks.temporal_order import TRAIN
-
-
-@dataclass(frozen=True)
-class StepMetrics:
-    """The measurements of n training steps, each ``(n, R)``, of the replicas that took part.
-
-    Args:
-        loss: mean loss of the batch, before the update.
-        accuracy: share of the batch classified correctly.
-        grad_norm_raw: norm of a replica's whole gradient; all norms are in float64.
-        grad_norm_clipped: gradient norm after clipping.
-        update_norm: norm of the change of a replica's parameters.
-        lr: the scheduled learning rate.
-    """
-
-    loss: Tensor
-    accuracy: Tensor
-    grad_norm_raw: Tensor
-    grad_norm_clipped: Tensor
-    update_norm: Tensor
-    lr: Tensor
-
-    def __getitem__(self, index: Any) -> "StepMetrics":
-        """Return some of the measurements, indexed as a tensor ``(n, R)`` is."""
-        return StepMetrics(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
-
-
-@dataclass(frozen=True)
-class EvalMetrics:
-    """The measurements of a test pass.
-
-    Args:
-        losses: loss of each test batch, ``(R, batches)``.
-        accuracy: accuracy over the whole pass, ``(R,)``.
-    """
-
-    losses: Tensor
-    accuracy: Tensor
 
 
 class Observer(Protocol):
@@ -63,27 +23,6 @@ class Observer(Protocol):
             metrics: their measurements, ``(n, R)``.
             tested: the measurements of the test pass after the last step, if there was one.
         """
-
-
-@dataclass(frozen=True)
-class StepTrace:
-    """The tensors of a training step, for diagnostics; nothing is copied.
-
-    Args:
-        before: the state before the step.
-        after: the state after the step; unchanged parameters for a replica frozen at the step.
-        symbols: symbols of the batch, ``(R, B, T)``.
-        labels: labels of the batch, ``(R, B)``.
-        grads: the gradient before clipping, in rows ``(R, P)``.
-        flow: ‖∂ℓ/∂h[t]‖ over the batch, for t = 1…T, ``(R, T)``, if requested.
-    """
-
-    before: FleetState
-    after: FleetState
-    symbols: Tensor
-    labels: Tensor
-    grads: Tensor
-    flow: Tensor | None
 
 
 class Inspector(Protocol):
@@ -174,15 +113,12 @@ def advance(fleet: Fleet, first: int, last: int, inspector: Inspector | None = N
     """
     if (compiled := fleet.compiled) is None:
         return plain_step(fleet, first, inspector)[None]
-    before = fleet.state
     keeps_flow = inspector is not None and inspector.wants_flow(first)
-    block = compiled.run(before, first, fleet.rates(first, last), keeps_flow)
-    fleet.state = block.state
+    metrics, trace = compiled.run(fleet.state, first, fleet.rates(first, last), keeps_flow)
+    fleet.state = trace.after
     if inspector is not None:
-        tensors = block.symbols, block.labels, block.grads, block.flow
-        inspector.inspect(first, StepTrace(before, fleet.state, *tensors))
-    accuracy, raw, clipped, update = block.others
-    return StepMetrics(block.loss, accuracy, raw, clipped, update, block.rates)
+        inspector.inspect(first, trace)
+    return metrics
 
 
 def train_step(fleet: Fleet, step: int) -> StepMetrics:

@@ -1,7 +1,7 @@
 """The state of a fleet."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -73,6 +73,20 @@ class FleetState:
         largest = [t.reshape(len(t), -1).abs().amax(1).double() for t in tensors if t[0].numel()]
         return torch.stack(largest).isfinite().all(0)
 
+    def after(self, step: int, sound: Tensor) -> "FleetState":
+        """Return the state with a step's number, and without training for replicas that diverged.
+
+        Args:
+            step: the step that led to this state.
+            sound: mask of the replicas whose numbers are finite, ``(R,)``.
+        """
+        return replace(
+            self,
+            active=sound,
+            step=torch.full_like(self.step, step),
+            diverged_at=torch.where(sound, self.diverged_at, step),
+        )
+
     def where(self, keep: Tensor, other: "FleetState") -> "FleetState":
         """Take this state's replicas where ``keep``, the other's elsewhere.
 
@@ -92,7 +106,7 @@ class FleetState:
         return FleetState(**{f.name: _take(getattr(self, f.name), rows) for f in fields(self)})
 
 
-def concatenate(states: "Sequence[FleetState]") -> "FleetState":
+def concatenate(states: Sequence[FleetState]) -> FleetState:
     """Join states along R.
 
     Args:

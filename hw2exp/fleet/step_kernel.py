@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hw2exp.optim.compiled import NO_CLIP, STATES, clip_row, update_row
+from hw2exp.optim.compiled import CLIP_STATES, NO_CLIP, STATES, clip_row, update_row
 from hw2exp.system.kernel_cache import kernel, kernel_with
 from hw2exp.tasks.temporal_order import TRAIN, draw
 
@@ -41,7 +41,7 @@ def propose(r: Any, g: Any, rate: Any, state: Any, rules: Any, after: Any, measu
         state: see ``take_steps``.
         rules: see ``take_steps``.
         after: output: parameters and optimizer's state ``(1 + STATES, P)``, clipping's state
-            ``(3,)``.
+            ``(CLIP_STATES,)``.
         measured: output: the gradient's norm, its norm after clipping and the update's norm.
     """
     rows, updates, seen = state
@@ -71,9 +71,9 @@ def take_steps(
         batch: memory for symbols ``(R, B, T)`` and labels ``(R, B)``.
         memory: working memory of the pass, see :func:`hw2exp.kernels.passes.learn`.
         state: parameters and optimizer's state ``(1 + STATES, R, P)``, number of updates ``(R,)``,
-            clipping's state ``(R, 3)``; updated, except for a replica that is not finite.
+            clipping's state ``(R, CLIP_STATES)``; updated, except for a replica that is not finite.
         rates: learning rates, ``(n, R)``.
-        rules: the clipping's number and its knobs ``(R, 3)``; the optimizer's, ``(R, 5)``.
+        rules: number and knobs ``(R, ·)`` of the clipping, then of the optimizer.
         metrics: output: loss ``(n, R)`` in the parameters' dtype; accuracy, the gradient's norm,
             its norm after clipping and the update's norm, ``(4, n, R)``.
         last: output: the last step's gradient before clipping ``(R, P)``, and ‖∂ℓ/∂h[t]‖²
@@ -89,7 +89,7 @@ def take_steps(
     P, dtype = raw.shape[1], raw.dtype
     losses, correct = np.empty((R, B), dtype), np.empty((R, B), np.bool_)
     path = np.empty((0, 2, 0, 0, 0), dtype)
-    after = np.zeros((1 + STATES, P), dtype), np.empty(3)
+    after = np.zeros((1 + STATES, P), dtype), np.empty(CLIP_STATES)
     sound[:] = True
     for k in range(len(rates)):
         if len(given[0]):

@@ -14,8 +14,10 @@ from hw2exp.system.kernel_cache import kernel
 SGD, RMSPROP, ADAM = range(3)
 NO_CLIP, BY_NORM, BY_VALUE, Z_CLIP = range(4)
 
-STATES = 3
-"""Most tensors ``(R, P)`` in an optimizer's state."""
+STATES, OPTIMIZER_KNOBS = 3, 5
+"""Most tensors ``(R, P)`` in an optimizer's state, and most knobs."""
+CLIP_STATES, CLIP_KNOBS = 3, 3
+"""Most numbers in the state of a clipping for one replica, and most knobs."""
 
 
 @kernel

@@ -17,7 +17,7 @@ from hw2exp.config.schema import TrainConfig
 from hw2exp.diagnostics.explosions import WINDOW
 from hw2exp.diagnostics.step_buffer import GRADS, on_host
 from hw2exp.fleet.fleet import Fleet
-from hw2exp.fleet.loop import StepMetrics
+from hw2exp.fleet.measurements import StepMetrics
 from hw2exp.models import own_digest
 from hw2exp.records.checkpoint_file import Checkpoint
 from hw2exp.records.checkpoint_folder import save

@@ -18,7 +18,7 @@ from hw2exp.diagnostics.internals import internals
 from hw2exp.diagnostics.jacobian import jacobian_growth
 from hw2exp.diagnostics.sharpness import sharpness
 from hw2exp.fleet.fleet import Fleet
-from hw2exp.fleet.loop import StepTrace
+from hw2exp.fleet.measurements import StepTrace
 from hw2exp.records.diagnostics import NUMBERS, DiagnosticsTable
 from hw2exp.records.step_table import Value
 from hw2exp.records.tensorboard import EventWriter

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from hw2exp.fleet.loop import StepMetrics
+from hw2exp.fleet.measurements import StepMetrics
 from hw2exp.runs.sparkline import ASCII, BLOCKS, MOST_BINS, Peaks, sparkline
 
 NARROWEST = 8

@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from hw2exp.fleet.loop import EvalMetrics, StepMetrics
+from hw2exp.fleet.measurements import EvalMetrics, StepMetrics
 from hw2exp.runs.live_curves import LiveCurves, curves_line
 from hw2exp.system.terminal import clock, echo, live_console
 

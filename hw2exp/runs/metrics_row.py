@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hw2exp.fleet.loop import EvalMetrics, StepMetrics
+from hw2exp.fleet.measurements import EvalMetrics, StepMetrics
 from hw2exp.models.axes import means
 
 Floats = NDArray[np.float64]

@@ -12,7 +12,7 @@ from hw2exp.config.run_files import CHECKPOINTS, METRICS
 from hw2exp.diagnostics.explosions import ExplosionDetector, preceded
 from hw2exp.diagnostics.spikes import SpikeDetector, first_watched
 from hw2exp.fleet.fleet import Fleet
-from hw2exp.fleet.loop import EvalMetrics, StepMetrics
+from hw2exp.fleet.measurements import EvalMetrics, StepMetrics
 from hw2exp.records.diagnostics import DiagnosticsTable
 from hw2exp.records.layout import DIAGNOSED, RUN
 from hw2exp.records.metrics import CATALOG, MetricsTable

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from hw2exp.diagnostics.step_buffer import Entry, Named, StepBuffer
 from hw2exp.fleet.fleet import Fleet
-from hw2exp.fleet.loop import StepTrace
+from hw2exp.fleet.measurements import StepTrace
 from hw2exp.records.kept_spikes import KeptSpike, read_kept, write_kept
 from hw2exp.records.spike import Spike
 

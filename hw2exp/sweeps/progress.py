@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hw2exp.fleet.fleet import Fleet
-from hw2exp.fleet.loop import EvalMetrics, StepMetrics
+from hw2exp.fleet.measurements import EvalMetrics, StepMetrics
 from hw2exp.runs.live_curves import LiveCurves
 from hw2exp.system import disk
 

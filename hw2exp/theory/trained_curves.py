@@ -12,7 +12,8 @@ from hw2exp.config.schema import TrainConfig
 from hw2exp.diagnostics.spikes import find_spikes
 from hw2exp.diagnostics.statistics import Floats
 from hw2exp.fleet.fleet import Fleet
-from hw2exp.fleet.loop import EvalMetrics, StepMetrics, train
+from hw2exp.fleet.loop import train
+from hw2exp.fleet.measurements import EvalMetrics, StepMetrics
 from hw2exp.records.spike import Spike
 from hw2exp.tasks.temporal_order import TRAIN
 

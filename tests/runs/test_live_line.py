@@ -7,7 +7,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from hw2exp.fleet.loop import StepMetrics
+from hw2exp.fleet.measurements import StepMetrics
 from hw2exp.runs import live_curves
 from hw2exp.runs.live_line import LiveLine
 from hw2exp.runs.sparkline import ASCII, BLOCKS

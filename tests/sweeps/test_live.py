@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 
 from hw2exp.fleet.fleet import Fleet
-from hw2exp.fleet.loop import StepMetrics
+from hw2exp.fleet.measurements import StepMetrics
 from hw2exp.records.run_dir import read_result
 from hw2exp.sweeps.live import SweepTable
 from hw2exp.sweeps.progress import BINS, Progress, ProgressWriter, read_progress
