@@ -20,6 +20,8 @@ from hw2exp.diagnostics.statistics import Floats
 from hw2exp.records.spike import Spike
 
 GAP = 5
+MOST = 1 << 22
+"""Most numbers of windows in memory at once."""
 ROBUST = 1.4826
 """The ratio of a normal distribution's standard deviation to its median absolute deviation."""
 
@@ -50,6 +52,11 @@ class SpikeDetector:
     def update(self, losses: Floats) -> None:
         """Search a block of training losses ``(n, R)``; n may be 0."""
         if not len(losses):
+            return
+        part = max(1, MOST // (self.window * losses.shape[1]))
+        if len(losses) > part:
+            for first in range(0, len(losses), part):
+                self.update(losses[first : first + part])
             return
         ended = np.logical_or.accumulate(~np.isfinite(losses) | self._ended, axis=0)  # (n, R)
         losses = np.where(ended, np.nan, losses)

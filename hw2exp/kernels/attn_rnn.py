@@ -16,7 +16,7 @@ Backward, with δ[t] = ∂ℓ/∂h[t] the total derivative, which step t passes 
 from typing import Any
 
 from hw2exp.kernels.forms import FORMS, ClosedForm
-from hw2exp.kernels.functions import exp
+from hw2exp.kernels.functions import exp_or_zero
 from hw2exp.kernels.lanes import fma, load, maximum, store, zeros
 from hw2exp.kernels.packing import pack_lags, unpack_lags
 from hw2exp.kernels.products import add_outer, add_product, dot, product
@@ -65,7 +65,7 @@ def softargmax(a: Any, row: Any, count: Any) -> None:
         top = maximum(top, load(a, row + i))
     whole = zeros(a)
     for i in range(count):
-        e = exp(load(a, row + i) - top)
+        e = exp_or_zero(load(a, row + i) - top)
         store(a, row + i, e)
         whole = whole + e
     for i in range(count):

@@ -16,7 +16,7 @@ sums gather them backward, with μ[s] the least top so far (so that no exponent 
 from typing import Any
 
 from hw2exp.kernels.forms import FORMS, ClosedForm
-from hw2exp.kernels.functions import exp
+from hw2exp.kernels.functions import exp_or_zero
 from hw2exp.kernels.lanes import fma, load, maximum, minimum, store, zeros
 from hw2exp.kernels.packing import pack_endless, unpack_endless
 from hw2exp.kernels.products import add_outer, dot, product
@@ -43,7 +43,7 @@ def forward(x: Any, weights: Any, r: Any, h: Any, kept: Any) -> None:
         product(V_0, x, t * I, v_0, before)
         w_0 = dot(x, t * I, Sx, 0, I) * 0.5
         top = maximum(m, w_0) if t > 0 else w_0
-        past, e_0 = exp(m - top), exp(w_0 - top)
+        past, e_0 = exp_or_zero(m - top), exp_or_zero(w_0 - top)
         z = past * d + e_0
         store(own, 4 * t, e_0 / z)
         store(own, 4 * t + 1, top)
@@ -56,7 +56,7 @@ def forward(x: Any, weights: Any, r: Any, h: Any, kept: Any) -> None:
         w = dot(h, now, Sh, before, H) * 0.5
         store(own, 4 * t + 3, w)
         larger = maximum(m, w) if t > 0 else w
-        past, e = exp(m - larger), exp(w - larger)
+        past, e = exp_or_zero(m - larger), exp_or_zero(w - larger)
         m, d = larger, past * d + e
         for j in range(H):
             store(sums, j, fma(past, load(sums, j), e * load(v, before + j)))
@@ -87,7 +87,7 @@ def backward(
     for t in range(T - 1, -1, -1):
         before, now = t * H, (t + 1) * H
         if t < T - 1:
-            e = exp(load(own, 4 * t + 3) - mu)
+            e = exp_or_zero(load(own, 4 * t + 3) - mu)
             dw = e * (dot(v, before, G, 0, H) - F)
             for j in range(H):
                 store(dv, before + j, e * load(G, j))
@@ -101,7 +101,7 @@ def backward(
         for i in range(I):
             store(dwx, t * I + i, dw_0 * load(x, t * I + i) * 0.5)
         least = minimum(mu, top) if t < T - 1 else top
-        old, new = exp(least - mu), exp(least - top) / load(own, 4 * t + 2)
+        old, new = exp_or_zero(least - mu), exp_or_zero(least - top) / load(own, 4 * t + 2)
         for j in range(H):
             out = load(delta, now + j)
             store(dv_0, before + j, a_0 * out)

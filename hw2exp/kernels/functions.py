@@ -6,7 +6,7 @@ from typing import Any
 from numba import types
 from numba.extending import overload
 
-from hw2exp.kernels.lanes import BITS, fma, maximum, minimum, power_of_two
+from hw2exp.kernels.lanes import BITS, fma, maximum, minimum, positive, power_of_two
 from hw2exp.system.kernel_cache import kernel
 
 TERMS = {types.float32: 7, types.float64: 13}
@@ -57,6 +57,28 @@ def exp(x: Any) -> Any:
     """Compute eˣ, clamped to the range of normal numbers."""
     scale, rest = scale_and_rest(x)
     return fma(scale, rest, scale)
+
+
+def exp_or_zero(x: Any) -> Any:
+    """Compute eˣ, or 0 where it is below the normal numbers.
+
+    A share of attention that is not 0 but e⁻⁸⁷ would count where values and gradients are as large
+    as in an explosion.
+
+    Args:
+        x: 16 numbers.
+    """
+    raise NotImplementedError  # for kernels only
+
+
+@overload(exp_or_zero)
+def _(x: Any) -> Any:
+    limit = LIMIT[x.dtype]
+
+    def compute(x: Any) -> Any:
+        return exp(x) * positive(x + limit)
+
+    return compute
 
 
 @kernel

@@ -100,6 +100,16 @@ def test_no_spike_before_half_a_window_was_seen():
     assert spikes(curve[:0]) == []
 
 
+def test_a_large_block_is_searched_in_parts(monkeypatch):
+    """The windows of a whole curve, or of many runs, would not fit into memory."""
+    curve = noisy(0.4)
+    curve[200::300] += 2
+    whole = spikes(curve)
+    monkeypatch.setattr("hw2exp.diagnostics.spikes.MOST", 51 * 7)
+    assert spikes(curve) == whole
+    assert len(whole) > 1
+
+
 def test_an_empty_block_changes_nothing():
     one = np.array([0.3]), np.array([6.0]), np.array([LN4])
     detector = SpikeDetector(51, *one)

@@ -7,6 +7,8 @@ import torch
 
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.loop import advance, plain_step, train
+from hw2exp.fleet.step_kernel import norm_of
+from hw2exp.models.axes import norms
 
 SMALL = ("task=easy", "batch_size=9", "eval_every=1000", "eval_batches=1")  # 9: a half-full vector
 MODELS = ("model=gated_rnn", "model=attn_rnn", "model=attn_rnn_inf", "model=rnn", "model=lstm")
@@ -218,3 +220,8 @@ def test_an_inspected_step_has_the_same_bits(compose):
     train(alone, [])
     assert Inspector.seen == 10
     assert torch.equal(watched.state.params, alone.state.params)
+
+
+def test_the_norm_of_a_row_has_the_same_bits_on_both_paths():
+    rows = torch.randn(2000, 37, generator=torch.Generator().manual_seed(1)).exp()
+    assert norms(rows).tolist() == [norm_of(row) for row in rows.numpy()]

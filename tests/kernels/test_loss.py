@@ -1,5 +1,7 @@
 """The closed forms against autograd through the equations, in float64."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,12 +9,13 @@ from hypothesis import strategies as st
 
 from hw2exp.config.groups import Model
 from hw2exp.config.registry import equations
+from hw2exp.fleet.fleet import Fleet
 from hw2exp.kernels.choice import closed_form_of
 from hw2exp.models.cells.attn_rnn import AttnRNNKnobs
 from hw2exp.models.cells.rnn import ElmanRNNKnobs
 from hw2exp.models.classifier import Classifier
 from hw2exp.models.normalization import NoNorm
-from hw2exp.tasks.temporal_order import PAD
+from hw2exp.tasks.temporal_order import PAD, TRAIN
 
 TOLERANCE = 1e-10
 
@@ -242,3 +245,19 @@ def test_many_sequences_are_judged_at_once():
         theirs, also_right, _ = plain.losses(params, symbols, labels)
     torch.testing.assert_close(mine, theirs)
     assert torch.equal(right, also_right)
+
+
+@pytest.mark.parametrize("scale", [3e4, 1e5])
+def test_lags_without_attention_add_nothing_in_an_explosion(compose, scale):
+    """Values and gradients of 1e16 and more would make e⁻⁸⁷ count, if this were their share."""
+    words = "model=attn_rnn", "model.lags=40", "model.hidden_size=1", "task=easy"
+    largest = []
+    for closed_form in (True, False):
+        each = f"closed_form={closed_form}", "batch_size=17", "check_initial_loss=off"
+        fleet = Fleet([compose(*words, *each, f"seed={seed}") for seed in range(3)])
+        params = fleet.state.params * scale
+        fleet.state = replace(fleet.state, params=params if closed_form else params.double())
+        grads, back = fleet.loss_and_gradient(*fleet.batch(1, TRAIN, 17))
+        assert back.loss.max() > 1e19
+        largest.append(grads.double().abs().amax(1))
+    torch.testing.assert_close(*largest, rtol=1e-4, atol=0)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hw2exp.config import groups
 from hw2exp.config.knob import per_replica
 from hw2exp.config.registry import register
-from hw2exp.models.axes import State
+from hw2exp.models.axes import State, roots
 from hw2exp.optim.clipping.protocol import EPS, rescale
 from hw2exp.system.lazy_torch import Device, Tensor, torch
 
@@ -48,7 +48,7 @@ class ZClip:
         """Clip by the previous norms, then add the clipped norm to the statistics."""
         steps, mean, variance = state["steps"] + 1, state["mean"], state["variance"]  # (R,)
         warm = steps > self.warmup_steps
-        deviation = variance.sqrt()
+        deviation = roots(variance)
         z = (grad_norm - mean) / (deviation + EPS)
         limit = mean + self.z_threshold**2 / z * deviation
         limit = torch.where(warm & (z > self.z_threshold), limit, torch.inf)

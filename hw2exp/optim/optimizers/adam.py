@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hw2exp.config import groups
 from hw2exp.config.knob import per_replica, shared
 from hw2exp.config.registry import register
-from hw2exp.models.axes import State, columns
+from hw2exp.models.axes import State, columns, roots
 from hw2exp.optim.optimizers.formulas import bias_correction, heavy_ball_limit, with_decay
 from hw2exp.system.lazy_torch import Tensor, torch
 
@@ -77,7 +77,7 @@ class Adam:
         """Return √ŝ + ε."""
         s = state["mean_square"]
         correction = bias_correction(self.beta2, state["updates"])  # (R,)
-        return s.sqrt() / columns(correction.sqrt(), s) + columns(self.eps, s)
+        return roots(s) / columns(roots(correction), s) + columns(self.eps, s)
 
     def stability_limit(self, lr: Tensor) -> Tensor:
         """Return 2 (1+β₁) / ((1-β₁) lr), valid once the bias of m is negligible."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hw2exp.config import groups
 from hw2exp.config.knob import per_replica, shared
 from hw2exp.config.registry import register
-from hw2exp.models.axes import State, columns
+from hw2exp.models.axes import State, columns, roots
 from hw2exp.optim.optimizers.formulas import heavy_ball_limit, with_decay
 from hw2exp.system.lazy_torch import Tensor, torch
 
@@ -68,7 +68,7 @@ class RMSprop:
         spread = state["mean_square"]
         if self.centered:
             spread = spread - state["mean"] ** 2
-        return spread.sqrt() + columns(self.eps, spread)
+        return roots(spread) + columns(self.eps, spread)
 
     def stability_limit(self, lr: Tensor) -> Tensor:
         """Return 2 (1+μ) / lr."""
