@@ -112,6 +112,7 @@ def test_the_spectral_radius_is_that_of_lapack():
     draw = np.random.default_rng(0)
     matrices = [draw.normal(size=(size, size)) for size in (1, 2, 3, 16, 50) for _ in range(10)]
     turn, jordan = np.array([[0.6, -0.8], [0.8, 0.6]]), np.array([[2.0, 1.0], [0.0, 2.0]])
+    matrices += [np.zeros((2, 2)), np.array([[0.0, 1.0], [0.0, 0.0]])]
     matrices += [turn, 1e-30 * turn, 1e30 * turn, jordan, np.diag([1.0, -1.0, 0.5])]
     matrices += [np.triu(draw.normal(size=(12, 12)) * 100, 1) + np.diag(np.linspace(1, 2, 12))]
     for matrix in matrices:
