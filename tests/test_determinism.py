@@ -105,8 +105,8 @@ JUDGE = Path(__file__).parent.parent / "scripts" / "same_bits.py"
 
 @pytest.mark.slow
 def test_other_kinds_of_cpu(tmp_path):
-    """A thin part of what the script judges: two models and three settings."""
-    command = [sys.executable, JUDGE, "--thin", "--models", "rnn", "gated_rnn"]
+    """A thin part of what the script judges: one model and two settings."""
+    command = [sys.executable, JUDGE, "--thin", "--models", "attn_rnn"]
     done = subprocess.run(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
     assert done.returncode == 0, done.stdout
 

@@ -14,7 +14,7 @@ import hw2exp
 
 ROOT = Path(hw2exp.__file__).parent.parent
 JOBS = [
-    "-m", "task=easy", "steps=12000", "eval_every=100", "eval_batches=2", "log_every=7",
+    "-m", "task=easy", "steps=24000", "eval_every=100", "eval_batches=2", "log_every=7",
     "plot=false", "checkpoint_every=50", "batch_size=8", "model=rnn,lstm", "seed=range(0,4)",
     "fleet_size=2",
 ]  # fmt: skip
