@@ -1,6 +1,6 @@
 """Measure steps per second of one run, against a plain torch.nn loop and against no logging.
 
-    python scripts/bench_step.py [--rounds N]
+    python scripts/bench_step.py [--rounds N] [--steps N]
 
 All contenders run in this process on one thread and take turns, block by block, so that drifts of
 the machine's speed affect all alike. Ratios are of the same round; their median and quartiles are
@@ -31,15 +31,15 @@ from hw2exp.runs.recording import Recording
 from hw2exp.tasks.notebook_stream import NotebookStream
 from hw2exp.tasks.temporal_order import PAD, TRAIN, TemporalOrder
 
-CALL, BLOCK = 50, 600
-"""Steps of a call, and of one contender per turn: in each turn, all records are written."""
+CALL = 50
+"""Steps of a call."""
 
-Block = Callable[[int], None]
-"""Makes the steps of a block, given the number of steps already made."""
+Block = Callable[[range], None]
+"""Makes some steps."""
 
 
 def plain(config: TrainConfig) -> Block:
-    """Make a loop like the notebook's: torch.nn, torch.optim, sequences drawn one by one."""
+    """Make a loop like the notebook's: torch.nn, torch.optim, the notebook's sequences."""
     torch.manual_seed(1)
     kinds = {"lstm": nn.LSTM, "rnn": nn.RNN}
     rnn = kinds[config.model.name](PAD, config.model.hidden_size)
@@ -48,8 +48,8 @@ def plain(config: TrainConfig) -> Block:
     task = TemporalOrder(config.task.length, config.task.t1, config.task.t2)
     stream, one_hot = NotebookStream(task, config.batch_size, 8382), torch.eye(PAD + 1, PAD)
 
-    def block(done: int) -> None:
-        for step in range(done + 1, done + BLOCK + 1):
+    def block(steps: range) -> None:
+        for step in steps:
             batch = stream.batch(np.zeros(1), step, config.batch_size, TRAIN)
             symbols, labels = (torch.from_numpy(array[0]).long() for array in batch)
             logits = readout(rnn(one_hot[symbols.T])[0][-1])
@@ -77,8 +77,8 @@ def ours(
         line = LiveLine(10**9, recording.spikes_so_far, unseen)
         observers = [recording, stack.enter_context(line)]
 
-    def block(done: int) -> None:
-        for first in range(done + 1, done + BLOCK + 1, CALL):
+    def block(steps: range) -> None:
+        for first in range(steps.start, steps.stop, CALL):
             measured = advance(fleet, first, first + CALL - 1)
             for observer in observers:
                 observer.observe(range(first, first + CALL), measured, None)
@@ -86,17 +86,17 @@ def ours(
     return block
 
 
-def seconds(block: Block, done: int) -> float:
+def seconds(block: Block, steps: range) -> float:
     began = time.process_time()
-    block(done)
+    block(steps)
     return time.process_time() - began
 
 
-def compare(a: Block, b: Block, rounds: int) -> str:
-    """Return a row of the table: steps/s of both, and the ratio a/b over pairs of blocks."""
-    seconds(a, 0), seconds(b, 0)
-    times = [(seconds(a, n * BLOCK), seconds(b, n * BLOCK)) for n in range(1, rounds + 1)]
-    speed_a, speed_b = (BLOCK / statistics.median(column) for column in zip(*times, strict=True))
+def compare(a: Block, b: Block, rounds: int, size: int) -> str:
+    """Return a row of the table: steps/s of both, and the ratio a/b over pairs of turns."""
+    turns = [range(n * size + 1, (n + 1) * size + 1) for n in range(rounds + 1)]
+    _, *times = [(seconds(a, steps), seconds(b, steps)) for steps in turns]
+    speed_a, speed_b = (size / statistics.median(column) for column in zip(*times, strict=True))
     ratios = sorted(time_b / time_a for time_a, time_b in times)
     quarter = len(ratios) // 4
     return (
@@ -108,7 +108,11 @@ def compare(a: Block, b: Block, rounds: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=10, help="turns of a contender")
-    rounds = parser.parse_args().rounds
+    parser.add_argument(
+        "--steps", type=int, default=600, help="steps of a turn, a multiple of 50"
+    )
+    given = parser.parse_args()
+    rounds, size = given.rounds, given.steps
     torch.set_num_threads(1)
     print("| A against B, steps/s | A | B | A/B, median (quartiles) |\n| --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as name:
@@ -117,14 +121,14 @@ def main() -> None:
             config = read([*choices, "task.stream=notebook", "eval_every=31"]).jobs[0].config
             with ExitStack() as stack:  # close the live line before printing
                 recorded = ours([config], Path(name) / model, stack)
-                row = compare(recorded, plain(config), rounds)
+                row = compare(recorded, plain(config), rounds, size)
             print(f"| {model}, MODERATE: recorded run, plain torch.nn loop | {row} |", flush=True)
         for model, runs in product(("attn_rnn", "gated_rnn", "rnn"), (1, 64)):
             words = "-m", f"model={model}", f"seed=range(0,{runs})"
             configs = [job.config for job in read(words).jobs]
             with ExitStack() as stack:
                 logged = ours(configs, Path(name) / f"{model}-{runs}", stack)
-                row = compare(logged, ours(configs), rounds)
+                row = compare(logged, ours(configs), rounds, size)
             print(f"| {model}, NORMAL, {runs} at once: logging on, off | {row} |", flush=True)
 
 

@@ -13,7 +13,7 @@ SCRIPTS = Path(__file__).parent.parent / "scripts"
 @pytest.mark.parametrize(
     ("words", "rows"),
     [
-        (["bench_step.py", "--rounds", "1"], 2 + 8),
+        (["bench_step.py", "--rounds", "1", "--steps", "50"], 2 + 8),
         (["bench_checkpoints.py", "--rounds", "1", "--steps", "40"], 2 + 3),
         (["bench_sync.py", "--rounds", "1", "--jobs", "3", "--steps", "20"], 2 + 4),
         (["bench_composition.py", "--jobs", "40", "--hydra-jobs", "6"], 0),
