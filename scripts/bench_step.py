@@ -108,11 +108,9 @@ def compare(a: Block, b: Block, rounds: int, size: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=10, help="turns of a contender")
-    parser.add_argument(
-        "--steps", type=int, default=600, help="steps of a turn, a multiple of 50"
-    )
+    parser.add_argument("--steps", type=int, default=600, help="steps of a turn, a multiple of 50")
     given = parser.parse_args()
-    rounds, size = given.rounds, given.steps
+    rounds, steps = given.rounds, given.steps
     torch.set_num_threads(1)
     print("| A against B, steps/s | A | B | A/B, median (quartiles) |\n| --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as name:
@@ -121,14 +119,14 @@ def main() -> None:
             config = read([*choices, "task.stream=notebook", "eval_every=31"]).jobs[0].config
             with ExitStack() as stack:  # close the live line before printing
                 recorded = ours([config], Path(name) / model, stack)
-                row = compare(recorded, plain(config), rounds, size)
+                row = compare(recorded, plain(config), rounds, steps)
             print(f"| {model}, MODERATE: recorded run, plain torch.nn loop | {row} |", flush=True)
         for model, runs in product(("attn_rnn", "gated_rnn", "rnn"), (1, 64)):
             words = "-m", f"model={model}", f"seed=range(0,{runs})"
             configs = [job.config for job in read(words).jobs]
             with ExitStack() as stack:
                 logged = ours(configs, Path(name) / f"{model}-{runs}", stack)
-                row = compare(logged, ours(configs), rounds, size)
+                row = compare(logged, ours(configs), rounds, steps)
             print(f"| {model}, NORMAL, {runs} at once: logging on, off | {row} |", flush=True)
 
 
