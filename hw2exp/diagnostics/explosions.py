@@ -1,7 +1,7 @@
 """Find exploding gradients by their norms from step to step, and count the spikes after them.
 
-**Definition.** A step's gradient has exploded if its norm before clipping exceeds `factor` times
-the running median of the norms of the `window` steps before it, or is infinite. A norm of NaN
+**Definition.** A step's gradient has exploded if its norm before clipping exceeds `FACTOR` times
+the running median of the norms of the `WINDOW` steps before it, or is infinite. A norm of NaN
 stands for a run that has ended.
 """
 
@@ -23,23 +23,20 @@ BEFORE = 5
 """Most steps between an explosion and a spike that it may have caused."""
 
 
-def explosions(
-    norms: Floats, window: int = WINDOW, factor: float = FACTOR, before: Floats | None = None
-) -> Flags:
+def explosions(norms: Floats, factor: float = FACTOR, before: Floats | None = None) -> Flags:
     """Find the steps whose gradient has exploded, ``(n, R)``.
 
     Args:
         norms: the gradient norm of every step, ``(n, R)``.
-        window: the number of steps of the running median.
         factor: the threshold, in units of the running median.
-        before: the norms of earlier steps, at most ``window``.
+        before: the norms of earlier steps, at most ``WINDOW``.
     """
     seen = norms[:0] if before is None else before
     series = np.concatenate([np.full((1, norms.shape[1]), np.nan), seen, norms])
     with np.errstate(invalid="ignore"):
         # A median is not below the smallest norm before, and few norms are so many times as large.
         high = norms > factor * np.fmin.accumulate(series)[len(seen) : -1]
-        exploded = norms > factor * running_median(norms, window, seen, high)
+        exploded = norms > factor * running_median(norms, WINDOW, seen, high)
     return np.asarray(exploded | np.isinf(norms))
 
 
