@@ -12,6 +12,11 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
+def kernels(place=ROOT):
+    """Return the compiled kernels of an installation."""
+    return {path.name for path in place.glob("hw2exp/__pycache__/kernels-*/*.nbc")}
+
+
 def test_every_package_is_installed():
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     code = {
@@ -49,6 +54,9 @@ def test_an_installed_copy_runs_from_anywhere(tmp_path):
     assert (site / "bin/hw2exp-train").exists()
     assert (site / "hw2exp/configs/experiment/explosion.yaml").exists()
     environment = os.environ | {"PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"}
+    # The same sources: the checkout's kernels will do.
+    environment |= {"NUMBA_CACHE_DIR": str(ROOT / "hw2exp/__pycache__")}
+    before = kernels()
     short = ["experiment=explosion", "steps=3", "eval_batches=1", "hydra.run.dir=run"]
     where = "import hw2exp, sys; from hw2exp.train import main; print(hw2exp.__file__)"
     done = subprocess.run(
@@ -68,4 +76,6 @@ def test_an_installed_copy_runs_from_anywhere(tmp_path):
         [sys.executable, "-m", "hw2exp.report", "sweep"],
         cwd=tmp_path, env=environment, capture_output=True, check=True,
     )  # fmt: skip
+    assert kernels() >= before
+    assert not kernels(site)
     assert "2 runs in 1 arm" in (tmp_path / "sweep/report/report.html").read_text()

@@ -8,6 +8,7 @@ import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -132,14 +133,14 @@ class KernelCache(FunctionCache):  # type: ignore[misc]  # numba has no types
 
     def __init__(self, function: Callable[..., Any], folder: Path | None) -> None:
         code = function.__code__
-        source = os.stat(code.co_filename)
+        source = hashlib.sha256(Path(code.co_filename).read_bytes()).hexdigest()
         self._py_func = function
         self._impl = _Reduction(code.co_filename, code.co_firstlineno)
         self._folder = folder
         self._cache_path = str(folder)
         self._stamp = (
             numba.__version__, sys.implementation.cache_tag, function.__module__,
-            function.__qualname__, code.co_firstlineno, source.st_mtime_ns, source.st_size,
+            function.__qualname__, code.co_firstlineno, source,
         )  # fmt: skip
 
     def _path(self, folder: Path, signature: Any, codegen: Any) -> Path:
@@ -153,7 +154,7 @@ class KernelCache(FunctionCache):  # type: ignore[misc]  # numba has no types
             sig: the argument types.
             target_context: numba's target context.
         """
-        _import_array_functions()
+        _lighten_numba()
         target_context.refresh()
         if self._folder is None:
             return None
@@ -193,16 +194,24 @@ class KernelCache(FunctionCache):  # type: ignore[misc]  # numba has no types
                 _failure = f"compiled kernels can't be kept: {reason}; {PLACE} chooses another"
 
 
-def _import_array_functions() -> None:
-    """Import numba's array functions without scipy.linalg, which would take 0.3 s.
+@cache
+def _lighten_numba() -> None:
+    """Import numba's array functions without scipy.linalg, and shorten an error of theirs.
 
-    numba imports it only to see whether there is a BLAS. No kernel needs one; a function of the
-    user's that does makes numba import scipy then.
+    Importing scipy.linalg takes 0.3 s; numba does so only to see whether there is a BLAS. No kernel
+    needs one; a function of the user's that does makes numba import scipy then. The error of an
+    assignment between different shapes names both, for which numba compiles string functions into
+    every kernel that assigns an array: a fifth of the time that compiling takes.
     """
-    if "numba.np.arraymath" in sys.modules or find_spec("scipy") is None:
-        return
-    with replaced(linalg, "ensure_blas", lambda: None):
-        import_module("numba.np.arraymath")
+    if "numba.np.arraymath" not in sys.modules and find_spec("scipy") is not None:
+        with replaced(linalg, "ensure_blas", lambda: None):
+            import_module("numba.np.arraymath")
+    array_code = vars(import_module("numba.np.arrayobj"))
+    array_code["raise_with_shape_context"] = numba.njit(_raise_shapes_differ)
+
+
+def _raise_shapes_differ(source: Any, target: Any) -> None:
+    raise ValueError("cannot assign an array of another shape")
 
 
 def _digest(path: Path, data: bytes) -> bytes:
@@ -229,7 +238,7 @@ def kernel(function: Callable[..., Any]) -> Any:
     Args:
         function: loops and arithmetic that numba supports.
     """
-    compiled = numba.njit(error_model="numpy", nogil=True)(function)
+    compiled = numba.njit(error_model="numpy", nogil=True, no_cfunc_wrapper=True)(function)
     if os.path.isfile(function.__code__.co_filename):  # else typed in: no file, so no timestamp
         compiled._cache = KernelCache(function, _FOLDER)
     return compiled

@@ -15,6 +15,7 @@ import pytest
 
 import hw2exp
 from hw2exp.system.interrupt import HANGUP, SAVE
+from tests.survival.progress import steps_saved, wait_for_steps, wait_until
 
 ROOT = Path(hw2exp.__file__).parent.parent
 SECONDS = 2.0
@@ -76,8 +77,7 @@ def whole_sweep(tmp_path_factory):
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_run_that_is_ended_saves_and_goes_on(tmp_path, whole, same, number, status):
     process = start(tmp_path, *SMALL, "hydra.run.dir=run")
-    wait_for(process, "starts at loss")
-    time.sleep(1)
+    wait_for_steps(process, tmp_path)
     code, seconds, error = end(process, number)
     assert (code, error) == (status, "")
     assert seconds < SECONDS
@@ -97,10 +97,7 @@ def test_a_terminal_that_closes_ends_it_in_order(tmp_path, sweep):
     """Its shell hangs up too; whoever was started with nohup goes on."""
     where = [*JOBS, "hydra.sweep.dir=run"] if sweep else [*SMALL, "hydra.run.dir=run"]
     process = start(tmp_path, *where)
-    while not list(tmp_path.glob("run/**/events*")):
-        assert process.poll() is None
-        time.sleep(0.02)
-    time.sleep(1)
+    wait_for_steps(process, tmp_path, 8 if sweep else 1)
     code, _, error = end(process, HANGUP, HANGUP, group=True)
     assert (code, error) == (129, "")
     saved = len(list(tmp_path.glob("run/**/checkpoints/step_*")))
@@ -131,10 +128,7 @@ def test_a_terminal_that_is_gone_keeps_no_file_back(tmp_path, sweep):
     os.close(theirs)
     reader = threading.Thread(target=drain, args=(ours,))
     reader.start()
-    while not list(tmp_path.glob("run/**/events*")):
-        assert process.poll() is None
-        time.sleep(0.02)
-    time.sleep(1)
+    wait_for_steps(process, tmp_path, 8 if sweep else 1)
     os.close(ours)
     process.send_signal(HANGUP)
     assert process.wait(timeout=60) == 129
@@ -168,13 +162,10 @@ def test_a_clusters_warning_harms_nobody_who_has_nothing_to_save(tmp_path):
 @pytest.mark.skipif(SAVE is None, reason="there is no such signal")
 def test_a_clusters_warning_saves_and_the_run_goes_on(tmp_path, whole, same):
     process = start(tmp_path, *SMALL, "hydra.run.dir=run")
-    wait_for(process, "starts at loss")
-    time.sleep(0.5)
+    wait_for_steps(process, tmp_path)
     os.kill(process.pid, SAVE)
-    while not (saved := list(tmp_path.glob("run/checkpoints/step_*"))):
-        assert process.poll() is None
-        time.sleep(0.01)
-    assert int(saved[0].name[5:]) < STEPS - 1
+    assert wait_until(process, lambda: steps_saved(tmp_path))
+    assert steps_saved(tmp_path) < STEPS - 1
     _, error = process.communicate(timeout=60)
     assert (process.returncode, error) == (0, "")
     same(whole / "run", [tmp_path / "run"])
@@ -233,10 +224,7 @@ def test_who_leaves_while_it_compiles_does_not_wait(tmp_path, number, sweep):
 def test_a_sweep_that_is_ended_saves_and_goes_on(tmp_path, whole_sweep, same, number, group):
     """Also where a terminal or a cluster sends the signal to all of its processes."""
     process = start(tmp_path, *JOBS, "hydra.sweep.dir=sweep")
-    while len(list(tmp_path.glob("sweep/*/events*"))) < 8:
-        assert process.poll() is None
-        time.sleep(0.02)
-    time.sleep(0.7)
+    wait_for_steps(process, tmp_path, 8)
     code, seconds, error = end(process, number, group=group)
     assert (code, error) == (128 + number, "")
     assert seconds < SECONDS
@@ -259,15 +247,11 @@ def test_a_sweep_that_is_ended_saves_and_goes_on(tmp_path, whole_sweep, same, nu
 @pytest.mark.parametrize("group", [False, True], ids=["one", "all"])
 def test_a_warning_to_a_sweep_saves_all_jobs(tmp_path, whole_sweep, same, group):
     process = start(tmp_path, *JOBS, "hydra.sweep.dir=sweep")
-    while len(list(tmp_path.glob("sweep/*/events*"))) < 8:
-        assert process.poll() is None
-        time.sleep(0.02)
-    time.sleep(0.5)
+    wait_for_steps(process, tmp_path, 8)
     (os.killpg if group else os.kill)(process.pid, SAVE)
-    while len(saved := list(tmp_path.glob("sweep/*/checkpoints/step_*"))) < 8:
-        assert process.poll() is None
-        time.sleep(0.01)
-    assert all(int(path.name[5:]) < 9999 for path in saved)
+    saved = tmp_path.glob
+    assert wait_until(process, lambda: len(list(saved("sweep/*/checkpoints/step_*"))) == 8)
+    assert all(int(path.name[5:]) < 9999 for path in saved("sweep/*/checkpoints/step_*"))
     _, error = process.communicate(timeout=60)
     assert (process.returncode, error) == (0, "")
     for job in range(8):

@@ -5,16 +5,17 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 import hw2exp
+from tests.survival.progress import steps_saved, wait_until
 
 ROOT = Path(hw2exp.__file__).parent.parent
+STEPS, RUNS, KILLS = 12000, 8, 6
 JOBS = [
-    "-m", "task=easy", "steps=24000", "eval_every=100", "eval_batches=2", "log_every=7",
+    "-m", "task=easy", f"steps={STEPS}", "eval_every=100", "eval_batches=2", "log_every=7",
     "plot=false", "checkpoint_every=50", "batch_size=8", "model=rnn,lstm", "seed=range(0,4)",
     "fleet_size=2",
 ]  # fmt: skip
@@ -44,15 +45,13 @@ def workers_of(process):
     return [worker for server in children(process.pid) for worker in children(server)]
 
 
-def kill(process, victim, draw):
-    """Kill the leader some time after its start, or a worker some time after it has one."""
-    time.sleep(1.4 if victim == "leader" else 0.0)
-    while victim == "worker" and process.poll() is None and not workers_of(process):
-        time.sleep(0.02)
-    time.sleep(draw.uniform(0, 2))
-    pids = [process.pid] if victim == "leader" else workers_of(process)
-    if process.poll() is not None or not pids:
+def kill(process, victim, draw, folder):
+    """Kill the leader or a worker, once up to a tenth of the steps left have been saved."""
+    begun = steps_saved(folder)
+    more = draw.uniform(0, 0.1) * (RUNS * STEPS - begun)
+    if not wait_until(process, lambda: steps_saved(folder) > begun + more):
         return False
+    pids = [process.pid] if victim == "leader" else workers_of(process)
     os.kill(draw.choice(pids), signal.SIGKILL)
     return True
 
@@ -75,8 +74,8 @@ def test_killed_again_and_again(tmp_path, whole, same, victim):
         there = (tmp_path / "sweep").is_dir()
         where = "resume=sweep" if there else "hydra.sweep.dir=sweep"
         process = start(tmp_path, f"workers={1 + life % 3}", where)
-        if kills < 8:
-            kills += kill(process, victim, draw)
+        if kills < KILLS:
+            kills += kill(process, victim, draw, tmp_path / "sweep")
         _, error = process.communicate(timeout=100)
         assert process.returncode in (0, 1, -signal.SIGKILL), error
         assert "Traceback" not in error
@@ -84,6 +83,6 @@ def test_killed_again_and_again(tmp_path, whole, same, victim):
         if process.returncode == 0:
             break
     assert process.returncode == 0
-    assert kills >= 3
-    for job in range(8):
+    assert kills == KILLS
+    for job in range(RUNS):
         same(whole / str(job), [tmp_path / f"sweep/{job}"])

@@ -65,14 +65,21 @@ def unreadable(path):
 PLACED = [no_pickle, folder, link_to_itself_elsewhere, endless, pipe, huge, unreadable]
 
 
-@pytest.fixture(scope="module")
-def function(tmp_path_factory):
-    path = tmp_path_factory.mktemp("kernels") / "own_kernels.py"
-    path.write_text("def double(x):\n    return 2 * x\n")
+SOURCE = "def double(x):\n    return 2 * x\n"
+
+
+def written(path, source=SOURCE):
+    """Write a module, and return the function in it."""
+    path.write_text(source)
     spec = importlib.util.spec_from_file_location("own_kernels", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.double
+
+
+@pytest.fixture(scope="module")
+def function(tmp_path_factory):
+    return written(tmp_path_factory.mktemp("kernels") / "own_kernels.py")
 
 
 def hits(function, folder):
@@ -126,6 +133,14 @@ def test_the_file_of_another_kernel_is_not_loaded(function, tmp_path):
     shutil.copy(other, file)
     assert hits(function, cache) == 0  # and gives 42, not 63
     assert hits(function, cache) == 1
+
+
+def test_a_copy_of_the_source_shares_the_kernels(function, tmp_path):
+    """The content decides, not the place nor the time: installations may share a folder."""
+    cache, copy = tmp_path / "kernels", tmp_path / "copy.py"
+    assert hits(function, cache) == 0
+    assert hits(written(copy), cache) == 1
+    assert hits(written(copy, SOURCE + "# changed\n"), cache) == 0
 
 
 @pytest.mark.slow

@@ -1,0 +1,30 @@
+"""Wait for the progress of a command: a test then interrupts at the same stage on any machine."""
+
+import time
+
+
+def steps_saved(folder):
+    """Return the steps of the newest checkpoints, summed over the runs in a folder."""
+    newest = {}
+    for path in folder.glob("**/checkpoints/step_*[0-9]"):
+        newest[path.parent] = max(newest.get(path.parent, 0), int(path.name[5:]))
+    return sum(newest.values())
+
+
+def bytes_logged(folder):
+    """Return the size of the TensorBoard events in a folder."""
+    return sum(path.stat().st_size for path in folder.glob("**/events*"))
+
+
+def wait_until(process, condition):
+    """Wait until a condition holds; return whether the process still runs."""
+    while process.poll() is None and not condition():
+        time.sleep(0.005)
+    return process.poll() is None
+
+
+def wait_for_steps(process, folder, runs=1):
+    """Wait until all runs in a folder log steps."""
+    assert wait_until(process, lambda: len(list(folder.glob("**/events*"))) == runs)
+    begun = bytes_logged(folder)
+    assert wait_until(process, lambda: bytes_logged(folder) > begun)
