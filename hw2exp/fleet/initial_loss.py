@@ -61,4 +61,4 @@ def check_initial(loss: float, accuracy: float, hidden_size: int) -> str | None:
         meaning = "the forward pass overflows; lower init.scale"
     else:
         meaning = "the classes are unbalanced, or the labels leak into the input"
-    return f"{found}; this usually means: {meaning} (check_initial_loss=warn goes on anyway)"
+    return f"{found}; this usually means: {meaning} (check_initial_loss=warn trains anyway)"

@@ -343,7 +343,7 @@ def test_no_job_can_be_called_as_a_run_calls_its_files(begun):
 
 
 @pytest.mark.parametrize("name", [".hydra", "checkpoints"])
-def test_a_run_that_goes_on_writes_through_no_link(begun, name, canary, capsys, tmp_path):
+def test_a_resumed_run_writes_through_no_link(begun, name, canary, capsys, tmp_path):
     run, words = begun
     capsys.readouterr()
     assert main(words) == 0
@@ -354,7 +354,7 @@ def test_a_run_that_goes_on_writes_through_no_link(begun, name, canary, capsys, 
 
 
 @pytest.mark.parametrize("kind", ["a link", "a pipe"])
-def test_a_sweep_that_goes_on_writes_through_no_link(begun, kind, canary, capsys, tmp_path):
+def test_a_resumed_sweep_writes_through_no_link(begun, kind, canary, capsys, tmp_path):
     run, words = begun
     capsys.readouterr()
     (run.parent / "sweep").mkdir()

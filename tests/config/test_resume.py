@@ -50,7 +50,7 @@ def folder(jobs, tmp_path, monkeypatch):
     ],
     ids=str,
 )
-def test_the_same_sweep_goes_on(folder, more):
+def test_the_same_sweep_resumes(folder, more):
     command = read(["-m", "resume=sweep", *SWEEP, *more])
     assert command.resumes
     assert str(command.folder) == "sweep"
@@ -214,7 +214,7 @@ def test_a_run_that_does_not_fit_is_refused(folder, capsys, arguments, expected)
 
 
 @pytest.mark.parametrize("more", [[], ["steps=5000"], ["plot=false", "keep_checkpoints=9"]])
-def test_a_job_of_a_sweep_can_go_on_alone(folder, more):
+def test_a_job_of_a_sweep_can_resume_alone(folder, more):
     command = read(["resume=sweep/0", *ONE, *more])
     assert command.resumes
     assert str(command.folder) == "sweep/0"
@@ -238,7 +238,7 @@ def test_what_was_killed_before_its_first_step_can_be_resumed(folder):
 
 
 @pytest.mark.parametrize(("key", "flags"), [("hydra.run.dir", []), ("hydra.sweep.dir", ["-m"])])
-def test_named_by_both_keys_a_run_begins_or_goes_on(folder, capsys, key, flags):
+def test_named_by_both_keys_a_run_begins_or_resumes(folder, capsys, key, flags):
     """What a cluster's script may say each time it is started."""
     words = [*flags, "task=easy", "model=lstm", "seed=3"]
     both = [*words, f"{key}=new", "resume=new"]
@@ -267,7 +267,7 @@ def test_a_checkpoint_of_another_run_is_found_before_anything_is_written(folder,
     assert main([*SHORT, "resume=run"]) == 0
 
 
-def test_what_has_no_records_goes_on_by_its_checkpoint(folder, capsys):
+def test_a_run_without_records_resumes_from_its_checkpoint(folder, capsys):
     assert main([*SHORT, "hydra.run.dir=run"]) == 0
     shutil.rmtree("run/.hydra")
     for change, status in (("seed=5", 2), ("steps=4", 0)):
@@ -352,8 +352,8 @@ def test_a_record_asks_nothing_outside_of_it(tmp_path, written, value):
     assert len(refused.value.problems) == 1
 
 
-@pytest.mark.parametrize(("content", "goes_on"), [("", True), ("steps: 3", False), ("[", False)])
-def test_a_lost_config_is_no_way_to_another_runs_result(folder, capsys, content, goes_on):
+@pytest.mark.parametrize(("content", "resumes"), [("", True), ("steps: 3", False), ("[", False)])
+def test_a_lost_config_is_no_way_to_another_runs_result(folder, capsys, content, resumes):
     assert main([*SHORT, "hydra.run.dir=run"]) == 0
     path = folder.parent / "run/.hydra/config.yaml"
     path.write_text(content)
@@ -361,7 +361,7 @@ def test_a_lost_config_is_no_way_to_another_runs_result(folder, capsys, content,
     assert main([*SHORT, "seed=5", "resume=run"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert path.read_text() == content
-    assert main([*SHORT, "resume=run"]) == (0 if goes_on else 2)
+    assert main([*SHORT, "resume=run"]) == (0 if resumes else 2)
 
 
 @pytest.mark.parametrize("kind", ["pipe", "folder", "link"])

@@ -133,7 +133,7 @@ def test_a_replica_diverges_in_training_and_keeps_its_last_finite_parameters(com
     assert torch.equal(fleet.outcome.params[1], alone.outcome.params[0])
 
 
-def test_solved_replicas_stop_and_the_others_go_on(compose):
+def test_solved_replicas_stop_and_the_others_continue(compose):
     base = compose(
         *SHORT, "model=lstm", "optimizer=adam", "optimizer.lr=0.03", "batch_size=32", "steps=200",
         "stop_when_solved=true", "eval_every=10", "solved_passes=2",

@@ -48,7 +48,7 @@ def test_the_loop_is_what_torch_would_do(compose):
         torch.testing.assert_close(value[0], mine[name].detach(), rtol=1e-5, atol=1e-6)
 
 
-def test_training_that_is_ended_and_goes_on_makes_each_step_and_test_pass_once(compose):
+def test_resumed_training_makes_each_step_and_test_pass_once(compose):
     config = compose("task=easy", "steps=15", "eval_every=6")
     fleet = Fleet([config])
     steps = []

@@ -90,7 +90,7 @@ def test_a_shipped_cell_has_none():
     assert own_digest("lstm") is None
 
 
-def test_a_run_does_not_go_on_with_other_equations(tmp_path, monkeypatch, capsys):
+def test_a_run_does_not_resume_with_other_equations(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(registry._SECTIONS["model"], "own", Model)
     monkeypatch.setitem(registry.ADDED_CHOICES, ("model", "own"), {"name": "own", "hidden_size": 4})

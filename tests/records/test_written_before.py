@@ -56,7 +56,7 @@ def test_old_runs_that_ended_have_their_results(old, capsys):
     assert all(after[path] == before[1][path] for path in same)
 
 
-def test_an_old_run_goes_on_from_its_checkpoint(old, capsys):
+def test_an_old_run_resumes_from_its_checkpoint(old, capsys):
     rows = polars.read_parquet(old / "run/metrics.parquet").filter(polars.col("step") < 20)
     assert main([word.replace("steps=20", "steps=30") for word in RUN]) == 0
     assert "resumes after step 19" in capsys.readouterr().out

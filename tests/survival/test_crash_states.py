@@ -33,7 +33,7 @@ def reasons(bench, states):
 
 
 @pytest.mark.parametrize("name", ["run", "extended"])
-def test_a_run_goes_on_from_what_is_left(bench, name):
+def test_a_run_resumes_from_what_is_left(bench, name):
     states = sample(bench(name).states(), QUICK)
     lost = reasons(bench(name), states)
     assert len(states) == QUICK
@@ -65,7 +65,7 @@ def test_a_run_that_syncs_nothing_would_be_found(bench, monkeypatch, lost):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LIVES)
-def test_every_life_goes_on_from_what_is_left(bench, name):
+def test_every_life_resumes_from_what_is_left(bench, name):
     states = sample(bench(name).states(), SLOW[name])
     lost = reasons(bench(name), states)
     assert len(states) == SLOW[name]

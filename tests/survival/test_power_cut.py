@@ -53,7 +53,7 @@ def test_and_a_file_system_that_cannot_be_mounted(monkeypatch, capsys):
     os.geteuid() != 0 or shutil.which("mkfs.ext4") is None, reason="ext4 can't be mounted here"
 )
 @pytest.mark.parametrize("kind", ["ext4", "ext4, names before data"])
-def test_a_run_goes_on_from_a_real_file_system(kind):
+def test_a_run_resumes_from_a_real_file_system(kind):
     done = subprocess.run(
         [sys.executable, SCRIPT, "--kinds", kind, "--lives", "extended", "--every", "8"],
         capture_output=True, text=True, check=False,

@@ -75,7 +75,7 @@ def whole_sweep(tmp_path_factory):
 
 @pytest.mark.slow  # in the quick suite: test_train.py, without the digests
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_run_that_is_ended_saves_and_goes_on(tmp_path, whole, same, number, status):
+def test_an_ended_run_saves_and_resumes(tmp_path, whole, same, number, status):
     process = start(tmp_path, *SMALL, "hydra.run.dir=run")
     wait_for_steps(process, tmp_path)
     code, seconds, error = end(process, number)
@@ -160,7 +160,7 @@ def test_a_clusters_warning_harms_nobody_who_has_nothing_to_save(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(SAVE is None, reason="there is no such signal")
-def test_a_clusters_warning_saves_and_the_run_goes_on(tmp_path, whole, same):
+def test_a_clusters_warning_saves_and_the_run_continues(tmp_path, whole, same):
     process = start(tmp_path, *SMALL, "hydra.run.dir=run")
     wait_for_steps(process, tmp_path)
     os.kill(process.pid, SAVE)
@@ -221,7 +221,7 @@ def test_who_leaves_while_it_compiles_does_not_wait(tmp_path, number, sweep):
 @pytest.mark.slow
 @pytest.mark.parametrize("group", [False, True], ids=["one", "all"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_sweep_that_is_ended_saves_and_goes_on(tmp_path, whole_sweep, same, number, group):
+def test_an_ended_sweep_saves_and_resumes(tmp_path, whole_sweep, same, number, group):
     """Also where a terminal or a cluster sends the signal to all of its processes."""
     process = start(tmp_path, *JOBS, "hydra.sweep.dir=sweep")
     wait_for_steps(process, tmp_path, 8)

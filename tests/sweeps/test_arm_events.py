@@ -162,7 +162,7 @@ def test_a_full_disk_is_told_of_and_no_failure(tmp_path, sweep, monkeypatch, cap
     assert capsys.readouterr().err == "hw2exp: warning: arms/all: No space left on device\n"
 
 
-def test_a_sweep_writes_them_anew_when_it_goes_on_and_they_are_no_runs(tmp_path, monkeypatch):
+def test_a_resumed_sweep_writes_them_anew_and_they_are_no_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = ["-m", "model=rnn", "task=easy", "eval_every=4", "eval_batches=1",
              "log_every=2", "plot=false", "workers=1"]  # fmt: skip

@@ -110,7 +110,7 @@ def test_the_function_gets_all_jobs_at_once(sweep, tmp_path):
     assert [each.return_value for each in returns] == [0, 1, 2]
 
 
-def test_batches_go_on_counting(sweep):
+def test_batches_continue_the_count(sweep):
     calls = []
 
     def fleet(jobs, held):

@@ -81,7 +81,7 @@ def test_the_command_minimizes_the_final_test_loss(tmp_path, monkeypatch, capsys
     assert found["best_value"] == min(losses)
 
 
-def test_a_study_in_a_file_goes_on(sweep, tmp_path):
+def test_a_study_in_a_file_resumes(sweep, tmp_path):
     def fleet(jobs, held):
         return [job.plain["optimizer"]["lr"] for job in jobs]
 

@@ -74,7 +74,7 @@ def test_records_are_on_the_disk_before_anything_else(notes, tmp_path, monkeypat
     assert begun == ["config", "hydra", "overrides"]
 
 
-def test_a_run_that_goes_on_has_no_result_before_anything_else_changes(notes, tmp_path):
+def test_a_resumed_run_has_no_result_before_anything_else_changes(notes, tmp_path):
     for name in ("metrics.parquet", "result.json", "events.out.tfevents.1"):
         (tmp_path / name).touch()
     clear(tmp_path)

@@ -21,7 +21,7 @@ NAMES = ["run", "2026-11-26/02-09-48", "a b", "x=1,2", "it's", 'a "b"', "$HOME",
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_word_that_lets_a_run_go_on_means_its_folder(name, tmp_path, monkeypatch):
+def test_the_word_that_resumes_a_run_means_its_folder(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for folder in (tmp_path / name, Path("/elsewhere") / name):
         (word,) = shlex.split(resume_word(folder))
