@@ -93,7 +93,7 @@ def _ask_hydra(words: Sequence[str]) -> int:
 
 def process() -> NoReturn:
     """Run `main` and exit; after a signal, skip interpreter shutdown."""
-    from hw2exp.system.process import check_system
+    from hw2exp.system.process import check_system, end
 
     check_system()
     status = main()
@@ -102,7 +102,7 @@ def process() -> NoReturn:
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(status)
-    sys.exit(status)
+    end(status)
 
 
 if __name__ == "__main__":

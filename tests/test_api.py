@@ -1,5 +1,6 @@
 """From Python: the same as the commands, with the results as frames."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -32,6 +33,8 @@ def here(tmp_path, monkeypatch):
 def test_a_run_is_what_the_command_makes(here):
     seen = "diagnostics.flow_every=10"
     run = hw2exp.run("model=rnn", *SHORT, seen, "hydra.run.dir=a")
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == 0  # the caller's garbage is collected
     assert main(["model=rnn", *SHORT, seen, "hydra.run.dir=b"]) == 0
     command = read_result(here / "b")
     assert run.folder == here / "a"

@@ -6,6 +6,7 @@ from hw2exp.config.command_line import Command
 from hw2exp.config.jobs import ENUMERATING
 from hw2exp.sweeps.executor import prepare
 from hw2exp.system.interrupt import Interrupt
+from hw2exp.system.process import uncollected
 from hw2exp.system.terminal import warn
 
 if TYPE_CHECKING:
@@ -20,9 +21,10 @@ def run_command(command: Command, interrupt: Interrupt) -> "list[JobOutcome]":
     """
     if command.multirun:
         prepare()  # workers start while this process imports its modules
-    from hw2exp.runs.fleet_run import check_machine
-    from hw2exp.runs.inspection import without_run
-    from hw2exp.sweeps.execution import execute
+    with uncollected():
+        from hw2exp.runs.fleet_run import check_machine
+        from hw2exp.runs.inspection import without_run
+        from hw2exp.sweeps.execution import execute
 
     configs = [job.config for job in command.jobs]
     check_machine(configs)

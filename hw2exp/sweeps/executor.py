@@ -25,8 +25,8 @@ from hw2exp.system.replaced import replaced
 P = ParamSpec("P")
 T = TypeVar("T")
 
-PRELOADED = ("hw2exp.runs.fleet_run", "hw2exp.records.tensorboard", "polars")
-"""Modules that workers have imported when they start, if the system can fork."""
+PRELOADED = "hw2exp.sweeps.preloaded"
+"""The module that workers have imported when they start, if the system can fork."""
 
 
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
@@ -35,7 +35,7 @@ METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods()
 def prepare() -> None:
     """Import the workers' modules in the background, if the system can fork."""
     if METHOD == "forkserver":
-        multiprocessing.get_context(METHOD).set_forkserver_preload([*PRELOADED, "__main__"])
+        multiprocessing.get_context(METHOD).set_forkserver_preload([PRELOADED, "__main__"])
         with _importable_main(), _without_interrupt(), _short_temporary_folder():
             forkserver.ensure_running()
 

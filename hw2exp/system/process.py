@@ -1,10 +1,12 @@
 """Share flags, help, error lines and the process between commands."""
 
+import gc
 import os
 import signal
 import sys
 from argparse import ArgumentParser
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from types import FrameType
 from typing import NoReturn
@@ -62,7 +64,29 @@ def process(main: Callable[[], int]) -> NoReturn:
     check_system()
     _end_at_once()
     prepare_output()
-    sys.exit(main())
+    end(main())
+
+
+def end(status: int) -> NoReturn:
+    """Exit without a search for cycles among the objects of all libraries, which takes 0.5 s."""
+    gc.freeze()
+    sys.exit(status)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Import libraries whose objects the garbage collector never searches: they are no garbage.
+
+    Neither does it search what was made before, until ``gc.unfreeze``.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if enabled:
+            gc.enable()
 
 
 def _end_at_once() -> None:
