@@ -68,6 +68,16 @@ class Command:
     words: list[str]
     loader: ConfigLoader
 
+    @property
+    def launcher(self) -> str | None:
+        """Return the choice of Hydra's launcher."""
+        return self.shared.choice("hydra/launcher")
+
+    @property
+    def jobs_known(self) -> bool:
+        """Return whether the jobs are all known, not made up by a sweeper."""
+        return not self.multirun or self.shared.choice("hydra/sweeper") in ENUMERATING
+
 
 def read(argv: Sequence[str]) -> Command:
     """Check a whole command line without creating anything.

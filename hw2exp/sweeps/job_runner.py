@@ -24,13 +24,13 @@ from hw2exp.runs.summary import print_summary
 from hw2exp.sweeps.arms import print_sweep
 from hw2exp.sweeps.failures import report
 from hw2exp.sweeps.hydra_records import resolve_record
-from hw2exp.sweeps.job_outcome import JobOutcome
+from hw2exp.sweeps.job_outcome import JobOutcome, LeftNoResult
 from hw2exp.sweeps.job_return import JobFailed
 from hw2exp.sweeps.launcher import Held, Key
 from hw2exp.sweeps.sweep import run_sweep
 from hw2exp.system.interrupt import Interrupt
 from hw2exp.system.lock import FolderHeldError, hold
-from hw2exp.system.problems import ConfigError, counted
+from hw2exp.system.problems import ConfigError, counted, printable
 from hw2exp.system.terminal import echo, relative, warn
 
 Value = float | Exception | None
@@ -69,6 +69,21 @@ class JobRunner:
         """Run a batch of jobs as fleets, see :data:`FleetFunction`."""
         with self._past_hydra():
             return self._end(self._run_batch(jobs, held))
+
+    @contextmanager
+    def outcomes_read(self, jobs: Sequence[Job]) -> Iterator[None]:
+        """Let a launcher run jobs in other processes; then read their outcomes from their folders.
+
+        Args:
+            jobs: the jobs, in their folders.
+        """
+        missing = LeftNoResult("left no result")
+        try:
+            yield
+        except (Exception, SystemExit) as error:
+            missing = LeftNoResult(printable(f"left no result: {type(error).__name__}: {error}"))
+        self._end([JobOutcome(job, _finished(job, job.config) or missing) for job in jobs])
+        print_sweep(self.outcomes, self.root)
 
     @contextmanager
     def failures_raised(self) -> Iterator[None]:
@@ -164,7 +179,7 @@ def _known(job: Job) -> Outcome | Checkpoint | None:
         return error
     if config.resume is None:
         return None
-    if (result := read_finished(job.folder, config.steps, config.eval_every)) is not None:
+    if (result := _finished(job, config)) is not None:
         if emptied(job.folder):
             _mend(job.folder, config, result)
         return result
@@ -175,6 +190,10 @@ def _known(job: Job) -> Outcome | Checkpoint | None:
     if found is None and had_begun(job.folder):
         warn(f"{job.folder} has no checkpoint that can be used: begins again at step 1")
     return found
+
+
+def _finished(job: Job, config: TrainConfig) -> RunResult | None:
+    return read_finished(job.folder, config.steps, config.eval_every)
 
 
 def _mend(folder: Path, config: TrainConfig, result: RunResult) -> None:
