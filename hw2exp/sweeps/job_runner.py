@@ -79,8 +79,11 @@ class JobRunner:
         """
         missing = LeftNoResult("left no result")
         try:
-            yield
+            with Interrupt() as interrupt:  # by an exception, so that a launcher ends its processes
+                yield
         except (Exception, SystemExit) as error:
+            if interrupt():
+                raise
             missing = LeftNoResult(printable(f"left no result: {type(error).__name__}: {error}"))
         self._end([JobOutcome(job, _finished(job, job.config) or missing) for job in jobs])
         print_sweep(self.outcomes, self.root)
