@@ -7,7 +7,7 @@ from hw2exp.fleet.initial_loss import InitialLossError
 from hw2exp.records.checkpoint_folder import had_begun
 from hw2exp.records.manifest import DamagedError
 from hw2exp.runs.summary import resume_word
-from hw2exp.sweeps.job_outcome import JobOutcome, LeftNoResult
+from hw2exp.sweeps.job_outcome import JobOutcome
 from hw2exp.system.interrupt import Interrupt
 from hw2exp.system.lock import FolderHeldError, FolderLostError
 from hw2exp.system.problems import ConfigError, counted
@@ -60,7 +60,8 @@ def _why(error: Exception) -> str:
         return cant_write(error)
     if isinstance(error, ConfigError):
         return " | ".join(error.problems)
-    expected = InitialLossError | MemoryError | WorkerDied | LeftNoResult | FolderHeldError
-    if isinstance(error, expected | DamagedError):
+    if isinstance(
+        error, InitialLossError | MemoryError | WorkerDied | FolderHeldError | DamagedError
+    ):
         return str(error)
     return "\n".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", [])])

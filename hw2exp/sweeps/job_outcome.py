@@ -8,10 +8,6 @@ from hw2exp.runs.fleet_run import Outcome
 from hw2exp.system.interrupt import Interrupt
 
 
-class LeftNoResult(Exception):  # noqa: N818
-    """The outcome of a job whose process ended without a result."""
-
-
 @dataclass(frozen=True)
 class JobOutcome:
     """A job that was executed, with its result or the error in its place."""

@@ -22,9 +22,10 @@ from hw2exp.runs.fleet_run import Outcome, find_start, run_fleet
 from hw2exp.runs.inspection import inspects
 from hw2exp.runs.summary import print_summary
 from hw2exp.sweeps.arms import print_sweep
+from hw2exp.sweeps.executor import WorkerDied
 from hw2exp.sweeps.failures import report
 from hw2exp.sweeps.hydra_records import resolve_record
-from hw2exp.sweeps.job_outcome import JobOutcome, LeftNoResult
+from hw2exp.sweeps.job_outcome import JobOutcome
 from hw2exp.sweeps.job_return import JobFailed
 from hw2exp.sweeps.launcher import Held, Key
 from hw2exp.sweeps.sweep import run_sweep
@@ -77,15 +78,19 @@ class JobRunner:
         Args:
             jobs: the jobs, in their folders.
         """
-        missing = LeftNoResult("left no result")
+        missing = WorkerDied("left no result")
         try:
             with Interrupt() as interrupt:  # by an exception, so that a launcher ends its processes
                 yield
         except (Exception, SystemExit) as error:
             if interrupt():
                 raise
-            missing = LeftNoResult(printable(f"left no result: {type(error).__name__}: {error}"))
-        self._end([JobOutcome(job, _finished(job, job.config) or missing) for job in jobs])
+            missing = WorkerDied(printable(f"left no result: {type(error).__name__}: {error}"))
+        outcomes = []
+        for job in jobs:
+            result = read_finished(job.folder, job.config.steps, job.config.eval_every)
+            outcomes.append(JobOutcome(job, result or missing))
+        self._end(outcomes)
         print_sweep(self.outcomes, self.root)
 
     @contextmanager
@@ -182,7 +187,7 @@ def _known(job: Job) -> Outcome | Checkpoint | None:
         return error
     if config.resume is None:
         return None
-    if (result := _finished(job, config)) is not None:
+    if (result := read_finished(job.folder, config.steps, config.eval_every)) is not None:
         if emptied(job.folder):
             _mend(job.folder, config, result)
         return result
@@ -193,10 +198,6 @@ def _known(job: Job) -> Outcome | Checkpoint | None:
     if found is None and had_begun(job.folder):
         warn(f"{job.folder} has no checkpoint that can be used: begins again at step 1")
     return found
-
-
-def _finished(job: Job, config: TrainConfig) -> RunResult | None:
-    return read_finished(job.folder, config.steps, config.eval_every)
 
 
 def _mend(folder: Path, config: TrainConfig, result: RunResult) -> None:
