@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_module
+from hydra import __version__, compose, initialize_config_module
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.config_store import ConfigStore
@@ -32,7 +32,9 @@ from hw2exp.system.problems import ConfigError
 
 CONFIG_MODULE = "hw2exp.configs"
 CONFIG_NAME = "train"
-VERSION_BASE = "1.3"
+VERSION_BASE: dict[str, Any] = {"version_base": "1.3"} if __version__.startswith("1.3.") else {}
+"""The argument that asks Hydra 1.3 for its own defaults; later versions have no others."""
+
 JOB_NAME = "train"  # as Hydra names it after the module
 
 
@@ -65,6 +67,16 @@ class Command:
     overrides: list[Override]
     words: list[str]
     loader: ConfigLoader
+
+    @property
+    def launcher(self) -> str | None:
+        """Return the choice of Hydra's launcher."""
+        return self.shared.choice("hydra/launcher")
+
+    @property
+    def jobs_known(self) -> bool:
+        """Return whether the jobs are all known, not made up by a sweeper."""
+        return not self.multirun or self.shared.choice("hydra/sweeper") in ENUMERATING
 
 
 def read(argv: Sequence[str]) -> Command:
@@ -213,7 +225,7 @@ def hydra_kept() -> Iterator[None]:
 def _hydra(config_dir: str | None) -> Iterator[Composition]:
     store_added_choices()
     GlobalHydra.instance().clear()
-    with confined_configs(), initialize_config_module(CONFIG_MODULE, JOB_NAME, VERSION_BASE):
+    with confined_configs(), initialize_config_module(CONFIG_MODULE, JOB_NAME, **VERSION_BASE):
         loader: Any = GlobalHydra.instance().config_loader()
         if config_dir is not None:  # as in hydra.main, before the first look-up
             path = loader.get_search_path()

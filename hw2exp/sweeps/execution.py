@@ -10,6 +10,7 @@ from omegaconf import open_dict, read_write
 from hw2exp.config.command_line import CONFIG_NAME, Command
 from hw2exp.config.folder import check_folder, reserve
 from hw2exp.config.overrides import assignment
+from hw2exp.config.trusted import PER_JOB
 from hw2exp.models import own_digest
 from hw2exp.records.checkpoint_folder import check_can_resume
 from hw2exp.records.write_order import settle_records
@@ -90,10 +91,15 @@ def _sweep(command: Command, folder: Path, runner: JobRunner) -> None:
     line = None if command.explicit_folder else assignment(command.folder_key, str(folder))
     for base in {id(job.base): job.base for job in [command.shared, *command.jobs]}.values():
         base.belong_to_sweep(folder, line)
-    runner.jobs = {(job.number, job.overrides): job for job in command.jobs}
+    if command.launcher == "fleet":  # other launchers would pickle them for each job
+        runner.jobs = {(job.number, job.overrides): job for job in command.jobs}
     if command.resumes:
         remove_arms(folder)
     mine = [str(o.input_line) for o in command.overrides if not o.is_hydra_override()]
     sweep = replace(command.shared, number=None, overrides=tuple(mine))
     with composed_hydra(command.loader, sweep.full()) as app:
-        app.multirun(CONFIG_NAME, runner, [])  # the config lists the overrides
+        if command.launcher not in PER_JOB or not command.jobs_known:
+            app.multirun(CONFIG_NAME, runner, [])  # the config lists the overrides
+            return
+        with runner.outcomes_read([job.at(folder) for job in command.jobs]):
+            app.multirun(CONFIG_NAME, runner, [])

@@ -22,6 +22,7 @@ from hw2exp.runs.fleet_run import Outcome, find_start, run_fleet
 from hw2exp.runs.inspection import inspects
 from hw2exp.runs.summary import print_summary
 from hw2exp.sweeps.arms import print_sweep
+from hw2exp.sweeps.executor import WorkerDied
 from hw2exp.sweeps.failures import report
 from hw2exp.sweeps.hydra_records import resolve_record
 from hw2exp.sweeps.job_outcome import JobOutcome
@@ -30,7 +31,7 @@ from hw2exp.sweeps.launcher import Held, Key
 from hw2exp.sweeps.sweep import run_sweep
 from hw2exp.system.interrupt import Interrupt
 from hw2exp.system.lock import FolderHeldError, hold
-from hw2exp.system.problems import ConfigError, counted
+from hw2exp.system.problems import ConfigError, counted, printable
 from hw2exp.system.terminal import echo, relative, warn
 
 Value = float | Exception | None
@@ -69,6 +70,28 @@ class JobRunner:
         """Run a batch of jobs as fleets, see :data:`FleetFunction`."""
         with self._past_hydra():
             return self._end(self._run_batch(jobs, held))
+
+    @contextmanager
+    def outcomes_read(self, jobs: Sequence[Job]) -> Iterator[None]:
+        """Let a launcher run jobs in other processes; then read their outcomes from their folders.
+
+        Args:
+            jobs: the jobs, in their folders.
+        """
+        missing = WorkerDied("left no result")
+        try:
+            with Interrupt() as interrupt:  # by an exception, so that a launcher ends its processes
+                yield
+        except (Exception, SystemExit) as error:
+            if interrupt():
+                raise
+            missing = WorkerDied(printable(f"left no result: {type(error).__name__}: {error}"))
+        outcomes = []
+        for job in jobs:
+            result = read_finished(job.folder, job.config.steps, job.config.eval_every)
+            outcomes.append(JobOutcome(job, result or missing))
+        self._end(outcomes)
+        print_sweep(self.outcomes, self.root)
 
     @contextmanager
     def failures_raised(self) -> Iterator[None]:
