@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Start or stop a real Slurm on this machine's loopback: two nodes of two CPUs, all files below DIR.
 #
-#     tests/sweeps/slurm.sh start DIR && export SLURM_CONF=DIR/slurm.conf
-#     tests/sweeps/slurm.sh stop DIR
+#     tests/survival/slurm.sh start DIR && export SLURM_CONF=DIR/slurm.conf
+#     tests/survival/slurm.sh stop DIR
 #
 # Needs Debian's packages slurmctld, slurmd, slurm-client and munge; its user is whoever starts it.
 set -euo pipefail
@@ -21,6 +21,7 @@ start() {
     chmod 755 "$dir" "$dir"/{run,log}
     (umask 077 && head -c 1024 /dev/urandom >"$dir/munge.key")
     mapfile -t port < <(free_ports 4)
+    memory=$(awk '/MemTotal/ { print int($2 / 1024) }' /proc/meminfo)
     cat >"$SLURM_CONF" <<END
 ClusterName=loopback
 SlurmctldHost=$host(127.0.0.1)
@@ -48,7 +49,7 @@ SchedulerType=sched/backfill
 SchedulerParameters=sched_interval=1,bf_interval=1
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
-NodeName=n[1-2] NodeHostname=$host NodeAddr=127.0.0.1 Port=[${port[2]},${port[3]}] CPUs=2 State=UNKNOWN
+NodeName=n[1-2] NodeHostname=$host NodeAddr=127.0.0.1 Port=[${port[2]},${port[3]}] CPUs=2 RealMemory=$memory State=UNKNOWN
 PartitionName=debug Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 END
     munged --socket="$dir/run/munge.socket" --key-file="$dir/munge.key" \
