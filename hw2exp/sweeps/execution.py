@@ -14,6 +14,7 @@ from hw2exp.models import own_digest
 from hw2exp.records.checkpoint_folder import check_can_resume
 from hw2exp.records.write_order import settle_records
 from hw2exp.sweeps.arm_events import remove_arms, write_arms
+from hw2exp.sweeps.executor import FleetExecutor, available_cores
 from hw2exp.sweeps.hydra_app import composed_hydra
 from hw2exp.sweeps.hydra_records import write_records
 from hw2exp.sweeps.job_outcome import JobOutcome
@@ -43,8 +44,8 @@ def execute(command: Command, interrupt: Interrupt) -> list[JobOutcome]:
             check_can_resume(folder / each.subfolder, each.config, cell)
     else:
         folder = reserve(folder, key, explicit)
-    runner = JobRunner(folder, interrupt)
-    with _alone_in(folder, key if explicit else None):
+    with _alone_in(folder, key if explicit else None), _executor(command, folder) as executor:
+        runner = JobRunner(folder, interrupt, executor)
         try:
             with runner.failures_raised():
                 if command.multirun:
@@ -70,6 +71,17 @@ def _alone_in(folder: Path, key: str | None) -> Iterator[None]:
             yield
     except FolderHeldError as error:
         raise ConfigError([str(error)]) from error
+
+
+@contextmanager
+def _executor(command: Command, folder: Path) -> Iterator[FleetExecutor | None]:
+    """Start the executor of a sweep's fleets."""
+    if not command.multirun or command.shared.choice("hydra/launcher") != "fleet":
+        yield None
+        return
+    config = command.jobs[0].config
+    with config.executor.start(folder, config.workers or available_cores()) as executor:
+        yield executor
 
 
 def _single(command: Command, folder: Path, runner: JobRunner) -> None:

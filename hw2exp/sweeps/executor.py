@@ -17,6 +17,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from hw2exp.system.interrupt import SAVE, SIGNALS
@@ -88,10 +89,35 @@ class WorkerDied(Exception):  # noqa: N818
     """The end of a worker without an answer."""
 
 
-class WorkerExecutor(Executor):
-    """An executor whose worker processes stay alive between tasks."""
+class FleetExecutor(Executor):
+    """An executor of a sweep's fleets, whose running tasks can be told to save or to end.
+
+    Args:
+        workers: the number of workers to divide the jobs among.
+        shared: a folder that all workers see; None: the system's folder for temporary files.
+    """
+
+    def __init__(self, workers: int, shared: Path | None = None) -> None:
+        self.workers = workers
+        self.shared = shared
+
+    def slots(self) -> int:
+        """Return how many tasks can run at once; on a cluster this changes."""
+        return self.workers
+
+    def tell(self, number: int) -> None:
+        """Pass a signal to save, or to end, on to all running tasks."""
+
+
+class WorkerExecutor(FleetExecutor):
+    """An executor whose worker processes stay alive between tasks.
+
+    Args:
+        workers: the most processes.
+    """
 
     def __init__(self, workers: int) -> None:
+        super().__init__(workers)
         prepare()
         self._context: Any = multiprocessing.get_context(METHOD)
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="worker")
@@ -141,13 +167,11 @@ class WorkerExecutor(Executor):
                 os.kill(process.pid, signal.SIGTERM)
             return _Worker(process, mine)
 
-    def interrupt(self) -> None:
-        """Ask all workers to finish their current step and end."""
-        self._interrupted = True
-        self.tell(signal.SIGTERM)
-
     def tell(self, number: int) -> None:
-        """Send all workers a signal."""
+        """Send all workers a signal; any but that to save asks to end, and they get SIGTERM."""
+        if number != SAVE:
+            number = signal.SIGTERM
+            self._interrupted = True
         with self._lock:
             for process in self._processes:
                 if process.is_alive() and process.pid is not None:
@@ -202,3 +226,10 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def available_cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -101,22 +101,27 @@ def check_above(folder: Path) -> None:
         FolderHeldError: another process holds a folder above.
     """
     for parent in folder.resolve().parents:
-        path = parent / LOCK
-        if any(held == path for held, _ in _held):
+        if any(held == parent / LOCK for held, _ in _held):
             continue
-        try:
-            file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except OSError:  # no lock, or none of ours
-            continue
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            who = _signature(file) or "another process"
-            raise FolderHeldError(f"{parent}: {who} works there") from None
-        except OSError:
-            continue
-        finally:
-            os.close(file)
+        if who := holder(parent):
+            raise FolderHeldError(f"{parent}: {who} works there")
+
+
+def holder(folder: Path) -> str | None:
+    """Return who holds a folder, or None if nobody does."""
+    try:
+        file = os.open(folder / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:  # no lock, or none of ours
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _signature(file) or "another process"
+    except OSError:
+        return None
+    finally:
+        os.close(file)
+    return None
 
 
 def _acquire(path: Path, deadline: float) -> int:

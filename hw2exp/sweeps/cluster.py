@@ -1,0 +1,164 @@
+"""Lead a sweep on a Dask cluster."""
+
+import logging
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import dask
+from distributed import Client, LocalCluster, Security
+
+from hw2exp.config.registry import ADDED_CHOICES, own_modules
+from hw2exp.models import own_digest
+from hw2exp.sweeps.executor import METHOD, FleetExecutor, prepare
+from hw2exp.sweeps.membership import TOKEN, Facts, Membership, perform, problem_of, tell
+from hw2exp.system import disk
+from hw2exp.system.lock import hold
+from hw2exp.system.problems import ConfigError, counted
+from hw2exp.system.terminal import echo, warn
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+FLEETS = ".fleets"
+"""Folder in a sweep's, with the token and the progress of the fleets."""
+
+LOOPBACK = "127.0.0.1"
+
+
+class ClusterLost(Exception):  # noqa: N818
+    """The end of the connection to a scheduler."""
+
+
+class ClusterExecutor(FleetExecutor):
+    """An executor whose workers are processes of a Dask cluster.
+
+    Args:
+        client: the connection to the scheduler.
+        token: the word of the sweep, which names its plugin and its resource.
+        workers: the number of workers to divide the jobs among.
+        shared: a folder that all workers see.
+    """
+
+    def __init__(self, client: Client, token: str, workers: int, shared: Path) -> None:
+        super().__init__(workers, shared)
+        self._client = client
+        self._token = token
+        self._engine = client.get_executor(pure=False, resources={token: 1})
+
+    def slots(self) -> int:
+        """Return how many workers take part now."""
+        return len(members(self._client, self._token))
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Run a function in a worker, which adds ``interrupt``, ``patience`` and ``worker``."""
+        future: Future[T] = self._engine.submit(perform, self._token, fn, *args)
+        return future
+
+    def tell(self, number: int) -> None:
+        """Pass a signal to save, or to end, on to the sweep's tasks on all machines."""
+        self._client.run(tell, self._token, number, on_error="ignore")
+
+
+def members(client: Client, token: str) -> list[str]:
+    """Return the machine of each worker that takes part in a sweep."""
+    workers = client.scheduler_info()["workers"].values()
+    return [worker["host"] for worker in workers if worker["resources"].get(token)]
+
+
+@contextmanager
+def local_cluster(workers: int, deaths: int) -> Iterator[Client]:
+    """Start a scheduler and workers on this machine, reachable by this process's credentials alone.
+
+    Args:
+        workers: the number of processes.
+        deaths: the deaths of workers after which a task is given up.
+    """
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    prepare()
+    settings = {
+        "distributed.worker.multiprocessing-method": METHOD,
+        "distributed.scheduler.allowed-failures": deaths - 1,
+    }
+    with (
+        dask.config.set(settings),
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            host=LOOPBACK,
+            security=Security.temporary(),
+            dashboard_address=None,
+            memory_limit=0,
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+@contextmanager
+def connected(address: str) -> Iterator[Client]:
+    """Connect to a scheduler.
+
+    Raises:
+        ConfigError: there is none at that address.
+    """
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    try:
+        client = Client(address)
+    except (OSError, ValueError) as error:
+        problem = f"executor.scheduler={address}: no scheduler can be reached there: {error}"
+        raise ConfigError([problem]) from error
+    with client:
+        yield client
+
+
+@contextmanager
+def joined(client: Client, folder: Path) -> Iterator[ClusterExecutor]:
+    """Let all workers of a cluster take part in a sweep, those to come too.
+
+    Args:
+        client: the connection to the scheduler.
+        folder: the sweep's folder.
+
+    Raises:
+        ConfigError: a worker can't take part; one line for each machine.
+    """
+    shared, token = folder / FLEETS, f"hw2exp-{secrets.token_hex(16)}"
+    disk.remove(shared)
+    disk.make_folder(shared)
+    try:
+        with hold(shared):
+            disk.write(shared / TOKEN, token.encode(), sync=False)
+            facts = Facts(token, shared, own_modules(), _cells())
+            client.register_plugin(Membership(facts), name=token)
+            try:
+                _check(client, token)
+                machines = members(client, token)
+                _print_begin(client, machines)
+                client.subscribe_topic(token, lambda event: warn(f"{event[1]}; gets no fleets"))
+                yield ClusterExecutor(client, token, len(machines), shared)
+            finally:
+                client.unregister_worker_plugin(token)
+    finally:
+        disk.remove(shared)
+
+
+def _cells() -> dict[str, str]:
+    names = [name for group, name in ADDED_CHOICES if group == "model"]
+    return {name: digest for name in names if (digest := own_digest(name))}
+
+
+def _check(client: Client, token: str) -> None:
+    problems = client.run(problem_of, token).values()
+    if wrong := dict.fromkeys(each for each in problems if each):
+        raise ConfigError(wrong)
+
+
+def _print_begin(client: Client, machines: Sequence[str]) -> None:
+    here = f"{counted(len(machines), 'worker')} on {counted(len(set(machines)), 'machine')}"
+    watched = "dashboard" in client.scheduler_info()["services"]
+    echo(here + (f", watch them at {client.dashboard_link}" if watched else ""))
