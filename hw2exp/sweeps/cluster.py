@@ -117,12 +117,13 @@ def connected(address: str) -> Iterator[Client]:
 
 
 @contextmanager
-def joined(client: Client, folder: Path) -> Iterator[ClusterExecutor]:
+def joined(client: Client, folder: Path, workers: int = 0) -> Iterator[ClusterExecutor]:
     """Let all workers of a cluster take part in a sweep, those to come too.
 
     Args:
         client: the connection to the scheduler.
         folder: the sweep's folder.
+        workers: the number of workers to come; 0: those that are there.
 
     Raises:
         ConfigError: a worker can't take part; one line for each machine.
@@ -140,7 +141,7 @@ def joined(client: Client, folder: Path) -> Iterator[ClusterExecutor]:
                 machines = members(client, token)
                 _print_begin(client, machines)
                 client.subscribe_topic(token, lambda event: warn(f"{event[1]}; gets no fleets"))
-                yield ClusterExecutor(client, token, len(machines), shared)
+                yield ClusterExecutor(client, token, workers or len(machines), shared)
             finally:
                 client.unregister_worker_plugin(token)
     finally:

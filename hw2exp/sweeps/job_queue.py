@@ -16,7 +16,7 @@ from typing import Any
 
 import dask
 from dask.utils import parse_bytes
-from dask_jobqueue import LSFCluster, PBSCluster, SGECluster, SLURMCluster
+from dask_jobqueue import lsf, pbs, sge, slurm
 from dask_jobqueue.core import JobQueueCluster
 from distributed import Client, Security
 from distributed.core import Status
@@ -25,7 +25,12 @@ from tornado.ioloop import PeriodicCallback
 from hw2exp.system.problems import ConfigError, counted
 from hw2exp.system.terminal import echo, relative, warn
 
-CLUSTERS = {"slurm": SLURMCluster, "pbs": PBSCluster, "lsf": LSFCluster, "sge": SGECluster}
+CLUSTERS = {
+    "slurm": slurm.SLURMCluster,
+    "pbs": pbs.PBSCluster,
+    "lsf": lsf.LSFCluster,
+    "sge": sge.SGECluster,
+}
 """The class of each queue's jobs."""
 
 LOOK = 2.0
@@ -39,14 +44,14 @@ LOOPBACK = "127.0.0.1:0"
 
 @contextmanager
 def queue_cluster(
-    queue: str, jobs: int, cores: int, memory: str, deaths: int, folder: Path, **more: Any
+    kind: str, jobs: int, cores: int, memory: str, deaths: int, folder: Path, **more: Any
 ) -> Iterator[Client]:
     """Start a scheduler in this process, submit jobs, and wait for the first worker.
 
     All connections are encrypted; the jobs read their credentials in a folder of this user alone.
 
     Args:
-        queue: the kind of queue.
+        kind: the kind of queue.
         jobs: the number of jobs.
         cores: the cores of a job.
         memory: the memory of a core.
@@ -65,7 +70,7 @@ def queue_cluster(
     with (
         dask.config.set(settings),
         tempfile.TemporaryDirectory(prefix=".jobs-", dir=folder) as own,
-        CLUSTERS[queue](
+        CLUSTERS[kind](
             cores=cores,
             processes=cores,
             memory=f"{cores * parse_bytes(memory)}B",
@@ -76,8 +81,7 @@ def queue_cluster(
                 *["--preload-nanny", "hw2exp.sweeps.nanny"],
             ],
             scheduler_options={"dashboard_address": LOOPBACK},
-            security=Security.temporary(),
-            shared_temp_directory=own,
+            security=_credentials(Path(own)),
             log_directory=own,
             silence_logs=logging.CRITICAL,
             **more,
@@ -87,12 +91,22 @@ def queue_cluster(
         try:
             cluster.sync(submitted.fill)
         except (OSError, RuntimeError) as error:
-            raise ConfigError([f"executor={queue}: {_reason(error)}"]) from error
-        echo(f"{counted(jobs, 'job')} submitted, which write their logs to {relative(Path(own))}")
+            raise ConfigError([f"executor={kind}: {_reason(error)}"]) from error
+        echo(f"{counted(jobs, 'job')} submitted, logs in {relative(Path(own))}")
         with Client(cluster) as client:
             client.wait_for_workers(1)
             cluster.loop.add_callback(PeriodicCallback(submitted.renew, 1000 * LOOK).start)
             yield client
+
+
+def _credentials(folder: Path) -> Security:
+    """Make credentials for this sweep, and write those of its workers into a private folder."""
+    security: Security = Security.temporary()
+    for name in ("tls_ca_file", "tls_worker_cert", "tls_worker_key"):
+        path = folder / name
+        path.write_text(getattr(security, name), encoding="ascii")
+        setattr(security, name, str(path))
+    return security
 
 
 class _Jobs:
@@ -128,7 +142,8 @@ class _Jobs:
 
     async def renew(self) -> None:
         """Submit a job for each that has ended, unless a worker is idle: then no fleet waits."""
-        workers = self._cluster.scheduler.workers.values()
+        scheduler: Any = self._cluster.scheduler
+        workers = scheduler.workers.values()
         names, now = {worker.name for worker in workers}, time.monotonic()
         for job, spec in self._cluster.worker_spec.items():
             if any(f"{job}{suffix}" in names for suffix in spec.get("group", [""])):

@@ -18,8 +18,9 @@ _nannies: list[Nanny] = []
 def dask_setup(nanny: Nanny) -> None:
     """Handle signals once a nanny starts."""
     _nannies.append(nanny)
-    for number in {signal.SIGTERM, SAVE} - {None}:
-        signal.signal(number, _pass_on)
+    for number in (signal.SIGTERM, SAVE):
+        if number is not None:
+            signal.signal(number, _pass_on)
 
 
 def _pass_on(number: int, frame: FrameType | None) -> None:

@@ -52,7 +52,7 @@ SelectTypeParameters=CR_CPU
 NodeName=n[1-2] NodeHostname=$host NodeAddr=127.0.0.1 Port=[${port[2]},${port[3]}] CPUs=2 RealMemory=$memory State=UNKNOWN
 PartitionName=debug Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 END
-    munged --socket="$dir/run/munge.socket" --key-file="$dir/munge.key" \
+    munged --force --socket="$dir/run/munge.socket" --key-file="$dir/munge.key" \
         --pid-file="$dir/run/munged.pid" --log-file="$dir/log/munged.log" \
         --seed-file="$dir/state/munge.seed"
     slurmctld
