@@ -1,10 +1,11 @@
-"""Start the workers of a Dask cluster as jobs in a queue: Slurm, PBS, LSF or SGE.
+"""Start the workers of a Dask cluster as jobs in a queue: Slurm, PBS or LSF.
 
 Dask-jobqueue writes the job scripts, submits and cancels them. A job is one ``dask worker`` command
 with a worker process for each core.
 """
 
 import logging
+import os
 import shlex
 import sys
 import tempfile
@@ -16,22 +17,21 @@ from typing import Any
 
 import dask
 from dask.utils import parse_bytes
-from dask_jobqueue import lsf, pbs, sge, slurm
+from dask_jobqueue import lsf, pbs, slurm
 from dask_jobqueue.core import JobQueueCluster
 from distributed import Client, Security
 from distributed.core import Status
 from tornado.ioloop import PeriodicCallback
 
+from hw2exp.system import disk
 from hw2exp.system.problems import ConfigError, counted
 from hw2exp.system.terminal import echo, relative, warn
 
-CLUSTERS = {
-    "slurm": slurm.SLURMCluster,
-    "pbs": pbs.PBSCluster,
-    "lsf": lsf.LSFCluster,
-    "sge": sge.SGECluster,
-}
+CLUSTERS = {"slurm": slurm.SLURMCluster, "pbs": pbs.PBSCluster, "lsf": lsf.LSFCluster}
 """The class of each queue's jobs."""
+
+JOBS = ".jobs-"
+"""Beginning of the name of the folder in a sweep's with the jobs' logs and credentials."""
 
 LOOK = 2.0
 """Seconds between two looks at the jobs."""
@@ -67,15 +67,17 @@ def queue_cluster(
         "distributed.scheduler.allowed-failures": deaths - 1,
         "distributed.deploy.lost-worker-timeout": "1000 days",  # since _Jobs looks after that
     }
+    for left in folder.glob(f"{JOBS}*"):  # by a process that was killed
+        disk.remove(left)
     with (
         dask.config.set(settings),
-        tempfile.TemporaryDirectory(prefix=".jobs-", dir=folder) as own,
+        tempfile.TemporaryDirectory(prefix=JOBS, dir=folder) as own,
         CLUSTERS[kind](
             cores=cores,
             processes=cores,
             memory=f"{cores * parse_bytes(memory)}B",
             # Without exec, a signal kills the script's shell, and the queue then kills the rest.
-            python=f"exec {shlex.quote(sys.executable)}",
+            python=f"cd {shlex.quote(os.getcwd())} && exec {shlex.quote(sys.executable)}",
             worker_extra_args=[
                 *["--dashboard-address", LOOPBACK],
                 *["--preload-nanny", "hw2exp.sweeps.nanny"],
@@ -92,7 +94,9 @@ def queue_cluster(
             cluster.sync(submitted.fill)
         except (OSError, RuntimeError) as error:
             raise ConfigError([f"executor={kind}: {_reason(error)}"]) from error
-        echo(f"{counted(jobs, 'job')} submitted, logs in {relative(Path(own))}")
+        echo(
+            f"{counted(jobs, 'job')} submitted, waiting for the first; logs: {relative(Path(own))}"
+        )
         with Client(cluster) as client:
             client.wait_for_workers(1)
             cluster.loop.add_callback(PeriodicCallback(submitted.renew, 1000 * LOOK).start)
@@ -141,7 +145,7 @@ class _Jobs:
             raise
 
     async def renew(self) -> None:
-        """Submit a job for each that has ended, unless a worker is idle: then no fleet waits."""
+        """Submit a job for each that has ended, unless a member is idle: then no fleet waits."""
         scheduler: Any = self._cluster.scheduler
         workers = scheduler.workers.values()
         names, now = {worker.name for worker in workers}, time.monotonic()
@@ -153,16 +157,16 @@ class _Jobs:
             del self._seen[job]
         if ended:
             await self._cluster.scale_down(ended)
-        if all(worker.processing for worker in workers):
+        if all(worker.processing for worker in workers if worker.resources):
             try:
                 await self.fill()
             except (OSError, RuntimeError) as error:
                 if (problem := _reason(error)) != self._problem:
-                    warn(f"can't submit a job again: {problem}")
+                    warn(problem)
                 self._problem = problem
 
 
 def _reason(error: Exception) -> str:
-    """Return the last line of a command's output."""
-    lines = str(error).strip().splitlines()
-    return lines[-1] if lines else type(error).__name__
+    """Return the last line that a command has to say."""
+    said = [line for line in str(error).splitlines() if line and not line.endswith(":")]
+    return f"can't submit a job: {said[-1]}"

@@ -1,5 +1,6 @@
 """Train fleets in jobs of a cluster's queue."""
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,6 @@ from hw2exp.sweeps.executors.dask import needs_dask
 @register("executor", "slurm")
 @register("executor", "pbs")
 @register("executor", "lsf")
-@register("executor", "sge")
 class JobQueue(Executor):
     """The queue of a cluster, by dask-jobqueue."""
 
@@ -36,9 +36,11 @@ class JobQueue(Executor):
         Raises:
             ConfigError: the queue does not take the jobs, or a machine can't take part.
         """
+        handler = signal.getsignal(signal.SIGINT)
         with needs_dask(self.name):
             from hw2exp.sweeps.cluster import joined
             from hw2exp.sweeps.job_queue import queue_cluster
+        signal.signal(signal.SIGINT, handler)  # dask-jobqueue has set another
         with (
             queue_cluster(
                 self.name,
@@ -50,7 +52,7 @@ class JobQueue(Executor):
                 walltime=self.walltime,
                 queue=self.queue,
                 interface=self.interface,
-                job_extra_directives=[*self.directives],
+                job_extra_directives=self.directives or None,
             ) as client,
             joined(client, folder, self.jobs * self.cores) as executor,
         ):
