@@ -6,6 +6,7 @@ from asyncio import CancelledError
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -118,7 +119,7 @@ def local_cluster(workers: int, deaths: int) -> Iterator[Client]:
             threads_per_worker=1,
             host=LOOPBACK,
             security=Security.temporary(),
-            dashboard_address=None,
+            dashboard_address=f"{LOOPBACK}:0",
             memory_limit=0,
             silence_logs=logging.CRITICAL,
         ) as cluster,
@@ -155,7 +156,7 @@ def joined(client: Client, folder: Path) -> Iterator[ClusterExecutor]:
     Raises:
         ConfigError: a worker can't take part; one line for each machine.
     """
-    shared, token = folder / FLEETS, f"hw2exp-{secrets.token_hex(16)}"
+    shared, token = folder.absolute() / FLEETS, f"hw2exp-{secrets.token_hex(16)}"
     disk.remove(shared)
     disk.make_folder(shared)
     try:
@@ -189,5 +190,5 @@ def _check(client: Client, token: str) -> None:
 
 def _print_begin(client: Client, machines: Sequence[str]) -> None:
     here = f"{counted(len(machines), 'worker')} on {counted(len(set(machines)), 'machine')}"
-    watched = "dashboard" in client.scheduler_info()["services"]
-    echo(here + (f", watch them at {client.dashboard_link}" if watched else ""))
+    link = client.dashboard_link if find_spec("bokeh") else None  # else a page without a picture
+    echo(here + (f", watch them at {link}" if link else ""))
