@@ -100,6 +100,12 @@ class Diagnostics(Choice):
 class Executor(Choice):
     """The knobs of every executor: none."""
 
+    def contradictions(self, config: Any) -> list[str]:
+        """Return the problem of a number of local workers for another executor."""
+        if self.name == "local" or not config.workers:
+            return []
+        return [f"workers={config.workers}: is of executor=local, not of executor={self.name}"]
+
     def start(self, folder: Path, workers: int) -> AbstractContextManager[Any]:
         """Start the executor of a sweep's fleets, a ``FleetExecutor``.
 

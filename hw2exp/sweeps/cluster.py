@@ -2,18 +2,20 @@
 
 import logging
 import secrets
+from asyncio import CancelledError
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import dask
-from distributed import Client, LocalCluster, Security
+from distributed import Client, KilledWorker, LocalCluster, Security
 
 from hw2exp.config.registry import ADDED_CHOICES, own_modules
 from hw2exp.models import own_digest
-from hw2exp.sweeps.executor import METHOD, FleetExecutor, prepare
+from hw2exp.sweeps.executor import METHOD, ClusterLost, FleetExecutor, WorkerDied, prepare
 from hw2exp.sweeps.membership import TOKEN, Facts, Membership, perform, problem_of, tell
 from hw2exp.system import disk
 from hw2exp.system.lock import hold
@@ -27,10 +29,6 @@ FLEETS = ".fleets"
 """Folder in a sweep's, with the token and the progress of the fleets."""
 
 LOOPBACK = "127.0.0.1"
-
-
-class ClusterLost(Exception):  # noqa: N818
-    """The end of the connection to a scheduler."""
 
 
 class ClusterExecutor(FleetExecutor):
@@ -48,19 +46,50 @@ class ClusterExecutor(FleetExecutor):
         self._client = client
         self._token = token
         self._engine = client.get_executor(pure=False, resources={token: 1})
+        self._lost = ClusterLost(f"the scheduler {client.scheduler_info()['address']} is gone")
 
     def slots(self) -> int:
-        """Return how many workers take part now."""
-        return len(members(self._client, self._token))
+        """Return how many workers take part now.
+
+        Raises:
+            ClusterLost: the scheduler is gone.
+        """
+        with self._connected():
+            return len(members(self._client, self._token))
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run a function in a worker, which adds ``interrupt``, ``patience`` and ``worker``."""
-        future: Future[T] = self._engine.submit(perform, self._token, fn, *args)
+        future: Future[T] = Future()
+        with self._connected():
+            task = self._engine.submit(perform, self._token, fn, *args)
+        task.add_done_callback(lambda task: self._pass_on(task, future))
         return future
+
+    def _pass_on(self, task: Future[T], future: Future[T]) -> None:
+        """Pass a task's end on, with the engine's failures in words of ours."""
+        error = self._lost if task.cancelled() else task.exception()
+        if isinstance(error, KilledWorker):
+            _, worker, allowed = error.args
+            times = counted(allowed + 1, "worker")
+            error = WorkerDied(f"{times} died under its fleet, the last one at {worker.address}")
+        if error is None:
+            future.set_result(task.result())
+        else:
+            future.set_exception(error)
 
     def tell(self, number: int) -> None:
         """Pass a signal to save, or to end, on to the sweep's tasks on all machines."""
-        self._client.run(tell, self._token, number, on_error="ignore")
+        with suppress(ClusterLost), self._connected():
+            self._client.run(tell, self._token, number, on_error="ignore")
+
+    @contextmanager
+    def _connected(self) -> Iterator[None]:
+        if self._client.status != "running":
+            raise self._lost
+        try:
+            yield
+        except (OSError, RuntimeError, CancelledError) as error:
+            raise self._lost from error
 
 
 def members(client: Client, token: str) -> list[str]:
@@ -90,7 +119,7 @@ def local_cluster(workers: int, deaths: int) -> Iterator[Client]:
             threads_per_worker=1,
             host=LOOPBACK,
             security=Security.temporary(),
-            dashboard_address=None,
+            dashboard_address=f"{LOOPBACK}:0",
             memory_limit=0,
             silence_logs=logging.CRITICAL,
         ) as cluster,
@@ -128,7 +157,7 @@ def joined(client: Client, folder: Path, workers: int = 0) -> Iterator[ClusterEx
     Raises:
         ConfigError: a worker can't take part; one line for each machine.
     """
-    shared, token = folder / FLEETS, f"hw2exp-{secrets.token_hex(16)}"
+    shared, token = folder.absolute() / FLEETS, f"hw2exp-{secrets.token_hex(16)}"
     disk.remove(shared)
     disk.make_folder(shared)
     try:
@@ -140,10 +169,11 @@ def joined(client: Client, folder: Path, workers: int = 0) -> Iterator[ClusterEx
                 _check(client, token)
                 machines = members(client, token)
                 _print_begin(client, machines)
-                client.subscribe_topic(token, lambda event: warn(f"{event[1]}; gets no fleets"))
+                client.subscribe_topic(token, lambda event: warn(event[1]))
                 yield ClusterExecutor(client, token, workers or len(machines), shared)
             finally:
-                client.unregister_worker_plugin(token)
+                with suppress(OSError, RuntimeError, CancelledError):  # the scheduler may be gone
+                    client.unregister_worker_plugin(token)
     finally:
         disk.remove(shared)
 
@@ -161,5 +191,5 @@ def _check(client: Client, token: str) -> None:
 
 def _print_begin(client: Client, machines: Sequence[str]) -> None:
     here = f"{counted(len(machines), 'worker')} on {counted(len(set(machines)), 'machine')}"
-    watched = "dashboard" in client.scheduler_info()["services"]
-    echo(here + (f", watch them at {client.dashboard_link}" if watched else ""))
+    link = client.dashboard_link if find_spec("bokeh") else None  # else a page without a picture
+    echo(here + (f", watch them at {link}" if link else ""))

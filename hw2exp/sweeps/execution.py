@@ -19,6 +19,7 @@ from hw2exp.sweeps.hydra_app import composed_hydra
 from hw2exp.sweeps.hydra_records import write_records
 from hw2exp.sweeps.job_outcome import JobOutcome
 from hw2exp.sweeps.job_runner import JobRunner
+from hw2exp.system import disk
 from hw2exp.system.interrupt import Interrupt
 from hw2exp.system.lock import FolderHeldError, check_above, check_held, hold
 from hw2exp.system.problems import ConfigError
@@ -42,9 +43,11 @@ def execute(command: Command, interrupt: Interrupt) -> list[JobOutcome]:
         for each in command.jobs:
             cell = own_digest(each.config.model.name)
             check_can_resume(folder / each.subfolder, each.config, cell)
-    else:
-        folder = reserve(folder, key, explicit)
-    with _alone_in(folder, key if explicit else None), _executor(command, folder) as executor:
+    with (
+        _reserved(command) as folder,
+        _alone_in(folder, key if explicit else None),
+        _executor(command, folder) as executor,
+    ):
         runner = JobRunner(folder, interrupt, executor)
         try:
             with runner.failures_raised():
@@ -59,6 +62,18 @@ def execute(command: Command, interrupt: Interrupt) -> list[JobOutcome]:
             check_held(folder)
             write_arms(folder, runner.outcomes, interrupt)
     return runner.outcomes
+
+
+@contextmanager
+def _reserved(command: Command) -> Iterator[Path]:
+    """Make the folder of the results, unless there are some; after a refusal, remove it again."""
+    folder = command.folder
+    if command.resumes:
+        yield folder
+        return
+    with disk.undone(folder):
+        made = reserve(folder, command.folder_key, command.explicit_folder)
+        yield made
 
 
 @contextmanager

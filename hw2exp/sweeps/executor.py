@@ -11,15 +11,17 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from importlib import import_module
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
+from hw2exp.config.registry import own_modules
 from hw2exp.system.interrupt import SAVE, SIGNALS
 from hw2exp.system.replaced import replaced
 
@@ -89,6 +91,10 @@ class WorkerDied(Exception):  # noqa: N818
     """The end of a worker without an answer."""
 
 
+class ClusterLost(Exception):  # noqa: N818
+    """The end of the connection to a cluster."""
+
+
 class FleetExecutor(Executor):
     """An executor of a sweep's fleets, whose running tasks can be told to save or to end.
 
@@ -102,7 +108,11 @@ class FleetExecutor(Executor):
         self.shared = shared
 
     def slots(self) -> int:
-        """Return how many tasks can run at once; on a cluster this changes."""
+        """Return how many tasks can run at once; on a cluster this changes.
+
+        Raises:
+            ClusterLost: the cluster is gone.
+        """
         return self.workers
 
     def tell(self, number: int) -> None:
@@ -158,7 +168,7 @@ class WorkerExecutor(FleetExecutor):
     def _start(self) -> "_Worker":
         with self._lock:
             mine, theirs = self._context.Pipe()
-            process = self._context.Process(target=_work, args=(theirs,), daemon=True)
+            process = self._context.Process(target=_work, args=(theirs, own_modules()), daemon=True)
             with _importable_main():
                 process.start()
             theirs.close()
@@ -196,13 +206,21 @@ class _Worker(NamedTuple):
     connection: Connection
 
 
-def _work(connection: Connection) -> None:
-    """Run a worker: answer tasks until the parent closes the connection."""
+def _work(connection: Connection, modules: Sequence[str]) -> None:
+    """Run a worker: answer tasks until the parent closes the connection.
+
+    Args:
+        connection: the connection to the parent.
+        modules: the modules of the choices that the user's code added.
+    """
     threading.Thread(target=_end_with_parent, daemon=True).start()
     # The parent handles the other signals, and between two tasks there is nothing to save.
     for number in GROUP - {signal.SIGTERM}:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, GROUP)
+    for name in modules:
+        with suppress(Exception):  # see check_cells
+            import_module(name)
     while True:
         try:
             fn, args, kwargs = connection.recv()

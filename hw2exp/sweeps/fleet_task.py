@@ -1,7 +1,7 @@
 """Train a fleet in a worker, from wherever its runs are."""
 
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,11 @@ from hw2exp.config.validation import validate
 from hw2exp.records.checkpoint_file import Checkpoint
 from hw2exp.records.run_dir import RunResult, read_finished
 from hw2exp.runs.fleet_run import Outcome, find_start, run_fleet
-from hw2exp.sweeps.progress import ProgressWriter
+from hw2exp.sweeps.progress import ProgressWriter, read_progress
 from hw2exp.system.interrupt import Interrupt
 from hw2exp.system.lock import PATIENCE
-from hw2exp.system.problems import ConfigError
-from hw2exp.system.terminal import warn
+from hw2exp.system.problems import ConfigError, counted
+from hw2exp.system.terminal import echo, warn
 
 
 class NotRun(Exception):  # noqa: N818
@@ -31,6 +31,7 @@ def train_fleet(
     interrupt: Interrupt | None = None,
     patience: float = PATIENCE,
     worker: str = "",
+    note: Callable[[str], None] = echo,
 ) -> list[Outcome]:
     """Train a fleet, see :func:`run_fleet`, and write its progress to a file.
 
@@ -45,6 +46,7 @@ def train_fleet(
         interrupt: what asks to end or to save; by default the signals to this process.
         patience: seconds to wait for a run folder that another process holds.
         worker: the name of machine and process, for the progress.
+        note: a function that gets a line if another worker had begun the fleet.
     """
     configs = [validate(each) for each in values]
     outcomes: dict[int, Outcome] = {}
@@ -55,6 +57,13 @@ def train_fleet(
             outcomes[place] = found
         else:
             starts.setdefault(found.step if found else 0, {})[place] = found
+    (begun,) = read_progress([progress])
+    if begun is not None:
+        first, step = configs[0].describe_shape(), min(starts, default=configs[0].steps)
+        note(
+            f"{begun.worker} is gone; its fleet ({counted(len(configs), 'run')}, {first}) "
+            f"goes on from step {step + 1} at {worker}"
+        )
     # The sweep's main process handles SIGINT. SIGTERM may come twice: from there, and to all.
     with interrupt or Interrupt([signal.SIGTERM], insist=False, leave=None) as interrupt:
         for saved in starts.values():

@@ -75,11 +75,7 @@ def problem(facts: Facts) -> str | None:
         except Exception as error:
             return f"can't import {name}: {type(error).__name__}: {error}"
     for name, wanted in facts.cells.items():
-        try:
-            same = own_digest(name) == wanted
-        except KeyError:
-            same = False
-        if not same:
+        if own_digest(name) != wanted:
             return f"has no model={name}, or of other code; name its module by --import"
     try:
         seen = (facts.folder / TOKEN).read_text(encoding="utf-8")
@@ -121,7 +117,7 @@ class Membership(WorkerPlugin):
             worker.status = Status.paused
             worker.status = Status.running
         else:
-            worker.log_event(self.facts.token, f"{machine()}: {self.problem}")
+            worker.log_event(self.facts.token, f"{machine()}: {self.problem}; gets no fleets")
 
     def teardown(self, worker: Worker) -> None:
         """Let the running fleet save: the worker ends."""
@@ -182,8 +178,13 @@ def perform(token: str, task: Callable[..., Any], *args: Any) -> Any:
     key = worker.get_current_task()
     member: Any = worker.plugins[token]
     with member.task(key) as interrupt:
-        name = f"{machine()}:{os.getpid()}"
-        return task(*args, interrupt=interrupt, patience=PATIENCE, worker=name)
+        return task(
+            *args,
+            interrupt=interrupt,
+            patience=PATIENCE,
+            worker=f"{machine()}:{os.getpid()}",
+            note=lambda line: worker.log_event(token, line),
+        )
 
 
 def tell(token: str, number: int, dask_worker: Worker) -> None:

@@ -11,7 +11,7 @@ from hw2exp.config.schema import TrainConfig
 from hw2exp.models import own_digest
 from hw2exp.records.run_dir import read_finished
 from hw2exp.runs.fleet_run import Outcome, announce_compilation
-from hw2exp.sweeps.executor import FleetExecutor, WorkerExecutor
+from hw2exp.sweeps.executor import ClusterLost, FleetExecutor, WorkerExecutor
 from hw2exp.sweeps.fleet_task import NotRun, train_fleet
 from hw2exp.sweeps.grouping import group
 from hw2exp.sweeps.live import SweepTable
@@ -57,6 +57,7 @@ def run_sweep(
     if show:
         announce_compilation()
     outcomes: dict[int, Outcome] = {}
+    missing: Exception = NotRun()
     with tempfile.TemporaryDirectory(prefix="hw2exp-", dir=executor.shared) as name:
         paths = [Path(name) / f"{number}.json" for number in range(len(fleets))]
         table = SweepTable(
@@ -72,11 +73,14 @@ def run_sweep(
             return executor.submit(train_fleet, paths[number], values, own_folders)
 
         with table:
-            for number, future in _ended(submit, len(fleets), table, interrupt, executor):
-                own_outcomes = _outcomes(future, *_of(fleets[number], folders, configs))
-                outcomes |= zip(fleets[number], own_outcomes, strict=True)
-                table.finish(number, own_outcomes)
-    return [outcomes.get(job) or NotRun() for job in range(len(configs))]
+            try:
+                for number, future in _ended(submit, len(fleets), table, interrupt, executor):
+                    own_outcomes = _outcomes(future, *_of(fleets[number], folders, configs))
+                    outcomes |= zip(fleets[number], own_outcomes, strict=True)
+                    table.finish(number, own_outcomes)
+            except ClusterLost as error:
+                missing = error
+    return [outcomes.get(job, missing) for job in range(len(configs))]
 
 
 def check_cells(configs: Sequence[TrainConfig]) -> None:

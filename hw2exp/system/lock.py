@@ -63,11 +63,26 @@ def hold(folder: Path, patience: float = 0.0) -> Iterator[None]:
     try:
         yield
     finally:
-        file, _ = _held.pop(own)
-        with suppress(OSError):
-            if _is_at(path, file):  # else the path is another holder's lock
-                path.unlink()  # before the release: a waiting process notices and opens a new file
-        os.close(file)
+        _release(path, _held.pop(own)[0])
+
+
+@contextmanager
+def locked(path: Path, patience: float) -> Iterator[None]:
+    """Lock a file, which is made for that and removed at the end.
+
+    Args:
+        path: the file, in an existing folder.
+        patience: seconds to wait for another holder.
+
+    Raises:
+        FolderHeldError: another process or thread holds the file.
+        OSError: the file system has no locks, or refuses this lock.
+    """
+    file = _acquire(path, time.monotonic() + patience)
+    try:
+        yield
+    finally:
+        _release(path, file)
 
 
 def check_held(folder: Path) -> None:
@@ -147,6 +162,13 @@ def _acquire(path: Path, deadline: float) -> int:
                 error.filename = error.filename or str(path)
             raise
         os.close(file)
+
+
+def _release(path: Path, file: int) -> None:
+    with suppress(OSError):
+        if _is_at(path, file):  # else the path is another holder's lock
+            path.unlink()  # before the release: a waiting process notices and opens a new file
+    os.close(file)
 
 
 def _signature(file: int) -> str | None:

@@ -26,10 +26,11 @@ class Dask(Executor):
 
     def contradictions(self, config: Any) -> list[str]:
         """Return the problem of workers to start at a scheduler that has its own."""
-        if self.scheduler is None or not self.workers:
-            return []
-        own = f"executor.scheduler={self.scheduler} has its own"
-        return [f"executor.workers={self.workers}: {own}; must be left out"]
+        problems = super().contradictions(config)
+        if self.scheduler is not None and self.workers:
+            own = f"executor.scheduler={self.scheduler} has its own"
+            problems.append(f"executor.workers={self.workers}: {own}; must be left out")
+        return problems
 
     @contextmanager
     def start(self, folder: Path, workers: int) -> Iterator[FleetExecutor]:
