@@ -138,6 +138,8 @@ def _ended(
         if interrupt.signal is not None and not told:
             told = True
             executor.tell(interrupt.signal)
+        if told and not executor.slots():
+            return  # nobody is left who could begin a fleet, or end one
 
 
 def _outcomes(

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Start or stop a real Slurm on this machine's loopback: two nodes of two CPUs, all files below DIR.
 #
-#     tests/survival/slurm.sh start DIR && export SLURM_CONF=DIR/slurm.conf
-#     tests/survival/slurm.sh stop DIR
+#     tests/sweeps/slurm.sh start DIR && export SLURM_CONF=DIR/slurm.conf
+#     tests/sweeps/slurm.sh stop DIR
 #
 # Needs Debian's packages slurmctld, slurmd, slurm-client and munge; its user is whoever starts it.
 set -euo pipefail
