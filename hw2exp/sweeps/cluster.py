@@ -15,7 +15,7 @@ from distributed import Client, KilledWorker, LocalCluster, Security
 
 from hw2exp.config.registry import ADDED_CHOICES, own_modules
 from hw2exp.models import own_digest
-from hw2exp.sweeps.executor import METHOD, ClusterLost, FleetExecutor, WorkerDied, prepare
+from hw2exp.sweeps.executor import METHOD, ClusterLost, FleetExecutor, WorkerDied
 from hw2exp.sweeps.membership import TOKEN, Facts, Membership, perform, problem_of, tell
 from hw2exp.system import disk
 from hw2exp.system.lock import hold
@@ -109,7 +109,6 @@ def local_cluster(workers: int, deaths: int) -> Iterator[Client]:
         deaths: the deaths of workers after which a task is given up.
     """
     _silence()
-    prepare()
     settings = {
         "distributed.worker.multiprocessing-method": METHOD,
         "distributed.scheduler.allowed-failures": deaths - 1,
