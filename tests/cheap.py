@@ -13,7 +13,7 @@ from hydra.core.utils import JobRuntime
 from hydra.types import TaskFunction
 
 from hw2exp.config.registry import ADDED_CHOICES
-from hw2exp.sweeps import command_run, sweep
+from hw2exp.sweeps import sweep
 from hw2exp.sweeps.executor import FleetExecutor
 from hw2exp.sweeps.executors import local
 from hw2exp.sweeps.hydra_app import ComposedHydra
@@ -40,7 +40,7 @@ def in_process() -> Iterator[None]:
     with (
         patch.object(sweep, "WorkerExecutor", InProcess),
         patch.object(local, "WorkerExecutor", InProcess),
-        patch.object(command_run, "prepare", lambda: None),
+        patch.object(local, "prepare", lambda: None),
     ):
         yield
 

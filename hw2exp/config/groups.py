@@ -106,6 +106,9 @@ class Executor(Choice):
             return []
         return [f"workers={config.workers}: is of executor=local, not of executor={self.name}"]
 
+    def prepare(self) -> None:
+        """Begin in the background what takes time, before the folder of a sweep is made."""
+
     def start(self, folder: Path, workers: int) -> AbstractContextManager[Any]:
         """Start the executor of a sweep's fleets, a ``FleetExecutor``.
 

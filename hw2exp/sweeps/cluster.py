@@ -15,7 +15,7 @@ from distributed import Client, KilledWorker, LocalCluster, Security
 
 from hw2exp.config.registry import ADDED_CHOICES, own_modules
 from hw2exp.models import own_digest
-from hw2exp.sweeps.executor import METHOD, ClusterLost, FleetExecutor, WorkerDied, prepare
+from hw2exp.sweeps.executor import METHOD, ClusterLost, FleetExecutor, WorkerDied
 from hw2exp.sweeps.membership import TOKEN, Facts, Membership, perform, problem_of, tell
 from hw2exp.system import disk
 from hw2exp.system.lock import hold
@@ -29,6 +29,8 @@ FLEETS = ".fleets"
 """Folder in a sweep's, with the token and the progress of the fleets."""
 
 LOOPBACK = "127.0.0.1"
+PATIENCE = 10.0
+"""Seconds to wait for a scheduler, at the start or when its connection is lost."""
 
 
 class ClusterExecutor(FleetExecutor):
@@ -106,8 +108,7 @@ def local_cluster(workers: int, deaths: int) -> Iterator[Client]:
         workers: the number of processes.
         deaths: the deaths of workers after which a task is given up.
     """
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    prepare()
+    _silence()
     settings = {
         "distributed.worker.multiprocessing-method": METHOD,
         "distributed.scheduler.allowed-failures": deaths - 1,
@@ -128,6 +129,13 @@ def local_cluster(workers: int, deaths: int) -> Iterator[Client]:
         yield client
 
 
+def _silence() -> None:
+    """Keep Dask's log from the terminal: the sweep says itself what matters."""
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith(("distributed", "tornado")):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
 @contextmanager
 def connected(address: str) -> Iterator[Client]:
     """Connect to a scheduler.
@@ -135,9 +143,9 @@ def connected(address: str) -> Iterator[Client]:
     Raises:
         ConfigError: there is none at that address.
     """
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    _silence()
     try:
-        client = Client(address)
+        client = Client(address, timeout=PATIENCE)
     except (OSError, ValueError) as error:
         problem = f"executor.scheduler={address}: no scheduler can be reached there: {error}"
         raise ConfigError([problem]) from error
@@ -166,6 +174,9 @@ def joined(client: Client, folder: Path, workers: int = 0) -> Iterator[ClusterEx
             facts = Facts(token, shared, own_modules(), _cells())
             client.register_plugin(Membership(facts), name=token)
             try:
+                if not client.nthreads():
+                    echo("waiting for the first worker")
+                    client.wait_for_workers(1)
                 _check(client, token)
                 machines = members(client, token)
                 _print_begin(client, machines)

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 from hw2exp.config.command_line import Command
 from hw2exp.config.jobs import ENUMERATING
-from hw2exp.sweeps.executor import prepare
 from hw2exp.system.interrupt import Interrupt
 from hw2exp.system.terminal import warn
 
@@ -19,14 +18,15 @@ def run_command(command: Command, interrupt: Interrupt) -> "list[JobOutcome]":
         ConfigError: the machine can't run the command; nothing was created.
     """
     if command.multirun:
-        prepare()  # workers start while this process imports its modules
+        command.jobs[0].config.executor.prepare()
     from hw2exp.runs.fleet_run import check_machine
     from hw2exp.runs.inspection import without_run
     from hw2exp.sweeps.execution import execute
 
     configs = [job.config for job in command.jobs]
     check_machine(configs)
-    if command.multirun and command.shared.choice("hydra/launcher") == "fleet":
+    here = command.jobs[0].config.executor.name == "local"  # a cluster's workers prove it later
+    if command.multirun and here and command.shared.choice("hydra/launcher") == "fleet":
         from hw2exp.sweeps.sweep import check_cells
 
         check_cells(configs)

@@ -35,10 +35,15 @@ PRELOADED = ("hw2exp.runs.fleet_run", "hw2exp.records.tensorboard", "polars")
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 
 
-def prepare() -> None:
-    """Import the workers' modules in the background, if the system can fork."""
+def prepare(*more: str) -> None:
+    """Import the workers' modules in the background, if the system can fork.
+
+    Args:
+        more: names of further modules.
+    """
     if METHOD == "forkserver":
-        multiprocessing.get_context(METHOD).set_forkserver_preload([*PRELOADED, "__main__"])
+        modules = [*PRELOADED, *more, "__main__"]
+        multiprocessing.get_context(METHOD).set_forkserver_preload(modules)
         with _importable_main(), _without_interrupt(), _short_temporary_folder():
             forkserver.ensure_running()
 

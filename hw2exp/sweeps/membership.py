@@ -1,7 +1,6 @@
 """Let the processes of a cluster take part in a sweep, once they have proved that they can."""
 
 import importlib
-import logging
 import os
 import platform
 import signal
@@ -40,14 +39,12 @@ class Facts:
         folder: the folder with the token, held by the leading process.
         modules: the user's modules to import.
         cells: the digest of the code of each of the user's cells.
-        quiet: whether to silence the cluster's own log.
     """
 
     token: str
     folder: Path
     modules: Sequence[str] = ()
     cells: Mapping[str, str] = field(default_factory=dict)
-    quiet: bool = False
     versions: Mapping[str, str] = field(default_factory=lambda: computing())
 
 
@@ -107,8 +104,6 @@ class Membership(WorkerPlugin):
 
     async def setup(self, worker: Worker) -> None:
         """Prove that the worker can take part, and let the scheduler know."""
-        if self.facts.quiet:
-            logging.getLogger("distributed").setLevel(logging.CRITICAL)
         self._handle_signals(worker)
         self.problem = problem(self.facts)
         if self.problem is None:

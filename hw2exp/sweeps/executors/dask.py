@@ -8,7 +8,7 @@ from typing import Any
 from hw2exp.config.groups import Executor
 from hw2exp.config.knob import shared
 from hw2exp.config.registry import register
-from hw2exp.sweeps.executor import FleetExecutor, available_cores
+from hw2exp.sweeps.executor import FleetExecutor, available_cores, prepare
 from hw2exp.system.problems import ConfigError
 
 
@@ -31,6 +31,11 @@ class Dask(Executor):
             own = f"executor.scheduler={self.scheduler} has its own"
             problems.append(f"executor.workers={self.workers}: {own}; must be left out")
         return problems
+
+    def prepare(self) -> None:
+        """Let the workers of a cluster to start import their modules meanwhile."""
+        if self.scheduler is None:
+            prepare("hw2exp.sweeps.membership")
 
     @contextmanager
     def start(self, folder: Path, workers: int) -> Iterator[FleetExecutor]:
