@@ -57,6 +57,11 @@ def saved(folder):
     return [max((int(path.name[5:]) for path in each), default=0) for each in checkpoints]
 
 
+def on_the_way(folder):
+    """Whether all runs have saved, and none has ended."""
+    return all(0 < step < STEPS - 1 for step in saved(folder))
+
+
 def jobs():
     return call("squeue", "--noheader", "--states=running", "--format=%i").split()
 
@@ -92,7 +97,7 @@ def test_a_cancelled_job_saves_and_another_is_submitted(tmp_path, whole, slurm):
     with started(tmp_path) as (process, job):
         assert listening(of_slurm(slurm)) == {"0100007F"}  # 127.0.0.1
         call("scancel", job)
-        until(lambda: all(0 < step < STEPS - 1 for step in saved(tmp_path)), process)
+        until(lambda: on_the_way(tmp_path), process)
         until(lambda: set(jobs()) - {job}, process)
         ended_alike(process, tmp_path, whole)
 
@@ -109,7 +114,7 @@ def test_a_job_saves_when_warned_and_another_follows_at_its_walltime(tmp_path, w
     with started(tmp_path) as (process, job):
         # Like --signal=B:USR1@60, this warns the first process of the job, and no other.
         call("scancel", "--batch", "--signal=USR1", job)
-        until(lambda: all(0 < step < STEPS - 1 for step in saved(tmp_path)), process)
+        until(lambda: on_the_way(tmp_path), process)
         assert jobs() == [job]
         call("scontrol", "update", f"JobId={job}", "EndTime=now")
         # Slurm looks for jobs at their walltime twice a minute: let this one not end before.
@@ -121,10 +126,11 @@ def test_a_job_saves_when_warned_and_another_follows_at_its_walltime(tmp_path, w
     assert "JobState=TIMEOUT" in call("scontrol", "show", "job", job)
 
 
+@pytest.mark.usefixtures("whole")  # so that kernels are compiled
 def test_an_interrupt_between_two_jobs_ends_the_sweep(tmp_path):
     with started(tmp_path) as (process, job):
         call("scancel", job)
-        until(lambda: not jobs() and all(saved(tmp_path)), process)
+        until(lambda: not jobs() and on_the_way(tmp_path), process)
         os.killpg(process.pid, signal.SIGINT)
         began = time.monotonic()
         output, _ = ended(process, 130)
