@@ -108,7 +108,7 @@ def _credentials(folder: Path) -> Security:
     security: Security = Security.temporary()
     for name in ("tls_ca_file", "tls_worker_cert", "tls_worker_key"):
         path = folder / name
-        path.write_text(getattr(security, name), encoding="ascii")
+        disk.write(path, getattr(security, name).encode(), sync=False)
         setattr(security, name, str(path))
     return security
 
