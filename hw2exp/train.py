@@ -44,8 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(words: Sequence[str], interrupt: "Interrupt") -> int:
     """Check the command, then show or execute it."""
+    from hw2exp.system.process import without_imports
     from hw2exp.system.terminal import echo
 
+    words = without_imports(words)
     if HELP_FLAGS & set(words):
         from hw2exp.config.help import help_text
 

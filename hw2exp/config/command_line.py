@@ -136,6 +136,8 @@ def _jobs(
         _check_trust([fixed, *jobs], shipped)
         _check_launcher(fixed, arguments.config_dir)
         check_configs(jobs)
+        if not inspects(arguments):
+            _check_executor(jobs[0], multirun)
     except ConfigError as error:
         problems += error.problems
     if problems:
@@ -161,6 +163,17 @@ def _check_launcher(job: Job, config_dir: str | None) -> None:
         raise ConfigError(
             [f"{what}: not where hydra/sweeper={sweeper} makes up the jobs; use fleet"]
         )
+
+
+def _check_executor(job: Job, multirun: bool) -> None:
+    """Refuse an executor for what it can't run: it takes the fleets of a sweep."""
+    what, launcher = f"executor={job.config.executor.name}", job.choice("hydra/launcher")
+    if what == "executor=local":
+        return
+    if not multirun:
+        raise ConfigError([f"{what}: only in a sweep; add -m, or leave it out"])
+    if launcher != "fleet":
+        raise ConfigError([f"{what}: not with hydra/launcher={launcher}; must be fleet"])
 
 
 def _folder(

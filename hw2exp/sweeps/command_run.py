@@ -8,7 +8,6 @@ from hw2exp.config.command_line import Command
 from hw2exp.config.schema import TrainConfig
 from hw2exp.config.trusted import PER_JOB
 from hw2exp.models import own_digest
-from hw2exp.sweeps.executor import prepare
 from hw2exp.system.interrupt import Interrupt
 from hw2exp.system.problems import ConfigError
 from hw2exp.system.process import uncollected
@@ -25,7 +24,7 @@ def run_command(command: Command, interrupt: Interrupt) -> "list[JobOutcome]":
         ConfigError: the machine can't run the command; nothing was created.
     """
     if command.multirun:
-        prepare()  # workers start while this process imports its modules
+        command.jobs[0].config.executor.prepare()
     with uncollected():
         from hw2exp.runs.fleet_run import check_machine
         from hw2exp.runs.inspection import without_run
@@ -33,7 +32,8 @@ def run_command(command: Command, interrupt: Interrupt) -> "list[JobOutcome]":
 
     configs = [job.config for job in command.jobs]
     check_machine(configs)
-    if command.multirun and command.launcher == "fleet":
+    here = command.jobs[0].config.executor.name == "local"  # a cluster's workers prove it later
+    if command.multirun and here and command.launcher == "fleet":
         from hw2exp.sweeps.sweep import check_cells
 
         check_cells(configs)

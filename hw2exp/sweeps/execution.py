@@ -15,10 +15,12 @@ from hw2exp.models import own_digest
 from hw2exp.records.checkpoint_folder import check_can_resume
 from hw2exp.records.write_order import settle_records
 from hw2exp.sweeps.arm_events import remove_arms, write_arms
+from hw2exp.sweeps.executor import FleetExecutor, available_cores
 from hw2exp.sweeps.hydra_app import composed_hydra
 from hw2exp.sweeps.hydra_records import write_records
 from hw2exp.sweeps.job_outcome import JobOutcome
 from hw2exp.sweeps.job_runner import JobRunner
+from hw2exp.system import disk
 from hw2exp.system.interrupt import Interrupt
 from hw2exp.system.lock import FolderHeldError, check_above, check_held, hold
 from hw2exp.system.problems import ConfigError
@@ -42,10 +44,12 @@ def execute(command: Command, interrupt: Interrupt) -> list[JobOutcome]:
         for each in command.jobs:
             cell = own_digest(each.config.model.name)
             check_can_resume(folder / each.subfolder, each.config, cell)
-    else:
-        folder = reserve(folder, key, explicit)
-    runner = JobRunner(folder, interrupt)
-    with _alone_in(folder, key if explicit else None):
+    with (
+        _reserved(command) as folder,
+        _alone_in(folder, key if explicit else None),
+        _executor(command, folder) as executor,
+    ):
+        runner = JobRunner(folder, interrupt, executor)
         try:
             with runner.failures_raised():
                 if command.multirun:
@@ -62,6 +66,18 @@ def execute(command: Command, interrupt: Interrupt) -> list[JobOutcome]:
 
 
 @contextmanager
+def _reserved(command: Command) -> Iterator[Path]:
+    """Make the folder of the results, unless there are some; after a refusal, remove it again."""
+    folder = command.folder
+    if command.resumes:
+        yield folder
+        return
+    with disk.undone(folder):
+        made = reserve(folder, command.folder_key, command.explicit_folder)
+        yield made
+
+
+@contextmanager
 def _alone_in(folder: Path, key: str | None) -> Iterator[None]:
     """Lock the folder; if it was typed, check again for results of another process."""
     try:
@@ -71,6 +87,17 @@ def _alone_in(folder: Path, key: str | None) -> Iterator[None]:
             yield
     except FolderHeldError as error:
         raise ConfigError([str(error)]) from error
+
+
+@contextmanager
+def _executor(command: Command, folder: Path) -> Iterator[FleetExecutor | None]:
+    """Start the executor of a sweep's fleets."""
+    if not command.multirun or command.shared.choice("hydra/launcher") != "fleet":
+        yield None
+        return
+    config = command.jobs[0].config
+    with config.executor.start(folder, config.workers or available_cores()) as executor:
+        yield executor
 
 
 def _single(command: Command, folder: Path, runner: JobRunner) -> None:

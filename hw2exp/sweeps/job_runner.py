@@ -18,12 +18,13 @@ from hw2exp.records.run_dir import RunResult, read_finished
 from hw2exp.records.shown import emptied, mend
 from hw2exp.records.spike import Spike
 from hw2exp.records.write_order import settle_records
-from hw2exp.runs.fleet_run import Outcome, find_start, run_fleet
+from hw2exp.runs.fleet_run import Outcome, run_fleet
 from hw2exp.runs.inspection import inspects
 from hw2exp.runs.summary import print_summary
 from hw2exp.sweeps.arms import print_sweep
-from hw2exp.sweeps.executor import WorkerDied
+from hw2exp.sweeps.executor import FleetExecutor, WorkerDied
 from hw2exp.sweeps.failures import report
+from hw2exp.sweeps.fleet_task import whereabouts
 from hw2exp.sweeps.hydra_records import resolve_record
 from hw2exp.sweeps.job_outcome import JobOutcome
 from hw2exp.sweeps.job_return import JobFailed
@@ -44,6 +45,7 @@ class JobRunner:
     Args:
         root: the folder of the single run, or of the sweep.
         interrupt: the signals received.
+        executor: the executor of a sweep's fleets.
 
     Attributes:
         outcomes: the outcomes of the jobs that have ended, in order.
@@ -51,8 +53,11 @@ class JobRunner:
         single: the job of a single run.
     """
 
-    def __init__(self, root: Path, interrupt: Interrupt) -> None:
+    def __init__(
+        self, root: Path, interrupt: Interrupt, executor: FleetExecutor | None = None
+    ) -> None:
         self.root = root
+        self.executor = executor
         self.interrupt = interrupt
         self.outcomes: list[JobOutcome] = []
         self.jobs: Mapping[Key, Job] = {}
@@ -142,11 +147,13 @@ class JobRunner:
             n: each for n, each in enumerate(known) if each is None or isinstance(each, Checkpoint)
         }
         self._print_begin(jobs, known)
+        assert self.executor is not None
         results = run_sweep(
             [jobs[place].config for place in saved],
             [jobs[place].folder for place in saved],
+            self.executor,
             self.interrupt,
-            saved=list(saved.values()),
+            starts=[each.step if each else 0 for each in saved.values()],
         )
         trained = dict(zip(saved, results, strict=True))
         outcomes = [
@@ -187,14 +194,9 @@ def _known(job: Job) -> Outcome | Checkpoint | None:
         return error
     if config.resume is None:
         return None
-    if (result := read_finished(job.folder, config.steps, config.eval_every)) is not None:
-        if emptied(job.folder):
-            _mend(job.folder, config, result)
-        return result
-    try:
-        found = find_start(job.folder, config)
-    except ConfigError as error:
-        return error
+    found = whereabouts(job.folder, config)
+    if isinstance(found, RunResult) and emptied(job.folder):
+        _mend(job.folder, config, found)
     if found is None and had_begun(job.folder):
         warn(f"{job.folder} has no checkpoint that can be used: begins again at step 1")
     return found
