@@ -2,6 +2,7 @@
 
 import logging
 import secrets
+import time
 from asyncio import CancelledError
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -15,7 +16,13 @@ from distributed import Client, KilledWorker, LocalCluster, Security
 
 from hw2exp.config.registry import ADDED_CHOICES, own_modules
 from hw2exp.models import own_digest
-from hw2exp.sweeps.executor import METHOD, ClusterLost, FleetExecutor, WorkerDied
+from hw2exp.sweeps.executor import (
+    METHOD,
+    ClusterLost,
+    FleetExecutor,
+    WorkerDied,
+    importable_main,
+)
 from hw2exp.sweeps.membership import TOKEN, Facts, Membership, perform, problem_of, tell
 from hw2exp.system import disk
 from hw2exp.system.lock import hold
@@ -31,6 +38,9 @@ FLEETS = ".fleets"
 LOOPBACK = "127.0.0.1"
 PATIENCE = 10.0
 """Seconds to wait for a scheduler, at the start or when its connection is lost."""
+
+COUNTED, COUNTED_EACH = 0.5, 2e-3
+"""Seconds between two counts of the workers: at least, and for each worker."""
 
 
 class ClusterExecutor(FleetExecutor):
@@ -48,6 +58,7 @@ class ClusterExecutor(FleetExecutor):
         self._client = client
         self._token = token
         self._engine = client.get_executor(pure=False, resources={token: 1})
+        self._slots, self._count_at = workers, 0.0
         self._lost = ClusterLost(f"the scheduler {client.scheduler_info()['address']} is gone")
 
     def slots(self) -> int:
@@ -56,8 +67,11 @@ class ClusterExecutor(FleetExecutor):
         Raises:
             ClusterLost: the scheduler is gone.
         """
-        with self._connected():
-            return len(members(self._client, self._token))
+        if time.monotonic() >= self._count_at:
+            with self._connected():
+                self._slots = len(members(self._client, self._token))
+            self._count_at = time.monotonic() + max(COUNTED, self._slots * COUNTED_EACH)
+        return self._slots
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run a function in a worker, which adds ``interrupt``, ``patience`` and ``worker``."""
@@ -96,7 +110,9 @@ class ClusterExecutor(FleetExecutor):
 
 def members(client: Client, token: str) -> list[str]:
     """Return the machine of each worker that takes part in a sweep."""
-    workers = client.scheduler_info()["workers"].values()
+    # Not client.scheduler_info, whose record another thread replaces by one without workers.
+    assert client.scheduler is not None
+    workers = client.sync(client.scheduler.identity)["workers"].values()
     return [worker["host"] for worker in workers if worker["resources"].get(token)]
 
 
@@ -114,6 +130,7 @@ def local_cluster(workers: int, deaths: int) -> Iterator[Client]:
         "distributed.scheduler.allowed-failures": deaths - 1,
     }
     with (
+        importable_main(),
         dask.config.set(settings),
         LocalCluster(
             n_workers=workers,
@@ -124,7 +141,7 @@ def local_cluster(workers: int, deaths: int) -> Iterator[Client]:
             memory_limit=0,
             silence_logs=logging.CRITICAL,
         ) as cluster,
-        Client(cluster) as client,
+        Client(cluster, set_as_default=False) as client,
     ):
         yield client
 
@@ -145,7 +162,7 @@ def connected(address: str) -> Iterator[Client]:
     """
     _silence()
     try:
-        client = Client(address, timeout=PATIENCE)
+        client = Client(address, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:
         problem = f"executor.scheduler={address}: no scheduler can be reached there: {error}"
         raise ConfigError([problem]) from error
