@@ -144,3 +144,16 @@ def test_what_the_queue_refuses_is_said_in_a_line(tmp_path):
     assert "executor=slurm: can't submit a job: sbatch: error" in line
     assert line.endswith("Invalid partition name specified")
     assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupt_takes_waiting_jobs_back(tmp_path):
+    other = call("sbatch", "--parsable", "--nodes=2", "--cpus-per-task=2", "--output=/dev/null",
+                 "--wrap=sleep 300").strip()  # fmt: skip
+    with running(tmp_path, *SWEEP, *QUEUE) as process:
+        assert "1 job submitted" in process.stdout.readline()
+        until(lambda: call("squeue", "--noheader", "--states=pending"), process)
+        os.killpg(process.pid, signal.SIGINT)
+        ended(process, 130)
+    assert call("squeue", "--noheader", "--format=%i").split() == [other]
+    assert not list(tmp_path.iterdir())
+    call("scancel", other)
