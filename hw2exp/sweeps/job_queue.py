@@ -61,8 +61,12 @@ def queue_cluster(
         more: arguments of the queue's class in dask-jobqueue.
 
     Raises:
-        ConfigError: the queue does not take the jobs.
+        ConfigError: the queue does not take the jobs, or they can't name the folder.
     """
+    folder = folder.absolute()
+    if shlex.quote(str(folder)) != str(folder):
+        why = "a job script can't name it; must have no spaces or the like"
+        raise ConfigError([f"executor={kind}: {folder}: {why}"])
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     settings = {
         "distributed.scheduler.allowed-failures": deaths - 1,
