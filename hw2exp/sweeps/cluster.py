@@ -2,6 +2,7 @@
 
 import logging
 import secrets
+import time
 from asyncio import CancelledError
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -32,6 +33,9 @@ LOOPBACK = "127.0.0.1"
 PATIENCE = 10.0
 """Seconds to wait for a scheduler, at the start or when its connection is lost."""
 
+COUNTED, COUNTED_EACH = 0.5, 2e-3
+"""Seconds between two counts of the workers: at least, and for each worker."""
+
 
 class ClusterExecutor(FleetExecutor):
     """An executor whose workers are processes of a Dask cluster.
@@ -48,6 +52,7 @@ class ClusterExecutor(FleetExecutor):
         self._client = client
         self._token = token
         self._engine = client.get_executor(pure=False, resources={token: 1})
+        self._slots, self._count_at = workers, 0.0
         self._lost = ClusterLost(f"the scheduler {client.scheduler_info()['address']} is gone")
 
     def slots(self) -> int:
@@ -56,8 +61,11 @@ class ClusterExecutor(FleetExecutor):
         Raises:
             ClusterLost: the scheduler is gone.
         """
-        with self._connected():
-            return len(members(self._client, self._token))
+        if time.monotonic() >= self._count_at:
+            with self._connected():
+                self._slots = len(members(self._client, self._token))
+            self._count_at = time.monotonic() + max(COUNTED, self._slots * COUNTED_EACH)
+        return self._slots
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run a function in a worker, which adds ``interrupt``, ``patience`` and ``worker``."""

@@ -20,8 +20,8 @@ from hw2exp.system.terminal import echo, warn
 class NotRun(Exception):  # noqa: N818
     """The outcome of a job that had not begun when the sweep was interrupted."""
 
-    def __init__(self) -> None:
-        super().__init__("not begun before the sweep was interrupted")
+    def __str__(self) -> str:
+        return "not begun before the sweep was interrupted"
 
 
 def train_fleet(

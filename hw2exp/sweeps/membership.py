@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import pickle
 import platform
 import signal
 import socket
@@ -104,7 +105,7 @@ class Membership(WorkerPlugin):
 
     async def setup(self, worker: Worker) -> None:
         """Prove that the worker can take part, and let the scheduler know."""
-        self._handle_signals(worker)
+        _handle_signals(worker)
         self.problem = problem(self.facts)
         if self.problem is None:
             await worker.set_resources(**{self.facts.token: 1})
@@ -115,9 +116,13 @@ class Membership(WorkerPlugin):
             worker.log_event(self.facts.token, f"{machine()}: {self.problem}; gets no fleets")
 
     def teardown(self, worker: Worker) -> None:
-        """Let the running fleet save: the worker ends."""
+        """Leave the sweep: the worker ends, or the sweep does."""
+        self.leave()
+
+    def leave(self) -> None:
+        """Let the running fleet save, and go on elsewhere."""
         self._leaving = True
-        self._tell(signal.SIGTERM)
+        self.pass_on(signal.SIGTERM)
 
     def transition(self, key: Any, start: str, finish: str, **more: Any) -> None:
         """End the fleet whose leading process is gone."""
@@ -127,9 +132,10 @@ class Membership(WorkerPlugin):
     def tell(self, number: int) -> None:
         """Take the leading process's word to save, or to end."""
         self._ended |= number != SAVE
-        self._tell(number)
+        self.pass_on(number)
 
-    def _tell(self, number: int) -> None:
+    def pass_on(self, number: int) -> None:
+        """Pass a signal on to the running fleet."""
         for interrupt in list(self._running.values()):
             interrupt.tell(number)
 
@@ -150,21 +156,31 @@ class Membership(WorkerPlugin):
         if self._leaving and not self._ended:
             raise Reschedule
 
-    def _handle_signals(self, worker: Worker) -> None:
-        """Leave the sweep on SIGTERM, save on SIGUSR1; ignore a terminal's signals to its group."""
-        if threading.current_thread() is not threading.main_thread():
-            return
 
-        def leave(number: int, frame: Any) -> None:
-            self.teardown(worker)
-            worker.loop.add_callback_from_signal(worker.close_gracefully, reason="signal")
+def _handle_signals(worker: Worker) -> None:
+    """Let a worker save on SIGUSR1; save, leave its sweeps and end on the others.
 
-        for number in GROUP:
-            signal.signal(number, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, leave)
-        if SAVE is not None:
-            signal.signal(SAVE, lambda number, frame: self._tell(number))
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, GROUP)
+    A worker with a nanny ignores what a terminal sends to a group: the nanny's process decides.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+
+    def members() -> list[Membership]:
+        return [each for each in worker.plugins.values() if isinstance(each, Membership)]
+
+    def save(number: int, frame: Any) -> None:
+        for member in members():
+            member.pass_on(number)
+
+    def leave(number: int, frame: Any) -> None:
+        for member in members():
+            member.leave()
+        worker.loop.add_callback_from_signal(worker.close_gracefully, reason=f"signal {number}")
+
+    for number in GROUP:
+        ignored = worker.nanny is not None and number != signal.SIGTERM
+        signal.signal(number, save if number == SAVE else signal.SIG_IGN if ignored else leave)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, GROUP)
 
 
 def perform(token: str, task: Callable[..., Any], *args: Any) -> Any:
@@ -173,13 +189,18 @@ def perform(token: str, task: Callable[..., Any], *args: Any) -> Any:
     key = worker.get_current_task()
     member: Any = worker.plugins[token]
     with member.task(key) as interrupt:
-        return task(
+        answer = task(
             *args,
             interrupt=interrupt,
             patience=PATIENCE,
             worker=f"{machine()}:{os.getpid()}",
             note=lambda line: worker.log_event(token, line),
         )
+    try:
+        pickle.loads(pickle.dumps(answer))
+    except Exception as error:  # the leading process would wait for ever
+        raise RuntimeError(f"{type(error).__name__}: {error}") from error
+    return answer
 
 
 def tell(token: str, number: int, dask_worker: Worker) -> None:
