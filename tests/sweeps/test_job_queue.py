@@ -39,5 +39,5 @@ def test_a_job_script_asks_for_what_the_knobs_say(
 
 def test_a_folder_that_a_job_script_cant_name_is_refused(tmp_path, compose):
     executor = compose("-m", "executor=slurm").executor
-    with pytest.raises(ConfigError, match="executor=slurm: .*/my sweep: .*must have no spaces"):
+    with pytest.raises(ConfigError, match=r"executor=slurm: .*/my sweep: .*must have no spaces"):
         executor.start(tmp_path / "my sweep", 1).__enter__()

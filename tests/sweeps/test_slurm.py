@@ -52,14 +52,14 @@ def digests(folder):
 
 
 def saved(folder):
-    """The step of each run's newest checkpoint, or 0."""
+    """The step of each run's newest checkpoint, from 0 on, or -1."""
     checkpoints = [folder.glob(f"sweep/{run}/checkpoints/step_*") for run in range(RUNS)]
-    return [max((int(path.name[5:]) for path in each), default=0) for each in checkpoints]
+    return [max((int(path.name[5:]) for path in each), default=-1) for each in checkpoints]
 
 
 def on_the_way(folder):
     """Whether all runs have saved, and none has ended."""
-    return all(0 < step < STEPS - 1 for step in saved(folder))
+    return all(-1 < step < STEPS - 1 for step in saved(folder))
 
 
 def jobs():
