@@ -16,7 +16,13 @@ from distributed import Client, KilledWorker, LocalCluster, Security
 
 from hw2exp.config.registry import ADDED_CHOICES, own_modules
 from hw2exp.models import own_digest
-from hw2exp.sweeps.executor import METHOD, ClusterLost, FleetExecutor, WorkerDied
+from hw2exp.sweeps.executor import (
+    METHOD,
+    ClusterLost,
+    FleetExecutor,
+    WorkerDied,
+    importable_main,
+)
 from hw2exp.sweeps.membership import TOKEN, Facts, Membership, perform, problem_of, tell
 from hw2exp.system import disk
 from hw2exp.system.lock import hold
@@ -104,7 +110,9 @@ class ClusterExecutor(FleetExecutor):
 
 def members(client: Client, token: str) -> list[str]:
     """Return the machine of each worker that takes part in a sweep."""
-    workers = client.scheduler_info()["workers"].values()
+    # Not client.scheduler_info, whose record another thread replaces by one without workers.
+    assert client.scheduler is not None
+    workers = client.sync(client.scheduler.identity)["workers"].values()
     return [worker["host"] for worker in workers if worker["resources"].get(token)]
 
 
@@ -122,6 +130,7 @@ def local_cluster(workers: int, deaths: int) -> Iterator[Client]:
         "distributed.scheduler.allowed-failures": deaths - 1,
     }
     with (
+        importable_main(),
         dask.config.set(settings),
         LocalCluster(
             n_workers=workers,
@@ -132,7 +141,7 @@ def local_cluster(workers: int, deaths: int) -> Iterator[Client]:
             memory_limit=0,
             silence_logs=logging.CRITICAL,
         ) as cluster,
-        Client(cluster) as client,
+        Client(cluster, set_as_default=False) as client,
     ):
         yield client
 
@@ -153,7 +162,7 @@ def connected(address: str) -> Iterator[Client]:
     """
     _silence()
     try:
-        client = Client(address, timeout=PATIENCE)
+        client = Client(address, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:
         problem = f"executor.scheduler={address}: no scheduler can be reached there: {error}"
         raise ConfigError([problem]) from error

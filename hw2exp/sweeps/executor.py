@@ -44,7 +44,7 @@ def prepare(*more: str) -> None:
     if METHOD == "forkserver":
         modules = [*PRELOADED, *more, "__main__"]
         multiprocessing.get_context(METHOD).set_forkserver_preload(modules)
-        with _importable_main(), _without_interrupt(), _short_temporary_folder():
+        with importable_main(), _without_interrupt(), _short_temporary_folder():
             forkserver.ensure_running()
 
 
@@ -59,7 +59,7 @@ def _short_temporary_folder() -> AbstractContextManager[None]:
 
 
 @contextmanager
-def _importable_main() -> Iterator[None]:
+def importable_main() -> Iterator[None]:
     """Keep workers from importing a main program that is not a file, but typed or piped."""
     main = vars(sys.modules["__main__"])
     path = main.get("__file__")
@@ -174,7 +174,7 @@ class WorkerExecutor(FleetExecutor):
         with self._lock:
             mine, theirs = self._context.Pipe()
             process = self._context.Process(target=_work, args=(theirs, own_modules()), daemon=True)
-            with _importable_main():
+            with importable_main():
                 process.start()
             theirs.close()
             self._processes.add(process)
