@@ -24,6 +24,7 @@ from distributed.core import Status
 from tornado.ioloop import PeriodicCallback
 
 from hw2exp.system import disk
+from hw2exp.system.interrupt import Interrupt
 from hw2exp.system.problems import ConfigError, counted
 from hw2exp.system.terminal import echo, relative, warn
 
@@ -60,8 +61,12 @@ def queue_cluster(
         more: arguments of the queue's class in dask-jobqueue.
 
     Raises:
-        ConfigError: the queue does not take the jobs.
+        ConfigError: the queue does not take the jobs, or they can't name the folder.
     """
+    folder = folder.absolute()
+    if shlex.quote(str(folder)) != str(folder):
+        why = "a job script can't name it; must have no spaces or the like"
+        raise ConfigError([f"executor={kind}: {folder}: {why}"])
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     settings = {
         "distributed.scheduler.allowed-failures": deaths - 1,
@@ -88,19 +93,19 @@ def queue_cluster(
             silence_logs=logging.CRITICAL,
             **more,
         ) as cluster,
+        Client(cluster) as client,
     ):
         submitted = _Jobs(cluster, jobs)
-        try:
-            cluster.sync(submitted.fill)
-        except (OSError, RuntimeError) as error:
-            raise ConfigError([f"executor={kind}: {_reason(error)}"]) from error
-        echo(
-            f"{counted(jobs, 'job')} submitted, waiting for the first; logs: {relative(Path(own))}"
-        )
-        with Client(cluster) as client:
+        with Interrupt():  # a signal while they wait takes the jobs back
+            try:
+                cluster.sync(submitted.fill)
+            except (OSError, RuntimeError) as error:
+                raise ConfigError([f"executor={kind}: {_reason(error)}"]) from error
+            logs = relative(Path(own))
+            echo(f"{counted(jobs, 'job')} submitted, waiting for the first; logs: {logs}")
             client.wait_for_workers(1)
-            cluster.loop.add_callback(PeriodicCallback(submitted.renew, 1000 * LOOK).start)
-            yield client
+        cluster.loop.add_callback(PeriodicCallback(submitted.renew, 1000 * LOOK).start)
+        yield client
 
 
 def _credentials(folder: Path) -> Security:

@@ -35,3 +35,9 @@ def test_a_job_script_asks_for_what_the_knobs_say(
     assert "--nthreads 1 " in lines[-1]
     assert "tls://127.0.0.1:" in lines[-1]
     assert {path.name for path in tmp_path.iterdir()} == {submit, "script"}
+
+
+def test_a_folder_that_a_job_script_cant_name_is_refused(tmp_path, compose):
+    executor = compose("-m", "executor=slurm").executor
+    with pytest.raises(ConfigError, match=r"executor=slurm: .*/my sweep: .*must have no spaces"):
+        executor.start(tmp_path / "my sweep", 1).__enter__()

@@ -52,14 +52,14 @@ def digests(folder):
 
 
 def saved(folder):
-    """The step of each run's newest checkpoint, or 0."""
+    """The step of each run's newest checkpoint, from 0 on, or -1."""
     checkpoints = [folder.glob(f"sweep/{run}/checkpoints/step_*") for run in range(RUNS)]
-    return [max((int(path.name[5:]) for path in each), default=0) for each in checkpoints]
+    return [max((int(path.name[5:]) for path in each), default=-1) for each in checkpoints]
 
 
 def on_the_way(folder):
     """Whether all runs have saved, and none has ended."""
-    return all(0 < step < STEPS - 1 for step in saved(folder))
+    return all(-1 < step < STEPS - 1 for step in saved(folder))
 
 
 def jobs():
@@ -144,3 +144,16 @@ def test_what_the_queue_refuses_is_said_in_a_line(tmp_path):
     assert "executor=slurm: can't submit a job: sbatch: error" in line
     assert line.endswith("Invalid partition name specified")
     assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupt_takes_waiting_jobs_back(tmp_path):
+    other = call("sbatch", "--parsable", "--nodes=2", "--cpus-per-task=2", "--output=/dev/null",
+                 "--wrap=sleep 300").strip()  # fmt: skip
+    with running(tmp_path, *SWEEP, *QUEUE) as process:
+        assert "1 job submitted" in process.stdout.readline()
+        until(lambda: call("squeue", "--noheader", "--states=pending"), process)
+        os.killpg(process.pid, signal.SIGINT)
+        ended(process, 130)
+    assert call("squeue", "--noheader", "--format=%i").split() == [other]
+    assert not list(tmp_path.iterdir())
+    call("scancel", other)
