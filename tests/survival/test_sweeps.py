@@ -60,7 +60,7 @@ def kill(process, victim, draw, folder):
 def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     process = start(folder, "workers=2", "hydra.sweep.dir=sweep")
-    _, error = process.communicate(timeout=100)
+    _, error = process.communicate(timeout=300)
     assert (process.returncode, error) == (0, "")
     return folder / "sweep"
 
@@ -76,7 +76,7 @@ def test_killed_again_and_again(tmp_path, whole, same, victim):
         process = start(tmp_path, f"workers={1 + life % 3}", where)
         if kills < KILLS:
             kills += kill(process, victim, draw, tmp_path / "sweep")
-        _, error = process.communicate(timeout=100)
+        _, error = process.communicate(timeout=300)
         assert process.returncode in (0, 1, -signal.SIGKILL), error
         assert "Traceback" not in error
         assert "warning" not in error
