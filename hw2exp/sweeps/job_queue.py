@@ -93,7 +93,7 @@ def queue_cluster(
             silence_logs=logging.CRITICAL,
             **more,
         ) as cluster,
-        Client(cluster) as client,
+        Client(cluster, set_as_default=False) as client,
     ):
         submitted = _Jobs(cluster, jobs)
         with Interrupt():  # a signal while they wait takes the jobs back
