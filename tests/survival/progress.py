@@ -2,18 +2,20 @@
 
 import time
 
+# No pattern has two asterisks: such a search enters each folder, and checkpoints come and go.
+
 
 def steps_saved(folder):
     """Return the steps of the newest checkpoints, summed over the runs in a folder."""
     newest = {}
-    for path in folder.glob("**/checkpoints/step_*[0-9]"):
+    for path in folder.glob("*/checkpoints/step_*[0-9]"):
         newest[path.parent] = max(newest.get(path.parent, 0), int(path.name[5:]))
     return sum(newest.values())
 
 
-def bytes_logged(folder):
-    """Return the size of the TensorBoard events in a folder."""
-    return sum(path.stat().st_size for path in folder.glob("**/events*"))
+def logs(folder):
+    """Return the TensorBoard files of a run in a folder, or of the runs of a sweep in it."""
+    return [*folder.glob("*/events*"), *folder.glob("*/*/events*")]
 
 
 def wait_until(process, condition):
@@ -25,6 +27,6 @@ def wait_until(process, condition):
 
 def wait_for_steps(process, folder, runs=1):
     """Wait until all runs in a folder log steps."""
-    assert wait_until(process, lambda: len(list(folder.glob("**/events*"))) == runs)
-    begun = bytes_logged(folder)
-    assert wait_until(process, lambda: bytes_logged(folder) > begun)
+    assert wait_until(process, lambda: len(logs(folder)) == runs)
+    begun = [path.stat().st_size for path in logs(folder)]
+    assert wait_until(process, lambda: sum(p.stat().st_size for p in logs(folder)) > sum(begun))
