@@ -2,8 +2,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hw2exp.config.knob import shape_key
 from hw2exp.fleet.fleet import Fleet
-from hw2exp.sweeps.grouping import default_size, group, shape_key
+from hw2exp.sweeps.grouping import default_size, group
 
 
 @pytest.fixture(scope="module")
