@@ -17,9 +17,11 @@ OTHER_SEED = 1_000_003
 
 
 class Kind(StrEnum):
-    """A family of interventions: one color of the picture."""
+    """A family of interventions: a panel of the picture."""
 
-    CLIP = "clipping"
+    NORM = "clipping by norm"
+    VALUE = "clipping by value"
+    ZCLIP = "clipping by the norm's history"
     RATE = "learning rate"
     DATA = "data"
     MOMENTS = "second moments"
@@ -66,9 +68,9 @@ def shipped(run: Fleet) -> tuple[list[Choice], list[str]]:
     """
     config, state = run.config, run.state.optimizer
     found = [
-        *(Choice(f"clip=norm clip.max_norm={x}", Kind.CLIP, PASCANU) for x in ("10", "1", "0.1")),
-        *(Choice(f"clip=value clip.max_value={x}", Kind.CLIP, MIKOLOV) for x in ("1", "0.1")),
-        *(Choice(f"clip=zclip {warm} clip.z_threshold={z}", Kind.CLIP, ZCLIP)
+        *(Choice(f"clip=norm clip.max_norm={x}", Kind.NORM, PASCANU) for x in ("10", "1", "0.1")),
+        *(Choice(f"clip=value clip.max_value={x}", Kind.VALUE, MIKOLOV) for x in ("1", "0.1")),
+        *(Choice(f"clip=zclip {warm} clip.z_threshold={z}", Kind.ZCLIP, ZCLIP)
           for warm in ("clip.warmup_steps=2",) for z in ("4", "2.5", "1.5")),
         *(Choice(f"lr*{factor}", Kind.RATE, RATES) for factor in ("0.1", "0.5", "2")),
         Choice("skip=100", Kind.DATA, PALM),

@@ -26,21 +26,16 @@ if TYPE_CHECKING:
 SHOWN = 10
 """The lead in the picture, if the run has so many steps before the spike."""
 
-BEFORE, AFTER = 40, 60
+BEFORE, AFTER = 20, 60
 """Steps in the picture before the branches and after the spike."""
 
-COLORS = {
-    Kind.CLIP: BLUE,
-    Kind.RATE: ORANGE,
-    Kind.DATA: GREEN,
-    Kind.MOMENTS: VERMILION,
-    Kind.MOMENTUM: "#7F3C8D",
-    Kind.READOUT: "#8c564b",
-    Kind.OWN: BLUE,
-    Kind.PLACEBO: GRAY,
-}
+COLUMNS, LONGEST = 3, 27
+"""Panels in a row, and most letters of an intervention in a legend."""
 
-GONE = Outcome.PREVENTED, Outcome.DELAYED
+HIGHEST = 100.0
+"""The largest loss in the picture, in units of the spike's."""
+
+PALETTE = BLUE, ORANGE, GREEN, VERMILION, "#7F3C8D"
 
 
 def summary(tried: Tried) -> list[str]:
@@ -70,7 +65,6 @@ def render(tried: Tried) -> str:
         picture=base64.b64encode(draw(tried)).decode(),
         rows=_rows(tried),
         worse=WORSE,
-        colors=COLORS,
         last=len(tried.losses),
     )
 
@@ -88,38 +82,51 @@ def _rows(tried: Tried) -> list[Any]:
 
 
 def draw(tried: Tried) -> bytes:
-    """Draw the run's curve and the fan of branches from one lead, as PNG."""
+    """Draw the fan of branches from one lead, a panel for each kind of intervention, as PNG."""
     lead = max(each for each in tried.branches if each <= SHOWN)
-    with figure_style(STYLE):
+    kinds = [kind for kind in Kind if any(each.kind is kind for each in tried.choices[1:])]
+    rows = -(-len(kinds) // COLUMNS)
+    with figure_style(STYLE | {"axes.titlelocation": "left"}):
         from matplotlib.figure import Figure
 
-        figure = Figure((11, 5.2), layout="constrained")
-        _fan(figure.subplots(), tried, lead)
-        return encoded(figure, "png", dpi=130, metadata={"Software": None})
+        figure = Figure((13, 0.6 + 2.7 * rows), layout="constrained")
+        panels = figure.subplots(rows, COLUMNS, sharex=True, sharey=True, squeeze=False).ravel()
+        for axes, kind in zip(panels, kinds, strict=False):
+            _fan(axes, tried, lead, kind)
+        for unused in panels[len(kinds) :]:
+            unused.set_visible(False)
+        first = tried.branches[lead].first
+        figure.suptitle(
+            f"Training from step {first:,} on (dashed), {lead} before the spike (gray), "
+            "with one thing changed; black: the run", x=0.01, ha="left",
+        )  # fmt: skip
+        figure.supxlabel("training step", fontsize=9)
+        figure.supylabel("training loss", fontsize=9)
+        return encoded(figure, "png", dpi=110, metadata={"Software": None})
 
 
-def _fan(axes: "Axes", tried: Tried, lead: int) -> None:
-    branches, fates, spike = tried.branches[lead], tried.fates[lead], tried.spike
+def _fan(axes: "Axes", tried: Tried, lead: int, kind: Kind) -> None:
+    """Draw the branches of one kind over the run's curve."""
+    branches, spike = tried.branches[lead], tried.spike
     begin, end = max(1, branches.first - BEFORE), min(len(tried.losses), spike.end + AFTER)
-    shown = slice(0, end - branches.first + 1)
-    steps = np.arange(branches.first, end + 1)
-    for kind in sorted(COLORS, key=lambda kind: kind is not Kind.PLACEBO):  # placebos below
-        own = [place for place, each in enumerate(tried.choices) if place and each.kind is kind]
-        gone = sum(fates[place].outcome in GONE for place in own)
-        label = f"{kind}: gone in {gone} of {len(own)}" if own else None
-        for place in own:
-            color, wide = COLORS[kind], 0.7 if kind is Kind.PLACEBO else 1.1
-            axes.plot(steps, branches.losses[shown, place], color=color, linewidth=wide,
-                      alpha=0.85, label=label)  # fmt: skip
-            label = None
-    run = np.arange(begin, end + 1)
-    axes.plot(run, tried.losses[begin - 1 : end], color="black", linewidth=1.8, label="the run")
-    axes.axvline(branches.first, color=RED, linewidth=1, linestyle="--", zorder=0)
-    axes.axvspan(spike.start - 0.5, spike.end + 0.5, color=GRAY, alpha=0.15, linewidth=0, zorder=0)
-    axes.set_yscale("log")
+    run, steps = np.arange(begin, end + 1), np.arange(branches.first, end + 1)
+    axes.axvline(branches.first, color=RED, linewidth=0.8, linestyle="--", zorder=0)
+    axes.axvspan(spike.start - 0.5, spike.end + 0.5, color=GRAY, alpha=0.2, linewidth=0, zorder=0)
+    axes.plot(run, tried.losses[begin - 1 : end], color="black", linewidth=2.2)
+    own = [place for place, each in enumerate(tried.choices) if place and each.kind is kind]
+    for order, place in enumerate(own):
+        words = tried.choices[place].do
+        if len(words) > LONGEST:
+            words = f"… {words.rpartition(' ')[2][-LONGEST:]}"
+        axes.plot(
+            steps, branches.losses[: len(steps), place], color=PALETTE[order % len(PALETTE)],
+            linestyle="-" if order < len(PALETTE) else ":", linewidth=1,
+            label=f"{words}: {tried.fates[lead][place].outcome}",
+        )  # fmt: skip
+    axes.set_yscale("log", subs=(2, 5))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}")
     axes.set_xlim(begin, end)
-    axes.set_xlabel("training step")
-    axes.set_ylabel("training loss")
-    axes.set_title(f"Branches from step {branches.first:,} (dashed), {lead} before the spike "
-                   "(gray)", loc="left")  # fmt: skip
-    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    axes.set_ylim(top=min(axes.get_ylim()[1], HIGHEST * spike.loss))
+    axes.set_title(kind)
+    axes.legend(fontsize=7, loc="upper right", framealpha=0.8, edgecolor="none")

@@ -82,7 +82,7 @@ def try_all(request: Request, dos: Sequence[str], following: int) -> Tried:
     seconds = time.monotonic() - began
     for lead, first in firsts.items():
         before, initial = again.losses[: first - 1], request.result.initial["loss"]
-        fates[lead] = judge(branches[lead], before, 0, spike, config.spikes, initial)
+        fates[lead] = judge(branches[lead], before, spike, config.spikes, initial)
     return Tried(request, choices, left_out, again.losses, branches, fates, seconds)
 
 

@@ -16,16 +16,18 @@ WORSE = 2.0
 
 
 class Outcome(StrEnum):
-    """What became of a spike. The first that fits is taken; steps are counted to the last one.
+    """What became of a spike: the first of these that fits.
 
     A spike *happens* in a branch if a spike of the branch has a step from the run's spike's first
-    to its last.
+    to its last. The branch's spikes before and after are compared with the run's, from the step
+    where they part to the last one that is followed.
     """
 
     DIVERGES = "diverges"  # the branch turns non-finite, and the run does not
     WORSE = "worse"  # it happens, ``WORSE`` times as high above its baseline
     HAPPENS = "happens"
-    DELAYED = "delayed"  # it doesn't happen, but the branch has more spikes afterwards than the run
+    EARLIER = "earlier"  # it doesn't happen, but more spikes begin before than in the run
+    DELAYED = "delayed"  # it doesn't happen, but more spikes begin afterwards than in the run
     PREVENTED = "prevented"
 
 
@@ -36,46 +38,48 @@ class Fate:
     Args:
         outcome: what became of it.
         peak: the largest loss from the run's spike's first step to its last.
-        later: the number of spikes that start after the run's spike.
+        before: the number of spikes that begin and end before the run's spike.
+        after: the number of spikes that begin after the run's spike.
     """
 
     outcome: Outcome
     peak: float
-    later: int
+    before: int
+    after: int
 
 
 def judge(
-    branches: Branches, before: Floats, own: int, spike: Spike, knobs: Spikes, initial: float
+    branches: Branches, before: Floats, spike: Spike, knobs: Spikes, initial: float
 ) -> list[Fate]:
     """Judge each branch.
 
     Args:
-        branches: the branches.
+        branches: the branches, that without an intervention first.
         before: the run's losses of all steps before the branches, ``(n,)``.
-        own: the index of the branch without an intervention.
         spike: the run's spike.
         knobs: the definition of a spike.
         initial: the loss before training.
     """
-    losses = branches.losses
-    found = _spikes(losses, before, knobs, initial)
+    found = _spikes(branches.losses, before, knobs, initial)
     window = slice(spike.start - branches.first, spike.end - branches.first + 1)
-    with np.errstate(all="ignore"):
-        peaks = [np.nanmax(column, initial=-np.inf) for column in losses[window].T]
-    later = [sum(each.start > spike.end for each in spikes) for spikes in found]
-    fates = []
+    fates: list[Fate] = []
     for place, spikes in enumerate(found):
-        there = [each for each in spikes if each.start <= spike.end and each.end >= spike.start]
-        height = max((each.loss - each.median for each in there), default=0.0)
-        if branches.diverged_at[place] and not branches.diverged_at[own]:
+        peak = np.nanmax(branches.losses[window, place], initial=-np.inf)
+        here = [each for each in spikes if each.start <= spike.end and each.end >= spike.start]
+        earlier = sum(branches.first <= each.start and each.end < spike.start for each in spikes)
+        after = sum(each.start > spike.end for each in spikes)
+        height = max((each.loss - each.median for each in here), default=0.0)
+        run = fates[0] if fates else Fate(Outcome.HAPPENS, spike.loss, earlier, after)
+        if branches.diverged_at[place] and not branches.diverged_at[0]:
             outcome = Outcome.DIVERGES
-        elif height >= WORSE * (spike.loss - spike.median):
-            outcome = Outcome.WORSE
-        elif there:
-            outcome = Outcome.HAPPENS
+        elif here:
+            high = height >= WORSE * (spike.loss - spike.median)
+            outcome = Outcome.WORSE if high else Outcome.HAPPENS
+        elif earlier > run.before:
+            outcome = Outcome.EARLIER
         else:
-            outcome = Outcome.DELAYED if later[place] > later[own] else Outcome.PREVENTED
-        fates.append(Fate(outcome, float(peaks[place]), later[place]))
+            outcome = Outcome.DELAYED if after > run.after else Outcome.PREVENTED
+        fates.append(Fate(outcome, float(peak), earlier, after))
     return fates
 
 
