@@ -29,10 +29,10 @@ SHOWN = 10
 BEFORE, AFTER = 20, 60
 """Steps in the picture before the branches and after the spike."""
 
-COLUMNS, LONGEST = 3, 27
+COLUMNS, LONGEST = 2, 27
 """Panels in a row, and most letters of an intervention in a legend."""
 
-HIGHEST = 100.0
+HIGHEST = 10.0
 """The largest loss in the picture, in units of the spike's."""
 
 PALETTE = BLUE, ORANGE, GREEN, VERMILION, "#7F3C8D"
@@ -89,10 +89,12 @@ def draw(tried: Tried) -> bytes:
     with figure_style(STYLE | {"axes.titlelocation": "left"}):
         from matplotlib.figure import Figure
 
-        figure = Figure((13, 0.6 + 2.7 * rows), layout="constrained")
+        figure = Figure((13, 0.6 + 2.2 * rows), layout="constrained")
         panels = figure.subplots(rows, COLUMNS, sharex=True, sharey=True, squeeze=False).ravel()
         for axes, kind in zip(panels, kinds, strict=False):
             _fan(axes, tried, lead, kind)
+        top = min(panels[0].get_ylim()[1], HIGHEST * tried.spike.loss)
+        panels[0].set_ylim(top=top)  # of all panels
         for unused in panels[len(kinds) :]:
             unused.set_visible(False)
         first = tried.branches[lead].first
@@ -127,6 +129,5 @@ def _fan(axes: "Axes", tried: Tried, lead: int, kind: Kind) -> None:
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter("{x:g}")
     axes.set_xlim(begin, end)
-    axes.set_ylim(top=min(axes.get_ylim()[1], HIGHEST * spike.loss))
     axes.set_title(kind)
-    axes.legend(fontsize=7, loc="upper right", framealpha=0.8, edgecolor="none")
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.05), frameon=False)
