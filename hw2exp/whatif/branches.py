@@ -94,11 +94,6 @@ class Branches:
     test_loss: Floats
     test_accuracy: Floats
 
-    @property
-    def trained(self) -> int:
-        """Return the number of steps made, over all branches."""
-        return int((~np.isnan(self.losses)).sum())
-
 
 def follow(
     config: TrainConfig,

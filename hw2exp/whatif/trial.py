@@ -1,6 +1,5 @@
 """Try interventions on a spike of a run: train the branches, check them, and judge them."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,7 +33,6 @@ class Tried:
         losses: the run's loss of each step from 1, to the last that is followed, ``(n,)``.
         branches: by lead, one branch for each intervention.
         fates: by lead, what became of the spike in each of these branches.
-        seconds: the time that training the branches took.
     """
 
     request: Request
@@ -43,17 +41,11 @@ class Tried:
     losses: Floats
     branches: dict[int, Branches]
     fates: dict[int, list[Fate]]
-    seconds: float
 
     @property
     def spike(self) -> Spike:
         """Return the run's spike."""
         return self.request.spike
-
-    @property
-    def speed(self) -> float:
-        """Return the replica-steps per second of the branches."""
-        return sum(each.trained for each in self.branches.values()) / self.seconds
 
 
 def try_all(request: Request, dos: Sequence[str], following: int) -> Tried:
@@ -73,17 +65,16 @@ def try_all(request: Request, dos: Sequence[str], following: int) -> Tried:
     firsts = {lead: spike.start - lead for lead in LEADS if lead < spike.start}
     again = make_again(config, firsts.values(), last)
     request.check_made_again(dict(enumerate(map(float, again.losses), 1)))
-    branches, fates, began = {}, {}, time.monotonic()
+    branches, fates = {}, {}
     for lead, first in firsts.items():
         own = again.losses[first - 1 :]
         steps = range(first, last + 1)
         branches[lead] = follow(config, again.states[first], interventions, steps, spike.start)
         _check_own(request, branches[lead], own)
-    seconds = time.monotonic() - began
     for lead, first in firsts.items():
         before, initial = again.losses[: first - 1], request.result.initial["loss"]
         fates[lead] = judge(branches[lead], before, spike, config.spikes, initial)
-    return Tried(request, choices, left_out, again.losses, branches, fates, seconds)
+    return Tried(request, choices, left_out, again.losses, branches, fates)
 
 
 def _chosen(run: Fleet, dos: Sequence[str]) -> tuple[list[Choice], list[Intervention], list[str]]:

@@ -37,7 +37,8 @@ class Fate:
 
     Args:
         outcome: what became of it.
-        peak: the largest loss from the run's spike's first step to its last.
+        peak: the largest loss from the run's spike's first step to its last, or of a spike of the
+            branch that happens there.
         before: the number of spikes that begin and end before the run's spike.
         after: the number of spikes that begin after the run's spike.
     """
@@ -64,10 +65,11 @@ def judge(
     window = slice(spike.start - branches.first, spike.end - branches.first + 1)
     fates: list[Fate] = []
     for place, spikes in enumerate(found):
-        peak = np.nanmax(branches.losses[window, place], initial=-np.inf)
         here = [each for each in spikes if each.start <= spike.end and each.end >= spike.start]
         earlier = sum(branches.first <= each.start and each.end < spike.start for each in spikes)
         after = sum(each.start > spike.end for each in spikes)
+        highest = np.nanmax(branches.losses[window, place], initial=-np.inf)
+        peak = max([float(highest), *(each.loss for each in here)])
         height = max((each.loss - each.median for each in here), default=0.0)
         run = fates[0] if fates else Fate(Outcome.HAPPENS, spike.loss, earlier, after)
         if branches.diverged_at[place] and not branches.diverged_at[0]:
@@ -79,7 +81,7 @@ def judge(
             outcome = Outcome.EARLIER
         else:
             outcome = Outcome.DELAYED if after > run.after else Outcome.PREVENTED
-        fates.append(Fate(outcome, float(peak), earlier, after))
+        fates.append(Fate(outcome, peak, earlier, after))
     return fates
 
 
