@@ -16,7 +16,6 @@ from hw2exp.fleet.loop import train
 from hw2exp.fleet.measurements import EvalMetrics, StepMetrics
 from hw2exp.fleet.state import FleetState
 from hw2exp.models.axes import means
-from hw2exp.system.problems import ConfigError
 from hw2exp.whatif.intervention import Intervention
 
 OWN_STATE = ("optimizer", "clip", "schedule")
@@ -110,9 +109,6 @@ def follow(
         interventions: the interventions.
         steps: the steps to make.
         start: the spike's first step.
-
-    Raises:
-        ConfigError: an intervention changes which parameters there are.
     """
     fleets: dict[str, list[int]] = {}
     for place, each in enumerate(interventions):
@@ -174,8 +170,6 @@ def _branched(
     The state of a choice that is exchanged for another begins anew.
     """
     rows, new = state.take(torch.zeros(len(interventions), dtype=torch.int64)), fleet.state
-    if rows.params.shape != new.params.shape:
-        raise ConfigError([f"{interventions[0].do}: changes which parameters there are"])
     for part in OWN_STATE:
         same = getattr(fleet.config, part).name == getattr(config, part).name
         if not same or getattr(rows, part).keys() != getattr(new, part).keys():

@@ -96,7 +96,9 @@ def read_intervention(do: str, run: Fleet) -> Intervention:
     try:
         config = changed(run.config, lines)
     except ConfigError as error:
-        raise ConfigError(f"{do}: {problem}" for problem in error.problems) from error
+        raise ConfigError(
+            line if line.startswith(do) else f"{do}: {line}" for line in error.problems
+        ) from error
     result = Intervention(do, config, changes["*"], changes["~"], **counts)
     if result == Intervention(do, run.config, {}, {}, 0, result.around):
         raise ConfigError([f"{do or 'nothing'}: changes nothing of this run"])

@@ -95,9 +95,9 @@ def test_ones_own_interventions_come_with_placebos(run, tmp_path):
         (["--spike", "2"], "--spike=2: must be from 1 to 1"),
         (["--spike", "divergence"], "has not diverged"),
         (["--follow", "-1"], "--follow=-1: must be from 0 to 100000"),
-        (["--do", "clip=nrom"], "--do: clip=nrom: clip=nrom: no such choice; did you mean norm?"),
+        (["--do", "clip=nrom"], "--do: clip=nrom: no such choice; did you mean norm?"),
         (["--do", "lr*0.5", "--do", "loss*2"], "--do: loss*2: no such number or state"),
-        (["--do", "steps=9"], "--do: steps=9: steps=9: can't change in the middle of a run"),
+        (["--do", "steps=9"], "--do: steps=9: can't change in the middle of a run"),
     ],
 )
 def test_bad_input_is_a_line_and_creates_nothing(copy, capsys, words, problem):
