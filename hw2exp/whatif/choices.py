@@ -52,7 +52,7 @@ ZCLIP = "Kumar et al. 2025, arXiv:2504.02507; measures for two steps before it c
 PALM = "Chowdhery et al. 2022 (PaLM), section 5.1"
 SPAM = "Huang et al. 2025 (SPAM), arXiv:2501.06842"
 BRAKE = "the bench's own question: the brake of the second moments, released and pressed"
-RATES = "Bengio 2012, section 3.1.1: the first knob to turn when training diverges"
+RATES = "Bengio 2012, arXiv:1206.5533, on the initial learning rate"
 
 NOISE = tuple(
     Choice(f"params~1e-{power}", Kind.PLACEBO, "of everything: parameters a little elsewhere")
