@@ -3,10 +3,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help setup train theory reproduce test lint format tensorboard bench
+.PHONY: help setup train theory reproduce test test-next lint format tensorboard bench
 
 help: ## list the targets; ARGS="..." passes arguments on
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.installed ## create .venv and install the pinned versions
 
@@ -26,6 +26,14 @@ reproduce: setup ## run the whole study and write its tables
 
 test: setup ## run the quick suite; ARGS="-m slow" runs the long tests
 	$(BIN)/python -m pytest $(ARGS)
+
+NEXT := .venv-next
+
+test-next: ## run the quick suite on the next Hydra (a pre-release), with Optuna and other launchers
+	test -x $(NEXT)/bin/python || $(PYTHON) -m venv $(NEXT)
+	grep -Ev "^(hydra-core|omegaconf)==" constraints.txt > $(NEXT)/constraints.txt
+	$(NEXT)/bin/python -m pip install --quiet --constraint $(NEXT)/constraints.txt --editable ".[dev,launchers,optuna]"
+	$(NEXT)/bin/python -m pytest $(ARGS)
 
 lint: setup ## check style and types
 	$(BIN)/ruff check .

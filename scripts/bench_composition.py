@@ -32,7 +32,7 @@ def seconds(arguments, folder, read_first):
     if read_first:
         read(["-m", *arguments])
     sys.argv = ["train", "-m", *arguments, f"hydra.sweep.dir={folder}"]
-    hydra.main(f"pkg://{CONFIG_MODULE}", CONFIG_NAME, VERSION_BASE)(job)()
+    hydra.main(f"pkg://{CONFIG_MODULE}", CONFIG_NAME, **VERSION_BASE)(job)()
     return time.perf_counter() - began
 
 

@@ -3,7 +3,7 @@
 import os
 import pickle
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
@@ -13,21 +13,16 @@ from hydra.core.utils import JobRuntime
 from hydra.types import TaskFunction
 
 from hw2exp.config.registry import ADDED_CHOICES
-from hw2exp.sweeps import command_run, sweep
+from hw2exp.sweeps import sweep
+from hw2exp.sweeps.executor import FleetExecutor
+from hw2exp.sweeps.executors import local
 from hw2exp.sweeps.hydra_app import ComposedHydra
 
 SHIPPED = ["pkg://hydra.conf", "pkg://hw2exp.configs", "structured://"]
 
 
-class InProcess(Executor):
-    """Runs the fleets of a sweep here, one after the other.
-
-    Args:
-        workers: how many are asked for.
-    """
-
-    def __init__(self, workers: int) -> None:
-        del workers
+class InProcess(FleetExecutor):
+    """Runs the fleets of a sweep here, one after the other."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **more: Any) -> Future[Any]:
         """Run a task at once."""
@@ -44,7 +39,8 @@ def in_process() -> Iterator[None]:
     """Run the fleets of sweeps in this process: a worker takes seconds to start."""
     with (
         patch.object(sweep, "WorkerExecutor", InProcess),
-        patch.object(command_run, "prepare", lambda: None),
+        patch.object(local, "WorkerExecutor", InProcess),
+        patch.object(local, "prepare", lambda: None),
     ):
         yield
 

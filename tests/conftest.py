@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from hw2exp.config.schema import TrainConfig
-from hw2exp.sweeps import command_run, sweep
+from hw2exp.sweeps import sweep
 from hw2exp.sweeps.executor import WorkerExecutor, prepare
+from hw2exp.sweeps.executors import local
 from tests import cheap
 
 
@@ -30,7 +31,8 @@ def cheaply():
 def workers(monkeypatch):
     """Run the fleets of sweeps in workers, as the command does."""
     monkeypatch.setattr(sweep, "WorkerExecutor", WorkerExecutor)
-    monkeypatch.setattr(command_run, "prepare", prepare)
+    monkeypatch.setattr(local, "WorkerExecutor", WorkerExecutor)
+    monkeypatch.setattr(local, "prepare", prepare)
 
 
 @pytest.fixture(scope="session")

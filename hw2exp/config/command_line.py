@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_module
+from hydra import __version__, compose, initialize_config_module
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.config_store import ConfigStore
@@ -32,7 +32,9 @@ from hw2exp.system.problems import ConfigError
 
 CONFIG_MODULE = "hw2exp.configs"
 CONFIG_NAME = "train"
-VERSION_BASE = "1.3"
+VERSION_BASE: dict[str, Any] = {"version_base": "1.3"} if __version__.startswith("1.3.") else {}
+"""The argument that asks Hydra 1.3 for its own defaults; later versions have no others."""
+
 JOB_NAME = "train"  # as Hydra names it after the module
 
 
@@ -65,6 +67,16 @@ class Command:
     overrides: list[Override]
     words: list[str]
     loader: ConfigLoader
+
+    @property
+    def launcher(self) -> str | None:
+        """Return the choice of Hydra's launcher."""
+        return self.shared.choice("hydra/launcher")
+
+    @property
+    def jobs_known(self) -> bool:
+        """Return whether the jobs are all known, not made up by a sweeper."""
+        return not self.multirun or self.shared.choice("hydra/sweeper") in ENUMERATING
 
 
 def read(argv: Sequence[str]) -> Command:
@@ -124,6 +136,8 @@ def _jobs(
         _check_trust([fixed, *jobs], shipped)
         _check_launcher(fixed, arguments.config_dir)
         check_configs(jobs)
+        if not inspects(arguments):
+            _check_executor(jobs[0], multirun)
     except ConfigError as error:
         problems += error.problems
     if problems:
@@ -149,6 +163,17 @@ def _check_launcher(job: Job, config_dir: str | None) -> None:
         raise ConfigError(
             [f"{what}: not where hydra/sweeper={sweeper} makes up the jobs; use fleet"]
         )
+
+
+def _check_executor(job: Job, multirun: bool) -> None:
+    """Refuse an executor for what it can't run: it takes the fleets of a sweep."""
+    what, launcher = f"executor={job.config.executor.name}", job.choice("hydra/launcher")
+    if what == "executor=local":
+        return
+    if not multirun:
+        raise ConfigError([f"{what}: only in a sweep; add -m, or leave it out"])
+    if launcher != "fleet":
+        raise ConfigError([f"{what}: not with hydra/launcher={launcher}; must be fleet"])
 
 
 def _folder(
@@ -213,7 +238,7 @@ def hydra_kept() -> Iterator[None]:
 def _hydra(config_dir: str | None) -> Iterator[Composition]:
     store_added_choices()
     GlobalHydra.instance().clear()
-    with confined_configs(), initialize_config_module(CONFIG_MODULE, JOB_NAME, VERSION_BASE):
+    with confined_configs(), initialize_config_module(CONFIG_MODULE, JOB_NAME, **VERSION_BASE):
         loader: Any = GlobalHydra.instance().config_loader()
         if config_dir is not None:  # as in hydra.main, before the first look-up
             path = loader.get_search_path()

@@ -3,7 +3,9 @@
 A choice's own knobs are defined beside its equations.
 """
 
-from typing import Annotated, ClassVar
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field
 
@@ -93,3 +95,28 @@ class Diagnostics(Choice):
     spikes: int = shared("how many spikes are kept for hw2exp.anatomy, the first ones", ge=0)
     steps_before: int = shared("steps before such a spike that are kept", ge=1, le=1000)
     seeds: Seeds | None = shared("the seeds of the runs that are looked at; null: all")
+
+
+class Executor(Choice):
+    """The knobs of every executor: none."""
+
+    def contradictions(self, config: Any) -> list[str]:
+        """Return the problem of a number of local workers for another executor."""
+        if self.name == "local" or not config.workers:
+            return []
+        return [f"workers={config.workers}: is of executor=local, not of executor={self.name}"]
+
+    def prepare(self) -> None:
+        """Begin in the background what takes time, before the folder of a sweep is made."""
+
+    def start(self, folder: Path, workers: int) -> AbstractContextManager[Any]:
+        """Start the executor of a sweep's fleets, a ``FleetExecutor``.
+
+        Args:
+            folder: the sweep's folder, which this process holds.
+            workers: the processes to use on this machine, from the key ``workers``.
+
+        Raises:
+            ConfigError: a machine can't take part in the sweep.
+        """
+        raise NotImplementedError

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 HEAD = """\
 usage: python -m hw2exp.train [group=choice] [key=value] [-m] [--dry-run] [--version]
+                              [--import MODULE]
 
 Train a recurrent network on temporal order, and see it blow up.
 

@@ -193,7 +193,7 @@ class Job:
             hydra.overrides.task = list(self.overrides)
             hydra.job.override_dirname = self.override_dirname
             if self.number is not None:
-                hydra.job.num = hydra.job.id = self.number
+                hydra.job.num, hydra.job.id = self.number, str(self.number)
         return config
 
 

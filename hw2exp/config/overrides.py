@@ -12,7 +12,7 @@ from hw2exp.config.composition import Composition
 from hw2exp.config.parsing import MOST_VALUES, count, key_of, parse, written_out
 from hw2exp.config.refusals import REFUSALS, one_error, why_unparsed
 from hw2exp.config.registry import CHOICES
-from hw2exp.config.trusted import untrusted
+from hw2exp.config.trusted import EXTRAS, untrusted
 from hw2exp.system.problems import ConfigError, show, unknown_choice
 
 MOST_JOBS, LONGEST_KEY = MOST_VALUES, 200
@@ -71,8 +71,9 @@ def _wrong_choices(override: Override, composition: Composition) -> list[str]:
         return []
     sweep = override.is_sweep_override()
     values: list[Any] = list(override.sweep_iterator()) if sweep else [override.value()]
-    if group == "hydra/sweeper" and "optuna" in values and "optuna" not in choices:
-        return [f"{override.input_line}: is not installed; pip install 'hw2exp[optuna]'"]
+    line = str(override.input_line)
+    if line in EXTRAS and values[0] not in choices:
+        return [f"{line}: is not installed; pip install 'hw2exp[{EXTRAS[line]}]'"]
     optional = group == "experiment" or group.startswith("hydra")
     return [
         unknown_choice(group, value, choices)

@@ -21,6 +21,7 @@ CONFIG = ".hydra/config.yaml"
 ADDED: dict[str, Any] = {
     "checkpoint_every": 0,
     "keep_checkpoints": 2,
+    "executor": {"name": "local"},
     "regularizer": {"name": "none"},
     "init": {"bias": "torch", "forget_bias": 0.0},
     "diagnostics": {

@@ -19,6 +19,7 @@ FAMILIES = {
     "regularizer": "hw2exp.optim.regularizers",
     "schedule": "hw2exp.optim.schedules",
     "diagnostics": "hw2exp.config.groups",
+    "executor": "hw2exp.sweeps.executors",
 }
 """The package of each group's modules, in the order of the schema.
 
@@ -28,6 +29,9 @@ follow by name, ``none`` first.
 
 ADDED_CHOICES: dict[tuple[str, str], dict[str, Any]] = {}
 """Choices that a user's code added, with their default values, by group and name."""
+
+MAIN = ("__main__", "__mp_main__")
+"""Names of the main program's module: the second one in worker processes."""
 
 _SECTIONS: dict[str, dict[str, type[Choice]]] = {group: {} for group in FAMILIES}
 _EQUATIONS: dict[tuple[str, str], type[Any]] = {}
@@ -61,6 +65,12 @@ def register(
         return own
 
     return enter
+
+
+def own_modules() -> list[str]:
+    """Return the modules of the choices that a user's code added, without the main program."""
+    names = (_EQUATIONS[added].__module__ for added in ADDED_CHOICES)
+    return [name for name in dict.fromkeys(names) if name not in MAIN]
 
 
 class _Choices(Mapping[str, Mapping[str, type[Choice]]]):

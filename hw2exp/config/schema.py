@@ -12,6 +12,7 @@ from hw2exp.config.groups import (
     AnyTask,
     Clip,
     Diagnostics,
+    Executor,
     Model,
     Norm,
     Optimizer,
@@ -59,6 +60,7 @@ OPERATIONAL = {
     "device",
     "diagnostics",
     "dry_run",
+    "executor",
     "fail_on_divergence",
     "fleet_size",
     "keep_checkpoints",
@@ -83,6 +85,7 @@ class TrainConfig(Section):
     init: Init = shared("initialization")
     spikes: Spikes = shared("the definition of a spike")
     diagnostics: SerializeAsAny[Diagnostics] = shared("what is measured besides the curve")
+    executor: SerializeAsAny[Executor] = shared("where a sweep's fleets are trained")
     seed: int = per_replica("seed of the parameters and of the data", ge=0, le=MAX_SEED)
     steps: int = shared("training steps", ge=1, le=2**31)
     batch_size: int = shared("sequences in a training step, B", ge=1, le=16_384)

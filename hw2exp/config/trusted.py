@@ -21,10 +21,17 @@ from hw2exp.config.yaml_file import LARGEST_FILE, leaves
 from hw2exp.system.problems import nearest, show
 from hw2exp.system.replaced import replaced
 
+PER_JOB = ("joblib", "submitit_local", "submitit_slurm")
+"""Launchers that run each job in another process."""
+
+EXTRAS = {f"hydra/launcher={name}": "launchers" for name in PER_JOB}
+EXTRAS["hydra/sweeper=optuna"] = "optuna"
+"""The extra of this package that brings a choice of Hydra's node."""
+
 CHOICES = {
-    "hydra/launcher": {"fleet", "basic", "joblib"},
+    "hydra/launcher": {"fleet", "basic", *PER_JOB},
     "hydra/sweeper": {"fleet", "basic", "optuna"},
-    "hydra/sweeper/sampler": {"tpe", "random", "cmaes", "grid", "motpe", "nsgaii", "qmc"},
+    "hydra/sweeper/sampler": {"tpe", "random", "cmaes", "grid", "nsgaii", "qmc"},
     "hydra/job_logging": {"none", "disabled", "default", "stdout"},
     "hydra/hydra_logging": {"none", "disabled", "default"},
 }
@@ -49,6 +56,14 @@ KEYS = (
     "hydra.launcher.verbose",
     "hydra.launcher.batch_size",
     "hydra.launcher.prefer",
+    "hydra.launcher.timeout_min",
+    "hydra.launcher.cpus_per_task",
+    "hydra.launcher.mem_gb",
+    "hydra.launcher.array_parallelism",
+    "hydra.launcher.partition",
+    "hydra.launcher.account",
+    "hydra.launcher.qos",
+    "hydra.launcher.constraint",
 )
 """Keys of Hydra's node that may be set, with all keys below them."""
 
@@ -67,6 +82,10 @@ COST = 1000
 """Cost of resolving a reference, in letters; the value's length is added."""
 
 NAME = re.compile(r"\.?[\w-][\w.-]*")
+WORD = re.compile(r"[\w.:,&|=*-]+")
+"""What a launcher's key may hold: a line's end in Slurm's script would begin a command."""
+
+NO_WORD = "must be a number, or a word of letters, digits and . : , & | = * -"
 SHADOWING = ("train.yaml", "hydra")
 """Names that a folder of configs may not hold: they would replace shipped files."""
 
@@ -87,14 +106,15 @@ def untrusted(override: Override) -> list[str]:
         return [f"{line}: of Hydra's own keys this one can't be set; {nearest(key, KEYS)}"]
     if not override.is_sweep_override() and _names_code(override.value()):
         return [f"{line}: has a _target_; code is chosen by its name only"]
-    return []
+    return [f"{line}: {NO_WORD}"] if _is_no_word(key, override.value()) else []
 
 
 def _wrong_choice(group: str, override: Override) -> list[str]:
     value, allowed = override.value(), CHOICES[group]
     if override.is_sweep_override() or override.is_delete() or str(value) in allowed:
         return []
-    return [f"{group}={show(value)}: no such choice; {nearest(str(value), allowed)}"]
+    tried = "none of those that are tried and trusted"
+    return [f"{group}={show(value)}: {tried}; {nearest(str(value), allowed)}"]
 
 
 def untrusted_folder(folder: Path) -> list[str]:
@@ -116,7 +136,8 @@ def untrusted_node(node: Mapping[str, Any], shipped: Mapping[str, Any]) -> list[
     """
     mine, theirs = dict(leaves(node, "hydra")), dict(leaves(shipped, "hydra"))
     changed = [key for key in mine | theirs if mine.get(key) != theirs.get(key)]
-    return [
+    no_words = [key for key in changed if _is_no_word(key, mine.get(key))]
+    return [f"{key}={show(mine.get(key))}: {NO_WORD}" for key in no_words] + [
         f"{key}={show(mine.get(key))}: of Hydra's own keys this one can't be set; "
         f"{nearest(key, KEYS)}"
         for key in changed
@@ -169,6 +190,10 @@ def _names_code(value: Any) -> bool:
 
 def _is_listed(key: str) -> bool:
     return _below(key, KEYS) and "_target_" not in key.split(".")
+
+
+def _is_no_word(key: str, value: Any) -> bool:
+    return key.startswith("hydra.launcher.") and not WORD.fullmatch(str(value))
 
 
 def _below(key: str, above: Sequence[str]) -> bool:

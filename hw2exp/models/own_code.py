@@ -14,11 +14,12 @@ from inspect import unwrap
 from types import CodeType, FunctionType
 from typing import Any
 
+from hw2exp.config.registry import MAIN
+
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
 INSTALLED = tuple(
     sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")
 )
-MAIN = ("__main__", "__mp_main__")  # the second name is used in workers
 NO_CODE = ("__doc__", "__module__", "__qualname__", "__firstlineno__", "__static_attributes__")
 
 

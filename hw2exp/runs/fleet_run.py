@@ -55,10 +55,17 @@ def check_machine(configs: Sequence[TrainConfig]) -> None:
         raise ConfigError(problems)
 
 
-def find_start(folder: Path, config: TrainConfig) -> Checkpoint | None:
-    """Find the newest checkpoint that a run can resume from; warn about each unusable newer one.
+def find_start(
+    folder: Path, config: TrainConfig, warn: Callable[[str], None] = warn
+) -> Checkpoint | None:
+    """Find the newest checkpoint that a run can resume from.
 
     Called before fleets are formed, because all replicas of a fleet must be at the same step.
+
+    Args:
+        folder: the run folder.
+        config: the run's config.
+        warn: a function that gets a line about each newer, unusable checkpoint.
 
     Raises:
         ConfigError: the checkpoint belongs to a run that computes something else.
@@ -74,6 +81,7 @@ def run_fleet(
     show: bool = True,
     observe: Callable[[Fleet], Observer] | None = None,
     saved: Sequence[Checkpoint | None] = (),
+    patience: float = PATIENCE,
 ) -> list[Outcome]:
     """Train a fleet and write every replica's run folder.
 
@@ -85,6 +93,7 @@ def run_fleet(
         observe: a function that makes an additional observer of the loop.
         saved: the checkpoint that each replica resumes from, all of the same step; empty: all
             replicas start from scratch.
+        patience: seconds to wait for folders that another process holds.
 
     Returns:
         The result of each replica, or the error that prevented it: an initial loss far from ln 4
@@ -94,7 +103,7 @@ def run_fleet(
     starts = {place: each for place, each in enumerate(saved) if each is not None}
     try:
         with torch_as_known(), ExitStack() as stack:
-            held = _hold(folders, stack)
+            held = _hold(folders, stack, patience)
             return _run_fleet(configs, folders, held, interrupt, show, observe, starts)
     except (OSError, DamagedError) as error:
         return [error for _ in configs]
@@ -112,10 +121,10 @@ def announce_compilation() -> None:
         echo("compiling kernels, once for this machine: half a minute")
 
 
-def _hold(folders: Sequence[Path], stack: ExitStack) -> dict[int, FolderHeldError]:
+def _hold(folders: Sequence[Path], stack: ExitStack, patience: float) -> dict[int, FolderHeldError]:
     """Lock the run folders until the stack closes; return an error for each held elsewhere."""
     held = {}
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
     for place, folder in enumerate(folders):
         disk.make_folder(folder)
         try:

@@ -1,11 +1,16 @@
 """Check the machine for a command, then execute it."""
 
+import shutil
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hw2exp.config.command_line import Command
-from hw2exp.config.jobs import ENUMERATING
-from hw2exp.sweeps.executor import prepare
+from hw2exp.config.schema import TrainConfig
+from hw2exp.config.trusted import PER_JOB
+from hw2exp.models import own_digest
 from hw2exp.system.interrupt import Interrupt
+from hw2exp.system.problems import ConfigError
+from hw2exp.system.process import uncollected
 from hw2exp.system.terminal import warn
 
 if TYPE_CHECKING:
@@ -19,18 +24,35 @@ def run_command(command: Command, interrupt: Interrupt) -> "list[JobOutcome]":
         ConfigError: the machine can't run the command; nothing was created.
     """
     if command.multirun:
-        prepare()  # workers start while this process imports its modules
-    from hw2exp.runs.fleet_run import check_machine
-    from hw2exp.runs.inspection import without_run
-    from hw2exp.sweeps.execution import execute
+        command.jobs[0].config.executor.prepare()
+    with uncollected():
+        from hw2exp.runs.fleet_run import check_machine
+        from hw2exp.runs.inspection import without_run
+        from hw2exp.sweeps.execution import execute
 
     configs = [job.config for job in command.jobs]
     check_machine(configs)
-    if command.multirun and command.shared.choice("hydra/launcher") == "fleet":
+    here = command.jobs[0].config.executor.name == "local"  # a cluster's workers prove it later
+    if command.multirun and here and command.launcher == "fleet":
         from hw2exp.sweeps.sweep import check_cells
 
         check_cells(configs)
-    known = not command.multirun or command.shared.choice("hydra/sweeper") in ENUMERATING
-    if known and (seeds := without_run(configs)):
+    if command.launcher in PER_JOB:
+        _check_launcher(command.launcher, configs)
+    if command.jobs_known and (seeds := without_run(configs)):
         warn(f"diagnostics.seeds: no run has seed {', '.join(map(str, seeds))}")
     return [] if interrupt() else execute(command, interrupt)
+
+
+def _check_launcher(launcher: str | None, configs: Sequence[TrainConfig]) -> None:
+    """Refuse a launcher whose jobs can't start in processes of their own.
+
+    Raises:
+        ConfigError: there is no Slurm, or the processes don't know the cell.
+    """
+    if launcher == "submitit_slurm" and shutil.which("srun") is None:
+        raise ConfigError([f"hydra/launcher={launcher}: there is no Slurm here: no command srun"])
+    own = {config.model.name for config in configs if own_digest(config.model.name) is not None}
+    if own:
+        what = f"hydra/launcher={launcher} with model={','.join(sorted(own))}"
+        raise ConfigError([f"{what}: its processes don't import this cell; must be fleet or basic"])

@@ -10,14 +10,17 @@ from omegaconf import open_dict, read_write
 from hw2exp.config.command_line import CONFIG_NAME, Command
 from hw2exp.config.folder import check_folder, reserve
 from hw2exp.config.overrides import assignment
+from hw2exp.config.trusted import PER_JOB
 from hw2exp.models import own_digest
 from hw2exp.records.checkpoint_folder import check_can_resume
 from hw2exp.records.write_order import settle_records
 from hw2exp.sweeps.arm_events import remove_arms, write_arms
+from hw2exp.sweeps.executor import FleetExecutor, available_cores
 from hw2exp.sweeps.hydra_app import composed_hydra
 from hw2exp.sweeps.hydra_records import write_records
 from hw2exp.sweeps.job_outcome import JobOutcome
 from hw2exp.sweeps.job_runner import JobRunner
+from hw2exp.system import disk
 from hw2exp.system.interrupt import Interrupt
 from hw2exp.system.lock import FolderHeldError, check_above, check_held, hold
 from hw2exp.system.problems import ConfigError
@@ -41,10 +44,12 @@ def execute(command: Command, interrupt: Interrupt) -> list[JobOutcome]:
         for each in command.jobs:
             cell = own_digest(each.config.model.name)
             check_can_resume(folder / each.subfolder, each.config, cell)
-    else:
-        folder = reserve(folder, key, explicit)
-    runner = JobRunner(folder, interrupt)
-    with _alone_in(folder, key if explicit else None):
+    with (
+        _reserved(command) as folder,
+        _alone_in(folder, key if explicit else None),
+        _executor(command, folder) as executor,
+    ):
+        runner = JobRunner(folder, interrupt, executor)
         try:
             with runner.failures_raised():
                 if command.multirun:
@@ -61,6 +66,18 @@ def execute(command: Command, interrupt: Interrupt) -> list[JobOutcome]:
 
 
 @contextmanager
+def _reserved(command: Command) -> Iterator[Path]:
+    """Make the folder of the results, unless there are some; after a refusal, remove it again."""
+    folder = command.folder
+    if command.resumes:
+        yield folder
+        return
+    with disk.undone(folder):
+        made = reserve(folder, command.folder_key, command.explicit_folder)
+        yield made
+
+
+@contextmanager
 def _alone_in(folder: Path, key: str | None) -> Iterator[None]:
     """Lock the folder; if it was typed, check again for results of another process."""
     try:
@@ -70,6 +87,17 @@ def _alone_in(folder: Path, key: str | None) -> Iterator[None]:
             yield
     except FolderHeldError as error:
         raise ConfigError([str(error)]) from error
+
+
+@contextmanager
+def _executor(command: Command, folder: Path) -> Iterator[FleetExecutor | None]:
+    """Start the executor of a sweep's fleets."""
+    if not command.multirun or command.shared.choice("hydra/launcher") != "fleet":
+        yield None
+        return
+    config = command.jobs[0].config
+    with config.executor.start(folder, config.workers or available_cores()) as executor:
+        yield executor
 
 
 def _single(command: Command, folder: Path, runner: JobRunner) -> None:
@@ -90,10 +118,15 @@ def _sweep(command: Command, folder: Path, runner: JobRunner) -> None:
     line = None if command.explicit_folder else assignment(command.folder_key, str(folder))
     for base in {id(job.base): job.base for job in [command.shared, *command.jobs]}.values():
         base.belong_to_sweep(folder, line)
-    runner.jobs = {(job.number, job.overrides): job for job in command.jobs}
+    if command.launcher == "fleet":  # other launchers would pickle them for each job
+        runner.jobs = {(job.number, job.overrides): job for job in command.jobs}
     if command.resumes:
         remove_arms(folder)
     mine = [str(o.input_line) for o in command.overrides if not o.is_hydra_override()]
     sweep = replace(command.shared, number=None, overrides=tuple(mine))
     with composed_hydra(command.loader, sweep.full()) as app:
-        app.multirun(CONFIG_NAME, runner, [])  # the config lists the overrides
+        if command.launcher not in PER_JOB or not command.jobs_known:
+            app.multirun(CONFIG_NAME, runner, [])  # the config lists the overrides
+            return
+        with runner.outcomes_read([job.at(folder) for job in command.jobs]):
+            app.multirun(CONFIG_NAME, runner, [])

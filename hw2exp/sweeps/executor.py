@@ -11,31 +11,39 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from importlib import import_module
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
+from hw2exp.config.registry import own_modules
 from hw2exp.system.interrupt import SAVE, SIGNALS
 from hw2exp.system.replaced import replaced
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-PRELOADED = ("hw2exp.runs.fleet_run", "hw2exp.records.tensorboard", "polars")
-"""Modules that workers have imported when they start, if the system can fork."""
+PRELOADED = "hw2exp.sweeps.preloaded"
+"""The module that workers have imported when they start, if the system can fork."""
 
 
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 
 
-def prepare() -> None:
-    """Import the workers' modules in the background, if the system can fork."""
+def prepare(*more: str) -> None:
+    """Import the workers' modules in the background, if the system can fork.
+
+    Args:
+        more: names of further modules.
+    """
     if METHOD == "forkserver":
-        multiprocessing.get_context(METHOD).set_forkserver_preload([*PRELOADED, "__main__"])
+        modules = [PRELOADED, *more, "__main__"]
+        multiprocessing.get_context(METHOD).set_forkserver_preload(modules)
         with _importable_main(), _without_interrupt(), _short_temporary_folder():
             forkserver.ensure_running()
 
@@ -88,10 +96,43 @@ class WorkerDied(Exception):  # noqa: N818
     """The end of a worker without an answer."""
 
 
-class WorkerExecutor(Executor):
-    """An executor whose worker processes stay alive between tasks."""
+class ClusterLost(Exception):  # noqa: N818
+    """The end of the connection to a cluster."""
+
+
+class FleetExecutor(Executor):
+    """An executor of a sweep's fleets, whose running tasks can be told to save or to end.
+
+    Args:
+        workers: the number of workers to divide the jobs among.
+        shared: a folder that all workers see; None: the system's folder for temporary files.
+    """
+
+    def __init__(self, workers: int, shared: Path | None = None) -> None:
+        self.workers = workers
+        self.shared = shared
+
+    def slots(self) -> int:
+        """Return how many tasks can run at once; on a cluster this changes.
+
+        Raises:
+            ClusterLost: the cluster is gone.
+        """
+        return self.workers
+
+    def tell(self, number: int) -> None:
+        """Pass a signal to save, or to end, on to all running tasks."""
+
+
+class WorkerExecutor(FleetExecutor):
+    """An executor whose worker processes stay alive between tasks.
+
+    Args:
+        workers: the most processes.
+    """
 
     def __init__(self, workers: int) -> None:
+        super().__init__(workers)
         prepare()
         self._context: Any = multiprocessing.get_context(METHOD)
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="worker")
@@ -132,7 +173,7 @@ class WorkerExecutor(Executor):
     def _start(self) -> "_Worker":
         with self._lock:
             mine, theirs = self._context.Pipe()
-            process = self._context.Process(target=_work, args=(theirs,), daemon=True)
+            process = self._context.Process(target=_work, args=(theirs, own_modules()), daemon=True)
             with _importable_main():
                 process.start()
             theirs.close()
@@ -141,13 +182,11 @@ class WorkerExecutor(Executor):
                 os.kill(process.pid, signal.SIGTERM)
             return _Worker(process, mine)
 
-    def interrupt(self) -> None:
-        """Ask all workers to finish their current step and end."""
-        self._interrupted = True
-        self.tell(signal.SIGTERM)
-
     def tell(self, number: int) -> None:
-        """Send all workers a signal."""
+        """Send all workers a signal; any but that to save asks to end, and they get SIGTERM."""
+        if number != SAVE:
+            number = signal.SIGTERM
+            self._interrupted = True
         with self._lock:
             for process in self._processes:
                 if process.is_alive() and process.pid is not None:
@@ -172,13 +211,21 @@ class _Worker(NamedTuple):
     connection: Connection
 
 
-def _work(connection: Connection) -> None:
-    """Run a worker: answer tasks until the parent closes the connection."""
+def _work(connection: Connection, modules: Sequence[str]) -> None:
+    """Run a worker: answer tasks until the parent closes the connection.
+
+    Args:
+        connection: the connection to the parent.
+        modules: the modules of the choices that the user's code added.
+    """
     threading.Thread(target=_end_with_parent, daemon=True).start()
     # The parent handles the other signals, and between two tasks there is nothing to save.
     for number in GROUP - {signal.SIGTERM}:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, GROUP)
+    for name in modules:
+        with suppress(Exception):  # see check_cells
+            import_module(name)
     while True:
         try:
             fn, args, kwargs = connection.recv()
@@ -202,3 +249,10 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def available_cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

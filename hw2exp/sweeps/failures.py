@@ -7,6 +7,7 @@ from hw2exp.fleet.initial_loss import InitialLossError
 from hw2exp.records.checkpoint_folder import had_begun
 from hw2exp.records.manifest import DamagedError
 from hw2exp.runs.summary import resume_word
+from hw2exp.sweeps.executor import ClusterLost, WorkerDied
 from hw2exp.sweeps.job_outcome import JobOutcome
 from hw2exp.system.interrupt import Interrupt
 from hw2exp.system.lock import FolderHeldError, FolderLostError
@@ -33,7 +34,8 @@ def report(batch: Sequence[JobOutcome], folder: Path, interrupt: Interrupt) -> N
         if isinstance(each.outcome, Exception):
             text = _why(each.outcome)
             lost = isinstance(each.outcome, FolderLostError)
-            if isinstance(each.outcome, OSError) and not lost and had_begun(each.job.folder):
+            saved = isinstance(each.outcome, OSError) and not lost and had_begun(each.job.folder)
+            if saved or isinstance(each.outcome, ClusterLost):
                 text += f"; what was saved is whole; resume it with {resume_word(folder)}"
             jobs_of.setdefault(text, []).append(each)
     lines = [f"{_names(jobs)}{text}" for text, jobs in list(jobs_of.items())[:PRINTED]]
@@ -54,14 +56,13 @@ def _names(jobs: Sequence[JobOutcome]) -> str:
 
 def _why(error: Exception) -> str:
     """Return the message of an expected error, or the type, text and notes of any other."""
-    from hw2exp.sweeps.executor import WorkerDied
-
     if isinstance(error, OSError):
         return cant_write(error)
     if isinstance(error, ConfigError):
         return " | ".join(error.problems)
     if isinstance(
-        error, InitialLossError | MemoryError | WorkerDied | FolderHeldError | DamagedError
+        error,
+        InitialLossError | MemoryError | WorkerDied | ClusterLost | FolderHeldError | DamagedError,
     ):
         return str(error)
     return "\n".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", [])])

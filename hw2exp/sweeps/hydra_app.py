@@ -32,11 +32,11 @@ class ComposedHydra(Hydra):
     def compose_config(self, *args: Any, **named: Any) -> DictConfig:
         """Return the config instead of composing it; configure the logging as Hydra does."""
         loader: Any = self.config_loader
-        loader.load_configuration = lambda **_: self._config
+        loader._load_configuration_impl = lambda **_: self._config
         try:
             return super().compose_config(*args, **named)
         finally:
-            del loader.load_configuration  # a sweeper composes its jobs by the class's method
+            del loader._load_configuration_impl  # a sweeper composes its jobs by the class's method
 
 
 @contextmanager
@@ -61,4 +61,4 @@ def show(words: Sequence[str], name: str) -> None:
     # Let Hydra raise errors instead of printing them.
     raised = env_override({"HYDRA_FULL_ERROR": "1"})
     with replaced(sys, "argv", [name, *words]), confined_configs(), raised:
-        hydra.main(f"pkg://{CONFIG_MODULE}", CONFIG_NAME, VERSION_BASE)(nothing)()
+        hydra.main(f"pkg://{CONFIG_MODULE}", CONFIG_NAME, **VERSION_BASE)(nothing)()

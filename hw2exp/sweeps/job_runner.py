@@ -18,11 +18,13 @@ from hw2exp.records.run_dir import RunResult, read_finished
 from hw2exp.records.shown import emptied, mend
 from hw2exp.records.spike import Spike
 from hw2exp.records.write_order import settle_records
-from hw2exp.runs.fleet_run import Outcome, find_start, run_fleet
+from hw2exp.runs.fleet_run import Outcome, run_fleet
 from hw2exp.runs.inspection import inspects
 from hw2exp.runs.summary import print_summary
 from hw2exp.sweeps.arms import print_sweep
+from hw2exp.sweeps.executor import FleetExecutor, WorkerDied
 from hw2exp.sweeps.failures import report
+from hw2exp.sweeps.fleet_task import whereabouts
 from hw2exp.sweeps.hydra_records import resolve_record
 from hw2exp.sweeps.job_outcome import JobOutcome
 from hw2exp.sweeps.job_return import JobFailed
@@ -30,7 +32,7 @@ from hw2exp.sweeps.launcher import Held, Key
 from hw2exp.sweeps.sweep import run_sweep
 from hw2exp.system.interrupt import Interrupt
 from hw2exp.system.lock import FolderHeldError, hold
-from hw2exp.system.problems import ConfigError, counted
+from hw2exp.system.problems import ConfigError, counted, printable
 from hw2exp.system.terminal import echo, relative, warn
 
 Value = float | Exception | None
@@ -43,6 +45,7 @@ class JobRunner:
     Args:
         root: the folder of the single run, or of the sweep.
         interrupt: the signals received.
+        executor: the executor of a sweep's fleets.
 
     Attributes:
         outcomes: the outcomes of the jobs that have ended, in order.
@@ -50,8 +53,11 @@ class JobRunner:
         single: the job of a single run.
     """
 
-    def __init__(self, root: Path, interrupt: Interrupt) -> None:
+    def __init__(
+        self, root: Path, interrupt: Interrupt, executor: FleetExecutor | None = None
+    ) -> None:
         self.root = root
+        self.executor = executor
         self.interrupt = interrupt
         self.outcomes: list[JobOutcome] = []
         self.jobs: Mapping[Key, Job] = {}
@@ -69,6 +75,28 @@ class JobRunner:
         """Run a batch of jobs as fleets, see :data:`FleetFunction`."""
         with self._past_hydra():
             return self._end(self._run_batch(jobs, held))
+
+    @contextmanager
+    def outcomes_read(self, jobs: Sequence[Job]) -> Iterator[None]:
+        """Let a launcher run jobs in other processes; then read their outcomes from their folders.
+
+        Args:
+            jobs: the jobs, in their folders.
+        """
+        missing = WorkerDied("left no result")
+        try:
+            with Interrupt() as interrupt:  # by an exception, so that a launcher ends its processes
+                yield
+        except (Exception, SystemExit) as error:
+            if interrupt():
+                raise
+            missing = WorkerDied(printable(f"left no result: {type(error).__name__}: {error}"))
+        outcomes = []
+        for job in jobs:
+            result = read_finished(job.folder, job.config.steps, job.config.eval_every)
+            outcomes.append(JobOutcome(job, result or missing))
+        self._end(outcomes)
+        print_sweep(self.outcomes, self.root)
 
     @contextmanager
     def failures_raised(self) -> Iterator[None]:
@@ -119,11 +147,13 @@ class JobRunner:
             n: each for n, each in enumerate(known) if each is None or isinstance(each, Checkpoint)
         }
         self._print_begin(jobs, known)
+        assert self.executor is not None
         results = run_sweep(
             [jobs[place].config for place in saved],
             [jobs[place].folder for place in saved],
+            self.executor,
             self.interrupt,
-            saved=list(saved.values()),
+            starts=[each.step if each else 0 for each in saved.values()],
         )
         trained = dict(zip(saved, results, strict=True))
         outcomes = [
@@ -164,14 +194,9 @@ def _known(job: Job) -> Outcome | Checkpoint | None:
         return error
     if config.resume is None:
         return None
-    if (result := read_finished(job.folder, config.steps, config.eval_every)) is not None:
-        if emptied(job.folder):
-            _mend(job.folder, config, result)
-        return result
-    try:
-        found = find_start(job.folder, config)
-    except ConfigError as error:
-        return error
+    found = whereabouts(job.folder, config)
+    if isinstance(found, RunResult) and emptied(job.folder):
+        _mend(job.folder, config, found)
     if found is None and had_begun(job.folder):
         warn(f"{job.folder} has no checkpoint that can be used: begins again at step 1")
     return found

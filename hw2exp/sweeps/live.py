@@ -125,6 +125,7 @@ class SweepTable:
             for number, progress in enumerate(fleets)
             if progress is not None and number not in self._done
         ][:SHOWN]
+        headings = (*HEADINGS, *(["worker"] if any(each.worker for _, each in running) else []))
         rows = [
             (
                 str(len(configs)),
@@ -132,18 +133,19 @@ class SweepTable:
                 str(progress.solved),
                 str(progress.diverged),
                 f"{progress.step}/{configs[0].steps}",
+                *([progress.worker] if "worker" in headings else []),
             )
             for configs, progress in running
         ]
         names = [configs[0].describe_shape() for configs, _ in running]
-        columns = zip(HEADINGS[1:], *rows, strict=True)
+        columns = zip(headings[1:], *rows, strict=True)
         numbers = sum(max(map(len, column)) + GAP for column in columns)
         width = min(max(WIDE, *map(len, names)), self.console.width - numbers) if rows else 0
         if 2 * len(rows) + 3 > self.console.height:
             width = 0  # the terminal is too low for curves
         table = Table(box=None, pad_edge=False)
-        table.add_column(HEADINGS[0], no_wrap=True, overflow="ellipsis")
-        for heading in HEADINGS[1:]:
+        table.add_column(headings[0], no_wrap=True, overflow="ellipsis")
+        for heading in headings[1:]:
             table.add_column(heading, justify="right", no_wrap=True)
         for (_, progress), name, row in zip(running, names, rows, strict=True):
             curves = curves_line(progress.losses, progress.norms, width, self.console.encoding)

@@ -34,6 +34,7 @@ class Progress:
         diverged: the number of replicas that turned non-finite.
         losses: the mean training loss so far, see ``LiveCurves.so_far``.
         norms: the mean gradient norm so far.
+        worker: the machine and process that train the fleet, on a cluster.
     """
 
     step: int = 0
@@ -43,14 +44,16 @@ class Progress:
     diverged: int = 0
     losses: Sequence[float] = ()
     norms: Sequence[float] = ()
+    worker: str = ""
 
 
 class ProgressWriter:
     """An observer of a fleet's training that writes its progress."""
 
-    def __init__(self, fleet: Fleet, path: Path) -> None:
+    def __init__(self, fleet: Fleet, path: Path, worker: str = "") -> None:
         self.fleet = fleet
         self.path = path
+        self.worker = worker
         self.curves = LiveCurves(BINS)
         self._replica_steps = 0
         self._written = 0.0
@@ -74,6 +77,7 @@ class ProgressWriter:
             diverged=int((end.diverged_at > 0).sum()),
             losses=losses,
             norms=norms,
+            worker=self.worker,
         )
         with suppress(OSError):  # only for display: training continues without
             disk.write(self.path, json.dumps(asdict(progress)).encode(), sync=False)

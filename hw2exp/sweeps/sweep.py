@@ -1,22 +1,20 @@
 """Run a sweep: submit fleets to an executor, and collect the outcome of every job."""
 
-import os
-import signal
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import Any
 
 from hw2exp.config.schema import TrainConfig
 from hw2exp.models import own_digest
-from hw2exp.records.checkpoint_file import Checkpoint
 from hw2exp.records.run_dir import read_finished
-from hw2exp.runs.fleet_run import Outcome, announce_compilation, run_fleet
-from hw2exp.sweeps.executor import WorkerExecutor
+from hw2exp.runs.fleet_run import Outcome, announce_compilation
+from hw2exp.sweeps.executor import ClusterLost, FleetExecutor, WorkerExecutor
+from hw2exp.sweeps.fleet_task import NotRun, train_fleet
 from hw2exp.sweeps.grouping import group
 from hw2exp.sweeps.live import SweepTable
-from hw2exp.sweeps.progress import ProgressWriter
 from hw2exp.system.interrupt import NEVER, SAVE, Interrupt
 from hw2exp.system.problems import ConfigError
 
@@ -28,66 +26,61 @@ DRAWN = 32
 """Most jobs of a sweep for which ``plot=auto`` draws curves: a curve takes 0.2 s."""
 
 
-class NotRun(Exception):  # noqa: N818
-    """The outcome of a job that had not begun when the sweep was interrupted."""
-
-
 def run_sweep(
     configs: Sequence[TrainConfig],
     folders: Sequence[Path],
+    executor: FleetExecutor,
     interrupt: Interrupt = NEVER,
-    executor: Executor | None = None,
     show: bool = True,
-    saved: Sequence[Checkpoint | None] | None = None,
+    starts: Sequence[int] | None = None,
 ) -> list[Outcome]:
     """Run many jobs as fleets.
 
     Args:
         configs: one config a job.
         folders: the run folder of each job.
+        executor: the executor of the fleets.
         interrupt: the signals to end or to save, checked now and then.
-        executor: the executor of the fleets; by default worker processes on this machine, at most
-            the config's ``workers``.
         show: whether to print a table that follows the sweep.
-        saved: the checkpoint that each job resumes from, if any.
+        starts: the step that each job resumes from; by default 0.
 
     Returns:
         Each job's outcome, in order.
     """
     if not configs:
         return []
-    workers = configs[0].workers or available_cores()
     if len(configs) > DRAWN:
         configs = [_without_plot(config) for config in configs]
-    saved = saved or [None] * len(configs)
-    starts = [0 if each is None else each.step for each in saved]
-    fleets = group(configs, workers, starts)
-    if executor is None:
-        with WorkerExecutor(min(workers, len(fleets))) as own:
-            return run_sweep(configs, folders, interrupt, own, show, saved)
+    starts = starts or [0] * len(configs)
+    fleets = group(configs, executor.workers, starts)
     interrupt.begin_to_save()  # from now on, tell the workers before ending
     if show:
         announce_compilation()
     outcomes: dict[int, Outcome] = {}
-    with tempfile.TemporaryDirectory(prefix="hw2exp-") as name:
+    missing: Exception = NotRun()
+    with tempfile.TemporaryDirectory(prefix="hw2exp-", dir=executor.shared) as name:
         paths = [Path(name) / f"{number}.json" for number in range(len(fleets))]
-        futures = {
-            executor.submit(train_fleet, path, *_of(fleet, configs, folders, saved)): number
-            for number, (fleet, path) in enumerate(zip(fleets, paths, strict=True))
-        }
         table = SweepTable(
             [[configs[job] for job in fleet] for fleet in fleets],
             paths,
             show,
             starts=[starts[fleet[0]] for fleet in fleets],
         )
+
+        def submit(number: int) -> Future[list[Outcome]]:
+            values = [configs[job].model_dump() for job in fleets[number]]
+            own_folders = [folders[job] for job in fleets[number]]
+            return executor.submit(train_fleet, paths[number], values, own_folders)
+
         with table:
-            for future in _ended(futures, table, interrupt, executor):
-                number = futures[future]
-                own_outcomes = _outcomes(future, *_of(fleets[number], folders, configs))
-                outcomes |= zip(fleets[number], own_outcomes, strict=True)
-                table.finish(number, own_outcomes)
-    return [outcomes[job] for job in range(len(configs))]
+            try:
+                for number, future in _ended(submit, len(fleets), table, interrupt, executor):
+                    own_outcomes = _outcomes(future, *_of(fleets[number], folders, configs))
+                    outcomes |= zip(fleets[number], own_outcomes, strict=True)
+                    table.finish(number, own_outcomes)
+            except ClusterLost as error:
+                missing = error
+    return [outcomes.get(job, missing) for job in range(len(configs))]
 
 
 def check_cells(configs: Sequence[TrainConfig]) -> None:
@@ -119,34 +112,40 @@ def _of(fleet: list[int], *columns: Sequence[Any]) -> list[Any]:
 
 
 def _ended(
-    futures: Iterable[Future[Any]],
+    submit: Callable[[int], Future[list[Outcome]]],
+    count: int,
     table: SweepTable,
     interrupt: Interrupt,
-    executor: Executor,
-) -> Iterator[Future[Any]]:
-    """Yield futures as they end; meanwhile refresh the table and pass on signals."""
-    pending, interrupted = set(futures), False
-    while pending:
-        done, pending = wait(pending, LOOK, FIRST_COMPLETED)
-        yield from done
+    executor: FleetExecutor,
+) -> Iterator[tuple[int, Future[list[Outcome]]]]:
+    """Yield fleets as they end; meanwhile submit others, refresh the table, pass on signals.
+
+    Only as many fleets are submitted as can run. So a worker that dies takes one fleet with it, and
+    after an interrupt nothing has to be taken back.
+    """
+    waiting, running, told = list(range(count)), dict[Future[list[Outcome]], int](), False
+    while running or (waiting and not interrupt()):
+        while waiting and not interrupt() and len(running) < executor.slots():
+            number = waiting.pop(0)
+            running[submit(number)] = number
+        if not running:
+            time.sleep(LOOK)  # no machine is there yet
+        for future in wait(running, LOOK, FIRST_COMPLETED).done:
+            yield running.pop(future), future
         table.refresh()
-        own = executor if isinstance(executor, WorkerExecutor) else None
-        if interrupt.asked_to_save() and own and SAVE is not None:
-            own.tell(SAVE)
-        if interrupt() and not interrupted:
-            interrupted = True
-            for future in pending:
-                future.cancel()
-            if own:
-                own.interrupt()
+        if interrupt.asked_to_save() and SAVE is not None:
+            executor.tell(SAVE)
+        if interrupt.signal is not None and not told:
+            told = True
+            executor.tell(interrupt.signal)
+        if told and not executor.slots():
+            return  # nobody is left who could begin a fleet, or end one
 
 
 def _outcomes(
     future: Future[list[Outcome]], folders: list[Path], configs: list[TrainConfig]
 ) -> list[Outcome]:
     """Return a fleet's outcomes; if its worker died, read the finished runs' results."""
-    if future.cancelled():
-        return [NotRun("not begun before the sweep was interrupted") for _ in folders]
     error = future.exception()
     if error is None:
         return future.result()
@@ -155,29 +154,3 @@ def _outcomes(
         read_finished(folder, config.steps, config.eval_every) or failure
         for folder, config in zip(folders, configs, strict=True)
     ]
-
-
-def train_fleet(
-    progress: Path,
-    configs: Sequence[TrainConfig],
-    folders: Sequence[Path],
-    saved: Sequence[Checkpoint | None],
-) -> list[Outcome]:
-    """Train a fleet in a worker, see :func:`run_fleet`, and write its progress to a file."""
-    # The sweep's main process handles SIGINT. SIGTERM may come twice: from there, and to all.
-    with Interrupt([signal.SIGTERM], insist=False, leave=None) as interrupt:
-        return run_fleet(
-            configs,
-            folders,
-            interrupt,
-            show=False,
-            observe=lambda fleet: ProgressWriter(fleet, progress),
-            saved=saved,
-        )
-
-
-def available_cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -67,9 +67,20 @@ def refuse_other(path: Path) -> None:
 @contextmanager
 def made_folder(path: Path) -> Iterator[None]:
     """Make a folder and its missing parents; after a failure, remove those that are empty."""
+    with undone(path):
+        make_folder(path)
+        yield
+
+
+@contextmanager
+def undone(path: Path) -> Iterator[None]:
+    """After a failure, remove a folder and parents that have been made within, if empty.
+
+    Args:
+        path: the folder.
+    """
     missing = [each for each in (path, *path.parents) if not each.exists()]
     try:
-        make_folder(path)
         yield
     except BaseException:
         for each in missing:

@@ -59,6 +59,13 @@ class Interrupt:
         asked, self._asked = self._asked, False
         return asked
 
+    def tell(self, number: int) -> None:
+        """Take a signal to save, or any other to end, that reached another process."""
+        if number == SAVE:
+            self._asked = True
+        else:
+            self.signal = number
+
     def begin_to_save(self) -> None:
         """Declare that from now on there is something to save before the end."""
         if not self._to_save:

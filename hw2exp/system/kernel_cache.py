@@ -7,7 +7,7 @@ import re
 import stat
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -21,6 +21,7 @@ from numba.core.serialize import dumps
 from numba.np import linalg
 
 from hw2exp.system import disk, regular_file
+from hw2exp.system.lock import FolderHeldError, locked
 from hw2exp.system.replaced import replaced
 
 PACKAGE = Path(__file__).parents[1]
@@ -33,6 +34,9 @@ PLACE = "NUMBA_CACHE_DIR"
 
 PRIVATE = 0o700
 """Mode of the cache folder: cached code is executed, so only its owner may write or read there."""
+
+PATIENCE = 120.0
+"""Seconds to wait for another process that compiles the same kernel."""
 
 DIGEST = hashlib.sha256().digest_size
 LARGEST = 1 << 26
@@ -138,6 +142,7 @@ class KernelCache(FunctionCache):  # type: ignore[misc]  # numba has no types
         self._impl = _Reduction(code.co_filename, code.co_firstlineno)
         self._folder = folder
         self._cache_path = str(folder)
+        self._compiling = ExitStack()
         self._stamp = (
             numba.__version__, sys.implementation.cache_tag, function.__module__,
             function.__qualname__, code.co_firstlineno, source,
@@ -150,6 +155,8 @@ class KernelCache(FunctionCache):  # type: ignore[misc]  # numba has no types
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return the compiled form for some argument types, or None if there is none.
 
+        None makes numba compile it and save it. Meanwhile other processes wait for it.
+
         Args:
             sig: the argument types.
             target_context: numba's target context.
@@ -158,8 +165,19 @@ class KernelCache(FunctionCache):  # type: ignore[misc]  # numba has no types
         target_context.refresh()
         if self._folder is None:
             return None
+        path = self._path(self._folder, sig, target_context.codegen())
+        found = self._load(path, target_context)
+        if found is None:
+            with suppress(OSError, FolderHeldError):  # then both compile it
+                disk.make_folder(self._folder, sync=False, mode=PRIVATE)
+                self._compiling.enter_context(locked(path.with_suffix(".lock"), PATIENCE))
+                found = self._load(path, target_context)
+        if found is not None:
+            self._compiling.close()
+        return found
+
+    def _load(self, path: Path, target_context: Any) -> Any:
         try:
-            path = self._path(self._folder, sig, target_context.codegen())
             content = regular_file.read(path, LARGEST, links=False)
             digest, data = content[:DIGEST], content[DIGEST:]
             if _digest(path, data) != digest:
@@ -175,6 +193,10 @@ class KernelCache(FunctionCache):  # type: ignore[misc]  # numba has no types
             sig: the argument types.
             data: numba's compile result.
         """
+        self._save(sig, data)
+        self._compiling.close()
+
+    def _save(self, sig: Any, data: Any) -> None:
         global _failure
         if self._folder is None:
             _failure = f"no folder for compiled kernels can be written; {PLACE} chooses another"

@@ -63,11 +63,26 @@ def hold(folder: Path, patience: float = 0.0) -> Iterator[None]:
     try:
         yield
     finally:
-        file, _ = _held.pop(own)
-        with suppress(OSError):
-            if _is_at(path, file):  # else the path is another holder's lock
-                path.unlink()  # before the release: a waiting process notices and opens a new file
-        os.close(file)
+        _release(path, _held.pop(own)[0])
+
+
+@contextmanager
+def locked(path: Path, patience: float) -> Iterator[None]:
+    """Lock a file, which is made for that and removed at the end.
+
+    Args:
+        path: the file, in an existing folder.
+        patience: seconds to wait for another holder.
+
+    Raises:
+        FolderHeldError: another process or thread holds the file.
+        OSError: the file system has no locks, or refuses this lock.
+    """
+    file = _acquire(path, time.monotonic() + patience)
+    try:
+        yield
+    finally:
+        _release(path, file)
 
 
 def check_held(folder: Path) -> None:
@@ -101,22 +116,27 @@ def check_above(folder: Path) -> None:
         FolderHeldError: another process holds a folder above.
     """
     for parent in folder.resolve().parents:
-        path = parent / LOCK
-        if any(held == path for held, _ in _held):
+        if any(held == parent / LOCK for held, _ in _held):
             continue
-        try:
-            file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except OSError:  # no lock, or none of ours
-            continue
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            who = _signature(file) or "another process"
-            raise FolderHeldError(f"{parent}: {who} works there") from None
-        except OSError:
-            continue
-        finally:
-            os.close(file)
+        if who := holder(parent):
+            raise FolderHeldError(f"{parent}: {who} works there")
+
+
+def holder(folder: Path) -> str | None:
+    """Return who holds a folder, or None if nobody does."""
+    try:
+        file = os.open(folder / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:  # no lock, or none of ours
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _signature(file) or "another process"
+    except OSError:
+        return None
+    finally:
+        os.close(file)
+    return None
 
 
 def _acquire(path: Path, deadline: float) -> int:
@@ -142,6 +162,13 @@ def _acquire(path: Path, deadline: float) -> int:
                 error.filename = error.filename or str(path)
             raise
         os.close(file)
+
+
+def _release(path: Path, file: int) -> None:
+    with suppress(OSError):
+        if _is_at(path, file):  # else the path is another holder's lock
+            path.unlink()  # before the release: a waiting process notices and opens a new file
+    os.close(file)
 
 
 def _signature(file: int) -> str | None:

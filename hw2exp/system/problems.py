@@ -15,7 +15,10 @@ class ConfigError(Exception):
 
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = [printable(problem) for problem in problems]
-        super().__init__("; ".join(self.problems))
+        super().__init__(self.problems)  # pickle calls the class with these
+
+    def __str__(self) -> str:
+        return "; ".join(self.problems)
 
 
 def printable(text: str) -> str:

@@ -47,8 +47,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(words: Sequence[str], interrupt: "Interrupt") -> int:
     """Check the command, then show or execute it."""
+    from hw2exp.system.process import without_imports
     from hw2exp.system.terminal import echo
 
+    words = without_imports(words)
     if HELP_FLAGS & set(words):
         from hw2exp.config.help import help_text
 
@@ -96,7 +98,7 @@ def _ask_hydra(words: Sequence[str]) -> int:
 
 def process() -> NoReturn:
     """Run `main` and exit; after a signal, skip interpreter shutdown."""
-    from hw2exp.system.process import check_system
+    from hw2exp.system.process import check_system, end
 
     check_system()
     status = main()
@@ -105,4 +107,4 @@ def process() -> NoReturn:
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(status)
-    sys.exit(status)
+    end(status)

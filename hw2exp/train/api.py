@@ -1,5 +1,6 @@
 """Train from Python: overrides as on the command line, results as data frames."""
 
+import gc
 import os
 import signal
 import threading
@@ -186,7 +187,10 @@ def _undisturbed() -> Iterator[None]:
         raise ConfigError([problem])
     with _TURN, hydra_kept():
         _trained_in = os.getpid()
-        yield
+        try:
+            yield
+        finally:
+            gc.unfreeze()  # the caller's objects too
 
 
 def _execute(flags: Sequence[str], overrides: Sequence[str]) -> "list[JobOutcome]":

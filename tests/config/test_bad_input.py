@@ -133,6 +133,21 @@ BAD = {
         ["seed=sort(range(0,1000000000))", "at most 100000"],
     ),
     "resumed run": (["resume=here"], ["resume=here", "folder that exists"]),
+    "executor of one run": (["executor=dask"], ["executor=dask", "add -m"]),
+    "sweep of executors": (["-m", "executor=local,dask"], ["executor can't be swept"]),
+    "local workers of another executor": (
+        ["-m", "seed=1,2", "executor=dask", "workers=2"],
+        ["workers=2", "executor=local"],
+    ),
+    "workers of a scheduler that is there": (
+        ["-m", "seed=1,2", "executor=dask", "executor.scheduler=tcp://a:1", "executor.workers=2"],
+        ["executor.workers=2", "must be left out"],
+    ),
+    "executor of another launcher": (
+        ["-m", "seed=1,2", "executor=dask", "hydra/launcher=basic"],
+        ["executor=dask", "hydra/launcher=basic", "must be fleet"],
+    ),
+    "module that is not there": (["--import", "no_such"], ["--import=no_such", "No module named"]),
     "resumed nothing": (["-m", "seed=1,2", "resume=here"], ["resume=here", "folder that exists"]),
     "glob of nothing": (["-m", "model=glob(x*)"], ["model=glob(x*)", "at least one"]),
     "a key below nothing": (["+hydra.sweeper.params={seed:1}"], ["sweeper.params"]),

@@ -30,7 +30,7 @@ from hw2exp.train import main
 )
 def test_a_command_reads_as_hydra_would(arguments):
     mine = read(arguments).jobs[0].config
-    with initialize_config_module(CONFIG_MODULE, version_base=VERSION_BASE):
+    with initialize_config_module(CONFIG_MODULE, **VERSION_BASE):
         theirs = hydra_compose(CONFIG_NAME, overrides=arguments)
     assert mine == validate(OmegaConf.to_container(theirs, resolve=True))
 

@@ -34,7 +34,7 @@ LAYERS = [
 @pytest.fixture
 def ways(tmp_path):
     """Two functions that compose a job's overrides: Hydra's, and ours."""
-    with initialize_config_module(CONFIG_MODULE, version_base=VERSION_BASE):
+    with initialize_config_module(CONFIG_MODULE, **VERSION_BASE):
         loader = GlobalHydra.instance().config_loader()
         master = loader.load_configuration(CONFIG_NAME, ["hydra.sweep.dir=x"], RunMode.MULTIRUN)
 

@@ -19,6 +19,9 @@ from hw2exp.config.recorded import read_values
 from hw2exp.system.problems import ConfigError
 from hw2exp.train import main
 
+# OmegaConf 2.4 names it otherwise; there 2.3 has an older function.
+pytestmark = pytest.mark.filterwarnings("ignore:register_new_resolver")
+
 PAYLOAD = """
 import os
 from pathlib import Path

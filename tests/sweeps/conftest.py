@@ -38,7 +38,7 @@ def sweep(monkeypatch, tmp_path):
             patched.setattr(sys, "argv", ["train", "-m", *arguments])
             patched.setenv("HYDRA_FULL_ERROR", "1")
             try:
-                hydra.main(f"pkg://{CONFIG_MODULE}", CONFIG_NAME, VERSION_BASE)(task)()
+                hydra.main(f"pkg://{CONFIG_MODULE}", CONFIG_NAME, **VERSION_BASE)(task)()
             finally:
                 GlobalHydra.instance().clear()
         return [each for batch in caught for each in batch]

@@ -155,5 +155,5 @@ def test_any_number_of_workers_and_any_size_of_fleet(compose, run, tmp_path):
         chosen = [c.model_copy(update={"workers": workers, "fleet_size": size}) for c in configs]
         folders = [tmp_path / f"{workers}-{size}" / str(i) for i in range(len(configs))]
         with WorkerExecutor(workers) as executor:
-            results = run_sweep(chosen, folders, executor=executor, show=False)
+            results = run_sweep(chosen, folders, executor, show=False)
         assert digests(results) == alone

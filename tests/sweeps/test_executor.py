@@ -75,7 +75,7 @@ def test_an_interrupt_reaches_the_workers_and_lets_them_finish(tmp_path):
         while not all((tmp_path / name).exists() for name in "ab"):
             assert not any(future.done() for future in futures)
             time.sleep(0.01)
-        executor.interrupt()
+        executor.tell(signal.SIGTERM)
         assert [future.result(10) for future in futures] == ["finished", "finished"]
 
 

@@ -102,3 +102,13 @@ def test_a_sweep_on_a_terminal_ends_as_elsewhere(compose, tmp_path, monkeypatch)
             read_result(tmp_path / where / job).metrics_sha256 for where in ("plain", "seen")
         }
         assert len(digests) == 1
+
+
+def test_on_a_cluster_each_fleet_has_its_worker(fleets):
+    fleets, paths = fleets
+    for path, worker in zip(paths[:2], ("node1:17", "node2:18"), strict=True):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"worker": worker}))
+    lines = shown(fleets, paths, 100)
+    assert lines[0].split()[-1] == "worker"
+    assert [line.split()[-1] for line in lines[1:4:2]] == ["node1:17", "node2:18"]
+    assert all(len(line) <= 100 for line in lines)

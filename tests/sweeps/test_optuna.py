@@ -11,9 +11,6 @@ from hw2exp.train import main
 pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
 pytest.importorskip("optuna").logging.set_verbosity(40)
 
-# Optuna 2, which the sweeper asks for, warns of its own experimental parts.
-pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
-
 OPTUNA = ["hydra/sweeper=optuna", "hydra.sweeper.n_trials=5", "hydra.sweeper.n_jobs=2"]
 SPACE = ["optimizer.lr=tag(log, interval(1e-4,1e-1))", "model=rnn,lstm", "steps=30"]
 

@@ -1,5 +1,6 @@
 """From Python: the same as the commands, with the results as frames."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import torch
 from hydra.core.global_hydra import GlobalHydra
 
 import hw2exp
+from hw2exp.config.command_line import CONFIG_MODULE, VERSION_BASE
 from hw2exp.records.run_dir import read_result
 from hw2exp.system.problems import ConfigError
 from hw2exp.train import main
@@ -32,6 +34,8 @@ def here(tmp_path, monkeypatch):
 def test_a_run_is_what_the_command_makes(here):
     seen = "diagnostics.flow_every=10"
     run = hw2exp.run("model=rnn", *SHORT, seen, "hydra.run.dir=a")
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == 0  # the caller's garbage is collected
     assert main(["model=rnn", *SHORT, seen, "hydra.run.dir=b"]) == 0
     command = read_result(here / "b")
     assert run.folder == here / "a"
@@ -242,7 +246,7 @@ def test_a_run_draws_from_no_generator_of_the_callers(here):
 
 @pytest.mark.parametrize("good", [True, False])
 def test_a_callers_hydra_is_given_back(here, good):
-    with hydra.initialize_config_module("hw2exp.configs", version_base="1.3"):
+    with hydra.initialize_config_module(CONFIG_MODULE, **VERSION_BASE):
         with nullcontext() if good else pytest.raises(ConfigError):
             hw2exp.run(*TINY, *([] if good else ["steps=-1"]))
         assert GlobalHydra.instance().is_initialized()

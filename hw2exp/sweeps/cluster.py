@@ -1,0 +1,206 @@
+"""Lead a sweep on a Dask cluster."""
+
+import logging
+import secrets
+from asyncio import CancelledError
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import dask
+from distributed import Client, KilledWorker, LocalCluster, Security
+
+from hw2exp.config.registry import ADDED_CHOICES, own_modules
+from hw2exp.models import own_digest
+from hw2exp.sweeps.executor import METHOD, ClusterLost, FleetExecutor, WorkerDied
+from hw2exp.sweeps.membership import TOKEN, Facts, Membership, perform, problem_of, tell
+from hw2exp.system import disk
+from hw2exp.system.lock import hold
+from hw2exp.system.problems import ConfigError, counted
+from hw2exp.system.terminal import echo, warn
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+FLEETS = ".fleets"
+"""Folder in a sweep's, with the token and the progress of the fleets."""
+
+LOOPBACK = "127.0.0.1"
+PATIENCE = 10.0
+"""Seconds to wait for a scheduler, at the start or when its connection is lost."""
+
+
+class ClusterExecutor(FleetExecutor):
+    """An executor whose workers are processes of a Dask cluster.
+
+    Args:
+        client: the connection to the scheduler.
+        token: the word of the sweep, which names its plugin and its resource.
+        workers: the number of workers to divide the jobs among.
+        shared: a folder that all workers see.
+    """
+
+    def __init__(self, client: Client, token: str, workers: int, shared: Path) -> None:
+        super().__init__(workers, shared)
+        self._client = client
+        self._token = token
+        self._engine = client.get_executor(pure=False, resources={token: 1})
+        self._lost = ClusterLost(f"the scheduler {client.scheduler_info()['address']} is gone")
+
+    def slots(self) -> int:
+        """Return how many workers take part now.
+
+        Raises:
+            ClusterLost: the scheduler is gone.
+        """
+        with self._connected():
+            return len(members(self._client, self._token))
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Run a function in a worker, which adds ``interrupt``, ``patience`` and ``worker``."""
+        future: Future[T] = Future()
+        with self._connected():
+            task = self._engine.submit(perform, self._token, fn, *args)
+        task.add_done_callback(lambda task: self._pass_on(task, future))
+        return future
+
+    def _pass_on(self, task: Future[T], future: Future[T]) -> None:
+        """Pass a task's end on, with the engine's failures in words of ours."""
+        error = self._lost if task.cancelled() else task.exception()
+        if isinstance(error, KilledWorker):
+            _, worker, allowed = error.args
+            times = counted(allowed + 1, "worker")
+            error = WorkerDied(f"{times} died under its fleet, the last one at {worker.address}")
+        if error is None:
+            future.set_result(task.result())
+        else:
+            future.set_exception(error)
+
+    def tell(self, number: int) -> None:
+        """Pass a signal to save, or to end, on to the sweep's tasks on all machines."""
+        with suppress(ClusterLost), self._connected():
+            self._client.run(tell, self._token, number, on_error="ignore")
+
+    @contextmanager
+    def _connected(self) -> Iterator[None]:
+        if self._client.status != "running":
+            raise self._lost
+        try:
+            yield
+        except (OSError, RuntimeError, CancelledError) as error:
+            raise self._lost from error
+
+
+def members(client: Client, token: str) -> list[str]:
+    """Return the machine of each worker that takes part in a sweep."""
+    workers = client.scheduler_info()["workers"].values()
+    return [worker["host"] for worker in workers if worker["resources"].get(token)]
+
+
+@contextmanager
+def local_cluster(workers: int, deaths: int) -> Iterator[Client]:
+    """Start a scheduler and workers on this machine, reachable by this process's credentials alone.
+
+    Args:
+        workers: the number of processes.
+        deaths: the deaths of workers after which a task is given up.
+    """
+    _silence()
+    settings = {
+        "distributed.worker.multiprocessing-method": METHOD,
+        "distributed.scheduler.allowed-failures": deaths - 1,
+    }
+    with (
+        dask.config.set(settings),
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            host=LOOPBACK,
+            security=Security.temporary(),
+            dashboard_address=f"{LOOPBACK}:0",
+            memory_limit=0,
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+def _silence() -> None:
+    """Keep Dask's log from the terminal: the sweep says itself what matters."""
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith(("distributed", "tornado")):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+@contextmanager
+def connected(address: str) -> Iterator[Client]:
+    """Connect to a scheduler.
+
+    Raises:
+        ConfigError: there is none at that address.
+    """
+    _silence()
+    try:
+        client = Client(address, timeout=PATIENCE)
+    except (OSError, ValueError) as error:
+        problem = f"executor.scheduler={address}: no scheduler can be reached there: {error}"
+        raise ConfigError([problem]) from error
+    with client:
+        yield client
+
+
+@contextmanager
+def joined(client: Client, folder: Path, workers: int = 0) -> Iterator[ClusterExecutor]:
+    """Let all workers of a cluster take part in a sweep, those to come too.
+
+    Args:
+        client: the connection to the scheduler.
+        folder: the sweep's folder.
+        workers: the number of workers to come; 0: those that are there.
+
+    Raises:
+        ConfigError: a worker can't take part; one line for each machine.
+    """
+    shared, token = folder.absolute() / FLEETS, f"hw2exp-{secrets.token_hex(16)}"
+    disk.remove(shared)
+    disk.make_folder(shared)
+    try:
+        with hold(shared):
+            disk.write(shared / TOKEN, token.encode(), sync=False)
+            facts = Facts(token, shared, own_modules(), _cells())
+            client.register_plugin(Membership(facts), name=token)
+            try:
+                if not client.nthreads():
+                    echo("waiting for the first worker")
+                    client.wait_for_workers(1)
+                _check(client, token)
+                machines = members(client, token)
+                _print_begin(client, machines)
+                client.subscribe_topic(token, lambda event: warn(event[1]))
+                yield ClusterExecutor(client, token, workers or len(machines), shared)
+            finally:
+                with suppress(OSError, RuntimeError, CancelledError):  # the scheduler may be gone
+                    client.unregister_worker_plugin(token)
+    finally:
+        disk.remove(shared)
+
+
+def _cells() -> dict[str, str]:
+    names = [name for group, name in ADDED_CHOICES if group == "model"]
+    return {name: digest for name in names if (digest := own_digest(name))}
+
+
+def _check(client: Client, token: str) -> None:
+    problems = client.run(problem_of, token).values()
+    if wrong := dict.fromkeys(each for each in problems if each):
+        raise ConfigError(wrong)
+
+
+def _print_begin(client: Client, machines: Sequence[str]) -> None:
+    here = f"{counted(len(machines), 'worker')} on {counted(len(set(machines)), 'machine')}"
+    link = client.dashboard_link if find_spec("bokeh") else None  # else a page without a picture
+    echo(here + (f", watch them at {link}" if link else ""))

@@ -1,0 +1,103 @@
+"""Train a fleet in a worker, from wherever its runs are."""
+
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hw2exp.config.schema import TrainConfig
+from hw2exp.config.validation import validate
+from hw2exp.records.checkpoint_file import Checkpoint
+from hw2exp.records.run_dir import RunResult, read_finished
+from hw2exp.runs.fleet_run import Outcome, find_start, run_fleet
+from hw2exp.sweeps.progress import ProgressWriter, read_progress
+from hw2exp.system.interrupt import Interrupt
+from hw2exp.system.lock import PATIENCE
+from hw2exp.system.problems import ConfigError, counted
+from hw2exp.system.terminal import echo, warn
+
+
+class NotRun(Exception):  # noqa: N818
+    """The outcome of a job that had not begun when the sweep was interrupted."""
+
+    def __init__(self) -> None:
+        super().__init__("not begun before the sweep was interrupted")
+
+
+def train_fleet(
+    progress: Path,
+    values: Sequence[Mapping[str, Any]],
+    folders: Sequence[Path],
+    interrupt: Interrupt | None = None,
+    patience: float = PATIENCE,
+    worker: str = "",
+    note: Callable[[str], None] = echo,
+) -> list[Outcome]:
+    """Train a fleet, see :func:`run_fleet`, and write its progress to a file.
+
+    Each run resumes from its newest checkpoint, and one that has ended is kept. So the task may be
+    repeated, wherever an earlier worker died. After a death the runs may be at different steps;
+    those of one step then train together.
+
+    Args:
+        progress: the progress file.
+        values: the plain values of each run's config, which travel without any code.
+        folders: the run folder of each run.
+        interrupt: what asks to end or to save; by default the signals to this process.
+        patience: seconds to wait for a run folder that another process holds.
+        worker: the name of machine and process, for the progress.
+        note: a function that gets a line if another worker had begun the fleet.
+    """
+    configs = [validate(each) for each in values]
+    outcomes: dict[int, Outcome] = {}
+    starts: dict[int, dict[int, Checkpoint | None]] = {}
+    for place, (folder, config) in enumerate(zip(folders, configs, strict=True)):
+        found = whereabouts(folder, config, warned=True)
+        if isinstance(found, RunResult | Exception):
+            outcomes[place] = found
+        else:
+            starts.setdefault(found.step if found else 0, {})[place] = found
+    (begun,) = read_progress([progress])
+    if begun is not None:
+        first, step = configs[0].describe_shape(), min(starts, default=configs[0].steps)
+        note(
+            f"{begun.worker} is gone; its fleet ({counted(len(configs), 'run')}, {first}) "
+            f"goes on from step {step + 1} at {worker}"
+        )
+    # The sweep's main process handles SIGINT. SIGTERM may come twice: from there, and to all.
+    with interrupt or Interrupt([signal.SIGTERM], insist=False, leave=None) as interrupt:
+        for saved in starts.values():
+            if interrupt():
+                outcomes |= dict.fromkeys(saved, NotRun())
+                continue
+            results = run_fleet(
+                [configs[place] for place in saved],
+                [folders[place] for place in saved],
+                interrupt,
+                show=False,
+                observe=lambda fleet: ProgressWriter(fleet, progress, worker),
+                saved=list(saved.values()),
+                patience=patience,
+            )
+            outcomes |= zip(saved, results, strict=True)
+    return [outcomes[place] for place in range(len(configs))]
+
+
+def whereabouts(
+    folder: Path, config: TrainConfig, warned: bool = False
+) -> RunResult | ConfigError | Checkpoint | None:
+    """Return a run's result if it has ended, else its newest checkpoint, if any.
+
+    A checkpoint of a run that computes something else gives an error instead.
+
+    Args:
+        folder: the run folder.
+        config: the run's config.
+        warned: whether the user knows of the unusable checkpoints.
+    """
+    if (result := read_finished(folder, config.steps, config.eval_every)) is not None:
+        return result
+    try:
+        return find_start(folder, config, (lambda line: None) if warned else warn)
+    except ConfigError as error:
+        return error

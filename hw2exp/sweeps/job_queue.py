@@ -1,0 +1,172 @@
+"""Start the workers of a Dask cluster as jobs in a queue: Slurm, PBS or LSF.
+
+Dask-jobqueue writes the job scripts, submits and cancels them. A job is one ``dask worker`` command
+with a worker process for each core.
+"""
+
+import logging
+import os
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dask
+from dask.utils import parse_bytes
+from dask_jobqueue import lsf, pbs, slurm
+from dask_jobqueue.core import JobQueueCluster
+from distributed import Client, Security
+from distributed.core import Status
+from tornado.ioloop import PeriodicCallback
+
+from hw2exp.system import disk
+from hw2exp.system.problems import ConfigError, counted
+from hw2exp.system.terminal import echo, relative, warn
+
+CLUSTERS = {"slurm": slurm.SLURMCluster, "pbs": pbs.PBSCluster, "lsf": lsf.LSFCluster}
+"""The class of each queue's jobs."""
+
+JOBS = ".jobs-"
+"""Beginning of the name of the folder in a sweep's with the jobs' logs and credentials."""
+
+LOOK = 2.0
+"""Seconds between two looks at the jobs."""
+
+GONE = 15.0
+"""Seconds without any of its workers after which a job has ended."""
+
+LOOPBACK = "127.0.0.1:0"
+
+
+@contextmanager
+def queue_cluster(
+    kind: str, jobs: int, cores: int, memory: str, deaths: int, folder: Path, **more: Any
+) -> Iterator[Client]:
+    """Start a scheduler in this process, submit jobs, and wait for the first worker.
+
+    All connections are encrypted; the jobs read their credentials in a folder of this user alone.
+
+    Args:
+        kind: the kind of queue.
+        jobs: the number of jobs.
+        cores: the cores of a job.
+        memory: the memory of a core.
+        deaths: the deaths of workers after which a task is given up.
+        folder: a folder that all machines see.
+        more: arguments of the queue's class in dask-jobqueue.
+
+    Raises:
+        ConfigError: the queue does not take the jobs.
+    """
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    settings = {
+        "distributed.scheduler.allowed-failures": deaths - 1,
+        "distributed.deploy.lost-worker-timeout": "1000 days",  # since _Jobs looks after that
+    }
+    for left in folder.glob(f"{JOBS}*"):  # by a process that was killed
+        disk.remove(left)
+    with (
+        dask.config.set(settings),
+        tempfile.TemporaryDirectory(prefix=JOBS, dir=folder) as own,
+        CLUSTERS[kind](
+            cores=cores,
+            processes=cores,
+            memory=f"{cores * parse_bytes(memory)}B",
+            # Without exec, a signal kills the script's shell, and the queue then kills the rest.
+            python=f"cd {shlex.quote(os.getcwd())} && exec {shlex.quote(sys.executable)}",
+            worker_extra_args=[
+                *["--dashboard-address", LOOPBACK],
+                *["--preload-nanny", "hw2exp.sweeps.nanny"],
+            ],
+            scheduler_options={"dashboard_address": LOOPBACK},
+            security=_credentials(Path(own)),
+            log_directory=own,
+            silence_logs=logging.CRITICAL,
+            **more,
+        ) as cluster,
+    ):
+        submitted = _Jobs(cluster, jobs)
+        try:
+            cluster.sync(submitted.fill)
+        except (OSError, RuntimeError) as error:
+            raise ConfigError([f"executor={kind}: {_reason(error)}"]) from error
+        echo(
+            f"{counted(jobs, 'job')} submitted, waiting for the first; logs: {relative(Path(own))}"
+        )
+        with Client(cluster) as client:
+            client.wait_for_workers(1)
+            cluster.loop.add_callback(PeriodicCallback(submitted.renew, 1000 * LOOK).start)
+            yield client
+
+
+def _credentials(folder: Path) -> Security:
+    """Make credentials for this sweep, and write those of its workers into a private folder."""
+    security: Security = Security.temporary()
+    for name in ("tls_ca_file", "tls_worker_cert", "tls_worker_key"):
+        path = folder / name
+        disk.write(path, getattr(security, name).encode(), sync=False)
+        setattr(security, name, str(path))
+    return security
+
+
+class _Jobs:
+    """The jobs of a cluster. Those that end, at their walltime or before, are submitted again.
+
+    Dask's own ``adapt`` doesn't do this for jobs of several workers.
+    """
+
+    def __init__(self, cluster: JobQueueCluster, count: int) -> None:
+        self._cluster = cluster
+        self._count = count
+        self._seen: dict[str, float] = {}
+        self._problem = ""
+
+    async def fill(self) -> None:
+        """Submit jobs until there are enough.
+
+        Raises:
+            OSError: there is no command to submit a job.
+            RuntimeError: the queue does not take a job.
+        """
+        spec = self._cluster.worker_spec
+        while len(spec) < self._count:
+            spec.update(self._cluster.new_worker_spec())
+        try:
+            await self._cluster
+        except (OSError, RuntimeError):
+            for name, job in self._cluster.workers.items():
+                if job.job_id is None:
+                    job.status = Status.failed  # which the cluster's end asks of it
+                    del spec[name]
+            raise
+
+    async def renew(self) -> None:
+        """Submit a job for each that has ended, unless a member is idle: then no fleet waits."""
+        scheduler: Any = self._cluster.scheduler
+        workers = scheduler.workers.values()
+        names, now = {worker.name for worker in workers}, time.monotonic()
+        for job, spec in self._cluster.worker_spec.items():
+            if any(f"{job}{suffix}" in names for suffix in spec.get("group", [""])):
+                self._seen[job] = now
+        ended = [job for job, last in self._seen.items() if now - last > GONE]
+        for job in ended:
+            del self._seen[job]
+        if ended:
+            await self._cluster.scale_down(ended)
+        if all(worker.processing for worker in workers if worker.resources):
+            try:
+                await self.fill()
+            except (OSError, RuntimeError) as error:
+                if (problem := _reason(error)) != self._problem:
+                    warn(problem)
+                self._problem = problem
+
+
+def _reason(error: Exception) -> str:
+    """Return the last line that a command has to say."""
+    said = [line for line in str(error).splitlines() if line and not line.endswith(":")]
+    return f"can't submit a job: {said[-1]}"

@@ -1,0 +1,9 @@
+"""Import what workers need, in the process that they are forked from."""
+
+from hw2exp.system.process import uncollected
+
+with uncollected():  # a search in a worker would also copy the memory that it shares
+    import polars  # noqa: F401
+
+    import hw2exp.records.tensorboard
+    import hw2exp.runs.fleet_run  # noqa: F401

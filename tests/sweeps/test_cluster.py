@@ -1,0 +1,287 @@
+"""A sweep on a Dask cluster gives what it gives on one machine, whatever dies meanwhile."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from distributed import Client
+
+from hw2exp.records.run_dir import read_result
+from tests.test_readme import block
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+pytestmark = [pytest.mark.slow, linux]
+
+SWEEP = (
+    "-m", "model=rnn,lstm", "seed=range(0,4)", "fleet_size=2", "task=easy", "steps=12000",
+    "batch_size=8", "eval_every=500", "eval_batches=2", "log_every=50", "plot=false",
+    "checkpoint_every=200",
+)  # fmt: skip
+JOBS = 8
+LOCAL_CLUSTER = ("executor=dask", "executor.workers=2", "executor.deaths=20")
+
+
+@contextmanager
+def running(folder, *command, **more):
+    """A process in a group of its own, which is killed at the end if it still lives."""
+    environment = os.environ | {"PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [sys.executable, *command],
+        cwd=folder, env=environment | more, text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+
+
+def sweep(folder, *words, **more):
+    return running(folder, "-m", "hw2exp.train", *SWEEP, *words, **more)
+
+
+def ended(process, status=0):
+    """The output and the error lines of a command that ends with a status."""
+    output, error = process.communicate(timeout=120)
+    assert process.returncode == status, (output, error)
+    return output, error.splitlines()
+
+
+def digests(folder):
+    found = []
+    for job in range(JOBS):
+        result = json.loads((folder / str(job) / "result.json").read_text())
+        assert result["step"] == 12000
+        found.append((result["parameters_sha256"], result["metrics_sha256"]))
+    return found
+
+
+def saved(folder):
+    """How many checkpoints' worth of steps the runs of a sweep have saved together."""
+    steps = [0]
+    for path in folder.glob("*/checkpoints/step_*"):
+        steps.append(int(path.name.removeprefix("step_")))
+    return sum(steps)
+
+
+def until(holds, process):
+    deadline = time.monotonic() + 120
+    while not holds():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def descendants(pid):
+    parents = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(status.parent.name)] = int(status.read_text().rpartition(")")[2].split()[1])
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found
+
+
+def working(folder):
+    """The processes that hold the folders of runs: those of the fleets that train now."""
+    signed = (path.read_text() for path in folder.glob("[0-9]*/.lock"))
+    pids = {int(found[1]) for text in signed if (found := re.match(r"process (\d+)", text))}
+    return sorted(pid for pid in pids if Path(f"/proc/{pid}").exists())
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    with sweep(folder, "hydra.sweep.dir=sweep") as process:
+        ended(process)
+    return digests(folder / "sweep")
+
+
+def test_ten_workers_are_killed(tmp_path, whole):
+    folder = tmp_path / "sweep"
+    with sweep(tmp_path, *LOCAL_CLUSTER, "hydra.sweep.dir=sweep") as process:
+        for kill in range(10):
+            until(lambda kill=kill: saved(folder) > 5000 * kill and working(folder), process)
+            os.kill(working(folder)[0], signal.SIGKILL)
+        _, lines = ended(process)
+    assert digests(folder) == whole
+    assert len(lines) >= 5
+    assert all(re.match(r"hw2exp: warning: \S+:\d+ is gone; its fleet", line) for line in lines)
+
+
+def listening(pids):
+    """The addresses on which processes listen, in the kernel's hexadecimal words."""
+    sockets = set()
+    for pid in pids:
+        with suppress(FileNotFoundError):
+            for link in Path(f"/proc/{pid}/fd").iterdir():
+                with suppress(FileNotFoundError):
+                    sockets |= set(re.findall(r"socket:\[(\d+)\]", os.readlink(link)))
+    tables = [Path(f"/proc/net/{name}").read_text() for name in ("tcp", "tcp6")]
+    rows = [line.split() for text in tables for line in text.splitlines()]
+    return {row[1].partition(":")[0] for row in rows if row[3] == "0A" and row[9] in sockets}
+
+
+def test_ctrl_c_saves_and_no_port_is_seen_from_outside(tmp_path, whole):
+    folder = tmp_path / "sweep"
+    with sweep(tmp_path, *LOCAL_CLUSTER, "hydra.sweep.dir=sweep") as process:
+        until(lambda: saved(folder) > 4000, process)
+        assert listening(descendants(process.pid)) == {"0100007F"}  # 127.0.0.1
+        os.killpg(process.pid, signal.SIGINT)
+        began = time.monotonic()
+        output, lines = ended(process, 130)
+        assert time.monotonic() - began < 15
+    assert lines == []
+    assert not (folder / ".fleets").exists()
+    done = saved(folder)
+    with sweep(tmp_path, *LOCAL_CLUSTER, "resume=sweep") as process:
+        output, lines = ended(process)
+    assert lines == []
+    assert "8 of 8 jobs resume from a checkpoint" in output or "4 jobs" in output
+    assert done > 4000
+    assert digests(folder) == whole
+
+
+class Cluster:
+    """A scheduler and workers of the user's own, on loopback.
+
+    Args:
+        folder: the folder in which they run.
+    """
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.stack = ExitStack()
+        words = ("-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0")
+        self.file = folder / "scheduler.json"
+        self.scheduler = self._start(*words, "--no-dashboard", "--scheduler-file", str(self.file))
+        until(self.file.exists, self.scheduler)
+        self.address = json.loads(self.file.read_text())["address"]
+
+    def _start(self, *command, before=()):
+        log = self.stack.enter_context((self.folder / "log").open("a"))
+        process = subprocess.Popen(
+            [*before, sys.executable, *command],
+            cwd=self.folder, stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+        self.stack.callback(process.wait)
+        self.stack.callback(lambda: process.poll() is None and os.killpg(process.pid, 9))
+        return process
+
+    def worker(self, *words, before=()):
+        """Start a worker; it may take a while until it is there."""
+        own = ("-m", "distributed.cli.dask_worker", self.address, "--host", "127.0.0.1")
+        return self._start(*own, "--nthreads", "1", "--no-dashboard", *words, before=before)
+
+    def preload(self, program):
+        """Start a worker that runs a program first."""
+        path = self.folder / f"preload{len(list(self.folder.iterdir()))}.py"
+        path.write_text(program)
+        return self.worker("--preload", str(path))
+
+    def until_workers(self, count):
+        """Wait for workers."""
+        with Client(self.address) as client:
+            client.wait_for_workers(count, timeout=100)
+
+
+@pytest.fixture
+def cluster(tmp_path_factory):
+    made = Cluster(tmp_path_factory.mktemp("cluster"))
+    with made.stack:
+        yield made
+
+
+OTHER_VERSION = """
+from hw2exp.records import run_dir
+own = run_dir.versions() | {"numpy": "1.0"}
+run_dir.versions = lambda: own
+"""
+NO_LOCKS = "import fcntl; fcntl.flock = lambda file, how: None"
+
+
+def test_whoever_leads_or_schedules_is_killed(tmp_path, whole, cluster):
+    folder, there = tmp_path / "sweep", ("executor=dask", f"executor.scheduler={cluster.address}")
+    with sweep(tmp_path, *there, "hydra.sweep.dir=sweep") as process:
+        until((folder / ".fleets/token").exists, process)  # and waits for a worker
+        with sweep(tmp_path, *there, "resume=sweep") as second:
+            _, (line,) = ended(second, 2)
+        assert re.search(r"sweep: process \d+ on \S+ works there", line)
+        for _ in range(2):
+            cluster.worker()
+        until(lambda: saved(folder) > 4000, process)
+        process.kill()
+    # Its workers save and let go of the runs; the next leader has them at once.
+    with sweep(tmp_path, *there, "resume=sweep") as process:
+        before = saved(folder)
+        until(lambda: saved(folder) > before + 2000, process)
+        late = cluster.preload(OTHER_VERSION)
+        cluster.until_workers(3)
+        before = saved(folder)
+        until(lambda: saved(folder) > before + 4000, process)
+        assert not descendants(late.pid) & set(working(folder))
+        cluster.scheduler.kill()
+        _, lines = ended(process, 1)
+    assert "numpy 1.0, not" in lines[0]
+    assert re.search(f"the scheduler {cluster.address} is gone.*resume=sweep", lines[-1])
+    assert len(lines) == 2
+    with sweep(tmp_path, "resume=sweep") as process:
+        _, lines = ended(process)
+    assert lines == []
+    assert digests(folder) == whole
+
+
+def test_a_machine_that_cant_take_part_is_named(tmp_path, cluster):
+    cluster.preload(OTHER_VERSION)
+    cluster.preload(NO_LOCKS)
+    cluster.worker("--name", "no module")
+    apart = os.geteuid() == 0 and shutil.which("unshare") is not None
+    if apart:
+        hidden = f'mount -t tmpfs none {tmp_path} && exec "$@"'
+        cluster.worker(before=("unshare", "-m", "sh", "-c", hidden, "sh"))
+    cluster.until_workers(4 if apart else 3)
+    (tmp_path / "my_cells.py").write_text(block("python", "@register_cell"))
+    own = ("--import", "my_cells", "executor=dask", f"executor.scheduler={cluster.address}")
+    with sweep(tmp_path, *own, "hydra.sweep.dir=outputs/sweep") as process:
+        _, (line,) = ended(process, 2)
+    host = socket.gethostname()
+    assert f"{host}: has numpy 1.0, not" in line
+    assert f"{host}: can't import my_cells: ModuleNotFoundError" in line
+    assert {path.name for path in tmp_path.iterdir()} <= {"__pycache__", "my_cells.py"}
+    with sweep(tmp_path, *own[2:], "hydra.sweep.dir=outputs/sweep") as process:
+        _, (line,) = ended(process, 2)
+    assert f"{host}: doesn't see the lock on" in line
+    assert ("must be on a shared disk" in line) == apart
+    assert {path.name for path in tmp_path.iterdir()} <= {"__pycache__", "my_cells.py"}
+
+
+def test_a_cell_of_the_users_reaches_the_workers_by_name(tmp_path):
+    (tmp_path / "my_cells.py").write_text(block("python", "@register_cell"))
+    short = ["task=easy", "steps=20", "eval_every=20", "eval_batches=2", "plot=false"]
+    made = {}
+    for executor in ("local", "dask"):
+        words = ["--import=my_cells", "-m", "model=leaky_rnn", "seed=0,1", *short]
+        words += [f"executor={executor}", f"hydra.sweep.dir={executor}"]
+        with running(tmp_path, "-m", "hw2exp.train", *words) as process:
+            _, lines = ended(process)
+        assert lines == []
+        results = [read_result(tmp_path / executor / job) for job in "01"]
+        made[executor] = [(r.parameters_sha256, r.metrics_sha256) for r in results]
+    assert made["local"] == made["dask"]
+    for more, status in (([], 2), (["--import", "my_cells"], 0)):
+        with running(tmp_path, "-m", "hw2exp.compare", "dask/0", "dask/1", *more) as process:
+            ended(process, status)

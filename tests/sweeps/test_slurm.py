@@ -1,0 +1,146 @@
+"""A sweep in jobs of a real Slurm, warned, cancelled or timed out, gives what it gives alone."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from hw2exp.records.run_dir import read_result
+from tests.sweeps.test_cluster import ended, listening, running, until
+
+SCRIPT = Path(__file__).with_name("slurm.sh")
+MISSING = shutil.which("slurmctld", path=f"{os.environ.get('PATH', '')}:/usr/sbin") is None
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(MISSING, reason="needs slurmctld, slurmd, slurm-client and munge"),
+    pytest.mark.usefixtures("slurm"),
+]
+
+RUNS, STEPS = 4, 12_000
+SWEEP = (
+    "-m", "hw2exp.train", "-m", "model=rnn", f"seed=range(0,{RUNS})", "fleet_size=2", "task=easy",
+    f"steps={STEPS}", "batch_size=8", "eval_every=500", "eval_batches=2", "log_every=50",
+    "plot=false", "checkpoint_every=100000",
+)  # fmt: skip
+QUEUE = ("executor=slurm", "executor.cores=2", "executor.interface=lo")
+
+
+def call(*words):
+    return subprocess.run(words, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory):
+    """Two nodes of two cores; commands find them by the environment."""
+    folder = tmp_path_factory.mktemp("slurm")
+    call(SCRIPT, "start", folder)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("SLURM_CONF", str(folder / "slurm.conf"))
+        yield folder
+    call(SCRIPT, "stop", folder)
+
+
+def digests(folder):
+    results = [read_result(folder / "sweep" / str(run)) for run in range(RUNS)]
+    return [(each.parameters_sha256, each.metrics_sha256) for each in results]
+
+
+def saved(folder):
+    """The step of each run's newest checkpoint, or 0."""
+    checkpoints = [folder.glob(f"sweep/{run}/checkpoints/step_*") for run in range(RUNS)]
+    return [max((int(path.name[5:]) for path in each), default=0) for each in checkpoints]
+
+
+def on_the_way(folder):
+    """Whether all runs have saved, and none has ended."""
+    return all(0 < step < STEPS - 1 for step in saved(folder))
+
+
+def jobs():
+    return call("squeue", "--noheader", "--states=running", "--format=%i").split()
+
+
+@contextmanager
+def started(folder):
+    """A sweep on Slurm, all of whose runs train, and the id of its job."""
+    with running(folder, *SWEEP, *QUEUE, "hydra.sweep.dir=sweep") as process:
+        until(lambda: len(list(folder.glob("sweep/*/events*"))) == RUNS, process)
+        (job,) = jobs()
+        yield process, job
+
+
+def ended_alike(process, folder, whole):
+    _, lines = ended(process)
+    assert all(re.match(r"hw2exp: warning: \S+:\d+ is gone; its fleet", line) for line in lines)
+    assert digests(folder) == whole
+    assert {path.name for path in (folder / "sweep").iterdir()} == {
+        "arms", "multirun.yaml", *map(str, range(RUNS)),
+    }  # fmt: skip
+    assert not jobs()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    with running(folder, *SWEEP, "hydra.sweep.dir=sweep") as process:
+        ended(process)
+    return digests(folder)
+
+
+def test_a_cancelled_job_saves_and_another_is_submitted(tmp_path, whole, slurm):
+    with started(tmp_path) as (process, job):
+        assert listening(of_slurm(slurm)) == {"0100007F"}  # 127.0.0.1
+        call("scancel", job)
+        until(lambda: on_the_way(tmp_path), process)
+        until(lambda: set(jobs()) - {job}, process)
+        ended_alike(process, tmp_path, whole)
+
+
+def of_slurm(folder):
+    """The processes that Slurm or a sweep on it has started."""
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            if os.fsencode(folder) in path.read_bytes():
+                yield int(path.parent.name)
+
+
+def test_a_job_saves_when_warned_and_another_follows_at_its_walltime(tmp_path, whole):
+    with started(tmp_path) as (process, job):
+        # Like --signal=B:USR1@60, this warns the first process of the job, and no other.
+        call("scancel", "--batch", "--signal=USR1", job)
+        until(lambda: on_the_way(tmp_path), process)
+        assert jobs() == [job]
+        call("scontrol", "update", f"JobId={job}", "EndTime=now")
+        # Slurm looks for jobs at their walltime twice a minute: let this one not end before.
+        call("scancel", "--full", "--signal=STOP", job)
+        warned = saved(tmp_path)
+        until(lambda: set(jobs()) - {job}, process)
+        assert all(step > before for step, before in zip(saved(tmp_path), warned, strict=True))
+        ended_alike(process, tmp_path, whole)
+    assert "JobState=TIMEOUT" in call("scontrol", "show", "job", job)
+
+
+@pytest.mark.usefixtures("whole")  # so that kernels are compiled
+def test_an_interrupt_between_two_jobs_ends_the_sweep(tmp_path):
+    with started(tmp_path) as (process, job):
+        call("scancel", job)
+        until(lambda: not jobs() and on_the_way(tmp_path), process)
+        os.killpg(process.pid, signal.SIGINT)
+        began = time.monotonic()
+        output, _ = ended(process, 130)
+        assert time.monotonic() - began < 10
+    assert "the same command with resume=sweep" in output
+
+
+def test_what_the_queue_refuses_is_said_in_a_line(tmp_path):
+    with running(tmp_path, *SWEEP, *QUEUE, "executor.queue=nowhere") as process:
+        _, (line,) = ended(process, 2)
+    assert "executor=slurm: can't submit a job: sbatch: error" in line
+    assert line.endswith("Invalid partition name specified")
+    assert not list(tmp_path.iterdir())
