@@ -1,6 +1,6 @@
 """Try interventions on a spike of a run: train the branches, check them, and judge them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,13 +48,16 @@ class Tried:
         return self.request.spike
 
 
-def try_all(request: Request, dos: Sequence[str], following: int) -> Tried:
+def try_all(
+    request: Request, dos: Sequence[str], following: int, tell: Callable[[str], None]
+) -> Tried:
     """Train all branches of a spike, and judge them.
 
     Args:
         request: the run and its spike.
         dos: the interventions in words; by default those of :mod:`hw2exp.whatif.choices`.
         following: the number of steps that branches are followed after the spike.
+        tell: a function that shows a line before the work begins.
 
     Raises:
         ConfigError: an intervention doesn't apply, or the steps made again are not the run's.
@@ -63,16 +66,17 @@ def try_all(request: Request, dos: Sequence[str], following: int) -> Tried:
     choices, interventions, left_out = _chosen(Fleet([config]), dos)
     last = min(spike.end + following, config.steps)
     firsts = {lead: spike.start - lead for lead in LEADS if lead < spike.start}
+    count = len(interventions) * len(firsts)
+    tell(f"training again to step {last:,}, and {count} branches of it")
     again = make_again(config, firsts.values(), last)
     request.check_made_again(dict(enumerate(map(float, again.losses), 1)))
+    initial = request.result.initial["loss"]
     branches, fates = {}, {}
     for lead, first in firsts.items():
-        own = again.losses[first - 1 :]
+        before, own = np.split(again.losses, [first - 1])
         steps = range(first, last + 1)
         branches[lead] = follow(config, again.states[first], interventions, steps, spike.start)
         _check_own(request, branches[lead], own)
-    for lead, first in firsts.items():
-        before, initial = again.losses[: first - 1], request.result.initial["loss"]
         fates[lead] = judge(branches[lead], before, spike, config.spikes, initial)
     return Tried(request, choices, left_out, again.losses, branches, fates)
 

@@ -31,9 +31,8 @@ def make_page(
         ConfigError: an intervention doesn't apply, or the steps made again are not the run's.
         OSError: the page can't be written.
     """
-    tell(f"{request.name.replace('_', ' ')}: training again, then each branch from each lead")
     with torch_as_known():
-        tried = try_all(request, dos, following)
+        tried = try_all(request, dos, following, tell)
     for line in [request.title, *(f"  {line}" for line in summary(tried))]:
         tell(line)
     page, numbers, losses = render(tried).encode(), _numbers(tried), _losses(tried)

@@ -48,7 +48,7 @@ def line(capsys):
 
 def outcomes(folder, *dos, following=20):
     """What became of a run's first spike, by intervention, a set over all leads."""
-    tried = try_all(read_request(folder, "1", None), dos, following)
+    tried = try_all(read_request(folder, "1", None), dos, following, print)
     found = {}
     for fates in tried.fates.values():
         for choice, fate in zip(tried.choices, fates, strict=True):
@@ -102,7 +102,9 @@ def test_ones_own_interventions_come_with_placebos(run, tmp_path):
 )
 def test_bad_input_is_a_line_and_creates_nothing(copy, capsys, words, problem):
     assert main([str(copy), *words]) == 2
-    assert problem in line(capsys)
+    captured = capsys.readouterr()
+    assert problem in captured.err
+    assert (captured.out, captured.err.count("\n")) == ("", 1)
     assert not (copy / "whatif").exists()
 
 
