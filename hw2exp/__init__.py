@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from hw2exp.system.version import VERSION
 
 if TYPE_CHECKING:
-    from hw2exp.api import Run, Sweep, run, sweep
+    from hw2exp.train.api import Run, Sweep, run, sweep
 
 __all__ = ["Run", "Sweep", "run", "sweep"]
 
@@ -21,7 +21,7 @@ __version__ = VERSION
 def __getattr__(name: str) -> Any:
     """Import the functions for notebooks once they are asked for: they need torch."""
     if name in __all__:
-        from hw2exp import api
+        from hw2exp.train import api
 
         return getattr(api, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,6 +11,7 @@ COMMANDS = {
     "report": "make one page of all runs below a folder: tables, figures, claims",
     "compare": "show runs or sweeps side by side: what differs, and how each ended",
     "anatomy": "draw why a spike or a divergence of a run happened",
+    "whatif": "show what would have prevented a spike of a run",
     "theory": "work out the write-up's answers, and check them",
 }
 

@@ -90,7 +90,7 @@ def environment(setting: Setting, cache: Path) -> dict[str, str]:
 
 def make_runs(models: list[str], folder: Path) -> dict[str, str]:
     """Make the runs of some models in this process; return a digest of what each computed."""
-    from hw2exp import api
+    from hw2exp.train import api
 
     found = {}
     for model in models:

@@ -44,7 +44,7 @@ def _parser() -> ArgumentParser:
 
 
 def _run(folder: Path, number: str, out: str | None) -> int:
-    from hw2exp.anatomy.request import read_request
+    from hw2exp.runs.spike_request import read_request
 
     request = read_request(folder, number, None if out is None else Path(out))
 

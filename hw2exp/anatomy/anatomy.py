@@ -10,14 +10,11 @@ import torch
 from hw2exp.anatomy.dissection import Dissection, dissect
 from hw2exp.anatomy.page import draw
 from hw2exp.anatomy.replay import Replayed, replay
-from hw2exp.anatomy.request import Request
 from hw2exp.anatomy.verdict import sentences
-from hw2exp.config.run_files import METRICS
 from hw2exp.diagnostics.step_buffer import norms_by_tensor
 from hw2exp.records.kept_spikes import KeptSpike, read_kept
-from hw2exp.records.metrics import read_metrics
 from hw2exp.records.spike import Spike
-from hw2exp.records.step_table import STEP
+from hw2exp.runs.spike_request import OTHER_RUN, Request
 from hw2exp.system import disk
 from hw2exp.system.problems import ConfigError
 from hw2exp.system.terminal import warn
@@ -37,12 +34,9 @@ def make_page(request: Request, tell: Callable[[str], None]) -> Path:
         OSError: the page can't be written.
     """
     found = dissect_spike(request, tell)
-    spikes, config = len(request.result.spikes), request.config
-    what = f"Spike {request.number} of {spikes}" if request.number else "The divergence"
-    title = f"{what}: {config.describe()}"
-    for line in [title, *(f"  {line}" for line in sentences(found))]:
+    for line in [request.title, *(f"  {line}" for line in sentences(found))]:
         tell(line)
-    drawn = draw(found, title)
+    drawn = draw(found, request.title)
     disk.make_folder(request.out)
     page = request.out / f"{request.name}.png"
     disk.write(page, drawn, sync=False)
@@ -68,9 +62,9 @@ def dissect_spike(request: Request, tell: Callable[[str], None]) -> Dissection:
             seen = replay(config, first, shown, last, kept.state)
         except ValueError as error:
             raise ConfigError([f"{request.folder}: what was kept of the spike {error}"]) from error
-    if problem := _other(request, seen, kept):
-        more = "another machine or version, or a config that was changed?"
-        raise ConfigError([f"{request.folder}: {problem}; {more}"])
+    request.check_made_again(seen.losses)
+    if problem := _other(seen, kept):
+        raise ConfigError([f"{request.folder}: {problem}; {OTHER_RUN}"])
     if request.number is None:
         spike = _divergence(request, seen)
     return dissect(config, spike, seen, result.diverged_at)
@@ -104,21 +98,8 @@ def _kept(request: Request) -> KeptSpike | None:
     return own
 
 
-def _other(request: Request, seen: Replayed, kept: KeptSpike | None) -> str | None:
-    """Return how the replayed steps differ from the recorded ones, or None if they agree."""
-    spike = request.spike
-    if request.number is not None and (peak := seen.losses.get(spike.step)) != spike.loss:
-        return (
-            f"step {spike.step} made again has a loss of {peak!r}, not the spike's {spike.loss!r}"
-        )
-    try:
-        frame = read_metrics(request.folder / METRICS)
-    except (OSError, ValueError) as error:
-        raise ConfigError([f"{request.folder}: its metrics can't be read: {error}"]) from error
-    for step, loss in zip(frame[STEP], frame["loss_train"], strict=True):
-        again = seen.losses.get(step)
-        if again is not None and not np.array_equal(again, loss, equal_nan=True):
-            return f"step {step} made again has a loss of {again!r}, not {loss!r}"
+def _other(seen: Replayed, kept: KeptSpike | None) -> str | None:
+    """Return how the replayed steps differ from those that were kept, or None if they agree."""
     if kept is None:
         return None
     steps = [step for step in seen.steps if step <= kept.start]

@@ -50,3 +50,19 @@ class Choice(Section):
     """A section that stands for one choice of a Hydra group."""
 
     name: str = shared("which choice of the group this is")
+
+
+def shape_key(section: Section) -> dict[str, Any]:
+    """Return the knobs that fix the program's shape: all that the schema calls shared.
+
+    Args:
+        section: a whole config, or a part of a config.
+    """
+    key = {}
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if isinstance(value, Section):
+            key[name] = shape_key(value)
+        elif not is_per_replica(field):
+            key[name] = value
+    return key

@@ -31,6 +31,8 @@ STATE: Final = "state.safetensors"
 
 ANATOMY = "anatomy"
 """The folder of the pages of spikes."""
+WHATIF = "whatif"
+"""The folder of what interventions did to spikes."""
 
 # ---------------------------------------------------------------- of a sweep
 
@@ -44,6 +46,6 @@ DRAWN = "curve.*", "diagnostics.[ps]*g"
 
 OWN_NAMES = (
     *(RESULT, METRICS, PARAMETERS, SPIKES, "diagnostics.*", "curve.*", EVENTS),
-    *(SWEEP, CHECKPOINTS, ARMS, ANATOMY),
+    *(SWEEP, CHECKPOINTS, ARMS, ANATOMY, WHATIF),
 )
 """Patterns of names that runs and sweeps write and remove; no job's folder may have one."""

@@ -61,7 +61,7 @@ class CompiledSteps:
         self._take_steps = steps_with(loss.passes["learn"])
 
     def run(
-        self, before: FleetState, first: int, rates: Tensor, keeps_flow: bool
+        self, before: FleetState, first: int, rates: Tensor, keeps_flow: bool, skipped: int = 0
     ) -> tuple[StepMetrics, StepTrace]:
         """Make steps; stop early after a step in which a replica diverges.
 
@@ -70,6 +70,7 @@ class CompiledSteps:
             first: the number of the first step.
             rates: the learning rates of the steps, ``(n, R)`` in float64.
             keeps_flow: also return ‖∂ℓ/∂h[t]‖ of the last step.
+            skipped: training batches left out before the first step.
 
         Returns:
             The measurements of the steps made, and the last one's tensors, but with the state
@@ -83,9 +84,9 @@ class CompiledSteps:
         flow = np.zeros((R if keeps_flow else 0, symbols.shape[2]))
         loss, others = np.empty((n, R), dtype), np.empty((4, n, R))
         ranges = self.task.length, self.task.t1, self.task.t2
-        task = self._seeds, ranges, self.task.framed, self._given(first, n, symbols)
+        task = self._seeds, ranges, self.task.framed, self._given(first + skipped, n, symbols)
         done = self._take_steps(
-            first, task, (symbols, labels), self.loss.memory(symbols.shape, dtype), state,
+            first + skipped, task, (symbols, labels), self.loss.memory(symbols.shape, dtype), state,
             rates.numpy(), (self._clip, self._optimizer), (loss, others), (raw, flow), sound,
         )  # fmt: skip
         after = self._state(before, state).after(first + done - 1, torch.from_numpy(sound))

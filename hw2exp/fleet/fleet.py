@@ -40,6 +40,7 @@ class Fleet:
         configs: one config a replica.
         device: the device of the tensors.
         compiled: make steps in compiled code if all their parts have a compiled form.
+        skipped: training batches left out; step t trains on the batch of step t + skipped.
 
     Attributes:
         members: for each row of the state, the index of its config, ``(R,)``; R falls as replicas
@@ -55,7 +56,9 @@ class Fleet:
         configs: Sequence[TrainConfig],
         device: torch.device | str = "cpu",
         compiled: bool = True,
+        skipped: int = 0,
     ) -> None:
+        self.skipped = skipped
         self.config = first = configs[0]  # for shared knobs
         self.device = device
         path, _ = training_path(first, torch.device(device).type == "cpu")
@@ -69,13 +72,17 @@ class Fleet:
         )
         self.members = np.arange(len(configs))
         self._left: list[tuple[NDArray[np.int64], FleetState]] = []
-        self._enlist(configs)
+        self.enlist(configs)
         params = self.model.initialize([c.init for c in configs], [c.seed for c in configs])
         self.layout = Layout(params)
         self.state = self._initial_state(self.layout.flatten(list(params.values())))
 
-    def _enlist(self, configs: Sequence[TrainConfig]) -> None:
-        """Build everything that depends on the replicas that still train."""
+    def enlist(self, configs: Sequence[TrainConfig]) -> None:
+        """Build everything that depends on the configs; the state stays.
+
+        Args:
+            configs: one config for each replica that still trains, with the fleet's shared knobs.
+        """
         first, device = self.config, self.device
         self.configs = list(configs)
         self.seeds = np.array([config.seed for config in configs], dtype=np.uint64)
@@ -108,7 +115,7 @@ class Fleet:
         gone = rows.cpu().numpy()
         self._left.append((self.members[gone], self.state.take(rows)))
         self.state, self.members = self.state.take(~rows), self.members[~gone]
-        self._enlist([c for c, out in zip(self.configs, gone, strict=True) if not out])
+        self.enlist([c for c, out in zip(self.configs, gone, strict=True) if not out])
 
     @property
     def compiled(self) -> CompiledSteps | None:
@@ -165,7 +172,8 @@ class Fleet:
             size: sequences a replica, B.
         """
         source = self.notebook if self.notebook and stream in (TRAIN, TEST) else self.task
-        symbols, labels = source.batch(self.seeds, step, size, stream)
+        drawn = step + self.skipped if stream == TRAIN else step
+        symbols, labels = source.batch(self.seeds, drawn, size, stream)
         return torch.from_numpy(symbols).to(self.device), torch.from_numpy(labels).to(self.device)
 
     def loss_and_gradient(

@@ -48,6 +48,7 @@ def train(
     first: int = 1,
     inspector: Inspector | None = None,
     block: int | None = None,
+    last: int | None = None,
 ) -> None:
     """Train until the last step, until no replica is left, or until ``after`` returns True.
 
@@ -64,13 +65,15 @@ def train(
         block: most steps in a block, by default ``BLOCK``; fewer if they take longer than
             ``BLOCK_SECONDS``. A block ends where a test pass or a checkpoint is due, too; with an
             inspector, or without compiled steps, after each step.
+        last: the last step, by default the config's, which alone ends with a test pass.
     """
     config, done = fleet.config, first - 1
+    last = config.steps if last is None else last
     most = 1 if inspector is not None else block or BLOCK
     size = 1  # the first step may be slow, or wait for the compiler
-    while done < config.steps:
+    while done < last:
         before, began = done, time.monotonic()
-        metrics = advance(fleet, done + 1, _end(config, done + 1, size), inspector)
+        metrics = advance(fleet, done + 1, min(_end(config, done + 1, size), last), inspector)
         steps = range(done + 1, done + 1 + len(metrics.loss))
         done = steps[-1]
         due = done == config.steps or done % config.eval_every == 0
@@ -114,7 +117,8 @@ def advance(fleet: Fleet, first: int, last: int, inspector: Inspector | None = N
     if (compiled := fleet.compiled) is None:
         return plain_step(fleet, first, inspector)[None]
     keeps_flow = inspector is not None and inspector.wants_flow(first)
-    metrics, trace = compiled.run(fleet.state, first, fleet.rates(first, last), keeps_flow)
+    rates = fleet.rates(first, last)
+    metrics, trace = compiled.run(fleet.state, first, rates, keeps_flow, fleet.skipped)
     fleet.state = trace.after
     if inspector is not None:
         inspector.inspect(first, trace)

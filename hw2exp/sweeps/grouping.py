@@ -2,9 +2,8 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
-from hw2exp.config.knob import Section, is_per_replica
+from hw2exp.config.knob import shape_key
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet.training_path import training_path
 
@@ -13,22 +12,6 @@ CLOSED_FORM, AUTOGRAD = 64, 32
 step's cost that doesn't depend on the fleet's size is then a tenth), or take memory (autograd)."""
 
 Fleets = list[list[int]]
-
-
-def shape_key(section: Section) -> dict[str, Any]:
-    """Return the knobs that fix the program's shape: all that the schema calls shared.
-
-    Args:
-        section: a whole config, or a part of a config.
-    """
-    key = {}
-    for name, field in type(section).model_fields.items():
-        value = getattr(section, name)
-        if isinstance(value, Section):
-            key[name] = shape_key(value)
-        elif not is_per_replica(field):
-            key[name] = value
-    return key
 
 
 def group(

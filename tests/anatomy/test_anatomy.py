@@ -17,7 +17,6 @@ from hw2exp.anatomy.anatomy import dissect_spike
 from hw2exp.anatomy.blame import find_culprit
 from hw2exp.anatomy.page import WIDEST, shortened
 from hw2exp.anatomy.replay import replay
-from hw2exp.anatomy.request import read_request
 from hw2exp.anatomy.verdict import exponent_in_words, sentences
 from hw2exp.config.recorded import recorded_config
 from hw2exp.config.registry import equations
@@ -27,6 +26,7 @@ from hw2exp.records.kept_spikes import read_kept, write_kept
 from hw2exp.records.metrics import read_metrics
 from hw2exp.records.run_dir import read_result
 from hw2exp.records.spike import Spike
+from hw2exp.runs.spike_request import read_request
 from hw2exp.tasks.temporal_order import PAD, encode
 from hw2exp.train import main as train
 

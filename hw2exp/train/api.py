@@ -70,8 +70,8 @@ class Run:
             ConfigError: no such spike, or its steps can't be replayed.
         """
         from hw2exp.anatomy.anatomy import make_page
-        from hw2exp.anatomy.request import read_request
         from hw2exp.fleet.torch_state import torch_as_known
+        from hw2exp.runs.spike_request import read_request
         from hw2exp.system.terminal import echo
 
         with _undisturbed(), torch_as_known():

@@ -1,4 +1,7 @@
-"""Train one run, or a sweep with ``-m``: the command ``python -m hw2exp.train``."""
+"""Train one run, or a sweep with ``-m``: the command ``python -m hw2exp.train``.
+
+The same from Python is :mod:`hw2exp.train.api`.
+"""
 
 import os
 import sys
@@ -105,7 +108,3 @@ def process() -> NoReturn:
             sys.stderr.flush()
         os._exit(status)
     end(status)
-
-
-if __name__ == "__main__":
-    process()

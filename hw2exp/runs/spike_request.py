@@ -1,18 +1,26 @@
-"""Read a request for the anatomy of a spike; nothing here is slow to import."""
+"""Read a request about one spike of a run; nothing here is slow to import."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from hw2exp.config.recorded import recorded_config
-from hw2exp.config.run_files import ANATOMY, SWEEP
+from hw2exp.config.run_files import ANATOMY, METRICS, SWEEP
 from hw2exp.config.schema import TrainConfig
+from hw2exp.records.metrics import read_metrics
 from hw2exp.records.run_dir import RunResult, read_result
 from hw2exp.records.spike import Spike
+from hw2exp.records.step_table import STEP
 from hw2exp.system.problems import ConfigError
 
 DIVERGENCE = "divergence"
 """The word for the step at which the run diverged, in place of a spike's number."""
+
+OTHER_RUN = "another machine or version, or a config that was changed?"
+"""The question after a line that says how steps made again differ from the recorded ones."""
 
 
 @dataclass(frozen=True)
@@ -40,20 +48,59 @@ class Request:
         """Return the name of the page's file, without its suffix."""
         return DIVERGENCE if self.number is None else f"spike_{self.number}"
 
+    @property
+    def title(self) -> str:
+        """Return what the page is about, in a line."""
+        spikes = len(self.result.spikes)
+        what = f"Spike {self.number} of {spikes}" if self.number else "The divergence"
+        return f"{what}: {self.config.describe()}"
 
-def read_request(folder: Path, number: str, out: Path | None, key: str = "--spike=") -> Request:
+    def check_made_again(self, losses: Mapping[int, float]) -> None:
+        """Check that steps made again have the losses that the run recorded.
+
+        Args:
+            losses: the training loss of each step made again, by step.
+
+        Raises:
+            ConfigError: the losses differ, or the run's metrics can't be read.
+        """
+        if problem := self._difference(losses):
+            raise ConfigError([f"{self.folder}: {problem}; {OTHER_RUN}"])
+
+    def _difference(self, losses: Mapping[int, float]) -> str | None:
+        spike = self.spike
+        if self.number is not None and (peak := losses.get(spike.step)) != spike.loss:
+            return (
+                f"step {spike.step} made again has a loss of {peak!r}, "
+                f"not the spike's {spike.loss!r}"
+            )
+        try:
+            frame = read_metrics(self.folder / METRICS)
+        except (OSError, ValueError) as error:
+            raise ConfigError([f"{self.folder}: its metrics can't be read: {error}"]) from error
+        for step, loss in zip(frame[STEP], frame["loss_train"], strict=True):
+            again = losses.get(step)
+            if again is not None and not np.array_equal(again, loss, equal_nan=True):
+                return f"step {step} made again has a loss of {again!r}, not {loss!r}"
+        return None
+
+
+def read_request(
+    folder: Path, number: str, out: Path | None, key: str = "--spike=", pages: str = ANATOMY
+) -> Request:
     """Read the config, the result and a spike of a run.
 
     Args:
         folder: the run folder.
         number: the number of the spike, from 1, as typed; or ``divergence``.
-        out: the folder of the page; by default ``anatomy`` in the run folder.
+        out: the folder of the page; by default ``pages`` in the run folder.
         key: the text before the number in error messages.
+        pages: the name of the folder of such pages in the run folder.
 
     Raises:
         ConfigError: the folder holds no run with such a spike, or the page can't go there.
     """
-    target = folder / ANATOMY if out is None else out
+    target = folder / pages if out is None else out
     if out is None and target.is_symlink():  # came with the run, may lead anywhere
         raise ConfigError([f"{target}: is a link; must be a folder, or named by --out"])
     if not folder.is_dir():

@@ -1,0 +1,1 @@
+"""Try interventions on one spike: go back to before it, and train again with one thing changed."""

@@ -1,0 +1,107 @@
+"""List the interventions that are tried if the user names none, each with source and placebo.
+
+A placebo is the same change in a dose that should do nothing: what it does anyway is chance.
+
+Left out, because no knob has it: an update clipped to a root mean square of 1 (StableAdamW,
+Wortsman et al. 2023). A cosine schedule that has come to half is ``lr*0.5``, but for what it falls
+further over the few steps that are followed.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from hw2exp.fleet.fleet import Fleet
+
+OTHER_SEED = 1_000_003
+"""The distance to the seed of the other data."""
+
+
+class Kind(StrEnum):
+    """A family of interventions: a panel of the picture."""
+
+    NORM = "clipping by norm"
+    VALUE = "clipping by value"
+    ZCLIP = "clipping by the norm's history"
+    RATE = "learning rate"
+    DATA = "data"
+    MOMENTS = "second moments"
+    MOMENTUM = "momentum"
+    READOUT = "readout"
+    OWN = "as asked"
+    PLACEBO = "placebo"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An intervention to try.
+
+    Args:
+        do: its words.
+        kind: its family.
+        source: who proposed it.
+    """
+
+    do: str
+    kind: Kind
+    source: str = ""
+
+
+PASCANU = "Pascanu, Mikolov & Bengio 2013, algorithm 1"
+MIKOLOV = "Mikolov 2012, section 3.2.2"
+ZCLIP = "Kumar et al. 2025, arXiv:2504.02507; measures for two steps before it clips"
+PALM = "Chowdhery et al. 2022 (PaLM), section 5.1"
+SPAM = "Huang et al. 2025 (SPAM), arXiv:2501.06842"
+BRAKE = "the bench's own question: the brake of the second moments, released and pressed"
+RATES = "Bengio 2012, arXiv:1206.5533, on the initial learning rate"
+
+NOISE = tuple(
+    Choice(f"params~1e-{power}", Kind.PLACEBO, "of everything: parameters a little elsewhere")
+    for power in (6, 5, 4, 3, 2)
+)
+
+
+def shipped(run: Fleet) -> tuple[list[Choice], list[str]]:
+    """Return the interventions that apply to a run, and a line for each that does not.
+
+    Args:
+        run: a fleet of the run alone.
+    """
+    config, state = run.config, run.state.optimizer
+    found = [
+        *(Choice(f"clip=norm clip.max_norm={x}", Kind.NORM, PASCANU) for x in ("10", "1", "0.1")),
+        *(Choice(f"clip=value clip.max_value={x}", Kind.VALUE, MIKOLOV) for x in ("1", "0.1")),
+        *(Choice(f"clip=zclip {warm} clip.z_threshold={z}", Kind.ZCLIP, ZCLIP)
+          for warm in ("clip.warmup_steps=2",) for z in ("4", "2.5", "1.5")),
+        *(Choice(f"lr*{factor}", Kind.RATE, RATES) for factor in ("0.1", "0.5", "2")),
+        Choice("skip=100", Kind.DATA, PALM),
+    ]  # fmt: skip
+    placebos = [
+        *NOISE,
+        Choice("clip=norm clip.max_norm=1e30", Kind.PLACEBO, "of clipping: clips nothing"),
+        Choice("lr*0.999", Kind.PLACEBO, "of the learning rate"),
+        Choice("readout*0.999", Kind.PLACEBO, "of the readout"),
+    ]
+    left_out = ["update clipped to RMS 1 (Wortsman et al. 2023): no knob of the bench"]
+    if run.notebook is None:
+        other = f"seed={(config.seed + OTHER_SEED) % 2**63}"
+        found += [Choice(words, Kind.DATA, PALM) for words in (other, f"{other} around=2")]
+    else:
+        left_out.append("other data: the notebook's stream depends on no seed")
+    if "mean_square" in state and not getattr(config.optimizer, "centered", False):
+        moments = "optimizer.mean_square"
+        found += [
+            Choice(f"{moments}*{factor}", Kind.MOMENTS, BRAKE) for factor in ("0", "0.25", "4")
+        ]
+        placebos.append(Choice(f"{moments}*0.999", Kind.PLACEBO, "of the second moments"))
+    else:
+        name = config.optimizer.name
+        left_out.append(f"second moments: optimizer={name} has none that can be scaled alone")
+    if config.optimizer.name == "adam":
+        found.append(Choice("optimizer.mean*0", Kind.MOMENTUM, SPAM))
+        found.append(Choice("optimizer.mean*0 optimizer.mean_square*0", Kind.MOMENTUM, SPAM))
+    elif "velocity" in state and getattr(config.optimizer, "momentum", None):
+        found.append(Choice("optimizer.velocity*0", Kind.MOMENTUM, SPAM))
+    else:
+        left_out.append("momentum reset (Huang et al. 2025): the run has no momentum")
+    found.append(Choice("readout*0.5", Kind.READOUT, "the bench's own question"))
+    return [*found, *placebos], left_out

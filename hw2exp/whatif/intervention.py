@@ -1,0 +1,145 @@
+"""Read an intervention: what changes at the step to which a run is taken back.
+
+An intervention is written as words with spaces between:
+
+=================== ==============================================================================
+``KEY=VALUE``       an override of the config, as on the command line, from this step on
+``KEY*FACTOR``      a number of the config, or a part of the state at this step, times a factor
+``KEY~SIZE``        a part of the state, each entry times 1 + SIZE ε, with ε from N(0, 1)
+``skip=N``          the next N batches are left out
+``around=N``        the overrides hold from N steps before the spike's start to N after, no longer
+=================== ==============================================================================
+
+A key of the config may be short, as ``lr``. A part of the state has the name that it has in a
+checkpoint, as ``params`` or ``optimizer.mean_square``, or is a parameter, as ``readout``.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hw2exp.config.changed import CHANGEABLE, changed
+from hw2exp.config.knob import shape_key
+from hw2exp.config.schema import TrainConfig
+from hw2exp.config.yaml_file import leaves
+from hw2exp.fleet.fleet import Fleet
+from hw2exp.system.problems import ConfigError, nearest
+
+WORD = re.compile(r"(?P<key>[\w.]+)(?P<sign>[*~])(?P<number>[^*~=]*)")
+PARTS = ("params", "optimizer.", "clip.")
+"""The parts of the state that can change."""
+
+
+@dataclass(frozen=True)
+class Intervention:
+    """What changes at a step of a run.
+
+    Args:
+        do: the words.
+        config: the config from this step on.
+        factors: factors of parts of the state, by name.
+        noises: sizes of the noise on parts of the state, by name.
+        skip: the number of batches that are left out.
+        around: the number of steps before and after the spike's start in which the config differs;
+            None: in all steps.
+    """
+
+    do: str
+    config: TrainConfig
+    factors: Mapping[str, float]
+    noises: Mapping[str, float]
+    skip: int = 0
+    around: int | None = None
+
+    def config_at(self, step: int, start: int, own: TrainConfig) -> TrainConfig:
+        """Return the config of a step.
+
+        Args:
+            step: the training step.
+            start: the spike's first step.
+            own: the run's config.
+        """
+        here = self.around is None or abs(step - start) <= self.around
+        return self.config if here else own
+
+
+def nothing(config: TrainConfig) -> Intervention:
+    """Return the intervention that changes nothing."""
+    return Intervention("", config, {}, {})
+
+
+def read_intervention(do: str, run: Fleet) -> Intervention:
+    """Read an intervention.
+
+    Args:
+        do: the words.
+        run: a fleet of the run alone, for its config and the names of its state.
+
+    Raises:
+        ConfigError: a word can't be read, or doesn't apply to the run.
+    """
+    lines, counts = [], {}
+    changes: dict[str, dict[str, float]] = {"*": {}, "~": {}}
+    for word in do.split():
+        key, _, value = word.partition("=")
+        if key in ("skip", "around"):
+            counts[key] = _count(word, value)
+        elif (found := WORD.fullmatch(word)) is None:
+            lines.append(word)
+        elif found["sign"] == "*" and (knob := _knob(found["key"], word, run.config)):
+            name, old = knob
+            number = old * _number(word, found["number"])
+            lines.append(f"{name}={round(number) if isinstance(old, int) else number!r}")
+        else:
+            changes[found["sign"]][_part(found["key"], word, run)] = _number(word, found["number"])
+    try:
+        config = changed(run.config, lines)
+    except ConfigError as error:
+        raise ConfigError(
+            line if line.startswith(do) else f"{do}: {line}" for line in error.problems
+        ) from error
+    result = Intervention(do, config, changes["*"], changes["~"], **counts)
+    if result == Intervention(do, run.config, {}, {}, 0, result.around):
+        raise ConfigError([f"{do or 'nothing'}: changes nothing of this run"])
+    if result.around is not None and shape_key(config) != shape_key(run.config):
+        raise ConfigError([f"{do}: around= is for overrides of numbers, not of choices"])
+    return result
+
+
+def _number(word: str, text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ConfigError([f"{word}: must end with a finite number"])
+    return number
+
+
+def _count(word: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 7):
+        raise ConfigError([f"{word}: must be an integer from 0 to 999999"])
+    return int(text)
+
+
+def _knob(key: str, word: str, config: TrainConfig) -> tuple[str, float] | None:
+    """Return the dotted key and the value of a number of the config; None if there is none."""
+    known = {
+        name: value
+        for name, value in leaves(config.model_dump())
+        if name.partition(".")[0] in CHANGEABLE and type(value) in (int, float)
+    }
+    names = [name for name in known if key in (name, name.rpartition(".")[2])]
+    if len(names) > 1:
+        raise ConfigError([f"{word}: must be one of {', '.join(names)}"])
+    return (names[0], known[names[0]]) if names else None
+
+
+def _part(key: str, word: str, run: Fleet) -> str:
+    """Return the name of a part of the state, checked."""
+    states = [name for name in run.state.tensors() if name.startswith(PARTS)]
+    names = run.layout.shapes
+    if key in states or any(f"{name}_".startswith(f"{key}_") for name in names):
+        return key
+    raise ConfigError([f"{word}: no such number or state; {nearest(key, [*states, *names])}"])

@@ -1,0 +1,109 @@
+"""Try interventions on a spike of a run: train the branches, check them, and judge them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hw2exp.diagnostics.statistics import Floats
+from hw2exp.fleet.fleet import Fleet
+from hw2exp.records.spike import Spike
+from hw2exp.runs.spike_request import OTHER_RUN, Request
+from hw2exp.system.problems import ConfigError
+from hw2exp.whatif.branches import Branches, follow, make_again
+from hw2exp.whatif.choices import NOISE, Choice, Kind, shipped
+from hw2exp.whatif.intervention import Intervention, nothing, read_intervention
+from hw2exp.whatif.verdict import Fate, judge
+
+LEADS = 50, 20, 10, 5, 2, 1
+"""Steps before the spike's first step from which branches are trained."""
+
+ITSELF = Choice("nothing", Kind.PLACEBO, "the run itself")
+"""The branch without an intervention, the first of each lead."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What became of a spike under each intervention, from each lead.
+
+    Args:
+        request: the run and its spike.
+        choices: the interventions, ``ITSELF`` first.
+        left_out: lines on those that don't apply to the run.
+        losses: the run's loss of each step from 1, to the last that is followed, ``(n,)``.
+        branches: by lead, one branch for each intervention.
+        fates: by lead, what became of the spike in each of these branches.
+    """
+
+    request: Request
+    choices: Sequence[Choice]
+    left_out: Sequence[str]
+    losses: Floats
+    branches: dict[int, Branches]
+    fates: dict[int, list[Fate]]
+
+    @property
+    def spike(self) -> Spike:
+        """Return the run's spike."""
+        return self.request.spike
+
+
+def try_all(
+    request: Request, dos: Sequence[str], following: int, tell: Callable[[str], None]
+) -> Tried:
+    """Train all branches of a spike, and judge them.
+
+    Args:
+        request: the run and its spike.
+        dos: the interventions in words; by default those of :mod:`hw2exp.whatif.choices`.
+        following: the number of steps that branches are followed after the spike.
+        tell: a function that shows a line before the work begins.
+
+    Raises:
+        ConfigError: an intervention doesn't apply, or the steps made again are not the run's.
+    """
+    config, spike = request.config, request.spike
+    choices, interventions, left_out = _chosen(Fleet([config]), dos)
+    last = min(spike.end + following, config.steps)
+    firsts = {lead: spike.start - lead for lead in LEADS if lead < spike.start}
+    count = len(interventions) * len(firsts)
+    tell(f"training again to step {last:,}, and {count} branches of it")
+    again = make_again(config, firsts.values(), last)
+    request.check_made_again(dict(enumerate(map(float, again.losses), 1)))
+    initial = request.result.initial["loss"]
+    branches, fates = {}, {}
+    for lead, first in firsts.items():
+        before, own = np.split(again.losses, [first - 1])
+        steps = range(first, last + 1)
+        branches[lead] = follow(config, again.states[first], interventions, steps, spike.start)
+        _check_own(request, branches[lead], own)
+        fates[lead] = judge(branches[lead], before, spike, config.spikes, initial)
+    return Tried(request, choices, left_out, again.losses, branches, fates)
+
+
+def _chosen(run: Fleet, dos: Sequence[str]) -> tuple[list[Choice], list[Intervention], list[str]]:
+    """Return the interventions to try, with that of changing nothing first, and those left out."""
+    choices, interventions = [ITSELF], [nothing(run.config)]
+    asked = [Choice(do, Kind.OWN) for do in dict.fromkeys(dos)]
+    listed, left_out = shipped(run) if not asked else ([*asked, *NOISE], [])
+    for choice in listed:
+        try:
+            interventions.append(read_intervention(choice.do, run))
+        except ConfigError as error:
+            if choice in asked:
+                raise ConfigError(f"--do: {problem}" for problem in error.problems) from error
+            left_out += error.problems
+        else:
+            choices.append(choice)
+    return choices, interventions, left_out
+
+
+def _check_own(request: Request, branches: Branches, losses: Floats) -> None:
+    """Check that the branch without an intervention is the run, bit for bit."""
+    branch = branches.losses[:, 0]
+    parts = np.flatnonzero(~((branch == losses) | (np.isnan(branch) & np.isnan(losses))))
+    if len(parts):
+        step = branches.first + int(parts[0])
+        other = f"{branch[parts[0]]!r}, not {losses[parts[0]]!r}"
+        where = f"from step {branches.first} on, without an intervention, step {step}"
+        raise ConfigError([f"{request.folder}: {where} has a loss of {other}; {OTHER_RUN}"])

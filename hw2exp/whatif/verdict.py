@@ -1,0 +1,100 @@
+"""Judge what became of a spike in a branch, by the bench's own definition of a spike."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from hw2exp.config.schema import Spikes
+from hw2exp.diagnostics.spikes import SpikeDetector
+from hw2exp.diagnostics.statistics import Floats
+from hw2exp.records.spike import Spike
+from hw2exp.whatif.branches import Branches
+
+WORSE = 2.0
+"""A spike is worse if it rises this many times as high above its baseline as the run's own."""
+
+
+class Outcome(StrEnum):
+    """What became of a spike: the first of these that fits.
+
+    A spike *happens* in a branch if a spike of the branch has a step from the run's spike's first
+    to its last. The branch's spikes before and after are compared with the run's, from the step
+    where they part to the last one that is followed.
+    """
+
+    DIVERGES = "diverges"  # the branch turns non-finite, and the run does not
+    WORSE = "worse"  # it happens, ``WORSE`` times as high above its baseline
+    HAPPENS = "happens"
+    EARLIER = "earlier"  # it doesn't happen, but more spikes begin before than in the run
+    DELAYED = "delayed"  # it doesn't happen, but more spikes begin afterwards than in the run
+    PREVENTED = "prevented"
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What became of a spike in one branch.
+
+    Args:
+        outcome: what became of it.
+        peak: the largest loss from the run's spike's first step to its last, or of a spike of the
+            branch that happens there.
+        before: the number of spikes that begin and end before the run's spike.
+        after: the number of spikes that begin after the run's spike.
+    """
+
+    outcome: Outcome
+    peak: float
+    before: int
+    after: int
+
+
+def judge(
+    branches: Branches, before: Floats, spike: Spike, knobs: Spikes, initial: float
+) -> list[Fate]:
+    """Judge each branch.
+
+    Args:
+        branches: the branches, that without an intervention first.
+        before: the run's losses of all steps before the branches, ``(n,)``.
+        spike: the run's spike.
+        knobs: the definition of a spike.
+        initial: the loss before training.
+    """
+    found = _spikes(branches.losses, before, knobs, initial)
+    window = slice(spike.start - branches.first, spike.end - branches.first + 1)
+    fates: list[Fate] = []
+    for place, spikes in enumerate(found):
+        here = [each for each in spikes if each.start <= spike.end and each.end >= spike.start]
+        earlier = sum(branches.first <= each.start and each.end < spike.start for each in spikes)
+        after = sum(each.start > spike.end for each in spikes)
+        highest = np.nanmax(branches.losses[window, place], initial=-np.inf)
+        peak = max([float(highest), *(each.loss for each in here)])
+        height = max((each.loss - each.median for each in here), default=0.0)
+        run = fates[0] if fates else Fate(Outcome.HAPPENS, spike.loss, earlier, after)
+        if branches.diverged_at[place] and not branches.diverged_at[0]:
+            outcome = Outcome.DIVERGES
+        elif here:
+            high = height >= WORSE * (spike.loss - spike.median)
+            outcome = Outcome.WORSE if high else Outcome.HAPPENS
+        elif earlier > run.before:
+            outcome = Outcome.EARLIER
+        else:
+            outcome = Outcome.DELAYED if after > run.after else Outcome.PREVENTED
+        fates.append(Fate(outcome, peak, earlier, after))
+    return fates
+
+
+def _spikes(losses: Floats, before: Floats, knobs: Spikes, initial: float) -> list[list[Spike]]:
+    """Find the spikes of branches ``(n, k)``, each with the run's losses before it."""
+
+    def detector(replicas: int) -> SpikeDetector:
+        each = (np.full(replicas, value) for value in (knobs.margin, knobs.deviations, initial))
+        return SpikeDetector(knobs.window, *each)
+
+    run, branches = detector(1), detector(losses.shape[1])
+    run.update(before[:, None])
+    for replica in range(losses.shape[1]):
+        branches.restore(replica, len(before), run.recent(0), run.spikes(0))
+    branches.update(losses)
+    return [branches.spikes(replica) for replica in range(losses.shape[1])]
