@@ -62,7 +62,7 @@ def train_fleet(
         first, step = configs[0].describe_shape(), min(starts, default=configs[0].steps)
         note(
             f"{begun.worker} is gone; its fleet ({counted(len(configs), 'run')}, {first}) "
-            f"goes on from step {step + 1} at {worker}"
+            f"resumes at step {step + 1} at {worker}"
         )
     # The sweep's main process handles SIGINT. SIGTERM may come twice: from there, and to all.
     with interrupt or Interrupt([signal.SIGTERM], insist=False, leave=None) as interrupt:

@@ -120,7 +120,7 @@ class Membership(WorkerPlugin):
         self.leave()
 
     def leave(self) -> None:
-        """Let the running fleet save, and go on elsewhere."""
+        """Let the running fleet save; it resumes elsewhere."""
         self._leaving = True
         self.pass_on(signal.SIGTERM)
 

@@ -42,7 +42,7 @@ def test_runs_at_different_places_end_as_if_whole(compose, tmp_path):
     assert len({each.step for each in there.values() if each}) == 2
     assert (folders[0] / "result.json").stat().st_mtime_ns == before
     assert len(noted) == 1
-    assert "goes on from step 1 at here:2" in noted[0]
+    assert "resumes at step 1 at here:2" in noted[0]
 
 
 def test_told_to_end_it_saves_and_says_so(compose, tmp_path):

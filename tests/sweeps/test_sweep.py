@@ -1,4 +1,4 @@
-"""A sweep that loses a worker, and one that goes on where another ended."""
+"""A sweep that loses a worker, and one that resumes where another ended."""
 
 import os
 import re
