@@ -48,9 +48,8 @@ def test_a_shipped_choice_starts_at_ln_4_and_runs(compose, choice):
     needs = {
         "schedule=warmup_cosine": ["schedule.warmup_steps=1"],
         "regularizer=omega": ["model=rnn"],
-        "executor=dask": ["-m"],
     }
-    extra = needs.get(choice, [])
+    extra = ["-m"] if choice.startswith("executor=") else needs.get(choice, [])
     first_steps(compose(choice, *SHORT, *extra))
 
 

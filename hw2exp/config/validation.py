@@ -159,9 +159,12 @@ def allowed_values(schema: type[BaseModel], name: str) -> str:
         bool: "true or false",
         str: "a text",
         str | None: "a text or null",
+        list[str]: "a list of texts",
         Seeds | None: f"a list of integers from 0 to {MAX_SEED}, or null",
     }
     words = names.get(kind, "a mapping" if isinstance(kind, type) else "two integers [from, to)")
+    if any(getattr(constraint, "pattern", None) for constraint in field.metadata):
+        words = f"{words}: {field.description}"
     limits = [
         f"{sign} {getattr(constraint, limit)}"
         for constraint in field.metadata

@@ -56,7 +56,7 @@ def check_machine(configs: Sequence[TrainConfig]) -> None:
 
 
 def find_start(
-    folder: Path, config: TrainConfig, warn: Callable[[str], None] = warn
+    folder: Path, config: TrainConfig, tell: Callable[[str], None] | None = None
 ) -> Checkpoint | None:
     """Find the newest checkpoint that a run can resume from.
 
@@ -65,13 +65,14 @@ def find_start(
     Args:
         folder: the run folder.
         config: the run's config.
-        warn: a function that gets a line about each newer, unusable checkpoint.
+        tell: a function that gets a line about each newer, unusable checkpoint; by default it is
+            printed as a warning.
 
     Raises:
         ConfigError: the checkpoint belongs to a run that computes something else.
     """
     with torch_as_known():
-        return newest(folder, warn, config, check_fits)
+        return newest(folder, tell or warn, config, check_fits)
 
 
 def run_fleet(
@@ -103,7 +104,7 @@ def run_fleet(
     starts = {place: each for place, each in enumerate(saved) if each is not None}
     try:
         with torch_as_known(), ExitStack() as stack:
-            held = _hold(folders, stack, patience)
+            held = hold_folders(folders, stack, patience)
             return _run_fleet(configs, folders, held, interrupt, show, observe, starts)
     except (OSError, DamagedError) as error:
         return [error for _ in configs]
@@ -121,8 +122,16 @@ def announce_compilation() -> None:
         echo("compiling kernels, once for this machine: half a minute")
 
 
-def _hold(folders: Sequence[Path], stack: ExitStack, patience: float) -> dict[int, FolderHeldError]:
-    """Lock the run folders until the stack closes; return an error for each held elsewhere."""
+def hold_folders(
+    folders: Sequence[Path], stack: ExitStack, patience: float
+) -> dict[int, FolderHeldError]:
+    """Lock run folders until the stack closes; return an error for each held elsewhere.
+
+    Args:
+        folders: the folders; created if missing.
+        stack: the stack that holds the locks.
+        patience: seconds to wait for other holders, for all folders together.
+    """
     held = {}
     deadline = time.monotonic() + patience
     for place, folder in enumerate(folders):

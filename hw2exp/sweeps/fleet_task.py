@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from hw2exp.config.schema import TrainConfig
 from hw2exp.config.validation import validate
 from hw2exp.records.checkpoint_file import Checkpoint
 from hw2exp.records.run_dir import RunResult, read_finished
-from hw2exp.runs.fleet_run import Outcome, find_start, run_fleet
+from hw2exp.runs.fleet_run import Outcome, find_start, hold_folders, run_fleet
 from hw2exp.sweeps.progress import ProgressWriter, read_progress
 from hw2exp.system.interrupt import Interrupt
 from hw2exp.system.lock import PATIENCE
@@ -49,23 +50,26 @@ def train_fleet(
         note: a function that gets a line if another worker had begun the fleet.
     """
     configs = [validate(each) for each in values]
-    outcomes: dict[int, Outcome] = {}
-    starts: dict[int, dict[int, Checkpoint | None]] = {}
-    for place, (folder, config) in enumerate(zip(folders, configs, strict=True)):
-        found = whereabouts(folder, config, warned=True)
-        if isinstance(found, RunResult | Exception):
-            outcomes[place] = found
-        else:
-            starts.setdefault(found.step if found else 0, {})[place] = found
-    (begun,) = read_progress([progress])
-    if begun is not None:
-        first, step = configs[0].describe_shape(), min(starts, default=configs[0].steps)
-        note(
-            f"{begun.worker} is gone; its fleet ({counted(len(configs), 'run')}, {first}) "
-            f"resumes at step {step + 1} at {worker}"
-        )
     # The sweep's main process handles SIGINT. SIGTERM may come twice: from there, and to all.
-    with interrupt or Interrupt([signal.SIGTERM], insist=False, leave=None) as interrupt:
+    with (
+        interrupt or Interrupt([signal.SIGTERM], insist=False, leave=None) as interrupt,
+        ExitStack() as stack,
+    ):
+        try:  # before a checkpoint is chosen: the holder may save another one
+            held = hold_folders(folders, stack, patience)
+        except OSError as error:
+            return [error for _ in configs]
+        outcomes: dict[int, Outcome] = dict(held)
+        starts: dict[int, dict[int, Checkpoint | None]] = {}
+        for place in range(len(configs)):
+            if place in held:
+                continue
+            found = whereabouts(folders[place], configs[place], warned=True)
+            if isinstance(found, RunResult | Exception):
+                outcomes[place] = found
+            else:
+                starts.setdefault(found.step if found else 0, {})[place] = found
+        _note_resumption(progress, configs, min(starts, default=configs[0].steps), worker, note)
         for saved in starts.values():
             if interrupt():
                 outcomes |= dict.fromkeys(saved, NotRun())
@@ -77,10 +81,23 @@ def train_fleet(
                 show=False,
                 observe=lambda fleet: ProgressWriter(fleet, progress, worker),
                 saved=list(saved.values()),
-                patience=patience,
             )
             outcomes |= zip(saved, results, strict=True)
     return [outcomes[place] for place in range(len(configs))]
+
+
+def _note_resumption(
+    progress: Path,
+    configs: Sequence[TrainConfig],
+    step: int,
+    worker: str,
+    note: Callable[[str], None],
+) -> None:
+    """Note in a line that a fleet resumes, if another worker had begun it."""
+    (begun,) = read_progress([progress])
+    if begun is not None:
+        runs = f"{counted(len(configs), 'run')}, {configs[0].describe_shape()}"
+        note(f"{begun.worker} is gone; its fleet ({runs}) resumes at step {step + 1} at {worker}")
 
 
 def whereabouts(

@@ -87,12 +87,12 @@ def read_progress(paths: Iterable[Path]) -> list[Progress | None]:
     """Read the progress of fleets.
 
     Returns:
-        Each fleet's progress; None if the fleet has not begun.
+        Each fleet's progress; None if the fleet has not begun, or if it can't be read now.
     """
     found: list[Progress | None] = []
     for path in paths:
         try:
             found.append(Progress(**json.loads(path.read_text(encoding="utf-8"))))
-        except FileNotFoundError:
+        except (OSError, ValueError, TypeError):  # also replaced meanwhile, by another machine
             found.append(None)
     return found

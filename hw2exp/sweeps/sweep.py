@@ -58,7 +58,11 @@ def run_sweep(
         announce_compilation()
     outcomes: dict[int, Outcome] = {}
     missing: Exception = NotRun()
-    with tempfile.TemporaryDirectory(prefix="hw2exp-", dir=executor.shared) as name:
+    with tempfile.TemporaryDirectory(
+        prefix="hw2exp-",
+        dir=executor.shared,
+        ignore_cleanup_errors=True,  # workers of a lost cluster still write there
+    ) as name:
         paths = [Path(name) / f"{number}.json" for number in range(len(fleets))]
         table = SweepTable(
             [[configs[job] for job in fleet] for fleet in fleets],

@@ -165,6 +165,7 @@ class KernelCache(FunctionCache):  # type: ignore[misc]  # numba has no types
         target_context.refresh()
         if self._folder is None:
             return None
+        self._compiling.close()  # still locked if the last compilation was interrupted
         path = self._path(self._folder, sig, target_context.codegen())
         found = self._load(path, target_context)
         if found is None:

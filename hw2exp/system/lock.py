@@ -30,6 +30,9 @@ TO_SIGN = 1.0
 LOOK = 0.05
 """Seconds between two attempts to take a lock."""
 
+GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
+"""Errors of a file that is not there; the last one where another machine has removed it."""
+
 _held: dict[tuple[Path, int], tuple[int, os.stat_result]] = {}
 """File number of each lock, by its path and thread; a thread may hold a folder several times."""
 
@@ -159,6 +162,8 @@ def _acquire(path: Path, deadline: float) -> int:
         except BaseException as error:
             os.close(file)
             if isinstance(error, OSError):  # flock gets a file number, so the error has no name
+                if error.errno == errno.ESTALE and time.monotonic() < deadline + TO_SIGN:
+                    continue  # a holder on another machine has removed the file
                 error.filename = error.filename or str(path)
             raise
         os.close(file)
@@ -191,5 +196,7 @@ def _is_at(path: Path, file: int) -> bool:
     """Return whether a path still leads to an open file; a holder deletes the file at release."""
     try:
         return os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(file))
-    except (FileNotFoundError, NotADirectoryError):
-        return False
+    except OSError as error:
+        if error.errno in GONE:
+            return False
+        raise

@@ -16,7 +16,7 @@ checkpoint, as ``params`` or ``optimizer.mean_square``, or is a parameter, as ``
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hw2exp.config.changed import CHANGEABLE, changed
@@ -27,6 +27,8 @@ from hw2exp.fleet.fleet import Fleet
 from hw2exp.system.problems import ConfigError, nearest
 
 WORD = re.compile(r"(?P<key>[\w.]+)(?P<sign>[*~])(?P<number>[^*~=]*)")
+COUNTS = ("skip", "around")
+FORMS = "KEY=VALUE, KEY*FACTOR, KEY~SIZE, skip=N or around=N"
 PARTS = ("params", "optimizer.", "clip.")
 """The parts of the state that can change."""
 
@@ -79,32 +81,62 @@ def read_intervention(do: str, run: Fleet) -> Intervention:
     Raises:
         ConfigError: a word can't be read, or doesn't apply to the run.
     """
-    lines, counts = [], {}
+    counts: dict[str, int] = {}
     changes: dict[str, dict[str, float]] = {"*": {}, "~": {}}
-    for word in do.split():
+    seen: set[str] = set()
+
+    def once(key: str, word: str) -> str:
+        if key in seen:
+            raise ConfigError([f"{word}: {key} comes twice; must come once"])
+        seen.add(key)
+        return key
+
+    words = do.split()
+    config = _overridden(run.config, [word for word in words if _is_override(word)], do, once)
+    for word in words:
         key, _, value = word.partition("=")
-        if key in ("skip", "around"):
-            counts[key] = _count(word, value)
-        elif (found := WORD.fullmatch(word)) is None:
-            lines.append(word)
-        elif found["sign"] == "*" and (knob := _knob(found["key"], word, run.config)):
-            name, old = knob
-            number = old * _number(word, found["number"])
-            lines.append(f"{name}={round(number) if isinstance(old, int) else number!r}")
-        else:
-            changes[found["sign"]][_part(found["key"], word, run)] = _number(word, found["number"])
-    try:
-        config = changed(run.config, lines)
-    except ConfigError as error:
-        raise ConfigError(
-            line if line.startswith(do) else f"{do}: {line}" for line in error.problems
-        ) from error
+        if key in COUNTS:
+            counts[once(key, word)] = _count(word, value)
+        elif found := WORD.fullmatch(word):
+            number = _number(word, found["number"])
+            if found["sign"] == "*" and (knob := _knob(found["key"], word, config)):
+                name, old = knob
+                new = round(old * number) if isinstance(old, int) else old * number
+                config = _overridden(config, [f"{name}={new!r}"], do, once)
+            else:
+                part = _part(found["key"], word, run)
+                changes[found["sign"]][once(part, word)] = number
     result = Intervention(do, config, changes["*"], changes["~"], **counts)
     if result == Intervention(do, run.config, {}, {}, 0, result.around):
         raise ConfigError([f"{do or 'nothing'}: changes nothing of this run"])
     if result.around is not None and shape_key(config) != shape_key(run.config):
         raise ConfigError([f"{do}: around= is for overrides of numbers, not of choices"])
     return result
+
+
+def _is_override(word: str) -> bool:
+    return word.partition("=")[0] not in COUNTS and not WORD.fullmatch(word)
+
+
+def _overridden(
+    config: TrainConfig, lines: Sequence[str], do: str, once: Callable[[str, str], str]
+) -> TrainConfig:
+    """Apply overrides, whose keys may be short; each key must come once."""
+    full = []
+    for line in lines:
+        key, equals, value = line.partition("=")
+        if not equals:
+            raise ConfigError(
+                [f"{line}: must be KEY=VALUE, KEY*FACTOR, KEY~SIZE, skip=N, around=N"]
+            )
+        knob = _knob(key, line, config)
+        full.append(f"{once(knob[0] if knob else key, line)}={value}")
+    try:
+        return changed(config, full)
+    except ConfigError as error:
+        raise ConfigError(
+            line if line.startswith(do) else f"{do}: {line}" for line in error.problems
+        ) from error
 
 
 def _number(word: str, text: str) -> float:

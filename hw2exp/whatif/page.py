@@ -47,7 +47,8 @@ def summary(tried: Tried) -> list[str]:
         for lead, fates in tried.fates.items():
             by_outcome.setdefault(fates[place].outcome, []).append(str(lead))
         parts = [f"{outcome} from {', '.join(leads)}" for outcome, leads in by_outcome.items()]
-        lines.append(f"{choice.do:<{wide}}  {'; '.join(parts)}")
+        mark = "placebo: " if choice.kind is Kind.PLACEBO and place else ""
+        lines.append(f"{choice.do:<{wide}}  {mark}{'; '.join(parts)}")
     return lines
 
 

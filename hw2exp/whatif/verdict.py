@@ -1,6 +1,6 @@
 """Judge what became of a spike in a branch, by the bench's own definition of a spike."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -18,16 +18,16 @@ WORSE = 2.0
 class Outcome(StrEnum):
     """What became of a spike: the first of these that fits.
 
-    A spike *happens* in a branch if a spike of the branch has a step from the run's spike's first
-    to its last. The branch's spikes before and after are compared with the run's, from the step
-    where they part to the last one that is followed.
+    A spike *happens* in a branch if a spike of the branch overlaps it. The branch's spikes before
+    and after are compared with the run's, from the step where they part to the last step that is
+    followed and that the run has.
     """
 
-    DIVERGES = "diverges"  # the branch turns non-finite, and the run does not
+    DIVERGES = "diverges"  # the branch turns non-finite, and the run does not, or later
     WORSE = "worse"  # it happens, ``WORSE`` times as high above its baseline
     HAPPENS = "happens"
     EARLIER = "earlier"  # it doesn't happen, but more spikes begin before than in the run
-    DELAYED = "delayed"  # it doesn't happen, but more spikes begin afterwards than in the run
+    DELAYED = "delayed"  # it doesn't happen, but more or higher spikes begin afterwards
     PREVENTED = "prevented"
 
 
@@ -37,16 +37,18 @@ class Fate:
 
     Args:
         outcome: what became of it.
-        peak: the largest loss from the run's spike's first step to its last, or of a spike of the
-            branch that happens there.
+        peak: the largest loss from the run's spike's first step on, or of a spike of the branch
+            that happens there.
         before: the number of spikes that begin and end before the run's spike.
         after: the number of spikes that begin after the run's spike.
+        height: how high the spikes rise above their baselines, from the run's spike on.
     """
 
     outcome: Outcome
     peak: float
     before: int
     after: int
+    height: float
 
 
 def judge(
@@ -62,27 +64,34 @@ def judge(
         initial: the loss before training.
     """
     found = _spikes(branches.losses, before, knobs, initial)
-    window = slice(spike.start - branches.first, spike.end - branches.first + 1)
+    end, at_spike = int(branches.diverged_at[0]) or None, spike.start - branches.first
+    last = None if end is None else end - branches.first
     fates: list[Fate] = []
     for place, spikes in enumerate(found):
         here = [each for each in spikes if each.start <= spike.end and each.end >= spike.start]
         earlier = sum(branches.first <= each.start and each.end < spike.start for each in spikes)
-        after = sum(each.start > spike.end for each in spikes)
-        highest = np.nanmax(branches.losses[window, place], initial=-np.inf)
+        later = [each for each in spikes if spike.end < each.start < (end or np.inf)]
+        highest = np.nanmax(branches.losses[at_spike:last, place], initial=-np.inf)
         peak = max([float(highest), *(each.loss for each in here)])
-        height = max((each.loss - each.median for each in here), default=0.0)
-        run = fates[0] if fates else Fate(Outcome.HAPPENS, spike.loss, earlier, after)
-        if branches.diverged_at[place] and not branches.diverged_at[0]:
+        height = max(map(_height, [*here, *later]), default=0.0)
+        fate = Fate(Outcome.HAPPENS, peak, earlier, len(later), height)
+        run = fates[0] if fates else fate
+        if (diverged := branches.diverged_at[place]) and (end is None or diverged < end):
             outcome = Outcome.DIVERGES
         elif here:
-            high = height >= WORSE * (spike.loss - spike.median)
+            high = max(map(_height, here)) >= WORSE * _height(spike)
             outcome = Outcome.WORSE if high else Outcome.HAPPENS
         elif earlier > run.before:
             outcome = Outcome.EARLIER
         else:
-            outcome = Outcome.DELAYED if after > run.after else Outcome.PREVENTED
-        fates.append(Fate(outcome, peak, earlier, after))
+            delayed = fate.after > run.after or height > max(run.height, _height(spike))
+            outcome = Outcome.DELAYED if delayed else Outcome.PREVENTED
+        fates.append(replace(fate, outcome=outcome))
     return fates
+
+
+def _height(spike: Spike) -> float:
+    return spike.loss - spike.median
 
 
 def _spikes(losses: Floats, before: Floats, knobs: Spikes, initial: float) -> list[list[Spike]]:

@@ -70,10 +70,10 @@ def test_resumed_training_makes_each_step_and_test_pass_once(compose):
 def test_a_block_of_slow_steps_ends_soon_so_that_a_signal_is_seen(compose, monkeypatch):
     sizes, run = [], CompiledSteps.run
 
-    def slow(self, before, first, rates, keeps_flow):
+    def slow(self, before, first, rates, *more):
         sizes.append(len(rates))
         time.sleep(0.02 * len(rates))
-        return run(self, before, first, rates, keeps_flow)
+        return run(self, before, first, rates, *more)
 
     monkeypatch.setattr(CompiledSteps, "run", slow)
     train(Fleet([compose("task=easy", "steps=40", "eval_every=100", "eval_batches=1")]), [])

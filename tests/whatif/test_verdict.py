@@ -43,7 +43,8 @@ def test_the_run_itself_has_its_spike():
     [
         ({}, Outcome.PREVENTED),
         ({"at_51": 1.29, "at_80": 2}, Outcome.PREVENTED),  # below the margin
-        ({"at_85": 9}, Outcome.PREVENTED),  # as many afterwards as in the run
+        ({"at_85": 2.9}, Outcome.PREVENTED),  # as many afterwards as in the run
+        ({"at_85": 9}, Outcome.DELAYED),  # as many, but a higher one
         ({"at_54": 3, "at_80": 2}, Outcome.DELAYED),
         ({"at_45": 3, "at_80": 2}, Outcome.EARLIER),
         ({"at_53": 1.5}, Outcome.HAPPENS),  # at its last step
@@ -55,6 +56,22 @@ def test_the_run_itself_has_its_spike():
 )
 def test_each_outcome(spikes, outcome):
     assert judged(curve(**spikes))[1].outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("at", "outcome"), [(48, Outcome.DIVERGES), (70, Outcome.PREVENTED), (None, Outcome.PREVENTED)]
+)
+def test_a_run_that_diverges_is_compared_up_to_there(at, outcome):
+    """A branch may diverge earlier; later spikes are of steps that the run never made."""
+    run, branch = curve(at_51=3), curve(at_75=9)
+    run[69:] = np.nan  # from step 70 on
+    ends = np.array([70.0, at or 0])
+    if at:
+        branch[at - 1 :] = np.nan
+    unknown, spike = np.full(2, np.nan), find_spikes(RUN, 11, 0.3, 0.0, 2.0)[0]
+    losses = np.stack([run, branch])[:, FIRST - 1 :].T
+    branches = Branches(FIRST, losses, ends, unknown, unknown)
+    assert judge(branches, run[: FIRST - 1], spike, KNOBS, 2.0)[1].outcome is outcome
 
 
 def test_the_baseline_is_that_of_the_run_before_the_branch():
