@@ -24,7 +24,6 @@ from distributed.core import Status
 from tornado.ioloop import PeriodicCallback
 
 from hw2exp.system import disk
-from hw2exp.system.interrupt import Interrupt
 from hw2exp.system.problems import ConfigError, counted
 from hw2exp.system.terminal import echo, relative, warn
 
@@ -77,7 +76,8 @@ def queue_cluster(
     with (
         dask.config.set(settings),
         tempfile.TemporaryDirectory(prefix=JOBS, dir=folder) as own,
-        CLUSTERS[kind](
+        _started(
+            kind,
             cores=cores,
             processes=cores,
             memory=f"{cores * parse_bytes(memory)}B",
@@ -96,16 +96,32 @@ def queue_cluster(
         Client(cluster, set_as_default=False) as client,
     ):
         submitted = _Jobs(cluster, jobs)
-        with Interrupt():  # a signal while they wait takes the jobs back
-            try:
-                cluster.sync(submitted.fill)
-            except (OSError, RuntimeError) as error:
-                raise ConfigError([f"executor={kind}: {_reason(error)}"]) from error
-            logs = relative(Path(own))
-            echo(f"{counted(jobs, 'job')} submitted, waiting for the first; logs: {logs}")
-            client.wait_for_workers(1)
-        cluster.loop.add_callback(PeriodicCallback(submitted.renew, 1000 * LOOK).start)
-        yield client
+        try:
+            cluster.sync(submitted.fill)
+        except (OSError, RuntimeError) as error:
+            raise ConfigError([f"executor={kind}: {_reason(error)}"]) from error
+        logs = relative(Path(own))
+        echo(f"{counted(jobs, 'job')} submitted, waiting for the first; logs: {logs}")
+        client.wait_for_workers(1)
+        renewal = PeriodicCallback(submitted.renew, 1000 * LOOK)
+        cluster.loop.add_callback(renewal.start)
+        try:
+            yield client
+        finally:
+            cluster.loop.add_callback(renewal.stop)
+
+
+def _started(kind: str, **options: Any) -> JobQueueCluster:
+    """Start the scheduler of a queue's cluster.
+
+    Raises:
+        ConfigError: it can't start: there is no such network interface, say.
+    """
+    try:
+        return CLUSTERS[kind](**options)
+    except Exception as error:
+        why = f"can't start the scheduler: {type(error).__name__}: {error}"
+        raise ConfigError([f"executor={kind}: {why}"]) from error
 
 
 def _credentials(folder: Path) -> Security:
@@ -151,6 +167,8 @@ class _Jobs:
 
     async def renew(self) -> None:
         """Submit a job for each that has ended, unless a member is idle: then no fleet waits."""
+        if self._cluster.status != Status.running:  # its end cancels the jobs
+            return
         scheduler: Any = self._cluster.scheduler
         workers = scheduler.workers.values()
         names, now = {worker.name for worker in workers}, time.monotonic()
@@ -162,7 +180,8 @@ class _Jobs:
             del self._seen[job]
         if ended:
             await self._cluster.scale_down(ended)
-        if all(worker.processing for worker in workers if worker.resources):
+        running = self._cluster.status == Status.running
+        if running and all(worker.processing for worker in workers if worker.resources):
             try:
                 await self.fill()
             except (OSError, RuntimeError) as error:

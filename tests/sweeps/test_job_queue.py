@@ -81,3 +81,10 @@ def test_directives_of_a_site_are_taken_from_a_file_and_all_others_from_the_comm
     assert compose(*own, 'executor.directives=["--output=log"]').executor.directives == [
         "--output=log"
     ]
+
+
+def test_a_network_that_is_none_is_refused_in_a_line(tmp_path, compose):
+    executor = compose("-m", "executor=slurm", "executor.interface=nope").executor
+    with pytest.raises(ConfigError, match=r"executor=slurm: can't start the scheduler: .*'nope'"):
+        executor.start(tmp_path, 1).__enter__()
+    assert not list(tmp_path.iterdir())
