@@ -4,9 +4,12 @@ Dask-jobqueue writes the job scripts, submits and cancels them. A job is one ``d
 with a worker process for each core.
 """
 
+import asyncio
 import logging
 import os
+import re
 import shlex
+import subprocess
 import sys
 import tempfile
 import time
@@ -39,6 +42,26 @@ LOOK = 2.0
 GONE = 15.0
 """Seconds without any of its workers after which a job has ended."""
 
+STATE = {
+    "slurm": "squeue --noheader --states=all --format=%T --jobs",
+    "pbs": "qstat",
+    "lsf": "bjobs -noheader -o stat",
+}
+"""The command that says a job's state, for each queue."""
+
+ENDED = re.compile(
+    r"\b(BOOT_FAIL|CANCELLED|COMPLETED|DEADLINE|FAILED|NODE_FAIL|OUT_OF_MEMORY|TIMEOUT"  # Slurm
+    r"|Invalid job id|Unknown Job|has finished|DONE|EXIT|is not found)\b| C +\S+ *$",
+    re.MULTILINE,
+)
+"""What it says of a job that has ended."""
+
+ASK = 30.0
+"""Seconds between two questions about jobs whose workers have not come yet."""
+
+EARLY = 3
+"""Jobs that end before any worker has come, after which no worker is expected."""
+
 LOOPBACK = "127.0.0.1:0"
 
 
@@ -60,7 +83,7 @@ def queue_cluster(
         more: arguments of the queue's class in dask-jobqueue.
 
     Raises:
-        ConfigError: the queue does not take the jobs, or they can't name the folder.
+        ConfigError: the queue does not take the jobs, they can't name the folder, or end at once.
     """
     folder = folder.absolute()
     if shlex.quote(str(folder)) != str(folder):
@@ -95,17 +118,21 @@ def queue_cluster(
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
-        submitted = _Jobs(cluster, jobs)
+        submitted = _Jobs(kind, cluster, jobs, Path(own))
         try:
             cluster.sync(submitted.fill)
         except (OSError, RuntimeError) as error:
             raise ConfigError([f"executor={kind}: {_reason(error)}"]) from error
         logs = relative(Path(own))
         echo(f"{counted(jobs, 'job')} submitted, waiting for the first; logs: {logs}")
-        client.wait_for_workers(1)
         renewal = PeriodicCallback(submitted.renew, 1000 * LOOK)
         cluster.loop.add_callback(renewal.start)
         try:
+            while not client.nthreads():
+                if submitted.problem:
+                    raise ConfigError([f"executor={kind}: {submitted.problem}"])
+                time.sleep(LOOK / 10)
+            submitted.warns = True
             yield client
         finally:
             cluster.loop.add_callback(renewal.stop)
@@ -140,11 +167,14 @@ class _Jobs:
     Dask's own ``adapt`` doesn't do this for jobs of several workers.
     """
 
-    def __init__(self, cluster: JobQueueCluster, count: int) -> None:
+    def __init__(self, kind: str, cluster: JobQueueCluster, count: int, logs: Path) -> None:
+        self._kind = kind
         self._cluster = cluster
         self._count = count
+        self._logs = logs
         self._seen: dict[str, float] = {}
-        self._problem = ""
+        self._early, self._ask_at = 0, 0.0
+        self.problem, self.warns = "", False
 
     async def fill(self) -> None:
         """Submit jobs until there are enough.
@@ -178,6 +208,16 @@ class _Jobs:
         ended = [job for job, last in self._seen.items() if now - last > GONE]
         for job in ended:
             del self._seen[job]
+        if names:
+            self._early = 0
+        if now >= self._ask_at:
+            self._ask_at = now + ASK
+            early = await self._ended_early()
+            ended += early
+            self._early += len(early)
+            if early and self._early >= EARLY:
+                said = f"the last one said: {_last_line(self._logs)}"
+                self._tell(f"{counted(self._early, 'job')} ended before a worker came; {said}")
         if ended:
             await self._cluster.scale_down(ended)
         running = self._cluster.status == Status.running
@@ -185,9 +225,39 @@ class _Jobs:
             try:
                 await self.fill()
             except (OSError, RuntimeError) as error:
-                if (problem := _reason(error)) != self._problem:
-                    warn(problem)
-                self._problem = problem
+                self._tell(_reason(error))
+
+    async def _ended_early(self) -> list[str]:
+        """Return some jobs that have ended, by the queue's word, and whose workers never came."""
+        jobs = self._cluster.workers.items()
+        waiting = [(name, job.job_id) for name, job in jobs if name not in self._seen]
+        return [name for name, number in waiting[:EARLY] if number and await self._left(number)]
+
+    async def _left(self, number: str) -> bool:
+        command = [*shlex.split(STATE[self._kind]), number]
+        try:
+            asked = await asyncio.create_subprocess_exec(
+                *command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            )
+        except OSError:  # then it can't be known
+            return False
+        said, _ = await asked.communicate()
+        return ENDED.search(said.decode(errors="replace")) is not None
+
+    def _tell(self, problem: str) -> None:
+        """Note a problem, and warn of it once if nobody waits for the first worker."""
+        if self.warns and problem != self.problem:
+            warn(problem)
+        self.problem = problem
+
+
+def _last_line(logs: Path) -> str:
+    """Return the last line of the newest log that is not empty."""
+    texts = {path: path.read_text(errors="replace").split("\n") for path in logs.glob("*.*")}
+    for path in sorted(texts, key=lambda path: path.stat().st_mtime, reverse=True):
+        if lines := [line for line in texts[path] if line.strip()]:
+            return lines[-1]
+    return "nothing"
 
 
 def _reason(error: Exception) -> str:

@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from hw2exp.sweeps import job_queue
 from hw2exp.system.problems import ConfigError
 from hw2exp.train import main
 
@@ -88,3 +89,38 @@ def test_a_network_that_is_none_is_refused_in_a_line(tmp_path, compose):
     with pytest.raises(ConfigError, match=r"executor=slurm: can't start the scheduler: .*'nope'"):
         executor.start(tmp_path, 1).__enter__()
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "submit", "cancel", "state", "said"),
+    [
+        ("slurm", "sbatch", "scancel", "squeue", "FAILED"),
+        ("slurm", "sbatch", "scancel", "squeue", "slurm_load_jobs error: Invalid job id specified"),
+        ("pbs", "qsub", "qdel", "qstat", "qstat: Unknown Job Id 7.server"),
+        ("pbs", "qsub", "qdel", "qstat", "7.server  dask-worker  me  00:00:01 C batch"),
+        ("lsf", "bsub", "bkill", "bjobs", "EXIT"),
+    ],
+)
+def test_jobs_that_end_before_a_worker_comes_stop_the_sweep(
+    tmp_path, monkeypatch, compose, name, submit, cancel, state, said
+):
+    monkeypatch.setattr(job_queue, "LOOK", 0.1)
+    monkeypatch.setattr(job_queue, "ASK", 0.1)
+    folder, commands = tmp_path / "sweep", tmp_path / "commands"
+    folder.mkdir()
+    commands.mkdir()
+    log = f"echo 'no such module' > $(echo {folder}/.jobs-*)/worker.err"
+    for command, script in {
+        submit: f"echo . >> {tmp_path}/submitted; {log}; echo 'Submitted batch job <7>'",
+        state: f"echo '{said}'; exit 1",
+        cancel: "exit 1",
+    }.items():
+        (commands / command).write_text(f"#!/bin/sh\n{script}\n")
+        (commands / command).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{commands}{os.pathsep}{os.environ['PATH']}")
+    executor = compose("-m", f"executor={name}", "executor.interface=lo").executor
+    wrong = f"executor={name}: 3 jobs ended before a worker came; the last one said: no such module"
+    with pytest.raises(ConfigError, match=wrong):
+        executor.start(folder, 1).__enter__()
+    assert len((tmp_path / "submitted").read_text().split()) >= 3
+    assert not list(folder.iterdir())
