@@ -179,9 +179,12 @@ def _check_executor(job: Job, multirun: bool, typed: Set[str]) -> None:
         raise ConfigError([f"{what}: only in a sweep; add -m, or leave it out"])
     if launcher != "fleet":
         raise ConfigError([f"{what}: not with hydra/launcher={launcher}; must be fleet"])
+    executor: Any = job.config.executor
+    if "executor.deaths" in typed and getattr(executor, "scheduler", None) is not None:
+        why = f"executor.scheduler={executor.scheduler} decides itself; must be left out"
+        raise ConfigError([f"executor.deaths={executor.deaths}: {why}"])
     if "executor.directives" not in typed:
-        directives = getattr(job.config.executor, "directives", [])
-        if problems := untrusted_directives(directives):
+        if problems := untrusted_directives(getattr(executor, "directives", [])):
             raise ConfigError(problems)
 
 
