@@ -183,9 +183,9 @@ def _check_executor(job: Job, multirun: bool, typed: Set[str]) -> None:
     if "executor.deaths" in typed and getattr(executor, "scheduler", None) is not None:
         why = f"executor.scheduler={executor.scheduler} decides itself; must be left out"
         raise ConfigError([f"executor.deaths={executor.deaths}: {why}"])
-    if "executor.directives" not in typed:
-        if problems := untrusted_directives(getattr(executor, "directives", [])):
-            raise ConfigError(problems)
+    wrong = untrusted_directives(getattr(executor, "directives", []))
+    if wrong and "executor.directives" not in typed:
+        raise ConfigError(wrong)
 
 
 def _folder(
