@@ -4,12 +4,9 @@ Dask-jobqueue writes the job scripts, submits and cancels them. A job is one ``d
 with a worker process for each core.
 """
 
-import asyncio
 import logging
 import os
-import re
 import shlex
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,6 +23,7 @@ from distributed import Client, Security
 from distributed.core import Status
 from tornado.ioloop import PeriodicCallback
 
+from hw2exp.sweeps.job_state import has_ended, last_line
 from hw2exp.system import disk
 from hw2exp.system.problems import ConfigError, counted
 from hw2exp.system.terminal import echo, relative, warn
@@ -41,20 +39,6 @@ LOOK = 2.0
 
 GONE = 15.0
 """Seconds without any of its workers after which a job has ended."""
-
-STATE = {
-    "slurm": "squeue --noheader --states=all --format=%T --jobs",
-    "pbs": "qstat",
-    "lsf": "bjobs -noheader -o stat",
-}
-"""The command that says a job's state, for each queue."""
-
-ENDED = re.compile(
-    r"\b(BOOT_FAIL|CANCELLED|COMPLETED|DEADLINE|FAILED|NODE_FAIL|OUT_OF_MEMORY|TIMEOUT"  # Slurm
-    r"|Invalid job id|Unknown Job|has finished|DONE|EXIT|is not found)\b| C +\S+ *$",
-    re.MULTILINE,
-)
-"""What it says of a job that has ended."""
 
 ASK = 30.0
 """Seconds between two questions about jobs whose workers have not come yet."""
@@ -216,7 +200,7 @@ class _Jobs:
             ended += early
             self._early += len(early)
             if early and self._early >= EARLY:
-                said = f"the last one said: {_last_line(self._logs)}"
+                said = f"the last one said: {last_line(self._logs)}"
                 self._tell(f"{counted(self._early, 'job')} ended before a worker came; {said}")
         if ended:
             await self._cluster.scale_down(ended)
@@ -231,33 +215,17 @@ class _Jobs:
         """Return some jobs that have ended, by the queue's word, and whose workers never came."""
         jobs = self._cluster.workers.items()
         waiting = [(name, job.job_id) for name, job in jobs if name not in self._seen]
-        return [name for name, number in waiting[:EARLY] if number and await self._left(number)]
-
-    async def _left(self, number: str) -> bool:
-        command = [*shlex.split(STATE[self._kind]), number]
-        try:
-            asked = await asyncio.create_subprocess_exec(
-                *command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-            )
-        except OSError:  # then it can't be known
-            return False
-        said, _ = await asked.communicate()
-        return ENDED.search(said.decode(errors="replace")) is not None
+        return [
+            name
+            for name, number in waiting[:EARLY]
+            if number and await has_ended(self._kind, number)
+        ]
 
     def _tell(self, problem: str) -> None:
         """Note a problem, and warn of it once if nobody waits for the first worker."""
         if self.warns and problem != self.problem:
             warn(problem)
         self.problem = problem
-
-
-def _last_line(logs: Path) -> str:
-    """Return the last line of the newest log that is not empty."""
-    texts = {path: path.read_text(errors="replace").split("\n") for path in logs.glob("*.*")}
-    for path in sorted(texts, key=lambda path: path.stat().st_mtime, reverse=True):
-        if lines := [line for line in texts[path] if line.strip()]:
-            return lines[-1]
-    return "nothing"
 
 
 def _reason(error: Exception) -> str:
