@@ -26,7 +26,12 @@ from hw2exp.config.refusals import one_error
 from hw2exp.config.registry import ADDED_CHOICES
 from hw2exp.config.repository import confined_configs
 from hw2exp.config.resume import check_resumed
-from hw2exp.config.trusted import trusted_resolvers, unnamed, untrusted_node
+from hw2exp.config.trusted import (
+    trusted_resolvers,
+    unnamed,
+    untrusted_directives,
+    untrusted_node,
+)
 from hw2exp.config.unused import unused
 from hw2exp.system.problems import ConfigError
 
@@ -137,7 +142,7 @@ def _jobs(
         _check_launcher(fixed, arguments.config_dir)
         check_configs(jobs)
         if not inspects(arguments):
-            _check_executor(jobs[0], multirun)
+            _check_executor(jobs[0], multirun, {o.key_or_group for o in overrides})
     except ConfigError as error:
         problems += error.problems
     if problems:
@@ -165,7 +170,7 @@ def _check_launcher(job: Job, config_dir: str | None) -> None:
         )
 
 
-def _check_executor(job: Job, multirun: bool) -> None:
+def _check_executor(job: Job, multirun: bool, typed: Set[str]) -> None:
     """Refuse an executor for what it can't run: it takes the fleets of a sweep."""
     what, launcher = f"executor={job.config.executor.name}", job.choice("hydra/launcher")
     if what == "executor=local":
@@ -174,6 +179,13 @@ def _check_executor(job: Job, multirun: bool) -> None:
         raise ConfigError([f"{what}: only in a sweep; add -m, or leave it out"])
     if launcher != "fleet":
         raise ConfigError([f"{what}: not with hydra/launcher={launcher}; must be fleet"])
+    executor: Any = job.config.executor
+    if "executor.deaths" in typed and getattr(executor, "scheduler", None) is not None:
+        why = f"executor.scheduler={executor.scheduler} decides itself; must be left out"
+        raise ConfigError([f"executor.deaths={executor.deaths}: {why}"])
+    wrong = untrusted_directives(getattr(executor, "directives", []))
+    if wrong and "executor.directives" not in typed:
+        raise ConfigError(wrong)
 
 
 def _folder(

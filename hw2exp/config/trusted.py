@@ -85,6 +85,12 @@ NAME = re.compile(r"\.?[\w-][\w.-]*")
 WORD = re.compile(r"[\w.:,&|=*-]+")
 """What a launcher's key may hold: a line's end in Slurm's script would begin a command."""
 
+DIRECTIVE = re.compile(
+    r"(-[AlPq] |--(account|constraint|exclude|gres|licenses|qos|reservation|signal)=)"
+    r"[\w.,:/@=+%*&|-]+"
+)
+"""Directives of a job script that a config file may hold: none names a file or a program."""
+
 NO_WORD = "must be a number, or a word of letters, digits and . : , & | = * -"
 SHADOWING = ("train.yaml", "hydra")
 """Names that a folder of configs may not hold: they would replace shipped files."""
@@ -142,6 +148,15 @@ def untrusted_node(node: Mapping[str, Any], shipped: Mapping[str, Any]) -> list[
         f"{nearest(key, KEYS)}"
         for key in changed
         if not (_is_listed(key) or _below(key, BY_HYDRA)) or key.endswith("._target_")
+    ]
+
+
+def untrusted_directives(directives: Sequence[str]) -> list[str]:
+    """List the problems of a job script's directives in a config file."""
+    return [
+        f"executor.directives={show(each)}: can't be set by a config file; must be typed"
+        for each in directives
+        if not DIRECTIVE.fullmatch(each)
     ]
 
 

@@ -7,6 +7,7 @@ from asyncio import CancelledError
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -163,8 +164,9 @@ def connected(address: str) -> Iterator[Client]:
     _silence()
     try:
         client = Client(address, timeout=PATIENCE, set_as_default=False)
-    except (OSError, ValueError) as error:
-        problem = f"executor.scheduler={address}: no scheduler can be reached there: {error}"
+    except Exception as error:  # of many types: an address may be wrong in many ways
+        why = f"{type(error).__name__}: {error}"
+        problem = f"executor.scheduler={address}: no scheduler can be reached there: {why}"
         raise ConfigError([problem]) from error
     with client:
         yield client
@@ -189,8 +191,8 @@ def joined(client: Client, folder: Path, workers: int = 0) -> Iterator[ClusterEx
         with hold(shared):
             disk.write(shared / TOKEN, token.encode(), sync=False)
             facts = Facts(token, shared, own_modules(), _cells())
-            client.register_plugin(Membership(facts), name=token)
             try:
+                _register(client, Membership(facts))
                 if not client.nthreads():
                     echo("waiting for the first worker")
                     client.wait_for_workers(1)
@@ -200,10 +202,27 @@ def joined(client: Client, folder: Path, workers: int = 0) -> Iterator[ClusterEx
                 client.subscribe_topic(token, lambda event: warn(event[1]))
                 yield ClusterExecutor(client, token, workers or len(machines), shared)
             finally:
-                with suppress(OSError, RuntimeError, CancelledError):  # the scheduler may be gone
+                # The scheduler may be gone, and a worker that can't import the plugin has none.
+                with suppress(Exception, CancelledError):
                     client.unregister_worker_plugin(token)
     finally:
         disk.remove(shared)
+
+
+def _register(client: Client, plugin: Membership) -> None:
+    """Give all workers the plugin of a sweep.
+
+    Raises:
+        ConfigError: a worker can't import it, say.
+    """
+    try:
+        client.register_plugin(plugin, name=plugin.facts.token)
+    except Exception as error:  # whatever the worker raised
+        found = client.run(version, "hw2exp", on_error="return")
+        missing = [address for address, each in found.items() if isinstance(each, Exception)]
+        where = f"; it is not installed at {', '.join(missing)}" if missing else ""
+        why = f"{type(error).__name__}: {error}; needs the same hw2exp{where}"
+        raise ConfigError([f"a worker can't take part: {why}"]) from error
 
 
 def _cells() -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Execute a checked command: lock its folder, and let Hydra run its jobs there."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,7 +47,7 @@ def execute(command: Command, interrupt: Interrupt) -> list[JobOutcome]:
     with (
         _reserved(command) as folder,
         _alone_in(folder, key if explicit else None),
-        _executor(command, folder) as executor,
+        _executor(command, folder, interrupt) as executor,
     ):
         runner = JobRunner(folder, interrupt, executor)
         try:
@@ -90,13 +90,22 @@ def _alone_in(folder: Path, key: str | None) -> Iterator[None]:
 
 
 @contextmanager
-def _executor(command: Command, folder: Path) -> Iterator[FleetExecutor | None]:
+def _executor(
+    command: Command, folder: Path, interrupt: Interrupt
+) -> Iterator[FleetExecutor | None]:
     """Start the executor of a sweep's fleets."""
     if not command.multirun or command.shared.choice("hydra/launcher") != "fleet":
         yield None
         return
     config = command.jobs[0].config
-    with config.executor.start(folder, config.workers or available_cores()) as executor:
+    with ExitStack() as started:
+        starting = config.executor.start(folder, config.workers or available_cores())
+        if config.executor.name == "local":  # it has nothing to take back yet
+            yield started.enter_context(starting)
+            return
+        interrupt.begin_to_save()
+        with Interrupt():  # by an exception, so that jobs are taken back
+            executor = started.enter_context(starting)
         yield executor
 
 

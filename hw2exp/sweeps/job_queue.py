@@ -23,8 +23,8 @@ from distributed import Client, Security
 from distributed.core import Status
 from tornado.ioloop import PeriodicCallback
 
+from hw2exp.sweeps.job_state import has_ended, last_line
 from hw2exp.system import disk
-from hw2exp.system.interrupt import Interrupt
 from hw2exp.system.problems import ConfigError, counted
 from hw2exp.system.terminal import echo, relative, warn
 
@@ -39,6 +39,12 @@ LOOK = 2.0
 
 GONE = 15.0
 """Seconds without any of its workers after which a job has ended."""
+
+ASK = 30.0
+"""Seconds between two questions about jobs whose workers have not come yet."""
+
+EARLY = 3
+"""Jobs that end before any worker has come, after which no worker is expected."""
 
 LOOPBACK = "127.0.0.1:0"
 
@@ -61,7 +67,7 @@ def queue_cluster(
         more: arguments of the queue's class in dask-jobqueue.
 
     Raises:
-        ConfigError: the queue does not take the jobs, or they can't name the folder.
+        ConfigError: the queue does not take the jobs, they can't name the folder, or end at once.
     """
     folder = folder.absolute()
     if shlex.quote(str(folder)) != str(folder):
@@ -77,7 +83,8 @@ def queue_cluster(
     with (
         dask.config.set(settings),
         tempfile.TemporaryDirectory(prefix=JOBS, dir=folder) as own,
-        CLUSTERS[kind](
+        _started(
+            kind,
             cores=cores,
             processes=cores,
             memory=f"{cores * parse_bytes(memory)}B",
@@ -95,17 +102,37 @@ def queue_cluster(
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
-        submitted = _Jobs(cluster, jobs)
-        with Interrupt():  # a signal while they wait takes the jobs back
-            try:
-                cluster.sync(submitted.fill)
-            except (OSError, RuntimeError) as error:
-                raise ConfigError([f"executor={kind}: {_reason(error)}"]) from error
-            logs = relative(Path(own))
-            echo(f"{counted(jobs, 'job')} submitted, waiting for the first; logs: {logs}")
-            client.wait_for_workers(1)
-        cluster.loop.add_callback(PeriodicCallback(submitted.renew, 1000 * LOOK).start)
-        yield client
+        submitted = _Jobs(kind, cluster, jobs, Path(own))
+        try:
+            cluster.sync(submitted.fill)
+        except (OSError, RuntimeError) as error:
+            raise ConfigError([f"executor={kind}: {_reason(error)}"]) from error
+        logs = relative(Path(own))
+        echo(f"{counted(jobs, 'job')} submitted, waiting for the first; logs: {logs}")
+        renewal = PeriodicCallback(submitted.renew, 1000 * LOOK)
+        cluster.loop.add_callback(renewal.start)
+        try:
+            while not client.nthreads():
+                if submitted.problem:
+                    raise ConfigError([f"executor={kind}: {submitted.problem}"])
+                time.sleep(LOOK / 10)
+            submitted.warns = True
+            yield client
+        finally:
+            cluster.loop.add_callback(renewal.stop)
+
+
+def _started(kind: str, **options: Any) -> JobQueueCluster:
+    """Start the scheduler of a queue's cluster.
+
+    Raises:
+        ConfigError: it can't start: there is no such network interface, say.
+    """
+    try:
+        return CLUSTERS[kind](**options)
+    except Exception as error:
+        why = f"can't start the scheduler: {type(error).__name__}: {error}"
+        raise ConfigError([f"executor={kind}: {why}"]) from error
 
 
 def _credentials(folder: Path) -> Security:
@@ -124,11 +151,14 @@ class _Jobs:
     Dask's own ``adapt`` doesn't do this for jobs of several workers.
     """
 
-    def __init__(self, cluster: JobQueueCluster, count: int) -> None:
+    def __init__(self, kind: str, cluster: JobQueueCluster, count: int, logs: Path) -> None:
+        self._kind = kind
         self._cluster = cluster
         self._count = count
+        self._logs = logs
         self._seen: dict[str, float] = {}
-        self._problem = ""
+        self._early, self._ask_at = 0, 0.0
+        self.problem, self.warns = "", False
 
     async def fill(self) -> None:
         """Submit jobs until there are enough.
@@ -151,6 +181,8 @@ class _Jobs:
 
     async def renew(self) -> None:
         """Submit a job for each that has ended, unless a member is idle: then no fleet waits."""
+        if self._cluster.status != Status.running:  # its end cancels the jobs
+            return
         scheduler: Any = self._cluster.scheduler
         workers = scheduler.workers.values()
         names, now = {worker.name for worker in workers}, time.monotonic()
@@ -160,15 +192,40 @@ class _Jobs:
         ended = [job for job, last in self._seen.items() if now - last > GONE]
         for job in ended:
             del self._seen[job]
+        if names:
+            self._early = 0
+        if now >= self._ask_at:
+            self._ask_at = now + ASK
+            early = await self._ended_early()
+            ended += early
+            self._early += len(early)
+            if early and self._early >= EARLY:
+                said = f"the last one said: {last_line(self._logs)}"
+                self._tell(f"{counted(self._early, 'job')} ended before a worker came; {said}")
         if ended:
             await self._cluster.scale_down(ended)
-        if all(worker.processing for worker in workers if worker.resources):
+        running = self._cluster.status == Status.running
+        if running and all(worker.processing for worker in workers if worker.resources):
             try:
                 await self.fill()
             except (OSError, RuntimeError) as error:
-                if (problem := _reason(error)) != self._problem:
-                    warn(problem)
-                self._problem = problem
+                self._tell(_reason(error))
+
+    async def _ended_early(self) -> list[str]:
+        """Return some jobs that have ended, by the queue's word, and whose workers never came."""
+        jobs = self._cluster.workers.items()
+        waiting = [(name, job.job_id) for name, job in jobs if name not in self._seen]
+        return [
+            name
+            for name, number in waiting[:EARLY]
+            if number and await has_ended(self._kind, number)
+        ]
+
+    def _tell(self, problem: str) -> None:
+        """Note a problem, and warn of it once if nobody waits for the first worker."""
+        if self.warns and problem != self.problem:
+            warn(problem)
+        self.problem = problem
 
 
 def _reason(error: Exception) -> str:

@@ -16,6 +16,7 @@ import pytest
 from distributed import Client
 
 from hw2exp.records.run_dir import read_result
+from hw2exp.train import main
 from tests.test_readme import block
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -283,6 +284,36 @@ def test_a_machine_that_cant_take_part_is_named(tmp_path, cluster):
     assert f"{host}: doesn't see the lock on" in line
     assert ("must be on a shared disk" in line) == apart
     assert {path.name for path in tmp_path.iterdir()} <= {"__pycache__", "my_cells.py"}
+
+
+def test_nothing_stays_on_the_scheduler_of_a_sweep_that_doesnt_begin(tmp_path, cluster):
+    def plugins(dask_scheduler):
+        return [name for name in dask_scheduler.worker_plugins if name.startswith("hw2exp")]
+
+    there = ("executor=dask", f"executor.scheduler={cluster.address}")
+    with sweep(tmp_path, *there) as process:
+        assert "waiting for the first worker" in process.stdout.readline()
+        os.killpg(process.pid, signal.SIGINT)
+        ended(process, 130)
+    assert not list(tmp_path.iterdir())
+    cluster.preload("import sys; sys.modules['hw2exp'] = None")
+    cluster.until_workers(1)
+    with sweep(tmp_path, *there) as process:
+        _, (line,) = ended(process, 2)
+    assert re.search("a worker can't take part: .*No module named 'hw2exp", line)
+    assert "needs the same hw2exp" in line
+    assert not list(tmp_path.iterdir())
+    with Client(cluster.address) as client:
+        assert client.run_on_scheduler(plugins) == []
+
+
+@pytest.mark.parametrize("address", ["tcp://h:abc", "ucx://x", "tls://127.0.0.1:1"])
+def test_an_address_that_is_none_is_refused_in_a_line(tmp_path, monkeypatch, capsys, address):
+    monkeypatch.chdir(tmp_path)
+    assert main(["-m", "executor=dask", f"executor.scheduler={address}", "seed=0,1"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"executor.scheduler={address}: no scheduler can be reached there: " in line
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_cell_of_the_users_reaches_the_workers_by_name(tmp_path):

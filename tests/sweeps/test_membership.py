@@ -8,6 +8,7 @@ import pytest
 
 from hw2exp.sweeps.membership import TOKEN, Facts, problem
 from hw2exp.system.lock import hold
+from hw2exp.system.problems import ConfigError
 
 
 @pytest.fixture
@@ -45,6 +46,13 @@ def test_nothing_of_dask_is_imported_without_need():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout == "[]\n", done.stderr
+
+
+def test_the_deaths_of_a_given_scheduler_are_its_own(compose):
+    given = ("-m", "seed=0,1", "executor=dask", "executor.scheduler=tcp://a:1")
+    assert compose(*given).executor.scheduler == "tcp://a:1"
+    with pytest.raises(ConfigError, match=r"executor\.deaths=3: .*must be left out"):
+        compose(*given, "executor.deaths=3")
 
 
 def test_without_dask_one_line_says_what_to_install(tmp_path, monkeypatch, capsys):

@@ -1,15 +1,20 @@
 """Train fleets in jobs of a cluster's queue."""
 
+import re
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from hw2exp.config.groups import Executor
 from hw2exp.config.knob import shared
 from hw2exp.config.registry import register
 from hw2exp.sweeps.executor import FleetExecutor
 from hw2exp.sweeps.executors.dask import needs_dask
+from hw2exp.system.problems import show
+
+NAME = re.compile(r"[\w@][\w.,:/@=+-]*")
 
 
 @register("executor", "slurm")
@@ -28,6 +33,19 @@ class JobQueue(Executor):
     )
     directives: list[str] = shared("more directives of the job script, such as --account=lab")
     deaths: int = shared("deaths of workers under a fleet after which it is given up", ge=1)
+
+    def contradictions(self, config: Any) -> list[str]:
+        """Return the problems of a job script, where the end of a line would begin a command."""
+        problems = super().contradictions(config)
+        for key, value in {"queue": self.queue, "interface": self.interface}.items():
+            if value is not None and not NAME.fullmatch(value):
+                allowed = "must be a name of letters, digits and . , : / @ = + _ -"
+                problems.append(f"executor.{key}={show(value)}: {allowed}")
+        for each in self.directives:
+            if not (each.startswith("-") and each.isprintable()):
+                allowed = "must be a line that begins with -"
+                problems.append(f"executor.directives={show(each)}: {allowed}")
+        return problems
 
     @contextmanager
     def start(self, folder: Path, workers: int) -> Iterator[FleetExecutor]:

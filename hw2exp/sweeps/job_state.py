@@ -1,0 +1,48 @@
+"""Learn of a job in a queue whether it has ended, and what it said."""
+
+import asyncio
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+STATE = {
+    "slurm": "squeue --noheader --states=all --format=%T --jobs",
+    "pbs": "qstat",
+    "lsf": "bjobs -noheader -o stat",
+}
+"""The command that says a job's state, for each queue."""
+
+ENDED = re.compile(
+    r"\b(BOOT_FAIL|CANCELLED|COMPLETED|DEADLINE|FAILED|NODE_FAIL|OUT_OF_MEMORY|TIMEOUT"  # Slurm
+    r"|Invalid job id|Unknown Job|has finished|DONE|EXIT|is not found)\b| C +\S+ *$",
+    re.MULTILINE,
+)
+"""What it says of a job that has ended."""
+
+
+async def has_ended(kind: str, number: str) -> bool:
+    """Return whether a job has ended, as far as its queue says so.
+
+    Args:
+        kind: the kind of queue.
+        number: the job's number in the queue.
+    """
+    command = [*shlex.split(STATE[kind]), number]
+    try:
+        asked = await asyncio.create_subprocess_exec(
+            *command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+    except OSError:  # then it can't be known
+        return False
+    said, _ = await asked.communicate()
+    return ENDED.search(said.decode(errors="replace")) is not None
+
+
+def last_line(logs: Path) -> str:
+    """Return the last line of the newest log that is not empty."""
+    texts = {path: path.read_text(errors="replace").split("\n") for path in logs.glob("*.*")}
+    for path in sorted(texts, key=lambda path: path.stat().st_mtime, reverse=True):
+        if lines := [line for line in texts[path] if line.strip()]:
+            return lines[-1]
+    return "nothing"
