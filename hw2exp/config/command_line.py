@@ -176,7 +176,7 @@ def _check_executor(job: Job, multirun: bool, typed: Set[str]) -> None:
     if what == "executor=local":
         return
     if not multirun:
-        raise ConfigError([f"{what}: only in a sweep; add -m, or leave it out"])
+        raise ConfigError([f"{what}: needs a sweep; add -m, or leave it out"])
     if launcher != "fleet":
         raise ConfigError([f"{what}: not with hydra/launcher={launcher}; must be fleet"])
     executor: Any = job.config.executor

@@ -24,8 +24,9 @@ from hw2exp.sweeps.executor import (
     WorkerDied,
     importable_main,
 )
-from hw2exp.sweeps.membership import TOKEN, Facts, Membership, perform, problem_of, tell
+from hw2exp.sweeps.membership import ENDED, TOKEN, Facts, Membership, perform, problem_of, tell
 from hw2exp.system import disk
+from hw2exp.system.interrupt import SAVE
 from hw2exp.system.lock import hold
 from hw2exp.system.problems import ConfigError, counted
 from hw2exp.system.terminal import echo, warn
@@ -96,6 +97,9 @@ class ClusterExecutor(FleetExecutor):
 
     def tell(self, number: int) -> None:
         """Pass a signal to save, or to end, on to the sweep's tasks on all machines."""
+        if number != SAVE and self.shared is not None:
+            with suppress(OSError):
+                disk.write(self.shared / ENDED, b"", sync=False)
         with suppress(ClusterLost), self._connected():
             self._client.run(tell, self._token, number, on_error="ignore")
 

@@ -23,6 +23,9 @@ from hw2exp.sweeps.executor import GROUP
 from hw2exp.system.interrupt import SAVE, Interrupt
 from hw2exp.system.lock import holder
 
+ENDED = "ended"
+"""Name of the file by which a worker that comes late knows that the sweep is to end."""
+
 TOKEN = "token"
 """Name of the file by which a machine knows that it sees the sweep's folder."""
 
@@ -107,6 +110,7 @@ class Membership(WorkerPlugin):
         """Prove that the worker can take part, and let the scheduler know."""
         _handle_signals(worker)
         self.problem = problem(self.facts)
+        self._ended = (self.facts.folder / ENDED).exists()
         if self.problem is None:
             await worker.set_resources(**{self.facts.token: 1})
             # The scheduler looks for waiting tasks when a worker runs again, not at new resources.
