@@ -34,6 +34,7 @@ JUNK = {
     "boolean": ["1.5", "null", "[true]", "maybe", "''", "2", "{a:true}"],
     "string": ["7", "null", "[adam]", "no-such-word", "1.5", "true"],
     "array": ["null", "3", "[]", "[1]", "[1,2,3]", "[1.5,2]", "[a,b]", "[5,5]", "[9,2]", "x"],
+    "texts": ["1", "x", "true", "null", "[1]", "{a:1}"],
 }
 """Values that are wrong for every knob of a kind, whatever its limits."""
 
@@ -92,7 +93,8 @@ def misspelled(word, taken, draw):
 def wrong_value(draw):
     chosen, key, about = draw.choice(KNOBS)
     value = beyond(about, draw) if draw.random() < 0.5 else None
-    text = draw.choice(JUNK[about["type"]]) if value is None else str(value)
+    junk = JUNK["texts" if about.get("items") == {"type": "string"} else about["type"]]
+    text = draw.choice(junk) if value is None else str(value)
     return chosen, f"{key}={text}", key
 
 
