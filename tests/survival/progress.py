@@ -2,6 +2,11 @@
 
 import time
 
+from hw2exp.records.metrics import CATALOG
+
+ROWS = 20
+"""Rows in a log by which its run must have made steps."""
+
 # No pattern has two asterisks: such a search enters each folder, and checkpoints come and go.
 
 
@@ -26,7 +31,11 @@ def wait_until(process, condition):
 
 
 def wait_for_steps(process, folder, runs=1):
-    """Wait until all runs in a folder log steps."""
-    assert wait_until(process, lambda: len(logs(folder)) == runs)
-    begun = [path.stat().st_size for path in logs(folder)]
-    assert wait_until(process, lambda: sum(p.stat().st_size for p in logs(folder)) > sum(begun))
+    """Wait until each run in a folder logs steps; its layout names the tag of a row, too."""
+    (tag, _), *_ = CATALOG.values()
+
+    def logged():
+        counts = [path.read_bytes().count(tag.encode()) for path in logs(folder)]
+        return len(counts) == runs and min(counts) >= ROWS
+
+    assert wait_until(process, logged)
