@@ -21,7 +21,7 @@ VALUES = [
     "???", "'é'", "[]", "[30,41]", "[2.5,[a,null]]", "int(3.7)", "str(1e-3)", "{}", "{a:1,b:{c:x}}",
 ]  # fmt: skip
 
-RANGES = ("task.length", "task.t1", "task.t2")
+LISTS = ("task.length", "task.t1", "task.t2", "executor.directives")
 """Keys of lists, which Hydra refuses to merge with a mapping."""
 
 LAYERS = [
@@ -83,7 +83,7 @@ def same_by_both_ways(ways, layer, shifts):
     free = [name for name in names if name not in ("steps", "batch_size")]  # others refer to them
     for shift in shifts:
         pairs = [(key, VALUES[(shift + n) % len(VALUES)]) for n, key in enumerate(free)]
-        pairs = [(key, value) for key, value in pairs if key not in RANGES or value[0] != "{"]
+        pairs = [(key, value) for key, value in pairs if key not in LISTS or value[0] != "{"]
         lines = [*choices, *(f"{key}={value}" for key, value in pairs)]
         if shift % 5 == 4:  # the way of configs that have to be resolved
             lines.append("++log_every=${batch_size}")
