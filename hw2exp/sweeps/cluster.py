@@ -39,7 +39,7 @@ FLEETS = ".fleets"
 
 LOOPBACK = "127.0.0.1"
 PATIENCE = 10.0
-"""Seconds to wait for a scheduler, at the start or when its connection is lost."""
+"""Seconds to wait for a scheduler at the start."""
 
 COUNTED, COUNTED_EACH = 0.5, 2e-3
 """Seconds between two counts of the workers: at least, and for each worker."""
@@ -222,7 +222,9 @@ def _register(client: Client, plugin: Membership) -> None:
     try:
         client.register_plugin(plugin, name=plugin.facts.token)
     except Exception as error:  # whatever the worker raised
-        found = client.run(version, "hw2exp", on_error="return")
+        found: dict[str, object] = {}
+        with suppress(Exception):  # the scheduler may be gone
+            found = client.run(version, "hw2exp", on_error="return")
         missing = [address for address, each in found.items() if isinstance(each, Exception)]
         where = f"; it is not installed at {', '.join(missing)}" if missing else ""
         why = f"{type(error).__name__}: {error}; needs the same hw2exp{where}"

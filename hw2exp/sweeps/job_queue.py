@@ -101,25 +101,37 @@ def queue_cluster(
             **more,
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
+        _submitted(_Jobs(kind, cluster, jobs, Path(own)), kind, client),
     ):
-        submitted = _Jobs(kind, cluster, jobs, Path(own))
-        try:
-            cluster.sync(submitted.fill)
-        except (OSError, RuntimeError) as error:
-            raise ConfigError([f"executor={kind}: {_reason(error)}"]) from error
-        logs = relative(Path(own))
-        echo(f"{counted(jobs, 'job')} submitted, waiting for the first; logs: {logs}")
-        renewal = PeriodicCallback(submitted.renew, 1000 * LOOK)
-        cluster.loop.add_callback(renewal.start)
-        try:
-            while not client.nthreads():
-                if submitted.problem:
-                    raise ConfigError([f"executor={kind}: {submitted.problem}"])
-                time.sleep(LOOK / 10)
-            submitted.warns = True
-            yield client
-        finally:
-            cluster.loop.add_callback(renewal.stop)
+        yield client
+
+
+@contextmanager
+def _submitted(submitted: "_Jobs", kind: str, client: Client) -> Iterator[None]:
+    """Submit jobs, wait for the first worker, and replace jobs that end.
+
+    Raises:
+        ConfigError: the queue does not take the jobs, or they end at once.
+    """
+    cluster, loop = submitted.cluster, submitted.cluster.loop
+    assert loop is not None
+    try:
+        cluster.sync(submitted.fill)
+    except (OSError, RuntimeError) as error:
+        raise ConfigError([f"executor={kind}: {_reason(error)}"]) from error
+    logs = relative(submitted.logs)
+    echo(f"{counted(submitted.count, 'job')} submitted, waiting for the first; logs: {logs}")
+    renewal = PeriodicCallback(submitted.renew, 1000 * LOOK)
+    loop.add_callback(renewal.start)
+    try:
+        while not client.nthreads():
+            if submitted.problem:
+                raise ConfigError([f"executor={kind}: {submitted.problem}"])
+            time.sleep(LOOK / 10)
+        submitted.warns = True
+        yield
+    finally:
+        loop.add_callback(renewal.stop)
 
 
 def _started(kind: str, **options: Any) -> JobQueueCluster:
@@ -153,9 +165,9 @@ class _Jobs:
 
     def __init__(self, kind: str, cluster: JobQueueCluster, count: int, logs: Path) -> None:
         self._kind = kind
-        self._cluster = cluster
-        self._count = count
-        self._logs = logs
+        self.cluster = cluster
+        self.count = count
+        self.logs = logs
         self._seen: dict[str, float] = {}
         self._early, self._ask_at = 0, 0.0
         self.problem, self.warns = "", False
@@ -167,13 +179,13 @@ class _Jobs:
             OSError: there is no command to submit a job.
             RuntimeError: the queue does not take a job.
         """
-        spec = self._cluster.worker_spec
-        while len(spec) < self._count:
-            spec.update(self._cluster.new_worker_spec())
+        spec = self.cluster.worker_spec
+        while len(spec) < self.count:
+            spec.update(self.cluster.new_worker_spec())
         try:
-            await self._cluster
+            await self.cluster
         except (OSError, RuntimeError):
-            for name, job in self._cluster.workers.items():
+            for name, job in self.cluster.workers.items():
                 if job.job_id is None:
                     job.status = Status.failed  # which the cluster's end asks of it
                     del spec[name]
@@ -181,12 +193,12 @@ class _Jobs:
 
     async def renew(self) -> None:
         """Submit a job for each that has ended, unless a member is idle: then no fleet waits."""
-        if self._cluster.status != Status.running:  # its end cancels the jobs
+        if self.cluster.status != Status.running:  # its end cancels the jobs
             return
-        scheduler: Any = self._cluster.scheduler
+        scheduler: Any = self.cluster.scheduler
         workers = scheduler.workers.values()
         names, now = {worker.name for worker in workers}, time.monotonic()
-        for job, spec in self._cluster.worker_spec.items():
+        for job, spec in self.cluster.worker_spec.items():
             if any(f"{job}{suffix}" in names for suffix in spec.get("group", [""])):
                 self._seen[job] = now
         ended = [job for job, last in self._seen.items() if now - last > GONE]
@@ -200,11 +212,11 @@ class _Jobs:
             ended += early
             self._early += len(early)
             if early and self._early >= EARLY:
-                said = f"the last one said: {last_line(self._logs)}"
+                said = f"the last one said: {last_line(self.logs)}"
                 self._tell(f"{counted(self._early, 'job')} ended before a worker came; {said}")
         if ended:
-            await self._cluster.scale_down(ended)
-        running = self._cluster.status == Status.running
+            await self.cluster.scale_down(ended)
+        running = self.cluster.status == Status.running
         if running and all(worker.processing for worker in workers if worker.resources):
             try:
                 await self.fill()
@@ -213,7 +225,7 @@ class _Jobs:
 
     async def _ended_early(self) -> list[str]:
         """Return some jobs that have ended, by the queue's word, and whose workers never came."""
-        jobs = self._cluster.workers.items()
+        jobs = self.cluster.workers.items()
         waiting = [(name, job.job_id) for name, job in jobs if name not in self._seen]
         return [
             name

@@ -36,7 +36,7 @@ machine's lease ends: NFSv4 after 90 s."""
 
 @dataclass(frozen=True)
 class Facts:
-    """What a machine must agree with to take part in a sweep.
+    """Facts of a sweep that a machine must share to take part.
 
     Args:
         token: a random word of this sweep alone.

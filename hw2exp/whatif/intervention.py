@@ -35,7 +35,7 @@ PARTS = ("params", "optimizer.", "clip.")
 
 @dataclass(frozen=True)
 class Intervention:
-    """What changes at a step of a run.
+    """An intervention: changes of a run from one step on.
 
     Args:
         do: the words.

@@ -24,7 +24,7 @@ ITSELF = Choice("nothing", Kind.PLACEBO, "the run itself")
 
 @dataclass(frozen=True)
 class Tried:
-    """What became of a spike under each intervention, from each lead.
+    """The outcomes of all interventions on a spike, from each lead.
 
     Args:
         request: the run and its spike.

@@ -16,7 +16,7 @@ WORSE = 2.0
 
 
 class Outcome(StrEnum):
-    """What became of a spike: the first of these that fits.
+    """The outcome of a spike in a branch: the first of these that fits.
 
     A spike *happens* in a branch if a spike of the branch overlaps it. The branch's spikes before
     and after are compared with the run's, from the step where they part to the last step that is
@@ -33,10 +33,10 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Fate:
-    """What became of a spike in one branch.
+    """The fate of a spike in one branch.
 
     Args:
-        outcome: what became of it.
+        outcome: its outcome.
         peak: the largest loss from the run's spike's first step on, or of a spike of the branch
             that happens there.
         before: the number of spikes that begin and end before the run's spike.
@@ -84,7 +84,7 @@ def judge(
         elif earlier > run.before:
             outcome = Outcome.EARLIER
         else:
-            delayed = fate.after > run.after or height > max(run.height, _height(spike))
+            delayed = fate.after > run.after or height > run.height
             outcome = Outcome.DELAYED if delayed else Outcome.PREVENTED
         fates.append(replace(fate, outcome=outcome))
     return fates

@@ -23,8 +23,8 @@ def make_page(
 
     Args:
         request: the run and its spike.
-        dos: the interventions in words; by default those of :mod:`hw2exp.whatif.choices`.
-        following: the number of steps that branches are followed after the spike.
+        dos: see :func:`try_all`.
+        following: see :func:`try_all`.
         tell: a function that shows a line.
 
     Raises:
