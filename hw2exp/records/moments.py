@@ -1,0 +1,105 @@
+"""Write and read the tables of a run's moments: spikes, as many quiet moments, and plain steps.
+
+A *moment* is a stretch of a run's steps: a spike, from its first to its last step; a quiet moment
+of the same length, without a spike nearby; or a step from which a cure stays on.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hw2exp.records.parquet import read_table
+from hw2exp.system import disk
+
+if TYPE_CHECKING:
+    import polars
+
+BRANCHES, SIGNALS = "branches.parquet", "signals.parquet"
+"""The files, in the folder ``WHATIF`` of a run."""
+
+
+class MomentKind(StrEnum):
+    """A kind of moment."""
+
+    SPIKE = "spike"
+    QUIET = "quiet"
+    STEP = "step"
+
+
+MOMENT: dict[str, type] = {
+    "moment": str,  # a MomentKind
+    "number": int,  # the spike's number from 1; of a quiet moment, that of its spike; else 0
+    "start": int,  # the moment's first step
+    "end": int,  # its last step
+    "stage": float,  # the running median of the loss before it
+    "lead": int,  # from how many steps before the moment
+}
+"""The columns that both tables have, with their types."""
+
+BRANCH: dict[str, type] = {
+    **MOMENT,
+    "do": str,  # the intervention; "nothing" for the run itself
+    "kind": str,  # its family
+    "outcome": str,  # of the spike in the branch, or of the quiet moment
+    "happens": bool,  # whether a spike overlaps the moment, or the branch has diverged
+    "spikes": int,  # the number of spikes that begin in the branch
+    "steps": int,  # the number of steps of the branch
+    "diverged": bool,
+    "test_loss": float,  # after the last step; NaN if diverged
+    "test_accuracy": float,
+    "solved": bool,
+}
+"""The columns of the table of branches: a row for each moment, lead and intervention."""
+
+
+def write_moments(
+    path: Path,
+    rows: "polars.DataFrame",
+    asked: Mapping[str, str],
+) -> None:
+    """Write a table of moments, replacing another at once.
+
+    Args:
+        path: the file, in an existing folder.
+        rows: the table.
+        asked: the request that it answers, kept in the file's metadata.
+    """
+    content = BytesIO()
+    rows.write_parquet(content, metadata=dict(asked))
+    disk.write(path, content.getvalue(), sync=False)
+
+
+def read_moments(path: Path, columns: Mapping[str, type]) -> "polars.DataFrame":
+    """Read a table of moments; the file is untrusted.
+
+    Args:
+        path: the file.
+        columns: the columns that it must have, with their types; others are left out.
+
+    Raises:
+        OSError: the file can't be read.
+        ValueError: the file is damaged, or lacks a column, or has one of another type.
+    """
+
+    def wrong(schema: "Mapping[str, polars.DataType]") -> str | None:
+        for name, kind in columns.items():
+            if name not in schema:
+                return f"has no {name}"
+            if schema[name].to_python() is not kind:
+                return f"{name}: must be {kind.__name__}"
+        return None
+
+    return read_table(path, wrong).select(*columns).drop_nulls()
+
+
+def asked_of(path: Path) -> dict[str, str] | None:
+    """Return the request that a table answers; None if there is no such table."""
+    import polars
+    from polars.exceptions import PolarsError
+
+    try:
+        return polars.read_parquet_metadata(path)
+    except (OSError, PolarsError):
+        return None
