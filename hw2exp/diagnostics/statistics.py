@@ -8,6 +8,7 @@ refused.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,7 @@ def rate(events: ArrayLike, exposure: ArrayLike) -> Estimate:
     return widened(_bootstrapped(of, len(happened)), *(end / seen.sum() for end in ends))
 
 
-def proportion(counts: ArrayLike, totals: ArrayLike) -> Estimate:
+def proportion(counts: ArrayLike, totals: ArrayLike, less: ArrayLike = 0) -> Estimate:
     """Return a share of events, pooled over all runs.
 
     The interval is a bootstrap over runs, because events of one run depend on each other. It is
@@ -74,17 +75,34 @@ def proportion(counts: ArrayLike, totals: ArrayLike) -> Estimate:
 
     Args:
         counts: events of each run that count, ``(R,)``.
-        totals: all events of each run, ``(R,)``; not all zero.
+        totals: all events of each run, ``(R,)``; if all are zero, the share is unknown.
+        less: events to subtract from those that count, such as a placebo's, ``(R,)``.
     """
     some, of_all = np.asarray(counts, float), np.asarray(totals, float)
-    alone = share(round(some.sum()), round(of_all.sum()))
+    if not of_all.any():
+        return UNKNOWN
+    net, alone = some - less, share(round(some.sum()), round(of_all.sum()))
+    value = float(net.sum() / of_all.sum())
+    if len(some) == 1:
+        return Estimate(value, math.nan, math.nan)
+    # Not by BLAS, whose threads cost more than they bring here.
+    sums, base = (np.einsum("nr,r->n", _weights(len(some)), each) for each in (net, of_all))
+    with np.errstate(invalid="ignore"):  # resampled runs may have no events
+        shares = sums / base
+    shift = value - alone.value
+    found = _between(value, np.where(np.isnan(shares), value, shares))
+    return widened(found, alone.low + shift, alone.high + shift)
 
-    def of(rows: Any) -> Any:
-        with np.errstate(invalid="ignore"):  # resampled runs may have no events
-            shares = some[rows].sum(-1) / of_all[rows].sum(-1)
-        return np.where(np.isnan(shares), alone.value, shares)
 
-    return widened(_bootstrapped(of, len(some)), alone.low, alone.high)
+def difference(one: Estimate, other: Estimate) -> Estimate:
+    """Return the difference of two independent estimates, with the interval of Zou & Donner (2008).
+
+    Of two shares with Wilson's intervals, this is Newcombe's interval (1998, method 10).
+    """
+    value = one.value - other.value
+    low = math.hypot(one.value - one.low, other.high - other.value)
+    high = math.hypot(one.high - one.value, other.value - other.low)
+    return Estimate(value, value - low, value + high)
 
 
 def widened(found: Estimate, low: float, high: float) -> Estimate:
@@ -172,9 +190,26 @@ def _bootstrapped(statistic: Callable[[Any], Any], runs: int) -> Estimate:
     value = float(statistic(np.arange(runs)))
     if runs == 1:  # every resample is the same run
         return Estimate(value, math.nan, math.nan)
-    rows = np.random.default_rng(0).integers(runs, size=(RESAMPLES, runs))
+    return _between(value, statistic(_resampled(runs)))
+
+
+def _resampled(runs: int) -> NDArray[np.int64]:
+    """Return the run indices of each resample, ``(RESAMPLES, R)``."""
+    return np.random.default_rng(0).integers(runs, size=(RESAMPLES, runs))
+
+
+@lru_cache(maxsize=1)
+def _weights(runs: int) -> Floats:
+    """Return how many times each resample has each run, ``(RESAMPLES, R)``."""
+    places = _resampled(runs) + runs * np.arange(RESAMPLES)[:, None]
+    counts = np.bincount(places.ravel(), minlength=places.size)
+    return counts.reshape(places.shape).astype(float)
+
+
+def _between(value: float, resampled: Any) -> Estimate:
+    """Return an estimate with the percentile interval of its resamples."""
     # No interpolation, since some values may be infinite.
-    low, high = np.quantile(statistic(rows), [TAIL, 1 - TAIL], method="inverted_cdf")
+    low, high = np.quantile(resampled, [TAIL, 1 - TAIL], method="inverted_cdf")
     return Estimate(value, float(low), float(high))
 
 

@@ -28,6 +28,37 @@ class MomentKind(StrEnum):
     STEP = "step"
 
 
+class Kind(StrEnum):
+    """A family of interventions."""
+
+    NORM = "clipping by norm"
+    VALUE = "clipping by value"
+    ZCLIP = "clipping by the norm's history"
+    RATE = "learning rate"
+    DATA = "data"
+    MOMENTS = "second moments"
+    MOMENTUM = "momentum"
+    READOUT = "readout"
+    OWN = "as asked"
+    PLACEBO = "placebo"
+
+
+NOTHING = "nothing"
+"""The branch without an intervention: the run itself."""
+
+NO_CLIP = "clip=norm clip.max_norm=1e30"
+
+PLACEBOS = {
+    **dict.fromkeys((Kind.NORM, Kind.VALUE, Kind.ZCLIP), NO_CLIP),
+    Kind.RATE: "lr*0.999",
+    Kind.MOMENTS: "optimizer.mean_square*0.999",
+    Kind.READOUT: "readout*0.999",
+    **dict.fromkeys((Kind.DATA, Kind.MOMENTUM, Kind.OWN), "params~1e-6"),
+    Kind.PLACEBO: NOTHING,
+}
+"""The placebo of each kind of intervention: the same change in a dose that should do nothing, or
+else the smallest noise."""
+
 MOMENT: dict[str, type] = {
     "moment": str,  # a MomentKind
     "number": int,  # the spike's number from 1; of a quiet moment, that of its spike; else 0
@@ -40,8 +71,8 @@ MOMENT: dict[str, type] = {
 
 BRANCH: dict[str, type] = {
     **MOMENT,
-    "do": str,  # the intervention; "nothing" for the run itself
-    "kind": str,  # its family
+    "do": str,  # the intervention; ``NOTHING`` for the run itself
+    "kind": str,  # a Kind
     "outcome": str,  # of the spike in the branch, or of the quiet moment
     "happens": bool,  # whether a spike overlaps the moment, or the branch has diverged
     "spikes": int,  # the number of spikes that begin in the branch

@@ -151,13 +151,8 @@ def _median(values: Sequence[Floats], of_run: Callable[[Floats], Any]) -> Counte
 def _share(values: Sequence[Floats]) -> Counted:
     """Return the share over all looks; the interval is over runs, as a run's looks correlate."""
     known = _known(values)
-    return _counted(_pooled(known), known)
-
-
-def _pooled(known: Sequence[Floats]) -> Estimate:
-    if not known:
-        return Estimate(nan, nan, nan)
-    return proportion([own.sum() for own in known], [len(own) for own in known])
+    pooled = proportion([own.sum() for own in known], [len(own) for own in known])
+    return _counted(pooled, known)
 
 
 def _counted(estimate: Estimate, known: Sequence[Floats]) -> Counted:

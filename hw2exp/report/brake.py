@@ -21,8 +21,7 @@ from hw2exp.report.aftermath import (
     Stage,
     aftermath,
 )
-from hw2exp.report.claim import Claim, Judged, finding_of
-from hw2exp.report.comparisons import Comparison
+from hw2exp.report.claim import Claim, Evidence, Judged, finding_of
 from hw2exp.report.solving import one_legend
 from hw2exp.report.style import folded, panels_of
 from hw2exp.report.tables import columns, within
@@ -92,9 +91,9 @@ def aftermath_rows(found: Sequence[Aftermath]) -> list[dict[str, Any]]:
 MEMORY = "optimizer.alpha"
 
 
-def explosions_brake(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterable[Judged]:
+def explosions_brake(evidence: Evidence) -> Iterable[Judged]:
     """Judge whether an unclipped explosion makes steps smaller than before, and than if clipped."""
-    for each in compared:
+    for each in evidence.compared:
         if each.cured.cures != "clip=norm":
             continue
         for stage, free, clipped in _at_each_stage(each.plain, each.cured):
@@ -107,9 +106,9 @@ def explosions_brake(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Ite
             yield Judged(f"{each.cured.name}, {stage}", finding, numbers)
 
 
-def short_memory_releases(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterable[Judged]:
+def short_memory_releases(evidence: Evidence) -> Iterable[Judged]:
     """Judge whether steps after an explosion are larger with a shorter memory of RMSprop."""
-    plain = [arm for arm in arms if not arm.cures and MEMORY in arm.settings]
+    plain = [arm for arm in evidence.arms if not arm.cures and MEMORY in arm.settings]
     for short, long in permutations(plain, 2):
         memories = short.settings[MEMORY], long.settings[MEMORY]
         if short.settings_but(MEMORY) != long.settings_but(MEMORY) or memories[0] > memories[1]:

@@ -12,11 +12,12 @@ from hw2exp.records.runs import Found
 from hw2exp.records.typed_commands import commands
 from hw2exp.report.aftermath import Aftermath, aftermath
 from hw2exp.report.brake import AFTERMATH, after_explosions, aftermath_rows
-from hw2exp.report.claim import Claim, Judged
+from hw2exp.report.claim import Claim, Evidence, Judged
 from hw2exp.report.claims import judge
 from hw2exp.report.comparisons import Comparison, compare, comparison_rows
 from hw2exp.report.cures import CURES, cures_figure
 from hw2exp.report.curves import curves, curves_caption, gallery, gallery_caption
+from hw2exp.report.dose_response import DOSES, dose_response
 from hw2exp.report.gated_rnn import reached_by
 from hw2exp.report.lengths import LENGTHS, by_length, lengths_figure
 from hw2exp.report.measures import ArmMeasures, arm_rows, measure, run_rows
@@ -26,6 +27,8 @@ from hw2exp.report.solving import RATES, UNSOLVED, rates, unsolved
 from hw2exp.report.spikes import causes, spike_rows
 from hw2exp.report.style import MOST_ARMS, Drawn, draw
 from hw2exp.report.tables import write_table
+from hw2exp.report.trade_off import LASTING, at_once_and_lasting
+from hw2exp.report.trials import Trials, make_trials
 from hw2exp.report.why import Why, make_why
 from hw2exp.system import disk
 from hw2exp.system.problems import counted, show
@@ -43,6 +46,7 @@ EMPTY = {
     "unsolved": "no run has solved its task",
     "curves": "no run has logged a finite loss",
     "spikes": "no run has spikes",
+    "effects": "no intervention has a dose",
 }
 """Reasons why a figure is empty, for the figures that don't need runs of a special kind."""
 
@@ -56,6 +60,7 @@ class Chapter:
         folder: the folder of the runs.
         measured: the measures of all arms.
         compared: the comparisons of cures with none.
+        trials: the effects of interventions on spikes.
         claims: each claim with its findings.
         figures: the figures in order.
         why: the results of the diagnostics.
@@ -66,6 +71,7 @@ class Chapter:
     folder: Path
     measured: Sequence[ArmMeasures]
     compared: Sequence[Comparison]
+    trials: Trials
     claims: Sequence[tuple[Claim, Sequence[Judged]]]
     figures: Sequence[Drawn]
     why: Why
@@ -117,13 +123,15 @@ def make_chapter(plan: ChapterPlan, folder: Path, found: Found, target: Path) ->
     disk.make_folder(target)
     measured = [measure(arm) for arm in found.arms]
     compared = compare(references(found.arms))
-    claims = judge(found.arms, compared, plan.claims)
+    trials = make_trials(found.arms, target)
+    evidence = Evidence(found.arms, compared, trials.effects, trials.lasting)
+    claims = judge(evidence, plan.claims)
     after = [each for each in map(aftermath, found.arms) if each is not None]
     wanted = plan.figures is None or "why" in plan.figures
     why = make_why(found.arms, target, wanted)
-    left_out = [*found.left_out, *why.notes]
+    left_out = [*found.left_out, *why.notes, *trials.notes]
     drawn = []
-    for name, title, caption, figure in _figures(plan, found.arms, measured, compared, after):
+    for name, title, caption, figure in _figures(plan, evidence, measured, after):
         if figure is None:
             left_out.append(f"figure “{title}” left out: {EMPTY[name.partition('_')[0]]}")
         else:
@@ -137,20 +145,20 @@ def make_chapter(plan: ChapterPlan, folder: Path, found: Found, target: Path) ->
         write_table(aftermath_rows(after), target, "aftermath")
     if compared:
         write_table(comparison_rows(compared), target, "comparisons")
-    return Chapter(plan, folder, measured, compared, claims, drawn, why, notes)
+    return Chapter(plan, folder, measured, compared, trials, claims, drawn, why, notes)
 
 
 def _figures(
     plan: ChapterPlan,
-    arms: Sequence[Arm],
+    evidence: Evidence,
     measured: Sequence[ArmMeasures],
-    compared: Sequence[Comparison],
     after: Sequence[Aftermath],
 ) -> Iterator[tuple[str, str, str, "Figure | None"]]:
     """Yield each wanted figure: name, title, caption, and the figure, or None if it is empty.
 
     Figures that need runs of a special kind are left out where there are none.
     """
+    arms, compared = evidence.arms, evidence.compared
 
     def wanted(name: str) -> bool:
         return plan.figures is None or name in plan.figures
@@ -161,6 +169,11 @@ def _figures(
     if wanted("cures") and compared:
         figure = cures_figure(compared)
         yield "cures", "What each cure does to spikes", CURES, figure
+    if wanted("effects") and evidence.effects:
+        of_doses = dose_response(evidence.effects)
+        yield "effects", "What would have prevented spikes", DOSES, of_doses
+        if (both := at_once_and_lasting(evidence.effects, evidence.lasting)) is not None:
+            yield "effects_lasting", "At once and in the long run", LASTING, both
     if wanted("aftermath") and after:
         figure = after_explosions(after)
         yield "aftermath", "After an exploding gradient", AFTERMATH, figure

@@ -7,6 +7,8 @@ from enum import StrEnum
 from hw2exp.diagnostics.statistics import Estimate
 from hw2exp.records.arms import Arm
 from hw2exp.report.comparisons import Comparison
+from hw2exp.report.effects import Effect
+from hw2exp.report.lasting import Lasting
 
 
 class Finding(StrEnum):
@@ -32,8 +34,25 @@ class Judged:
     numbers: str
 
 
-Judge = Callable[[Sequence[Arm], Sequence[Comparison]], Iterable[Judged]]
-"""A function of all arms and comparisons that returns a finding for each setting."""
+@dataclass(frozen=True)
+class Evidence:
+    """The evidence by which claims are judged.
+
+    Args:
+        arms: all arms.
+        compared: the comparisons of cures with none.
+        effects: the effects of interventions on spikes.
+        lasting: the effects of cures that stay on from a step.
+    """
+
+    arms: Sequence[Arm]
+    compared: Sequence[Comparison] = ()
+    effects: Sequence[Effect] = ()
+    lasting: Sequence[Lasting] = ()
+
+
+Judge = Callable[[Evidence], Iterable[Judged]]
+"""A function that returns a finding for each setting."""
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from hw2exp.records.arms import Arm
-from hw2exp.report import brake, cures, gated_rnn, lengths, published, spikes
-from hw2exp.report.claim import Claim, Judged
-from hw2exp.report.comparisons import Comparison
+from hw2exp.report import brake, cures, gated_rnn, intervened, lengths, published, spikes
+from hw2exp.report.claim import Claim, Evidence, Judged
 
 CLAIMS = (
     *spikes.CLAIMS,
     *cures.CLAIMS,
+    *intervened.CLAIMS,
     *brake.CLAIMS,
     *gated_rnn.CLAIMS,
     *published.CLAIMS,
@@ -19,11 +18,11 @@ CLAIMS = (
 
 
 def judge(
-    arms: Sequence[Arm], compared: Sequence[Comparison], parts: bool | Sequence[str] = True
+    evidence: Evidence, parts: bool | Sequence[str] = True
 ) -> list[tuple[Claim, list[Judged]]]:
     """Judge the claims of some parts, or all, or none; leave out claims without suitable runs."""
     wanted = [claim for claim in CLAIMS if parts is True or (parts and claim.part in parts)]
-    found = [(claim, list(claim.judge(arms, compared))) for claim in wanted]
+    found = [(claim, list(claim.judge(evidence))) for claim in wanted]
     return [(claim, judged) for claim, judged in found if judged]
 
 

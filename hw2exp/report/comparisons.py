@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from numpy.typing import ArrayLike
+
 from hw2exp.diagnostics.paired_tests import adjusted, mean_difference, paired_pvalues
 from hw2exp.diagnostics.statistics import Estimate
 from hw2exp.records.arms import Arm
@@ -26,24 +28,18 @@ class Difference(Estimate):
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """A comparison of a cure with none on the same seeds.
+class Change:
+    """The change that a cure makes, on the same seeds.
 
     Args:
-        cured: the arm with the cure.
-        plain: the arm without.
-        seeds: number of seeds that both arms have.
+        seeds: number of seeds.
         spikes: difference in spikes per 1,000 steps.
-        solved: difference in the share of runs that solved the task at some time.
         ends_solved: difference in the share of runs that end solved.
         diverged: difference in the share of runs that diverged.
     """
 
-    cured: Arm
-    plain: Arm
     seeds: int
     spikes: Difference
-    solved: Difference
     ends_solved: Difference
     diverged: Difference
 
@@ -54,11 +50,6 @@ class Comparison:
         The p-value has no correction: this is a condition for comparing spikes, not a finding.
         """
         return self.diverged.pvalue_alone >= SIGNIFICANT
-
-    @property
-    def own_rate(self) -> bool:
-        """Return whether the two arms differ in the learning rate."""
-        return self.cured.rate != self.plain.rate
 
     @property
     def verdict(self) -> str:
@@ -72,6 +63,26 @@ class Comparison:
         if not self.comparable or not self.spikes.pvalue < SIGNIFICANT:
             return "undecided"
         return "fewer" if self.spikes.value < 0 else "more"
+
+
+@dataclass(frozen=True)
+class Comparison(Change):
+    """A comparison of a cure with none on the seeds that both arms have.
+
+    Args:
+        cured: the arm with the cure.
+        plain: the arm without.
+        solved: difference in the share of runs that solved the task at some time.
+    """
+
+    cured: Arm
+    plain: Arm
+    solved: Difference
+
+    @property
+    def own_rate(self) -> bool:
+        """Return whether the two arms differ in the learning rate."""
+        return self.cured.rate != self.plain.rate
 
 
 COMPARED: Mapping[str, Callable[[RunResult], float]] = {
@@ -90,25 +101,37 @@ def compare(pairs: Sequence[tuple[Arm, Arm]]) -> list[Comparison]:
         for cured, plain in pairs
         if len(seeds := [seed for seed in cured.runs if seed in plain.runs]) > 1
     ]
-    found = [_differences(name, both) for name in COMPARED]
+    found = {name: _of_pairs(name, both) for name in COMPARED}
     return [
-        Comparison(cured, plain, len(seeds), *differences)
-        for (cured, plain, seeds), *differences in zip(both, *found, strict=True)
+        Comparison(
+            seeds=len(seeds),
+            cured=cured,
+            plain=plain,
+            **{name: differences[place] for name, differences in found.items()},
+        )
+        for place, (cured, plain, seeds) in enumerate(both)
     ]
 
 
-def _differences(name: str, both: Sequence[tuple[Arm, Arm, Sequence[int]]]) -> list[Difference]:
+def _of_pairs(name: str, both: Sequence[tuple[Arm, Arm, Sequence[int]]]) -> list[Difference]:
     """Return the difference of each pair of arms in a quantity, on their common seeds."""
     of_run = COMPARED[name]
     paired = [
         [of_run(cured.runs[seed].result) - of_run(plain.runs[seed].result) for seed in seeds]
         for cured, plain, seeds in both
     ]
+    return differences(paired, [_unit(name, cured) for cured, _, _ in both])
+
+
+def differences(paired: Sequence[ArrayLike], units: Sequence[float]) -> list[Difference]:
+    """Return the mean of each comparison's paired differences, with corrected p-values.
+
+    Args:
+        paired: for each comparison, one difference a seed, ``(R,)``.
+        units: for each comparison, the smallest nonzero difference of a pair.
+    """
     pvalues = paired_pvalues(paired)
-    estimates = [
-        mean_difference(each, _unit(name, cured))
-        for each, (cured, _, _) in zip(paired, both, strict=True)
-    ]
+    estimates = [mean_difference(*each) for each in zip(paired, units, strict=True)]
     return [
         Difference(each.value, each.low, each.high, *of_pair)
         for each, *of_pair in zip(estimates, adjusted(pvalues), pvalues, strict=True)
@@ -121,36 +144,68 @@ def _unit(name: str, arm: Arm) -> float:
     return PER / steps if name == "spikes" else 1.0
 
 
+SHARES = "solved", "ends_solved", "diverged"
+"""The differences in shares of runs, of a comparison."""
+
+
 def comparison_rows(compared: Sequence[Comparison]) -> list[dict[str, Any]]:
     """Make a row for each comparison of a cure with none."""
-    rows = []
-    for each in compared:
-        row = {
+    return [
+        {
             "arm": each.cured.name,
             "against": each.plain.name,
             "seeds": each.seeds,
-            **columns("spikes_per_1000", each.spikes),
-            "p_spikes": each.spikes.pvalue,
-            "comparable": each.comparable,
-            "verdict": each.verdict,
+            **change_columns(each, SHARES),
         }
-        for name in ("solved", "ends_solved", "diverged"):
-            own: Difference = getattr(each, name)
-            row |= columns(name, own) | {f"p_{name}": own.pvalue}
-        rows.append(row)
-    return rows
+        for each in compared
+    ]
+
+
+def change_columns(each: Change, shares: Sequence[str]) -> dict[str, Any]:
+    """Return the columns of a change: in spikes, its verdict, and in some shares of runs."""
+    found = {
+        **columns("spikes_per_1000", each.spikes),
+        "p_spikes": each.spikes.pvalue,
+        "comparable": each.comparable,
+        "verdict": each.verdict,
+    }
+    for name in shares:
+        own: Difference = getattr(each, name)
+        found |= columns(name, own) | {f"p_{name}": own.pvalue}
+    return found
 
 
 def comparison_cells(each: Comparison) -> list[dict[str, Any]]:
     """Return a comparison's cells on the page."""
-    shares = each.solved, each.ends_solved, each.diverged
+    return [plain(each.seeds), *change_cells(each, SHARES)]
+
+
+def change_cells(each: Change, shares: Sequence[str]) -> list[dict[str, Any]]:
+    """Return a change's cells on the page, see :func:`change_columns`."""
     return [
-        plain(each.seeds),
-        *(cell(each.spikes, signed), _pvalue(each.spikes)),
+        *(cell(each.spikes, signed), pvalue_cell(each.spikes)),
         plain(each.verdict, style=each.verdict),
-        *(shown for own in shares for shown in (cell(own, points), _pvalue(own))),
+        *(
+            shown
+            for name in shares
+            for shown in (cell(getattr(each, name), points), pvalue_cell(getattr(each, name)))
+        ),
     ]
 
 
-def _pvalue(difference: Difference) -> dict[str, Any]:
+def change_text(each: Change, shares: Sequence[str]) -> str:
+    """Write a change, with a star where it is significant; shares only where they are."""
+    star = "*" if each.verdict in ("fewer", "more") else ""
+    text = f"{signed(each.spikes.value)}{star}"
+    if not each.comparable:
+        star = "*" * ("diverge" in each.verdict)
+        text = f"{signed(100 * each.diverged.value)} % diverge{star}"
+    for name in shares:
+        if (own := getattr(each, name)).pvalue < SIGNIFICANT:
+            text += f" ({name.replace('_', ' ')} {signed(100 * own.value)} %)"
+    return text
+
+
+def pvalue_cell(difference: Difference) -> dict[str, Any]:
+    """Make a cell of a difference's p-value."""
     return plain(difference.pvalue, f"{difference.pvalue:.2g}")

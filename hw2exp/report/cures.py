@@ -1,17 +1,17 @@
 """Show and judge what cures do to spikes (part 1.3 c), and clipping under RMSprop."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from hw2exp.records.arm_pairs import setting_of
 from hw2exp.records.arms import Arm
 from hw2exp.records.figure_style import BLUE, GRAY, RED
-from hw2exp.report.claim import Claim, Finding, Judge, Judged, finding_of
-from hw2exp.report.comparisons import Comparison
+from hw2exp.report.claim import Claim, Evidence, Finding, Judge, Judged, finding_of
+from hw2exp.report.comparisons import Change, Comparison, change_text
 from hw2exp.report.measures import SIGNIFICANT
 from hw2exp.report.solving import by_setting
-from hw2exp.report.tables import signed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -87,13 +87,11 @@ def together(arm: Arm) -> bool:
 def reduces_spikes(chosen: Chosen) -> Judge:
     """Return the judge of whether the chosen arms' cures reduce spikes, by optimizer and cures."""
 
-    def judge(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterable[Judged]:
-        found = [each for each in compared if chosen(each.cured)]
+    def judge(evidence: Evidence) -> Iterable[Judged]:
+        found = [each for each in evidence.compared if chosen(each.cured)]
         for where, group in groupby(sorted(found, key=_where), key=_where):
             members = list(group)
-            verdicts = {each.verdict.split()[0] for each in members} - {"undecided"}
-            finding = finding_of(verdicts == {"fewer"}, verdicts == {"more"})
-            yield Judged(" ".join(where).strip(), finding, _describe(members))
+            yield Judged(" ".join(where).strip(), of_verdicts(members), _describe(members))
 
     return judge
 
@@ -104,26 +102,25 @@ def _where(compared: Comparison) -> tuple[str, str, str]:
     return compared.cured.optimizer, compared.cured.cures, own
 
 
+def of_verdicts(members: Iterable[Change]) -> Finding:
+    """Return the finding on a cure that takes spikes away: fewer with some, and more with none."""
+    verdicts = {each.verdict.split()[0] for each in members} - {"undecided"}
+    return finding_of(verdicts == {"fewer"}, verdicts == {"more"})
+
+
+def called(arms: Sequence[Arm]) -> dict[str, str]:
+    """Return a short name for each arm's: its model, if no other of the arms has it."""
+    models = [model for _, model in {(arm.name, arm.model) for arm in arms}]
+    return {arm.name: arm.model if models.count(arm.model) == 1 else arm.name for arm in arms}
+
+
 def _describe(members: Sequence[Comparison]) -> str:
-    """Write each comparison's difference, with a star where it is significant."""
-    models = [each.cured.model for each in members]
-    parts = []
-    for each, model in zip(members, models, strict=True):
-        name = model if models.count(model) == 1 else each.cured.name
-        star = "*" if each.verdict in ("fewer", "more") else ""
-        text = f"{name} {signed(each.spikes.value)}{star}"
-        if not each.comparable:
-            star = "*" * ("diverge" in each.verdict)
-            text = f"{name} {signed(100 * each.diverged.value)} % diverge{star}"
-        if each.solved.pvalue < SIGNIFICANT:
-            text += f" (solved {signed(100 * each.solved.value)} %)"
-        if each.ends_solved.pvalue < SIGNIFICANT:
-            text += f" (ends solved {signed(100 * each.ends_solved.value)} %)"
-        parts.append(text)
-    return "; ".join(parts)
+    names = called([each.cured for each in members])
+    shares = "solved", "ends_solved"
+    return "; ".join(f"{names[each.cured.name]} {change_text(each, shares)}" for each in members)
 
 
-def clipping_makes_more(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterable[Judged]:
+def clipping_makes_more(evidence: Evidence) -> Iterable[Judged]:
     """Judge whether clipping alone adds spikes under RMSprop, at the same learning rate."""
     opposite = {
         Finding.SUPPORTED: Finding.REFUTED,
@@ -132,10 +129,10 @@ def clipping_makes_more(arms: Sequence[Arm], compared: Sequence[Comparison]) -> 
     }
     chosen = [
         each
-        for each in compared
+        for each in evidence.compared
         if each.cured.optimizer == "rmsprop" and not each.own_rate and "diverge" not in each.verdict
     ]
-    for judged in reduces_spikes(alone("clip", "norm"))(arms, chosen):
+    for judged in reduces_spikes(alone("clip", "norm"))(replace(evidence, compared=chosen)):
         yield Judged(judged.setting, opposite[judged.finding], judged.numbers)
 
 

@@ -5,8 +5,7 @@ from collections.abc import Iterable, Sequence
 from hw2exp.diagnostics.statistics import share
 from hw2exp.records.arm_pairs import partners
 from hw2exp.records.arms import Arm
-from hw2exp.report.claim import Claim, Finding, Judged, finding_of
-from hw2exp.report.comparisons import Comparison
+from hw2exp.report.claim import Claim, Evidence, Finding, Judged, finding_of
 from hw2exp.report.measures import SIGNIFICANT
 from hw2exp.report.tables import percent
 from hw2exp.system.problems import ConfigError
@@ -16,12 +15,12 @@ from hw2exp.theory.reach import VANISHED, Reach, measure_trained, unfit
 _FINDINGS = {True: Finding.SUPPORTED, False: Finding.REFUTED, None: Finding.UNDECIDED}
 
 
-def gated_explodes_more(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterable[Judged]:
+def gated_explodes_more(evidence: Evidence) -> Iterable[Judged]:
     """Judge whether more runs of the gated RNN than of the LSTM spike or diverge, without cures."""
     from scipy.stats import fisher_exact
 
     gated, lstms = (
-        [arm for arm in arms if arm.model == model and not arm.cures]
+        [arm for arm in evidence.arms if arm.model == model and not arm.cures]
         for model in ("gated_rnn", "lstm")
     )
     for pair in partners(gated, lstms, ("model",)):
@@ -50,17 +49,17 @@ def reached_by(arms: Sequence[Arm]) -> dict[str, Reach]:
         return {}
 
 
-def does_not_vanish(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterable[Judged]:
+def does_not_vanish(evidence: Evidence) -> Iterable[Judged]:
     """Judge whether the trained gated RNN's gradient does not vanish."""
-    found = reached_by([arm for arm in arms if arm.model == GATED])
+    found = reached_by([arm for arm in evidence.arms if arm.model == GATED])
     if GATED in found:
         decided, numbers = survives(found[GATED])
         yield Judged("after training", _FINDINGS[decided], numbers)
 
 
-def has_larger_norms(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterable[Judged]:
+def has_larger_norms(evidence: Evidence) -> Iterable[Judged]:
     """Judge whether the trained gated RNN's gradient grows larger than that of other models."""
-    found = reached_by([arm for arm in arms if arm.model in (GATED, *OTHERS)])
+    found = reached_by([arm for arm in evidence.arms if arm.model in (GATED, *OTHERS)])
     others = [found[name] for name in OTHERS if name in found]
     if GATED in found and others:
         decided, numbers = explodes_more(found[GATED], others)

@@ -9,8 +9,7 @@ import numpy as np
 from hw2exp.diagnostics.paired_tests import paired_pvalue
 from hw2exp.diagnostics.statistics import share
 from hw2exp.records.arms import NO_CURE, Arm, Key, names
-from hw2exp.report.claim import Claim, Judged, finding_of
-from hw2exp.report.comparisons import Comparison
+from hw2exp.report.claim import Claim, Evidence, Judged, finding_of
 from hw2exp.report.measures import SIGNIFICANT
 from hw2exp.report.solving import one_legend
 from hw2exp.report.style import PALETTE, folded, grid, label_outer
@@ -94,9 +93,9 @@ METHODS = "", "clip=norm", "clip=norm regularizer=omega"
 CALLED = "SGD", "clipping", "clipping and Ω"
 
 
-def methods_in_order(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterable[Judged]:
+def methods_in_order(evidence: Evidence) -> Iterable[Judged]:
     """Judge whether each method solves more runs than the one before, over the lengths."""
-    plain = [arm for arm in arms if arm.optimizer == "sgd"]
+    plain = [arm for arm in evidence.arms if arm.optimizer == "sgd"]
     for group in by_length(plain):
         if not all(method in group.lines for method in METHODS):
             continue

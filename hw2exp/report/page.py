@@ -12,6 +12,8 @@ from hw2exp.report.chapter import Chapter, size_of
 from hw2exp.report.claim import Claim, Finding, Judged
 from hw2exp.report.claims import CLAIMS
 from hw2exp.report.comparisons import comparison_cells
+from hw2exp.report.effects import effect_cells, main_effects
+from hw2exp.report.lasting import lasting_cells
 from hw2exp.report.measures import HEADINGS, arm_cells
 from hw2exp.report.plan import Plan
 from hw2exp.report.tables import number, percent
@@ -41,6 +43,7 @@ def render(
     environment.globals |= {
         "counted": counted, "HEADINGS": HEADINGS, "NEAR": NEAR, "PHASES": list(Phase), "WHY": WHY,
         "arm_cells": arm_cells, "comparison_cells": comparison_cells, "look_cells": look_cells,
+        "effect_cells": effect_cells, "lasting_cells": lasting_cells, "main_effects": main_effects,
         "size_of": size_of,
     }  # fmt: skip
     arms = [arm for chapter in chapters for arm in chapter.arms]

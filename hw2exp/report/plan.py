@@ -13,8 +13,8 @@ from hw2exp.system.problems import ConfigError, faults
 PLAN = "report.yaml"
 
 FigureName = Literal[
-    "curves", "unsolved", "rates", "cures", "aftermath", "published", "reach", "lengths", "spikes",
-    "why",
+    "curves", "unsolved", "rates", "cures", "effects", "aftermath", "published", "reach",
+    "lengths", "spikes", "why",
 ]  # fmt: skip
 
 

@@ -10,8 +10,7 @@ from hw2exp.diagnostics.statistics import Floats, median, share
 from hw2exp.records.arms import Arm, Run
 from hw2exp.records.figure_style import BLUE, GRAY, RED
 from hw2exp.records.metrics import INITIAL_LOSS
-from hw2exp.report.claim import Claim, Finding, Judge, Judged
-from hw2exp.report.comparisons import Comparison
+from hw2exp.report.claim import Claim, Evidence, Finding, Judge, Judged
 from hw2exp.report.measures import SIGNIFICANT
 from hw2exp.report.style import grid, label_outer
 from hw2exp.report.tables import percent, within
@@ -167,11 +166,11 @@ PUBLISHED = (
 )
 
 
-def same_plateau(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterable[Judged]:
+def same_plateau(evidence: Evidence) -> Iterable[Judged]:
     """Judge whether the loss stays at ln 4 for as long as in the reference runs."""
     from scipy.stats import mannwhitneyu
 
-    for each in _plain(arms):
+    for each in _plain(evidence.arms):
         found = median(each.plateau)
         p = float(mannwhitneyu(each.plateau, PLATEAUS).pvalue)
         numbers = (
@@ -191,10 +190,10 @@ def agrees(count: Callable[[Published], int], theirs: tuple[int, int]) -> Judge:
         theirs: the number of reference runs with the property, and of all reference runs.
     """
 
-    def judge(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterable[Judged]:
+    def judge(evidence: Evidence) -> Iterable[Judged]:
         from scipy.stats import fisher_exact
 
-        for each in _plain(arms):
+        for each in _plain(evidence.arms):
             own, runs = count(each), len(each.train)
             table = [[own, runs - own], [theirs[0], theirs[1] - theirs[0]]]
             p = float(fisher_exact(table).pvalue)

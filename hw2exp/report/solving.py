@@ -132,15 +132,14 @@ def _looks(arms: Sequence[Arm], by_rate: bool = True) -> dict[str, dict[str, Any
     return looks
 
 
-def one_legend(figure: "Figure", panels: Any) -> None:
-    """Add one legend for all panels, with each label once."""
+def one_legend(figure: "Figure", panels: Any, **options: Any) -> None:
+    """Add one legend for all panels, with each label once; options are those of matplotlib's."""
     found: dict[str, Any] = {}
     for axes in panels:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
-    figure.legend(
-        list(found.values()), list(found), loc="outside right upper", frameon=False, fontsize=7
-    )
+    look: dict[str, Any] = {"loc": "outside right upper", "frameon": False, "fontsize": 7}
+    figure.legend(list(found.values()), list(found), **look | options)
 
 
 UNSOLVED = (

@@ -12,8 +12,7 @@ from hw2exp.fleet.initial_loss import LOSS_TOLERANCE
 from hw2exp.records.arms import Arm
 from hw2exp.records.metrics import INITIAL_ACCURACY, INITIAL_LOSS
 from hw2exp.records.run_dir import RunResult
-from hw2exp.report.claim import Claim, Finding, Judged, against_half
-from hw2exp.report.comparisons import Comparison
+from hw2exp.report.claim import Claim, Evidence, Finding, Judged, against_half
 from hw2exp.report.measures import SIGNIFICANT, count_spikes
 from hw2exp.report.tables import columns, percent, within
 from hw2exp.system.problems import counted
@@ -130,9 +129,9 @@ FEWEST = 10
 """Least spikes of an arm for a decision."""
 
 
-def initial_values(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterable[Judged]:
+def initial_values(evidence: Evidence) -> Iterable[Judged]:
     """Judge whether every run's loss starts at ln 4, and the mean accuracy at 0.25."""
-    starts = [result.initial for arm in arms for result in arm.results]
+    starts = [result.initial for arm in evidence.arms for result in arm.results]
     losses = np.array([start["loss"] for start in starts])
     accuracy = mean([start["accuracy"] for start in starts])
     near = int((np.abs(losses - INITIAL_LOSS) <= LOSS_TOLERANCE).sum())
@@ -144,9 +143,9 @@ def initial_values(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Itera
     yield Judged("", Finding.SUPPORTED if right else Finding.REFUTED, numbers)
 
 
-def spikes_exceed(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterable[Judged]:
+def spikes_exceed(evidence: Evidence) -> Iterable[Judged]:
     """Judge whether most spikes of runs without cures exceed the initial loss."""
-    for found in _plain(arms):
+    for found in _plain(evidence.arms):
         share = found.above_share
         numbers = f"{found.above} of {counted(found.spikes, 'spike')}: {within(share, percent)}"
         most = against_half(share)
@@ -154,11 +153,9 @@ def spikes_exceed(arms: Sequence[Arm], compared: Sequence[Comparison]) -> Iterab
         yield Judged(found.arm.short_name, finding, numbers)
 
 
-def spikes_after_explosions(
-    arms: Sequence[Arm], compared: Sequence[Comparison]
-) -> Iterable[Judged]:
+def spikes_after_explosions(evidence: Evidence) -> Iterable[Judged]:
     """Judge whether most spikes of runs without cures begin soon after exploding gradients."""
-    for found in _plain(arms):
+    for found in _plain(evidence.arms):
         each = found.explosions
         if each is None:
             continue

@@ -1,11 +1,12 @@
 """Style the report's figures: sizes, colors, the axis of a loss; and draw them for the page."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hw2exp.records.arms import Arm
 from hw2exp.records.figure_style import BLUE, GREEN, ORANGE, RED, STYLE, encoded
 from hw2exp.system import disk
 
@@ -52,6 +53,11 @@ def panels_of(
     with rc_context(STYLE):
         figure = Figure((width, height), layout="constrained")
         return figure, figure.subplots(rows, columns, squeeze=False, **options)
+
+
+def first_arms(arms: Iterable[Arm]) -> list[Arm]:
+    """Return the different arms in order, as many as a figure has panels at most."""
+    return list({arm.name: arm for arm in arms}.values())[:MOST_ARMS]
 
 
 def grid(panels: int, height: float) -> tuple["Figure", list[Any]]:

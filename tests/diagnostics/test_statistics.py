@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from hw2exp.diagnostics.paired_tests import adjusted, mean_difference, paired_pvalue, paired_pvalues
 from hw2exp.diagnostics.statistics import (
+    UNKNOWN,
+    difference,
     interquartile_mean,
     mean,
     median,
@@ -160,6 +162,22 @@ def test_a_share_of_events_that_are_all_alike_has_an_interval():
     clustered = proportion([9, 0] * 8, [9, 9] * 8)  # all or none of a run: runs are what counts
     assert clustered.high - clustered.low > 1.8 * (share(72, 144).high - share(72, 144).low)
     assert math.isnan(proportion([1], [2]).low)
+
+
+def test_a_share_net_of_others_is_their_difference():
+    found = proportion([3, 4, 0], [4, 4, 2], less=[1, 0, 2])
+    assert found.value == pytest.approx(0.4)
+    assert found.low < 0.4 < found.high
+    same = proportion([2, 1], [4, 4], less=[2, 1])  # in all runs alike: no resample differs
+    assert same.value == 0
+    assert same.high - same.low == pytest.approx(share(3, 8).high - share(3, 8).low)
+    assert proportion([0, 0], [0, 0]) is UNKNOWN
+
+
+def test_the_difference_of_shares_is_newcombes():
+    """His example (1998, table II, a): 56 of 70 against 48 of 80, by method 10."""
+    found = difference(share(56, 70), share(48, 80))
+    assert (found.value, found.low, found.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=1e-4)
 
 
 def test_pairs_that_do_not_differ_leave_room_for_some_that_do():

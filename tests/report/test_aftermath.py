@@ -9,7 +9,7 @@ from hw2exp.records.arms import Run, gather
 from hw2exp.records.metrics import MetricsTable
 from hw2exp.records.run_dir import RunResult
 from hw2exp.report.aftermath import Stage, aftermath
-from hw2exp.report.claim import Finding
+from hw2exp.report.claim import Evidence, Finding
 from hw2exp.report.claims import judge
 from hw2exp.report.comparisons import compare
 
@@ -61,7 +61,7 @@ def test_a_shorter_memory_can_make_the_brake_stronger(tmp_path):
             for alpha, moved in (("0.9", short), ("0.99", long))
             for seed in range(6)
         ]
-        claims = {claim.words: judged for claim, judged in judge(gather(runs)[0], [])}
+        claims = {claim.words: judged for claim, judged in judge(Evidence(gather(runs)[0]))}
         return [each.finding for each in claims[words]]
 
     assert findings(0.3, 0.5) == [Finding.REFUTED]
@@ -88,7 +88,7 @@ def test_the_claim_of_the_brake_follows_its_data(tmp_path):
             for arm, other in ((plain, free), (clipped, held))
         ]  # fmt: skip
         compared = compare([(swapped[1], swapped[0])])
-        claims = {claim.words: judged for claim, judged in judge(swapped, compared)}
+        claims = {claim.words: judged for claim, judged in judge(Evidence(swapped, compared))}
         return [each.finding for each in claims[words]]
 
     assert findings(plain, clipped) == [Finding.SUPPORTED, Finding.UNDECIDED]

@@ -15,7 +15,7 @@ from hw2exp.records.metrics import digest_of_parquet
 from hw2exp.records.runs import read_runs
 from hw2exp.report.__main__ import main
 from hw2exp.report.aftermath import Stage, aftermath
-from hw2exp.report.claim import Finding
+from hw2exp.report.claim import Evidence, Finding
 from hw2exp.report.claims import judge
 from hw2exp.report.published import (
     ENDING_WELL,
@@ -254,7 +254,9 @@ def plateaus_of(lengths):
 
 
 def judged_of_the_notebook(arms):
-    return {claim.words: own for claim, own in judge(arms, []) if claim.part == "the notebook"}
+    return {
+        claim.words: own for claim, own in judge(Evidence(arms)) if claim.part == "the notebook"
+    }
 
 
 def test_claims_of_the_published_curve_follow_its_data(notebook, monkeypatch):

@@ -10,7 +10,7 @@ from hw2exp.records.arms import Run, gather
 from hw2exp.records.metrics import MetricsTable
 from hw2exp.records.run_dir import RunResult
 from hw2exp.records.runs import read_runs
-from hw2exp.report.claim import Finding
+from hw2exp.report.claim import Evidence, Finding
 from hw2exp.report.claims import judge
 from hw2exp.report.comparisons import compare
 from hw2exp.report.curves import POINTS, examples, loss_band
@@ -107,7 +107,7 @@ def test_a_verdict_changes_with_its_data(tmp_path, with_clip, without, verdict, 
     found, (compared,) = paired(tmp_path, with_clip, without)
     assert compared.verdict == verdict
     assert compared.spikes.value == pytest.approx(np.mean(list(with_clip)) - np.mean(list(without)))
-    claims = {claim.words: judged for claim, judged in judge(found, [compared])}
+    claims = {claim.words: judged for claim, judged in judge(Evidence(found, [compared]))}
     (judged,) = claims["We can clip the gradient"]
     assert (judged.setting, judged.finding) == ("rmsprop clip=norm", finding)
     (opposite,) = claims["Clipping makes more spikes under RMSprop"]
@@ -126,7 +126,7 @@ def test_a_cure_under_which_runs_diverge_is_none(tmp_path):
     (compared,) = compare(references(found))
     assert compared.spikes.value < 0
     assert compared.verdict == "more diverge"
-    claims = {claim.words: judged for claim, judged in judge(found, [compared])}
+    claims = {claim.words: judged for claim, judged in judge(Evidence(found, [compared]))}
     assert [each.finding for each in claims["We can clip the gradient"]] == [Finding.REFUTED]
 
 
@@ -163,7 +163,7 @@ def test_spikes_of_runs_that_diverge_early_say_nothing(tmp_path):
     (compared,) = compare(references(found))
     assert compared.spikes.value > 0
     assert compared.verdict == "fewer diverge"
-    claims = {claim.words: judged for claim, judged in judge(found, [compared])}
+    claims = {claim.words: judged for claim, judged in judge(Evidence(found, [compared]))}
     assert [each.finding for each in claims["We can clip the gradient"]] == [Finding.SUPPORTED]
     assert "Clipping makes more spikes under RMSprop" not in claims
 
@@ -217,7 +217,9 @@ def test_models_under_an_optimizer_are_judged_together(tmp_path):
 
     def finding():
         found = arms(tmp_path, made)
-        claims = {claim.words: each for claim, each in judge(found, compare(references(found)))}
+        claims = {
+            claim.words: each for claim, each in judge(Evidence(found, compare(references(found))))
+        }
         (judged,) = claims["We can clip the gradient"]
         return judged
 
@@ -248,7 +250,7 @@ def exploding(before, base, spikes=4, steps=1_000):
 )
 def test_the_claim_that_spikes_come_after_explosions(tmp_path, made, finding):
     found = arms(tmp_path, {"": made, "clip=norm": [exploding(0, 30)] * 8})
-    claims = {claim.words: judged for claim, judged in judge(found, [])}
+    claims = {claim.words: judged for claim, judged in judge(Evidence(found))}
     (judged,) = claims["The spikes come from exploding gradients"]
     assert judged.finding is finding
 
@@ -269,13 +271,13 @@ def test_two_spikes_decide_nothing(tmp_path):
     found = arms(
         tmp_path, {"": [exploding(1, 30, spikes=1)] * 2 + [exploding(0, 30, spikes=0)] * 6}
     )
-    claims = {claim.part: judged for claim, judged in judge(found, [])}
+    claims = {claim.part: judged for claim, judged in judge(Evidence(found))}
     assert [claims[part][0].finding for part in ("1.3 (a)", "1.3 (b)")] == [Finding.UNDECIDED] * 2
 
 
 def test_older_records_say_nothing_of_explosions(tmp_path):
     found = arms(tmp_path, {"": [result(spikes=3)] * 4})
-    claims = {claim.words for claim, _ in judge(found, [])}
+    claims = {claim.words for claim, _ in judge(Evidence(found))}
     assert "The spikes come from exploding gradients" not in claims
     assert "The loss is also higher than the initial one" in claims
 
@@ -300,7 +302,7 @@ def test_p_values_are_corrected_for_the_number_of_comparisons(tmp_path):
 )
 def test_the_claim_of_the_initial_loss(tmp_path, initial, finding):
     found = arms(tmp_path, {"": [result(initial=initial)] * 3})
-    ((claim, (judged,)),) = judge(found, [])
+    ((claim, (judged,)),) = judge(Evidence(found))
     assert (claim.part, judged.finding) == ("1.3 (d)", finding)
 
 
@@ -314,7 +316,7 @@ def test_the_claim_that_spikes_exceed_the_initial_loss(tmp_path, above, finding)
         "clip=norm": [result(spikes=4, above=4 - above)] * 6,
     }
     (judged,) = (
-        each for claim, judged in judge(arms(tmp_path, made), []) if claim.part == "1.3 (b)"
+        each for claim, judged in judge(Evidence(arms(tmp_path, made))) if claim.part == "1.3 (b)"
         for each in judged
     )  # fmt: skip
     assert (judged.setting, judged.finding) == ("no cure", finding)
@@ -330,7 +332,7 @@ def test_the_claim_that_the_gated_rnn_explodes_more(tmp_path, gated, lstm, findi
         "model=lstm": [result(spikes=lstm)] * 8,
     }
     (judged,) = (
-        each for claim, judged in judge(arms(tmp_path, made), []) if claim.part == "1.2.1 (d)"
+        each for claim, judged in judge(Evidence(arms(tmp_path, made))) if claim.part == "1.2.1 (d)"
         for each in judged
     )  # fmt: skip
     assert judged.finding is finding
@@ -410,7 +412,7 @@ def test_the_claim_of_pascanus_order(tmp_path, solved, finding):
     (group,) = by_length(found)
     assert list(group.lines) == ["", "clip=norm", "clip=norm regularizer=omega"]
     assert all(list(line) == [10, 20, 30] for line in group.lines.values())
-    claims = {claim.part: judged for claim, judged in judge(found, [])}
+    claims = {claim.part: judged for claim, judged in judge(Evidence(found))}
     (judged,) = claims["Pascanu, fig. 7"]
     assert judged.finding is finding
 

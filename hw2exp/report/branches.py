@@ -1,0 +1,93 @@
+"""Read the tables of branches that ``python -m hw2exp.whatif`` has written into run folders."""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hw2exp.config.run_files import WHATIF
+from hw2exp.records.arms import Arm, Run
+from hw2exp.records.moments import BRANCH, BRANCHES, NOTHING, Kind, MomentKind, read_moments
+from hw2exp.system.problems import counted
+
+if TYPE_CHECKING:
+    import polars
+
+SEED = "seed"
+"""The column of a run's seed."""
+
+BRANCH_OF = "moment", "number", "start", "lead", "do"
+"""The columns that identify a branch of a run."""
+
+OTHER_DATA = r"\bseed=\d+"
+"""The word for other data, whose seed depends on the run's."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """The branches of an arm's runs.
+
+    Args:
+        arm: the arm.
+        branches: a row for each branch, with the columns of ``BRANCH`` and ``SEED``.
+    """
+
+    arm: Arm
+    branches: "polars.DataFrame"
+
+
+def read_tried(arms: Sequence[Arm]) -> tuple[list[Tried], list[str]]:
+    """Read the branches of all runs that have some.
+
+    Returns:
+        The branches of each arm that has some, and a line for each reason why some were left out.
+    """
+    import polars
+    from polars.exceptions import PolarsError
+
+    found: list[Tried] = []
+    left_out: Counter[str] = Counter()
+    for arm in arms:
+        own = []
+        for seed, run in arm.runs.items():
+            if not os.path.lexists(run.folder / WHATIF / BRANCHES):
+                continue
+            try:
+                own.append(_of(run).with_columns(polars.lit(seed).alias(SEED)))
+            except (OSError, ValueError, PolarsError):
+                left_out["can't be read, or not of this run"] += 1
+        if own:
+            found.append(Tried(arm, polars.concat(own)))
+    lines = [
+        f"branches of {counted(count, 'run')} left out: {why}" for why, count in left_out.items()
+    ]
+    return found, lines
+
+
+def _of(run: Run) -> "polars.DataFrame":
+    """Read a run's branches; raise ValueError if they don't fit the run, or each other."""
+    import polars
+
+    frame = read_moments(run.folder / WHATIF / BRANCHES, BRANCH).cast(polars.Schema(BRANCH))
+    col = polars.col
+    spike, itself = col("moment") == MomentKind.SPIKE, col("do") == NOTHING
+    right = (
+        col("moment").is_in(list(MomentKind))
+        & col("kind").is_in(list(Kind))
+        & col("start").is_between(1, run.result.step)
+        & (col("lead") >= 0)
+        & (col("spikes") >= 0)
+        & (col("steps") > 0)
+        & (~itself | (col("happens") == spike) | (col("moment") == MomentKind.STEP))
+    )
+    spikes = {(number, each["start"]) for number, each in enumerate(run.result.spikes, 1)}
+    branches = frame.select(BRANCH_OF)
+    if (
+        not frame.select(right.all()).item()
+        or not spikes.issuperset(frame.filter(spike).select("number", "start").rows())
+        or branches.is_duplicated().any()
+        or frame.filter(itself).height != branches.drop("do").n_unique()
+    ):
+        raise ValueError("the branches are not those of the run")
+    return frame.with_columns(col("do").str.replace_all(OTHER_DATA, "seed=other"))

@@ -1,0 +1,151 @@
+"""Draw the share of spikes that do not happen against the dose of an intervention."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hw2exp.diagnostics.statistics import Estimate
+from hw2exp.records.figure_style import GRAY, RED
+from hw2exp.records.moments import PLACEBOS, Kind
+from hw2exp.report.effects import Effect, at_main_lead
+from hw2exp.report.solving import one_legend
+from hw2exp.report.style import columns_for, first_arms, folded, grid, label_outer
+from hw2exp.system.problems import counted
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FAMILIES = {
+    Kind.NORM: "clip by norm",
+    Kind.RATE: "learning rate ×",
+    Kind.MOMENTS: "2nd moments ×",
+    Kind.PLACEBO: "noise",
+}
+"""The families of interventions that have doses, with their labels."""
+
+DOSE = re.compile(r"[=*~](\d+(?:\.\d+)?(?:e[+-]?\d+)?)", re.ASCII)
+
+LEADS = "#9ecae1", "#4292c6", "#08306b"
+"""Colors of leads, from the shortest to the longest."""
+
+Places = Mapping[Kind, Mapping[str, float]]
+"""The place of each dose on the horizontal axis, by family."""
+
+
+def dose_response(found: Sequence[Effect]) -> "Figure | None":
+    """Draw the share of spikes that do not happen against the dose, a panel for each arm.
+
+    Returns:
+        The figure; None if no intervention has a dose.
+    """
+    places = _places(found)
+    arms = first_arms(each.arm for each in found if each.spikes)
+    if not places or not arms:
+        return None
+    figure, panels = grid(len(arms), 2.1)
+    leads = _leads(found)
+    for arm, axes in zip(arms, panels, strict=True):
+        own = [each for each in found if each.arm is arm]
+        for lead, (color, shift) in leads.items():
+            at = {each.do: each for each in own if each.lead == lead}
+            gone = {do: each.gone for do, each in at.items()}
+            _lines(axes, places, gone, color, shift, f"spikes gone, from {lead} steps before")
+        provoked = {each.do: each.provoked for each in at_main_lead(own) if each.quiet}
+        _lines(axes, places, provoked, RED, 0.0, "quiet moments with a spike provoked")
+        spikes, runs = (max(getattr(each, name) for each in own) for name in ("spikes", "runs"))
+        axes.set_title(
+            f"{folded(arm.short_name)}\n{counted(spikes, 'spike')}, {counted(runs, 'run')}",
+            fontsize=7,
+        )
+    _label_doses(panels, places)
+    label_outer(panels, "", "share")
+    one_legend(figure, panels, loc="outside upper center", ncols=4)
+    return figure
+
+
+def _places(found: Sequence[Effect]) -> Places:
+    """Place the doses of each family in ascending effect, a placebo as the least dose."""
+    there = {each.do: Kind(each.kind) for each in found if DOSE.search(each.do)}
+    places: dict[Kind, dict[str, float]] = {}
+    begin = 0
+    for kind in FAMILIES:
+        dos = [do for do, own in there.items() if own is kind or do == PLACEBOS[kind]]
+        if kind is Kind.PLACEBO:
+            dos = [do for do in dos if "~" in do]
+        if dos:
+            ordered = sorted(dos, key=lambda do: float(_dose(do)), reverse=kind is not Kind.PLACEBO)
+            places[kind] = {do: float(begin + place) for place, do in enumerate(ordered)}
+            begin += len(dos) + 1
+    return places
+
+
+def _dose(do: str) -> str:
+    """Return the last number of an intervention."""
+    return str(DOSE.findall(do)[-1])
+
+
+def _leads(found: Sequence[Effect]) -> dict[int, tuple[str, float]]:
+    """Return the color and the shift of the shortest, the main and the longest lead."""
+    leads = {each.lead for each in found}
+    chosen = sorted({min(leads), max(leads), at_main_lead(found)[0].lead})
+    shifts = [0.26 * (place - (len(chosen) - 1) / 2) for place in range(len(chosen))]
+    return dict(zip(chosen, zip(LEADS[-len(chosen) :], shifts, strict=True), strict=True))
+
+
+def _lines(
+    axes: Any,
+    places: Places,
+    estimates: Mapping[str, Estimate],
+    color: str,
+    shift: float,
+    label: str,
+) -> None:
+    """Draw estimates with intervals, a line for each family; placebos hollow."""
+    for kind, of_dose in places.items():
+        known = {do: place + shift for do, place in of_dose.items() if do in estimates}
+        own = [estimates[do] for do in known]
+        xs = list(known.values())
+        axes.plot(xs, [each.value for each in own], color=color, linewidth=0.9)
+        axes.vlines(
+            xs, [each.low for each in own], [each.high for each in own], color=color, linewidth=0.9
+        )
+        for do, x in known.items():
+            hollow = kind is Kind.PLACEBO or do == PLACEBOS[kind]
+            axes.plot(
+                x, estimates[do].value, "o", color=color, markersize=3,
+                markerfacecolor="white" if hollow else color,
+            )  # fmt: skip
+    axes.plot([], [], "o-", color=color, markersize=3, linewidth=0.9, label=label)
+
+
+def _label_doses(panels: Sequence[Any], places: Places) -> None:
+    """Label the doses below the lowest panels; separate the families in all."""
+    ticks = {place: do for of_dose in places.values() for do, place in of_dose.items()}
+    lowest = len(panels) - columns_for(len(panels))
+    for number, axes in enumerate(panels):
+        axes.set(ylim=(-0.03, 1.03), xlim=(-0.7, max(ticks) + 0.7), yticks=[0, 0.5, 1])
+        labels = [
+            _dose(do).replace("1e30", "∞") if number >= lowest else "" for do in ticks.values()
+        ]
+        axes.set_xticks(list(ticks), labels, fontsize=6, rotation=90)
+        axes.tick_params(axis="y", labelsize=7)
+        axes.axhline(0, color=GRAY, linewidth=0.5)
+        for kind, of_dose in places.items():
+            first, last = min(of_dose.values()), max(of_dose.values())
+            color = "0.93" if kind is Kind.PLACEBO else "0.975"
+            axes.axvspan(first - 0.6, last + 0.6, color=color, zorder=0, linewidth=0)
+            if number >= lowest:
+                axes.text(
+                    (first + last) / 2, -0.29, FAMILIES[kind], ha="center", va="top", fontsize=6.5,
+                    transform=axes.get_xaxis_transform(),
+                )  # fmt: skip
+
+
+DOSES = (
+    "Blue: the share of spikes that do not happen if one thing is changed some steps before; red: "
+    "the share of as many quiet moments, matched by the stage of learning, at which a spike "
+    "happens if the same is changed from the lead nearest to 10 steps; with 95 % intervals over "
+    "runs. Hollow: placebos, doses that should do nothing, and noise on all parameters. Quiet "
+    "moments are far more frequent than spikes, so that an intervention which provokes few of them "
+    "may still make more spikes than it prevents."
+)

@@ -1,0 +1,200 @@
+"""Measure what interventions do to spikes: how many they prevent, and how many they provoke."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hw2exp.diagnostics.paired_tests import adjusted, paired_pvalues
+from hw2exp.diagnostics.statistics import Estimate, Floats, difference, proportion
+from hw2exp.records.arms import Arm
+from hw2exp.records.moments import NOTHING, PLACEBOS, Kind, MomentKind
+from hw2exp.report.branches import SEED, Tried
+from hw2exp.report.comparisons import Difference, pvalue_cell
+from hw2exp.report.tables import cell, columns, percent, plain, points
+
+if TYPE_CHECKING:
+    import polars
+
+PREVENTED = "prevented"
+"""The outcome of a spike that does not happen, without another spike instead."""
+
+MAIN_LEAD = 10
+"""The page, the claims and one figure show the lead nearest to this."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """The effect of an intervention on spikes, from some steps before them.
+
+    Args:
+        arm: the arm.
+        do: the intervention.
+        kind: its family.
+        placebo: its placebo.
+        lead: from how many steps before.
+        runs: number of runs with spikes.
+        spikes: number of spikes.
+        quiet: number of quiet moments.
+        gone: the share of spikes that do not happen.
+        prevented: the share of spikes that do not happen, without another spike instead.
+        provoked: the share of quiet moments at which a spike happens.
+        net_gone: ``gone`` less the same share of the placebo.
+        net_provoked: ``provoked`` less the same share of the placebo.
+        effect: ``net_gone`` less ``net_provoked``.
+    """
+
+    arm: Arm
+    do: str
+    kind: str
+    placebo: str
+    lead: int
+    runs: int
+    spikes: int
+    quiet: int
+    gone: Estimate
+    prevented: Estimate
+    provoked: Estimate
+    net_gone: Estimate
+    net_provoked: Estimate
+    effect: Difference
+
+
+def effects(tried: Sequence[Tried]) -> list[Effect]:
+    """Return the effect of each intervention from each lead, with p-values corrected for all.
+
+    A p-value is by turning the signs of the runs' contributions to the effect.
+    """
+    found = [
+        (_effect(each.arm, *key, counts), _contributions(counts))
+        for each in tried
+        for key, counts in _counted(each.branches)
+    ]
+    pvalues = paired_pvalues([contributions for _, contributions in found])
+    return [
+        replace(each, effect=replace(each.effect, pvalue=corrected, pvalue_alone=alone))
+        for (each, _), corrected, alone in zip(found, adjusted(pvalues), pvalues, strict=True)
+    ]
+
+
+Counts = Mapping[str, Floats]
+"""Counts of each run, ``(R,)`` each; see ``_counted``."""
+
+
+def _counted(branches: "polars.DataFrame") -> Iterator[tuple[tuple[str, str, str, int], Counts]]:
+    """Yield the counts of each intervention, family, placebo and lead."""
+    import polars
+
+    there = set(branches["do"])
+    placebos = {kind: do if do in there else NOTHING for kind, do in PLACEBOS.items()}
+    moment = [SEED, "moment", "number", "start", "lead"]
+    col, spike = polars.col, polars.col("moment") == MomentKind.SPIKE
+    rows = branches.filter(spike | (col("moment") == MomentKind.QUIET)).with_columns(
+        placebo=col("kind").replace_strict(placebos, return_dtype=polars.String)
+    )
+    others = rows.select(*moment, col("do").alias("placebo"), of_placebo="happens")
+    counts = {
+        "spikes": spike,
+        "gone": spike & ~col("happens"),
+        "prevented": spike & (col("outcome") == PREVENTED),
+        "placebo_gone": spike & ~col("of_placebo"),
+        "quiet": ~spike,
+        "provoked": ~spike & col("happens"),
+        "placebo_provoked": ~spike & col("of_placebo"),
+    }
+    intervention = ["do", "kind", "placebo", "lead"]
+    by_run = (
+        rows.filter(col("do") != NOTHING)
+        .join(others, on=[*moment, "placebo"])
+        .group_by(*intervention, SEED, maintain_order=True)
+        .agg(**{name: each.sum() for name, each in counts.items()})
+    )
+    for key, frame in by_run.group_by(*intervention, maintain_order=True):
+        yield key, {name: frame[name].to_numpy().astype(float) for name in counts}
+
+
+def _effect(arm: Arm, do: str, kind: str, placebo: str, lead: int, counts: Counts) -> Effect:
+    spikes, quiet = counts["spikes"], counts["quiet"]
+    net_gone = proportion(counts["gone"], spikes, counts["placebo_gone"])
+    net_provoked = proportion(counts["provoked"], quiet, counts["placebo_provoked"])
+    effect = difference(net_gone, net_provoked)
+    return Effect(
+        *(arm, do, kind, placebo, lead),
+        runs=int((spikes > 0).sum()),
+        spikes=int(spikes.sum()),
+        quiet=int(quiet.sum()),
+        gone=proportion(counts["gone"], spikes),
+        prevented=proportion(counts["prevented"], spikes),
+        provoked=proportion(counts["provoked"], quiet),
+        net_gone=net_gone,
+        net_provoked=net_provoked,
+        effect=Difference(effect.value, effect.low, effect.high, 1.0, 1.0),
+    )
+
+
+def _contributions(counts: Counts) -> Floats:
+    """Return the contribution of each run to the effect, ``(R,)``; none if it is unknown."""
+    spikes, quiet = counts["spikes"].sum(), counts["quiet"].sum()
+    if not spikes or not quiet:
+        return np.zeros(0)
+    gone = (counts["gone"] - counts["placebo_gone"]) / spikes
+    return np.asarray(gone - (counts["provoked"] - counts["placebo_provoked"]) / quiet)
+
+
+def at_main_lead(found: Sequence[Effect]) -> list[Effect]:
+    """Return the effects from the lead nearest to ``MAIN_LEAD``."""
+    lead = min((each.lead for each in found), key=lambda lead: abs(lead - MAIN_LEAD), default=0)
+    return [each for each in found if each.lead == lead]
+
+
+SHARES = "gone", "prevented", "provoked", "net_gone", "net_provoked", "effect"
+
+
+def effect_rows(found: Sequence[Effect]) -> list[dict[str, Any]]:
+    """Make a row for each arm, intervention and lead."""
+    return [
+        {
+            "arm": each.arm.name,
+            **{name: getattr(each, name) for name in ("do", "kind", "placebo", "lead")},
+            **{name: getattr(each, name) for name in ("runs", "spikes", "quiet")},
+            **{
+                key: value
+                for name in SHARES
+                for key, value in columns(name, getattr(each, name)).items()
+            },
+            "p_effect": each.effect.pvalue,
+        }
+        for each in found
+    ]
+
+
+MAIN = (
+    "clip=norm clip.max_norm=1",
+    "clip=value clip.max_value=0.1",
+    "clip=zclip clip.warmup_steps=2 clip.z_threshold=2.5",
+    "lr*0.5",
+    "lr*0.1",
+    "optimizer.mean_square*0",
+    "skip=100",
+    "seed=other",
+    "params~1e-3",
+)
+"""The interventions that the page shows, besides one's own."""
+
+
+def main_effects(found: Sequence[Effect]) -> list[Effect]:
+    """Return the effects that the page shows; the tables have all."""
+    return [each for each in at_main_lead(found) if each.do in MAIN or each.kind == Kind.OWN]
+
+
+def effect_cells(each: Effect) -> list[dict[str, Any]]:
+    """Return an effect's cells on the page."""
+    placebo = each.gone.value - each.net_gone.value
+    return [
+        *(plain(count) for count in (each.spikes, each.quiet)),
+        *(cell(own, percent) for own in (each.gone, each.prevented)),
+        plain(placebo, percent(placebo)),
+        cell(each.provoked, percent),
+        *(cell(each.effect, points), pvalue_cell(each.effect)),
+    ]
