@@ -6,7 +6,7 @@ refused.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -78,31 +78,53 @@ def proportion(counts: ArrayLike, totals: ArrayLike, less: ArrayLike = 0) -> Est
         totals: all events of each run, ``(R,)``; if all are zero, the share is unknown.
         less: events to subtract from those that count, such as a placebo's, ``(R,)``.
     """
-    some, of_all = np.asarray(counts, float), np.asarray(totals, float)
-    if not of_all.any():
-        return UNKNOWN
-    net, alone = some - less, share(round(some.sum()), round(of_all.sum()))
-    value = float(net.sum() / of_all.sum())
-    if len(some) == 1:
-        return Estimate(value, math.nan, math.nan)
-    # Not by BLAS, whose threads cost more than they bring here.
-    sums, base = (np.einsum("nr,r->n", _weights(len(some)), each) for each in (net, of_all))
-    with np.errstate(invalid="ignore"):  # resampled runs may have no events
-        shares = sums / base
-    shift = value - alone.value
-    found = _between(value, np.where(np.isnan(shares), value, shares))
-    return widened(found, alone.low + shift, alone.high + shift)
+    value, resampled, alone = _pooled(counts, totals, less)
+    return widened(_between(value, resampled), alone.low, alone.high)
 
 
-def difference(one: Estimate, other: Estimate) -> Estimate:
-    """Return the difference of two independent estimates, with the interval of Zou & Donner (2008).
+def proportions_difference(one: Sequence[ArrayLike], other: Sequence[ArrayLike]) -> Estimate:
+    """Return the difference of two shares of events of the same runs, each pooled over all runs.
 
-    Of two shares with Wilson's intervals, this is Newcombe's interval (1998, method 10).
+    The interval is a bootstrap over runs, widened to include Newcombe's.
+
+    Args:
+        one: the arguments of :func:`proportion` for the first share.
+        other: those for the second share.
+    """
+    (value, resampled, alone), (less, less_resampled, less_alone) = _pooled(*one), _pooled(*other)
+    interval = newcombe(alone, less_alone)
+    return widened(_between(value - less, resampled - less_resampled), interval.low, interval.high)
+
+
+def newcombe(one: Estimate, other: Estimate) -> Estimate:
+    """Return the difference of two independent shares with Wilson's intervals.
+
+    The interval is that of Newcombe (1998), method 10.
     """
     value = one.value - other.value
     low = math.hypot(one.value - one.low, other.high - other.value)
     high = math.hypot(one.high - one.value, other.value - other.low)
     return Estimate(value, value - low, value + high)
+
+
+def _pooled(
+    counts: ArrayLike, totals: ArrayLike, less: ArrayLike = 0
+) -> tuple[float, Floats, Estimate]:
+    """Return a share of events, its bootstrap over runs, and with Wilson's interval instead."""
+    some, of_all = np.asarray(counts, float), np.asarray(totals, float)
+    if not of_all.any():
+        return math.nan, np.full(1, math.nan), UNKNOWN
+    net, alone = some - less, share(round(some.sum()), round(of_all.sum()))
+    value = float(net.sum() / of_all.sum())
+    shift = value - alone.value
+    alone = Estimate(value, alone.low + shift, alone.high + shift)
+    if len(some) == 1:  # every resample is the same run
+        return value, np.full(1, math.nan), alone
+    # Not by BLAS, whose threads cost more than they bring here.
+    sums, base = (np.einsum("nr,r->n", _weights(len(some)), each) for each in (net, of_all))
+    with np.errstate(invalid="ignore"):  # resampled runs may have no events
+        shares = sums / base
+    return value, np.where(np.isnan(shares), value, shares), alone
 
 
 def widened(found: Estimate, low: float, high: float) -> Estimate:

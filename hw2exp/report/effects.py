@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hw2exp.diagnostics.paired_tests import adjusted, paired_pvalues
-from hw2exp.diagnostics.statistics import Estimate, Floats, difference, proportion
+from hw2exp.diagnostics.statistics import Estimate, Floats, proportion, proportions_difference
 from hw2exp.records.arms import Arm
 from hw2exp.records.moments import NOTHING, PLACEBOS, Kind, MomentKind
 from hw2exp.report.branches import SEED, Tried
@@ -116,19 +116,19 @@ def _counted(branches: "polars.DataFrame") -> Iterator[tuple[tuple[str, str, str
 
 def _effect(arm: Arm, do: str, kind: str, placebo: str, lead: int, counts: Counts) -> Effect:
     spikes, quiet = counts["spikes"], counts["quiet"]
-    net_gone = proportion(counts["gone"], spikes, counts["placebo_gone"])
-    net_provoked = proportion(counts["provoked"], quiet, counts["placebo_provoked"])
-    effect = difference(net_gone, net_provoked)
+    gone = counts["gone"], spikes, counts["placebo_gone"]
+    provoked = counts["provoked"], quiet, counts["placebo_provoked"]
+    effect = proportions_difference(gone, provoked)
     return Effect(
         *(arm, do, kind, placebo, lead),
         runs=int((spikes > 0).sum()),
         spikes=int(spikes.sum()),
         quiet=int(quiet.sum()),
-        gone=proportion(counts["gone"], spikes),
+        gone=proportion(*gone[:2]),
         prevented=proportion(counts["prevented"], spikes),
-        provoked=proportion(counts["provoked"], quiet),
-        net_gone=net_gone,
-        net_provoked=net_provoked,
+        provoked=proportion(*provoked[:2]),
+        net_gone=proportion(*gone),
+        net_provoked=proportion(*provoked),
         effect=Difference(effect.value, effect.low, effect.high, 1.0, 1.0),
     )
 

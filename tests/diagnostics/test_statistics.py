@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 
 from hw2exp.diagnostics.paired_tests import adjusted, mean_difference, paired_pvalue, paired_pvalues
 from hw2exp.diagnostics.statistics import (
-    UNKNOWN,
-    difference,
     interquartile_mean,
     mean,
     median,
+    newcombe,
     proportion,
+    proportions_difference,
     quartiles,
     rate,
     share,
@@ -171,13 +171,28 @@ def test_a_share_net_of_others_is_their_difference():
     same = proportion([2, 1], [4, 4], less=[2, 1])  # in all runs alike: no resample differs
     assert same.value == 0
     assert same.high - same.low == pytest.approx(share(3, 8).high - share(3, 8).low)
-    assert proportion([0, 0], [0, 0]) is UNKNOWN
+    assert math.isnan(proportion([0, 0], [0, 0]).value)
 
 
 def test_the_difference_of_shares_is_newcombes():
     """His example (1998, table II, a): 56 of 70 against 48 of 80, by method 10."""
-    found = difference(share(56, 70), share(48, 80))
+    found = newcombe(share(56, 70), share(48, 80))
     assert (found.value, found.low, found.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=1e-4)
+    alike = proportions_difference(([5, 5], [5, 5]), ([0, 0], [5, 5]))  # no resample differs
+    assert alike == newcombe(share(10, 10), share(0, 10))
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_difference_of_shares_of_the_same_runs_covers_as_often_as_it_says(sign):
+    rng = np.random.default_rng(6)
+
+    def estimate():
+        luck = rng.uniform(-0.45, 0.45, 24)
+        totals = rng.poisson(4, 24) + 1
+        counts = [rng.binomial(totals, 0.5 + each) for each in (luck, sign * luck)]
+        return proportions_difference(*((each, totals) for each in counts))
+
+    assert np.mean([covers(estimate(), 0.0) for _ in range(150)]) > 0.9
 
 
 def test_pairs_that_do_not_differ_leave_room_for_some_that_do():
