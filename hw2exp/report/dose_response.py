@@ -8,7 +8,7 @@ from hw2exp.diagnostics.statistics import Estimate
 from hw2exp.records.figure_style import GRAY, RED
 from hw2exp.records.moments import PLACEBOS, Kind
 from hw2exp.report.effects import Effect, at_main_lead
-from hw2exp.report.solving import one_legend
+from hw2exp.report.solving import legend_above
 from hw2exp.report.style import columns_for, first_arms, folded, grid, label_outer
 from hw2exp.system.problems import counted
 
@@ -59,7 +59,7 @@ def dose_response(found: Sequence[Effect]) -> "Figure | None":
         )
     _label_doses(panels, places)
     label_outer(panels, "", "share")
-    one_legend(figure, panels, loc="outside upper center", ncols=4)
+    legend_above(figure, panels)
     return figure
 
 
@@ -135,9 +135,9 @@ def _label_doses(panels: Sequence[Any], places: Places) -> None:
             color = "0.93" if kind is Kind.PLACEBO else "0.975"
             axes.axvspan(first - 0.6, last + 0.6, color=color, zorder=0, linewidth=0)
             if number >= lowest:
-                axes.text(
-                    (first + last) / 2, -0.29, FAMILIES[kind], ha="center", va="top", fontsize=6.5,
-                    transform=axes.get_xaxis_transform(),
+                axes.annotate(
+                    FAMILIES[kind], ((first + last) / 2, 0), (0, -30), ha="center", va="top",
+                    fontsize=6.5, xycoords=axes.get_xaxis_transform(), textcoords="offset points",
                 )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from itertools import groupby
 from typing import TypeVar
 
 from hw2exp.records.moments import Kind
+from hw2exp.report.before_spikes import FEWEST as FEWEST_RUNS
 from hw2exp.report.claim import Claim, Evidence, Finding, Judge, Judged, against_half, finding_of
 from hw2exp.report.comparisons import change_text
 from hw2exp.report.cures import called, of_verdicts
@@ -30,14 +31,15 @@ def most_do_not_happen(do: str) -> Judge:
             most = against_half(each.net_gone)
             numbers = (
                 f"{within(each.net_gone, percent)} of {counted(each.spikes, 'spike')} in "
-                f"{counted(each.runs, 'run')} do not happen, net of the placebo; one "
-                f"does at {within(each.provoked, percent)} of "
-                f"{counted(each.quiet, 'quiet moment')}"
+                f"{counted(each.runs, 'run')} do not happen, net of the placebo; at "
+                f"{within(each.provoked, percent)} of {counted(each.quiet, 'quiet moment')} a "
+                "spike is provoked"
             )
             own = [one for one in evidence.lasting if (one.arm, one.do) == (each.arm, do)]
             if own:
                 numbers += f"; if it stays on, spikes per 1,000 steps {_changes(own)}"
-            finding = most if each.spikes >= FEWEST else Finding.UNDECIDED
+            enough = each.spikes >= FEWEST and each.runs >= FEWEST_RUNS
+            finding = most if enough else Finding.UNDECIDED
             yield Judged(each.arm.short_name, finding, numbers)
 
     return judge
@@ -114,7 +116,7 @@ TRIED = (
 )
 MOST = (
     f"{TRIED}. More than half, by a bootstrap interval over runs; refuted if less than half; of "
-    f"{FEWEST} spikes or more"
+    f"{FEWEST} spikes or more in {FEWEST_RUNS} runs or more"
 )
 PREVENTS = (
     f"{TRIED}; the share of spikes that do not happen, less the share of as many quiet moments at "

@@ -8,7 +8,7 @@ import numpy as np
 from hw2exp.records.arm_pairs import setting_of
 from hw2exp.records.arms import RATE, Arm, Key
 from hw2exp.report.measures import ArmMeasures
-from hw2exp.report.style import MOST_ARMS, PALETTE, folded, panels_of
+from hw2exp.report.style import MOST_ARMS, PALETTE, columns_for, folded, panels_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -140,6 +140,14 @@ def one_legend(figure: "Figure", panels: Any, **options: Any) -> None:
             found.setdefault(label, handle)
     look: dict[str, Any] = {"loc": "outside right upper", "frameon": False, "fontsize": 7}
     figure.legend(list(found.values()), list(found), **look | options)
+
+
+def legend_above(figure: "Figure", panels: Sequence[Any]) -> None:
+    """Add one legend above the panels of a ``grid``, and the height that it needs."""
+    columns = columns_for(len(panels))
+    one_legend(figure, panels, loc="outside upper center", ncols=columns)
+    lines = -(-len(figure.legends[0].get_texts()) // columns)
+    figure.set_figheight(figure.get_figheight() + 0.17 * lines)
 
 
 UNSOLVED = (

@@ -8,7 +8,7 @@ from hw2exp.diagnostics.statistics import Estimate
 from hw2exp.records.figure_style import BLUE, GRAY, RED
 from hw2exp.report.effects import Effect, at_main_lead
 from hw2exp.report.lasting import Lasting
-from hw2exp.report.solving import one_legend
+from hw2exp.report.solving import legend_above
 from hw2exp.report.style import PALETTE, first_arms, folded, grid, label_outer
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ def at_once_and_lasting(found: Sequence[Effect], stays: Sequence[Lasting]) -> "F
         panels[0].plot([], [], "s", color=color, label=cure.replace("$", r"\$"))
     for start, marker in markers.items():
         panels[0].plot([], [], marker, color=GRAY, label=f"on from step {start:,}")
-    label_outer(panels, "share of spikes prevented", "spikes per 1,000 steps")
-    one_legend(figure, panels[:1], loc="outside upper center", ncols=4)
+    label_outer(panels, "share of spikes gone, net of the placebo", "spikes per 1,000 steps")
+    legend_above(figure, panels)
     return figure
 
 
@@ -79,7 +79,7 @@ LASTING = (
     "Across: the share of spikes that do not happen if the cure is turned on at the lead nearest "
     "to 10 steps before, net of the placebo. Up: the difference in spikes per 1,000 steps if it is "
     "turned on at a step and stays on, against the run itself, on the same seeds and data; with "
-    "95 % intervals. Hollow: undecided. Blue, fewer spikes: at the right of it a cure prevents "
-    "spikes and keeps them away. Red, more: there it prevents those that are about to happen, and "
-    "makes others."
+    "95 % intervals. Starts are drawn side by side; hollow ones are undecided. At the right, a "
+    "cure prevents spikes that are about to happen; in the blue half it also keeps them away, in "
+    "the red half it makes others."
 )
