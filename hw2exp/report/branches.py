@@ -20,8 +20,8 @@ SEED = "seed"
 BRANCH_OF = "moment", "number", "start", "lead", "do"
 """The columns that identify a branch of a run."""
 
-OTHER_DATA = r"\bseed=\d+"
-"""The word for other data, whose seed depends on the run's."""
+OTHER_SEED, OTHER_DATA = r"\bseed=\d+", "seed=other"
+"""The word for other data, whose seed depends on the run's; and that of all runs."""
 
 
 @dataclass(frozen=True)
@@ -90,4 +90,4 @@ def _of(run: Run) -> "polars.DataFrame":
         or frame.filter(itself).height != branches.drop("do").n_unique()
     ):
         raise ValueError("the branches are not those of the run")
-    return frame.with_columns(col("do").str.replace_all(OTHER_DATA, "seed=other"))
+    return frame.with_columns(col("do").str.replace_all(OTHER_SEED, OTHER_DATA))

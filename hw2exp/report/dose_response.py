@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hw2exp.diagnostics.statistics import Estimate
-from hw2exp.records.figure_style import GRAY, RED
+from hw2exp.records.arms import Arm
+from hw2exp.records.figure_style import GRAY, GREEN, RED
 from hw2exp.records.moments import PLACEBOS, Kind
+from hw2exp.report.branches import OTHER_DATA
 from hw2exp.report.effects import Effect, at_main_lead
 from hw2exp.report.solving import legend_above
 from hw2exp.report.style import columns_for, first_arms, folded, grid, label_outer
@@ -45,22 +47,35 @@ def dose_response(found: Sequence[Effect]) -> "Figure | None":
     figure, panels = grid(len(arms), 2.1)
     leads = _leads(found)
     for arm, axes in zip(arms, panels, strict=True):
-        own = [each for each in found if each.arm is arm]
-        for lead, (color, shift) in leads.items():
-            at = {each.do: each for each in own if each.lead == lead}
-            gone = {do: each.gone for do, each in at.items()}
-            _lines(axes, places, gone, color, shift, f"spikes gone, from {lead} steps before")
-        provoked = {each.do: each.provoked for each in at_main_lead(own) if each.quiet}
-        _lines(axes, places, provoked, RED, 0.0, "quiet moments with a spike provoked")
-        spikes, runs = (max(getattr(each, name) for each in own) for name in ("spikes", "runs"))
-        axes.set_title(
-            f"{folded(arm.short_name)}\n{counted(spikes, 'spike')}, {counted(runs, 'run')}",
-            fontsize=7,
-        )
+        _draw(axes, arm, [each for each in found if each.arm is arm], places, leads)
     _label_doses(panels, places)
     label_outer(panels, "", "share")
     legend_above(figure, panels)
     return figure
+
+
+def _draw(
+    axes: Any,
+    arm: Arm,
+    own: Sequence[Effect],
+    places: Places,
+    leads: Mapping[int, tuple[str, float]],
+) -> None:
+    """Draw an arm's shares: of spikes from each lead, and all others from the main one."""
+    for lead, (color, shift) in leads.items():
+        gone = {each.do: each.gone for each in own if each.lead == lead}
+        _lines(axes, places, gone, color, shift, f"spikes gone, from {lead} steps before")
+    main = {each.do: each for each in at_main_lead(own)}
+    prevented = {do: each.prevented for do, each in main.items() if each.spikes}
+    _lines(axes, places, prevented, GREEN, 0.0, "spikes prevented")
+    provoked = {do: each.provoked for do, each in main.items() if each.quiet}
+    _lines(axes, places, provoked, RED, 0.0, "quiet moments with a spike provoked")
+    if OTHER_DATA in main:
+        look = {"color": "black", "linewidth": 0.9, "linestyle": ":"}
+        axes.axhline(main[OTHER_DATA].gone.value, label="spikes gone with other data", **look)
+    spikes, runs = (max(getattr(each, name) for each in own) for name in ("spikes", "runs"))
+    size = f"{counted(spikes, 'spike')}, {counted(runs, 'run')}"
+    axes.set_title(f"{folded(arm.short_name)}\n{size}", fontsize=7)
 
 
 def _places(found: Sequence[Effect]) -> Places:
@@ -142,10 +157,11 @@ def _label_doses(panels: Sequence[Any], places: Places) -> None:
 
 
 DOSES = (
-    "Blue: the share of spikes that do not happen if one thing is changed some steps before; red: "
-    "the share of as many quiet moments, matched by the stage of learning, at which a spike "
-    "happens if the same is changed from the lead nearest to 10 steps; with 95 % intervals over "
-    "runs. Hollow: placebos, doses that should do nothing, and noise on all parameters. Quiet "
-    "moments are far more frequent than spikes, so that an intervention which provokes few of them "
-    "may still make more spikes than it prevents."
+    "Blue: the share of spikes that do not happen if one thing is changed some steps before. Much "
+    "that takes a run elsewhere does that, as other data do (dotted). Green: the share prevented, "
+    "without another spike instead. Red: the share of as many quiet moments, matched by the stage "
+    "of learning, at which a spike happens if the same is changed. All but blue from the lead "
+    "nearest to 10 steps; with 95 % intervals over runs. Hollow: placebos, doses that should do "
+    "nothing, and noise on all parameters. Quiet moments are far more frequent than spikes, so "
+    "that an intervention which provokes few may still make more spikes than it prevents."
 )

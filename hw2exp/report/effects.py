@@ -10,7 +10,7 @@ from hw2exp.diagnostics.paired_tests import adjusted, paired_pvalues
 from hw2exp.diagnostics.statistics import Estimate, Floats, proportion, proportions_difference
 from hw2exp.records.arms import Arm
 from hw2exp.records.moments import NOTHING, PLACEBOS, Kind, MomentKind
-from hw2exp.report.branches import SEED, Tried
+from hw2exp.report.branches import OTHER_DATA, SEED, Tried
 from hw2exp.report.comparisons import Difference, pvalue_cell
 from hw2exp.report.tables import cell, columns, percent, plain, points
 
@@ -41,6 +41,7 @@ class Effect:
         prevented: the share of spikes that do not happen, without another spike instead.
         provoked: the share of quiet moments at which a spike happens.
         net_gone: ``gone`` less the same share of the placebo.
+        net_prevented: ``prevented`` less the same share of the placebo.
         net_provoked: ``provoked`` less the same share of the placebo.
         effect: ``net_gone`` less ``net_provoked``.
     """
@@ -57,6 +58,7 @@ class Effect:
     prevented: Estimate
     provoked: Estimate
     net_gone: Estimate
+    net_prevented: Estimate
     net_provoked: Estimate
     effect: Difference
 
@@ -93,12 +95,15 @@ def _counted(branches: "polars.DataFrame") -> Iterator[tuple[tuple[str, str, str
     rows = branches.filter(spike | (col("moment") == MomentKind.QUIET)).with_columns(
         placebo=col("kind").replace_strict(placebos, return_dtype=polars.String)
     )
-    others = rows.select(*moment, col("do").alias("placebo"), of_placebo="happens")
+    others = rows.select(
+        *moment, col("do").alias("placebo"), of_placebo="happens", outcome_of_placebo="outcome"
+    )
     counts = {
         "spikes": spike,
         "gone": spike & ~col("happens"),
         "prevented": spike & (col("outcome") == PREVENTED),
         "placebo_gone": spike & ~col("of_placebo"),
+        "placebo_prevented": spike & (col("outcome_of_placebo") == PREVENTED),
         "quiet": ~spike,
         "provoked": ~spike & col("happens"),
         "placebo_provoked": ~spike & col("of_placebo"),
@@ -117,6 +122,7 @@ def _counted(branches: "polars.DataFrame") -> Iterator[tuple[tuple[str, str, str
 def _effect(arm: Arm, do: str, kind: str, placebo: str, lead: int, counts: Counts) -> Effect:
     spikes, quiet = counts["spikes"], counts["quiet"]
     gone = counts["gone"], spikes, counts["placebo_gone"]
+    prevented = counts["prevented"], spikes, counts["placebo_prevented"]
     provoked = counts["provoked"], quiet, counts["placebo_provoked"]
     effect = proportions_difference(gone, provoked)
     return Effect(
@@ -125,9 +131,10 @@ def _effect(arm: Arm, do: str, kind: str, placebo: str, lead: int, counts: Count
         spikes=int(spikes.sum()),
         quiet=int(quiet.sum()),
         gone=proportion(*gone[:2]),
-        prevented=proportion(counts["prevented"], spikes),
+        prevented=proportion(*prevented[:2]),
         provoked=proportion(*provoked[:2]),
         net_gone=proportion(*gone),
+        net_prevented=proportion(*prevented),
         net_provoked=proportion(*provoked),
         effect=Difference(effect.value, effect.low, effect.high, 1.0, 1.0),
     )
@@ -148,7 +155,10 @@ def at_main_lead(found: Sequence[Effect]) -> list[Effect]:
     return [each for each in found if each.lead == lead]
 
 
-SHARES = "gone", "prevented", "provoked", "net_gone", "net_provoked", "effect"
+SHARES = (
+    *("gone", "prevented", "provoked"),
+    *("net_gone", "net_prevented", "net_provoked", "effect"),
+)
 
 
 def effect_rows(found: Sequence[Effect]) -> list[dict[str, Any]]:
@@ -177,7 +187,8 @@ MAIN = (
     "lr*0.1",
     "optimizer.mean_square*0",
     "skip=100",
-    "seed=other",
+    OTHER_DATA,
+    f"{OTHER_DATA} around=2",
     "params~1e-3",
 )
 """The interventions that the page shows, besides one's own."""

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from hw2exp.records.moments import Kind
 from hw2exp.report.before_spikes import FEWEST as FEWEST_RUNS
+from hw2exp.report.branches import OTHER_DATA
 from hw2exp.report.claim import Claim, Evidence, Finding, Judge, Judged, against_half, finding_of
 from hw2exp.report.comparisons import change_text
 from hw2exp.report.cures import called, of_verdicts
@@ -21,28 +22,41 @@ Chosen = Callable[[Effect | Lasting], bool]
 T = TypeVar("T", Effect, Lasting)
 
 
-def most_do_not_happen(do: str) -> Judge:
-    """Return the judge of whether most spikes of an arm do not happen with an intervention."""
+def most_spikes(do: str, share: str) -> Judge:
+    """Return the judge of whether an intervention acts on most spikes of an arm.
+
+    Args:
+        do: the intervention.
+        share: the deciding share, a field of an effect.
+    """
 
     def judge(evidence: Evidence) -> Iterable[Judged]:
         for each in at_main_lead(evidence.effects):
-            if each.do != do or not each.spikes:
-                continue
-            most = against_half(each.net_gone)
-            numbers = (
-                f"{within(each.net_gone, percent)} of {counted(each.spikes, 'spike')} in "
-                f"{counted(each.runs, 'run')} do not happen, net of the placebo; at "
-                f"{within(each.provoked, percent)} of {counted(each.quiet, 'quiet moment')} a "
-                "spike is provoked"
-            )
-            own = [one for one in evidence.lasting if (one.arm, one.do) == (each.arm, do)]
-            if own:
-                numbers += f"; if it stays on, spikes per 1,000 steps {_changes(own)}"
-            enough = each.spikes >= FEWEST and each.runs >= FEWEST_RUNS
-            finding = most if enough else Finding.UNDECIDED
-            yield Judged(each.arm.short_name, finding, numbers)
+            if each.do == do and each.spikes:
+                enough = each.spikes >= FEWEST and each.runs >= FEWEST_RUNS
+                finding = against_half(getattr(each, share)) if enough else Finding.UNDECIDED
+                yield Judged(each.arm.short_name, finding, _numbers(each, evidence))
 
     return judge
+
+
+def _numbers(each: Effect, evidence: Evidence) -> str:
+    """Write what an intervention does at once, what other data do, and what it does if it stays."""
+    parts = [
+        f"of {counted(each.spikes, 'spike')} in {counted(each.runs, 'run')}, net of the placebo, "
+        f"{within(each.net_gone, percent)} do not happen, {within(each.net_prevented, percent)} "
+        "are prevented"
+    ]
+    for other in at_main_lead(evidence.effects):
+        if other.arm is each.arm and other.do == OTHER_DATA:
+            shares = other.net_gone, other.net_prevented
+            parts.append("with other data " + " and ".join(percent(own.value) for own in shares))
+    quiet = counted(each.quiet, "quiet moment")
+    parts.append(f"a spike is provoked at {within(each.provoked, percent)} of {quiet}")
+    stays = [one for one in evidence.lasting if one.arm is each.arm and one.do == each.do]
+    if stays:
+        parts.append(f"if it stays on, spikes per 1,000 steps {_changes(stays)}")
+    return "; ".join(parts)
 
 
 def prevents(chosen: Chosen) -> Judge:
@@ -91,7 +105,7 @@ def _significant(each: Effect) -> bool:
 def _effect(each: Effect) -> str:
     return (
         f"{points(each.effect.value)}{'*' * _significant(each)} ({percent(each.net_gone.value)} "
-        f"less {percent(each.net_provoked.value)})"
+        f"less {percent(each.net_provoked.value)}; {percent(each.prevented.value)} prevented)"
     )
 
 
@@ -110,19 +124,22 @@ def _slows(each: Effect | Lasting) -> bool:
 
 
 TRIED = (
-    f"a branch of the run from {MAIN_LEAD} steps before the spike, or the lead nearest to that, "
-    "with the same data, against the run; net of the placebo: less the spikes that do not happen "
-    "with a dose that should do nothing"
+    f"branches of the run from {MAIN_LEAD} steps before the spike, or the lead nearest to that, "
+    "net of the placebo: less those with a dose that should do nothing"
 )
 MOST = (
     f"{TRIED}. More than half, by a bootstrap interval over runs; refuted if less than half; of "
     f"{FEWEST} spikes or more in {FEWEST_RUNS} runs or more"
 )
+PREVENTED = (
+    "the share of spikes that do not happen, without an earlier, later or higher one instead, in "
+    f"{MOST}. Other data show how many do not happen because the run goes elsewhere"
+)
 PREVENTS = (
-    f"{TRIED}; the share of spikes that do not happen, less the share of as many quiet moments at "
-    "which a spike happens, both net of the placebo; * where its p-value, by turning the signs of "
-    "the runs' contributions and corrected for the number of interventions, is below "
-    f"{SIGNIFICANT}. Supported if it prevents more with at least one model and less with none"
+    "the share of spikes that do not happen, less the share of as many quiet moments at which a "
+    f"spike happens, in {TRIED}; * where its p-value, by turning the signs of the runs' "
+    f"contributions and corrected for the number of interventions, is below {SIGNIFICANT}. "
+    "Supported if it prevents more with at least one model and less with none"
 )
 STAYS = (
     "spikes per 1,000 steps with the cure on from a step of a run trained without, less those of "
@@ -132,15 +149,15 @@ STAYS = (
 CLAIMS = (
     Claim(
         "1.3 (a)",
-        "The spikes come from exploding gradients: clipped by norm 1, they do not happen",
-        MOST,
-        most_do_not_happen("clip=norm clip.max_norm=1"),
+        "The spikes come from exploding gradients: clipped by norm 1, they are prevented",
+        PREVENTED,
+        most_spikes("clip=norm clip.max_norm=1", "net_prevented"),
     ),
     Claim(
         "1.3 (b)",
-        "The parameters move too far: with a tenth of the learning rate, spikes do not happen",
-        MOST,
-        most_do_not_happen("lr*0.1"),
+        "The parameters move too far: with a tenth of the learning rate, spikes are prevented",
+        PREVENTED,
+        most_spikes("lr*0.1", "net_prevented"),
     ),
     Claim("1.3 (c)", "Clipping prevents spikes about to happen", PREVENTS, prevents(_clips)),
     Claim("1.3 (c)", "Clipping that stays on takes spikes away", STAYS, takes_away(_clips)),
@@ -155,5 +172,12 @@ CLAIMS = (
         "A learning rate that stays lower takes spikes away",
         STAYS,
         takes_away(_slows),
+    ),
+    Claim(
+        "PaLM, 5.1",
+        "A spike needs its data: with other batches around it, it does not happen",
+        f"the share of spikes that do not happen in {MOST}; other data in the two steps before its "
+        "first, in that step and in the two after",
+        most_spikes(f"{OTHER_DATA} around=2", "net_gone"),
     ),
 )

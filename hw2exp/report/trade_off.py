@@ -36,15 +36,15 @@ def at_once_and_lasting(found: Sequence[Effect], stays: Sequence[Lasting]) -> "F
     for arm, axes in zip(arms, panels, strict=True):
         for each in both:
             if each.arm is arm:
-                gone, color = at_once[arm.name, each.do].net_gone, colors[each.do]
-                _cross(axes, gone, each, color, markers[each.start], shifts[each.start])
+                share, color = at_once[arm.name, each.do].net_prevented, colors[each.do]
+                _cross(axes, share, each, color, markers[each.start], shifts[each.start])
         axes.set_title(folded(arm.short_name), fontsize=7)
     _difference_axes(panels, max(max(-e.spikes.low, e.spikes.high) for e in both))
     for cure, color in colors.items():
         panels[0].plot([], [], "s", color=color, label=cure.replace("$", r"\$"))
     for start, marker in markers.items():
         panels[0].plot([], [], marker, color=GRAY, label=f"on from step {start:,}")
-    label_outer(panels, "share of spikes gone, net of the placebo", "spikes per 1,000 steps")
+    label_outer(panels, "share of spikes prevented, net of the placebo", "spikes per 1,000 steps")
     legend_above(figure, panels)
     return figure
 
@@ -76,10 +76,10 @@ def _difference_axes(panels: Sequence[Any], largest: float) -> None:
 
 
 LASTING = (
-    "Across: the share of spikes that do not happen if the cure is turned on at the lead nearest "
-    "to 10 steps before, net of the placebo. Up: the difference in spikes per 1,000 steps if it is "
-    "turned on at a step and stays on, against the run itself, on the same seeds and data; with "
-    "95 % intervals. Starts are drawn side by side; hollow ones are undecided. At the right, a "
-    "cure prevents spikes that are about to happen; in the blue half it also keeps them away, in "
-    "the red half it makes others."
+    "Across: the share of spikes prevented, without another instead, if the cure is turned on at "
+    "the lead nearest to 10 steps before, net of the placebo. Up: the difference in spikes per "
+    "1,000 steps if it is turned on at a step and stays on, against the run itself, on the same "
+    "seeds and data; with 95 % intervals. Starts are drawn side by side; hollow ones are "
+    "undecided. At the right, a cure prevents spikes that are about to happen; in the blue half it "
+    "also keeps them away, in the red half it makes others."
 )

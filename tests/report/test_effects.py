@@ -18,7 +18,7 @@ from hw2exp.records.arms import Arm, Run
 from hw2exp.records.moments import BRANCH, BRANCHES, NOTHING, PLACEBOS, Kind, write_moments
 from hw2exp.records.runs import read_runs
 from hw2exp.report.__main__ import main
-from hw2exp.report.branches import Tried, read_tried
+from hw2exp.report.branches import OTHER_DATA, Tried, read_tried
 from hw2exp.report.claim import Evidence, Finding
 from hw2exp.report.claims import judge
 from hw2exp.report.dose_response import dose_response
@@ -149,6 +149,7 @@ def test_spikes_that_are_gone_need_not_be_prevented():
     late = [each | {"outcome": "delayed"} if each["number"] < 4 else each for each in rows]
     found = effect_of([late] * 3)
     assert (found.gone.value, found.prevented.value) == (1, 0.25)
+    assert found.net_prevented == found.prevented
     assert found.placebo == NOTHING  # the placebo was not tried
 
 
@@ -201,12 +202,24 @@ def test_claims_have_both_numbers():
     at_once = claims["Clipping prevents spikes about to happen"]
     stays = claims["Clipping that stays on takes spikes away"]
     assert (at_once.setting, at_once.finding) == (f"rmsprop {CLIP}", Finding.SUPPORTED)
-    assert at_once.numbers == "rnn +100 %* (100 % less 0 %)"
+    assert at_once.numbers == "rnn +100 %* (100 % less 0 %; 100 % prevented)"
     assert (stays.finding, stays.numbers) == (Finding.REFUTED, "rnn +7.0* from step 1")
     (causes,) = (own for words, own in claims.items() if "exploding" in words)
     assert causes.finding is Finding.SUPPORTED
-    assert "100 % [86 %, 100 %] of 24 spikes in 8 runs do not happen" in causes.numbers
+    assert "100 % [86 %, 100 %] are prevented; a spike is provoked at 0 %" in causes.numbers
     assert causes.numbers.endswith("if it stays on, spikes per 1,000 steps +7.0* from step 1")
+
+
+@pytest.mark.parametrize(("outcome", "finding"), [("earlier", False), ("prevented", True)])
+def test_spikes_that_come_at_other_steps_are_not_prevented(outcome, finding):
+    """That they don't happen then decides on their data alone, not on what they come from."""
+    others, none = f"{OTHER_DATA} around=2", [False] * 2
+    run = run_of({CLIP: [True] * 2, others: [True] * 2}, {CLIP: none, others: none})
+    elsewhere = [each | {"outcome": outcome} if not each["happens"] else each for each in run]
+    evidence = Evidence([], (), effects([tried([elsewhere] * 8)]))
+    found = {claim.part: own for claim, (own,) in judge(evidence, ["1.3 (a)", "PaLM, 5.1"])}
+    assert found["PaLM, 5.1"].finding is Finding.SUPPORTED
+    assert found["1.3 (a)"].finding is (Finding.SUPPORTED if finding else Finding.REFUTED)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", "adam"])
@@ -215,7 +228,7 @@ def test_the_interventions_that_are_tried_have_kinds_and_placebos(optimizer):
     dos = {each.do for each in found}
     assert {PLACEBOS[Kind(each.kind)] for each in found} <= {*dos, NOTHING}
     others = {"optimizer.mean_square*0"} if optimizer == "sgd" else set()
-    assert set(MAIN) - {"seed=other"} - dos == others
+    assert {do for do in MAIN if OTHER_DATA not in do} - dos == others
 
 
 def write(folder, rows, spikes=SPIKES):
