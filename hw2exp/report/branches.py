@@ -1,7 +1,6 @@
 """Read the tables of branches that ``python -m hw2exp.whatif`` has written into run folders."""
 
 import os
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -41,28 +40,26 @@ def read_tried(arms: Sequence[Arm]) -> tuple[list[Tried], list[str]]:
     """Read the branches of all runs that have some.
 
     Returns:
-        The branches of each arm that has some, and a line for each reason why some were left out.
+        The branches of each arm that has some, and a line if some were left out.
     """
     import polars
     from polars.exceptions import PolarsError
 
     found: list[Tried] = []
-    left_out: Counter[str] = Counter()
+    left_out = 0
     for arm in arms:
         own = []
         for seed, run in arm.runs.items():
             if not os.path.lexists(run.folder / WHATIF / BRANCHES):
                 continue
             try:
-                own.append(_of(run).with_columns(polars.lit(seed).alias(SEED)))
+                own.append(_of(run).with_columns(polars.lit(seed, polars.Int64).alias(SEED)))
             except (OSError, ValueError, PolarsError):
-                left_out["can't be read, or not of this run"] += 1
+                left_out += 1
         if own:
             found.append(Tried(arm, polars.concat(own)))
-    lines = [
-        f"branches of {counted(count, 'run')} left out: {why}" for why, count in left_out.items()
-    ]
-    return found, lines
+    why = "can't be read, or not of this run"
+    return found, [f"branches of {counted(left_out, 'run')} left out: {why}"] * bool(left_out)
 
 
 def _of(run: Run) -> "polars.DataFrame":
@@ -90,4 +87,6 @@ def _of(run: Run) -> "polars.DataFrame":
         or frame.filter(itself).height != branches.drop("do").n_unique()
     ):
         raise ValueError("the branches are not those of the run")
-    return frame.with_columns(col("do").str.replace_all(OTHER_SEED, OTHER_DATA))
+    of_all = col("do").str.replace_all(OTHER_SEED, OTHER_DATA)
+    data = col("kind") == Kind.DATA
+    return frame.with_columns(do=polars.when(data).then(of_all).otherwise("do"))

@@ -31,7 +31,7 @@ def most_spikes(do: str, share: str) -> Judge:
     """
 
     def judge(evidence: Evidence) -> Iterable[Judged]:
-        for each in at_main_lead(evidence.effects):
+        for each in _plain(at_main_lead(evidence.effects)):
             if each.do == do and each.spikes:
                 enough = each.spikes >= FEWEST and each.runs >= FEWEST_RUNS
                 finding = against_half(getattr(each, share)) if enough else Finding.UNDECIDED
@@ -63,8 +63,8 @@ def prevents(chosen: Chosen) -> Judge:
     """Return the judge of whether interventions prevent more spikes than they provoke."""
 
     def judge(evidence: Evidence) -> Iterable[Judged]:
-        found = [each for each in main_effects(evidence.effects) if each.spikes and each.quiet]
-        for where, members in _by_cure([each for each in found if chosen(each)]):
+        found = [each for each in _plain(main_effects(evidence.effects)) if chosen(each)]
+        for where, members in _by_cure([each for each in found if each.spikes and each.quiet]):
             signs = {each.effect.value > 0 for each in members if _significant(each)}
             names = called([each.arm for each in members])
             parts = [f"{names[each.arm.name]} {_effect(each)}" for each in members]
@@ -77,7 +77,8 @@ def takes_away(chosen: Chosen) -> Judge:
     """Return the judge of whether cures that stay on take spikes away."""
 
     def judge(evidence: Evidence) -> Iterable[Judged]:
-        for where, members in _by_cure([each for each in evidence.lasting if chosen(each)]):
+        found = [each for each in _plain(evidence.lasting) if chosen(each)]
+        for where, members in _by_cure(found):
             names = called([each.arm for each in members])
             parts = [
                 f"{names[name]} {_changes(list(own))}"
@@ -86,6 +87,11 @@ def takes_away(chosen: Chosen) -> Judge:
             yield Judged(where, of_verdicts(members), "; ".join(parts))
 
     return judge
+
+
+def _plain(found: Sequence[T]) -> list[T]:
+    """Return the effects on runs without cures."""
+    return [each for each in found if not each.arm.cures]
 
 
 def _by_cure(found: Sequence[T]) -> Iterable[tuple[str, list[T]]]:
@@ -124,8 +130,8 @@ def _slows(each: Effect | Lasting) -> bool:
 
 
 TRIED = (
-    f"branches of the run from {MAIN_LEAD} steps before the spike, or the lead nearest to that, "
-    "net of the placebo: less those with a dose that should do nothing"
+    f"branches of runs without cures from {MAIN_LEAD} steps before the spike, or the lead nearest "
+    "to that, net of the placebo: less those with a dose that should do nothing"
 )
 MOST = (
     f"{TRIED}. More than half, by a bootstrap interval over runs; refuted if less than half; of "
@@ -142,7 +148,7 @@ PREVENTS = (
     "Supported if it prevents more with at least one model and less with none"
 )
 STAYS = (
-    "spikes per 1,000 steps with the cure on from a step of a run trained without, less those of "
+    "spikes per 1,000 steps with the cure on from a step of a run without cures, less those of "
     "the run itself, on the same seeds and data; otherwise as for cures from the first step on"
 )
 

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 from functools import cache
 from itertools import product
 from types import SimpleNamespace
@@ -208,6 +209,14 @@ def test_claims_have_both_numbers():
     assert causes.finding is Finding.SUPPORTED
     assert "100 % [86 %, 100 %] are prevented; a spike is provoked at 0 %" in causes.numbers
     assert causes.numbers.endswith("if it stays on, spikes per 1,000 steps +7.0* from step 1")
+
+
+def test_claims_are_about_runs_without_cures():
+    run = run_of({CLIP: [True] * 3}, {CLIP: [False] * 3})
+    found = effects([tried([run] * 8)])
+    cured = Arm("cured", {0: Run(None, read(["clip=value"]).jobs[0].config, None)})
+    assert judge(Evidence([], (), found), ["1.3 (a)"])
+    assert not judge(Evidence([], (), [replace(each, arm=cured) for each in found]), ["1.3 (a)"])
 
 
 @pytest.mark.parametrize(("outcome", "finding"), [("earlier", False), ("prevented", True)])
