@@ -23,7 +23,7 @@ OWN_STATE = ("optimizer", "clip", "schedule")
 
 
 class Curves:
-    """An observer that keeps the training loss of each step.
+    """An observer that keeps the training loss and the gradient norm of each step.
 
     Args:
         fleet: the runs.
@@ -32,17 +32,19 @@ class Curves:
 
     Attributes:
         losses: the losses, NaN for steps that were not made, ``(n, R)``.
+        grad_norms: the gradient norms before clipping, likewise.
     """
 
     def __init__(self, fleet: Fleet, first: int, last: int) -> None:
         self.fleet = fleet
         self.first = first
-        self.losses = np.full((last - first + 1, len(fleet.members)), np.nan)
+        self.losses, self.grad_norms = np.full((2, last - first + 1, len(fleet.members)), np.nan)
 
     def observe(self, steps: range, metrics: StepMetrics, tested: EvalMetrics | None) -> None:
-        """Keep the losses of a block of steps."""
+        """Keep the losses and gradient norms of a block of steps."""
         rows = slice(steps.start - self.first, steps.stop - self.first)
         self.losses[rows, self.fleet.members] = metrics.loss.double().numpy()
+        self.grad_norms[rows, self.fleet.members] = metrics.grad_norm_raw.double().numpy()
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,12 @@ class MadeAgain:
     Args:
         states: the state before each wanted step, with R = 1.
         losses: the training loss of each step from 1, NaN after a divergence, ``(n,)``.
+        grad_norms: the gradient norms before clipping, likewise.
     """
 
     states: dict[int, FleetState]
     losses: Floats
+    grad_norms: Floats
 
 
 def make_again(config: TrainConfig, steps: Collection[int], last: int) -> MadeAgain:
@@ -72,7 +76,7 @@ def make_again(config: TrainConfig, steps: Collection[int], last: int) -> MadeAg
         train(fleet, [curves], first=first, last=step - 1)
         states[step], first = fleet.state, step
     train(fleet, [curves], first=first, last=last)
-    return MadeAgain(states, curves.losses[:, 0])
+    return MadeAgain(states, curves.losses[:, 0], curves.grad_norms[:, 0])
 
 
 @dataclass(frozen=True)

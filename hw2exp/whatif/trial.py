@@ -2,21 +2,20 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from hw2exp.config.schema import TrainConfig
 from hw2exp.diagnostics.statistics import Floats
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.records.spike import Spike
 from hw2exp.runs.spike_request import OTHER_RUN, Request
 from hw2exp.system.problems import ConfigError
-from hw2exp.whatif.branches import Branches, follow, make_again
+from hw2exp.whatif.branches import Branches, MadeAgain, follow, make_again
 from hw2exp.whatif.choices import NOISE, Choice, Kind, shipped
 from hw2exp.whatif.intervention import Intervention, nothing, read_intervention
 from hw2exp.whatif.verdict import Fate, judge
-
-LEADS = 50, 20, 10, 5, 2, 1
-"""Steps before the spike's first step from which branches are trained."""
 
 ITSELF = Choice("nothing", Kind.PLACEBO, "the run itself")
 """The branch without an intervention, the first of each lead."""
@@ -48,14 +47,66 @@ class Tried:
         return self.request.spike
 
 
+@dataclass(frozen=True)
+class Trunk:
+    """A run made again, from which branches are trained.
+
+    Args:
+        folder: the run's folder.
+        config: its config.
+        initial: its loss before training.
+        again: its losses, and its states before some steps.
+    """
+
+    folder: Path
+    config: TrainConfig
+    initial: float
+    again: MadeAgain
+
+    def branch(
+        self, interventions: Sequence[Intervention], spike: Spike, first: int, last: int
+    ) -> tuple[Branches, list[Fate]]:
+        """Train branches from one step on, check that without an intervention, and judge all.
+
+        Args:
+            interventions: the interventions, first that of changing nothing.
+            spike: the spike, or another stretch of steps, to judge.
+            first: the step before which they branch off; its state is kept.
+            last: the last step to follow.
+
+        Raises:
+            ConfigError: the branch without an intervention is not the run.
+        """
+        before, own = np.split(self.again.losses[:last], [first - 1])
+        steps = range(first, last + 1)
+        made = follow(self.config, self.again.states[first], interventions, steps, spike.start)
+        self._check_own(made, own)
+        return made, judge(made, before, spike, self.config.spikes, self.initial)
+
+    def _check_own(self, branches: Branches, losses: Floats) -> None:
+        """Check that the branch without an intervention is the run, bit for bit."""
+        branch = branches.losses[:, 0]
+        parts = np.flatnonzero(~((branch == losses) | (np.isnan(branch) & np.isnan(losses))))
+        if len(parts):
+            step = branches.first + int(parts[0])
+            other = f"{branch[parts[0]]!r}, not {losses[parts[0]]!r}"
+            where = f"from step {branches.first} on, without an intervention, step {step}"
+            raise ConfigError([f"{self.folder}: {where} has a loss of {other}; {OTHER_RUN}"])
+
+
 def try_all(
-    request: Request, dos: Sequence[str], following: int, tell: Callable[[str], None]
+    request: Request,
+    dos: Sequence[str],
+    leads: Sequence[int],
+    following: int,
+    tell: Callable[[str], None],
 ) -> Tried:
     """Train all branches of a spike, and judge them.
 
     Args:
         request: the run and its spike.
         dos: the interventions in words; by default those of :mod:`hw2exp.whatif.choices`.
+        leads: the numbers of steps before the spike from which branches are trained.
         following: the number of steps that branches are followed after the spike.
         tell: a function that shows a line before the work begins.
 
@@ -63,26 +114,32 @@ def try_all(
         ConfigError: an intervention doesn't apply, or the steps made again are not the run's.
     """
     config, spike = request.config, request.spike
-    choices, interventions, left_out = _chosen(Fleet([config]), dos)
+    choices, interventions, left_out = chosen(Fleet([config]), dos)
     last = min(spike.end + following, config.steps)
-    firsts = {lead: spike.start - lead for lead in LEADS if lead < spike.start}
+    firsts = {lead: spike.start - lead for lead in leads if lead < spike.start}
+    if not firsts:
+        raise ConfigError([f"--leads: must be less than {spike.start}, the spike's first step"])
     count = len(interventions) * len(firsts)
     tell(f"training again to step {last:,}, and {count} branches of it")
     again = make_again(config, firsts.values(), last)
     request.check_made_again(dict(enumerate(map(float, again.losses), 1)))
-    initial = request.result.initial["loss"]
+    trunk = Trunk(request.folder, config, request.result.initial["loss"], again)
     branches, fates = {}, {}
     for lead, first in firsts.items():
-        before, own = np.split(again.losses, [first - 1])
-        steps = range(first, last + 1)
-        branches[lead] = follow(config, again.states[first], interventions, steps, spike.start)
-        _check_own(request, branches[lead], own)
-        fates[lead] = judge(branches[lead], before, spike, config.spikes, initial)
+        branches[lead], fates[lead] = trunk.branch(interventions, spike, first, last)
     return Tried(request, choices, left_out, again.losses, branches, fates)
 
 
-def _chosen(run: Fleet, dos: Sequence[str]) -> tuple[list[Choice], list[Intervention], list[str]]:
-    """Return the interventions to try, with that of changing nothing first, and those left out."""
+def chosen(run: Fleet, dos: Sequence[str]) -> tuple[list[Choice], list[Intervention], list[str]]:
+    """Return the interventions to try, with that of changing nothing first, and those left out.
+
+    Args:
+        run: a fleet of the run alone.
+        dos: the interventions in words; by default those of :mod:`hw2exp.whatif.choices`.
+
+    Raises:
+        ConfigError: an intervention that was asked for doesn't apply.
+    """
     choices, interventions = [ITSELF], [nothing(run.config)]
     asked = [Choice(do, Kind.OWN) for do in dict.fromkeys(dos)]
     listed, left_out = shipped(run) if not asked else ([*asked, *NOISE], [])
@@ -96,14 +153,3 @@ def _chosen(run: Fleet, dos: Sequence[str]) -> tuple[list[Choice], list[Interven
         else:
             choices.append(choice)
     return choices, interventions, left_out
-
-
-def _check_own(request: Request, branches: Branches, losses: Floats) -> None:
-    """Check that the branch without an intervention is the run, bit for bit."""
-    branch = branches.losses[:, 0]
-    parts = np.flatnonzero(~((branch == losses) | (np.isnan(branch) & np.isnan(losses))))
-    if len(parts):
-        step = branches.first + int(parts[0])
-        other = f"{branch[parts[0]]!r}, not {losses[parts[0]]!r}"
-        where = f"from step {branches.first} on, without an intervention, step {step}"
-        raise ConfigError([f"{request.folder}: {where} has a loss of {other}; {OTHER_RUN}"])

@@ -30,6 +30,11 @@ class Outcome(StrEnum):
     DELAYED = "delayed"  # it doesn't happen, but more or higher spikes begin afterwards
     PREVENTED = "prevented"
 
+    @property
+    def happens(self) -> bool:
+        """Return whether a spike overlaps the run's, or the branch diverges."""
+        return self in (Outcome.DIVERGES, Outcome.WORSE, Outcome.HAPPENS)
+
 
 @dataclass(frozen=True)
 class Fate:
@@ -41,6 +46,7 @@ class Fate:
             that happens there.
         before: the number of spikes that begin and end before the run's spike.
         after: the number of spikes that begin after the run's spike.
+        spikes: the number of all spikes that begin in the branch.
         height: how high the spikes rise above their baselines, from the run's spike on.
     """
 
@@ -48,6 +54,7 @@ class Fate:
     peak: float
     before: int
     after: int
+    spikes: int
     height: float
 
 
@@ -72,9 +79,10 @@ def judge(
         earlier = sum(branches.first <= each.start and each.end < spike.start for each in spikes)
         later = [each for each in spikes if spike.end < each.start < (end or np.inf)]
         highest = np.nanmax(branches.losses[at_spike:last, place], initial=-np.inf)
+        begun = sum(each.start >= branches.first for each in spikes)
         peak = max([float(highest), *(each.loss for each in here)])
         height = max(map(_height, [*here, *later]), default=0.0)
-        fate = Fate(Outcome.HAPPENS, peak, earlier, len(later), height)
+        fate = Fate(Outcome.HAPPENS, peak, earlier, len(later), begun, height)
         run = fates[0] if fates else fate
         if (diverged := branches.diverged_at[place]) and (end is None or diverged < end):
             outcome = Outcome.DIVERGES
