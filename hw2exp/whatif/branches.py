@@ -16,6 +16,7 @@ from hw2exp.fleet.loop import train
 from hw2exp.fleet.measurements import EvalMetrics, StepMetrics
 from hw2exp.fleet.state import FleetState
 from hw2exp.models.axes import means
+from hw2exp.runs.start_state import StartState
 from hw2exp.whatif.intervention import Intervention
 
 OWN_STATE = ("optimizer", "clip", "schedule")
@@ -49,34 +50,41 @@ class Curves:
 
 @dataclass(frozen=True)
 class MadeAgain:
-    """A run made again from its beginning.
+    """A run made again.
 
     Args:
+        start: the state that it began with.
         states: the state before each wanted step, with R = 1.
-        losses: the training loss of each step from 1, NaN after a divergence, ``(n,)``.
+        losses: the training loss of each step from 1, NaN before ``start`` and after a divergence,
+            ``(n,)``.
         grad_norms: the gradient norms before clipping, likewise.
     """
 
+    start: StartState
     states: dict[int, FleetState]
     losses: Floats
     grad_norms: Floats
 
 
-def make_again(config: TrainConfig, steps: Collection[int], last: int) -> MadeAgain:
-    """Train a run again, and keep its state before some steps.
+def make_again(
+    config: TrainConfig, start: StartState, steps: Collection[int], last: int
+) -> MadeAgain:
+    """Train a run again from one of its states, and keep its state before some steps.
 
     Args:
         config: the run's config.
+        start: the state to begin with.
         steps: the steps whose states are wanted.
         last: the last step to make.
     """
     fleet = Fleet([_endless(config)])
-    curves, states, first = Curves(fleet, 1, last), {}, 1
+    fleet.state = start.state
+    curves, states, first = Curves(fleet, 1, last), {}, start.made + 1
     for step in sorted(steps):
         train(fleet, [curves], first=first, last=step - 1)
         states[step], first = fleet.state, step
     train(fleet, [curves], first=first, last=last)
-    return MadeAgain(states, curves.losses[:, 0], curves.grad_norms[:, 0])
+    return MadeAgain(start, states, curves.losses[:, 0], curves.grad_norms[:, 0])
 
 
 @dataclass(frozen=True)

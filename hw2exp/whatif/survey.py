@@ -18,6 +18,7 @@ from hw2exp.records.moments import BRANCH, BRANCHES, MomentKind, asked_of, write
 from hw2exp.records.runs import read_runs
 from hw2exp.records.spike import Spike
 from hw2exp.runs.spike_request import check_made_again, on_cpu
+from hw2exp.runs.start_state import beginning
 from hw2exp.sweeps.executor import WorkerExecutor, available_cores
 from hw2exp.system import disk
 from hw2exp.system.problems import ConfigError, counted
@@ -156,11 +157,12 @@ def _rows(run: Run, survey: Survey) -> Iterator[tuple[Any, ...]]:
     config = on_cpu(run.config)
     choices, interventions, _ = chosen(Fleet([config]), survey.dos)
     spikes = [Spike.of(each) for each in run.result.spikes]
-    losses = make_again(config, [], config.steps).losses
+    start = beginning(config)
+    losses = make_again(config, start, [], config.steps).losses
     check_made_again(run.folder, spikes, dict(enumerate(map(float, losses), 1)))
     moments = _moments(run, survey, spikes, losses)
     firsts = {each.spike.start - lead for each in moments for lead in _leads(each, survey)}
-    again = make_again(config, firsts, config.steps)
+    again = make_again(config, start, firsts, config.steps)
     trunk = Trunk(run.folder, config, run.result.initial["loss"], again)
     lasting = [0] + [n for n, each in enumerate(interventions) if each.stays_on(config)]
     for moment in moments:

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from hw2exp.config.schema import TrainConfig
+from hw2exp.diagnostics.spikes import SpikeDetector
 from hw2exp.diagnostics.statistics import Floats
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.records.spike import Spike
 from hw2exp.runs.spike_request import OTHER_RUN, Request
+from hw2exp.runs.start_state import nearest
 from hw2exp.system.problems import ConfigError
 from hw2exp.whatif.branches import Branches, MadeAgain, follow, make_again
 from hw2exp.whatif.choices import NOISE, Choice, Kind, shipped
@@ -29,7 +31,8 @@ class Tried:
         request: the run and its spike.
         choices: the interventions, ``ITSELF`` first.
         left_out: lines on those that don't apply to the run.
-        losses: the run's loss of each step from 1, to the last that is followed, ``(n,)``.
+        losses: the run's loss of each step from 1 to the last that is followed, NaN where it was
+            not made again, ``(n,)``.
         branches: by lead, one branch for each intervention.
         fates: by lead, what became of the spike in each of these branches.
     """
@@ -77,11 +80,19 @@ class Trunk:
         Raises:
             ConfigError: the branch without an intervention is not the run.
         """
-        before, own = np.split(self.again.losses[:last], [first - 1])
-        steps = range(first, last + 1)
-        made = follow(self.config, self.again.states[first], interventions, steps, spike.start)
-        self._check_own(made, own)
-        return made, judge(made, before, spike, self.config.spikes, self.initial)
+        state, steps = self.again.states[first], range(first, last + 1)
+        made = follow(self.config, state, interventions, steps, spike.start)
+        self._check_own(made, self.again.losses[first - 1 : last])
+        return made, judge(made, self._detector(first), spike)
+
+    def _detector(self, first: int) -> SpikeDetector:
+        """Return the detector of the run's spikes, after the last step before ``first``."""
+        knobs, start = self.config.spikes, self.again.start
+        numbers = (np.array([x]) for x in (knobs.margin, knobs.deviations, self.initial))
+        detector = SpikeDetector(knobs.window, *numbers)
+        detector.restore(0, start.made, start.recent, start.spikes)
+        detector.update(self.again.losses[start.made : first - 1, None])
+        return detector
 
     def _check_own(self, branches: Branches, losses: Floats) -> None:
         """Check that the branch without an intervention is the run, bit for bit."""
@@ -120,9 +131,12 @@ def try_all(
     if not firsts:
         raise ConfigError([f"--leads: must be less than {spike.start}, the spike's first step"])
     count = len(interventions) * len(firsts)
-    tell(f"training again to step {last:,}, and {count} branches of it")
-    again = make_again(config, firsts.values(), last)
-    request.check_made_again(dict(enumerate(map(float, again.losses), 1)))
+    start = nearest(request.folder, config, min(firsts.values()))
+    where = f"from step {start.made + 1:,} " * (start.made > 0)
+    tell(f"training again {where}to step {last:,}, and {count} branches of it")
+    again = make_again(config, start, firsts.values(), last)
+    losses = enumerate(map(float, again.losses[start.made :]), start.made + 1)
+    request.check_made_again(dict(losses))
     trunk = Trunk(request.folder, config, request.result.initial["loss"], again)
     branches, fates = {}, {}
     for lead, first in firsts.items():
