@@ -155,13 +155,16 @@ def chosen(run: Fleet, dos: Sequence[str]) -> tuple[list[Choice], list[Intervent
         ConfigError: an intervention that was asked for doesn't apply.
     """
     choices, interventions = [ITSELF], [nothing(run.config)]
-    asked = [Choice(do, Kind.OWN) for do in dict.fromkeys(dos)]
-    listed, left_out = shipped(run) if not asked else ([*asked, *NOISE], [])
+    listed, left_out = shipped(run)
+    known = {choice.do: choice for choice in listed}
+    asked = {do: known.get(do, Choice(do, Kind.OWN)) for do in dos}
+    if asked:
+        listed, left_out = list((asked | {each.do: each for each in NOISE}).values()), []
     for choice in listed:
         try:
             interventions.append(read_intervention(choice.do, run))
         except ConfigError as error:
-            if choice in asked:
+            if choice.do in asked:
                 raise ConfigError(f"--do: {problem}" for problem in error.problems) from error
             left_out += error.problems
         else:
