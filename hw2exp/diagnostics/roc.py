@@ -73,15 +73,17 @@ class Scores:
         return widened(bootstrapped(of, len(won)), wilson.low, wilson.high)
 
     def differences(self) -> Floats:
-        """Return each run's part in the difference of the area from one half, ``(R,)``.
+        """Return how much higher each run's events rank than its moments do on average, ``(R,)``.
 
-        It is the sum of its events' ranks, less that of its other moments' ranks, of ranks with
-        mean zero. To exchange a run's events with its other moments changes its sign.
+        It is the sum of the events' ranks among all runs, less as many mean ranks of the run. If
+        each run has as many events as other moments, then the sum over runs is the number of all
+        pairs times the area above one half, and to exchange the two in a run changes its sign.
         """
         from scipy.stats import rankdata
 
-        ranks = rankdata(self.values) - (len(self.values) + 1) / 2
-        return np.bincount(self.runs, np.where(self.events, ranks, -ranks)).astype(float)
+        ranks, events = rankdata(self.values), np.bincount(self.runs, self.events)
+        usual = np.bincount(self.runs, ranks) / np.bincount(self.runs)
+        return np.asarray(np.bincount(self.runs, ranks * self.events) - events * usual)
 
     def curve(self) -> tuple[Floats, Floats]:
         """Return the ROC curve: shares of other moments and of events at or above each score."""

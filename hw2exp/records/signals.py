@@ -20,6 +20,7 @@ SIGNALS: dict[str, str] = {
         "gᵀP⁻¹Hg / ‖g‖² of the next gradient g and the divisor P of its update, relative to the "
         "same limit (Bai et al. 2025)"
     ),
+    "curvature_size": "size of this directional curvature, whatever its sign",
     "attention_entropy": "-Σ a ln a over the lags, in nats, in the next batch",
     "gate_saturation": "share of gates below 0.05 or above 0.95 in the next batch",
 }

@@ -178,7 +178,7 @@ def warning_cells(each: Warned) -> list[dict[str, Any]]:
         plain(each.lead),
         cell(each.area, number),
         plain(each.pvalue, f"{each.pvalue:.2g}"),
-        plain(each.side, style=""),
+        plain(f"{each.side} values", style=""),
         cell(each.alarms.recall, percent),
         cell(each.false_alarms, number),
         cell(each.precision, percent),

@@ -11,12 +11,10 @@ from hw2exp.report.measures import PER, SIGNIFICANT
 from hw2exp.report.solving import one_legend
 from hw2exp.report.style import MOST_ARMS, PALETTE, folded, grid
 from hw2exp.report.warning import Warned
+from hw2exp.system.problems import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-CURVE_LEAD = 5
-"""The lead of the ROC curves, or the nearest that was measured."""
 
 JITTER = 0.07
 
@@ -24,7 +22,7 @@ COLORS = dict(zip(SIGNALS, PALETTE, strict=False))
 
 
 def warning_figure(found: Sequence[Warned]) -> "Figure":
-    """Draw the areas of all runs, their ROC curves at one lead, and the areas of each arm."""
+    """Draw the areas of all runs, their ROC curves at the best lead, and the areas of each arm."""
     names = list(dict.fromkeys(each.arm for each in found))[: MOST_ARMS - 1]
     first = [each for each in found if each.arm == names[0]]
     figure, (areas, curves, *others) = grid(len(names) + 1, 3.0)
@@ -49,7 +47,7 @@ def _areas(axes: Any, found: Sequence[Warned], name: str) -> None:
             markerfacecolor="white", label=signal.replace("_", " "), **look,
         )  # fmt: skip
         decided = [each.pvalue < SIGNIFICANT for each in own]
-        axes.plot(at[decided], value[decided], "o", **look)
+        axes.plot(at[decided], value[decided], "o", zorder=3, **look)
     axes.axhline(0.5, color=GRAY, linewidth=0.8, linestyle="--")
     axes.set_xticks(range(len(leads)), [f"{lead:,}" for lead in leads])
     axes.set(ylim=(-0.02, 1.02))
@@ -59,14 +57,14 @@ def _areas(axes: Any, found: Sequence[Warned], name: str) -> None:
 
 
 def _curves(axes: Any, found: Sequence[Warned]) -> None:
-    lead = min((each.lead for each in found), key=lambda lead: abs(lead - CURVE_LEAD))
+    lead = max(found, key=lambda each: each.strength).lead
     for each in found:
         if each.lead == lead:
-            axes.step(*each.scores.curve(), where="post", color=COLORS[each.signal], linewidth=1)
+            axes.plot(*each.scores.curve(), color=COLORS[each.signal], linewidth=1)
     axes.plot([0, 1], [0, 1], color=GRAY, linewidth=0.8, linestyle="--")
     axes.set_xlabel("share of quiet moments with an alarm", fontsize=8)
     axes.set_ylabel("share of spikes with an alarm", fontsize=8)
-    axes.set_title(f"ROC curves, {lead:,} steps ahead", fontsize=8)
+    axes.set_title(f"ROC curves, {counted(lead, 'step')} ahead", fontsize=8)
 
 
 WARNING = (

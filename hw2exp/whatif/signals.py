@@ -50,8 +50,8 @@ def measure(fleet: Fleet, step: int, history: History) -> dict[str, float]:
     assert trace.flow is not None
     fleet.state = replace(before, optimizer=trace.after.optimizer)  # as the step divides by it
     inside = internals(fleet.model, fleet.params, trace.symbols)
-    curvature = directional_curvature(fleet, trace.symbols, trace.labels)
     sharp = sharpness(fleet, trace.symbols, trace.labels, made.lr)
+    curvature = directional_curvature(fleet, trace.symbols, trace.labels) / sharp.limit
     fleet.state = before
     window = fleet.config.spikes.window
     deviations = deviations_above(history.losses[-2 * window :], window)[-window:]
@@ -62,7 +62,8 @@ def measure(fleet: Fleet, step: int, history: History) -> dict[str, float]:
         "gradient": _relative(np.append(history.grad_norms, made.grad_norm_raw)),
         "gradient_growth": growth(trace.flow.cpu().numpy())[0],
         "sharpness": sharp.instability,
-        "directional_curvature": curvature / sharp.limit,
+        "directional_curvature": curvature,
+        "curvature_size": curvature.abs(),
         "attention_entropy": inside.attention_entropy,
         "gate_saturation": inside.gate_saturated,
     }

@@ -65,12 +65,21 @@ def test_noise_is_noise(of_run):
 
 def test_a_runs_differences_turn_with_its_events():
     scores = made(0.7)
-    assert scores.differences().sum() == pytest.approx((scores.area().value - 0.5) * 2 * 60**2)
+    assert scores.differences().sum() == pytest.approx((scores.area().value - 0.5) * 60**2)
     turned = np.where(scores.runs < 3, ~scores.events, scores.events)
     found = Scores(scores.values, turned, scores.runs).differences()
     signs = np.where(np.arange(20) < 3, -1, 1)
     np.testing.assert_allclose(found, signs * scores.differences())
     assert paired_pvalue(made(1.0).differences()) < 0.001
+
+
+def test_differences_are_within_runs():
+    """Runs that have more events and higher scores don't tell that events have."""
+    events = np.array([True] * 9 + [False, True] + [False] * 9)
+    runs = np.repeat([0, 1], 10)
+    scores = Scores(10.0 * (runs == 0) + np.ones(20), events, runs)
+    assert scores.area().value == pytest.approx(0.9)
+    np.testing.assert_array_equal(scores.differences(), [0, 0])
 
 
 @pytest.mark.parametrize(("others", "k"), [(1, 1), (500, 1), (999, 1), (1998, 1), (1999, 2)])

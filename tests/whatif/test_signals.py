@@ -82,6 +82,7 @@ def test_each_signal(compose, words):
     g = grads[0].double()
     along = float((g / divisor) @ matrix @ g / (g @ g))
     assert found["directional_curvature"] == pytest.approx(along / limit, rel=1e-4)
+    assert found["curvature_size"] == abs(found["directional_curvature"])
 
     cell, params = fleet.model.cell, fleet.params
     x = fleet.model.one_hot[batch[0].mT.long()]  # (R, T, B, I)
