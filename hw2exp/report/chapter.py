@@ -26,6 +26,8 @@ from hw2exp.report.solving import RATES, UNSOLVED, rates, unsolved
 from hw2exp.report.spikes import causes, spike_rows
 from hw2exp.report.style import MOST_ARMS, Drawn, draw
 from hw2exp.report.tables import write_table
+from hw2exp.report.warning import Warned, warned_of, warning_rows
+from hw2exp.report.warning_figure import WARNING, warning_figure
 from hw2exp.report.why import Why, make_why
 from hw2exp.system import disk
 from hw2exp.system.problems import counted, show
@@ -58,6 +60,7 @@ class Chapter:
         compared: the comparisons of cures with none.
         claims: each claim with its findings.
         figures: the figures in order.
+        warned: the signals that may announce spikes, at each lead.
         why: the results of the diagnostics.
         notes: sentences about the runs and figures left out.
     """
@@ -68,6 +71,7 @@ class Chapter:
     compared: Sequence[Comparison]
     claims: Sequence[tuple[Claim, Sequence[Judged]]]
     figures: Sequence[Drawn]
+    warned: Sequence[Warned]
     why: Why
     notes: Sequence[str]
 
@@ -121,9 +125,11 @@ def make_chapter(plan: ChapterPlan, folder: Path, found: Found, target: Path) ->
     after = [each for each in map(aftermath, found.arms) if each is not None]
     wanted = plan.figures is None or "why" in plan.figures
     why = make_why(found.arms, target, wanted)
-    left_out = [*found.left_out, *why.notes]
+    warned, unread = warned_of(found.arms)
+    left_out = [*found.left_out, *why.notes, *unread]
     drawn = []
-    for name, title, caption, figure in _figures(plan, found.arms, measured, compared, after):
+    figures = _figures(plan, found.arms, measured, compared, after, warned)
+    for name, title, caption, figure in figures:
         if figure is None:
             left_out.append(f"figure “{title}” left out: {EMPTY[name.partition('_')[0]]}")
         else:
@@ -135,9 +141,11 @@ def make_chapter(plan: ChapterPlan, folder: Path, found: Found, target: Path) ->
         write_table(spike_rows(spiking), target, "spikes")
     if after:
         write_table(aftermath_rows(after), target, "aftermath")
+    if warned:
+        write_table(warning_rows(warned), target, "warning")
     if compared:
         write_table(comparison_rows(compared), target, "comparisons")
-    return Chapter(plan, folder, measured, compared, claims, drawn, why, notes)
+    return Chapter(plan, folder, measured, compared, claims, drawn, warned, why, notes)
 
 
 def _figures(
@@ -146,6 +154,7 @@ def _figures(
     measured: Sequence[ArmMeasures],
     compared: Sequence[Comparison],
     after: Sequence[Aftermath],
+    warned: Sequence[Warned],
 ) -> Iterator[tuple[str, str, str, "Figure | None"]]:
     """Yield each wanted figure: name, title, caption, and the figure, or None if it is empty.
 
@@ -164,6 +173,8 @@ def _figures(
     if wanted("aftermath") and after:
         figure = after_explosions(after)
         yield "aftermath", "After an exploding gradient", AFTERMATH, figure
+    if wanted("warning") and warned:
+        yield "warning", "What announces a spike", WARNING, warning_figure(warned)
     if wanted("rates") and (by_rate := rates(measured)) is not None:
         yield "rates", "Learning rates", RATES, by_rate
     if wanted("lengths") and (grouped := by_length(arms)):

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hw2exp.records.arms import Arm
+from hw2exp.records.signals import SIGNALS
 from hw2exp.report.before_spikes import NEAR, Phase, look_cells
 from hw2exp.report.chapter import Chapter, size_of
 from hw2exp.report.claim import Claim, Finding, Judged
@@ -15,6 +16,7 @@ from hw2exp.report.comparisons import comparison_cells
 from hw2exp.report.measures import HEADINGS, arm_cells
 from hw2exp.report.plan import Plan
 from hw2exp.report.tables import number, percent
+from hw2exp.report.warning import best_leads, warning_cells
 from hw2exp.report.why_figure import WHY
 from hw2exp.system.problems import counted, visible
 
@@ -41,7 +43,8 @@ def render(
     environment.globals |= {
         "counted": counted, "HEADINGS": HEADINGS, "NEAR": NEAR, "PHASES": list(Phase), "WHY": WHY,
         "arm_cells": arm_cells, "comparison_cells": comparison_cells, "look_cells": look_cells,
-        "size_of": size_of,
+        "SIGNALS": SIGNALS, "best_leads": best_leads, "size_of": size_of,
+        "warning_cells": warning_cells,
     }  # fmt: skip
     arms = [arm for chapter in chapters for arm in chapter.arms]
     return environment.get_template("page.html.jinja").render(

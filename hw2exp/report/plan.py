@@ -14,7 +14,7 @@ PLAN = "report.yaml"
 
 FigureName = Literal[
     "curves", "unsolved", "rates", "cures", "aftermath", "published", "reach", "lengths", "spikes",
-    "why",
+    "why", "warning",
 ]  # fmt: skip
 
 
