@@ -29,6 +29,11 @@ class Moment:
     number: int
     spike: Spike
 
+    @property
+    def columns(self) -> tuple[str, int, int, int, float]:
+        """Return the columns of ``MOMENT``, but for the lead."""
+        return str(self.kind), self.number, self.spike.start, self.spike.end, self.spike.median
+
 
 def choose_spikes(spikes: Sequence[Spike], leads: Sequence[int], most: int, seed: int) -> list[int]:
     """Return the numbers of spikes that come late enough for a lead; of more, a random choice.

@@ -14,8 +14,10 @@ from hw2exp.diagnostics.spikes import running_median
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.torch_state import torch_as_known
 from hw2exp.records.arms import Arm, Run
-from hw2exp.records.moments import BRANCH, BRANCHES, MomentKind, asked_of, write_moments
+from hw2exp.records.moments import BRANCH, BRANCHES, MOMENT, MomentKind, asked_of, write_moments
+from hw2exp.records.moments import SIGNALS as SIGNALS_FILE
 from hw2exp.records.runs import read_runs
+from hw2exp.records.signals import SIGNALS
 from hw2exp.records.spike import Spike
 from hw2exp.runs.spike_request import check_made_again, on_cpu
 from hw2exp.runs.start_state import beginning
@@ -23,12 +25,13 @@ from hw2exp.sweeps.executor import WorkerExecutor, available_cores
 from hw2exp.system import disk
 from hw2exp.system.problems import ConfigError, counted
 from hw2exp.system.version import VERSION
-from hw2exp.whatif.branches import Branches, make_again
-from hw2exp.whatif.choices import Choice
+from hw2exp.whatif.branches import make_again
 from hw2exp.whatif.intervention import read_intervention
 from hw2exp.whatif.moments import Moment, choose_spikes, quiet_moments
+from hw2exp.whatif.signals import History, measure
 from hw2exp.whatif.trial import Trunk, chosen
-from hw2exp.whatif.verdict import Fate
+
+Row = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -143,38 +146,64 @@ def survey_run(run: Run, survey: Survey) -> str:
     import polars
 
     with torch_as_known():
-        rows = list(_rows(run, survey))
+        trunk, moments = _make_again(run, survey)
+        signals = list(_signals(trunk, moments, survey))
+        rows = list(_branches(trunk, moments, survey))
+    folder, asked = run.folder / WHATIF, survey.asked(run)
     table = polars.DataFrame(rows, schema=BRANCH, orient="row")
-    disk.make_folder(run.folder / WHATIF)
-    write_moments(run.folder / WHATIF / BRANCHES, table, survey.asked(run))
+    schema = MOMENT | dict.fromkeys(SIGNALS, float)
+    disk.make_folder(folder)
+    write_moments(folder / SIGNALS_FILE, polars.DataFrame(signals, schema, orient="row"), asked)
+    write_moments(folder / BRANCHES, table, asked)  # last: it says that the request is answered
     count = table.select("moment", "number", "start").unique()["moment"].value_counts(name="n")
     kinds = {str(kind): n for kind, n in count.rows()}
     return ", ".join(counted(kinds.get(kind, 0), f"{kind} moment") for kind in ("spike", "quiet"))
 
 
-def _rows(run: Run, survey: Survey) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of a run's table."""
-    config = on_cpu(run.config)
-    choices, interventions, _ = chosen(Fleet([config]), survey.dos)
+def _make_again(run: Run, survey: Survey) -> tuple[Trunk, list[Moment]]:
+    """Make a run again, with its states before its moments, and return the moments too."""
+    config, start = on_cpu(run.config), beginning(on_cpu(run.config))
     spikes = [Spike.of(each) for each in run.result.spikes]
-    start = beginning(config)
     losses = make_again(config, start, [], config.steps).losses
     check_made_again(run.folder, spikes, dict(enumerate(map(float, losses), 1)))
     moments = _moments(run, survey, spikes, losses)
-    firsts = {each.spike.start - lead for each in moments for lead in _leads(each, survey)}
+    firsts = {moment.spike.start - lead for moment, lead in _leads(moments, survey)}
     again = make_again(config, start, firsts, config.steps)
-    trunk = Trunk(run.folder, config, run.result.initial["loss"], again)
-    lasting = [0] + [n for n, each in enumerate(interventions) if each.stays_on(config)]
-    for moment in moments:
+    return Trunk(run.folder, config, run.result.initial["loss"], again), moments
+
+
+def _signals(trunk: Trunk, moments: Sequence[Moment], survey: Survey) -> Iterator[Row]:
+    """Yield what the state before each spike and quiet moment tells, from each lead."""
+    fleet = Fleet([trunk.config])
+    for moment, lead in _leads(moments, survey):
+        if moment.kind is not MomentKind.STEP:
+            step = moment.spike.start - lead
+            fleet.state = trunk.again.states[step]
+            before = slice(0, step - 1)
+            history = History(trunk.again.losses[before], trunk.again.grad_norms[before])
+            yield *moment.columns, lead, *measure(fleet, step, history).values()
+
+
+def _branches(trunk: Trunk, moments: Sequence[Moment], survey: Survey) -> Iterator[Row]:
+    """Yield what became of each moment in each branch."""
+    config = trunk.config
+    choices, interventions, _ = chosen(Fleet([config]), survey.dos)
+    everything = list(zip(choices, interventions, strict=True))
+    lasting = [everything[0], *(each for each in everything if each[1].stays_on(config))]
+    for moment, lead in _leads(moments, survey):
         steps = moment.kind is MomentKind.STEP
-        places = lasting if steps else list(range(len(choices)))
-        own = [interventions[place] for place in places]
         following = survey.staying - 1 if steps else survey.following
         last = min(moment.spike.end + following, config.steps)
-        for lead in _leads(moment, survey):
-            made = trunk.branch(own, moment.spike, moment.spike.start - lead, last)
-            named = [choices[place] for place in places]
-            yield from _of_moment(moment, lead, named, *made, config.solved_accuracy)
+        names, own = zip(*(lasting if steps else everything), strict=True)
+        made, fates = trunk.branch(own, moment.spike, moment.spike.start - lead, last)
+        for place, (choice, fate) in enumerate(zip(names, fates, strict=True)):
+            accuracy = float(made.test_accuracy[place])
+            yield (
+                *moment.columns, lead, choice.do, str(choice.kind),
+                str(fate.outcome), fate.outcome.happens, fate.spikes,
+                int(np.isfinite(made.losses[:, place]).sum()), bool(made.diverged_at[place]),
+                float(made.test_loss[place]), accuracy, accuracy >= config.solved_accuracy,
+            )  # fmt: skip
 
 
 def _moments(run: Run, survey: Survey, spikes: Sequence[Spike], losses: Any) -> list[Moment]:
@@ -193,28 +222,8 @@ def _moments(run: Run, survey: Survey, spikes: Sequence[Spike], losses: Any) -> 
     return [*(Moment(MomentKind.SPIKE, n, spikes[n - 1]) for n in numbers), *quiet, *plain]
 
 
-def _leads(moment: Moment, survey: Survey) -> list[int]:
-    if moment.kind is MomentKind.STEP:
-        return [0]
-    return [lead for lead in survey.leads if lead < moment.spike.start]
-
-
-def _of_moment(
-    moment: Moment,
-    lead: int,
-    choices: Sequence[Choice],
-    branches: Branches,
-    fates: Sequence[Fate],
-    solved: float,
-) -> Iterator[tuple[Any, ...]]:
-    """Yield a row of the table, see ``BRANCH``, for each intervention."""
-    spike = moment.spike
-    for place, (choice, fate) in enumerate(zip(choices, fates, strict=True)):
-        accuracy = float(branches.test_accuracy[place])
-        yield (
-            str(moment.kind), moment.number, spike.start, spike.end, spike.median, lead,
-            choice.do, str(choice.kind), str(fate.outcome), fate.outcome.happens,
-            fate.spikes, int(np.isfinite(branches.losses[:, place]).sum()),
-            bool(branches.diverged_at[place]), float(branches.test_loss[place]), accuracy,
-            accuracy >= solved,
-        )  # fmt: skip
+def _leads(moments: Sequence[Moment], survey: Survey) -> Iterator[tuple[Moment, int]]:
+    """Yield each moment with each lead that it is late enough for; a step has the lead 0."""
+    for moment in moments:
+        leads = (0,) if moment.kind is MomentKind.STEP else survey.leads
+        yield from ((moment, lead) for lead in leads if lead < moment.spike.start)
