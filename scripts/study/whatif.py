@@ -25,8 +25,8 @@ MORE = {
 LEADS = 20, 10, 2
 FOLLOWING = 40
 """Steps that branches are followed after a moment."""
-STARTS, STAYING = (1, 1_001), 1_000
-"""Steps from which cures stay on, and for how many."""
+STARTS, STAYING = (1_001,), 1_000
+"""Steps from which cures stay on, and for how many; from step 1 on, arms of cures show the effect."""
 
 
 def run(profile: Profile, folder: Path) -> None:
