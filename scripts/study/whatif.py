@@ -26,7 +26,7 @@ LEADS = 20, 10, 2
 FOLLOWING = 40
 """Steps that branches are followed after a moment."""
 STARTS, STAYING = (1_001,), 1_000
-"""Steps from which cures stay on, and for how many; from step 1 on, arms of cures show the effect."""
+"""Steps from which cures stay on, and for how many; arms of cures show the effect from step 1."""
 
 
 def run(profile: Profile, folder: Path) -> None:
