@@ -14,12 +14,13 @@ from pathlib import Path
 
 from hw2exp.report.build import make_report
 from hw2exp.system.terminal import clock, relative
-from study import cures, others
+from study import cures, others, whatif
 from study.profiles import FULL, QUICK, Profile
 
 PARTS: dict[str, Callable[[Profile, Path], None]] = {
     "tune": cures.tune,
     "cures": cures.run,
+    "whatif": whatif.run,
     "brake": others.brake,
     "notebook": others.notebook,
     "reach": others.reach,

@@ -19,8 +19,8 @@ FLOORS = [
     {"fleet"},
     {"diagnostics"},
     {"runs"},
-    {"anatomy", "compare", "sweeps", "theory", "whatif"},
-    {"__main__", "report", "train"},
+    {"anatomy", "compare", "sweeps", "theory"},
+    {"__main__", "report", "train", "whatif"},
 ]
 """The rooms of the package, from the ground up; a room imports from lower floors only."""
 HYDRA_MAY_BE_KNOWN_TO = {

@@ -38,6 +38,7 @@ def tiny(study):
         pascanu_steps=20,
         pascanu_seeds=2,
         hochreiter_seeds=2,
+        spikes=2,
         overrides=("steps=62", "eval_every=31", "eval_batches=1", "workers=2", "plot=false"),
     )
 
@@ -203,3 +204,24 @@ def test_every_part_runs(study, tiny, tmp_path):
         assert title in page
     assert (tmp_path / "report" / "pascanu" / "lengths.png").exists()
     assert (tmp_path / "report" / "notebook" / "published.png").exists()
+
+
+@pytest.mark.slow
+def test_interventions_are_tried_on_the_spikes_of_each_setting(study, tiny, tmp_path, capsys):
+    script, _, _ = study
+    words = [word for word in tiny.overrides if not word.startswith("steps")]
+    low = "spikes.margin=0.02", "spikes.deviations=1"  # so that noise has spikes
+    spiky = replace(
+        tiny, models=("rnn",), rates={"rmsprop": (3e-2,)}, overrides=("steps=200", *low, *words)
+    )
+    script.reproduce(spiky, tmp_path, ["tune", "whatif"])
+    tables = list(tmp_path.glob("whatif/rnn_rmsprop/*/whatif/branches.parquet"))
+    assert len(tables) == spiky.seeds
+    rows = polars.concat(map(polars.read_parquet, tables))
+    own = rows.filter(polars.col("do") == "nothing", polars.col("moment") == "spike")
+    assert len(own) > 0
+    assert own["happens"].all()
+    assert {"optimizer.alpha=0.9", "params~1e-6", "lr*0.5"} <= set(rows["do"])
+    capsys.readouterr()
+    script.reproduce(spiky, tmp_path, ["whatif"])
+    assert "0 runs to survey, 3 as they are" in capsys.readouterr().out

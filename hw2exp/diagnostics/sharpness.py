@@ -88,6 +88,29 @@ def sharpness(
     return Sharpness(raw, lanczos(behind(hessian), start, iterations, behind(check)), limit)
 
 
+def directional_curvature(fleet: Fleet, symbols: Tensor, labels: Tensor) -> Tensor:
+    """Measure the preconditioned curvature along the gradient, gᵀ P⁻¹ (H + w) g / ‖g‖², ``(R,)``.
+
+    The gradient g is that of the loss and the optimizer's penalty; for P and w see
+    :class:`Sharpness`, with whose limit the curvature compares.
+
+    Args:
+        fleet: the runs, at the state after the update that is to divide by P.
+        symbols: the batch's symbols, ``(R, B, T)``.
+        labels: the batch's labels, ``(R, B)``.
+
+    Source: Bai et al. 2025, "Adaptive preconditioners trigger loss spikes in Adam",
+    arXiv:2506.04805; their factor for momentum is in the limit.
+    """
+    at = fleet.state.params.double()  # (R, P)
+    penalty = columns(fleet.optimizer.l2.to(at.device), at)  # (R, 1)
+    g = gradient_at(fleet, at, symbols, labels) + penalty * at
+    product = difference_product(fleet, at, symbols, labels, central=True)
+    bent = product(g) + penalty * g  # (R, P)
+    divisor = fleet.optimizer.preconditioner(fleet.state.optimizer).double()
+    return (g / divisor * bent).sum(1) / g.square().sum(1)
+
+
 def gradient_at(fleet: Fleet, params: Tensor, symbols: Tensor, labels: Tensor) -> Tensor:
     """Return the gradient of the batch's mean loss at given parameters, ``(R, P)``.
 

@@ -66,8 +66,8 @@ class SpikeDetector:
         if high.any():
             baseline, threshold = np.full((2, *losses.shape), np.nan)
             windows = sliding_window_view(series[:-1], self.window, axis=0)[high]  # (c, window)
-            baseline[high] = medians = _median(windows)
-            spread = _median(np.abs(windows - medians[:, None]))
+            medians, spread = _centers(windows)
+            baseline[high] = medians
             margin, deviations = (
                 each[high.nonzero()[1]] for each in (self.margin, self.deviations)
             )
@@ -135,6 +135,21 @@ def first_watched(window: int) -> int:
     return window // 2 + 1
 
 
+def deviations_above(losses: Floats, window: int) -> Floats:
+    """Return each step's loss above its baseline, in robust standard deviations, ``(n,)``.
+
+    It is NaN in the first half window.
+
+    Args:
+        losses: the training loss of every step, ``(n,)``.
+        window: the number of steps in a median.
+    """
+    series = np.concatenate([np.full(window, np.nan), losses])
+    medians, spread = _centers(sliding_window_view(series, window)[:-1])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray((losses - medians) / (ROBUST * spread))
+
+
 def running_median(
     curves: Floats,
     window: int,
@@ -158,6 +173,12 @@ def running_median(
     series = np.concatenate([unseen, seen, curves])[:-1]
     medians[wanted] = _median(sliding_window_view(series, window, axis=0)[wanted])
     return medians
+
+
+def _centers(windows: Floats) -> tuple[Floats, Floats]:
+    """Return the median and the median absolute deviation of windows along the last axis."""
+    medians = _median(windows)
+    return medians, _median(np.abs(windows - medians[..., None]))
 
 
 def _median(windows: Floats) -> Floats:

@@ -64,7 +64,7 @@ def rate(events: ArrayLike, exposure: ArrayLike) -> Estimate:
 
     total = happened.sum()
     ends = chi2.ppf(TAIL, 2 * total) / 2 if total else 0.0, chi2.isf(TAIL, 2 * total + 2) / 2
-    return widened(_bootstrapped(of, len(happened)), *(end / seen.sum() for end in ends))
+    return widened(bootstrapped(of, len(happened)), *(end / seen.sum() for end in ends))
 
 
 def proportion(counts: ArrayLike, totals: ArrayLike, less: ArrayLike = 0) -> Estimate:
@@ -185,7 +185,7 @@ def interquartile_mean(values: ArrayLike) -> Estimate:
     from scipy.stats import trim_mean
 
     known = known_values(values)
-    return _bootstrapped(lambda rows: trim_mean(known[rows], 0.25, axis=-1), len(known))
+    return bootstrapped(lambda rows: trim_mean(known[rows], 0.25, axis=-1), len(known))
 
 
 def known_values(values: ArrayLike) -> Floats:
@@ -200,7 +200,7 @@ def known_values(values: ArrayLike) -> Floats:
     return known
 
 
-def _bootstrapped(statistic: Callable[[Any], Any], runs: int) -> Estimate:
+def bootstrapped(statistic: Callable[[Any], Any], runs: int) -> Estimate:
     """Return a statistic of all runs, with a percentile bootstrap; no interval for a single run.
 
     Args:
@@ -238,4 +238,4 @@ def _between(value: float, resampled: Any) -> Estimate:
 def mean(values: ArrayLike) -> Estimate:
     """Return the mean of one value a run, ``(R,)``, with a bootstrap interval."""
     known = known_values(values)
-    return _bootstrapped(lambda rows: known[rows].mean(-1), len(known))
+    return bootstrapped(lambda rows: known[rows].mean(-1), len(known))

@@ -67,6 +67,7 @@ def newest(
     warn: Callable[[str], None],
     config: TrainConfig | None = None,
     check_fits: Callable[[Checkpoint, TrainConfig], None] | None = None,
+    before: int | None = None,
 ) -> Checkpoint | None:
     """Return the newest usable checkpoint of a run, or None.
 
@@ -77,11 +78,14 @@ def newest(
         config: the run's config, if the checkpoint must agree with it.
         check_fits: a function that raises ``DamagedError`` if a run of that config can't resume
             from a checkpoint.
+        before: a step that the checkpoint must be older than; None: the newest of all.
 
     Raises:
         ConfigError: the checkpoint is of a run that computes something else.
     """
     for folder in sorted(_folders(run), reverse=True):
+        if before is not None and _step(folder) >= before:
+            continue
         try:
             found = Checkpoint(folder, _manifest(folder))
             found.check()

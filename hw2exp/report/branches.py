@@ -19,9 +19,6 @@ SEED = "seed"
 BRANCH_OF = "moment", "number", "start", "lead", "do"
 """The columns that identify a branch of a run."""
 
-OTHER_SEED, OTHER_DATA = r"\bseed=\d+", "seed=other"
-"""The word for other data, whose seed depends on the run's; and that of all runs."""
-
 
 @dataclass(frozen=True)
 class Tried:
@@ -75,7 +72,7 @@ def _of(run: Run) -> "polars.DataFrame":
         & col("start").is_between(1, run.result.step)
         & (col("lead") >= 0)
         & (col("spikes") >= 0)
-        & (col("steps") > 0)
+        & (col("steps") >= 0)
         & (~itself | (col("happens") == spike) | (col("moment") == MomentKind.STEP))
     )
     spikes = {(number, each["start"]) for number, each in enumerate(run.result.spikes, 1)}
@@ -87,6 +84,4 @@ def _of(run: Run) -> "polars.DataFrame":
         or frame.filter(itself).height != branches.drop("do").n_unique()
     ):
         raise ValueError("the branches are not those of the run")
-    of_all = col("do").str.replace_all(OTHER_SEED, OTHER_DATA)
-    data = col("kind") == Kind.DATA
-    return frame.with_columns(do=polars.when(data).then(of_all).otherwise("do"))
+    return frame

@@ -29,6 +29,8 @@ from hw2exp.report.style import MOST_ARMS, Drawn, draw
 from hw2exp.report.tables import write_table
 from hw2exp.report.trade_off import LASTING, at_once_and_lasting
 from hw2exp.report.trials import Trials, make_trials
+from hw2exp.report.warning import Warned, warned_of, warning_rows
+from hw2exp.report.warning_figure import WARNING, warning_figure
 from hw2exp.report.why import Why, make_why
 from hw2exp.system import disk
 from hw2exp.system.problems import counted, show
@@ -63,6 +65,7 @@ class Chapter:
         trials: the effects of interventions on spikes.
         claims: each claim with its findings.
         figures: the figures in order.
+        warned: the signals that may announce spikes, at each lead.
         why: the results of the diagnostics.
         notes: sentences about the runs and figures left out.
     """
@@ -74,6 +77,7 @@ class Chapter:
     trials: Trials
     claims: Sequence[tuple[Claim, Sequence[Judged]]]
     figures: Sequence[Drawn]
+    warned: Sequence[Warned]
     why: Why
     notes: Sequence[str]
 
@@ -129,9 +133,10 @@ def make_chapter(plan: ChapterPlan, folder: Path, found: Found, target: Path) ->
     after = [each for each in map(aftermath, found.arms) if each is not None]
     wanted = plan.figures is None or "why" in plan.figures
     why = make_why(found.arms, target, wanted)
-    left_out = [*found.left_out, *why.notes, *trials.notes]
+    warned, unread = warned_of(found.arms)
+    left_out = [*found.left_out, *why.notes, *trials.notes, *unread]
     drawn = []
-    for name, title, caption, figure in _figures(plan, evidence, measured, after):
+    for name, title, caption, figure in _figures(plan, evidence, measured, after, warned):
         if figure is None:
             left_out.append(f"figure “{title}” left out: {EMPTY[name.partition('_')[0]]}")
         else:
@@ -143,9 +148,11 @@ def make_chapter(plan: ChapterPlan, folder: Path, found: Found, target: Path) ->
         write_table(spike_rows(spiking), target, "spikes")
     if after:
         write_table(aftermath_rows(after), target, "aftermath")
+    if warned:
+        write_table(warning_rows(warned), target, "warning")
     if compared:
         write_table(comparison_rows(compared), target, "comparisons")
-    return Chapter(plan, folder, measured, compared, trials, claims, drawn, why, notes)
+    return Chapter(plan, folder, measured, compared, trials, claims, drawn, warned, why, notes)
 
 
 def _figures(
@@ -153,6 +160,7 @@ def _figures(
     evidence: Evidence,
     measured: Sequence[ArmMeasures],
     after: Sequence[Aftermath],
+    warned: Sequence[Warned],
 ) -> Iterator[tuple[str, str, str, "Figure | None"]]:
     """Yield each wanted figure: name, title, caption, and the figure, or None if it is empty.
 
@@ -177,6 +185,8 @@ def _figures(
     if wanted("aftermath") and after:
         figure = after_explosions(after)
         yield "aftermath", "After an exploding gradient", AFTERMATH, figure
+    if wanted("warning") and warned:
+        yield "warning", "What announces a spike", WARNING, warning_figure(warned)
     if wanted("rates") and (by_rate := rates(measured)) is not None:
         yield "rates", "Learning rates", RATES, by_rate
     if wanted("lengths") and (grouped := by_length(arms)):

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 from hw2exp.diagnostics.statistics import Estimate
 from hw2exp.records.arms import Arm
 from hw2exp.records.figure_style import GRAY, GREEN, RED
-from hw2exp.records.moments import PLACEBOS, Kind
-from hw2exp.report.branches import OTHER_DATA
-from hw2exp.report.effects import Effect, at_main_lead
+from hw2exp.records.moments import PLACEBOS
+from hw2exp.report.effects import OTHER_DATA, Effect, at_main_lead
 from hw2exp.report.solving import legend_above
 from hw2exp.report.style import columns_for, first_arms, folded, grid, label_outer
 from hw2exp.system.problems import counted
@@ -17,20 +16,22 @@ from hw2exp.system.problems import counted
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FAMILIES = {
-    Kind.NORM: "clip by norm",
-    Kind.RATE: "learning rate ×",
-    Kind.MOMENTS: "2nd moments ×",
-    Kind.PLACEBO: "noise",
-}
-"""The families of interventions that have doses, with their labels."""
+NOISE = "params~"
 
-DOSE = re.compile(r"[=*~](\d+(?:\.\d+)?(?:e[+-]?\d+)?)", re.ASCII)
+FAMILIES = {
+    "clip=norm clip.max_norm=": "clip by norm",
+    "lr*": "learning rate ×",
+    "optimizer.mean_square*": "2nd moments ×",
+    NOISE: "noise",
+}
+"""The interventions that have doses, by what comes before the dose, with their labels."""
+
+DOSE = re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?", re.ASCII)
 
 LEADS = "#9ecae1", "#4292c6", "#08306b"
 """Colors of leads, from the shortest to the longest."""
 
-Places = Mapping[Kind, Mapping[str, float]]
+Places = Mapping[str, Mapping[str, float]]
 """The place of each dose on the horizontal axis, by family."""
 
 
@@ -79,24 +80,21 @@ def _draw(
 
 
 def _places(found: Sequence[Effect]) -> Places:
-    """Place the doses of each family in ascending effect, a placebo as the least dose."""
-    there = {each.do: Kind(each.kind) for each in found if DOSE.search(each.do)}
-    places: dict[Kind, dict[str, float]] = {}
-    begin = 0
-    for kind in FAMILIES:
-        dos = [do for do, own in there.items() if own is kind or do == PLACEBOS[kind]]
-        if kind is Kind.PLACEBO:
-            dos = [do for do in dos if "~" in do]
-        if dos:
-            ordered = sorted(dos, key=lambda do: float(_dose(do)), reverse=kind is not Kind.PLACEBO)
-            places[kind] = {do: float(begin + place) for place, do in enumerate(ordered)}
-            begin += len(dos) + 1
+    """Place the doses of each family from the least to the greatest; placebos are the least."""
+    places: dict[str, dict[str, float]] = {}
+    first = 0
+    for family in FAMILIES:
+        there = {each.do for each in found if each.do.startswith(family)}
+        doses = {do: float(dose) for do in there if DOSE.fullmatch(dose := _dose(do, family))}
+        if doses:
+            ordered = sorted(doses, key=lambda do: (doses[do], do), reverse=family != NOISE)
+            places[family] = {do: float(first + place) for place, do in enumerate(ordered)}
+            first += len(doses) + 1
     return places
 
 
-def _dose(do: str) -> str:
-    """Return the last number of an intervention."""
-    return str(DOSE.findall(do)[-1])
+def _dose(do: str, family: str) -> str:
+    return do.removeprefix(family)
 
 
 def _leads(found: Sequence[Effect]) -> dict[int, tuple[str, float]]:
@@ -116,7 +114,7 @@ def _lines(
     label: str,
 ) -> None:
     """Draw estimates with intervals, a line for each family; placebos hollow."""
-    for kind, of_dose in places.items():
+    for family, of_dose in places.items():
         known = {do: place + shift for do, place in of_dose.items() if do in estimates}
         own = [estimates[do] for do in known]
         xs = list(known.values())
@@ -125,7 +123,7 @@ def _lines(
             xs, [each.low for each in own], [each.high for each in own], color=color, linewidth=0.9
         )
         for do, x in known.items():
-            hollow = kind is Kind.PLACEBO or do == PLACEBOS[kind]
+            hollow = family == NOISE or do in PLACEBOS.values()
             axes.plot(
                 x, estimates[do].value, "o", color=color, markersize=3,
                 markerfacecolor="white" if hollow else color,
@@ -135,23 +133,25 @@ def _lines(
 
 def _label_doses(panels: Sequence[Any], places: Places) -> None:
     """Label the doses below the lowest panels; separate the families in all."""
-    ticks = {place: do for of_dose in places.values() for do, place in of_dose.items()}
+    ticks = {
+        place: _dose(do, family).replace("1e30", "∞")
+        for family, of_dose in places.items()
+        for do, place in of_dose.items()
+    }
     lowest = len(panels) - columns_for(len(panels))
     for number, axes in enumerate(panels):
         axes.set(ylim=(-0.03, 1.03), xlim=(-0.7, max(ticks) + 0.7), yticks=[0, 0.5, 1])
-        labels = [
-            _dose(do).replace("1e30", "∞") if number >= lowest else "" for do in ticks.values()
-        ]
+        labels = ticks.values() if number >= lowest else [""] * len(ticks)
         axes.set_xticks(list(ticks), labels, fontsize=6, rotation=90)
         axes.tick_params(axis="y", labelsize=7)
         axes.axhline(0, color=GRAY, linewidth=0.5)
-        for kind, of_dose in places.items():
+        for family, of_dose in places.items():
             first, last = min(of_dose.values()), max(of_dose.values())
-            color = "0.93" if kind is Kind.PLACEBO else "0.975"
+            color = "0.93" if family == NOISE else "0.975"
             axes.axvspan(first - 0.6, last + 0.6, color=color, zorder=0, linewidth=0)
             if number >= lowest:
                 axes.annotate(
-                    FAMILIES[kind], ((first + last) / 2, 0), (0, -30), ha="center", va="top",
+                    FAMILIES[family], ((first + last) / 2, 0), (0, -30), ha="center", va="top",
                     fontsize=6.5, xycoords=axes.get_xaxis_transform(), textcoords="offset points",
                 )  # fmt: skip
 

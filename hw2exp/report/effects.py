@@ -10,7 +10,7 @@ from hw2exp.diagnostics.paired_tests import adjusted, paired_pvalues
 from hw2exp.diagnostics.statistics import Estimate, Floats, proportion, proportions_difference
 from hw2exp.records.arms import Arm
 from hw2exp.records.moments import NOTHING, PLACEBOS, Kind, MomentKind
-from hw2exp.report.branches import OTHER_DATA, SEED, Tried
+from hw2exp.report.branches import SEED, Tried
 from hw2exp.report.comparisons import Difference, pvalue_cell
 from hw2exp.report.tables import cell, columns, percent, plain, points
 
@@ -179,24 +179,33 @@ def effect_rows(found: Sequence[Effect]) -> list[dict[str, Any]]:
     ]
 
 
+OTHER_DATA = "data=1"
+
 MAIN = (
     "clip=norm clip.max_norm=1",
     "clip=value clip.max_value=0.1",
     "clip=zclip clip.warmup_steps=2 clip.z_threshold=2.5",
     "lr*0.5",
     "lr*0.1",
+    "schedule=cosine",
+    "optimizer.alpha=0.9",
     "optimizer.mean_square*0",
     "skip=100",
     OTHER_DATA,
     f"{OTHER_DATA} around=2",
     "params~1e-3",
 )
-"""The interventions that the page shows, besides one's own."""
+"""The interventions that the page shows, besides one's own; the tables have all."""
+
+
+def is_main(do: str, kind: str) -> bool:
+    """Return whether the page shows an intervention."""
+    return do in MAIN or kind == Kind.OWN
 
 
 def main_effects(found: Sequence[Effect]) -> list[Effect]:
-    """Return the effects that the page shows; the tables have all."""
-    return [each for each in at_main_lead(found) if each.do in MAIN or each.kind == Kind.OWN]
+    """Return the effects that the page shows."""
+    return [each for each in at_main_lead(found) if is_main(each.do, each.kind)]
 
 
 def effect_cells(each: Effect) -> list[dict[str, Any]]:

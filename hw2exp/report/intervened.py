@@ -6,11 +6,10 @@ from typing import TypeVar
 
 from hw2exp.records.moments import Kind
 from hw2exp.report.before_spikes import FEWEST as FEWEST_RUNS
-from hw2exp.report.branches import OTHER_DATA
 from hw2exp.report.claim import Claim, Evidence, Finding, Judge, Judged, against_half, finding_of
 from hw2exp.report.comparisons import change_text
 from hw2exp.report.cures import called, of_verdicts
-from hw2exp.report.effects import MAIN_LEAD, Effect, at_main_lead, main_effects
+from hw2exp.report.effects import MAIN_LEAD, OTHER_DATA, Effect, at_main_lead, main_effects
 from hw2exp.report.lasting import Lasting
 from hw2exp.report.measures import SIGNIFICANT
 from hw2exp.report.spikes import FEWEST

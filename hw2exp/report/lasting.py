@@ -9,6 +9,7 @@ from hw2exp.records.arms import Arm
 from hw2exp.records.moments import NOTHING, MomentKind
 from hw2exp.report.branches import SEED, Tried
 from hw2exp.report.comparisons import Change, change_cells, change_columns, differences
+from hw2exp.report.effects import is_main
 from hw2exp.report.measures import PER
 from hw2exp.report.tables import cell, columns, number, plain
 
@@ -50,7 +51,7 @@ def lasting(tried: Sequence[Tried]) -> list[Lasting]:
     found = {
         "spikes": differences(
             [_per_1000(pairs) - _per_1000(pairs, "_without") for *_, pairs in both],
-            [float(PER / pairs["steps"].to_numpy().max()) for *_, pairs in both],
+            [float(PER / pairs["steps_without"].clip(1).to_numpy().max()) for *_, pairs in both],
         )
     }
     for name, column in (("ends_solved", "solved"), ("diverged", "diverged")):
@@ -65,7 +66,7 @@ def lasting(tried: Sequence[Tried]) -> list[Lasting]:
             do=do,
             kind=kind,
             start=start,
-            without=rate(pairs["spikes_without"], pairs["steps_without"] / PER),
+            without=rate(pairs["spikes_without"], pairs["steps_without"].clip(1) / PER),
             **{name: own[place] for name, own in found.items()},
         )
         for place, (arm, do, kind, start, pairs) in enumerate(both)
@@ -73,7 +74,13 @@ def lasting(tried: Sequence[Tried]) -> list[Lasting]:
 
 
 def _per_1000(pairs: Any, side: str = "") -> Any:
-    return PER * (pairs[f"spikes{side}"] / pairs[f"steps{side}"]).to_numpy()
+    """Return the spikes per 1,000 steps of each run; a branch may diverge at once."""
+    return PER * (pairs[f"spikes{side}"] / pairs[f"steps{side}"].clip(1)).to_numpy()
+
+
+def main_lasting(found: Sequence[Lasting]) -> list[Lasting]:
+    """Return the effects that the page shows."""
+    return [each for each in found if is_main(each.do, each.kind)]
 
 
 SHARES = "ends_solved", "diverged"

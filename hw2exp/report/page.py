@@ -7,16 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from hw2exp.records.arms import Arm
+from hw2exp.records.signals import SIGNALS
 from hw2exp.report.before_spikes import NEAR, Phase, look_cells
 from hw2exp.report.chapter import Chapter, size_of
 from hw2exp.report.claim import Claim, Finding, Judged
 from hw2exp.report.claims import CLAIMS
 from hw2exp.report.comparisons import comparison_cells
 from hw2exp.report.effects import effect_cells, main_effects
-from hw2exp.report.lasting import lasting_cells
+from hw2exp.report.lasting import lasting_cells, main_lasting
 from hw2exp.report.measures import HEADINGS, arm_cells
 from hw2exp.report.plan import Plan
 from hw2exp.report.tables import number, percent
+from hw2exp.report.warning import best_leads, warning_cells
 from hw2exp.report.why_figure import WHY
 from hw2exp.system.problems import counted, visible
 
@@ -44,7 +46,8 @@ def render(
         "counted": counted, "HEADINGS": HEADINGS, "NEAR": NEAR, "PHASES": list(Phase), "WHY": WHY,
         "arm_cells": arm_cells, "comparison_cells": comparison_cells, "look_cells": look_cells,
         "effect_cells": effect_cells, "lasting_cells": lasting_cells, "main_effects": main_effects,
-        "size_of": size_of,
+        "main_lasting": main_lasting, "SIGNALS": SIGNALS, "best_leads": best_leads,
+        "size_of": size_of, "warning_cells": warning_cells,
     }  # fmt: skip
     arms = [arm for chapter in chapters for arm in chapter.arms]
     return environment.get_template("page.html.jinja").render(

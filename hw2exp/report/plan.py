@@ -14,7 +14,7 @@ PLAN = "report.yaml"
 
 FigureName = Literal[
     "curves", "unsolved", "rates", "cures", "effects", "aftermath", "published", "reach",
-    "lengths", "spikes", "why",
+    "lengths", "spikes", "why", "warning",
 ]  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from hw2exp.diagnostics.statistics import Estimate
 from hw2exp.records.figure_style import BLUE, GRAY, RED
 from hw2exp.report.effects import Effect, at_main_lead
-from hw2exp.report.lasting import Lasting
+from hw2exp.report.lasting import Lasting, main_lasting
 from hw2exp.report.solving import legend_above
 from hw2exp.report.style import PALETTE, first_arms, folded, grid, label_outer
 
@@ -24,7 +24,7 @@ def at_once_and_lasting(found: Sequence[Effect], stays: Sequence[Lasting]) -> "F
         The figure, a panel for each arm; None if no cure was tried both ways.
     """
     at_once = {(each.arm.name, each.do): each for each in at_main_lead(found) if each.spikes}
-    both = [each for each in stays if (each.arm.name, each.do) in at_once]
+    both = [each for each in main_lasting(stays) if (each.arm.name, each.do) in at_once]
     if not both:
         return None
     arms = first_arms(each.arm for each in both)

@@ -1,7 +1,7 @@
 """Read a request about one spike of a run; nothing here is slow to import."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,33 +56,33 @@ class Request:
         return f"{what}: {self.config.describe()}"
 
     def check_made_again(self, losses: Mapping[int, float]) -> None:
-        """Check that steps made again have the losses that the run recorded.
+        """Check that steps made again are the run's, see :func:`check_made_again`."""
+        check_made_again(self.folder, [] if self.number is None else [self.spike], losses)
 
-        Args:
-            losses: the training loss of each step made again, by step.
 
-        Raises:
-            ConfigError: the losses differ, or the run's metrics can't be read.
-        """
-        if problem := self._difference(losses):
-            raise ConfigError([f"{self.folder}: {problem}; {OTHER_RUN}"])
+def check_made_again(folder: Path, spikes: Sequence[Spike], losses: Mapping[int, float]) -> None:
+    """Check that steps made again have the losses that the run recorded.
 
-    def _difference(self, losses: Mapping[int, float]) -> str | None:
-        spike = self.spike
-        if self.number is not None and (peak := losses.get(spike.step)) != spike.loss:
-            return (
-                f"step {spike.step} made again has a loss of {peak!r}, "
-                f"not the spike's {spike.loss!r}"
-            )
-        try:
-            frame = read_metrics(self.folder / METRICS)
-        except (OSError, ValueError) as error:
-            raise ConfigError([f"{self.folder}: its metrics can't be read: {error}"]) from error
-        for step, loss in zip(frame[STEP], frame["loss_train"], strict=True):
-            again = losses.get(step)
-            if again is not None and not np.array_equal(again, loss, equal_nan=True):
-                return f"step {step} made again has a loss of {again!r}, not {loss!r}"
-        return None
+    Args:
+        folder: the run folder.
+        spikes: spikes of the run, whose peaks are among the steps.
+        losses: the training loss of each step made again, by step.
+
+    Raises:
+        ConfigError: the losses differ, or the run's metrics can't be read.
+    """
+    try:
+        frame = read_metrics(folder / METRICS)
+    except (OSError, ValueError) as error:
+        raise ConfigError([f"{folder}: its metrics can't be read: {error}"]) from error
+    recorded = [(spike.step, spike.loss) for spike in spikes]
+    logged = zip(frame[STEP], frame["loss_train"], strict=True)
+    recorded += [(step, loss) for step, loss in logged if step in losses]
+    for step, loss in recorded:
+        again = losses.get(step, math.nan)
+        if not np.array_equal(again, loss, equal_nan=True):
+            problem = f"step {step} made again has a loss of {again!r}, not {loss!r}"
+            raise ConfigError([f"{folder}: {problem}; {OTHER_RUN}"])
 
 
 def read_request(
@@ -132,4 +132,9 @@ def _read(folder: Path) -> tuple[TrainConfig, RunResult]:
         raise ConfigError([f"{folder}: holds no result of a run: {error.strerror}"]) from error
     except ValueError as error:
         raise ConfigError([str(error)]) from error
-    return recorded_config(folder, result.config).model_copy(update={"device": "cpu"}), result
+    return on_cpu(recorded_config(folder, result.config)), result
+
+
+def on_cpu(config: TrainConfig) -> TrainConfig:
+    """Return the config of a run that is made again on the CPU, wherever it trained."""
+    return config.model_copy(update={"device": "cpu"})

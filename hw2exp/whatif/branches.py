@@ -16,6 +16,7 @@ from hw2exp.fleet.loop import train
 from hw2exp.fleet.measurements import EvalMetrics, StepMetrics
 from hw2exp.fleet.state import FleetState
 from hw2exp.models.axes import means
+from hw2exp.runs.start_state import StartState
 from hw2exp.whatif.intervention import Intervention
 
 OWN_STATE = ("optimizer", "clip", "schedule")
@@ -23,7 +24,7 @@ OWN_STATE = ("optimizer", "clip", "schedule")
 
 
 class Curves:
-    """An observer that keeps the training loss of each step.
+    """An observer that keeps the training loss and the gradient norm of each step.
 
     Args:
         fleet: the runs.
@@ -32,47 +33,58 @@ class Curves:
 
     Attributes:
         losses: the losses, NaN for steps that were not made, ``(n, R)``.
+        grad_norms: the gradient norms before clipping, likewise.
     """
 
     def __init__(self, fleet: Fleet, first: int, last: int) -> None:
         self.fleet = fleet
         self.first = first
-        self.losses = np.full((last - first + 1, len(fleet.members)), np.nan)
+        self.losses, self.grad_norms = np.full((2, last - first + 1, len(fleet.members)), np.nan)
 
     def observe(self, steps: range, metrics: StepMetrics, tested: EvalMetrics | None) -> None:
-        """Keep the losses of a block of steps."""
+        """Keep the losses and gradient norms of a block of steps."""
         rows = slice(steps.start - self.first, steps.stop - self.first)
         self.losses[rows, self.fleet.members] = metrics.loss.double().numpy()
+        self.grad_norms[rows, self.fleet.members] = metrics.grad_norm_raw.double().numpy()
 
 
 @dataclass(frozen=True)
 class MadeAgain:
-    """A run made again from its beginning.
+    """A run made again.
 
     Args:
+        start: the state that it began with.
         states: the state before each wanted step, with R = 1.
-        losses: the training loss of each step from 1, NaN after a divergence, ``(n,)``.
+        losses: the training loss of each step from 1, NaN before ``start`` and after a divergence,
+            ``(n,)``.
+        grad_norms: the gradient norms before clipping, likewise.
     """
 
+    start: StartState
     states: dict[int, FleetState]
     losses: Floats
+    grad_norms: Floats
 
 
-def make_again(config: TrainConfig, steps: Collection[int], last: int) -> MadeAgain:
-    """Train a run again, and keep its state before some steps.
+def make_again(
+    config: TrainConfig, start: StartState, steps: Collection[int], last: int
+) -> MadeAgain:
+    """Train a run again from one of its states, and keep its state before some steps.
 
     Args:
         config: the run's config.
+        start: the state to begin with.
         steps: the steps whose states are wanted.
         last: the last step to make.
     """
     fleet = Fleet([_endless(config)])
-    curves, states, first = Curves(fleet, 1, last), {}, 1
+    fleet.state = start.state
+    curves, states, first = Curves(fleet, 1, last), {}, start.made + 1
     for step in sorted(steps):
         train(fleet, [curves], first=first, last=step - 1)
         states[step], first = fleet.state, step
     train(fleet, [curves], first=first, last=last)
-    return MadeAgain(states, curves.losses[:, 0])
+    return MadeAgain(start, states, curves.losses[:, 0], curves.grad_norms[:, 0])
 
 
 @dataclass(frozen=True)

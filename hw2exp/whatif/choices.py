@@ -3,17 +3,14 @@
 A placebo is the same change in a dose that should do nothing: what it does anyway is chance.
 
 Left out, because no knob has it: an update clipped to a root mean square of 1 (StableAdamW,
-Wortsman et al. 2023). A cosine schedule that has come to half is ``lr*0.5``, but for what it falls
-further over the few steps that are followed.
+Wortsman et al. 2023). A schedule that has come to half is ``lr*0.5``, but for what it falls further
+over the few steps that are followed.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 from hw2exp.fleet.fleet import Fleet
-
-OTHER_SEED = 1_000_003
-"""The distance to the seed of the other data."""
 
 
 class Kind(StrEnum):
@@ -52,6 +49,7 @@ ZCLIP = "Kumar et al. 2025, arXiv:2504.02507; measures for two steps before it c
 PALM = "Chowdhery et al. 2022 (PaLM), section 5.1"
 SPAM = "Huang et al. 2025 (SPAM), arXiv:2501.06842"
 BRAKE = "the bench's own question: the brake of the second moments, released and pressed"
+COSINE = "Loshchilov & Hutter 2017, arXiv:1608.03983; as it would stand at that step"
 RATES = "Bengio 2012, arXiv:1206.5533, on the initial learning rate"
 
 NOISE = tuple(
@@ -83,8 +81,7 @@ def shipped(run: Fleet) -> tuple[list[Choice], list[str]]:
     ]
     left_out = ["update clipped to RMS 1 (Wortsman et al. 2023): no knob of the bench"]
     if run.notebook is None:
-        other = f"seed={(config.seed + OTHER_SEED) % 2**63}"
-        found += [Choice(words, Kind.DATA, PALM) for words in (other, f"{other} around=2")]
+        found += [Choice(words, Kind.DATA, PALM) for words in ("data=1", "data=1 around=2")]
     else:
         left_out.append("other data: the notebook's stream depends on no seed")
     if "mean_square" in state and not getattr(config.optimizer, "centered", False):
@@ -103,5 +100,9 @@ def shipped(run: Fleet) -> tuple[list[Choice], list[str]]:
         found.append(Choice("optimizer.velocity*0", Kind.MOMENTUM, SPAM))
     else:
         left_out.append("momentum reset (Huang et al. 2025): the run has no momentum")
+    if getattr(config.optimizer, "alpha", 0.9) != 0.9:
+        found.append(Choice("optimizer.alpha=0.9", Kind.MOMENTS, BRAKE))
+    if config.schedule.name == "constant":
+        found.append(Choice("schedule=cosine", Kind.RATE, COSINE))
     found.append(Choice("readout*0.5", Kind.READOUT, "the bench's own question"))
     return [*found, *placebos], left_out

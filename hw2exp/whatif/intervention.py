@@ -7,6 +7,7 @@ An intervention is written as words with spaces between:
 ``KEY*FACTOR``      a number of the config, or a part of the state at this step, times a factor
 ``KEY~SIZE``        a part of the state, each entry times 1 + SIZE ε, with ε from N(0, 1)
 ``skip=N``          the next N batches are left out
+``data=N``          the batches are those of another seed, the N-th
 ``around=N``        the overrides hold from N steps before the spike's start to N after, no longer
 =================== ==============================================================================
 
@@ -27,8 +28,9 @@ from hw2exp.fleet.fleet import Fleet
 from hw2exp.system.problems import ConfigError, nearest
 
 WORD = re.compile(r"(?P<key>[\w.]+)(?P<sign>[*~])(?P<number>[^*~=]*)")
-COUNTS = ("skip", "around")
-FORMS = "KEY=VALUE, KEY*FACTOR, KEY~SIZE, skip=N or around=N"
+COUNTS = ("skip", "around", "data")
+OTHER_SEED = 1_000_003
+"""The distance between the seeds of other data."""
 PARTS = ("params", "optimizer.", "clip.")
 """The parts of the state that can change."""
 
@@ -65,6 +67,11 @@ class Intervention:
         here = self.around is None or abs(step - start) <= self.around
         return self.config if here else own
 
+    def stays_on(self, own: TrainConfig) -> bool:
+        """Return whether the config differs at all steps from the run's own, and nothing else."""
+        momentary = self.factors or self.noises or self.skip or self.around is not None
+        return not momentary and self.config != own
+
 
 def nothing(config: TrainConfig) -> Intervention:
     """Return the intervention that changes nothing."""
@@ -95,7 +102,10 @@ def read_intervention(do: str, run: Fleet) -> Intervention:
     config = _overridden(run.config, [word for word in words if _is_override(word)], do, once)
     for word in words:
         key, _, value = word.partition("=")
-        if key in COUNTS:
+        if key == "data":
+            seed = (run.config.seed + OTHER_SEED * _count(word, value)) % 2**63
+            config = _overridden(config, [f"seed={seed}"], do, once)
+        elif key in COUNTS:
             counts[once(key, word)] = _count(word, value)
         elif found := WORD.fullmatch(word):
             number = _number(word, found["number"])
@@ -127,7 +137,7 @@ def _overridden(
         key, equals, value = line.partition("=")
         if not equals:
             raise ConfigError(
-                [f"{line}: must be KEY=VALUE, KEY*FACTOR, KEY~SIZE, skip=N, around=N"]
+                [f"{line}: must be KEY=VALUE, KEY*FACTOR, KEY~SIZE, skip=N, data=N, around=N"]
             )
         knob = _knob(key, line, config)
         full.append(f"{once(knob[0] if knob else key, line)}={value}")

@@ -5,9 +5,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from hw2exp.config.schema import Spikes
 from hw2exp.diagnostics.spikes import SpikeDetector
-from hw2exp.diagnostics.statistics import Floats
 from hw2exp.records.spike import Spike
 from hw2exp.whatif.branches import Branches
 
@@ -30,6 +28,11 @@ class Outcome(StrEnum):
     DELAYED = "delayed"  # it doesn't happen, but more or higher spikes begin afterwards
     PREVENTED = "prevented"
 
+    @property
+    def happens(self) -> bool:
+        """Return whether a spike overlaps the run's, or the branch diverges."""
+        return self in (Outcome.DIVERGES, Outcome.WORSE, Outcome.HAPPENS)
+
 
 @dataclass(frozen=True)
 class Fate:
@@ -41,6 +44,7 @@ class Fate:
             that happens there.
         before: the number of spikes that begin and end before the run's spike.
         after: the number of spikes that begin after the run's spike.
+        spikes: the number of all spikes that begin in the branch.
         height: how high the spikes rise above their baselines, from the run's spike on.
     """
 
@@ -48,22 +52,19 @@ class Fate:
     peak: float
     before: int
     after: int
+    spikes: int
     height: float
 
 
-def judge(
-    branches: Branches, before: Floats, spike: Spike, knobs: Spikes, initial: float
-) -> list[Fate]:
+def judge(branches: Branches, run: SpikeDetector, spike: Spike) -> list[Fate]:
     """Judge each branch.
 
     Args:
         branches: the branches, that without an intervention first.
-        before: the run's losses of all steps before the branches, ``(n,)``.
+        run: the detector of the run's spikes, after the last step before the branches.
         spike: the run's spike.
-        knobs: the definition of a spike.
-        initial: the loss before training.
     """
-    found = _spikes(branches.losses, before, knobs, initial)
+    found = _spikes(branches, run)
     end, at_spike = int(branches.diverged_at[0]) or None, spike.start - branches.first
     last = None if end is None else end - branches.first
     fates: list[Fate] = []
@@ -72,19 +73,20 @@ def judge(
         earlier = sum(branches.first <= each.start and each.end < spike.start for each in spikes)
         later = [each for each in spikes if spike.end < each.start < (end or np.inf)]
         highest = np.nanmax(branches.losses[at_spike:last, place], initial=-np.inf)
+        begun = sum(each.start >= branches.first for each in spikes)
         peak = max([float(highest), *(each.loss for each in here)])
         height = max(map(_height, [*here, *later]), default=0.0)
-        fate = Fate(Outcome.HAPPENS, peak, earlier, len(later), height)
-        run = fates[0] if fates else fate
+        fate = Fate(Outcome.HAPPENS, peak, earlier, len(later), begun, height)
+        own = fates[0] if fates else fate
         if (diverged := branches.diverged_at[place]) and (end is None or diverged < end):
             outcome = Outcome.DIVERGES
         elif here:
             high = max(map(_height, here)) >= WORSE * _height(spike)
             outcome = Outcome.WORSE if high else Outcome.HAPPENS
-        elif earlier > run.before:
+        elif earlier > own.before:
             outcome = Outcome.EARLIER
         else:
-            delayed = fate.after > run.after or height > run.height
+            delayed = fate.after > own.after or height > own.height
             outcome = Outcome.DELAYED if delayed else Outcome.PREVENTED
         fates.append(replace(fate, outcome=outcome))
     return fates
@@ -94,16 +96,12 @@ def _height(spike: Spike) -> float:
     return spike.loss - spike.median
 
 
-def _spikes(losses: Floats, before: Floats, knobs: Spikes, initial: float) -> list[list[Spike]]:
-    """Find the spikes of branches ``(n, k)``, each with the run's losses before it."""
-
-    def detector(replicas: int) -> SpikeDetector:
-        each = (np.full(replicas, value) for value in (knobs.margin, knobs.deviations, initial))
-        return SpikeDetector(knobs.window, *each)
-
-    run, branches = detector(1), detector(losses.shape[1])
-    run.update(before[:, None])
-    for replica in range(losses.shape[1]):
-        branches.restore(replica, len(before), run.recent(0), run.spikes(0))
-    branches.update(losses)
-    return [branches.spikes(replica) for replica in range(losses.shape[1])]
+def _spikes(branches: Branches, run: SpikeDetector) -> list[list[Spike]]:
+    """Find the spikes of each branch and, before it, of the run."""
+    replicas = range(branches.losses.shape[1])
+    knobs = (each.repeat(len(replicas)) for each in (run.margin, run.deviations, run.initial_loss))
+    detector = SpikeDetector(run.window, *knobs)
+    for replica in replicas:
+        detector.restore(replica, branches.first - 1, run.recent(0), run.spikes(0))
+    detector.update(branches.losses)
+    return [detector.spikes(replica) for replica in replicas]

@@ -17,13 +17,18 @@ from hw2exp.whatif.trial import Tried, try_all
 
 
 def make_page(
-    request: Request, dos: Sequence[str], following: int, tell: Callable[[str], None]
+    request: Request,
+    dos: Sequence[str],
+    leads: Sequence[int],
+    following: int,
+    tell: Callable[[str], None],
 ) -> Path:
     """Try interventions on a spike, write the page and the numbers, and return the page's path.
 
     Args:
         request: the run and its spike.
         dos: see :func:`try_all`.
+        leads: see :func:`try_all`.
         following: see :func:`try_all`.
         tell: a function that shows a line.
 
@@ -32,7 +37,7 @@ def make_page(
         OSError: the page can't be written.
     """
     with torch_as_known():
-        tried = try_all(request, dos, following, tell)
+        tried = try_all(request, dos, leads, following, tell)
     for line in [request.title, *(f"  {line}" for line in summary(tried))]:
         tell(line)
     page, numbers, losses = render(tried).encode(), _numbers(tried), _losses(tried)

@@ -24,6 +24,7 @@ class Profile:
         pascanu_steps: the most updates of a run.
         pascanu_seeds: the number of runs of each method, initialization and length.
         hochreiter_seeds: the number of runs of Hochreiter & Schmidhuber's experiment 6a.
+        spikes: most spikes of a run at which interventions are tried.
         own_rates: whether to tune each cure too, and try it at its own best learning rate as well.
         overrides: further overrides of every sweep, for a trial.
     """
@@ -43,6 +44,7 @@ class Profile:
     pascanu_steps: int
     pascanu_seeds: int
     hochreiter_seeds: int
+    spikes: int
     own_rates: bool = True
     overrides: tuple[str, ...] = ()
 
@@ -67,6 +69,7 @@ FULL = Profile(
     pascanu_steps=20_000,
     pascanu_seeds=8,
     hochreiter_seeds=16,
+    spikes=4,
 )
 
 QUICK = Profile(
@@ -90,4 +93,5 @@ QUICK = Profile(
     pascanu_steps=10_000,
     pascanu_seeds=4,
     hochreiter_seeds=4,
+    spikes=2,
 )

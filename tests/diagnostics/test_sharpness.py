@@ -6,7 +6,13 @@ import torch
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from hw2exp.diagnostics.lanczos import lanczos, start_vectors
-from hw2exp.diagnostics.sharpness import difference_product, exact_product, sharpness
+from hw2exp.diagnostics.sharpness import (
+    difference_product,
+    directional_curvature,
+    exact_product,
+    gradient_at,
+    sharpness,
+)
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.loop import train_step
 from hw2exp.models.classifier import Classifier
@@ -279,6 +285,22 @@ def test_the_optimizer_sees_its_l2_penalty_too(compose, optimizer):
     for eigenvalue, matrix in ((found.raw, hessian), (found.preconditioned, seen)):
         largest = torch.linalg.eigvalsh(matrix)[:, -1]
         torch.testing.assert_close(eigenvalue.value, largest, rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_the_curvature_along_the_gradient(compose, optimizer):
+    """As Bai et al. (2025) define it, with the whole Hessian."""
+    words = (*SMALL, "model=attn_rnn", f"optimizer={optimizer}")
+    fleet, *batch, _ = trained(
+        [compose(*words, f"optimizer.weight_decay={decay}") for decay in (0, 0.5)]
+    )
+    hessian, at = whole_hessian(fleet, *batch), fleet.state.params.double()
+    found = directional_curvature(fleet, *batch)
+    for r, decay in enumerate((0, 0.5)):
+        divisor = fleet.optimizer.preconditioner(fleet.state.optimizer)[r].double()
+        g = gradient_at(fleet, at, *batch)[r] + decay * at[r]
+        seen = torch.diag(1 / divisor) @ (hessian[r] + decay * torch.eye(len(g)))
+        torch.testing.assert_close(found[r], g @ seen @ g / (g @ g), rtol=1e-5, atol=0)
 
 
 def test_a_decoupled_decay_is_no_curvature(compose):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw2exp.diagnostics.spikes import GAP, SpikeDetector, find_spikes
+from hw2exp.diagnostics.spikes import GAP, SpikeDetector, deviations_above, find_spikes
 
 LN4 = math.log(4)
 
@@ -40,6 +40,17 @@ def test_a_single_step():
     assert spike.loss == 4.0
     assert spike.median == np.median(curve[1448:1499])
     assert spike.above_initial
+
+
+def test_what_is_a_spike_is_that_many_deviations_above():
+    curve = np.random.default_rng(3).standard_cauchy(400)
+    above = deviations_above(curve, 51)
+    assert np.isnan(above[:25]).all()
+    found = spikes(curve, margin=1e-12, deviations=8.0)
+    high = np.flatnonzero(above > 8) + 1
+    assert len(found) > 3
+    assert {step for s in found for step in (s.start, s.end)} <= set(high)
+    assert all(any(s.start <= step <= s.end for s in found) for step in high)
 
 
 def test_a_wide_spike_has_its_peak_where_the_loss_is_largest():

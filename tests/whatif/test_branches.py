@@ -4,13 +4,16 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 
 from hw2exp.config.registry import CHOICES
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.loop import train_step
 from hw2exp.models.axes import means
+from hw2exp.runs.start_state import beginning, nearest
 from hw2exp.system.problems import ConfigError
 from hw2exp.tasks.temporal_order import TRAIN
+from hw2exp.train import main as train
 from hw2exp.whatif.branches import follow, make_again
 from hw2exp.whatif.choices import shipped
 from hw2exp.whatif.intervention import nothing, read_intervention
@@ -26,7 +29,7 @@ STEPS = range(FIRST, LAST + 1)
 def tried(config, *dos):
     """The run made again, and its branches: without an intervention, then one for each."""
     run = Fleet([config])
-    again = make_again(config, [FIRST], LAST)
+    again = make_again(config, beginning(config), [FIRST], LAST)
     interventions = [nothing(config), *(read_intervention(do, run) for do in dos)]
     return again, follow(config, again.states[FIRST], interventions, STEPS, START)
 
@@ -170,7 +173,7 @@ def test_the_test_pass_at_the_end_is_on_the_runs_own_data(compose):
     config = compose(*SMALL, "model=rnn")
     _, branches = tried(config, "seed=9")
     fleet = Fleet([config.model_copy(update={"seed": 9})])
-    fleet.state = make_again(config, [FIRST], LAST).states[FIRST]
+    fleet.state = make_again(config, beginning(config), [FIRST], LAST).states[FIRST]
     for step in STEPS:
         train_step(fleet, step)
     fleet.enlist([config])
@@ -218,3 +221,27 @@ def test_every_shipped_intervention_can_be_read(compose, optimizer, words):
         "clip=norm" in words
     )
     assert any("second moments" in line for line in left_out) == (optimizer == "sgd")
+
+
+@pytest.mark.parametrize("every", [8, 0])
+def test_a_run_is_made_again_from_its_nearest_checkpoint(compose, tmp_path, every):
+    folder, words = tmp_path / "run", (*SMALL, "model=rnn", f"checkpoint_every={every}")
+    more = "plot=false", "check_initial_loss=off", "keep_checkpoints=9", "log_every=1"
+    assert train([*words, *more, f"hydra.run.dir={folder}"]) == 0
+    config = compose(*words, *more)
+    start = nearest(folder, config, FIRST)
+    assert start.made == every
+    again = make_again(config, start, [FIRST], LAST)
+    whole = make_again(config, beginning(config), [FIRST], LAST)
+    np.testing.assert_array_equal(again.losses[every:], whole.losses[every:])
+    for name, value in again.states[FIRST].tensors().items():
+        assert torch.equal(value, whole.states[FIRST].tensors()[name]), name
+    known = start.recent[~np.isnan(start.recent)]
+    np.testing.assert_array_equal(known, whole.losses[:every])
+
+
+def test_a_checkpoint_of_another_run_is_not_used(compose, tmp_path):
+    folder, words = tmp_path / "run", (*SMALL, "model=rnn", "checkpoint_every=8")
+    more = "plot=false", "check_initial_loss=off", "keep_checkpoints=9"
+    assert train([*words, *more, f"hydra.run.dir={folder}"]) == 0
+    assert nearest(folder, compose(*words, *more, "seed=3"), FIRST).made == 0

@@ -3,12 +3,10 @@
 import numpy as np
 import pytest
 
-from hw2exp.config.schema import Spikes
-from hw2exp.diagnostics.spikes import find_spikes
+from hw2exp.diagnostics.spikes import SpikeDetector, find_spikes
 from hw2exp.whatif.branches import Branches
 from hw2exp.whatif.verdict import Outcome, judge
 
-KNOBS = Spikes(window=11, margin=0.3, deviations=0.0)
 FIRST, START, LAST = 41, 51, 90
 
 
@@ -23,6 +21,13 @@ def curve(**spikes):
 RUN = curve(at_51=3, at_53=2, at_80=2)  # one spike from 51 to 53, another at 80
 
 
+def detector(before):
+    """The detector of spikes, after the run's losses before the branches."""
+    found = SpikeDetector(11, *(np.array([value]) for value in (0.3, 0.0, 2.0)))
+    found.update(before[:, None])
+    return found
+
+
 def judged(*curves):
     losses = np.stack([RUN, *curves])[:, FIRST - 1 :].T
     diverged = np.array([0.0, *(np.isnan(own).any() for own in curves)])
@@ -30,7 +35,7 @@ def judged(*curves):
     branches = Branches(FIRST, losses, diverged, unknown, unknown)
     spike = find_spikes(RUN, 11, 0.3, 0.0, 2.0)[0]
     assert (spike.start, spike.end, spike.loss) == (START, 53, 3)
-    return judge(branches, RUN[: FIRST - 1], spike, KNOBS, 2.0)
+    return judge(branches, detector(RUN[: FIRST - 1]), spike)
 
 
 def test_the_run_itself_has_its_spike():
@@ -71,7 +76,7 @@ def test_a_run_that_diverges_is_compared_up_to_there(at, outcome):
     unknown, spike = np.full(2, np.nan), find_spikes(RUN, 11, 0.3, 0.0, 2.0)[0]
     losses = np.stack([run, branch])[:, FIRST - 1 :].T
     branches = Branches(FIRST, losses, ends, unknown, unknown)
-    assert judge(branches, run[: FIRST - 1], spike, KNOBS, 2.0)[1].outcome is outcome
+    assert judge(branches, detector(run[: FIRST - 1]), spike)[1].outcome is outcome
 
 
 def test_the_baseline_is_that_of_the_run_before_the_branch():
@@ -80,6 +85,6 @@ def test_the_baseline_is_that_of_the_run_before_the_branch():
     losses = np.full((LAST - FIRST + 1, 1), 3.0)
     none = np.zeros(1)
     branches = Branches(FIRST, losses, none, none, none)
-    assert judge(branches, high, spike, KNOBS, 2.0)[0].outcome is Outcome.PREVENTED
+    assert judge(branches, detector(high), spike)[0].outcome is Outcome.PREVENTED
     low = np.ones(FIRST - 1)
-    assert judge(branches, low, spike, KNOBS, 2.0)[0].before == 1
+    assert judge(branches, detector(low), spike)[0].before == 1

@@ -24,6 +24,7 @@ SMALL = (
     "model=rnn", "task=easy", "model.hidden_size=8", "batch_size=8", "eval_every=50",
     "eval_batches=2", "plot=false", "log_every=1", "check_initial_loss=off", "checkpoint_every=0",
 )  # fmt: skip
+LEADS = 50, 20, 10, 5, 2, 1
 SPIKES = "optimizer.lr=0.02", "steps=200"  # as a run does by itself, at step 120
 
 
@@ -48,7 +49,7 @@ def line(capsys):
 
 def outcomes(folder, *dos, following=20):
     """What became of a run's first spike, by intervention, a set over all leads."""
-    tried = try_all(read_request(folder, "1", None), dos, following, print)
+    tried = try_all(read_request(folder, "1", None), dos, LEADS, following, print)
     found = {}
     for fates in tried.fates.values():
         for choice, fate in zip(tried.choices, fates, strict=True):
@@ -95,6 +96,12 @@ def test_ones_own_interventions_come_with_placebos(run, tmp_path):
         (["--spike", "2"], "--spike=2: must be from 1 to 1"),
         (["--spike", "divergence"], "has not diverged"),
         (["--follow", "-1"], "--follow=-1: must be from 0 to 100000"),
+        (["--leads", "5,0"], "--leads=5,0: must be whole numbers from 1 to 100000"),
+        (["--leads", "500"], "--leads: must be less than "),
+        (["--most", "5"], "--most: must be left out with one spike"),
+        (["--spike", "all", "--out", "x"], "--out: must be left out with all spikes"),
+        (["--spike", "all", "--do", "lr*x"], "--do: lr*x: must end with a finite number"),
+        (["--do", "data=1 data=2"], "seed comes twice"),
         (["--do", "clip=nrom"], "--do: clip=nrom: no such choice; did you mean norm?"),
         (["--do", "lr*0.5", "--do", "loss*2"], "--do: loss*2: no such number or state"),
         (["--do", "steps=9"], "--do: steps=9: can't change in the middle of a run"),
@@ -172,7 +179,7 @@ def test_in_a_world_of_one_cause_what_removes_it_prevents(burst, tmp_path):
     (spike,) = read_result(folder).spikes
     assert spike["start"] == BURST + 1
     cures = "schedule=constant", "lr*1e-3", "clip=norm clip.max_norm=1e-4"
-    others = "clip=norm clip.max_norm=1e9", "lr*0.9", "seed=7", "skip=100", "seed=7 around=2"
+    others = "clip=norm clip.max_norm=1e9", "lr*0.9", "data=7", "skip=100", "data=7 around=2"
     found = outcomes(folder, *cures, *others)
     assert {do: found[do] for do in cures} == {do: {"prevented"} for do in cures}
     for do in ("nothing", *others, "params~1e-6", "params~1e-3"):

@@ -1,0 +1,229 @@
+"""Try interventions at the moments of many runs, and write a table into each run's folder."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import as_completed
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hw2exp.config.run_files import WHATIF
+from hw2exp.diagnostics.spikes import running_median
+from hw2exp.fleet.fleet import Fleet
+from hw2exp.fleet.torch_state import torch_as_known
+from hw2exp.records.arms import Arm, Run
+from hw2exp.records.moments import BRANCH, BRANCHES, MOMENT, MomentKind, asked_of, write_moments
+from hw2exp.records.moments import SIGNALS as SIGNALS_FILE
+from hw2exp.records.runs import read_runs
+from hw2exp.records.signals import SIGNALS
+from hw2exp.records.spike import Spike
+from hw2exp.runs.spike_request import check_made_again, on_cpu
+from hw2exp.runs.start_state import beginning
+from hw2exp.sweeps.executor import WorkerExecutor, available_cores
+from hw2exp.system import disk
+from hw2exp.system.problems import ConfigError, counted
+from hw2exp.system.version import VERSION
+from hw2exp.whatif.branches import make_again
+from hw2exp.whatif.intervention import read_intervention
+from hw2exp.whatif.moments import Moment, choose_spikes, quiet_moments
+from hw2exp.whatif.signals import History, measure
+from hw2exp.whatif.trial import Trunk, chosen
+
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A request: the interventions and the moments at which to try them.
+
+    Args:
+        dos: the interventions in words; by default those of :mod:`hw2exp.whatif.choices`.
+        leads: the numbers of steps before a moment from which branches are trained.
+        following: the number of steps that branches are followed after the moment.
+        most: most spikes of a run.
+        starts: the steps from which cures stay on.
+        staying: the number of steps that they stay on.
+    """
+
+    dos: tuple[str, ...]
+    leads: tuple[int, ...]
+    following: int
+    most: int
+    starts: tuple[int, ...]
+    staying: int
+
+    def asked(self, run: Run) -> dict[str, str]:
+        """Return the request to a run, by which a table is known as its answer."""
+        words = {"asked": json.dumps(asdict(self)), "run": run.result.metrics_sha256}
+        return words | {"hw2exp": VERSION}
+
+
+def survey_folder(folder: Path, survey: Survey, tell: Callable[[str], None]) -> list[str]:
+    """Survey all runs below a folder, in as many processes as there are cores.
+
+    A run whose table answers the same request is left as it is.
+
+    Args:
+        folder: the folder of the runs.
+        survey: the request.
+        tell: a function that shows a line.
+
+    Returns:
+        A line for each reason why runs were left out.
+
+    Raises:
+        ConfigError: there are no runs, or an intervention applies to none.
+        OSError: a table can't be written.
+    """
+    found = read_runs(folder)
+    plans = [
+        (run, own) for arm, own in _plans(found.arms, survey, tell) for run in arm.runs.values()
+    ]
+    waiting = [(run, own) for run, own in plans if not _is_answered(run, own)]
+    ready, lost = len(plans) - len(waiting), list(found.lost)
+    tell(f"{counted(len(waiting), 'run')} to survey" + f", {ready} as they are" * (ready > 0))
+    with WorkerExecutor(max(1, min(available_cores(), len(waiting)))) as executor:
+        tasks = {executor.submit(survey_run, *plan): plan[0] for plan in waiting}
+        for number, task in enumerate(as_completed(tasks), ready + 1):
+            name = tasks[task].folder.relative_to(folder)
+            try:
+                line = task.result()
+            except ConfigError as error:
+                line = "left out"
+                lost += error.problems
+            tell(f"{number:>{len(str(len(plans)))}} of {len(plans)}  {name}: {line}")
+    return lost
+
+
+def _plans(
+    arms: Sequence[Arm], survey: Survey, tell: Callable[[str], None]
+) -> list[tuple[Arm, Survey]]:
+    """Return each arm with the interventions that apply to it; say which don't.
+
+    Raises:
+        ConfigError: an intervention applies to no arm.
+    """
+    problems: dict[str, list[str]] = {do: [] for do in survey.dos}
+    plans = []
+    for arm in arms:
+        fleet = Fleet([on_cpu(arm.config)])
+        own = []
+        for do in survey.dos:
+            try:
+                read_intervention(do, fleet)
+            except ConfigError as error:
+                problems[do].append(f"{error.problems[0]} ({arm.name})")
+            else:
+                own.append(do)
+        if own or not survey.dos:
+            plans.append((arm, replace(survey, dos=tuple(own))))
+    for lines in problems.values():
+        if len(lines) == len(arms):
+            raise ConfigError([f"--do: {lines[0]}"])
+        for line in lines:
+            tell(f"left out: {line}")
+    return plans
+
+
+def _is_answered(run: Run, survey: Survey) -> bool:
+    there = asked_of(run.folder / WHATIF / BRANCHES)
+    return there is not None and survey.asked(run).items() <= there.items()
+
+
+def survey_run(run: Run, survey: Survey) -> str:
+    """Try interventions at the moments of a run, write the table, and return a line about it.
+
+    Args:
+        run: the run.
+        survey: the request.
+
+    Raises:
+        ConfigError: an intervention doesn't apply, or the steps made again are not the run's.
+        OSError: the table can't be written.
+    """
+    import polars
+
+    with torch_as_known():
+        trunk, moments = _make_again(run, survey)
+        signals = list(_signals(trunk, moments, survey))
+        rows = list(_branches(trunk, moments, survey))
+    folder, asked = run.folder / WHATIF, survey.asked(run)
+    table = polars.DataFrame(rows, schema=BRANCH, orient="row")
+    schema = MOMENT | dict.fromkeys(SIGNALS, float)
+    disk.make_folder(folder)
+    write_moments(folder / SIGNALS_FILE, polars.DataFrame(signals, schema, orient="row"), asked)
+    write_moments(folder / BRANCHES, table, asked)  # last: it says that the request is answered
+    count = table.select("moment", "number", "start").unique()["moment"].value_counts(name="n")
+    kinds = {str(kind): n for kind, n in count.rows()}
+    return ", ".join(counted(kinds.get(kind, 0), f"{kind} moment") for kind in ("spike", "quiet"))
+
+
+def _make_again(run: Run, survey: Survey) -> tuple[Trunk, list[Moment]]:
+    """Make a run again, with its states before its moments, and return the moments too."""
+    config, start = on_cpu(run.config), beginning(on_cpu(run.config))
+    spikes = [Spike.of(each) for each in run.result.spikes]
+    losses = make_again(config, start, [], config.steps).losses
+    check_made_again(run.folder, spikes, dict(enumerate(map(float, losses), 1)))
+    moments = _moments(run, survey, spikes, losses)
+    firsts = {moment.spike.start - lead for moment, lead in _leads(moments, survey)}
+    again = make_again(config, start, firsts, config.steps)
+    return Trunk(run.folder, config, run.result.initial["loss"], again), moments
+
+
+def _signals(trunk: Trunk, moments: Sequence[Moment], survey: Survey) -> Iterator[Row]:
+    """Yield what the state before each spike and quiet moment tells, from each lead."""
+    fleet = Fleet([trunk.config])
+    for moment, lead in _leads(moments, survey):
+        if moment.kind is not MomentKind.STEP:
+            step = moment.spike.start - lead
+            fleet.state = trunk.again.states[step]
+            before = slice(0, step - 1)
+            history = History(trunk.again.losses[before], trunk.again.grad_norms[before])
+            yield *moment.columns, lead, *measure(fleet, step, history).values()
+
+
+def _branches(trunk: Trunk, moments: Sequence[Moment], survey: Survey) -> Iterator[Row]:
+    """Yield what became of each moment in each branch."""
+    config = trunk.config
+    choices, interventions, _ = chosen(Fleet([config]), survey.dos)
+    everything = list(zip(choices, interventions, strict=True))
+    lasting = [everything[0], *(each for each in everything if each[1].stays_on(config))]
+    for moment, lead in _leads(moments, survey):
+        steps = moment.kind is MomentKind.STEP
+        following = survey.staying - 1 if steps else survey.following
+        last = min(moment.spike.end + following, config.steps)
+        names, own = zip(*(lasting if steps else everything), strict=True)
+        made, fates = trunk.branch(own, moment.spike, moment.spike.start - lead, last)
+        for place, (choice, fate) in enumerate(zip(names, fates, strict=True)):
+            accuracy = float(made.test_accuracy[place])
+            yield (
+                *moment.columns, lead, choice.do, str(choice.kind),
+                str(fate.outcome), fate.outcome.happens, fate.spikes,
+                int(np.isfinite(made.losses[:, place]).sum()), bool(made.diverged_at[place]),
+                float(made.test_loss[place]), accuracy, accuracy >= config.solved_accuracy,
+            )  # fmt: skip
+
+
+def _moments(run: Run, survey: Survey, spikes: Sequence[Spike], losses: Any) -> list[Moment]:
+    """Return the moments of a run: spikes, quiet ones, and steps."""
+    window, seed = run.config.spikes.window, run.config.seed
+    numbers = choose_spikes(spikes, survey.leads, survey.most, seed)
+    quiet = quiet_moments(
+        losses[: run.result.step], spikes, numbers, max(survey.leads), window, seed
+    )
+    medians = running_median(losses[:, None], window)[:, 0]
+    plain = [
+        Moment(MomentKind.STEP, 0, Spike(step, step, step, np.nan, medians[step - 1], False))
+        for step in survey.starts
+        if step < run.result.step
+    ]
+    return [*(Moment(MomentKind.SPIKE, n, spikes[n - 1]) for n in numbers), *quiet, *plain]
+
+
+def _leads(moments: Sequence[Moment], survey: Survey) -> Iterator[tuple[Moment, int]]:
+    """Yield each moment with each lead that it is late enough for; a step has the lead 0."""
+    for moment in moments:
+        leads = (0,) if moment.kind is MomentKind.STEP else survey.leads
+        yield from ((moment, lead) for lead in leads if lead < moment.spike.start)
