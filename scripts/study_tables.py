@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from study import paragraphs, sentences, tables
+from study import paragraphs, prevention, sentences, tables
 
 KEPT = Path(__file__).parents[1] / "docs" / "study"
 BLOCKS: dict[str, Callable[[Path], str]] = {
@@ -20,6 +20,8 @@ BLOCKS: dict[str, Callable[[Path], str]] = {
     "spikes": tables.spike_differences,
     "solved": tables.solved_differences,
     "findings": sentences.findings,
+    "immediate": prevention.immediate,
+    "lasting": prevention.lasting,
     "brake": paragraphs.brake,
     "notebook": paragraphs.notebook,
     "pascanu": paragraphs.pascanu,

@@ -8,24 +8,9 @@ over the few steps that are followed.
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from hw2exp.fleet.fleet import Fleet
-
-
-class Kind(StrEnum):
-    """A family of interventions: a panel of the picture."""
-
-    NORM = "clipping by norm"
-    VALUE = "clipping by value"
-    ZCLIP = "clipping by the norm's history"
-    RATE = "learning rate"
-    DATA = "data"
-    MOMENTS = "second moments"
-    MOMENTUM = "momentum"
-    READOUT = "readout"
-    OWN = "as asked"
-    PLACEBO = "placebo"
+from hw2exp.records.moments import Kind
 
 
 @dataclass(frozen=True)

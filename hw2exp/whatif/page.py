@@ -16,7 +16,7 @@ from hw2exp.records.figure_style import (
     encoded,
     figure_style,
 )  # fmt: skip
-from hw2exp.whatif.choices import Kind
+from hw2exp.records.moments import Kind
 from hw2exp.whatif.trial import Tried
 from hw2exp.whatif.verdict import WORSE, Outcome
 

@@ -10,16 +10,17 @@ from hw2exp.config.schema import TrainConfig
 from hw2exp.diagnostics.spikes import SpikeDetector
 from hw2exp.diagnostics.statistics import Floats
 from hw2exp.fleet.fleet import Fleet
+from hw2exp.records.moments import NOTHING, Kind
 from hw2exp.records.spike import Spike
 from hw2exp.runs.spike_request import OTHER_RUN, Request
 from hw2exp.runs.start_state import nearest
 from hw2exp.system.problems import ConfigError
 from hw2exp.whatif.branches import Branches, MadeAgain, follow, make_again
-from hw2exp.whatif.choices import NOISE, Choice, Kind, shipped
+from hw2exp.whatif.choices import NOISE, Choice, shipped
 from hw2exp.whatif.intervention import Intervention, nothing, read_intervention
 from hw2exp.whatif.verdict import Fate, judge
 
-ITSELF = Choice("nothing", Kind.PLACEBO, "the run itself")
+ITSELF = Choice(NOTHING, Kind.PLACEBO, "the run itself")
 """The branch without an intervention, the first of each lead."""
 
 

@@ -1,0 +1,97 @@
+"""Make the README's tables of interventions on spikes from the CSV files of the study's report."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from study.tables import MODELS, OPTIMIZERS, SIGNIFICANT, Row, parsed, percent, read, spikes_cell
+
+LEAD = "10"
+"""The lead that the table shows."""
+FEWEST = 10
+"""The least number of spikes of a setting in the table."""
+
+INTERVENTIONS = {
+    **{f"clip=norm clip.max_norm={x}": f"clipping by norm {x}" for x in ("10", "1", "0.1")},
+    "clip=value clip.max_value=0.1": "clipping by value 0.1",
+    "clip=zclip clip.warmup_steps=2 clip.z_threshold=2.5": "ZClip, 2.5 deviations",
+    **{f"lr*{x}": f"learning rate × {x}" for x in ("0.1", "0.5", "2")},
+    "skip=100": "100 batches skipped",
+    "data=1": "other data",
+    "data=1 around=2": "other data, 5 steps",
+    **{f"optimizer.mean_square*{x}": f"second moments × {x}" for x in ("0", "4")},
+    "optimizer.alpha=0.9": "memory α = 0.9",
+    "optimizer.mean*0": "momentum to zero",
+    "optimizer.velocity*0": "momentum to zero",
+    "readout*0.5": "readout × 0.5",
+    "params~1e-6": "placebo: parameters × (1 + 10⁻⁶ ε)",
+    "params~1e-3": "placebo: × (1 + 10⁻³ ε)",
+    "params~1e-2": "placebo: × (1 + 10⁻² ε)",
+}
+"""Words for each intervention, in the order of the rows."""
+
+Key = tuple[str, str, str]
+"""The words for an intervention, the optimizer and the model."""
+
+
+def immediate(folder: Path) -> str:
+    """Make the table of what each intervention does to spikes that are about to happen.
+
+    Args:
+        folder: the folder of the CSV files.
+    """
+    known = read(folder / "whatif" / "effects.csv")
+    rows = [row for row in known if row["lead"] == LEAD and int(row["spikes"]) >= FEWEST]
+    counts = {_setting(row): f"{row['spikes']}, {row['quiet']}" for row in rows}
+    return _table("spikes, quiet moments", counts, _by_key(rows), _immediate_cell)
+
+
+def lasting(folder: Path) -> str:
+    """Make the table of what each cure does to spikes if it stays on.
+
+    Args:
+        folder: the folder of the CSV files.
+    """
+    rows = read(folder / "whatif" / "lasting.csv")
+    without = {_setting(row): f"{float(row['without_per_1000']):.2f}" for row in rows}
+    return _table("spikes per 1,000 steps without", without, _by_key(rows), spikes_cell)
+
+
+def _setting(row: Row) -> tuple[str, str]:
+    arm = parsed(row["arm"])
+    return arm["optimizer"], arm["model"]
+
+
+def _by_key(rows: list[dict[str, str]]) -> dict[Key, dict[str, str]]:
+    known = [row for row in rows if row["do"] in INTERVENTIONS]
+    return {(INTERVENTIONS[row["do"]], *_setting(row)): row for row in known}
+
+
+def _table(
+    first: str,
+    heads: Mapping[tuple[str, str], str],
+    rows: Mapping[Key, Row],
+    cell: Callable[[Row], str],
+) -> str:
+    """Make a table with a column for each setting, and a row for each intervention."""
+    settings = [(o, m) for o in OPTIMIZERS for m in MODELS if (o, m) in heads]
+    lines = [
+        f"| | {' | '.join(', '.join(setting) for setting in settings)} |",
+        "| --- " * (len(settings) + 1) + "|",
+        f"| {first} | {' | '.join(heads[setting] for setting in settings)} |",
+    ]
+    for words in dict.fromkeys(INTERVENTIONS.values()):
+        own = [(words, *setting) for setting in settings]
+        if any(key in rows for key in own):
+            cells = [cell(rows[key]) if key in rows else "" for key in own]
+            lines.append(f"| {words} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _immediate_cell(row: Row) -> str:
+    """Format the shares of spikes that don't happen and of quiet moments with one, and the effect.
+
+    A star marks an effect that is decided.
+    """
+    gone, provoked = (f"{100 * float(row[name]):.0f}" for name in ("gone", "provoked"))
+    star = "*" * (float(row["p_effect"]) < SIGNIFICANT)
+    return f"{percent(row['effect'])}{star} ({gone}, {provoked})"
