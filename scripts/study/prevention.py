@@ -95,3 +95,46 @@ def _immediate_cell(row: Row) -> str:
     gone, provoked = (f"{100 * float(row[name]):.0f}" for name in ("gone", "provoked"))
     star = "*" * (float(row["p_effect"]) < SIGNIFICANT)
     return f"{percent(row['effect'])}{star} ({gone}, {provoked})"
+
+
+SIGNALS = {
+    "gradient": "gradient norm of the batch to come",
+    "last_gradient": "gradient norm of the step before",
+    "curvature_size": "curvature along the gradient, its size",
+    "directional_curvature": "curvature along the gradient, signed",
+    "sharpness": "sharpness against its limit",
+    "gradient_growth": "growth of the gradient back through time",
+    "loss": "loss of the step before",
+    "loss_cusum": "CUSUM of the loss",
+    "gate_saturation": "saturated gates",
+    "attention_entropy": "entropy of the attention",
+}
+"""Words for each signal, in the order of the rows."""
+POOLED = "all runs"
+
+
+def warning(folder: Path) -> str:
+    """Make the table of how well each signal announces a spike, some steps ahead.
+
+    Args:
+        folder: the folder of the CSV files.
+    """
+    rows = [row for row in read(folder / "whatif" / "warning.csv") if row["arm"] == POOLED]
+    leads = sorted({int(row["lead"]) for row in rows})
+    areas = {(row["signal"], int(row["lead"])): row for row in rows}
+    heads = [f"{lead} steps ahead" for lead in leads]
+    lines = [f"| area below the ROC curve | {' | '.join(heads)} | spikes found, {leads[0]} ahead |"]
+    lines.append("| --- " * (len(leads) + 2) + "|")
+    for signal, words in SIGNALS.items():
+        if (signal, leads[0]) in areas:
+            own = [areas[signal, lead] for lead in leads]
+            found = own[0]
+            recall = f"{float(found['recall']):.0%} at {float(found['false_alarms_per_1000']):.1f}"
+            lines.append(f"| {words} | {' | '.join(map(_area, own))} | {recall} |")
+    return "\n".join(lines)
+
+
+def _area(row: Row) -> str:
+    value, low, high = (float(row[f"area{end}"]) for end in ("", "_low", "_high"))
+    star = "*" * (float(row["p_area"]) < SIGNIFICANT)
+    return f"{value:.2f}{star} [{low:.2f}, {high:.2f}]"
