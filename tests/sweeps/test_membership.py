@@ -1,5 +1,6 @@
 """What a machine has to prove before it takes part in a sweep."""
 
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -67,3 +68,27 @@ def test_without_dask_one_line_says_what_to_install(tmp_path, monkeypatch, capsy
     assert line.startswith("hw2exp: executor=dask: needs Dask")
     assert "pip install 'hw2exp[cluster]'" in line
     assert list(tmp_path.iterdir()) == []
+
+
+def told_to_end(interrupt, **more):
+    return interrupt()
+
+
+def test_a_worker_that_comes_after_the_word_to_end_knows_of_it(tmp_path):
+    from distributed import Client, LocalCluster
+
+    from hw2exp.sweeps.cluster import joined
+
+    options = {"processes": False, "threads_per_worker": 1, "dashboard_address": None}
+    with (
+        LocalCluster(n_workers=1, **options) as cluster,
+        Client(cluster, set_as_default=False) as client,
+        joined(client, tmp_path) as executor,
+    ):
+        assert executor.submit(told_to_end).result(60) is False
+        executor.tell(signal.SIGTERM)
+        (first,) = client.nthreads()
+        cluster.scale(2)
+        client.wait_for_workers(2, timeout=60)
+        client.retire_workers([first])
+        assert executor.submit(told_to_end).result(60) is True
