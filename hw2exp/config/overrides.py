@@ -78,7 +78,7 @@ def _wrong_choices(override: Override, composition: Composition) -> list[str]:
         return [f"{line}: is not installed; pip install 'hw2exp[{EXTRAS[line]}]'"]
     optional = group == "experiment" or group.startswith("hydra")
     return [
-        unknown_choice(group, value, choices)
+        unknown_choice(group, value, choices, own=group in CHOICES)
         for value in values
         if str(value) not in choices and not (value is None and optional)
     ]

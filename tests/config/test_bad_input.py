@@ -23,6 +23,7 @@ BAD = {
     "deleted group": (["~task"], ["task=null", "no such choice"]),
     "unknown choice": (["model=lstn"], ["model=lstn", "did you mean lstm?", "gated_rnn"]),
     "choice of nothing": (["model=null"], ["model=null", "allowed"]),
+    "a choice of one's own": (["model=leaky"], ["allowed: attn_rnn", "needs --import MODULE"]),
     "two choices": (["model=[lstm,rnn]"], ["model=[lstm,rnn]", "no such choice"]),
     "unknown experiment": (["experiment=explode"], ["did you mean explosion?"]),
     "misspelled group": (["modle=lstm"], ["modle=lstm", "did you mean model?"]),
