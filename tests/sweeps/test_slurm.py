@@ -134,7 +134,7 @@ def speaks_tls(address, port):
     with socket.create_connection((address, int(port, 16)), timeout=10) as plain:
         try:
             context.wrap_socket(plain).close()
-        except ssl.SSLError:
+        except OSError:
             return False
     return True
 
