@@ -49,11 +49,15 @@ def test_nothing_of_dask_is_imported_without_need():
     assert done.stdout == "[]\n", done.stderr
 
 
-def test_the_deaths_of_a_given_scheduler_are_its_own(compose):
-    given = ("-m", "seed=0,1", "executor=dask", "executor.scheduler=tcp://a:1")
-    assert compose(*given).executor.scheduler == "tcp://a:1"
-    with pytest.raises(ConfigError, match=r"executor\.deaths=3: .*must be left out"):
-        compose(*given, "executor.deaths=3")
+def test_the_deaths_of_a_given_scheduler_are_its_own(compose, tmp_path):
+    given = ("-m", "seed=0,1", "executor.scheduler=tcp://a:1")
+    assert compose(*given, "executor=dask").executor.scheduler == "tcp://a:1"
+    (tmp_path / "executor").mkdir()
+    (tmp_path / "executor/site.yaml").write_text("defaults: [dask, _self_]\ndeaths: 3\n")
+    typed = ("executor=dask", "executor.deaths=3")
+    for words in (typed, ("executor=site", f"--config-dir={tmp_path}")):
+        with pytest.raises(ConfigError, match=r"executor\.deaths=3: .* has its own; must be left"):
+            compose(*given, *words)
 
 
 def test_without_dask_one_line_says_what_to_install(tmp_path, monkeypatch, capsys):
