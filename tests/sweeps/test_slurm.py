@@ -147,6 +147,8 @@ def test_all_that_is_seen_from_outside_speaks_tls(tmp_path, slurm):
         outside = {place for place in found if not place[0].startswith("127.")}
         assert len(outside) >= 3  # the scheduler, and each worker
         assert not [place for place in outside if not speaks_tls(*place)]
+        (credentials,) = tmp_path.glob("sweep/.jobs-*")
+        assert credentials.stat().st_mode & 0o777 == 0o700
         os.killpg(process.pid, signal.SIGINT)
         ended(process, 130)
 
