@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.usefixtures("slurm"),
 ]
 
-RUNS, STEPS = 4, 12_000
+RUNS, STEPS = 4, 40_000
 SWEEP = (
     "-m", "hw2exp.train", "-m", "model=rnn", f"seed=range(0,{RUNS})", "fleet_size=2", "task=easy",
     f"steps={STEPS}", "batch_size=8", "eval_every=500", "eval_batches=2", "log_every=50",
