@@ -180,9 +180,6 @@ def _check_executor(job: Job, multirun: bool, typed: Set[str]) -> None:
     if launcher != "fleet":
         raise ConfigError([f"{what}: not with hydra/launcher={launcher}; must be fleet"])
     executor: Any = job.config.executor
-    if "executor.deaths" in typed and getattr(executor, "scheduler", None) is not None:
-        why = f"executor.scheduler={executor.scheduler} decides itself; must be left out"
-        raise ConfigError([f"executor.deaths={executor.deaths}: {why}"])
     wrong = untrusted_directives(getattr(executor, "directives", []))
     if wrong and "executor.directives" not in typed:
         raise ConfigError(wrong)
@@ -266,5 +263,7 @@ def _hydra(config_dir: str | None) -> Iterator[Composition]:
 
 def store_added_choices() -> None:
     """Register the choices that a user's code added with Hydra."""
+    known = ConfigStore.instance()
     for (group, name), defaults in ADDED_CHOICES.items():
-        ConfigStore.instance().store(group=group, name=name, node=dict(defaults))
+        known.repo.get(group, {}).pop(f"{name}.yaml", None)  # Hydra 1.4 warns of a second one
+        known.store(group=group, name=name, node=dict(defaults))

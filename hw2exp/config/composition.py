@@ -8,10 +8,14 @@ from typing import Any
 
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from hw2exp.config.job import Base, Job
+from hw2exp.config.job import Base, Job, put
 from hw2exp.config.parsing import key_of, parse
+from hw2exp.config.refusals import MERGING
+from hw2exp.config.validation import unfit
+from hw2exp.system.problems import ConfigError
 
 
 class Composition:
@@ -50,6 +54,7 @@ class Composition:
             number: the job's number in its sweep.
 
         Raises:
+            ConfigError: an override sets a mapping in the place of a list.
             HydraException: Hydra refuses the overrides.
         """
         simple = [line for line in lines if self._is_simple(line)]
@@ -63,7 +68,14 @@ class Composition:
 
     def _base(self, lines: tuple[str, ...]) -> Base:
         if lines not in self._bases:
-            full = self._compose(lines)
+            try:
+                full = self._compose(lines)
+            except HydraException as error:
+                line = str(error).removeprefix(MERGING)
+                typed = put({}, key_of(parse(line)), parse(line).value()) if line in lines else {}
+                if problems := list(unfit(typed)):
+                    raise ConfigError(problems) from error
+                raise
             for earlier in [*self._bases.values()][:1]:  # the same ${now:...} in all jobs
                 OmegaConf.copy_cache(from_config=earlier.full, to_config=full)
             plain: Any = OmegaConf.to_container(full, enum_to_str=True)

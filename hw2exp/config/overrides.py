@@ -54,6 +54,8 @@ def _wrong_form(override: Override) -> list[str]:
         return [f"{line}: no such key"]
     if override.package:
         return [f"{line}: a choice stays at its place; leave out @{override.package}"]
+    if override.is_delete() and override.key_or_group.rpartition(".")[2].isdecimal():
+        return [f"{line}: an item of a list; must be the whole list, as KEY=[…]"]
     if (number := count(override)) > MOST_JOBS:
         return [f"{line}: stands for {number:.3g} values; at most {MOST_JOBS}"]
     return []
@@ -76,7 +78,7 @@ def _wrong_choices(override: Override, composition: Composition) -> list[str]:
         return [f"{line}: is not installed; pip install 'hw2exp[{EXTRAS[line]}]'"]
     optional = group == "experiment" or group.startswith("hydra")
     return [
-        unknown_choice(group, value, choices)
+        unknown_choice(group, value, choices, own=group in CHOICES)
         for value in values
         if str(value) not in choices and not (value is None and optional)
     ]

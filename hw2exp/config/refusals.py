@@ -21,6 +21,9 @@ JARGON = re.compile(
 )
 """Phrases of Hydra's and OmegaConf's parsers for an unexpected letter."""
 
+MERGING = "Error merging override "
+"""Beginning of what Hydra says where OmegaConf knows why."""
+
 KEY = re.compile(r"(\+{0,2}|~)[A-Za-z0-9_$./@:-]*")
 PLAIN = re.compile(r"[A-Za-z0-9_/\\+.$%*@?|:, \t-]")
 """Letters of a value without quotes or brackets."""
@@ -50,6 +53,9 @@ def one_line(error: Exception) -> str:
     if not str(error) and isinstance(error.__cause__, Exception):
         return one_line(error.__cause__)
     text = str(error)
+    if text.startswith(MERGING) and isinstance(error.__cause__, Exception):
+        why = str(error.__cause__).partition("\n")[0]
+        text = f"{text.removeprefix(MERGING)}: {why}"
     if isinstance(error, OmegaConfBaseException) and error.full_key:
         why = text.partition("\n    full_key")[0]
         if JARGON.search(why):

@@ -12,6 +12,7 @@ from hydra._internal.config_repository import CachingConfigRepository
 from hydra.plugins.config_source import ConfigResult
 
 from hw2exp.config.folder import check_inside
+from hw2exp.config.validation import GLOBAL, unfit
 from hw2exp.config.yaml_file import load_yaml
 from hw2exp.system.problems import ConfigError
 from hw2exp.system.replaced import replaced
@@ -60,16 +61,20 @@ def check_file(folder: Path, name: str) -> None:
         name: the file's path in the folder.
 
     Raises:
-        ConfigError: a link leads out of the folder, the file begins with a byte-order mark, or it
-            holds other than plain values.
+        ConfigError: a link leads out of the folder, the file begins with a byte-order mark, it
+            holds other than plain values, or a mapping where a list belongs.
     """
     path, about = folder / name, f"--config-dir={folder}"
     check_inside(folder, path, f"{about}: {name}")
     try:
-        load_yaml(path)
+        content = load_yaml(path)
     except ConfigError as error:
         raise ConfigError(f"{about}: {problem}" for problem in error.problems) from error
-    if path.read_bytes().startswith(BOM_UTF8):  # Hydra would not find the first line
+    text = path.read_bytes()
+    group = "" if GLOBAL.encode() in text else ".".join(Path(name).parent.parts)
+    if content and (problems := list(unfit(content, group))):
+        raise ConfigError(f"{about}: {name}: {problem}" for problem in problems)
+    if text.startswith(BOM_UTF8):  # Hydra would not find the first line
         why = "begins with a byte-order mark (BOM); must be saved without it"
         raise ConfigError([f"{about}: {path} {why}"])
 

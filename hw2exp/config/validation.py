@@ -137,6 +137,30 @@ def keys_of(schema: type[BaseModel], prefix: str = "") -> list[str]:
     return [key for key, _, _ in knobs(schema, prefix)]
 
 
+def unfit(raw: Mapping[str, Any], group: str = "") -> Iterator[str]:
+    """Return the problems of mappings and lists that stand where the other is allowed.
+
+    Hydra can't merge the two, and doesn't say what is allowed.
+
+    Args:
+        raw: plain values, nested by group.
+        group: the dotted key of the values.
+    """
+    found = [knobs(TrainConfig), *(knobs(each, g) for g in CHOICES for each in CHOICES[g].values())]
+    places = {key: (schema, name) for each in found for key, schema, name in each}
+
+    def look(key: str, value: Any) -> Iterator[str]:
+        if isinstance(value, Mapping) and key in places:
+            yield f"{key}={show(value)}: must be {allowed_values(*places[key])}"
+        elif isinstance(value, Mapping):
+            for name, below in value.items():
+                yield from look(f"{key}.{name}" if key else name, below)
+        elif isinstance(value, list) and any(place.startswith(f"{key}.") for place in places):
+            yield f"{key}={show(value)}: must be a mapping"
+
+    return look(group, raw)
+
+
 def _allowed(schema: type[BaseModel], location: list[str]) -> str:
     nested = schema.model_fields[location[0]].annotation
     if len(location) > 1 and _is_section(nested):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from hw2exp.config.job import Job
 from hw2exp.config.schema import TrainConfig
 from hw2exp.kernels.choice import has_closed_form
+from hw2exp.kernels.forms import pass_name
 from hw2exp.optim.compiled import CLIPS, OPTIMIZERS
 from hw2exp.records.run_dir import TrainingPath
 from hw2exp.system.problems import counted
@@ -32,6 +33,12 @@ def training_path(config: TrainConfig, on_cpu: bool | None = None) -> tuple[Trai
     )
     found = ((path, reason) for there, path, reason in obstacles if there)
     return next(found, ("compiled", ""))
+
+
+def longest_kernel(config: TrainConfig) -> str:
+    """Return the end of the name of the kernel that takes a run longest to compile."""
+    by_autograd = training_path(config)[0] == "autograd"
+    return "draw" if by_autograd else f"learn_{pass_name(config.model, config.norm.name)}"
 
 
 def plain_steps(jobs: Sequence[Job]) -> str:

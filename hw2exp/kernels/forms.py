@@ -66,6 +66,16 @@ NORMED: dict[str, ClosedForm] = {}
 """The closed forms with a norm, likewise."""
 
 
+def pass_name(options: Any, norm: str) -> str:
+    """Return the end of the names of a model's compiled passes.
+
+    Args:
+        options: the ``model`` section of the config.
+        norm: the choice of the group ``norm``.
+    """
+    return f"{options.compiled}_{norm}"
+
+
 def form_of(options: Any, norm: str = "none") -> ClosedForm | None:
     """Return the closed form of a model; None for a user's cell.
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from hw2exp.kernels.forms import form_of
+from hw2exp.kernels.forms import form_of, pass_name
 from hw2exp.kernels.lanes import WIDTH
 from hw2exp.kernels.normed.kinds import KINDS
 from hw2exp.kernels.passes import make_passes
@@ -51,7 +51,7 @@ class SequenceLoss:
         form = form_of(cell.options, kind)
         assert form is not None
         self.form, self.cell, self.norm = form, cell, norm
-        self.passes = make_passes(form, f"{cell.options.compiled}_{kind}", KINDS.get(kind))
+        self.passes = make_passes(form, pass_name(cell.options, kind), KINDS.get(kind))
         self.keeps_state_gradients = False
         self.keeps_flow = False
         self.flow: Tensor | None = None

@@ -13,6 +13,7 @@ from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.initial_loss import InitialLossError, check_initial
 from hw2exp.fleet.loop import Observer, train
 from hw2exp.fleet.torch_state import choose_device, torch_as_known
+from hw2exp.fleet.training_path import longest_kernel
 from hw2exp.models.hyperparameters import build
 from hw2exp.records.checkpoint_file import Checkpoint
 from hw2exp.records.checkpoint_folder import discard_after, newest
@@ -116,9 +117,13 @@ def run_fleet(
         return [MemoryError(f"out of memory; {advice}") for _ in configs]
 
 
-def announce_compilation() -> None:
-    """Print a line if kernels have to be compiled first."""
-    if not compiled_before():
+def announce_compilation(configs: Sequence[TrainConfig]) -> None:
+    """Print a line if kernels have to be compiled first, be it those of one model.
+
+    Args:
+        configs: the configs of the runs to come.
+    """
+    if not all(map(compiled_before, set(map(longest_kernel, configs)))):
         echo("compiling kernels, once for this machine: half a minute")
 
 
@@ -153,7 +158,7 @@ def _run_fleet(
     saved: Mapping[int, Checkpoint],
 ) -> list[Outcome]:
     if show:
-        announce_compilation()
+        announce_compilation(configs)
     fleet = Fleet(configs, choose_device(configs[0].device))
     loss, accuracy = (values.double().cpu().numpy() for values in fleet.initial())
     outcomes: dict[int, Outcome] = dict(held)

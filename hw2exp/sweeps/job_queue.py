@@ -23,7 +23,7 @@ from distributed import Client, Security
 from distributed.core import Status
 from tornado.ioloop import PeriodicCallback
 
-from hw2exp.sweeps.job_state import has_ended, last_line
+from hw2exp.sweeps.job_state import has_ended, last_word
 from hw2exp.system import disk
 from hw2exp.system.problems import ConfigError, counted
 from hw2exp.system.terminal import echo, relative, warn
@@ -212,7 +212,7 @@ class _Jobs:
             ended += early
             self._early += len(early)
             if early and self._early >= EARLY:
-                said = f"the last one said: {last_line(self.logs)}"
+                said = f"the last one said: {last_word(self.logs)}"
                 self._tell(f"{counted(self._early, 'job')} ended before a worker came; {said}")
         if ended:
             await self.cluster.scale_down(ended)

@@ -20,6 +20,9 @@ ENDED = re.compile(
 )
 """What it says of a job that has ended."""
 
+SAYS_NOTHING = re.compile(r"\s|$|Traceback|The above exception|RuntimeError: \w+ failed to start")
+"""Lines of a log around the error that ended a job; the last is Dask's own, around any error."""
+
 
 async def has_ended(kind: str, number: str) -> bool:
     """Return whether a job has ended, as far as its queue says so.
@@ -39,10 +42,10 @@ async def has_ended(kind: str, number: str) -> bool:
     return ENDED.search(said.decode(errors="replace")) is not None
 
 
-def last_line(logs: Path) -> str:
-    """Return the last line of the newest log that is not empty."""
+def last_word(logs: Path) -> str:
+    """Return the last line of the newest log that says something, of a traceback the error."""
     texts = {path: path.read_text(errors="replace").split("\n") for path in logs.glob("*.*")}
     for path in sorted(texts, key=lambda path: path.stat().st_mtime, reverse=True):
-        if lines := [line for line in texts[path] if line.strip()]:
+        if lines := [line for line in texts[path] if not SAYS_NOTHING.match(line)]:
             return lines[-1]
     return "nothing"

@@ -16,6 +16,7 @@ from hw2exp.records.run_dir import RunResult
 from hw2exp.runs.fleet_run import Outcome
 from hw2exp.runs.live_curves import curves_line
 from hw2exp.runs.live_line import PLAIN_SECONDS, show_live
+from hw2exp.sweeps.fleet_task import NotRun
 from hw2exp.sweeps.progress import Progress, read_progress
 from hw2exp.system.terminal import clock, echo, live_console
 
@@ -59,7 +60,8 @@ class SweepTable:
             for fleet, start in zip(fleets, starts, strict=True)
         ]
         self._starts = starts
-        self._done: dict[int, Sequence[Outcome]] = {}
+        self._outcomes: dict[int, Sequence[Outcome]] = {}
+        self._done: set[int] = set()
         self._live: Live | None = None
 
     def __enter__(self) -> Self:
@@ -78,8 +80,15 @@ class SweepTable:
             echo(self._summary(self._all(), time.monotonic() - self._began))
 
     def finish(self, number: int, outcomes: Sequence[Outcome]) -> None:
-        """Record the outcomes of a fleet's jobs at its end; fleets are numbered from 0."""
-        self._done[number] = outcomes
+        """Record the outcomes of a fleet's jobs; unless it was interrupted, the fleet is done.
+
+        Args:
+            number: the fleet's number, from 0.
+            outcomes: the outcome of each job.
+        """
+        self._outcomes[number] = outcomes
+        if not any(map(_was_interrupted, outcomes)):
+            self._done.add(number)
 
     def refresh(self) -> None:
         """Show the sweep's progress, if it is time."""
@@ -93,8 +102,8 @@ class SweepTable:
 
     def _all(self) -> list[Progress | None]:
         return [
-            _of_outcomes(self._done[number], self._starts[number])
-            if number in self._done
+            _of_outcomes(self._outcomes[number], self._starts[number])
+            if number in self._outcomes
             else progress
             for number, progress in enumerate(read_progress(self.paths))
         ]
@@ -123,7 +132,7 @@ class SweepTable:
         running = [
             (self.fleets[number], progress)
             for number, progress in enumerate(fleets)
-            if progress is not None and number not in self._done
+            if progress is not None and number not in self._outcomes
         ][:SHOWN]
         headings = (*HEADINGS, *(["worker"] if any(each.worker for _, each in running) else []))
         rows = [
@@ -151,6 +160,11 @@ class SweepTable:
             curves = curves_line(progress.losses, progress.norms, width, self.console.encoding)
             table.add_row("\n".join(filter(None, (name, curves))), *row)
         return Group(table, Text(self._summary(fleets, seconds), overflow="ellipsis"))
+
+
+def _was_interrupted(outcome: Outcome) -> bool:
+    cut = isinstance(outcome, RunResult) and outcome.status == "interrupted"
+    return cut or isinstance(outcome, NotRun)
 
 
 def _of_outcomes(outcomes: Sequence[Outcome], start: int) -> Progress:

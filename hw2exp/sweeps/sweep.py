@@ -55,7 +55,7 @@ def run_sweep(
     fleets = group(configs, executor.workers, starts)
     interrupt.begin_to_save()  # from now on, tell the workers before ending
     if show:
-        announce_compilation()
+        announce_compilation(configs)
     outcomes: dict[int, Outcome] = {}
     missing: Exception = NotRun()
     with tempfile.TemporaryDirectory(

@@ -107,9 +107,13 @@ def _usable(folder: Path) -> bool:
         return False
 
 
-def compiled_before() -> bool:
-    """Return whether kernels of this version are in the cache."""
-    return _FOLDER is not None and any(_FOLDER.glob("*.nbc"))
+def compiled_before(name: str = "") -> bool:
+    """Return whether a kernel of this version is in the cache.
+
+    Args:
+        name: the end of the kernel's name; empty: any kernel.
+    """
+    return _FOLDER is not None and any(_FOLDER.glob(f"*{name}-*.nbc"))
 
 
 def cache_problem() -> str | None:

@@ -71,12 +71,14 @@ def unknown_key(key: str, value: object, allowed: Iterable[str]) -> str:
     return f"{key}={show(value)}: no such key; {nearest(key, allowed)}"
 
 
-def unknown_choice(group: str, value: object, allowed: Iterable[str]) -> str:
-    """Describe an unknown choice of a group."""
+def unknown_choice(group: str, value: object, allowed: Iterable[str], own: bool = True) -> str:
+    """Describe an unknown choice of a group; ``own`` says if a user's module may add choices."""
     names = sorted(allowed)
     close = get_close_matches(str(value).lower(), names, n=1)
     meant = f"did you mean {close[0]}? " if close else ""
-    return f"{group}={show(value)}: no such choice; {meant}allowed: {', '.join(names)}"
+    mine = own and isinstance(value, str) and not close
+    more = "; one of your own needs --import MODULE" if mine else ""
+    return f"{group}={show(value)}: no such choice; {meant}allowed: {', '.join(names)}{more}"
 
 
 def show(value: Any) -> str:

@@ -23,6 +23,7 @@ BAD = {
     "deleted group": (["~task"], ["task=null", "no such choice"]),
     "unknown choice": (["model=lstn"], ["model=lstn", "did you mean lstm?", "gated_rnn"]),
     "choice of nothing": (["model=null"], ["model=null", "allowed"]),
+    "a choice of one's own": (["model=leaky"], ["allowed: attn_rnn", "needs --import MODULE"]),
     "two choices": (["model=[lstm,rnn]"], ["model=[lstm,rnn]", "no such choice"]),
     "unknown experiment": (["experiment=explode"], ["did you mean explosion?"]),
     "misspelled group": (["modle=lstm"], ["modle=lstm", "did you mean model?"]),
@@ -195,6 +196,15 @@ BAD = {
     "a number for a section": (["init=1"], ["init=1: must be a mapping"]),
     "a mapping for a choice": (["clip={}"], ["clip={}: no such choice; allowed: none, norm"]),
     "nothing for a range": (["task.t1=null"], ["task.t1=null", "two integers"]),
+    "a mapping for a range": (["task.t2={a:1}"], ["task.t2={a:1}: must be two integers"]),
+    "a mapping for a list": (
+        ["-m", "executor=slurm", "executor.directives={}"],
+        ["executor.directives={}: must be a list of texts"],
+    ),
+    "a key added below a range": (["+task.t2.a=1"], ["task.t2={a:1}: must be two integers"]),
+    "an item beyond a range": (["task.length.5=1"], ["task.length={5:1}: must be two integers"]),
+    "an item left out": (["~task.length.0"], ["~task.length.0: ", "must be the whole list"]),
+    "a mapping for a folder": (["hydra.run.dir={}"], ["hydra.run.dir={}: Cannot convert 'dict'"]),
     "a negative range": (["task.t1=[-5,-2]"], ["task.t1=[-5,-2]", "start at 1 or later"]),
     "an endless sequence": (["task.length=[30,1000000]"], ["task.length", "10001 or earlier"]),
     "more than memory": (["batch_size=1000000000"], ["batch_size=1000000000", "<= 16384"]),
@@ -277,6 +287,8 @@ FILES = {
     "an object": ("seed: !!python/none x", ["x.yaml can't be read, line 2: could not determine"]),
     "dots": ("model.hidden_size: 8", ["model.hidden_size=8", "nested, not dotted"]),
     "a choice there is not": ("defaults:\n  - override /model: lstmm", ["'model/lstmm'", "lstm"]),
+    "a mapping for a range": ("task: {t1: {}}", ["x.yaml: task.t1={}: must be two integers"]),
+    "a list for a section": ("spikes: [1]", ["x.yaml: spikes=[1]: must be a mapping"]),
     "two mistakes": ("sede: 1\nsteps: 0", ["sede=1", "did you mean seed?", "steps=0"]),
 }
 

@@ -125,7 +125,7 @@ def test_ten_workers_are_killed(tmp_path, whole):
 
 
 def listening(pids):
-    """The addresses on which processes listen, in the kernel's hexadecimal words."""
+    """The addresses and ports on which processes listen; by IPv6, the kernel's words for them."""
     sockets = set()
     for pid in pids:
         with suppress(FileNotFoundError):
@@ -134,14 +134,22 @@ def listening(pids):
                     sockets |= set(re.findall(r"socket:\[(\d+)\]", os.readlink(link)))
     tables = [Path(f"/proc/net/{name}").read_text() for name in ("tcp", "tcp6")]
     rows = [line.split() for text in tables for line in text.splitlines()]
-    return {row[1].partition(":")[0] for row in rows if row[3] == "0A" and row[9] in sockets}
+    found = (row[1].split(":") for row in rows if row[3] == "0A" and row[9] in sockets)
+    return {
+        (socket.inet_ntoa(bytes.fromhex(address)[::-1]) if len(address) == 8 else address, port)
+        for address, port in found
+    }
+
+
+def addresses(pids):
+    return {address for address, _ in listening(pids)}
 
 
 def test_ctrl_c_saves_and_no_port_is_seen_from_outside(tmp_path, whole):
     folder = tmp_path / "sweep"
     with sweep(tmp_path, *LOCAL_CLUSTER, "hydra.sweep.dir=sweep") as process:
         until(lambda: saved(folder) > 2000, process)
-        assert listening(descendants(process.pid)) == {"0100007F"}  # 127.0.0.1
+        assert addresses(descendants(process.pid)) == {"127.0.0.1"}
         leaving = working(folder)[0]
         os.kill(leaving, signal.SIGTERM)  # as at a walltime: it saves and leaves, and is not missed
         until(lambda: saved(folder) > 4000 and leaving not in working(folder), process)

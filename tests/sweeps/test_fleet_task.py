@@ -1,10 +1,14 @@
 """A fleet's task finds its own start: it may be repeated, whatever an earlier worker has done."""
 
 import shutil
+import time
+from contextlib import ExitStack
+from types import SimpleNamespace
 
 from hw2exp.records.checkpoint_folder import newest
 from hw2exp.records.run_dir import RunResult
 from hw2exp.sweeps.fleet_task import train_fleet
+from hw2exp.system import lock
 from hw2exp.system.interrupt import Interrupt
 
 SHORT = (
@@ -18,6 +22,15 @@ def digests(outcomes):
     return [(each.status, each.parameters_sha256, each.metrics_sha256) for each in outcomes]
 
 
+def copy_until(step, whole, folder):
+    """Leave a run as it was once it had saved the checkpoint of a step."""
+    shutil.copytree(whole, folder, dirs_exist_ok=True)
+    (folder / "result.json").unlink()
+    for path in (folder / "checkpoints").glob("step_*"):
+        if int(path.name[-10:]) > step:
+            shutil.rmtree(path)
+
+
 def test_runs_at_different_places_end_as_if_whole(compose, tmp_path):
     configs = [compose(*SHORT, f"seed={seed}") for seed in range(4)]
     values = [config.model_dump() for config in configs]
@@ -26,11 +39,7 @@ def test_runs_at_different_places_end_as_if_whole(compose, tmp_path):
     folders = [tmp_path / "again" / str(seed) for seed in range(4)]
     train_fleet(tmp_path / "0.json", values[:1], folders[:1])  # 0 has ended
     for seed, kept in ((1, 20), (2, 39)):  # 1 and 2 are at checkpoints, 3 has not begun
-        shutil.copytree(whole[seed], folders[seed])
-        (folders[seed] / "result.json").unlink()
-        for path in (folders[seed] / "checkpoints").glob("step_*"):
-            if int(path.name[-10:]) > kept:
-                shutil.rmtree(path)
+        copy_until(kept, whole[seed], folders[seed])
     there = {seed: newest(folders[seed], print) for seed in range(4)}
     before = (folders[0] / "result.json").stat().st_mtime_ns
     noted = []
@@ -52,3 +61,22 @@ def test_told_to_end_it_saves_and_says_so(compose, tmp_path):
     folders = [tmp_path / "run"]
     (outcome,) = train_fleet(tmp_path / "0.json", values, folders, interrupt)
     assert type(outcome).__name__ == "NotRun"
+
+
+def test_it_resumes_from_what_the_holder_of_a_run_saves_last(compose, tmp_path, monkeypatch):
+    values, whole, folder = [compose(*SHORT).model_dump()], tmp_path / "whole", tmp_path / "run"
+    expected = train_fleet(tmp_path / "progress", values, [whole])
+    copy_until(20, whole, folder)
+    other, noted = ExitStack(), []
+
+    def save_and_let_go(seconds):
+        copy_until(30, whole, folder)
+        other.close()
+
+    clock = SimpleNamespace(monotonic=time.monotonic, sleep=save_and_let_go)
+    with monkeypatch.context() as patched, other:
+        other.enter_context(lock.locked(folder / lock.LOCK, patience=0))
+        patched.setattr(lock, "time", clock)
+        outcomes = train_fleet(tmp_path / "progress", values, [folder], note=noted.append)
+    assert "resumes at step 31" in noted[0]
+    assert digests(outcomes) == digests(expected)

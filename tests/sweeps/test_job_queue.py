@@ -2,10 +2,13 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 
 from hw2exp.sweeps import job_queue
+from hw2exp.sweeps.job_state import last_word
 from hw2exp.system.problems import ConfigError
 from hw2exp.train import main
 
@@ -124,3 +127,11 @@ def test_jobs_that_end_before_a_worker_comes_stop_the_sweep(
         executor.start(folder, 1).__enter__()
     assert len((tmp_path / "submitted").read_text().split()) >= 3
     assert not list(folder.iterdir())
+
+
+@pytest.mark.slow
+def test_the_last_word_of_a_worker_is_what_went_wrong(tmp_path):
+    words = ("-m", "distributed.cli.dask_worker", "tcp://127.0.0.1:1", "--interface", "nope")
+    with (tmp_path / "worker.err").open("w") as log:
+        subprocess.run([sys.executable, *words], stdout=log, stderr=log, timeout=120)
+    assert last_word(tmp_path).startswith("ValueError: 'nope' is not a valid network interface")

@@ -14,6 +14,9 @@ from hw2exp.fleet.measurements import StepMetrics
 from hw2exp.records.run_dir import read_result
 from hw2exp.sweeps.live import SweepTable
 from hw2exp.sweeps.progress import BINS, Progress, ProgressWriter, read_progress
+from hw2exp.sweeps.sweep import run_sweep
+from tests.cheap import InProcess
+from tests.runs.test_checkpointing import At
 
 LOSSES = [1.4] * 20 + [90.0] + [0.5] * 20
 NORMS = [1.0] * 20 + [1e4] + [0.1] * 20
@@ -112,3 +115,17 @@ def test_on_a_cluster_each_fleet_has_its_worker(fleets):
     assert lines[0].split()[-1] == "worker"
     assert [line.split()[-1] for line in lines[1:4:2]] == ["node1:17", "node2:18"]
     assert all(len(line) <= 100 for line in lines)
+
+
+def test_a_fleet_that_was_interrupted_is_not_done(compose, tmp_path, capsys):
+    class Interrupted(InProcess):
+        def submit(self, fn, /, *args):
+            return super().submit(fn, *args, interrupt=At(10))
+
+    short = "task=easy", "model=rnn", "batch_size=4", "eval_batches=1", "plot=false"
+    configs = [compose(*short, f"steps={steps}") for steps in (4000, 1)]
+    cut, whole = run_sweep(configs, [tmp_path / "0", tmp_path / "1"], Interrupted(1))
+    assert (cut.status, whole.status) == ("interrupted", "finished")
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("1/2 fleets  0 training")
+    assert not last.endswith("left 0:00")

@@ -1,5 +1,6 @@
 """What a machine has to prove before it takes part in a sweep."""
 
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -48,11 +49,15 @@ def test_nothing_of_dask_is_imported_without_need():
     assert done.stdout == "[]\n", done.stderr
 
 
-def test_the_deaths_of_a_given_scheduler_are_its_own(compose):
-    given = ("-m", "seed=0,1", "executor=dask", "executor.scheduler=tcp://a:1")
-    assert compose(*given).executor.scheduler == "tcp://a:1"
-    with pytest.raises(ConfigError, match=r"executor\.deaths=3: .*must be left out"):
-        compose(*given, "executor.deaths=3")
+def test_the_deaths_of_a_given_scheduler_are_its_own(compose, tmp_path):
+    given = ("-m", "seed=0,1", "executor.scheduler=tcp://a:1")
+    assert compose(*given, "executor=dask").executor.scheduler == "tcp://a:1"
+    (tmp_path / "executor").mkdir()
+    (tmp_path / "executor/site.yaml").write_text("defaults: [dask, _self_]\ndeaths: 3\n")
+    typed = ("executor=dask", "executor.deaths=3")
+    for words in (typed, ("executor=site", f"--config-dir={tmp_path}")):
+        with pytest.raises(ConfigError, match=r"executor\.deaths=3: .* has its own; must be left"):
+            compose(*given, *words)
 
 
 def test_without_dask_one_line_says_what_to_install(tmp_path, monkeypatch, capsys):
@@ -67,3 +72,27 @@ def test_without_dask_one_line_says_what_to_install(tmp_path, monkeypatch, capsy
     assert line.startswith("hw2exp: executor=dask: needs Dask")
     assert "pip install 'hw2exp[cluster]'" in line
     assert list(tmp_path.iterdir()) == []
+
+
+def told_to_end(interrupt, **more):
+    return interrupt()
+
+
+def test_a_worker_that_comes_after_the_word_to_end_knows_of_it(tmp_path):
+    from distributed import Client, LocalCluster
+
+    from hw2exp.sweeps.cluster import joined
+
+    options = {"processes": False, "threads_per_worker": 1, "dashboard_address": None}
+    with (
+        LocalCluster(n_workers=1, **options) as cluster,
+        Client(cluster, set_as_default=False) as client,
+        joined(client, tmp_path) as executor,
+    ):
+        assert executor.submit(told_to_end).result(60) is False
+        executor.tell(signal.SIGTERM)
+        (first,) = client.nthreads()
+        cluster.scale(2)
+        client.wait_for_workers(2, timeout=60)
+        client.retire_workers([first])
+        assert executor.submit(told_to_end).result(60) is True

@@ -4,6 +4,8 @@ import os
 import re
 import shutil
 import signal
+import socket
+import ssl
 import subprocess
 import time
 from contextlib import contextmanager, suppress
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from hw2exp.records.run_dir import read_result
-from tests.sweeps.test_cluster import ended, listening, running, until
+from tests.sweeps.test_cluster import addresses, ended, listening, running, until
 
 SCRIPT = Path(__file__).with_name("slurm.sh")
 MISSING = shutil.which("slurmctld", path=f"{os.environ.get('PATH', '')}:/usr/sbin") is None
@@ -22,7 +24,7 @@ pytestmark = [
     pytest.mark.usefixtures("slurm"),
 ]
 
-RUNS, STEPS = 4, 12_000
+RUNS, STEPS = 4, 40_000
 SWEEP = (
     "-m", "hw2exp.train", "-m", "model=rnn", f"seed=range(0,{RUNS})", "fleet_size=2", "task=easy",
     f"steps={STEPS}", "batch_size=8", "eval_every=500", "eval_batches=2", "log_every=50",
@@ -95,7 +97,7 @@ def whole(tmp_path_factory):
 
 def test_a_cancelled_job_saves_and_another_is_submitted(tmp_path, whole, slurm):
     with started(tmp_path) as (process, job):
-        assert listening(of_slurm(slurm)) == {"0100007F"}  # 127.0.0.1
+        assert addresses(of_slurm(slurm)) == {"127.0.0.1"}
         call("scancel", job)
         until(lambda: on_the_way(tmp_path), process)
         until(lambda: set(jobs()) - {job}, process)
@@ -124,6 +126,31 @@ def test_a_job_saves_when_warned_and_another_follows_at_its_walltime(tmp_path, w
         assert all(step > before for step, before in zip(saved(tmp_path), warned, strict=True))
         ended_alike(process, tmp_path, whole)
     assert "JobState=TIMEOUT" in call("scontrol", "show", "job", job)
+
+
+def speaks_tls(address, port):
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection((address, int(port, 16)), timeout=10) as plain:
+        try:
+            context.wrap_socket(plain).close()
+        except OSError:
+            return False
+    return True
+
+
+def test_all_that_is_seen_from_outside_speaks_tls(tmp_path, slurm):
+    anywhere = ("executor=slurm", "executor.cores=2")
+    with running(tmp_path, *SWEEP, *anywhere, "hydra.sweep.dir=sweep") as process:
+        until(lambda: len(list(tmp_path.glob("sweep/*/events*"))) == RUNS, process)
+        found = listening(of_slurm(slurm))
+        outside = {place for place in found if not place[0].startswith("127.")}
+        assert len(outside) >= 3  # the scheduler, and each worker
+        assert not [place for place in outside if not speaks_tls(*place)]
+        (credentials,) = tmp_path.glob("sweep/.jobs-*")
+        assert credentials.stat().st_mode & 0o777 == 0o700
+        os.killpg(process.pid, signal.SIGINT)
+        ended(process, 130)
 
 
 @pytest.mark.usefixtures("whole")  # so that kernels are compiled

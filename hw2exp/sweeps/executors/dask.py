@@ -11,6 +11,9 @@ from hw2exp.config.registry import register
 from hw2exp.sweeps.executor import FleetExecutor, available_cores, prepare
 from hw2exp.system.problems import ConfigError
 
+DEATHS = 3
+"""Deaths of workers under a fleet after which it is given up, by default."""
+
 
 @register("executor", "dask")
 class Dask(Executor):
@@ -21,15 +24,17 @@ class Dask(Executor):
     )
     workers: int = shared("processes of the cluster to start; 0: one for each core", ge=0, le=1024)
     deaths: int = shared(
-        "deaths of workers under a fleet after which it is given up, in a cluster to start", ge=1
+        "deaths of workers under a fleet after which it is given up, in a cluster to start; 0: 3",
+        ge=0,
     )
 
     def contradictions(self, config: Any) -> list[str]:
-        """Return the problem of workers to start at a scheduler that has its own."""
+        """Return the problems of what is set for a cluster to start, beside a scheduler."""
         problems = super().contradictions(config)
-        if self.scheduler is not None and self.workers:
-            own = f"executor.scheduler={self.scheduler} has its own"
-            problems.append(f"executor.workers={self.workers}: {own}; must be left out")
+        if self.scheduler is not None:
+            own = f"executor.scheduler={self.scheduler} has its own; must be left out"
+            knobs = {"workers": self.workers, "deaths": self.deaths}
+            problems += [f"executor.{key}={value}: {own}" for key, value in knobs.items() if value]
         return problems
 
     def prepare(self) -> None:
@@ -51,7 +56,7 @@ class Dask(Executor):
                 yield executor
         else:
             count = self.workers or available_cores()
-            with local_cluster(count, self.deaths) as client:
+            with local_cluster(count, self.deaths or DEATHS) as client:
                 client.wait_for_workers(count)
                 with joined(client, folder) as executor:
                     yield executor
