@@ -12,13 +12,15 @@ import tempfile
 import time
 from pathlib import Path
 
+import polars
+
 import hw2exp
 from bench_parts.measure import one_core
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.loop import train
 from hw2exp.fleet.torch_state import torch_as_known
-from hw2exp.records.moments import BRANCH, BRANCHES, read_moments
+from hw2exp.records.moments import BRANCHES_FILE
 from hw2exp.records.runs import read_runs
 from hw2exp.whatif.survey import Survey, survey_run
 
@@ -48,7 +50,8 @@ def main() -> None:
             for run in runs:
                 survey_run(run, survey)
             ours = time.process_time() - before
-            tables = [read_moments(run.folder / "whatif" / BRANCHES, BRANCH) for run in runs]
+            paths = [run.folder / "whatif" / BRANCHES_FILE for run in runs]
+            tables = [polars.read_parquet(path) for path in paths]
             steps = sum(int(table["steps"].sum()) for table in tables)
             own = _fleet_rate(runs[0].config)
             if turn:  # the first compiles

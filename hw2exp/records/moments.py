@@ -10,14 +10,18 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hw2exp.records.parquet import read_table
-from hw2exp.system import disk
+from hw2exp.records.parquet import LARGEST_FILE, check_size, read_table
+from hw2exp.system import disk, regular_file
 
 if TYPE_CHECKING:
     import polars
 
-BRANCHES, SIGNALS = "branches.parquet", "signals.parquet"
+BRANCHES_FILE, SIGNALS_FILE = "branches.parquet", "signals.parquet"
 """The files, in the folder ``WHATIF`` of a run."""
+
+
+RUN = "run"
+"""The name of the run's ``metrics_sha256`` in a table's metadata."""
 
 
 class MomentKind(StrEnum):
@@ -48,12 +52,14 @@ NOTHING = "nothing"
 
 NO_CLIP = "clip=norm clip.max_norm=1e30"
 
+LEAST_NOISE = "params~1e-6"
+
 PLACEBOS = {
     **dict.fromkeys((Kind.NORM, Kind.VALUE, Kind.ZCLIP), NO_CLIP),
     Kind.RATE: "lr*0.999",
     Kind.MOMENTS: "optimizer.mean_square*0.999",
     Kind.READOUT: "readout*0.999",
-    **dict.fromkeys((Kind.DATA, Kind.MOMENTUM, Kind.OWN), "params~1e-6"),
+    **dict.fromkeys((Kind.DATA, Kind.MOMENTUM, Kind.OWN), LEAST_NOISE),
     Kind.PLACEBO: NOTHING,
 }
 """The placebo of each kind of intervention: the same change in a dose that should do nothing, or
@@ -95,24 +101,28 @@ def write_moments(
     Args:
         path: the file, in an existing folder.
         rows: the table.
-        asked: the request that it answers, kept in the file's metadata.
+        asked: the request that it answers, kept in the file's metadata; ``RUN`` is the run.
     """
     content = BytesIO()
     rows.write_parquet(content, metadata=dict(asked))
     disk.write(path, content.getvalue(), sync=False)
 
 
-def read_moments(path: Path, columns: Mapping[str, type]) -> "polars.DataFrame":
+def read_moments(path: Path, columns: Mapping[str, type], run: str) -> "polars.DataFrame":
     """Read a table of moments; the file is untrusted.
 
     Args:
         path: the file.
         columns: the columns that it must have, with their types; others are left out.
+        run: the ``metrics_sha256`` of the run that it must be of.
 
     Raises:
         OSError: the file can't be read.
-        ValueError: the file is damaged, or lacks a column, or has one of another type.
+        ValueError: the file is damaged or of another run, or lacks a column, or has one of another
+            type.
     """
+    import polars
+    from polars.exceptions import PolarsError
 
     def wrong(schema: "Mapping[str, polars.DataType]") -> str | None:
         for name, kind in columns.items():
@@ -122,15 +132,23 @@ def read_moments(path: Path, columns: Mapping[str, type]) -> "polars.DataFrame":
                 return f"{name}: must be {kind.__name__}"
         return None
 
-    return read_table(path, wrong).select(*columns).drop_nulls()
+    table = read_table(path, wrong).select(*columns).drop_nulls()
+    if (asked_of(path) or {}).get(RUN) != run:
+        raise ValueError(f"{path}: is of another run")
+    try:
+        return table.cast(polars.Schema(columns))
+    except PolarsError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def asked_of(path: Path) -> dict[str, str] | None:
     """Return the request that a table answers; None if there is no such table."""
     import polars
-    from polars.exceptions import PolarsError
+    from polars.exceptions import PanicException, PolarsError
 
     try:
-        return polars.read_parquet_metadata(path)
-    except (OSError, PolarsError):
+        content = regular_file.read(path, LARGEST_FILE)
+        check_size(content)
+        return polars.read_parquet_metadata(BytesIO(content))
+    except (OSError, ValueError, PolarsError, PanicException):
         return None

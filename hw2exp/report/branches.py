@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hw2exp.config.run_files import WHATIF
 from hw2exp.records.arms import Arm, Run
-from hw2exp.records.moments import BRANCH, BRANCHES, NOTHING, Kind, MomentKind, read_moments
+from hw2exp.records.moments import BRANCH, BRANCHES_FILE, NOTHING, Kind, MomentKind, read_moments
 from hw2exp.system.problems import counted
 
 if TYPE_CHECKING:
@@ -40,18 +40,17 @@ def read_tried(arms: Sequence[Arm]) -> tuple[list[Tried], list[str]]:
         The branches of each arm that has some, and a line if some were left out.
     """
     import polars
-    from polars.exceptions import PolarsError
 
     found: list[Tried] = []
     left_out = 0
     for arm in arms:
         own = []
         for seed, run in arm.runs.items():
-            if not os.path.lexists(run.folder / WHATIF / BRANCHES):
+            if not os.path.lexists(run.folder / WHATIF / BRANCHES_FILE):
                 continue
             try:
                 own.append(_of(run).with_columns(polars.lit(seed, polars.Int64).alias(SEED)))
-            except (OSError, ValueError, PolarsError):
+            except (OSError, ValueError):
                 left_out += 1
         if own:
             found.append(Tried(arm, polars.concat(own)))
@@ -63,7 +62,8 @@ def _of(run: Run) -> "polars.DataFrame":
     """Read a run's branches; raise ValueError if they don't fit the run, or each other."""
     import polars
 
-    frame = read_moments(run.folder / WHATIF / BRANCHES, BRANCH).cast(polars.Schema(BRANCH))
+    path = run.folder / WHATIF / BRANCHES_FILE
+    frame = read_moments(path, BRANCH, run.result.metrics_sha256)
     col = polars.col
     spike, itself = col("moment") == MomentKind.SPIKE, col("do") == NOTHING
     right = (

@@ -7,9 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hw2exp.diagnostics.paired_tests import adjusted, paired_pvalues
-from hw2exp.diagnostics.statistics import Estimate, Floats, proportion, proportions_difference
+from hw2exp.diagnostics.statistics import (
+    UNKNOWN,
+    Estimate,
+    Floats,
+    proportion,
+    proportions_difference,
+)
 from hw2exp.records.arms import Arm
-from hw2exp.records.moments import NOTHING, PLACEBOS, Kind, MomentKind
+from hw2exp.records.moments import LEAST_NOISE, NOTHING, PLACEBOS, Kind, MomentKind
 from hw2exp.report.branches import SEED, Tried
 from hw2exp.report.comparisons import Difference, pvalue_cell
 from hw2exp.report.tables import cell, columns, percent, plain, points
@@ -19,6 +25,8 @@ if TYPE_CHECKING:
 
 PREVENTED = "prevented"
 """The outcome of a spike that does not happen, without another spike instead."""
+
+OTHER_DATA = "data=1"
 
 MAIN_LEAD = 10
 """The page, the claims and one figure show the lead nearest to this."""
@@ -44,6 +52,8 @@ class Effect:
         net_prevented: ``prevented`` less the same share of the placebo.
         net_provoked: ``provoked`` less the same share of the placebo.
         effect: ``net_gone`` less ``net_provoked``.
+        over_data: ``prevented`` less the same share with other data, which take a run elsewhere;
+            unknown if other data were not tried in all runs.
     """
 
     arm: Arm
@@ -61,6 +71,7 @@ class Effect:
     net_prevented: Estimate
     net_provoked: Estimate
     effect: Difference
+    over_data: Estimate
 
 
 def effects(tried: Sequence[Tried]) -> list[Effect]:
@@ -88,13 +99,18 @@ def _counted(branches: "polars.DataFrame") -> Iterator[tuple[tuple[str, str, str
     """Yield the counts of each intervention, family, placebo and lead."""
     import polars
 
-    there = set(branches["do"])
-    placebos = {kind: do if do in there else NOTHING for kind, do in PLACEBOS.items()}
+    seeds = branches.group_by("do").agg(polars.col(SEED).n_unique())
+    everywhere = set(seeds.filter(seeds[SEED] == branches[SEED].n_unique())["do"])
+    placebos = {
+        kind: next((do for do in (own, LEAST_NOISE) if do in everywhere), NOTHING)
+        for kind, own in PLACEBOS.items()
+    }
     moment = [SEED, "moment", "number", "start", "lead"]
     col, spike = polars.col, polars.col("moment") == MomentKind.SPIKE
     rows = branches.filter(spike | (col("moment") == MomentKind.QUIET)).with_columns(
         placebo=col("kind").replace_strict(placebos, return_dtype=polars.String)
     )
+    data = rows.filter(col("do") == OTHER_DATA).select(*moment, outcome_of_data="outcome")
     others = rows.select(
         *moment, col("do").alias("placebo"), of_placebo="happens", outcome_of_placebo="outcome"
     )
@@ -103,6 +119,8 @@ def _counted(branches: "polars.DataFrame") -> Iterator[tuple[tuple[str, str, str
         "gone": spike & ~col("happens"),
         "prevented": spike & (col("outcome") == PREVENTED),
         "placebo_gone": spike & ~col("of_placebo"),
+        "data": spike & col("outcome_of_data").is_not_null(),
+        "data_prevented": spike & (col("outcome_of_data") == PREVENTED),
         "placebo_prevented": spike & (col("outcome_of_placebo") == PREVENTED),
         "quiet": ~spike,
         "provoked": ~spike & col("happens"),
@@ -112,6 +130,7 @@ def _counted(branches: "polars.DataFrame") -> Iterator[tuple[tuple[str, str, str
     by_run = (
         rows.filter(col("do") != NOTHING)
         .join(others, on=[*moment, "placebo"])
+        .join(data, on=moment, how="left")
         .group_by(*intervention, SEED, maintain_order=True)
         .agg(**{name: each.sum() for name, each in counts.items()})
     )
@@ -136,6 +155,11 @@ def _effect(arm: Arm, do: str, kind: str, placebo: str, lead: int, counts: Count
         net_gone=proportion(*gone),
         net_prevented=proportion(*prevented),
         net_provoked=proportion(*provoked),
+        over_data=(
+            proportion(*prevented[:2], counts["data_prevented"])
+            if (counts["data"] == spikes).all()
+            else UNKNOWN
+        ),
         effect=Difference(effect.value, effect.low, effect.high, 1.0, 1.0),
     )
 
@@ -178,8 +202,6 @@ def effect_rows(found: Sequence[Effect]) -> list[dict[str, Any]]:
         for each in found
     ]
 
-
-OTHER_DATA = "data=1"
 
 MAIN = (
     "clip=norm clip.max_norm=1",

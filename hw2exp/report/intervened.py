@@ -1,5 +1,6 @@
 """Judge part 1.3 (a) to (c) by interventions: on spikes about to happen, and if they stay on."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import TypeVar
@@ -64,7 +65,7 @@ def prevents(chosen: Chosen) -> Judge:
     def judge(evidence: Evidence) -> Iterable[Judged]:
         found = [each for each in _plain(main_effects(evidence.effects)) if chosen(each)]
         for where, members in _by_cure([each for each in found if each.spikes and each.quiet]):
-            signs = {each.effect.value > 0 for each in members if _significant(each)}
+            signs = {_sign(each) for each in members} - {None}
             names = called([each.arm for each in members])
             parts = [f"{names[each.arm.name]} {_effect(each)}" for each in members]
             yield Judged(where, finding_of(signs == {True}, signs == {False}), "; ".join(parts))
@@ -107,11 +108,24 @@ def _significant(each: Effect) -> bool:
     return each.effect.pvalue < SIGNIFICANT
 
 
+def _sign(each: Effect) -> bool | None:
+    """Return whether an intervention prevents more spikes than it provokes; None if undecided.
+
+    Other data prevent spikes too, because they take the run elsewhere; it must prevent more.
+    """
+    if not _significant(each):
+        return None
+    return (each.over_data.low > 0 or None) if each.effect.value > 0 else False
+
+
 def _effect(each: Effect) -> str:
-    return (
-        f"{points(each.effect.value)}{'*' * _significant(each)} ({percent(each.net_gone.value)} "
-        f"less {percent(each.net_provoked.value)}; {percent(each.prevented.value)} prevented)"
+    shares = (
+        f"{percent(each.net_gone.value)} less {percent(each.net_provoked.value)}; "
+        f"{percent(each.prevented.value)} prevented"
     )
+    if not math.isnan(each.over_data.value):
+        shares += f", {within(each.over_data, points)} against other data"
+    return f"{points(each.effect.value)}{'*' * _significant(each)} ({shares})"
 
 
 def _changes(members: Sequence[Lasting]) -> str:
@@ -144,7 +158,8 @@ PREVENTS = (
     "the share of spikes that do not happen, less the share of as many quiet moments at which a "
     f"spike happens, in {TRIED}; * where its p-value, by turning the signs of the runs' "
     f"contributions and corrected for the number of interventions, is below {SIGNIFICANT}. "
-    "Supported if it prevents more with at least one model and less with none"
+    "Supported if it prevents more with at least one model and less with none; more counts only if "
+    "a larger share is prevented than with other data, by an interval"
 )
 STAYS = (
     "spikes per 1,000 steps with the cure on from a step of a run without cures, less those of "

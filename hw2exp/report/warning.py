@@ -12,9 +12,8 @@ from hw2exp.config.run_files import WHATIF
 from hw2exp.diagnostics.paired_tests import adjusted, paired_pvalues
 from hw2exp.diagnostics.roc import Alarms, Scores
 from hw2exp.diagnostics.statistics import Estimate
-from hw2exp.records import moments
 from hw2exp.records.arms import Arm, Run
-from hw2exp.records.moments import MOMENT, MomentKind
+from hw2exp.records.moments import MOMENT, SIGNALS_FILE, MomentKind, read_moments
 from hw2exp.records.signals import SIGNALS
 from hw2exp.report.measures import PER
 from hw2exp.report.tables import cell, columns, number, percent, plain
@@ -25,6 +24,9 @@ if TYPE_CHECKING:
 
 ALL = "all runs"
 """The name of several arms together."""
+
+COLUMNS = MOMENT | dict.fromkeys(SIGNALS, float)
+"""The columns of a table of signals."""
 
 Measured = list[tuple[Run, "polars.DataFrame"]]
 
@@ -96,11 +98,11 @@ def _read(arms: Sequence[Arm]) -> tuple[dict[str, Measured], list[str]]:
     unread = 0
     for arm in arms:
         for run in arm.runs.values():
-            path = run.folder / WHATIF / moments.SIGNALS
+            path = run.folder / WHATIF / SIGNALS_FILE
             if not os.path.lexists(path):
                 continue
             try:
-                frame = moments.read_moments(path, MOMENT | dict.fromkeys(SIGNALS, float))
+                frame = read_moments(path, COLUMNS, run.result.metrics_sha256)
                 _check(run, frame)
             except (OSError, ValueError):
                 unread += 1
@@ -111,10 +113,13 @@ def _read(arms: Sequence[Arm]) -> tuple[dict[str, Measured], list[str]]:
 
 
 def _check(run: Run, frame: "polars.DataFrame") -> None:
-    """Raise ValueError if the spikes of a table are not the run's."""
-    starts = frame["start"].filter(frame["moment"] == MomentKind.SPIKE)
-    if not set(starts) <= {spike["start"] for spike in run.result.spikes}:
-        raise ValueError("the spikes are not those of the run")
+    """Raise ValueError if the spikes of a table are not the run's, or a moment comes twice."""
+    spikes = {(number, each["start"]) for number, each in enumerate(run.result.spikes, 1)}
+    own = frame.filter(frame["moment"] == MomentKind.SPIKE).select("number", "start").rows()
+    kinds = set(frame["moment"]) <= {MomentKind.SPIKE, MomentKind.QUIET}
+    twice = frame.select("moment", "number", "lead").is_duplicated().any()
+    if not kinds or twice or not set(own) <= spikes:
+        raise ValueError("the moments are not those of the run")
 
 
 def _judge(name: str, measured: Measured) -> Iterator[Warned]:
@@ -122,8 +127,11 @@ def _judge(name: str, measured: Measured) -> Iterator[Warned]:
     import polars
 
     frame = polars.concat(
-        own.with_columns(run=polars.lit(place)) for place, (_, own) in enumerate(measured)
-    ).filter(polars.col("moment").is_in([MomentKind.SPIKE, MomentKind.QUIET]))
+        own.with_columns(seed=polars.lit(run.config.seed), run=polars.lit(place))
+        for place, (run, own) in enumerate(measured)
+    )
+    pair = ["run", "number", "lead"]  # a spike and the quiet moment at its stage
+    frame = frame.filter(polars.struct(pair).is_duplicated())
     results = [run.result for run, _ in measured]
     spikes = PER * sum(len(r.spikes) for r in results) / sum(r.step for r in results)
     for lead in sorted(set(frame["lead"])):
@@ -132,8 +140,8 @@ def _judge(name: str, measured: Measured) -> Iterator[Warned]:
             known = rows.filter(polars.col(signal).is_not_nan())
             events = (known["moment"] == MomentKind.SPIKE).to_numpy()
             if events.any() and not events.all():
-                _, runs = np.unique(known["run"].to_numpy(), return_inverse=True)
-                scores = Scores(known[signal].to_numpy(), events, runs)
+                _, seeds = np.unique(known["seed"].to_numpy(), return_inverse=True)
+                scores = Scores(known[signal].to_numpy(), events, seeds)
                 area = scores.area()
                 alarms = (scores if area.value >= 0.5 else scores.negated()).alarms(PER)
                 yield Warned(name, signal, lead, scores, area, alarms, spikes)
@@ -157,7 +165,7 @@ def warning_rows(found: Sequence[Warned]) -> list[dict[str, Any]]:
             "arm": each.arm,
             "signal": each.signal,
             "lead": each.lead,
-            "runs": int(each.scores.runs.max()) + 1,
+            "seeds": int(each.scores.runs.max()) + 1,
             "spikes": int(each.scores.events.sum()),
             "quiet": int(each.scores.rest.sum()),
             **columns("area", each.area),

@@ -12,7 +12,7 @@ from hw2exp.system.process import failed, parser_of, process
 from hw2exp.system.terminal import echo, relative, warn
 
 MOST = 100_000
-"""Most steps that branches are followed."""
+"""The largest number of steps, and of spikes, in a flag."""
 
 ALL = "all"
 """The word for all spikes, in place of a spike's number."""
@@ -81,7 +81,7 @@ def _all_spikes(folder: Path, arguments: Namespace) -> int:
     following = _steps("follow", 50 if arguments.follow is None else arguments.follow)
     most = _steps("most", MOST if arguments.most is None else arguments.most)
     starts = _numbers("start", arguments.start or "1,501,1001")
-    staying = _steps("stay", 1_000 if arguments.stay is None else arguments.stay)
+    staying = _steps("stay", 1_000 if arguments.stay is None else arguments.stay, least=1)
 
     from hw2exp.whatif.survey import Survey, survey_folder
 
@@ -94,21 +94,21 @@ def _all_spikes(folder: Path, arguments: Namespace) -> int:
 
 
 def _numbers(flag: str, words: str) -> tuple[int, ...]:
-    """Read whole numbers from 1 on, with commas between; return each once, the largest first.
+    """Read whole numbers from 1 on, with commas between; return each once, leads in falling order.
 
     Raises:
         ConfigError: a word is no such number.
     """
     for word in words.split(","):
-        if not (word.isascii() and word.isdigit() and 1 <= int(word) <= MOST):
+        if not (word.isascii() and word.isdigit() and len(word) < 7 and 1 <= int(word) <= MOST):
             problem = f"must be whole numbers from 1 to {MOST}, with commas between"
             raise ConfigError([f"--{flag}={words}: {problem}"])
     return tuple(sorted({int(word) for word in words.split(",")}, reverse=flag == "leads"))
 
 
-def _steps(flag: str, steps: int) -> int:
-    if not 0 <= steps <= MOST:
-        raise ConfigError([f"--{flag}={steps}: must be from 0 to {MOST}"])
+def _steps(flag: str, steps: int, least: int = 0) -> int:
+    if not least <= steps <= MOST:
+        raise ConfigError([f"--{flag}={steps}: must be from {least} to {MOST}"])
     return steps
 
 

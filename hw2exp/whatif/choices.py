@@ -1,4 +1,4 @@
-"""List the interventions that are tried if the user names none, each with source and placebo.
+"""List the interventions that are tried if the user names none, each with its source; and placebos.
 
 A placebo is the same change in a dose that should do nothing: what it does anyway is chance.
 
@@ -10,7 +10,7 @@ over the few steps that are followed.
 from dataclasses import dataclass
 
 from hw2exp.fleet.fleet import Fleet
-from hw2exp.records.moments import Kind
+from hw2exp.records.moments import NO_CLIP, Kind
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def shipped(run: Fleet) -> tuple[list[Choice], list[str]]:
     ]  # fmt: skip
     placebos = [
         *NOISE,
-        Choice("clip=norm clip.max_norm=1e30", Kind.PLACEBO, "of clipping: clips nothing"),
+        Choice(NO_CLIP, Kind.PLACEBO, "of clipping: clips nothing"),
         Choice("lr*0.999", Kind.PLACEBO, "of the learning rate"),
         Choice("readout*0.999", Kind.PLACEBO, "of the readout"),
     ]

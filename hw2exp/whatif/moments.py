@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hw2exp.diagnostics.spikes import running_median
+from hw2exp.diagnostics.spikes import GAP, running_median
 from hw2exp.diagnostics.statistics import Floats
 from hw2exp.records.moments import MomentKind
 from hw2exp.records.spike import Spike
@@ -61,43 +60,37 @@ def quiet_moments(
 ) -> list[Moment]:
     """Choose for each of some spikes a quiet moment, at the same stage of learning.
 
-    A quiet moment is as long as its spike, no spike of the run lies within ``apart`` steps of it,
-    and its running median differs from the spike's by at most ``MATCHED``. Among those steps it is
-    drawn at random. A spike without such a step has no quiet moment.
+    A quiet moment is as long as its spike, no spike of the run and no divergence lies within
+    ``apart`` steps of it, and its running median differs from the spike's by at most ``MATCHED``.
+    Among those steps it is drawn at random, so that no two overlap. A spike without such a step has
+    no quiet moment.
 
     Args:
-        losses: the run's loss of each step, ``(n,)``.
+        losses: the run's loss of each step, not finite after a divergence, ``(n,)``.
         spikes: all spikes of the run.
         numbers: the numbers of the spikes to match, from 1.
-        apart: the least distance from a spike, in steps.
+        apart: the least distance from a spike, in steps; at least ``GAP``.
         window: the number of steps of the running median.
         seed: the run's seed.
     """
     medians = running_median(losses[:, None], window)[:, 0]  # (n,)
-    steps = np.arange(1, len(losses) + 1)
-    taken: set[int] = set()
+    made = int(np.isfinite(losses).sum())
+    apart = max(apart, GAP)
+    loud = [(each.start - apart, each.end + apart) for each in spikes]
+    loud += [(made + 1 - apart, made + 1)] * (made < len(losses))
     found = []
     for number in numbers:
         spike = spikes[number - 1]
         length = spike.end - spike.start
-        free = (
-            _free(steps, length, spikes, apart) & (steps > apart) & (steps + length <= len(losses))
-        )
-        near = np.abs(medians - spike.median) <= MATCHED * spike.median
-        starts = [step for step in steps[free & near].tolist() if step not in taken]
-        if starts:
-            start = int(np.random.default_rng([seed, number]).choice(starts))
-            taken.add(start)
+        first = np.arange(1, made - length + 1)
+        free = first > apart
+        for start, end in loud:
+            free &= (first + length < start) | (first > end)
+        near = np.abs(medians[: len(first)] - spike.median) <= MATCHED * spike.median
+        if (free & near).any():
+            generator = np.random.default_rng([seed, number])
+            start = int(generator.choice(first[free & near]))
+            loud.append((start, start + length))
             stretch = Spike(start, start, start + length, np.nan, float(medians[start - 1]), False)
             found.append(Moment(MomentKind.QUIET, number, stretch))
     return found
-
-
-def _free(
-    steps: NDArray[np.int64], length: int, spikes: Sequence[Spike], apart: int
-) -> NDArray[np.bool_]:
-    """Return whether a stretch that starts at a step is far from all spikes."""
-    free = np.ones(len(steps), dtype=bool)
-    for each in spikes:
-        free &= (steps + length + apart < each.start) | (steps - apart > each.end)
-    return free

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SHOWN = 10
-"""The lead in the picture, if the run has so many steps before the spike."""
+"""The lead in the picture, or the nearest one that was tried."""
 
 BEFORE, AFTER = 20, 60
 """Steps in the picture before the branches and after the spike."""
@@ -84,7 +84,7 @@ def _rows(tried: Tried) -> list[Any]:
 
 def draw(tried: Tried) -> bytes:
     """Draw the fan of branches from one lead, a panel for each kind of intervention, as PNG."""
-    lead = max(each for each in tried.branches if each <= SHOWN)
+    lead = min(tried.branches, key=lambda each: abs(each - SHOWN))
     kinds = [kind for kind in Kind if any(each.kind is kind for each in tried.choices[1:])]
     rows = -(-len(kinds) // COLUMNS)
     with figure_style(STYLE | {"axes.titlelocation": "left"}):

@@ -10,18 +10,26 @@ from typing import Any
 import numpy as np
 
 from hw2exp.config.run_files import WHATIF
-from hw2exp.diagnostics.spikes import running_median
+from hw2exp.diagnostics.spikes import find_spikes, running_median
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.torch_state import torch_as_known
 from hw2exp.records.arms import Arm, Run
-from hw2exp.records.moments import BRANCH, BRANCHES, MOMENT, MomentKind, asked_of, write_moments
-from hw2exp.records.moments import SIGNALS as SIGNALS_FILE
+from hw2exp.records.moments import (
+    BRANCH,
+    BRANCHES_FILE,
+    MOMENT,
+    RUN,
+    SIGNALS_FILE,
+    MomentKind,
+    asked_of,
+    write_moments,
+)
 from hw2exp.records.runs import read_runs
 from hw2exp.records.signals import SIGNALS
 from hw2exp.records.spike import Spike
-from hw2exp.runs.spike_request import check_made_again, on_cpu
+from hw2exp.runs.spike_request import OTHER_RUN, check_made_again, on_cpu
 from hw2exp.runs.start_state import beginning
-from hw2exp.sweeps.executor import WorkerExecutor, available_cores
+from hw2exp.sweeps.executor import WorkerDied, WorkerExecutor, available_cores
 from hw2exp.system import disk
 from hw2exp.system.problems import ConfigError, counted
 from hw2exp.system.version import VERSION
@@ -56,7 +64,7 @@ class Survey:
 
     def asked(self, run: Run) -> dict[str, str]:
         """Return the request to a run, by which a table is known as its answer."""
-        words = {"asked": json.dumps(asdict(self)), "run": run.result.metrics_sha256}
+        words = {"asked": json.dumps(asdict(self)), RUN: run.result.metrics_sha256}
         return words | {"hw2exp": VERSION}
 
 
@@ -90,9 +98,10 @@ def survey_folder(folder: Path, survey: Survey, tell: Callable[[str], None]) -> 
             name = tasks[task].folder.relative_to(folder)
             try:
                 line = task.result()
-            except ConfigError as error:
+            except (ConfigError, WorkerDied) as error:
                 line = "left out"
-                lost += error.problems
+                problems = error.problems if isinstance(error, ConfigError) else [str(error)]
+                lost += [f"{name}: {problem}" for problem in problems]
             tell(f"{number:>{len(str(len(plans)))}} of {len(plans)}  {name}: {line}")
     return lost
 
@@ -128,8 +137,9 @@ def _plans(
 
 
 def _is_answered(run: Run, survey: Survey) -> bool:
-    there = asked_of(run.folder / WHATIF / BRANCHES)
-    return there is not None and survey.asked(run).items() <= there.items()
+    """Return whether both tables of a run answer a request."""
+    tables = [asked_of(run.folder / WHATIF / name) for name in (SIGNALS_FILE, BRANCHES_FILE)]
+    return all(own is not None and survey.asked(run).items() <= own.items() for own in tables)
 
 
 def survey_run(run: Run, survey: Survey) -> str:
@@ -152,9 +162,10 @@ def survey_run(run: Run, survey: Survey) -> str:
     folder, asked = run.folder / WHATIF, survey.asked(run)
     table = polars.DataFrame(rows, schema=BRANCH, orient="row")
     schema = MOMENT | dict.fromkeys(SIGNALS, float)
+    disk.refuse_other(folder)
     disk.make_folder(folder)
     write_moments(folder / SIGNALS_FILE, polars.DataFrame(signals, schema, orient="row"), asked)
-    write_moments(folder / BRANCHES, table, asked)  # last: it says that the request is answered
+    write_moments(folder / BRANCHES_FILE, table, asked)
     count = table.select("moment", "number", "start").unique()["moment"].value_counts(name="n")
     kinds = {str(kind): n for kind, n in count.rows()}
     return ", ".join(counted(kinds.get(kind, 0), f"{kind} moment") for kind in ("spike", "quiet"))
@@ -166,10 +177,14 @@ def _make_again(run: Run, survey: Survey) -> tuple[Trunk, list[Moment]]:
     spikes = [Spike.of(each) for each in run.result.spikes]
     losses = make_again(config, start, [], config.steps).losses
     check_made_again(run.folder, spikes, dict(enumerate(map(float, losses), 1)))
+    knobs, initial = config.spikes, run.result.initial["loss"]
+    own = losses[: run.result.step]
+    if spikes != find_spikes(own, knobs.window, knobs.margin, knobs.deviations, initial):
+        raise ConfigError([f"{run.folder}: its spikes are not those of its losses; {OTHER_RUN}"])
     moments = _moments(run, survey, spikes, losses)
     firsts = {moment.spike.start - lead for moment, lead in _leads(moments, survey)}
     again = make_again(config, start, firsts, config.steps)
-    return Trunk(run.folder, config, run.result.initial["loss"], again), moments
+    return Trunk(run.folder, config, initial, again), moments
 
 
 def _signals(trunk: Trunk, moments: Sequence[Moment], survey: Survey) -> Iterator[Row]:

@@ -1,5 +1,6 @@
 """Try interventions on a spike of a run: train the branches, check them, and judge them."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,9 @@ from hw2exp.whatif.branches import Branches, MadeAgain, follow, make_again
 from hw2exp.whatif.choices import NOISE, Choice, shipped
 from hw2exp.whatif.intervention import Intervention, nothing, read_intervention
 from hw2exp.whatif.verdict import Fate, judge
+
+NUMBER = re.compile(r"(?<=[=*~])[-+.\deE]+")
+"""A dose in the words of an intervention; interventions that differ in doses are of one family."""
 
 ITSELF = Choice(NOTHING, Kind.PLACEBO, "the run itself")
 """The branch without an intervention, the first of each lead."""
@@ -158,7 +162,8 @@ def chosen(run: Fleet, dos: Sequence[str]) -> tuple[list[Choice], list[Intervent
     choices, interventions = [ITSELF], [nothing(run.config)]
     listed, left_out = shipped(run)
     known = {choice.do: choice for choice in listed}
-    asked = {do: known.get(do, Choice(do, Kind.OWN)) for do in dos}
+    kinds = {NUMBER.sub("", choice.do): choice.kind for choice in reversed(listed)}
+    asked = {do: known.get(do) or Choice(do, kinds.get(NUMBER.sub("", do), Kind.OWN)) for do in dos}
     if asked:
         listed, left_out = list((asked | {each.do: each for each in NOISE}).values()), []
     for choice in listed:

@@ -25,7 +25,9 @@ class Outcome(StrEnum):
     WORSE = "worse"  # it happens, ``WORSE`` times as high above its baseline
     HAPPENS = "happens"
     EARLIER = "earlier"  # it doesn't happen, but more spikes begin before than in the run
-    DELAYED = "delayed"  # it doesn't happen, but more or higher spikes begin afterwards
+    DELAYED = (
+        "delayed"  # it doesn't, but more or higher spikes, or the run's divergence, come later
+    )
     PREVENTED = "prevented"
 
     @property
@@ -86,7 +88,7 @@ def judge(branches: Branches, run: SpikeDetector, spike: Spike) -> list[Fate]:
         elif earlier > own.before:
             outcome = Outcome.EARLIER
         else:
-            delayed = fate.after > own.after or height > own.height
+            delayed = fate.after > own.after or height > own.height or bool(diverged)
             outcome = Outcome.DELAYED if delayed else Outcome.PREVENTED
         fates.append(replace(fate, outcome=outcome))
     return fates

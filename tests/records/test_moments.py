@@ -1,5 +1,7 @@
 """Tables of moments come back as they were written; foreign files are refused with a reason."""
 
+import os
+
 import polars
 import pytest
 
@@ -11,11 +13,18 @@ ROW = {"moment": "spike", "number": 1, "start": 90, "end": 93, "stage": 0.5, "le
 def test_a_table_and_its_request_come_back(tmp_path):
     path = tmp_path / "signals.parquet"
     rows = polars.DataFrame([ROW | {"more": 1.0}])
-    write_moments(path, rows, {"asked": "all"})
-    assert read_moments(path, MOMENT).rows(named=True) == [ROW]
-    assert read_moments(path, MOMENT | {"more": float}).width == len(MOMENT) + 1
+    write_moments(path, rows, {"asked": "all", "run": "r"})
+    assert read_moments(path, MOMENT, "r").rows(named=True) == [ROW]
+    assert read_moments(path, MOMENT | {"more": float}, "r").width == len(MOMENT) + 1
     assert asked_of(path)["asked"] == "all"
     assert asked_of(tmp_path / "none") is None
+    with pytest.raises(ValueError, match="another run"):
+        read_moments(path, MOMENT, "s")
+
+
+def test_a_pipe_in_place_of_a_table_is_no_answer(tmp_path):
+    os.mkfifo(tmp_path / "branches.parquet")
+    assert asked_of(tmp_path / "branches.parquet") is None
 
 
 @pytest.mark.parametrize(
@@ -30,7 +39,7 @@ def test_a_foreign_table_is_refused(tmp_path, row, problem):
     path = tmp_path / "branches.parquet"
     write_moments(path, polars.DataFrame([row]), {})
     with pytest.raises(ValueError, match=problem):
-        read_moments(path, BRANCH)
+        read_moments(path, BRANCH, "r")
 
 
 def test_no_parquet_is_refused(tmp_path):
@@ -38,4 +47,4 @@ def test_no_parquet_is_refused(tmp_path):
     path.write_bytes(b"PAR1 and more PAR1")
     assert asked_of(path) is None
     with pytest.raises(ValueError, match=r"branches\.parquet"):
-        read_moments(path, BRANCH)
+        read_moments(path, BRANCH, "r")

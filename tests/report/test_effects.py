@@ -16,7 +16,16 @@ from scipy.stats import binom
 from hw2exp.config.command_line import read
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.records.arms import Arm, Run
-from hw2exp.records.moments import BRANCH, BRANCHES, NOTHING, PLACEBOS, Kind, write_moments
+from hw2exp.records.moments import (
+    BRANCH,
+    BRANCHES_FILE,
+    LEAST_NOISE,
+    NOTHING,
+    PLACEBOS,
+    RUN,
+    Kind,
+    write_moments,
+)
 from hw2exp.records.runs import read_runs
 from hw2exp.report.__main__ import main
 from hw2exp.report.branches import Tried, read_tried
@@ -196,18 +205,21 @@ def test_of_a_cure_that_diverges_spikes_decide_nothing():
 def test_claims_have_both_numbers():
     """Clipping prevents every spike that is about to happen, and makes more if it stays on."""
     none, everything = [False] * 3, [True] * 3
-    run = run_of({CLIP: everything, FREE: none}, {CLIP: none, FREE: none})
+    free = {FREE: none, OTHER_DATA: none}
+    run = run_of({CLIP: everything, **free}, {CLIP: none, **free})
     found = [tried([[*run, *steps(1, 2, 9)]] * 8)]
     evidence = Evidence([], (), effects(found), lasting(found))
     claims = {claim.words: own for claim, (own,) in judge(evidence, ["1.3 (a)", "1.3 (c)"])}
     at_once = claims["Clipping prevents spikes about to happen"]
     stays = claims["Clipping that stays on takes spikes away"]
     assert (at_once.setting, at_once.finding) == (f"rmsprop {CLIP}", Finding.SUPPORTED)
-    assert at_once.numbers == "rnn +100 %* (100 % less 0 %; 100 % prevented)"
+    against = "100 % prevented, +100 % [+86 %, +100 %] against other data"
+    assert at_once.numbers == f"rnn +100 %* (100 % less 0 %; {against})"
     assert (stays.finding, stays.numbers) == (Finding.REFUTED, "rnn +7.0* from step 1")
     (causes,) = (own for words, own in claims.items() if "exploding" in words)
     assert causes.finding is Finding.SUPPORTED
-    assert "100 % [86 %, 100 %] are prevented; a spike is provoked at 0 %" in causes.numbers
+    assert "100 % [86 %, 100 %] are prevented; with other data 0 % and 0 %" in causes.numbers
+    assert "a spike is provoked at 0 %" in causes.numbers
     assert causes.numbers.endswith("if it stays on, spikes per 1,000 steps +7.0* from step 1")
 
 
@@ -248,8 +260,9 @@ def test_the_interventions_that_are_tried_have_kinds_and_placebos():
 def write(folder, rows, spikes=SPIKES):
     """Give a run branches and spikes."""
     (folder / "whatif").mkdir()
-    write_moments(folder / "whatif" / BRANCHES, table(rows), {})
     path = folder / "result.json"
+    digest = json.loads(path.read_text())["metrics_sha256"]
+    write_moments(folder / "whatif" / BRANCHES_FILE, table(rows), {RUN: digest})
     made = [
         {"step": start, "start": start, "end": end, "loss": 2.0, "median": 1.0}
         | {"above_initial": True, "after_explosion": False}
@@ -326,21 +339,21 @@ def test_without_branches_the_page_says_nothing_of_them(runs, tmp_path):
 
 
 def forged(run, **columns):
-    path = run / "whatif" / BRANCHES
+    path = run / "whatif" / BRANCHES_FILE
     polars.read_parquet(path).with_columns(**columns).write_parquet(path)
 
 
 def kept(run, condition):
-    path = run / "whatif" / BRANCHES
+    path = run / "whatif" / BRANCHES_FILE
     polars.read_parquet(path).filter(condition).write_parquet(path)
 
 
 COL = polars.col
 DAMAGE = {
-    "cut off": lambda run: os.truncate(run / "whatif" / BRANCHES, 100),
+    "cut off": lambda run: os.truncate(run / "whatif" / BRANCHES_FILE, 100),
     "pipe": lambda run: (
-        (run / "whatif" / BRANCHES).unlink(),
-        os.mkfifo(run / "whatif" / BRANCHES),
+        (run / "whatif" / BRANCHES_FILE).unlink(),
+        os.mkfifo(run / "whatif" / BRANCHES_FILE),
     ),
     "numbers as text": lambda run: forged(run, lead=COL("lead").cast(str)),
     "numbers too large": lambda run: forged(run, lead=polars.lit(2**64 - 1, polars.UInt64)),
@@ -363,10 +376,10 @@ def test_branches_that_fit_no_run_are_left_out_with_a_line(runs):
     assert ([each.branches["seed"].n_unique() for each in found], notes) == ([4, 4], [])
     assert len(DAMAGE) > 8
     damaged = sorted(path for path in runs.iterdir() if path.is_dir())[0]
-    whole = (damaged / "whatif" / BRANCHES).read_bytes()
+    whole = (damaged / "whatif" / BRANCHES_FILE).read_bytes()
     for kind, damage in DAMAGE.items():
-        (damaged / "whatif" / BRANCHES).unlink()
-        (damaged / "whatif" / BRANCHES).write_bytes(whole)
+        (damaged / "whatif" / BRANCHES_FILE).unlink()
+        (damaged / "whatif" / BRANCHES_FILE).write_bytes(whole)
         damage(damaged)
         found, notes = read_tried(read_runs(runs).arms)
         assert sorted(each.branches["seed"].n_unique() for each in found) == [3, 4], kind
@@ -385,3 +398,32 @@ def test_words_of_others_break_no_figure(tmp_path):
         ("both", at_once_and_lasting(effects(found), lasting(found))),
     ):
         figure.savefig(tmp_path / f"{name}.png")
+
+
+def test_without_its_placebo_an_intervention_is_net_of_the_least_noise():
+    """Clipping and the least noise both take all spikes away, so clipping has no effect."""
+    none, everything = [False] * 3, [True] * 3
+    rows = run_of({CLIP: everything, LEAST_NOISE: everything}, {CLIP: none, LEAST_NOISE: none})
+    (each,) = (own for own in effects([tried([rows] * 8)]) if own.do == CLIP)
+    assert (each.placebo, each.net_gone.value, each.effect.value) == (LEAST_NOISE, 0.0, 0.0)
+
+
+def test_a_placebo_of_some_runs_alone_is_not_used():
+    """All spikes count, also those of the runs without it."""
+    none, everything = [False] * 3, [True] * 3
+    some = run_of({CLIP: none, FREE: none}, {CLIP: none, FREE: none})
+    others = run_of({CLIP: everything}, {CLIP: none})
+    (each,) = (own for own in effects([tried([some] * 4 + [others] * 4)]) if own.do == CLIP)
+    assert (each.placebo, each.spikes, each.gone.value) == (NOTHING, 24, 0.5)
+
+
+def test_what_prevents_no_more_than_other_data_is_not_shown_to_prevent():
+    free = {FREE: [False] * 3}
+    run = run_of(
+        {CLIP: [True] * 3, OTHER_DATA: [True] * 3, **free},
+        {CLIP: [False] * 3, OTHER_DATA: [False] * 3, **free},
+    )
+    evidence = Evidence([], (), effects([tried([run] * 8)]), [])
+    claims = {claim.words: own for claim, own in judge(evidence, ["1.3 (c)"])}
+    (at_once,) = claims["Clipping prevents spikes about to happen"]
+    assert at_once.finding is Finding.UNDECIDED

@@ -10,9 +10,8 @@ import pytest
 
 from hw2exp.config.command_line import read
 from hw2exp.config.run_files import WHATIF
-from hw2exp.records import moments
 from hw2exp.records.arms import Run, gather
-from hw2exp.records.moments import MOMENT
+from hw2exp.records.moments import MOMENT, RUN, SIGNALS_FILE, write_moments
 from hw2exp.records.run_dir import RunResult
 from hw2exp.records.runs import read_runs
 from hw2exp.records.signals import SIGNALS
@@ -43,7 +42,9 @@ def write(folder, seed, **kinds):
     (folder / WHATIF).mkdir(exist_ok=True)
     schema = MOMENT | dict.fromkeys(SIGNALS, float) | kinds
     table = polars.DataFrame(rows, schema=schema, strict=False)
-    moments.write_moments(folder / WHATIF / moments.SIGNALS, table, {})
+    path = folder / "result.json"
+    run = json.loads(path.read_text())["metrics_sha256"] if path.exists() else ""
+    write_moments(folder / WHATIF / SIGNALS_FILE, table, {RUN: run})
 
 
 def made_run(tmp_path, seed, model="rnn"):
@@ -113,8 +114,8 @@ def test_the_best_lead_of_each_signal(found):
         assert best[arm, "sharpness"] == 10
     rows = warning_rows(list(found.values()))
     assert sum(row["best_lead"] for row in rows) == 9
-    assert {(row["runs"], row["spikes"], row["quiet"]) for row in rows if row["arm"] == ALL} == {
-        (16, 48, 48)
+    assert {(row["seeds"], row["spikes"], row["quiet"]) for row in rows if row["arm"] == ALL} == {
+        (8, 48, 48)
     }
 
 

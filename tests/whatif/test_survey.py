@@ -1,5 +1,6 @@
 """Interventions at the moments of many runs: a table for each, which says what single runs say."""
 
+import itertools
 import json
 import shutil
 
@@ -7,14 +8,16 @@ import numpy as np
 import polars
 import pytest
 
+from hw2exp.config.recorded import recorded_config
 from hw2exp.diagnostics.spikes import find_spikes, running_median
-from hw2exp.records.metrics import read_metrics
-from hw2exp.records.moments import BRANCH, BRANCHES, read_moments
+from hw2exp.fleet.fleet import Fleet
+from hw2exp.records.moments import BRANCH, BRANCHES_FILE, Kind, read_moments
 from hw2exp.records.run_dir import read_result
 from hw2exp.records.spike import Spike
 from hw2exp.train import main as train
 from hw2exp.whatif.__main__ import main
 from hw2exp.whatif.moments import choose_spikes, quiet_moments
+from hw2exp.whatif.trial import chosen
 
 WORDS = (
     "model=rnn", "task=easy", "model.hidden_size=8", "batch_size=8", "eval_every=50", "steps=240",
@@ -47,11 +50,7 @@ def copy(trained, tmp_path):
 
 
 def table(run):
-    return read_moments(run / "whatif" / BRANCHES, BRANCH)
-
-
-def losses_of(run):
-    return read_metrics(run / "metrics.parquet")["loss_train"].to_numpy()
+    return read_moments(run / "whatif" / BRANCHES_FILE, BRANCH, read_result(run).metrics_sha256)
 
 
 def where(frame, **values):
@@ -90,12 +89,12 @@ def test_a_cure_that_stays_on_from_the_first_step_is_the_run_with_it(surveyed, t
 
 def test_an_answered_run_is_left_as_it_is(copy, capsys):
     assert main([str(copy), *ASKED]) == 0
-    before = [(copy / job / "whatif" / BRANCHES).stat() for job in "01"]
+    before = [(copy / job / "whatif" / BRANCHES_FILE).stat() for job in "01"]
     shutil.rmtree(copy / "1" / "whatif")
     capsys.readouterr()
     assert main([str(copy), *ASKED]) == 0
     assert "1 run to survey, 1 as they are" in capsys.readouterr().out
-    assert (copy / "0" / "whatif" / BRANCHES).stat().st_mtime_ns == before[0].st_mtime_ns
+    assert (copy / "0" / "whatif" / BRANCHES_FILE).stat().st_mtime_ns == before[0].st_mtime_ns
     assert main([str(copy), *ASKED[:-2]]) == 0
     assert "2 runs to survey" in capsys.readouterr().out
 
@@ -108,8 +107,32 @@ def test_a_run_that_is_not_made_again_is_left_out_with_a_line(copy, capsys):
     captured = capsys.readouterr()
     assert "1: left out" in captured.out
     assert "made again has a loss of" in captured.err
-    assert (copy / "0" / "whatif" / BRANCHES).exists()
+    assert (copy / "0" / "whatif" / BRANCHES_FILE).exists()
     assert not (copy / "1" / "whatif").exists()
+
+
+def test_a_linked_folder_is_not_written_into(copy, tmp_path, capsys):
+    for job in "01":
+        (copy / job / "whatif").symlink_to(tmp_path)
+    assert main([str(copy), *ASKED]) == 1
+    assert "whatif: is a link" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [copy]
+
+
+def test_spikes_that_are_not_those_of_the_losses_are_refused(copy, capsys):
+    job = next(job for job in "01" if read_result(copy / job).spikes)
+    result = json.loads((copy / job / "result.json").read_text())
+    result["spikes"] = []
+    (copy / job / "result.json").write_text(json.dumps(result))
+    assert main([str(copy), *ASKED]) == 1
+    assert "its spikes are not those of its losses" in capsys.readouterr().err
+
+
+def test_another_dose_of_a_known_family_belongs_to_it(trained):
+    fleet = Fleet([recorded_config(trained / "0", read_result(trained / "0").config)])
+    dos = ["clip=norm clip.max_norm=3", "lr*0.25", "optimizer.mean_square*9", "batch_size=4"]
+    found = {choice.do: choice.kind for choice in chosen(fleet, dos)[0]}
+    assert [found[do] for do in dos] == [Kind.NORM, Kind.RATE, Kind.MOMENTS, Kind.OWN]
 
 
 def test_an_intervention_for_one_arm_is_left_out_elsewhere(tmp_path, capsys):
@@ -147,6 +170,19 @@ def test_quiet_moments_are_far_from_spikes_and_at_their_stage():
             assert all(own.end + 10 < each.start or own.start - 10 > each.end for each in spikes)
             assert own.median == medians[own.start - 1] == spike.median
             assert own.start > 10
+
+
+def test_quiet_moments_are_far_from_a_divergence_and_from_each_other():
+    losses = np.full(160, 1.0)
+    losses[59:62] = losses[79:82] = 3.0
+    losses[150:] = np.nan
+    spikes = find_spikes(losses, 11, 0.3, 0.0, 2.0)
+    assert len(spikes) == 2
+    for seed in range(100):
+        stretches = [each.spike for each in quiet_moments(losses, spikes, [1, 2], 20, 11, seed)]
+        assert all(each.end + 20 < 151 for each in stretches)
+        starts = sorted(each.start for each in stretches)
+        assert all(later - start > 2 for start, later in itertools.pairwise(starts))
 
 
 def test_a_spike_at_a_stage_of_its_own_has_no_quiet_moment():

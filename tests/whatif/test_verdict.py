@@ -64,7 +64,7 @@ def test_each_outcome(spikes, outcome):
 
 
 @pytest.mark.parametrize(
-    ("at", "outcome"), [(48, Outcome.DIVERGES), (70, Outcome.PREVENTED), (None, Outcome.PREVENTED)]
+    ("at", "outcome"), [(48, Outcome.DIVERGES), (70, Outcome.DELAYED), (None, Outcome.PREVENTED)]
 )
 def test_a_run_that_diverges_is_compared_up_to_there(at, outcome):
     """A branch may diverge earlier; later spikes are of steps that the run never made."""

@@ -78,6 +78,11 @@ def test_the_page_and_its_numbers(run, capsys):
     assert all(recorded[step] == loss for step, loss in own.select("step", "loss").rows())
 
 
+def test_without_the_usual_lead_the_picture_shows_another(run, tmp_path):
+    words = ["--leads", "20", "--do", "lr*0.5", "--out", str(tmp_path / "x")]
+    assert main([str(run), "--follow", "5", *words]) == 0
+
+
 def test_ones_own_interventions_come_with_placebos(run, tmp_path):
     words = ["--do", "clip=norm clip.max_norm=0.5", "--do", "lr*0.5", "--out", str(tmp_path / "x")]
     assert main([str(run), "--follow", "5", *words]) == 0
@@ -97,6 +102,8 @@ def test_ones_own_interventions_come_with_placebos(run, tmp_path):
         (["--spike", "divergence"], "has not diverged"),
         (["--follow", "-1"], "--follow=-1: must be from 0 to 100000"),
         (["--leads", "5,0"], "--leads=5,0: must be whole numbers from 1 to 100000"),
+        (["--spike", "all", "--stay", "0"], "--stay=0: must be from 1 to 100000"),
+        (["--leads", "9" * 5000], "must be whole numbers from 1 to 100000"),
         (["--leads", "500"], "--leads: must be less than "),
         (["--most", "5"], "--most: must be left out with one spike"),
         (["--spike", "all", "--out", "x"], "--out: must be left out with all spikes"),
