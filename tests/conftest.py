@@ -3,6 +3,7 @@ import os
 # One thread: on tensors this small more threads only wait for each other, in workers above all.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import gc
 import json
 
 import pytest
@@ -13,6 +14,8 @@ from hw2exp.sweeps import sweep
 from hw2exp.sweeps.executor import WorkerExecutor, prepare
 from hw2exp.sweeps.executors import local
 from tests import cheap
+
+gc.set_threshold(50_000)  # a search after every 700 objects took a tenth of the tests' time
 
 
 @pytest.fixture(autouse=True)

@@ -134,10 +134,7 @@ def test_autograd_and_norms_too(compose, run):
 @pytest.mark.parametrize("model", MODELS, ids=" ".join)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_the_product(compose, run, model, optimizer):
-    """Each clip with each model and optimizer, a compiled step each; the schedules by turns.
-
-    Each schedule is there with each model, with each optimizer and with each clip.
-    """
+    """Each clip with each model and optimizer; each schedule with each of these, by turns."""
     turn = MODELS.index(model) + 2 * OPTIMIZERS.index(optimizer)
     for place, clip in enumerate(CLIPS):
         schedule = SCHEDULES[(turn + place) % len(SCHEDULES)]
