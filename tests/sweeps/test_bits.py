@@ -29,6 +29,12 @@ MODELS = (
     ["model=rnn", "model.nonlinearity=sigmoid", "regularizer=omega"],
     ["model=lstm"],
 )
+SOON = {
+    "step": ["schedule.every=4"], "plateau": ["schedule.patience=0"],
+    "warmup_cosine": ["schedule.warmup_steps=3"],
+}  # fmt: skip
+"""Knobs by which a schedule changes the learning rate within some steps."""
+
 OPTIMIZERS, CLIPS, SCHEDULES = (tuple(CHOICES[g]) for g in ("optimizer", "clip", "schedule"))
 
 
@@ -68,9 +74,8 @@ def many(base, size):
 
 
 def compose_one(compose, model, optimizer, clip, schedule):
-    extra = ["schedule.warmup_steps=3"] if schedule == "warmup_cosine" else []
-    choices = [f"optimizer={optimizer}", f"clip={clip}", f"schedule={schedule}", *extra]
-    return compose(*SHORT, *model, *choices)
+    choices = [f"optimizer={optimizer}", f"clip={clip}", f"schedule={schedule}"]
+    return compose(*SHORT, *model, *choices, *SOON.get(schedule, []))
 
 
 def assert_the_same_in_company(base, run, size=20):
