@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from unittest.mock import patch
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.utils import JobRuntime
 from hydra.types import TaskFunction
+from omegaconf import OmegaConf
 
 from hw2exp.config.registry import ADDED_CHOICES
 from hw2exp.sweeps import sweep
@@ -19,6 +21,7 @@ from hw2exp.sweeps.executors import local
 from hw2exp.sweeps.hydra_app import ComposedHydra
 
 SHIPPED = ["pkg://hydra.conf", "pkg://hw2exp.configs", "structured://"]
+FOLDER = re.compile(r"^(hydra\.(?:run|sweep)\.dir)=(?!(?:false|inf|nan|null|true)$)[a-z/][\w./-]*$")
 
 
 class InProcess(FleetExecutor):
@@ -47,7 +50,10 @@ def in_process() -> Iterator[None]:
 
 @contextmanager
 def composed_once() -> Iterator[None]:
-    """Let Hydra read and compose the shipped configs once: two thirds of a short run's time."""
+    """Let Hydra read and compose the shipped configs once: two thirds of a short run's time.
+
+    Folders are set afterwards, since each test has its own.
+    """
     with (
         patch.object(ConfigLoaderImpl, "_load_configuration_impl", _composed),
         patch.object(ConfigLoaderImpl, "get_group_options", _options),
@@ -80,9 +86,16 @@ _known: dict[str, bytes] = {}
 def _composed(self: ConfigLoaderImpl, **asked: Any) -> Any:
     if any(word in str(asked) for word in ("searchpath", "env_copy")):
         return _compose(self, **asked)
+    typed = asked["overrides"]
+    asked["overrides"] = anywhere = [FOLDER.sub(r"\1=anywhere", line) for line in typed]
     key = repr((JobRuntime.instance().conf, sorted(asked.items())))
     config = _once(self, key, lambda: _compose(self, **asked))
     config.hydra.runtime.cwd = os.getcwd()
+    for line, other in zip(typed, anywhere, strict=True):
+        if line != other:
+            lines = config.hydra.overrides.hydra
+            lines[lines.index(other)] = line
+            OmegaConf.update(config, *line.split("=", 1))
     return config
 
 

@@ -3,6 +3,7 @@ import os
 # One thread: on tensors this small more threads only wait for each other, in workers above all.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import gc
 import json
 
 import pytest
@@ -10,9 +11,16 @@ import torch
 
 from hw2exp.config.schema import TrainConfig
 from hw2exp.sweeps import sweep
-from hw2exp.sweeps.executor import WorkerExecutor, prepare
+from hw2exp.sweeps.executor import WorkerExecutor, available_cores, prepare
 from hw2exp.sweeps.executors import local
 from tests import cheap
+
+gc.set_threshold(50_000)  # a search after every 700 objects took a tenth of the tests' time
+
+
+def pytest_xdist_auto_num_workers(config):
+    """Run one long test more than there are cores: they wait for half of their time."""
+    return available_cores() + 1 if config.option.markexpr == "slow" else None
 
 
 @pytest.fixture(autouse=True)

@@ -22,7 +22,9 @@ from hw2exp.system.problems import ConfigError
 
 pytestmark = pytest.mark.usefixtures("step_by_step")
 
-SMALL = ["task=easy", "steps=30", "plot=false", "eval_batches=1", "log_every=2"]
+SMALL = [
+    "task=easy", "steps=30", "plot=false", "eval_batches=1", "log_every=2", "model.hidden_size=3",
+]  # fmt: skip
 
 
 class AtEleven(Interrupt):
@@ -219,7 +221,7 @@ def test_diagnostics_from_before_a_column_was_added_are_read_and_others_are_not(
 ):
     columns = [name for name in COLUMNS if name != lacking]
     monkeypatch.setattr("hw2exp.runs.checkpointing.COLUMNS", columns)
-    config = compose(*SMALL, "model.hidden_size=3", "diagnostics=all")
+    config = compose(*SMALL, "diagnostics=all")
     run_fleet([config], [tmp_path / "run"], AtEleven([]), show=False)
     if lacking in ADDED:
         assert len(newest(tmp_path / "run", pytest.fail).diagnostics()) == 1
@@ -375,7 +377,7 @@ def test_a_run_that_falls_back_is_the_same(run, made):
 def inspected(compose, tmp_path_factory):
     """A run that is looked into, and was interrupted."""
     root = tmp_path_factory.mktemp("inspected")
-    config = compose(*SMALL, "checkpoint_every=10", "model.hidden_size=3", "diagnostics=all")
+    config = compose(*SMALL, "checkpoint_every=10", "diagnostics=all")
     run_fleet([config], [root / "run"], AtEleven([]), show=False)
     return root / "run", config
 

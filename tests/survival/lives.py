@@ -19,6 +19,9 @@ from pathlib import Path
 import hydra  # noqa: F401
 import polars  # noqa: F401
 import safetensors.numpy  # noqa: F401
+import tensorboard.plugins.custom_scalar.metadata
+import tensorboard.plugins.hparams.metadata
+import tensorboard.plugins.text.metadata  # noqa: F401
 
 import hw2exp.runs.recording
 import hw2exp.sweeps.execution  # noqa: F401
@@ -33,10 +36,12 @@ from hw2exp.train import main
 from tests.cheap import composed_once, no_disk
 
 EVERY = 10
+RUN = "run"
 SHORT = [
     "task=easy", "steps=120", "eval_every=25", "eval_batches=2", "log_every=3", "plot=false",
-    f"checkpoint_every={EVERY}", "batch_size=8",
+    f"checkpoint_every={EVERY}", "batch_size=8", f"hydra.run.dir={RUN}", f"resume={RUN}",
 ]  # fmt: skip
+"""The words are the same in every life, so that Hydra composes them once, before the first fork."""
 
 OPERATIONS = {"mkdir", "open", "write", "fsync", "ftruncate", "replace", "rename", "unlink",
               "rmdir"}  # fmt: skip
@@ -78,12 +83,13 @@ class Life:
 
     Args:
         words: the command's.
-        folder: where it stands.
+        folder: where it stands; it has one run.
         number: the operation that goes wrong in it, if one does.
         fault: how.
     """
 
     def __init__(self, words, folder, number=None, fault="kill"):
+        folder.mkdir(exist_ok=True)
         self._shared = mmap.mmap(-1, 16)
         self._errors = folder / f"stderr.{time.monotonic_ns()}"
         self.pid = os.fork()
@@ -135,17 +141,12 @@ class Life:
 
 
 def warm(words):
-    """Load what a run needs, kernels too, before the first fork."""
+    """Load what a run needs, its config and kernels too, before the first fork."""
     config = read([*words, "steps=2"]).jobs[0].config
     with torch_as_known():
         fleet = Fleet([config])
         fleet.initial()
         train(fleet, [])
-
-
-def where(run, folder):
-    """The word that says where a run goes, or goes on."""
-    return f"resume={run}" if (folder / run).is_dir() else f"hydra.run.dir={run}"
 
 
 def random_kills(model, kills, folder, *more):
@@ -154,12 +155,12 @@ def random_kills(model, kills, folder, *more):
     warm(words)
     draw = random.Random(model)
     began = time.monotonic()
-    assert Life([*words, "hydra.run.dir=whole"], folder).end()[0] == 0
+    assert Life(words, folder / "whole").end()[0] == 0
     length = time.monotonic() - began
     lost, done, runs = [], 0, 0
     while done < kills:
-        run = f"run{runs}"
-        life = Life([*words, where(run, folder)], folder)
+        here = folder / str(runs)
+        life = Life(words, here)
         time.sleep(draw.uniform(0, length))
         life.kill()
         code, errors = life.end()
@@ -170,9 +171,9 @@ def random_kills(model, kills, folder, *more):
             length *= 0.8  # a machine that was busy during the first life has time now
             continue
         done += 1
-        found = newest(folder / run, sys.exit)  # nothing there is damaged
+        found = newest(here / RUN, sys.exit)  # nothing there is damaged
         lost.append(life.step - (found.step if found else 0))
-    while Life([*words, where(run, folder)], folder).end()[0] != 0:
+    while Life(words, here).end()[0] != 0:
         pass
     return {"kills": done, "runs": runs + 1, "redone": max(lost)}
 
@@ -181,13 +182,12 @@ def operations(fault, folder, share, of, *more):
     """Let each operation of a run go wrong in turn, and a second one where it goes on."""
     words = [*SHORT[1:], "task=easy", "model=attn_rnn", "steps=25", *more]
     warm(words)
-    life = Life([*words, "hydra.run.dir=whole"], folder)
+    life = Life(words, folder / "whole")
     assert life.end()[0] == 0
     total, cases, failures = life.operations, 0, []
     for number in range(share, total, of):
-        run = f"run{number}"
         for own in (number, (7 * number) % total, None):
-            code, errors = Life([*words, where(run, folder)], folder, own, fault).end()
+            code, errors = Life(words, folder / str(number), own, fault).end()
             cases += own is not None and code != 0
             told = code == 1 and errors.count("\n") == 1 and errors.startswith("hw2exp: ")
             expected = code == -signal.SIGKILL if fault == "kill" else told

@@ -19,17 +19,18 @@ SMALL = [
 ]  # fmt: skip
 
 STORY = """
-import json, shutil, subprocess, sys
+import io, json, shutil, subprocess, sys
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
+from hw2exp.train import main
 
 disk, kept, size, words = Path("disk"), Path("kept"), sys.argv[1], sys.argv[2:]
 disk.mkdir()
 def mount(*options):
     subprocess.run(["mount", *options, "-t", "tmpfs", "tmpfs", str(disk.resolve())], check=True)
 def train(*more):
-    done = subprocess.run([sys.executable, "-m", "hw2exp.train", *words, *more], cwd=disk,
-                          capture_output=True, text=True)
-    return done.returncode, done.stderr
+    with chdir(disk), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()) as said:
+        return main([*words, *more]), said.getvalue()
 mount("-o", f"size={size}")
 here = "hydra.sweep.dir=run" if "-m" in words else "hydra.run.dir=run"
 first = train(here)

@@ -7,14 +7,19 @@ EVERY = 10
 """Steps between two checkpoints, as ``lives.py`` has it."""
 
 
+def runs(folder):
+    """The run that nothing befell, and the others."""
+    whole = folder / "whole/run"
+    return whole, sorted({*folder.glob("*/run")} - {whole})
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_killed_at_random_instants(lives, same, tmp_path, model):
     told = lives("random", model, 42, tmp_path)
     assert told["kills"] == 42
     assert told["redone"] <= EVERY
-    runs = [tmp_path / f"run{number}" for number in range(told["runs"])]
-    same(tmp_path / "whole", runs)
+    same(*runs(tmp_path))
 
 
 SEEN = [
@@ -30,8 +35,8 @@ SEEN = [
 def test_killed_at_random_instants_while_it_is_looked_into(lives, same, tmp_path):
     told = lives("random", "attn_rnn", 30, tmp_path, *SEEN)
     assert told["redone"] <= EVERY
-    assert (tmp_path / "whole" / "spikes.safetensors").exists()
-    same(tmp_path / "whole", [tmp_path / f"run{number}" for number in range(told["runs"])])
+    assert (tmp_path / "whole/run/spikes.safetensors").exists()
+    same(*runs(tmp_path))
 
 
 @pytest.mark.slow
@@ -40,7 +45,7 @@ def test_operations_go_wrong_while_it_is_looked_into(lives, same, tmp_path, faul
     told = lives("operations", fault, tmp_path, 1, 16, *SEEN)[fault]
     assert told["failures"] == []
     assert told["cases"] > 5
-    same(tmp_path / fault / "whole", sorted(tmp_path.glob("*/run*")))
+    same(*runs(tmp_path / fault))
 
 
 @pytest.mark.slow
@@ -51,7 +56,7 @@ def test_each_operation_of_a_run_goes_wrong(lives, same, tmp_path, fault, share)
     assert told["failures"] == []
     assert told["operations"] > 60
     assert told["cases"] >= told["operations"] // 2
-    same(tmp_path / fault / "whole", sorted(tmp_path.glob("*/run*")))
+    same(*runs(tmp_path / fault))
 
 
 def test_some_operations_of_a_run_go_wrong(lives, same, tmp_path):
@@ -59,4 +64,4 @@ def test_some_operations_of_a_run_go_wrong(lives, same, tmp_path):
     for fault, told in lives("operations", "kill+fail", tmp_path, 11, 60).items():
         assert told["failures"] == []
         assert told["cases"] >= 2
-        same(tmp_path / fault / "whole", sorted((tmp_path / fault).glob("run*")))
+        same(*runs(tmp_path / fault))

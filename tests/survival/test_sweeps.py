@@ -13,7 +13,7 @@ import hw2exp
 from tests.survival.progress import steps_saved, wait_until
 
 ROOT = Path(hw2exp.__file__).parent.parent
-STEPS, RUNS, KILLS = 12000, 8, 4
+STEPS, RUNS, KILLS = 4000, 8, 4
 JOBS = [
     "-m", "task=easy", f"steps={STEPS}", "eval_every=100", "eval_batches=2", "log_every=7",
     "plot=false", "checkpoint_every=50", "batch_size=8", "model=rnn,lstm", "seed=range(0,4)",
