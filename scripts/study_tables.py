@@ -22,6 +22,7 @@ BLOCKS: dict[str, Callable[[Path], str]] = {
     "findings": sentences.findings,
     "immediate": prevention.immediate,
     "lasting": prevention.lasting,
+    "verdicts": prevention.verdicts,
     "warning": prevention.warning,
     "brake": paragraphs.brake,
     "notebook": paragraphs.notebook,

@@ -138,3 +138,48 @@ def _area(row: Row) -> str:
     value, low, high = (float(row[f"area{end}"]) for end in ("", "_low", "_high"))
     star = "*" * (float(row["p_area"]) < SIGNIFICANT)
     return f"{value:.2f}{star} [{low:.2f}, {high:.2f}]"
+
+
+JUDGED = "supported", "refuted", "undecided"
+
+
+def verdicts(folder: Path) -> str:
+    """Write in which settings the claims on interventions are supported, refuted and undecided.
+
+    Args:
+        folder: the folder of the CSV files.
+    """
+    found: dict[str, dict[str, list[str]]] = {}
+    for row in read(folder / "claims.csv"):
+        where = row["where"].rpartition(": ")[2]
+        if row["claim"] in CLAIMS:
+            own = found.setdefault(row["claim"], {})
+            own.setdefault(row["finding"], []).append(_place(where))
+    lines = []
+    for claim, by in found.items():
+        told = [f"{finding}: {', '.join(by[finding])}" for finding in JUDGED if finding in by]
+        lines.append(f"- “{claim}” ({CLAIMS[claim]}). {'; '.join(told)}.")
+    return "\n".join(lines)
+
+
+CLAIMS = {
+    "The spikes come from exploding gradients: clipped by norm 1, they are prevented": "1.3 (a)",
+    "The parameters move too far: with a tenth of the learning rate, spikes are prevented": (
+        "1.3 (b)"
+    ),
+    "Clipping prevents spikes about to happen": "1.3 (c)",
+    "Clipping that stays on takes spikes away": "1.3 (c)",
+    "A lower learning rate prevents spikes about to happen": "1.3 (c)",
+    "A learning rate that stays lower takes spikes away": "1.3 (c)",
+    "A spike needs its data: with other batches around it, it does not happen": "PaLM, 5.1",
+}
+"""The claims, with the part that each is of."""
+
+
+def _place(where: str) -> str:
+    """Return a short name of a setting, or of an optimizer with a cure."""
+    if "model=" not in where:
+        optimizer, _, do = where.partition(" ")
+        return f"{optimizer} {INTERVENTIONS.get(do, do)}"
+    arm = parsed(where)
+    return f"{arm['optimizer']} {arm['model']}"
