@@ -156,13 +156,21 @@ def test_all_that_is_seen_from_outside_speaks_tls(tmp_path, slurm):
 @pytest.mark.usefixtures("whole")  # so that kernels are compiled
 def test_an_interrupt_between_two_jobs_ends_the_sweep(tmp_path):
     with started(tmp_path) as (process, job):
+        other = submit_other()  # the sweep's next job waits behind it
         call("scancel", job)
-        until(lambda: not jobs() and on_the_way(tmp_path), process)
+        until(lambda: job not in jobs() and on_the_way(tmp_path), process)
         os.killpg(process.pid, signal.SIGINT)
         began = time.monotonic()
         output, _ = ended(process, 130)
         assert time.monotonic() - began < 10
+        call("scancel", other)
     assert "the same command with resume=sweep" in output
+
+
+def submit_other():
+    """Submit a job that needs all nodes, and return its id."""
+    words = "--parsable", "--nodes=2", "--cpus-per-task=2", "--output=/dev/null", "--wrap=sleep 300"
+    return call("sbatch", *words).strip()
 
 
 def test_what_the_queue_refuses_is_said_in_a_line(tmp_path):
@@ -174,8 +182,7 @@ def test_what_the_queue_refuses_is_said_in_a_line(tmp_path):
 
 
 def test_an_interrupt_takes_waiting_jobs_back(tmp_path):
-    other = call("sbatch", "--parsable", "--nodes=2", "--cpus-per-task=2", "--output=/dev/null",
-                 "--wrap=sleep 300").strip()  # fmt: skip
+    other = submit_other()
     with running(tmp_path, *SWEEP, *QUEUE) as process:
         assert "1 job submitted" in process.stdout.readline()
         until(lambda: call("squeue", "--noheader", "--states=pending"), process)
