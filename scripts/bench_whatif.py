@@ -7,22 +7,19 @@ spike and each quiet moment, following for 40 steps, and compares with fleets of
 """
 
 import argparse
-import statistics
 import tempfile
 import time
 from pathlib import Path
 
-import polars
-
 import hw2exp
-from bench_parts.measure import one_core
+from bench_parts.measure import one_core, spread
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.loop import train
 from hw2exp.fleet.torch_state import torch_as_known
-from hw2exp.records.moments import BRANCHES_FILE
+from hw2exp.records.moments import BRANCH
 from hw2exp.records.runs import read_runs
-from hw2exp.whatif.survey import Survey, survey_run
+from hw2exp.whatif.survey import Survey, branches_of, signals_of, trunk_of
 
 DOS = (
     *("clip=norm clip.max_norm=10", "clip=norm clip.max_norm=1", "clip=norm clip.max_norm=0.1"),
@@ -31,6 +28,7 @@ DOS = (
     *("optimizer.mean_square*0", "optimizer.mean_square*4", "optimizer.alpha=0.9", "readout*0.5"),
 )
 """Interventions, to which five placebos come."""
+STEPS = list(BRANCH).index("steps")
 
 
 def main() -> None:
@@ -44,25 +42,27 @@ def main() -> None:
         words = "experiment=explosion", f"seed=range(0,{arguments.seeds})", "plot=false"
         hw2exp.sweep(*words, f"hydra.sweep.dir={folder}")
         runs = [run for arm in read_runs(folder).arms for run in arm.runs.values()]
-        ratios, rates = [], []
+        shares: dict[str, list[float]] = {"branches": [], "with replays and signals": []}
         for turn in range(arguments.rounds + 1):
-            before = time.process_time()
+            steps, branching, whole = 0, 0.0, 0.0
             for run in runs:
-                survey_run(run, survey)
-            ours = time.process_time() - before
-            paths = [run.folder / "whatif" / BRANCHES_FILE for run in runs]
-            tables = [polars.read_parquet(path) for path in paths]
-            steps = sum(int(table["steps"].sum()) for table in tables)
+                began = time.process_time()
+                trunk, moments = trunk_of(run, survey)
+                list(signals_of(trunk, moments, survey))
+                before = time.process_time()
+                rows = list(branches_of(trunk, moments, survey))
+                steps += sum(row[STEPS] for row in rows)
+                branching += time.process_time() - before
+                whole += time.process_time() - began
             own = _fleet_rate(runs[0].config)
             if turn:  # the first compiles
-                rates.append(steps / ours)
-                ratios.append(rates[-1] / own)
-    low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive")
-    rate = statistics.median(rates)
-    moments = sum(table.select("moment", "number").n_unique() for table in tables)
-    print(f"{moments} moments, {steps:,} steps of branches: {rate:,.0f} a second")
-    print(f"against a fleet of 20: {middle:.2f} ({low:.2f}-{high:.2f})")
-    print(f"1,000 spikes x 20 x 3 x 60 steps on 2 cores: {1.8e6 / rate:.0f} s")
+                for name, seconds in zip(shares, (branching, whole), strict=True):
+                    shares[name].append(steps / seconds / own)
+    print(f"{steps:,} steps of branches, times the rate of a fleet of 20:")
+    for name, found in shares.items():
+        print(f"  {name}: {spread(found)}")
+    seconds = 3.6e6 / 2 * branching / steps
+    print(f"1,000 spikes x 20 x 3 x 60 steps on 2 cores, branches alone: {seconds:.0f} s")
 
 
 def _fleet_rate(config: TrainConfig) -> float:

@@ -156,9 +156,9 @@ def survey_run(run: Run, survey: Survey) -> str:
     import polars
 
     with torch_as_known():
-        trunk, moments = _make_again(run, survey)
-        signals = list(_signals(trunk, moments, survey))
-        rows = list(_branches(trunk, moments, survey))
+        trunk, moments = trunk_of(run, survey)
+        signals = list(signals_of(trunk, moments, survey))
+        rows = list(branches_of(trunk, moments, survey))
     folder, asked = run.folder / WHATIF, survey.asked(run)
     table = polars.DataFrame(rows, schema=BRANCH, orient="row")
     schema = MOMENT | dict.fromkeys(SIGNALS, float)
@@ -171,8 +171,12 @@ def survey_run(run: Run, survey: Survey) -> str:
     return ", ".join(counted(kinds.get(kind, 0), f"{kind} moment") for kind in ("spike", "quiet"))
 
 
-def _make_again(run: Run, survey: Survey) -> tuple[Trunk, list[Moment]]:
-    """Make a run again, with its states before its moments, and return the moments too."""
+def trunk_of(run: Run, survey: Survey) -> tuple[Trunk, list[Moment]]:
+    """Make a run again, with its states before its moments, and return the moments too.
+
+    Raises:
+        ConfigError: the steps made again are not the run's.
+    """
     config, start = on_cpu(run.config), beginning(on_cpu(run.config))
     spikes = [Spike.of(each) for each in run.result.spikes]
     losses = make_again(config, start, [], config.steps).losses
@@ -187,7 +191,7 @@ def _make_again(run: Run, survey: Survey) -> tuple[Trunk, list[Moment]]:
     return Trunk(run.folder, config, initial, again), moments
 
 
-def _signals(trunk: Trunk, moments: Sequence[Moment], survey: Survey) -> Iterator[Row]:
+def signals_of(trunk: Trunk, moments: Sequence[Moment], survey: Survey) -> Iterator[Row]:
     """Yield what the state before each spike and quiet moment tells, from each lead."""
     fleet = Fleet([trunk.config])
     for moment, lead in _leads(moments, survey):
@@ -199,7 +203,7 @@ def _signals(trunk: Trunk, moments: Sequence[Moment], survey: Survey) -> Iterato
             yield *moment.columns, lead, *measure(fleet, step, history).values()
 
 
-def _branches(trunk: Trunk, moments: Sequence[Moment], survey: Survey) -> Iterator[Row]:
+def branches_of(trunk: Trunk, moments: Sequence[Moment], survey: Survey) -> Iterator[Row]:
     """Yield what became of each moment in each branch."""
     config = trunk.config
     choices, interventions, _ = chosen(Fleet([config]), survey.dos)
