@@ -123,7 +123,7 @@ def test_a_fleet_that_was_interrupted_is_not_done(compose, tmp_path, capsys):
             return super().submit(fn, *args, interrupt=At(10))
 
     short = "task=easy", "model=rnn", "batch_size=4", "eval_batches=1", "plot=false"
-    configs = [compose(*short, f"steps={steps}") for steps in (4000, 1)]
+    configs = [compose(*short, f"steps={steps}") for steps in (4_000_000, 1)]
     cut, whole = run_sweep(configs, [tmp_path / "0", tmp_path / "1"], Interrupted(1))
     assert (cut.status, whole.status) == ("interrupted", "finished")
     last = capsys.readouterr().out.splitlines()[-1]
