@@ -10,6 +10,7 @@ from hw2exp.diagnostics.statistics import (
     Estimate,
     Floats,
     bootstrapped,
+    multiplicities,
     proportion,
     share,
     widened,
@@ -62,7 +63,7 @@ class Scores:
         alone = won.sum() / (counts[0].sum() * counts[1].sum())
 
         def of(rows: NDArray[np.int64]) -> Floats:
-            drawn = _multiplicities(rows)  # (..., R)
+            drawn = multiplicities(rows)  # (..., R)
             pairs = (drawn @ counts[0]) * (drawn @ counts[1])
             with np.errstate(invalid="ignore"):  # resampled runs may have no events
                 areas = ((drawn @ won) * drawn).sum(-1) / pairs

@@ -223,9 +223,14 @@ def _resampled(runs: int) -> NDArray[np.int64]:
 @lru_cache(maxsize=1)
 def _weights(runs: int) -> Floats:
     """Return how many times each resample has each run, ``(RESAMPLES, R)``."""
-    places = _resampled(runs) + runs * np.arange(RESAMPLES)[:, None]
-    counts = np.bincount(places.ravel(), minlength=places.size)
-    return counts.reshape(places.shape).astype(float)
+    return multiplicities(_resampled(runs))
+
+
+def multiplicities(rows: NDArray[np.int64]) -> Floats:
+    """Return how often each run was drawn: from indices ``(..., R)``, ``(..., R)``."""
+    drawn = rows.reshape(-1, rows.shape[-1])
+    places = drawn + drawn.shape[1] * np.arange(len(drawn))[:, None]
+    return np.bincount(places.ravel(), minlength=drawn.size).reshape(rows.shape).astype(float)
 
 
 def _between(value: float, resampled: Any) -> Estimate:

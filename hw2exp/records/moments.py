@@ -47,15 +47,32 @@ class Kind(StrEnum):
     PLACEBO = "placebo"
 
 
+class Outcome(StrEnum):
+    """The outcome of a spike in a branch: the first of these that fits.
+
+    A spike *happens* in a branch if a spike of the branch overlaps it. The branch's spikes before
+    and after are compared with the run's, from the step where they part to the last step that is
+    followed and that the run has. Of a quiet moment, the outcome is read in the same way.
+    """
+
+    DIVERGES = "diverges"  # the branch turns non-finite, and the run does not, or later
+    WORSE = "worse"  # it happens, and far higher than in the run
+    HAPPENS = "happens"
+    EARLIER = "earlier"  # it doesn't happen, but more spikes begin before than in the run
+    DELAYED = "delayed"  # it doesn't, but more or higher spikes, or a divergence, come later
+    PREVENTED = "prevented"
+
+
+HAPPENS = Outcome.DIVERGES, Outcome.WORSE, Outcome.HAPPENS
+"""The outcomes of a branch in which a spike overlaps the moment, or which diverges."""
+
 NOTHING = "nothing"
 """The branch without an intervention: the run itself."""
-
-NO_CLIP = "clip=norm clip.max_norm=1e30"
 
 LEAST_NOISE = "params~1e-6"
 
 PLACEBOS = {
-    **dict.fromkeys((Kind.NORM, Kind.VALUE, Kind.ZCLIP), NO_CLIP),
+    **dict.fromkeys((Kind.NORM, Kind.VALUE, Kind.ZCLIP), "clip=norm clip.max_norm=1e30"),
     Kind.RATE: "lr*0.999",
     Kind.MOMENTS: "optimizer.mean_square*0.999",
     Kind.READOUT: "readout*0.999",
@@ -79,8 +96,7 @@ BRANCH: dict[str, type] = {
     **MOMENT,
     "do": str,  # the intervention; ``NOTHING`` for the run itself
     "kind": str,  # a Kind
-    "outcome": str,  # of the spike in the branch, or of the quiet moment
-    "happens": bool,  # whether a spike overlaps the moment, or the branch has diverged
+    "outcome": str,  # an Outcome, of the spike in the branch or of the quiet moment
     "spikes": int,  # the number of spikes that begin in the branch
     "steps": int,  # the number of steps of the branch
     "diverged": bool,

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 
 from hw2exp.config.run_files import WHATIF
 from hw2exp.records.arms import Arm, Run
-from hw2exp.records.moments import BRANCH, BRANCHES_FILE, NOTHING, Kind, MomentKind, read_moments
+from hw2exp.records.moments import (
+    BRANCH,
+    BRANCHES_FILE,
+    HAPPENS,
+    NOTHING,
+    Kind,
+    MomentKind,
+    Outcome,
+    read_moments,
+)
 from hw2exp.system.problems import counted
 
 if TYPE_CHECKING:
@@ -69,11 +78,12 @@ def _of(run: Run) -> "polars.DataFrame":
     right = (
         col("moment").is_in(list(MomentKind))
         & col("kind").is_in(list(Kind))
+        & col("outcome").is_in(list(Outcome))
         & col("start").is_between(1, run.result.step)
         & (col("lead") >= 0)
         & (col("spikes") >= 0)
         & (col("steps") >= 0)
-        & (~itself | (col("happens") == spike) | (col("moment") == MomentKind.STEP))
+        & (~itself | (col("outcome").is_in(HAPPENS) == spike) | (col("moment") == MomentKind.STEP))
     )
     spikes = {(number, each["start"]) for number, each in enumerate(run.result.spikes, 1)}
     branches = frame.select(BRANCH_OF)

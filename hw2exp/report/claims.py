@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from hw2exp.report import brake, cures, gated_rnn, intervened, lengths, published, spikes
+from hw2exp.report import brake, cures, gated_rnn, intervention_claims, lengths, published, spikes
 from hw2exp.report.claim import Claim, Evidence, Judged
 
 CLAIMS = (
     *spikes.CLAIMS,
     *cures.CLAIMS,
-    *intervened.CLAIMS,
+    *intervention_claims.CLAIMS,
     *brake.CLAIMS,
     *gated_rnn.CLAIMS,
     *published.CLAIMS,

@@ -15,16 +15,21 @@ from hw2exp.diagnostics.statistics import (
     proportions_difference,
 )
 from hw2exp.records.arms import Arm
-from hw2exp.records.moments import LEAST_NOISE, NOTHING, PLACEBOS, Kind, MomentKind
+from hw2exp.records.moments import (
+    HAPPENS,
+    LEAST_NOISE,
+    NOTHING,
+    PLACEBOS,
+    Kind,
+    MomentKind,
+    Outcome,
+)
 from hw2exp.report.branches import SEED, Tried
 from hw2exp.report.comparisons import Difference, pvalue_cell
 from hw2exp.report.tables import cell, columns, percent, plain, points
 
 if TYPE_CHECKING:
     import polars
-
-PREVENTED = "prevented"
-"""The outcome of a spike that does not happen, without another spike instead."""
 
 OTHER_DATA = "data=1"
 
@@ -111,20 +116,19 @@ def _counted(branches: "polars.DataFrame") -> Iterator[tuple[tuple[str, str, str
         placebo=col("kind").replace_strict(placebos, return_dtype=polars.String)
     )
     data = rows.filter(col("do") == OTHER_DATA).select(*moment, outcome_of_data="outcome")
-    others = rows.select(
-        *moment, col("do").alias("placebo"), of_placebo="happens", outcome_of_placebo="outcome"
-    )
+    others = rows.select(*moment, col("do").alias("placebo"), outcome_of_placebo="outcome")
+    happens, of_placebo = (col(name).is_in(HAPPENS) for name in ("outcome", "outcome_of_placebo"))
     counts = {
         "spikes": spike,
-        "gone": spike & ~col("happens"),
-        "prevented": spike & (col("outcome") == PREVENTED),
-        "placebo_gone": spike & ~col("of_placebo"),
+        "gone": spike & ~happens,
+        "prevented": spike & (col("outcome") == Outcome.PREVENTED),
+        "placebo_gone": spike & ~of_placebo,
         "data": spike & col("outcome_of_data").is_not_null(),
-        "data_prevented": spike & (col("outcome_of_data") == PREVENTED),
-        "placebo_prevented": spike & (col("outcome_of_placebo") == PREVENTED),
+        "data_prevented": spike & (col("outcome_of_data") == Outcome.PREVENTED),
+        "placebo_prevented": spike & (col("outcome_of_placebo") == Outcome.PREVENTED),
         "quiet": ~spike,
-        "provoked": ~spike & col("happens"),
-        "placebo_provoked": ~spike & col("of_placebo"),
+        "provoked": ~spike & happens,
+        "placebo_provoked": ~spike & of_placebo,
     }
     intervention = ["do", "kind", "placebo", "lead"]
     by_run = (

@@ -79,7 +79,7 @@ LASTING = (
     "Across: the share of spikes prevented, without another instead, if the cure is turned on at "
     "the lead nearest to 10 steps before, net of the placebo. Up: the difference in spikes per "
     "1,000 steps if it is turned on at a step and stays on, against the run itself, on the same "
-    "seeds and data; with 95 % intervals. Starts are drawn side by side; hollow ones are "
-    "undecided. At the right, a cure prevents spikes that are about to happen; in the blue half it "
-    "also keeps them away, in the red half it makes others."
+    "seeds and, but for other data, the same data; with 95 % intervals. Starts are drawn side by "
+    "side; hollow ones are undecided. At the right, a cure prevents spikes that are about to "
+    "happen; in the blue half it also keeps them away, in the red half it makes others."
 )

@@ -10,7 +10,7 @@ over the few steps that are followed.
 from dataclasses import dataclass
 
 from hw2exp.fleet.fleet import Fleet
-from hw2exp.records.moments import NO_CLIP, Kind
+from hw2exp.records.moments import PLACEBOS, Kind
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,9 @@ def shipped(run: Fleet) -> tuple[list[Choice], list[str]]:
     ]  # fmt: skip
     placebos = [
         *NOISE,
-        Choice(NO_CLIP, Kind.PLACEBO, "of clipping: clips nothing"),
-        Choice("lr*0.999", Kind.PLACEBO, "of the learning rate"),
-        Choice("readout*0.999", Kind.PLACEBO, "of the readout"),
+        Choice(PLACEBOS[Kind.NORM], Kind.PLACEBO, "of clipping: clips nothing"),
+        Choice(PLACEBOS[Kind.RATE], Kind.PLACEBO, "of the learning rate"),
+        Choice(PLACEBOS[Kind.READOUT], Kind.PLACEBO, "of the readout"),
     ]
     left_out = ["update clipped to RMS 1 (Wortsman et al. 2023): no knob of the bench"]
     if run.notebook is None:
@@ -74,7 +74,7 @@ def shipped(run: Fleet) -> tuple[list[Choice], list[str]]:
         found += [
             Choice(f"{moments}*{factor}", Kind.MOMENTS, BRAKE) for factor in ("0", "0.25", "4")
         ]
-        placebos.append(Choice(f"{moments}*0.999", Kind.PLACEBO, "of the second moments"))
+        placebos.append(Choice(PLACEBOS[Kind.MOMENTS], Kind.PLACEBO, "of the second moments"))
     else:
         name = config.optimizer.name
         left_out.append(f"second moments: optimizer={name} has none that can be scaled alone")

@@ -16,9 +16,9 @@ from hw2exp.records.figure_style import (
     encoded,
     figure_style,
 )  # fmt: skip
-from hw2exp.records.moments import Kind
+from hw2exp.records.moments import Kind, Outcome
 from hw2exp.whatif.trial import Tried
-from hw2exp.whatif.verdict import WORSE, Outcome
+from hw2exp.whatif.verdict import WORSE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -100,8 +100,8 @@ def survey_folder(folder: Path, survey: Survey, tell: Callable[[str], None]) -> 
                 line = task.result()
             except (ConfigError, WorkerDied) as error:
                 line = "left out"
-                problems = error.problems if isinstance(error, ConfigError) else [str(error)]
-                lost += [f"{name}: {problem}" for problem in problems]
+                died = [f"{tasks[task].folder}: {error}"]
+                lost += error.problems if isinstance(error, ConfigError) else died
             tell(f"{number:>{len(str(len(plans)))}} of {len(plans)}  {name}: {line}")
     return lost
 
@@ -219,7 +219,7 @@ def branches_of(trunk: Trunk, moments: Sequence[Moment], survey: Survey) -> Iter
             accuracy = float(made.test_accuracy[place])
             yield (
                 *moment.columns, lead, choice.do, str(choice.kind),
-                str(fate.outcome), fate.outcome.happens, fate.spikes,
+                str(fate.outcome), fate.spikes,
                 int(np.isfinite(made.losses[:, place]).sum()), bool(made.diverged_at[place]),
                 float(made.test_loss[place]), accuracy, accuracy >= config.solved_accuracy,
             )  # fmt: skip

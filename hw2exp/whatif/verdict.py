@@ -1,39 +1,16 @@
 """Judge what became of a spike in a branch, by the bench's own definition of a spike."""
 
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 import numpy as np
 
 from hw2exp.diagnostics.spikes import SpikeDetector
+from hw2exp.records.moments import Outcome
 from hw2exp.records.spike import Spike
 from hw2exp.whatif.branches import Branches
 
 WORSE = 2.0
 """A spike is worse if it rises this many times as high above its baseline as the run's own."""
-
-
-class Outcome(StrEnum):
-    """The outcome of a spike in a branch: the first of these that fits.
-
-    A spike *happens* in a branch if a spike of the branch overlaps it. The branch's spikes before
-    and after are compared with the run's, from the step where they part to the last step that is
-    followed and that the run has.
-    """
-
-    DIVERGES = "diverges"  # the branch turns non-finite, and the run does not, or later
-    WORSE = "worse"  # it happens, ``WORSE`` times as high above its baseline
-    HAPPENS = "happens"
-    EARLIER = "earlier"  # it doesn't happen, but more spikes begin before than in the run
-    DELAYED = (
-        "delayed"  # it doesn't, but more or higher spikes, or the run's divergence, come later
-    )
-    PREVENTED = "prevented"
-
-    @property
-    def happens(self) -> bool:
-        """Return whether a spike overlaps the run's, or the branch diverges."""
-        return self in (Outcome.DIVERGES, Outcome.WORSE, Outcome.HAPPENS)
 
 
 @dataclass(frozen=True)

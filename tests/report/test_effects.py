@@ -19,6 +19,7 @@ from hw2exp.records.arms import Arm, Run
 from hw2exp.records.moments import (
     BRANCH,
     BRANCHES_FILE,
+    HAPPENS,
     LEAST_NOISE,
     NOTHING,
     PLACEBOS,
@@ -47,7 +48,7 @@ def row(moment, do, happens, **more):
     kind = Kind.NORM if do.startswith("clip=norm") and do != FREE else Kind.PLACEBO
     outcome = "happens" if happens else "prevented"
     own = {"moment": moment, "number": 1, "start": 60, "end": 63, "stage": 0.5, "lead": 10}
-    own |= {"do": do, "kind": str(kind), "outcome": outcome, "happens": bool(happens), "spikes": 1}
+    own |= {"do": do, "kind": str(kind), "outcome": outcome, "spikes": 1}
     own |= {"steps": 60, "diverged": False, "test_loss": 0.1, "test_accuracy": 1.0, "solved": True}
     return own | more
 
@@ -144,7 +145,7 @@ def test_the_numbers_are_those_counted_by_hand():
 
     def share(kind, do):
         rows = [each for run in runs for each in run if (each["moment"], each["do"]) == (kind, do)]
-        return sum(each["happens"] != (kind == "spike") for each in rows) / len(rows)
+        return sum((each["outcome"] in HAPPENS) != (kind == "spike") for each in rows) / len(rows)
 
     found = effect_of(runs)
     net = [share(kind, CLIP) - share(kind, FREE) for kind in ("spike", "quiet")]
@@ -236,7 +237,9 @@ def test_spikes_that_come_at_other_steps_are_not_prevented(outcome, finding):
     """That they don't happen then decides on their data alone, not on what they come from."""
     others, none = f"{OTHER_DATA} around=2", [False] * 2
     run = run_of({CLIP: [True] * 2, others: [True] * 2}, {CLIP: none, others: none})
-    elsewhere = [each | {"outcome": outcome} if not each["happens"] else each for each in run]
+    elsewhere = [
+        each | {"outcome": outcome} if each["outcome"] not in HAPPENS else each for each in run
+    ]
     evidence = Evidence([], (), effects([tried([elsewhere] * 8)]))
     found = {claim.part: own for claim, (own,) in judge(evidence, ["1.3 (a)", "PaLM, 5.1"])}
     assert found["PaLM, 5.1"].finding is Finding.SUPPORTED
@@ -339,13 +342,18 @@ def test_without_branches_the_page_says_nothing_of_them(runs, tmp_path):
 
 
 def forged(run, **columns):
-    path = run / "whatif" / BRANCHES_FILE
-    polars.read_parquet(path).with_columns(**columns).write_parquet(path)
+    rewritten(run, lambda frame: frame.with_columns(**columns))
 
 
 def kept(run, condition):
+    rewritten(run, lambda frame: frame.filter(condition))
+
+
+def rewritten(run, change, digest=None):
+    """Change a table that still says to be of the run, or of one with another digest."""
     path = run / "whatif" / BRANCHES_FILE
-    polars.read_parquet(path).filter(condition).write_parquet(path)
+    own = json.loads((run / "result.json").read_text())["metrics_sha256"]
+    write_moments(path, change(polars.read_parquet(path)), {RUN: digest or own})
 
 
 COL = polars.col
@@ -357,6 +365,7 @@ DAMAGE = {
     ),
     "numbers as text": lambda run: forged(run, lead=COL("lead").cast(str)),
     "numbers too large": lambda run: forged(run, lead=polars.lit(2**64 - 1, polars.UInt64)),
+    "another run": lambda run: rewritten(run, lambda frame: frame, "0" * 64),
     "another kind": lambda run: forged(run, kind=polars.lit("prayer")),
     "another moment": lambda run: forged(run, moment=polars.lit("noon")),
     "after its spike": lambda run: forged(run, lead=-COL("lead")),
@@ -366,7 +375,10 @@ DAMAGE = {
     "branches twice": lambda run: forged(run, do=COL("do").str.replace("=0.1", "=1")),
     "without the run itself": lambda run: kept(run, (COL("do") != NOTHING) | (COL("lead") == 2)),
     "another than the run itself": lambda run: forged(
-        run, happens=COL("happens") & ~((COL("do") == NOTHING) & (COL("number") == 2))
+        run,
+        outcome=polars.when((COL("do") == NOTHING) & (COL("number") == 2))
+        .then(polars.lit("prevented"))
+        .otherwise(COL("outcome")),
     ),
 }  # fmt: skip
 

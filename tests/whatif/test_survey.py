@@ -11,7 +11,7 @@ import pytest
 from hw2exp.config.recorded import recorded_config
 from hw2exp.diagnostics.spikes import find_spikes, running_median
 from hw2exp.fleet.fleet import Fleet
-from hw2exp.records.moments import BRANCH, BRANCHES_FILE, Kind, read_moments
+from hw2exp.records.moments import BRANCH, BRANCHES_FILE, HAPPENS, Kind, read_moments
 from hw2exp.records.run_dir import read_result
 from hw2exp.records.spike import Spike
 from hw2exp.train import main as train
@@ -63,8 +63,8 @@ def test_each_spike_happens_without_a_change_and_no_quiet_moment_has_one(surveye
         rows = table(surveyed / job)
         own = where(rows, do="nothing", moment="spike")
         assert sorted(set(own["start"])) == [each["start"] for each in spikes]
-        assert own["happens"].all()
-        assert not where(rows, do="nothing", moment="quiet")["happens"].any()
+        assert own["outcome"].is_in(HAPPENS).all()
+        assert not where(rows, do="nothing", moment="quiet")["outcome"].is_in(HAPPENS).any()
         assert set(own["lead"]) == ({5, 10} if spikes else set())
         for row in own.iter_rows(named=True):
             last = min(row["end"] + 20, 240)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from hw2exp.diagnostics.spikes import SpikeDetector, find_spikes
+from hw2exp.records.moments import Outcome
 from hw2exp.whatif.branches import Branches
-from hw2exp.whatif.verdict import Outcome, judge
+from hw2exp.whatif.verdict import judge
 
 FIRST, START, LAST = 41, 51, 90
 
