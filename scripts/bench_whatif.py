@@ -1,6 +1,6 @@
 """Time branches of runs against the same number of steps of a fleet: CPU time, in turns.
 
-    python scripts/bench_whatif.py [--rounds 5] [--seeds 4]
+    python scripts/bench_whatif.py [--rounds 5] [--seeds 4] [--most 100]
 
 Trains runs of `experiment=explosion`, tries 20 interventions from 20, 10 and 2 steps before each
 spike and each quiet moment, following for 40 steps, and compares with fleets of 20 such runs.
@@ -35,8 +35,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5, help="how often each takes its turn")
     parser.add_argument("--seeds", type=int, default=4, help="runs whose spikes are tried")
+    parser.add_argument("--most", type=int, default=100, help="most spikes of a run")
     arguments = parser.parse_args()
-    survey = Survey(DOS, (20, 10, 2), 40, 100, (), 1)
+    survey = Survey(DOS, (20, 10, 2), 40, arguments.most, (), 1)
     with tempfile.TemporaryDirectory() as place, one_core(), torch_as_known():
         folder = Path(place) / "runs"
         words = "experiment=explosion", f"seed=range(0,{arguments.seeds})", "plot=false"

@@ -41,8 +41,11 @@ def immediate(folder: Path) -> str:
     """
     known = read(folder / "whatif" / "effects.csv")
     rows = [row for row in known if row["lead"] == LEAD and int(row["spikes"]) >= FEWEST]
-    counts = {_setting(row): f"{row['spikes']}, {row['quiet']}" for row in rows}
-    return _table("spikes, quiet moments", counts, _by_key(rows), _immediate_cell)
+    heads = {
+        _setting(row): f"{parsed(row['arm'])['optimizer.lr']}; {row['spikes']}, {row['quiet']}"
+        for row in rows
+    }
+    return _table("rate; spikes, quiet moments", heads, _by_key(rows), _immediate_cell)
 
 
 def lasting(folder: Path) -> str:
