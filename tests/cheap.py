@@ -88,6 +88,8 @@ def _composed(self: ConfigLoaderImpl, **asked: Any) -> Any:
         return _compose(self, **asked)
     typed = asked["overrides"]
     asked["overrides"] = anywhere = [FOLDER.sub(r"\1=anywhere", line) for line in typed]
+    if "parsed_overrides" in asked:  # of Hydra 1.4, which parses again what it has not
+        asked["parsed_overrides"] = None
     key = repr((JobRuntime.instance().conf, sorted(asked.items())))
     config = _once(self, key, lambda: _compose(self, **asked))
     config.hydra.runtime.cwd = os.getcwd()
