@@ -96,7 +96,7 @@ def _composed(self: ConfigLoaderImpl, **asked: Any) -> Any:
     for line, other in zip(typed, anywhere, strict=True):
         if line != other:
             lines = config.hydra.overrides.hydra
-            lines[lines.index(other)] = line
+            lines[OmegaConf.to_container(lines).index(other)] = line  # others stay unresolved
             OmegaConf.update(config, *line.split("=", 1))
     return config
 
