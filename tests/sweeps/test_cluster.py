@@ -194,8 +194,12 @@ class Cluster:
         words = ("-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0")
         self.file = folder / "scheduler.json"
         self.scheduler = self._start(*words, "--no-dashboard", "--scheduler-file", str(self.file))
-        until(self.file.exists, self.scheduler)
+        until(self._file_is_complete, self.scheduler)
         self.address = json.loads(self.file.read_text())["address"]
+
+    def _file_is_complete(self):
+        """Tell a scheduler's file that stands from one that is half written."""
+        return self.file.exists() and self.file.read_text().endswith("\n}")
 
     def _start(self, *command, before=()):
         log = self.stack.enter_context((self.folder / "log").open("a"))
