@@ -68,6 +68,18 @@ class Base:
         self.hydra["overrides"]["hydra"] += lines
         self._scratch.clear()
 
+    def set_sweep(self, params: Mapping[str, str]) -> None:
+        """Set the overrides of a sweep in a config file, so that Hydra reads what was checked.
+
+        Args:
+            params: the values of each key as an override lists them.
+        """
+        node = self.full.hydra.sweeper
+        with read_write(node), open_dict(node):
+            node.params = dict(params)
+        self.hydra["sweeper"]["params"] = dict(params)
+        self._scratch.clear()
+
     def scratch(self, keys: tuple[str, ...]) -> tuple[DictConfig, DictConfig]:
         """Return two copies of the config, in which jobs set these keys in turn: copying is slow.
 

@@ -44,11 +44,6 @@ def _in_config_file(fixed: Job, composition: Composition) -> list[Override]:
     """Return the overrides of a sweep in a config file, ``hydra.sweeper.params``."""
     params = fixed.base.hydra["sweeper"].get("params") or {}
     described, problems = parse_lines([f"{k}={v}" for k, v in params.items()], composition)
-    problems = problems or [
-        f"hydra.sweeper.params.{key}={value}: must list its values, without sort, shuffle or glob"
-        for (key, value), override in zip(params.items(), described, strict=True)
-        if override.input_line != f"{key}={value}"  # Hydra would list them anew
-    ]
     problems += [
         f"hydra.sweeper.params.{o.input_line}: can't be swept; must be a key of this program"
         for o in described
@@ -56,6 +51,9 @@ def _in_config_file(fixed: Job, composition: Composition) -> list[Override]:
     ]
     if problems:
         raise ConfigError(problems)
+    if params and fixed.choice("hydra/sweeper") in ENUMERATING:
+        lines = (str(o.input_line).partition("=") for o in described)
+        fixed.base.set_sweep({key: values for key, _, values in lines})
     return described
 
 

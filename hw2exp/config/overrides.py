@@ -6,7 +6,14 @@ from math import prod
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.override_parser.types import IntervalSweep, Override, Quote, QuotedString
+from hydra.core.override_parser.types import (
+    ChoiceSweep,
+    IntervalSweep,
+    Override,
+    Quote,
+    QuotedString,
+    Sweep,
+)
 
 from hw2exp.config.composition import Composition
 from hw2exp.config.parsing import MOST_VALUES, count, key_of, parse, written_out
@@ -56,6 +63,9 @@ def _wrong_form(override: Override) -> list[str]:
         return [f"{line}: a choice stays at its place; leave out @{override.package}"]
     if override.is_delete() and override.key_or_group.rpartition(".")[2].isdecimal():
         return [f"{line}: an item of a list; must be the whole list, as KEY=[…]"]
+    space = override.value()
+    if isinstance(space, ChoiceSweep) and any(isinstance(each, Sweep) for each in space.list):
+        return [f"{line}: a function that lists values stands alone, not among others"]
     if (number := count(override)) > MOST_JOBS:
         return [f"{line}: stands for {number:.3g} values; at most {MOST_JOBS}"]
     return []

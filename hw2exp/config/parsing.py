@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from math import isfinite
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -18,7 +19,10 @@ PARSER = OverridesParser.create()
 MOST_VALUES = 100_000
 """The most values of one override."""
 
-CALL = re.compile(r"\b(sort|shuffle|glob)\s*\(")
+CALL = re.compile(r"\b(sort|shuffle|glob|linspace|logspace)\s*\(")
+
+DIGITS = 12
+"""Significant digits of spaced values, so that they are the same on every machine."""
 
 _sort: Callable[..., Any] = PARSER.functions.functions["sort"]
 
@@ -41,7 +45,52 @@ def sort(*args: Any, reverse: bool = False, **named: Any) -> Any:
     return _sort(*args, reverse=reverse, **{name: _listed(each) for name, each in named.items()})
 
 
+def linspace(start: int | float, stop: int | float, count: int) -> ChoiceSweep:
+    """List equally spaced values.
+
+    Args:
+        start: the first value.
+        stop: the last value.
+        count: the number of values.
+
+    Raises:
+        ValueError: there are too few or too many values, or an end is not finite.
+    """
+    return _spaced(start, stop, count, lambda part: start + part * (stop - start))
+
+
+def logspace(start: int | float, stop: int | float, count: int) -> ChoiceSweep:
+    """List values with equal ratios; ``start`` and ``stop`` are values, not exponents.
+
+    Args:
+        start: the first value.
+        stop: the last value.
+        count: the number of values.
+
+    Raises:
+        ValueError: there are too few or too many values, or an end is not finite and positive.
+    """
+    if not (start > 0 and stop > 0):
+        raise ValueError("its ends must be positive")
+    ratio = stop / start
+    return _spaced(start, stop, count, lambda part: float(start * ratio**part))
+
+
+def _spaced(start: float, stop: float, count: int, value: Callable[[float], float]) -> ChoiceSweep:
+    """List the values at equal parts of the way; integers if all of them are."""
+    if not 2 <= count <= MOST_VALUES:
+        raise ValueError(f"lists {count} values; must be 2 to {MOST_VALUES}")
+    if not (isfinite(start) and isfinite(stop)):
+        raise ValueError("its ends must be finite")
+    inner = [float(f"{value(n / (count - 1)):.{DIGITS}g}") for n in range(1, count - 1)]
+    values = [start, *inner, stop]
+    whole = all(isinstance(end, int) for end in (start, stop)) and all(map(float.is_integer, inner))
+    return ChoiceSweep(list=[int(each) for each in values] if whole else values)
+
+
 PARSER.functions.functions["sort"] = sort
+PARSER.functions.register("linspace", linspace)
+PARSER.functions.register("logspace", logspace)
 
 
 @cache
@@ -73,10 +122,10 @@ def _count(space: Any) -> float:
 
 
 def written_out(override: Override, choices: list[str]) -> Override:
-    """List the values of ``sort``, ``shuffle`` and ``glob`` one by one, in a fixed order.
+    """List the values that a function makes one by one, in a fixed order.
 
     Args:
-        override: any override; without a call of the three it stays unchanged.
+        override: any override; without a call in ``CALL`` it stays unchanged.
         choices: the choices of its group, if it chooses from a group.
     """
     line, space = str(override.input_line), override.value()

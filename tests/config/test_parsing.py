@@ -1,11 +1,21 @@
 """What a sweep's values are: those of its words, in one order for the check and for Hydra."""
 
+import re
+
+import numpy as np
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hw2exp.config.command_line import read
+from hw2exp.config.parsing import parse
 from hw2exp.sweeps import execution
+from hw2exp.system.problems import ConfigError
 from hw2exp.train import main
+
+SHORT = ("steps=2", "eval_every=2", "eval_batches=1", "batch_size=4", "plot=false",
+         "check_initial_loss=off", "task=easy")  # fmt: skip
 
 LISTED = {
     "sort(range(8,30,8),reverse=true)": [24, 16, 8],
@@ -44,10 +54,8 @@ def test_hydra_runs_what_was_checked(tmp_path, monkeypatch, kind):
     """A shuffled sweep is drawn once, and a glob has the same choices, whoever launches it."""
     seen = []
     monkeypatch.chdir(tmp_path)
-    short = ["steps=2", "eval_every=2", "eval_batches=1", "batch_size=4", "plot=false",
-             "check_initial_loss=off", "task=easy"]  # fmt: skip
     flags = [f"hydra/launcher={kind}", f"hydra/sweeper={kind}", "hydra.sweep.dir=s"]
-    words = ["-m", "seed=shuffle(range(0,4))", "model=glob([rnn,l*])", *short, *flags]
+    words = ["-m", "seed=shuffle(range(0,4))", "model=glob([rnn,l*])", *SHORT, *flags]
     reads = execution.execute
 
     def noted(command, *args, **kwargs):
@@ -66,15 +74,83 @@ def test_hydra_runs_what_was_checked(tmp_path, monkeypatch, kind):
     assert sorted({job.config.seed for job in seen}) == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("values", ["shuffle(1,2,3)", "sort(range(8,30,8),reverse=true)"])
-def test_a_sweep_that_a_file_describes_lists_its_values(tmp_path, monkeypatch, capsys, values):
+FROM_FILES = {
+    "shuffle(1,2,3)": {1, 2, 3},
+    "sort(range(8,30,8),reverse=true)": [24, 16, 8],
+    "linspace(0,6,3)": [0, 3, 6],
+}
+
+
+@pytest.mark.parametrize(("written", "values"), FROM_FILES.items(), ids=FROM_FILES)
+def test_a_sweep_that_a_file_describes_runs_what_was_checked(
+    tmp_path, monkeypatch, written, values
+):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "own/experiment").mkdir(parents=True)
-    params = yaml.safe_dump({"hydra": {"sweeper": {"params": {"seed": values}}}})
+    params = yaml.safe_dump({"hydra": {"sweeper": {"params": {"seed": written}}}})
     (tmp_path / "own/experiment/x.yaml").write_text(f"# @package _global_\n{params}")
-    assert main(["-m", "--config-dir=own", "experiment=x"]) == 2
-    error = capsys.readouterr().err
-    assert error == (
-        f"hw2exp: hydra.sweeper.params.seed={values}: must list its values, "
-        "without sort, shuffle or glob\n"
-    )
+    words = ["-m", "--config-dir=own", "experiment=x", "hydra.sweep.dir=s", *SHORT]
+    checked = []
+    reads = execution.execute
+
+    def noted(command, *args, **kwargs):
+        checked.extend(job.config.seed for job in command.jobs)
+        return reads(command, *args, **kwargs)
+
+    monkeypatch.setattr(execution, "execute", noted)
+    assert main(words) == 0
+    ran = [
+        yaml.safe_load((tmp_path / f"s/{number}/.hydra/config.yaml").read_text())["seed"]
+        for number in range(len(values))
+    ]
+    assert ran == checked
+    assert (set(ran) if isinstance(values, set) else ran) == values
+
+
+SPACED = {
+    "linspace(0,1,5)": [0, 0.25, 0.5, 0.75, 1],
+    "linspace(1,0,3)": [1, 0.5, 0],
+    "logspace(1e-2,100,5)": [0.01, 0.1, 1, 10, 100],
+    "logspace(8,1,4)": [8, 4, 2, 1],
+    "logspace(start=1,stop=3,count=3)": [1, 1.73205080757, 3],
+    "sort(logspace(8,1,4))": [1, 2, 4, 8],
+}
+
+
+@pytest.mark.parametrize(("written", "values"), SPACED.items(), ids=SPACED)
+def test_spaced_values(written, values):
+    command = read(["-m", f"init.scale={written}"])
+    assert [job.config.init.scale for job in command.jobs] == values
+
+
+@given(
+    st.floats(1e-12, 1e12), st.floats(1e-12, 1e12), st.integers(2, 300),
+)  # fmt: skip
+def test_logspace_agrees_with_numpy(start, stop, count):
+    values = parse(f"init.scale=logspace({start!r},{stop!r},{count})").value().list
+    assert values == pytest.approx(np.geomspace(start, stop, count), rel=1e-11)
+    assert (values[0], values[-1]) == (start, stop)
+
+
+def test_spaced_integers_are_integers():
+    command = read(["-m", "model.hidden_size=logspace(4,32,4)", "batch_size=linspace(8,32,4)"])
+    assert [job.config.model.hidden_size for job in command.jobs[::4]] == [4, 8, 16, 32]
+    assert [job.config.batch_size for job in command.jobs[:4]] == [8, 16, 24, 32]
+
+
+WRONG = {
+    "seed=logspace(0,1,3)": "its ends must be positive",
+    "seed=linspace(1,2,1)": "lists 1 values; must be 2 to ",
+    "seed=linspace(1,inf,3)": "its ends must be finite",
+    "seed=linspace(1,2)": "missing a required argument: 'count'",
+    "seed=linspace(1,2,2000000)": "lists 2000000 values; must be 2 to ",
+    "seed=linspace(0,1,3)": "must be an integer",
+    "seed=3,linspace(0,2,3)": "a function that lists values stands alone, not among others",
+    "seed=3,range(0,2)": "a function that lists values stands alone, not among others",
+}
+
+
+@pytest.mark.parametrize(("word", "why"), WRONG.items(), ids=WRONG)
+def test_spaced_values_that_are_none(word, why):
+    with pytest.raises(ConfigError, match=re.escape(why)):
+        read(["-m", word])
