@@ -83,7 +83,7 @@ def _spaced(start: float, stop: float, count: int, value: Callable[[float], floa
     if not (isfinite(start) and isfinite(stop)):
         raise ValueError("its ends must be finite")
     inner = [float(f"{value(n / (count - 1)):.{DIGITS}g}") for n in range(1, count - 1)]
-    values = [start, *inner, stop]
+    values: list[Any] = [start, *inner, stop]
     whole = all(isinstance(end, int) for end in (start, stop)) and all(map(float.is_integer, inner))
     return ChoiceSweep(list=[int(each) for each in values] if whole else values)
 

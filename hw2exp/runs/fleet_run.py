@@ -22,7 +22,8 @@ from hw2exp.records.run_dir import RunResult
 from hw2exp.records.write_order import clear
 from hw2exp.runs.checkpointing import Checkpointer, check_fits, restore
 from hw2exp.runs.live_line import LiveLine
-from hw2exp.runs.recording import Floats, Recording
+from hw2exp.runs.monitor import Floats
+from hw2exp.runs.recording import Recording
 from hw2exp.runs.summary import print_start
 from hw2exp.system import disk
 from hw2exp.system.interrupt import NEVER, Interrupt
