@@ -14,6 +14,7 @@ from hw2exp.config.run_files import CONFIG, RESULT
 from hw2exp.config.settings import rank_of_path
 from hw2exp.records.arms import Run, gather
 from hw2exp.records.run_dir import RunResult
+from hw2exp.records.runs import packed_runs
 from hw2exp.system.problems import ConfigError, counted
 from hw2exp.system.terminal import relative
 
@@ -143,7 +144,13 @@ def _read_below(folder: Path, notes: list[str]) -> tuple[list[Compared], int]:
         except (ConfigError, OSError, ValueError) as error:
             why = re.sub(rf"(?<![^\s'\"(]){re.escape(str(path))}/", "", str(error))
             problems.append(f"{relative(path)} left out: {why}")
-    if not paths:
+    packed = list(packed_runs(folder))
+    for sweep, runs in packed:
+        if isinstance(runs, Exception):
+            problems.append(f"{relative(sweep)} left out: {runs}")
+        else:
+            found += map(_compared, runs)
+    if not (paths or packed):
         problems.append(f"{folder} left out: holds no run")
     notes += problems[:MOST_NOTES]
     if more := problems[MOST_NOTES:]:
@@ -154,7 +161,10 @@ def _read_below(folder: Path, notes: list[str]) -> tuple[list[Compared], int]:
 def _read(folder: Path) -> Compared:
     if not (folder / RESULT).exists():
         raise ValueError("has no result; interrupted, or still running")
-    run = Run.read(folder)
+    return _compared(Run.read(folder))
+
+
+def _compared(run: Run) -> Compared:
     frame = run.checked_metrics()
     return Compared(run, _largest(frame, "grad_norm_raw_max"), _largest(frame, "update_norm_max"))
 

@@ -19,9 +19,11 @@ from hydra.core.override_parser.types import Override
 from hw2exp.config.arguments import inspects, parse_arguments, words_of
 from hw2exp.config.composition import Composition
 from hw2exp.config.folder import at_home, check_folder, check_inside, check_subfolder
+from hw2exp.config.grid import Grid
 from hw2exp.config.job import Job, Plain
-from hw2exp.config.jobs import ENUMERATING, check_configs, sweep_jobs
+from hw2exp.config.jobs import check_configs, sweep_jobs
 from hw2exp.config.overrides import parse_lines
+from hw2exp.config.packing import ENUMERATING
 from hw2exp.config.refusals import one_error
 from hw2exp.config.registry import ADDED_CHOICES
 from hw2exp.config.repository import confined_configs
@@ -48,7 +50,9 @@ class Command:
     """A checked command line.
 
     Args:
-        jobs: the jobs; if a sweeper chooses the values, one job without them.
+        jobs: the jobs; if a sweeper chooses the values, one job without them; with packed records,
+            samples of them.
+        grid: all jobs of a sweep with packed records.
         multirun: whether the command is a sweep.
         inspects: whether it only asks Hydra to show something.
         folder: the folder of the single run, or of the sweep.
@@ -62,6 +66,7 @@ class Command:
     """
 
     jobs: list[Job]
+    grid: Grid | None
     multirun: bool
     inspects: bool
     folder: Path
@@ -98,12 +103,13 @@ def read(argv: Sequence[str]) -> Command:
     key = f"hydra.{'sweep' if multirun else 'run'}.dir"
     shipped = _shipped(arguments) if arguments.config_dir is not None else None
     with _hydra(arguments.config_dir) as composition:
-        overrides, fixed, jobs = _jobs(arguments, composition, shipped)
+        overrides, fixed, jobs, grid = _jobs(arguments, composition, shipped)
         typed = {override.key_or_group for override in overrides}
-        folder, resumes = _folder(jobs, fixed, key, typed, shipped)
+        folder, resumes = _folder(jobs, grid, fixed, key, typed, shipped)
     arguments.overrides = [str(override.input_line) for override in overrides]
     return Command(
         jobs=jobs,
+        grid=grid,
         multirun=multirun,
         inspects=inspects(arguments),
         folder=folder,
@@ -127,8 +133,8 @@ def _shipped(arguments: argparse.Namespace) -> Plain:
 
 def _jobs(
     arguments: argparse.Namespace, composition: Composition, shipped: Plain | None
-) -> tuple[list[Override], Job, list[Job]]:
-    """Return the overrides, the part that all jobs share, and the jobs, all of them checked."""
+) -> tuple[list[Override], Job, list[Job], Grid | None]:
+    """Return the overrides, the part that all jobs share, the jobs, and their grid; all checked."""
     multirun = bool(arguments.multirun)
     overrides, problems = parse_lines(arguments.overrides, composition)
     wrong = unused(overrides, composition, multirun, shows=inspects(arguments))
@@ -137,7 +143,7 @@ def _jobs(
     try:
         shared = [str(o.input_line) for o in overrides if not o.is_sweep_override()]
         fixed = one_error(composition.job, shared, 0 if multirun else None)
-        jobs = sweep_jobs(overrides, fixed, composition) if multirun else [fixed]
+        jobs, grid = sweep_jobs(overrides, fixed, composition) if multirun else ([fixed], None)
         _check_trust([fixed, *jobs], shipped)
         _check_launcher(fixed, arguments.config_dir)
         check_configs(jobs)
@@ -147,7 +153,7 @@ def _jobs(
         problems += error.problems
     if problems:
         raise ConfigError(problems)
-    return overrides, fixed, jobs
+    return overrides, fixed, jobs, grid
 
 
 def _check_trust(jobs: Sequence[Job], shipped: Plain | None) -> None:
@@ -186,7 +192,12 @@ def _check_executor(job: Job, multirun: bool, typed: Set[str]) -> None:
 
 
 def _folder(
-    jobs: Sequence[Job], fixed: Job, key: str, typed: Set[str], shipped: Plain | None
+    jobs: Sequence[Job],
+    grid: Grid | None,
+    fixed: Job,
+    key: str,
+    typed: Set[str],
+    shipped: Plain | None,
 ) -> tuple[Path, bool]:
     """Return the checked folder of the results, and whether it is of runs to be resumed."""
     explicit = key in typed
@@ -200,7 +211,7 @@ def _folder(
         check_folder(folder, key, explicit)
         return folder, False
     _check_jobs_folders(jobs, Path(resumed))
-    check_resumed(Path(resumed), jobs, folder if explicit else None)
+    check_resumed(Path(resumed), jobs, folder if explicit else None, grid is not None)
     return Path(resumed), True
 
 

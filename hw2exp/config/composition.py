@@ -57,8 +57,8 @@ class Composition:
             ConfigError: an override sets a mapping in the place of a list.
             HydraException: Hydra refuses the overrides.
         """
-        simple = [line for line in lines if self._is_simple(line)]
-        rest = [line for line in lines if not self._is_simple(line)]
+        simple = [line for line in lines if self.is_simple(line)]
+        rest = [line for line in lines if not self.is_simple(line)]
         if any(not self.is_choice(parse(line)) for line in rest):
             simple = [line for line in simple if not _is_changed_later(line, lines, rest)]
             rest = [line for line in lines if line not in simple]
@@ -82,7 +82,7 @@ class Composition:
             self._bases[lines] = Base(full, plain, plain.pop("hydra"))
         return self._bases[lines]
 
-    def _is_simple(self, line: str) -> bool:
+    def is_simple(self, line: str) -> bool:
         """Return whether an override only sets a plain value, without a need for Hydra."""
         if line not in self._kinds:
             override = parse(line)

@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from itertools import chain, count
 from pathlib import Path
 
-from hw2exp.config.run_files import CHECKPOINT_BEGINS, CHECKPOINTS, OWN_NAMES, RESULT
+from hw2exp.config.run_files import CHECKPOINT_BEGINS, CHECKPOINTS, OWN_NAMES, PACKED, RESULT
 from hw2exp.system import disk
 from hw2exp.system.problems import ConfigError
 
@@ -136,7 +136,7 @@ def check_folder(folder: Path, key: str, explicit: bool) -> None:
             [f"{what}: {is_it} the current folder; must be one for the results alone"]
         )
     if (found := _of_a_run(folder)) is not None:
-        kind = "results" if found.name == RESULT else "a run's checkpoints"
+        kind = "a run's checkpoints" if found.name == CHECKPOINTS else "results"
         own = found.parent == folder
         where = "" if own else f" in {found.parent}"
         or_else = f", or use resume={folder}" if own or key == "hydra.sweep.dir" else ""
@@ -144,11 +144,13 @@ def check_folder(folder: Path, key: str, explicit: bool) -> None:
 
 
 def _of_a_run(folder: Path) -> Path | None:
-    """Find a result or checkpoints at any depth of a folder: jobs may have nested folders."""
+    """Find records or checkpoints at any depth of a folder: jobs may have nested folders."""
     for root, folders, files in os.walk(folder):
         if RESULT in files:
             return Path(root, RESULT)
         saved = Path(root, CHECKPOINTS)
+        if PACKED in folders:
+            return Path(root, PACKED)
         if CHECKPOINTS in folders and any(saved.glob(f"{CHECKPOINT_BEGINS}*")):
             return saved
         folders[:] = [name for name in folders if not name.startswith(".")]

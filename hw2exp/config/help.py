@@ -96,7 +96,8 @@ def plan_text(command: "Command") -> str:
     """Return the text of ``--dry-run``: the resolved config and the planned jobs."""
     config = command.jobs[0].config
     text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, default_flow_style=None)
-    jobs = len(command.jobs)
+    grid = command.grid
+    jobs = len(command.jobs) if grid is None else len(grid)
     what = (
         f"{config.model.name} (H {config.model.hidden_size}) on {config.task.name}: "
         f"{counted(config.steps, 'step')} of {counted(config.batch_size, 'sequence')}, a test of "
@@ -104,8 +105,10 @@ def plan_text(command: "Command") -> str:
     )
     if command.multirun:
         number = f"what is missing of {jobs} jobs" if command.resumes else counted(jobs, "job")
-        lines = [f"would run {number} into {command.folder}; the first's config is above"]
-        lines += [f"  {n}: {' '.join(job.overrides)}" for n, job in enumerate(command.jobs)]
-        return text + "\n".join(lines[:21] + ([f"  … {jobs - 20} more"] if jobs > 20 else []))
+        where = command.folder if grid is None else f"{command.folder}, packed"
+        first = command.jobs[:20] if grid is None else map(grid.job, range(min(20, jobs)))
+        lines = [f"would run {number} into {where}; the first's config is above"]
+        lines += [f"  {n}: {' '.join(job.overrides)}" for n, job in enumerate(first)]
+        return text + "\n".join(lines + ([f"  … {jobs - 20} more"] if jobs > 20 else []))
     verb = "would resume with" if command.resumes else "would run"
     return text + "\n".join([verb, indent(what, "  "), f"  into {command.folder}"])

@@ -1,24 +1,28 @@
 """Compose and check the jobs of a command's overrides."""
 
 import os
-from collections.abc import Sequence
-from itertools import chain
+from collections.abc import Iterable, Sequence
+from itertools import chain, product
 from pathlib import Path
 
 from hydra.core.override_parser.types import Override
 
 from hw2exp.config.composition import Composition
+from hw2exp.config.grid import Grid
 from hw2exp.config.job import Job
-from hw2exp.config.overrides import combinations, extremes, parse_lines
+from hw2exp.config.overrides import MOST_JOBS, axes_of, extremes, parse_lines, too_many
+from hw2exp.config.packing import ENUMERATING, packed_grid
 from hw2exp.config.refusals import one_error
 from hw2exp.system.problems import ConfigError
 
-ENUMERATING = ("fleet", "basic")
-"""Sweepers that enumerate every combination of the values, so that jobs are known beforehand."""
 
-
-def sweep_jobs(overrides: Sequence[Override], fixed: Job, composition: Composition) -> list[Job]:
+def sweep_jobs(
+    overrides: Sequence[Override], fixed: Job, composition: Composition
+) -> tuple[list[Job], Grid | None]:
     """Compose the jobs of a sweep from all overrides and the job of those that are shared.
+
+    Returns:
+        The jobs; with packed records, samples of the jobs to check, and the grid of all.
 
     Raises:
         ConfigError: the sweep is impossible.
@@ -28,16 +32,19 @@ def sweep_jobs(overrides: Sequence[Override], fixed: Job, composition: Compositi
     of_hydra = [str(o.input_line) for o in overrides if o.is_hydra_override()]
     mine = [o for o in overrides if not o.is_hydra_override()]
     mine = [*_in_config_file(fixed, composition), *mine]
+    lines: Iterable[Sequence[str]] = [fixed.overrides]
     if fixed.choice("hydra/sweeper") in ENUMERATING:
-        jobs = combinations(mine)
+        grid = packed_grid(mine, of_hydra, fixed, composition)
+        if grid is not None:
+            return [grid.job(number) for number in grid.axes.samples()], grid
+        if problems := too_many(mine, MOST_JOBS):
+            raise ConfigError(problems)
+        lines = product(*axes_of(mine))
     else:
         _check_ends(mine, [*of_hydra, *fixed.overrides], composition)
-        jobs = [list(fixed.overrides)]
-    composed = [
-        one_error(composition.job, [*of_hydra, *lines], number) for number, lines in enumerate(jobs)
-    ]
-    _check_folders(composed)
-    return composed
+    jobs = [one_error(composition.job, [*of_hydra, *own], n) for n, own in enumerate(lines)]
+    _check_folders(jobs)
+    return jobs, None
 
 
 def _in_config_file(fixed: Job, composition: Composition) -> list[Override]:

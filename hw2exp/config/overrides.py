@@ -1,4 +1,4 @@
-"""Parse overrides, check their choices, and expand them into the jobs of a sweep."""
+"""Parse overrides, check their choices, and list their values."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,7 +22,10 @@ from hw2exp.config.registry import CHOICES
 from hw2exp.config.trusted import EXTRAS, untrusted
 from hw2exp.system.problems import ConfigError, show, unknown_choice
 
-MOST_JOBS, LONGEST_KEY = MOST_VALUES, 200
+MOST_JOBS, MOST_PACKED = MOST_VALUES, 1 << 20
+"""Most jobs of a sweep with a folder each, and of a sweep with packed records."""
+
+LONGEST_KEY = 200
 
 
 def parse_lines(lines: Sequence[str], composition: Composition) -> tuple[list[Override], list[str]]:
@@ -94,26 +97,41 @@ def _wrong_choices(override: Override, composition: Composition) -> list[str]:
     ]
 
 
-def combinations(overrides: Sequence[Override]) -> list[list[str]]:
-    """Expand the jobs' overrides into every combination, like Hydra's basic sweeper.
+def axes_of(overrides: Sequence[Override]) -> list[list[str]]:
+    """List the values of each override, one line each; a sweep's jobs are their combinations.
 
     Raises:
-        ConfigError: the sweep is empty, too large, or can't be enumerated.
+        ConfigError: an override has no values, or they can't be enumerated.
     """
     endless = [o.input_line for o in overrides if o.is_interval_sweep()]
     if endless:
         raise ConfigError(
             f"{line}: lists no values; needs hydra/sweeper=optuna, or range(…)" for line in endless
         )
-    sweeps = {str(o.input_line): max(count(o), 0) for o in overrides if o.is_sweep_override()}
-    if prod(sweeps.values()) > MOST_JOBS:
-        many = f"{prod(sweeps.values()):.3g} jobs; at most {MOST_JOBS}"
-        raise ConfigError([f"{' '.join(sweeps)}: stand for {many}"])
-    (jobs,) = one_error(BasicSweeper.split_arguments, list(overrides), max_batch_size=None)
-    if not jobs:
-        empty = [o.input_line for o in overrides if o.is_sweep_override()]
+    axes = [_lines(override) for override in overrides]
+    if any(not lines for lines in axes):
+        empty = [o.input_line for o, lines in zip(overrides, axes, strict=True) if not lines]
         raise ConfigError(f"{line}: is empty; a sweep needs at least one value" for line in empty)
-    return jobs
+    return axes
+
+
+def _lines(override: Override) -> list[str]:
+    """Return a line for each value, as Hydra's basic sweeper would make it."""
+    (jobs,) = one_error(BasicSweeper.split_arguments, [override], max_batch_size=None)
+    return [line for (line,) in jobs]
+
+
+def too_many(overrides: Sequence[Override], most: int) -> list[str]:
+    """Return the problem of a sweep with too many jobs, if it has.
+
+    Args:
+        overrides: the overrides.
+        most: the largest number of jobs.
+    """
+    sweeps = {str(o.input_line): max(count(o), 0) for o in overrides if o.is_sweep_override()}
+    if (jobs := prod(sweeps.values())) <= most:
+        return []
+    return [f"{' '.join(sweeps)}: stand for {jobs:.3g} jobs; at most {most}"]
 
 
 def extremes(override: Override) -> list[str]:

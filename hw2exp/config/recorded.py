@@ -21,6 +21,7 @@ CONFIG = ".hydra/config.yaml"
 ADDED: dict[str, Any] = {
     "checkpoint_every": 0,
     "keep_checkpoints": 2,
+    "records": "auto",
     "executor": {"name": "local"},
     "regularizer": {"name": "none"},
     "init": {"bias": "torch", "forget_bias": 0.0},
@@ -83,7 +84,22 @@ def recorded_config(folder: Path, of_result: Mapping[str, Any] | None = None) ->
     Raises:
         ConfigError: the config can't be read, or is not of this version.
     """
-    values = completed({**_free(), **of_result}) if of_result else read_values(folder / CONFIG)
+    return config_of_result(of_result) if of_result else _known(read_values(folder / CONFIG))
+
+
+def config_of_result(values: Mapping[str, Any]) -> TrainConfig:
+    """Return the checked config of a run, with the shipped values of what a result leaves out.
+
+    Args:
+        values: the config in a result.
+
+    Raises:
+        ConfigError: the config is not of this version.
+    """
+    return _known(completed({**_free(), **values}))
+
+
+def _known(values: Mapping[str, Any]) -> TrainConfig:
     try:
         return validate(values)
     except ConfigError as error:

@@ -6,9 +6,9 @@ from typing import Any
 
 from hw2exp.config.folder import check_path
 from hw2exp.config.job import Job
-from hw2exp.config.jobs import ENUMERATING
+from hw2exp.config.packing import ENUMERATING
 from hw2exp.config.recorded import read_values
-from hw2exp.config.run_files import CHECKPOINTS, CONFIG, RESULT, SWEEP
+from hw2exp.config.run_files import CHECKPOINTS, CONFIG, PACKED, RESULT, SWEEP
 from hw2exp.config.schema import OPERATIONAL, TrainConfig
 from hw2exp.config.validation import validate
 from hw2exp.config.yaml_file import leaves
@@ -19,13 +19,16 @@ FREE = OPERATIONAL - {"log_every", "device", "diagnostics"}
 """Knobs that may change on resume: neither the run's bits nor its rows depend on them."""
 
 
-def check_resumed(folder: Path, jobs: Sequence[Job], explicit: Path | None) -> None:
+def check_resumed(
+    folder: Path, jobs: Sequence[Job], explicit: Path | None, packed: bool = False
+) -> None:
     """Refuse a folder in which these jobs can't resume.
 
     Args:
         folder: the folder of the run or of the sweep, as named by ``resume``.
         jobs: the jobs of the command.
         explicit: the folder of ``hydra.run.dir`` or ``hydra.sweep.dir``, if it was typed.
+        packed: whether the command is a sweep with packed records, which are checked later.
 
     Raises:
         ConfigError: the folder is unsuitable, or its runs have other configs.
@@ -46,9 +49,16 @@ def check_resumed(folder: Path, jobs: Sequence[Job], explicit: Path | None) -> N
         raise ConfigError([f"{what}: must be a folder that exists{begin}"])
     if single and (folder / SWEEP).exists():
         raise ConfigError([f"{what}: is a sweep's folder; add -m and its overrides"])
+    there = (folder / PACKED).is_dir()
+    if packed and not there and not _only_begun(folder):
+        raise ConfigError([f"{what}: holds no packed records; type records=folders if its runs do"])
+    if not packed and there:
+        raise ConfigError([f"{what}: holds packed records; type records=packed"])
     runs = [folder / job.subfolder for job in jobs]
     if led := _led_elsewhere(folder, runs):
         raise ConfigError(f"{what}: {problem}" for problem in led)
+    if packed:
+        return
     there, problems = _compare(jobs, runs)
     if not (there or _only_begun(folder)):
         nothing = "no run" if single else "none of the sweep's jobs"

@@ -38,6 +38,8 @@ WHATIF = "whatif"
 
 SWEEP = "multirun.yaml"
 """Hydra's record of a sweep."""
+PACKED = "packed"
+"""The folder of the runs of a sweep with packed records."""
 ARMS = "arms"
 """The folder that holds a TensorBoard folder for each arm."""
 
@@ -46,6 +48,6 @@ DRAWN = "curve.*", "diagnostics.[ps]*g"
 
 OWN_NAMES = (
     *(RESULT, METRICS, PARAMETERS, SPIKES, "diagnostics.*", "curve.*", EVENTS),
-    *(SWEEP, CHECKPOINTS, ARMS, ANATOMY, WHATIF),
+    *(SWEEP, CHECKPOINTS, PACKED, ARMS, ANATOMY, WHATIF),
 )
 """Patterns of names that runs and sweeps write and remove; no job's folder may have one."""

@@ -66,6 +66,7 @@ OPERATIONAL = {
     "keep_checkpoints",
     "log_every",
     "plot",
+    "records",
     "resume",
     "workers",
 }
@@ -109,6 +110,9 @@ class TrainConfig(Section):
     fleet_size: int = shared("most runs in one tensor program; 0: 64, or 32 under autograd", ge=0)
     plot: bool | Literal["auto"] = shared(
         "draw curve.png and curve.svg at the end; auto: not in a sweep of more than 32 jobs"
+    )
+    records: Literal["auto", "folders", "packed"] = shared(
+        "of a sweep: a folder for each run, or all in a few files; auto: packed above 2048 jobs"
     )
     resume: str | None = shared(
         "the folder of a run or a sweep; its command, repeated with this, resumes it"

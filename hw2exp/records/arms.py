@@ -14,6 +14,7 @@ from hw2exp.config.run_files import METRICS
 from hw2exp.config.schema import OPERATIONAL, TrainConfig
 from hw2exp.config.settings import Rank, Value, rank, settings_of
 from hw2exp.records.metrics import digest_of_frame, read_metrics
+from hw2exp.records.packed import PackedSweep
 from hw2exp.records.run_dir import RunResult, read_result
 from hw2exp.system.problems import show
 
@@ -57,11 +58,19 @@ def by_arm(members: Iterable[T], settings: Callable[[T], Settings]) -> list[list
 
 @dataclass(frozen=True)
 class Run:
-    """A run with a result."""
+    """A run with a result.
+
+    Args:
+        folder: the run folder; with packed records, the folder that the run could have.
+        config: the config.
+        result: the result.
+        packed: the packed records that hold the run, if any.
+    """
 
     folder: Path
     config: TrainConfig
     result: RunResult
+    packed: PackedSweep | None = None
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -82,6 +91,8 @@ class Run:
 
     def metrics(self) -> "polars.DataFrame":
         """Return the run's metrics, one row for each logged step."""
+        if self.packed is not None:
+            return self.packed.metrics_of(int(self.folder.name))
         return read_metrics(self.folder / METRICS)
 
     def checked_metrics(self) -> "polars.DataFrame":

@@ -33,13 +33,16 @@ Fields = dict[int, Any]
 
 
 def read_table(
-    path: Path, wrong: "Callable[[Mapping[str, polars.DataType]], str | None]"
+    path: Path,
+    wrong: "Callable[[Mapping[str, polars.DataType]], str | None]",
+    content: bytes | None = None,
 ) -> "polars.DataFrame":
     """Read a table.
 
     Args:
         path: the file.
         wrong: a function of the columns' types by name that returns an error message, or None.
+        content: the content of the file, if it was read before.
 
     Raises:
         OSError: the file can't be read.
@@ -48,7 +51,7 @@ def read_table(
     import polars
     from polars.exceptions import PanicException, PolarsError
 
-    content = regular_file.read(path, LARGEST_FILE)
+    content = regular_file.read(path, LARGEST_FILE) if content is None else content
     try:
         check_size(content)
         if problem := wrong(polars.read_parquet_schema(BytesIO(content))):

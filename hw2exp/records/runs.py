@@ -1,16 +1,20 @@
 """Read the runs below a folder."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hw2exp.config.folder import check_there
 from hw2exp.config.recorded import UnknownConfigError
-from hw2exp.config.run_files import CONFIG, RESULT
+from hw2exp.config.run_files import CONFIG, PACKED, RESULT
 from hw2exp.config.settings import rank_of_path
 from hw2exp.records.arms import Arm, Run, gather
+from hw2exp.records.packed import SWEEP as PACKED_SWEEP
+from hw2exp.records.packed import PackedSweep
 from hw2exp.system.problems import ConfigError, counted
+
+NO_RESULT = "no result: interrupted, failed, or still running"
 
 
 @dataclass(frozen=True)
@@ -39,18 +43,23 @@ def read_runs(folder: Path) -> Found:
     left_out: Counter[str] = Counter()
     begun = {path.parent.parent for path in folder.glob(f"**/{CONFIG}")}
     ended = {path.parent for path in folder.glob(f"**/{RESULT}")}
-    left_out["no result: interrupted, failed, or still running"] = len(begun - ended)
+    left_out[NO_RESULT] = len(begun - ended)
     for path in sorted(ended, key=rank_of_path):
         try:
             run = Run.read(path)
         except (ConfigError, OSError, ValueError) as error:
-            other = error.problems[0] if isinstance(error, UnknownConfigError) else None
-            left_out[other or "config or result can't be read"] += 1
+            left_out[_why(error, "config or result can't be read")] += 1
             continue
         if problem := _unusable(run):
             left_out[problem] += 1
         else:
             runs.append(run)
+    for sweep, own in packed_runs(folder):
+        if isinstance(own, Exception):
+            left_out[_why(own, "packed records can't be read")] += 1
+        else:
+            runs += own
+            left_out[NO_RESULT] += len(PackedSweep.read(sweep).axes) - len(own)
     arms, repeated = gather(runs)
     lost = [_line(why, count) for why, count in left_out.items() if count]
     lines = lost + [_line("another run has its settings and seed", repeated)] * (repeated > 0)
@@ -58,6 +67,25 @@ def read_runs(folder: Path) -> Found:
         problem = f"{folder}: holds no run that came to its end"
         raise ConfigError(["; ".join([problem, *lines])])
     return Found(sorted(arms, key=lambda arm: arm.rank), tuple(lines), tuple(lost))
+
+
+def packed_runs(folder: Path) -> Iterator[tuple[Path, list[Run] | Exception]]:
+    """Yield each sweep with packed records below a folder: its runs that have ended, or an error.
+
+    Args:
+        folder: the folder.
+    """
+    for path in sorted(folder.glob(f"**/{PACKED}/{PACKED_SWEEP}")):
+        own = path.parent.parent
+        try:
+            sweep = PackedSweep.read(own)
+            yield own, [Run(own / str(n), sweep.config(n), r, sweep) for n, r in sweep.results()]
+        except (ConfigError, OSError, ValueError) as error:
+            yield own, error
+
+
+def _why(error: Exception, else_: str) -> str:
+    return error.problems[0] if isinstance(error, UnknownConfigError) else else_
 
 
 def _line(why: str, count: int) -> str:

@@ -33,6 +33,8 @@ from hw2exp.system.problems import ConfigError
 from hw2exp.system.terminal import echo, warn
 from hw2exp.tasks.temporal_order import PAD
 
+NONE: Mapping[int, Exception] = {}
+
 Outcome = RunResult | Exception
 """The result of a job, or the exception that prevented it."""
 
@@ -160,20 +162,14 @@ def _run_fleet(
 ) -> list[Outcome]:
     if show:
         announce_compilation(configs)
-    fleet = Fleet(configs, choose_device(configs[0].device))
-    loss, accuracy = (values.double().cpu().numpy() for values in fleet.initial())
-    outcomes: dict[int, Outcome] = dict(held)
-    for place, values in enumerate(zip(loss, accuracy, strict=True)):
-        if place not in held and (wrong := _check(configs[0], *values)):
-            outcomes[place] = wrong
+    fleet, initial, out = begin_fleet(configs, held)
+    outcomes: dict[int, Outcome] = {**out}
     if len(outcomes) < len(configs):
-        out = torch.tensor([place in outcomes for place in range(len(configs))])
-        if outcomes:
-            fleet.leave(out.to(fleet.device))
         first = next(iter(saved.values())).step + 1 if saved else 1
-        recording = _begin_recording(fleet, folders, (loss, accuracy), saved, interrupt)
+        recording = _begin_recording(fleet, folders, initial, saved, interrupt)
         if show:
-            print_start(configs[0], folders[0], float(loss[0]), float(accuracy[0]), first - 1)
+            loss, accuracy = (float(values[0]) for values in initial)
+            print_start(configs[0], folders[0], loss, accuracy, first - 1)
         line = LiveLine(configs[0].steps, recording.spikes_so_far) if show else None
         observers: list[Observer] = [recording] if line is None else [recording, line]
         if observe is not None:
@@ -188,6 +184,32 @@ def _run_fleet(
     if problem := cache_problem():
         warn(problem)
     return [outcomes[place] for place in range(len(configs))]
+
+
+def begin_fleet(
+    configs: Sequence[TrainConfig], out: Mapping[int, Exception] = NONE
+) -> tuple[Fleet, tuple[Floats, Floats], dict[int, Exception]]:
+    """Make a fleet, and let the runs leave that must not train.
+
+    Args:
+        configs: one config a replica; they agree in every shared knob.
+        out: the error of each run that is known not to train.
+
+    Returns:
+        The fleet; the loss and the accuracy before training, each ``(R,)``; and the error of each
+        run that does not train: of ``out``, and those that would not start at ln 4. If that is all
+        of them, none has left.
+    """
+    fleet = Fleet(configs, choose_device(configs[0].device))
+    loss, accuracy = (values.double().cpu().numpy() for values in fleet.initial())
+    wrong = dict(out)
+    for place, values in enumerate(zip(loss, accuracy, strict=True)):
+        if place not in out and (problem := _check(configs[0], *values)):
+            wrong[place] = problem
+    if 0 < len(wrong) < len(configs):
+        left = torch.tensor([place in wrong for place in range(len(configs))])
+        fleet.leave(left.to(fleet.device))
+    return fleet, (loss, accuracy), wrong
 
 
 def _begin_recording(

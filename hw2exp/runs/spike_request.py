@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from hw2exp.config.recorded import recorded_config
-from hw2exp.config.run_files import ANATOMY, METRICS, SWEEP
+from hw2exp.config.run_files import ANATOMY, METRICS, PACKED, SWEEP
 from hw2exp.config.schema import TrainConfig
 from hw2exp.records.metrics import read_metrics
 from hw2exp.records.run_dir import RunResult, read_result
@@ -104,7 +104,7 @@ def read_request(
     if out is None and target.is_symlink():  # came with the run, may lead anywhere
         raise ConfigError([f"{target}: is a link; must be a folder, or named by --out"])
     if not folder.is_dir():
-        raise ConfigError([f"{folder}: must be the folder of a run"])
+        raise ConfigError([f"{folder}: must be the folder of a run{_extract(folder)}"])
     if target.exists() and not target.is_dir():
         raise ConfigError([f"{target}: must be a folder"])
     config, result = _read(folder)
@@ -128,11 +128,19 @@ def _read(folder: Path) -> tuple[TrainConfig, RunResult]:
         result = read_result(folder)
     except OSError as error:
         if (folder / SWEEP).exists():
-            raise ConfigError([f"{folder}: is a sweep's folder; name that of one job"]) from error
+            hint = _extract(folder / "NUMBER") or "; name that of one job"
+            raise ConfigError([f"{folder}: is a sweep's folder{hint}"]) from error
         raise ConfigError([f"{folder}: holds no result of a run: {error.strerror}"]) from error
     except ValueError as error:
         raise ConfigError([str(error)]) from error
     return on_cpu(recorded_config(folder, result.config)), result
+
+
+def _extract(folder: Path) -> str:
+    """Return how to get the folder of a job from packed records, if there are any."""
+    if not (folder.parent / PACKED).is_dir():
+        return ""
+    return f"; python -m hw2exp.extract {folder.parent} --job {folder.name} writes it"
 
 
 def on_cpu(config: TrainConfig) -> TrainConfig:

@@ -15,9 +15,10 @@ from hw2exp.system.terminal import warn
 
 if TYPE_CHECKING:
     from hw2exp.sweeps.job_outcome import JobOutcome
+    from hw2exp.sweeps.packed_sweep import PackedOutcome
 
 
-def run_command(command: Command, interrupt: Interrupt) -> "list[JobOutcome]":
+def run_command(command: Command, interrupt: Interrupt) -> "list[JobOutcome] | PackedOutcome":
     """Check the machine, then execute a command.
 
     Raises:

@@ -13,6 +13,7 @@ from hw2exp.config.overrides import assignment
 from hw2exp.config.trusted import PER_JOB
 from hw2exp.models import own_digest
 from hw2exp.records.checkpoint_folder import check_can_resume
+from hw2exp.records.packed import PackedSweep
 from hw2exp.records.write_order import settle_records
 from hw2exp.sweeps.arm_events import remove_arms, write_arms
 from hw2exp.sweeps.executor import FleetExecutor, available_cores
@@ -20,17 +21,19 @@ from hw2exp.sweeps.hydra_app import composed_hydra
 from hw2exp.sweeps.hydra_records import write_records
 from hw2exp.sweeps.job_outcome import JobOutcome
 from hw2exp.sweeps.job_runner import JobRunner
+from hw2exp.sweeps.packed_sweep import PackedOutcome
 from hw2exp.system import disk
 from hw2exp.system.interrupt import Interrupt
 from hw2exp.system.lock import FolderHeldError, check_above, check_held, hold
 from hw2exp.system.problems import ConfigError
 
 
-def execute(command: Command, interrupt: Interrupt) -> list[JobOutcome]:
+def execute(command: Command, interrupt: Interrupt) -> list[JobOutcome] | PackedOutcome:
     """Run the jobs of a command.
 
     Returns:
-        The jobs in order; of an interrupted sweep, only the jobs of batches that began.
+        The jobs in order; of an interrupted sweep, only the jobs of batches that began. With packed
+        records, the outcome of all jobs.
 
     Raises:
         ConfigError: the folder can't be made, or its checkpoints are of other runs.
@@ -44,6 +47,9 @@ def execute(command: Command, interrupt: Interrupt) -> list[JobOutcome]:
         for each in command.jobs:
             cell = own_digest(each.config.model.name)
             check_can_resume(folder / each.subfolder, each.config, cell)
+        if command.grid is not None:
+            configs = [job.config for job in command.grid.templates]
+            PackedSweep(folder, command.grid.axes, configs).check_resumes()
     with (
         _reserved(command) as folder,
         _alone_in(folder, key if explicit else None),
@@ -62,7 +68,7 @@ def execute(command: Command, interrupt: Interrupt) -> list[JobOutcome]:
         if command.multirun:
             check_held(folder)
             write_arms(folder, runner.outcomes, interrupt)
-    return runner.outcomes
+    return runner.outcomes if runner.packed is None else runner.packed
 
 
 @contextmanager
@@ -125,9 +131,12 @@ def _single(command: Command, folder: Path, runner: JobRunner) -> None:
 def _sweep(command: Command, folder: Path, runner: JobRunner) -> None:
     """Run the jobs of a sweep; those that are known before it are not composed again."""
     line = None if command.explicit_folder else assignment(command.folder_key, str(folder))
-    for base in {id(job.base): job.base for job in [command.shared, *command.jobs]}.values():
+    grid, jobs = command.grid, command.jobs if command.grid is None else command.grid.templates
+    for base in {id(job.base): job.base for job in [command.shared, *jobs]}.values():
         base.belong_to_sweep(folder, line)
-    if command.launcher == "fleet":  # other launchers would pickle them for each job
+    if grid is not None:
+        runner.whole = lambda: runner.run_grid(grid)
+    elif command.launcher == "fleet":  # other launchers would pickle them for each job
         runner.jobs = {(job.number, job.overrides): job for job in command.jobs}
     if command.resumes:
         remove_arms(folder)

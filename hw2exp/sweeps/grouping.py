@@ -38,7 +38,7 @@ def group(
         # No fleet exceeds a worker's share of all jobs.
         size = min(config.fleet_size or default_size(config), -(-len(configs) // workers))
         fleets += _cut(places, size, workers)
-    return sorted(fleets, key=lambda fleet: -len(fleet) * _cost(configs[fleet[0]]))
+    return sorted(fleets, key=lambda fleet: -len(fleet) * cost(configs[fleet[0]]))
 
 
 def _cut(places: list[int], size: int, workers: int) -> Fleets:
@@ -51,17 +51,18 @@ def _cut(places: list[int], size: int, workers: int) -> Fleets:
 
 def default_size(config: TrainConfig) -> int:
     """Return the default fleet size of a config, in runs."""
-    return AUTOGRAD if _by_autograd(config) else CLOSED_FORM
+    return AUTOGRAD if by_autograd(config) else CLOSED_FORM
 
 
-def _by_autograd(config: TrainConfig) -> bool:
+def by_autograd(config: TrainConfig) -> bool:
+    """Return whether a config's gradients are computed by autograd."""
     return training_path(config)[0] == "autograd"
 
 
-def _cost(config: TrainConfig) -> float:
+def cost(config: TrainConfig) -> float:
     """Estimate a run's relative cost, from its matrix products or autograd's many small steps."""
     model = config.model
-    slower = 30 if _by_autograd(config) else 1 if config.norm.name == "none" else 3
+    slower = 30 if by_autograd(config) else 1 if config.norm.name == "none" else 3
     slower *= 1 if config.regularizer.name == "none" else 2
     sequence = config.batch_size * config.task.ranges[0][1]
     return float(config.steps * sequence * model.hidden_size**2 * model.products * slower)

@@ -12,7 +12,8 @@ from omegaconf._utils import get_omega_conf_dumper
 
 from hw2exp.config.job import Base, Job, Plain, put
 from hw2exp.config.recorded import read_values
-from hw2exp.config.run_files import RESULT
+from hw2exp.config.run_files import CONFIG, OVERRIDES, RECORDS, RESULT
+from hw2exp.config.schema import TrainConfig
 from hw2exp.records.run_dir import read_finished
 from hw2exp.system import disk
 from hw2exp.system.problems import ConfigError
@@ -109,6 +110,22 @@ def write_records(job: Job) -> None:
         "overrides.yaml": "".join(f"- {inline(line)}\n" for line in job.overrides) or "[]\n",
     }
     _write(records, {name: text.encode() for name, text in texts.items()})
+
+
+def write_config(folder: Path, config: TrainConfig, overrides: Sequence[str]) -> None:
+    """Write the records of a job that Hydra has not composed: its config and its overrides.
+
+    Args:
+        folder: the run folder.
+        config: the config.
+        overrides: the job's overrides.
+    """
+    texts = {
+        CONFIG: to_yaml(config.model_dump(mode="json")),
+        OVERRIDES: "".join(f"- {inline(line)}\n" for line in overrides) or "[]\n",
+    }
+    disk.make_folder(folder / RECORDS)
+    disk.write_together({folder / name: text.encode() for name, text in texts.items()})
 
 
 def _write(records: Path, files: Mapping[str, bytes]) -> None:

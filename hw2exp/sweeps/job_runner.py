@@ -1,6 +1,6 @@
 """Run jobs for Hydra: one, or a batch as fleets; skip those that have their result."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
+from hw2exp.config.grid import Grid
 from hw2exp.config.job import Base, Job
 from hw2exp.config.run_files import CONFIG
 from hw2exp.config.schema import TrainConfig
@@ -29,6 +30,7 @@ from hw2exp.sweeps.hydra_records import resolve_record
 from hw2exp.sweeps.job_outcome import JobOutcome
 from hw2exp.sweeps.job_return import JobFailed
 from hw2exp.sweeps.launcher import Held, Key
+from hw2exp.sweeps.packed_sweep import PackedOutcome, run_packed_sweep
 from hw2exp.sweeps.sweep import run_sweep
 from hw2exp.system.interrupt import Interrupt
 from hw2exp.system.lock import FolderHeldError, hold
@@ -51,6 +53,8 @@ class JobRunner:
         outcomes: the outcomes of the jobs that have ended, in order.
         jobs: a sweep's jobs that are known beforehand.
         single: the job of a single run.
+        whole: the function that runs a sweep with packed records; None for other commands.
+        packed: the outcome of such a sweep.
     """
 
     def __init__(
@@ -62,6 +66,8 @@ class JobRunner:
         self.outcomes: list[JobOutcome] = []
         self.jobs: Mapping[Key, Job] = {}
         self.single: Job | None = None
+        self.whole: Callable[[], None] | None = None
+        self.packed: PackedOutcome | None = None
         self._failure: Exception | None = None
 
     def __call__(self, config: Any) -> float | None:
@@ -75,6 +81,14 @@ class JobRunner:
         """Run a batch of jobs as fleets, see :data:`FleetFunction`."""
         with self._past_hydra():
             return self._end(self._run_batch(jobs, held))
+
+    def run_grid(self, grid: Grid) -> None:
+        """Run the jobs of a grid, with packed records."""
+        assert self.executor is not None
+        with self._past_hydra():
+            self.packed = run_packed_sweep(grid, self.root, self.executor, self.interrupt)
+            if self.interrupt():
+                raise SystemExit(self.interrupt.status)
 
     @contextmanager
     def outcomes_read(self, jobs: Sequence[Job]) -> Iterator[None]:
@@ -106,7 +120,7 @@ class JobRunner:
         except SystemExit:
             if self._failure is not None:
                 raise self._failure from None
-            if not self.outcomes:
+            if not self.outcomes and self.packed is None:
                 raise
 
     @contextmanager

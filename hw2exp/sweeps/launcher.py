@@ -8,6 +8,7 @@ An attribute ``jobs`` of the function holds jobs that are composed already, by n
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -70,8 +71,6 @@ class Batches:
             return self._one_by_one(overrides, first)
         if self._sweep.hydra.job.chdir:
             raise HydraException("hydra.job.chdir=true: the jobs of a fleet share a process")
-        setup_globals()
-        configure_log(self._sweep.hydra.hydra_logging, self._sweep.hydra.verbose)
         root = Path(str(self._sweep.hydra.sweep.dir))
         disk.make_folder(root)
         jobs = [self._job(first + n, lines).at(root) for n, lines in enumerate(overrides)]
@@ -100,10 +99,7 @@ class Batches:
 
     def _call(self, fleet: FleetFunction, jobs: Sequence[Job], held: Held) -> list[Any]:
         """Run the jobs; an exception of the function becomes the outcome of every job."""
-        hydra = self._sweep.hydra
-        environment: Any = OmegaConf.to_container(hydra.job.env_set, resolve=True)
-        config = with_output(deepcopy(self._sweep), Path(str(hydra.sweep.dir)))
-        with current(config), env_override(environment):
+        with _environment(self._sweep):
             try:
                 return list(fleet(jobs, held))
             except Exception as error:
@@ -126,10 +122,7 @@ def run_batches(
     Raises:
         Exception: the failure of a job; later batches are not run.
     """
-    folder = Path(str(sweep.hydra.sweep.dir))
-    disk.make_folder(folder)
-    disk.remove_parts(folder)
-    disk.write_together({folder / SWEEP: OmegaConf.to_yaml(sweep).encode()})
+    _record(sweep)
     returns: list[Sequence[JobReturn]] = []
     first = 0
     for batch in batches:
@@ -138,6 +131,36 @@ def run_batches(
             _ = each.return_value  # raises the failure of a job
         first += len(batch)
     return returns
+
+
+def run_whole(sweep: DictConfig, task: Callable[[], None]) -> None:
+    """Record a sweep whose jobs are not enumerated, and run it.
+
+    Args:
+        sweep: the config of the sweep.
+        task: the function that runs it.
+    """
+    _record(sweep)
+    with _environment(sweep):
+        task()
+
+
+def _record(sweep: DictConfig) -> None:
+    folder = Path(str(sweep.hydra.sweep.dir))
+    disk.make_folder(folder)
+    disk.remove_parts(folder)
+    disk.write_together({folder / SWEEP: OmegaConf.to_yaml(sweep).encode()})
+
+
+@contextmanager
+def _environment(sweep: DictConfig) -> Iterator[None]:
+    """Let Hydra's state, logging and environment variables be those of a sweep."""
+    setup_globals()
+    configure_log(sweep.hydra.hydra_logging, sweep.hydra.verbose)
+    variables: Any = OmegaConf.to_container(sweep.hydra.job.env_set, resolve=True)
+    config = with_output(deepcopy(sweep), Path(str(sweep.hydra.sweep.dir)))
+    with current(config), env_override(variables):
+        yield
 
 
 def _prepare(jobs: Sequence[Job]) -> dict[int | None, FolderHeldError]:

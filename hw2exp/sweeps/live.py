@@ -12,11 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from hw2exp.config.schema import TrainConfig
-from hw2exp.records.run_dir import RunResult
-from hw2exp.runs.fleet_run import Outcome
 from hw2exp.runs.live_curves import curves_line
 from hw2exp.runs.live_line import PLAIN_SECONDS, show_live
-from hw2exp.sweeps.fleet_task import NotRun
 from hw2exp.sweeps.progress import Progress, read_progress
 from hw2exp.system.terminal import clock, echo, live_console
 
@@ -60,7 +57,8 @@ class SweepTable:
             for fleet, start in zip(fleets, starts, strict=True)
         ]
         self._starts = starts
-        self._outcomes: dict[int, Sequence[Outcome]] = {}
+        self._begun: set[int] = set()
+        self._ended: dict[int, Progress] = {}
         self._done: set[int] = set()
         self._live: Live | None = None
 
@@ -79,15 +77,24 @@ class SweepTable:
         elif self.show and raised[0] is None:
             echo(self._summary(self._all(), time.monotonic() - self._began))
 
-    def finish(self, number: int, outcomes: Sequence[Outcome]) -> None:
-        """Record the outcomes of a fleet's jobs; unless it was interrupted, the fleet is done.
+    def begin(self, number: int) -> None:
+        """Record that a fleet was submitted.
 
         Args:
             number: the fleet's number, from 0.
-            outcomes: the outcome of each job.
         """
-        self._outcomes[number] = outcomes
-        if not any(map(_was_interrupted, outcomes)):
+        self._begun.add(number)
+
+    def finish(self, number: int, progress: Progress, done: bool) -> None:
+        """Record the end of a fleet.
+
+        Args:
+            number: the fleet's number, from 0.
+            progress: its progress in the end.
+            done: whether no run of it was interrupted.
+        """
+        self._ended[number] = progress
+        if done:
             self._done.add(number)
 
     def refresh(self) -> None:
@@ -101,12 +108,10 @@ class SweepTable:
             echo(self._summary(self._all(), now - self._began))
 
     def _all(self) -> list[Progress | None]:
-        return [
-            _of_outcomes(self._outcomes[number], self._starts[number])
-            if number in self._outcomes
-            else progress
-            for number, progress in enumerate(read_progress(self.paths))
-        ]
+        running = sorted(self._begun - self._ended.keys())
+        seen = dict(zip(running, read_progress(self.paths[n] for n in running), strict=True))
+        known: dict[int, Progress | None] = {**self._ended, **seen}
+        return [known.get(number) for number in range(len(self.paths))]
 
     def _summary(self, fleets: Sequence[Progress | None], seconds: float) -> str:
         begun = [progress for progress in fleets if progress is not None]
@@ -132,7 +137,7 @@ class SweepTable:
         running = [
             (self.fleets[number], progress)
             for number, progress in enumerate(fleets)
-            if progress is not None and number not in self._outcomes
+            if progress is not None and number not in self._ended
         ][:SHOWN]
         headings = (*HEADINGS, *(["worker"] if any(each.worker for _, each in running) else []))
         rows = [
@@ -160,17 +165,3 @@ class SweepTable:
             curves = curves_line(progress.losses, progress.norms, width, self.console.encoding)
             table.add_row("\n".join(filter(None, (name, curves))), *row)
         return Group(table, Text(self._summary(fleets, seconds), overflow="ellipsis"))
-
-
-def _was_interrupted(outcome: Outcome) -> bool:
-    cut = isinstance(outcome, RunResult) and outcome.status == "interrupted"
-    return cut or isinstance(outcome, NotRun)
-
-
-def _of_outcomes(outcomes: Sequence[Outcome], start: int) -> Progress:
-    results = [outcome for outcome in outcomes if isinstance(outcome, RunResult)]
-    return Progress(
-        replica_steps=sum(result.step - start for result in results),
-        solved=sum(result.solved_at is not None for result in results),
-        diverged=sum(result.diverged_at is not None for result in results),
-    )

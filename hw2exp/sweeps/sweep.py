@@ -5,18 +5,21 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hw2exp.config.schema import TrainConfig
 from hw2exp.models import own_digest
-from hw2exp.records.run_dir import read_finished
+from hw2exp.records.run_dir import RunResult, read_finished
 from hw2exp.runs.fleet_run import Outcome, announce_compilation
 from hw2exp.sweeps.executor import ClusterLost, FleetExecutor, WorkerExecutor
 from hw2exp.sweeps.fleet_task import NotRun, train_fleet
 from hw2exp.sweeps.grouping import group
 from hw2exp.sweeps.live import SweepTable
+from hw2exp.sweeps.progress import Progress
 from hw2exp.system.interrupt import NEVER, SAVE, Interrupt
 from hw2exp.system.problems import ConfigError
+
+T = TypeVar("T")
 
 LOOK = 0.25
 """Longest wait between two checks of the workers, in seconds."""
@@ -78,13 +81,30 @@ def run_sweep(
 
         with table:
             try:
-                for number, future in _ended(submit, len(fleets), table, interrupt, executor):
+                for number, future in as_they_end(submit, len(fleets), table, interrupt, executor):
                     own_outcomes = _outcomes(future, *_of(fleets[number], folders, configs))
                     outcomes |= zip(fleets[number], own_outcomes, strict=True)
-                    table.finish(number, own_outcomes)
+                    start = starts[fleets[number][0]]
+                    done = not any(map(_was_interrupted, own_outcomes))
+                    table.finish(number, _progress(own_outcomes, start), done)
             except ClusterLost as error:
                 missing = error
     return [outcomes.get(job, missing) for job in range(len(configs))]
+
+
+def _was_interrupted(outcome: Outcome) -> bool:
+    cut = isinstance(outcome, RunResult) and outcome.status == "interrupted"
+    return cut or isinstance(outcome, NotRun)
+
+
+def _progress(outcomes: Sequence[Outcome], start: int) -> Progress:
+    """Return the progress of a fleet that has ended."""
+    results = [outcome for outcome in outcomes if isinstance(outcome, RunResult)]
+    return Progress(
+        replica_steps=sum(result.step - start for result in results),
+        solved=sum(result.solved_at is not None for result in results),
+        diverged=sum(result.diverged_at is not None for result in results),
+    )
 
 
 def check_cells(configs: Sequence[TrainConfig]) -> None:
@@ -115,23 +135,31 @@ def _of(fleet: list[int], *columns: Sequence[Any]) -> list[Any]:
     return [[column[job] for job in fleet] for column in columns]
 
 
-def _ended(
-    submit: Callable[[int], Future[list[Outcome]]],
+def as_they_end(
+    submit: Callable[[int], Future[T]],
     count: int,
     table: SweepTable,
     interrupt: Interrupt,
     executor: FleetExecutor,
-) -> Iterator[tuple[int, Future[list[Outcome]]]]:
+) -> Iterator[tuple[int, Future[T]]]:
     """Yield fleets as they end; meanwhile submit others, refresh the table, pass on signals.
 
     Only as many fleets are submitted as can run. So a worker that dies takes one fleet with it, and
     after an interrupt nothing has to be taken back.
+
+    Args:
+        submit: the function that submits a fleet by number.
+        count: the number of fleets.
+        table: the table to refresh.
+        interrupt: the signals to end or to save.
+        executor: the executor of the fleets.
     """
-    waiting, running, told = list(range(count)), dict[Future[list[Outcome]], int](), False
+    waiting, running, told = list(range(count)), dict[Future[T], int](), False
     while running or (waiting and not interrupt()):
         while waiting and not interrupt() and len(running) < executor.slots():
             number = waiting.pop(0)
             running[submit(number)] = number
+            table.begin(number)
         if not running:
             time.sleep(LOOK)  # no machine is there yet
         for future in wait(running, LOOK, FIRST_COMPLETED).done:

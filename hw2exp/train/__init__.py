@@ -81,7 +81,8 @@ def _run(words: Sequence[str], interrupt: "Interrupt") -> int:
     from hw2exp.sweeps.command_run import run_command
 
     outcomes = run_command(command, interrupt)
-    return max([interrupt.status, *(each.status(interrupt) for each in outcomes)])
+    each = outcomes if isinstance(outcomes, list) else [outcomes]
+    return max([interrupt.status, *(own.status(interrupt) for own in each)])
 
 
 def _ask_hydra(words: Sequence[str]) -> int:

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     import polars
 
     from hw2exp.config.job import Job
+    from hw2exp.records.packed import PackedSweep
     from hw2exp.sweeps.job_outcome import JobOutcome
+    from hw2exp.sweeps.packed_sweep import PackedOutcome
 
 
 @dataclass(frozen=True)
@@ -84,19 +86,23 @@ class Sweep:
 
     Args:
         folder: the sweep's folder, which holds the run folders.
-        jobs: the jobs with a result, by number.
+        jobs: the jobs with a result, by number; empty with packed records.
         failed: the errors of all other jobs, by number.
+        packed: the packed records, if the runs have no folders.
     """
 
     folder: Path
     jobs: dict[int, Run]
     failed: dict[int, Exception]
+    packed: "PackedSweep | None" = None
 
     @cached_property
     def results(self) -> "polars.DataFrame":
         """Return one row a job: the config keys that vary, then the result."""
         import polars
 
+        if self.packed is not None:
+            return self.packed.runs()
         configs = [job.config for job in self.jobs.values()]
         keys = dict.fromkeys(key for config in configs for key in config)
         varying = [key for key in keys if len({repr(own.get(key)) for own in configs}) > 1]
@@ -111,6 +117,8 @@ class Sweep:
         """Stack the metrics of all jobs; the column ``job`` holds the job's number."""
         import polars
 
+        if self.packed is not None:
+            return self.packed.metrics()
         frames = [
             job.metrics.select(polars.lit(number).alias("job"), polars.all())
             for number, job in self.jobs.items()
@@ -130,7 +138,9 @@ def run(*overrides: str) -> Run:
         KeyboardInterrupt: the run was interrupted, and recorded as such.
         MemoryError: the run doesn't fit into memory.
     """
-    (only,) = _execute([], overrides)
+    outcomes = _execute([], overrides)
+    assert isinstance(outcomes, list)
+    (only,) = outcomes
     if isinstance(only.outcome, Exception):
         raise only.outcome
     return Run(only.job.folder, _flat(only.job), only.outcome)
@@ -150,6 +160,8 @@ def sweep(*overrides: str) -> Sweep:
         RuntimeError: no job has a result.
     """
     outcomes = _execute(["-m"], overrides)
+    if not isinstance(outcomes, list):
+        return Sweep(outcomes.sweep.folder, {}, outcomes.failed, outcomes.sweep)
     if all(isinstance(each.outcome, Exception) for each in outcomes):
         first = outcomes[0].outcome
         raise RuntimeError(f"none of {len(outcomes)} jobs has a result; the first: {first}")
@@ -193,12 +205,12 @@ def _undisturbed() -> Iterator[None]:
             gc.unfreeze()  # the caller's objects too
 
 
-def _execute(flags: Sequence[str], overrides: Sequence[str]) -> "list[JobOutcome]":
+def _execute(flags: Sequence[str], overrides: Sequence[str]) -> "list[JobOutcome] | PackedOutcome":
     with _undisturbed():
         return _executed(flags, overrides)
 
 
-def _executed(flags: Sequence[str], overrides: Sequence[str]) -> "list[JobOutcome]":
+def _executed(flags: Sequence[str], overrides: Sequence[str]) -> "list[JobOutcome] | PackedOutcome":
     from hw2exp.config.command_line import read
     from hw2exp.sweeps.command_run import run_command
     from hw2exp.system.interrupt import Interrupt

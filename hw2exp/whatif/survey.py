@@ -86,11 +86,15 @@ def survey_folder(folder: Path, survey: Survey, tell: Callable[[str], None]) -> 
         OSError: a table can't be written.
     """
     found = read_runs(folder)
-    plans = [
+    every = [
         (run, own) for arm, own in _plans(found.arms, survey, tell) for run in arm.runs.values()
     ]
+    plans = [(run, own) for run, own in every if run.packed is None]
     waiting = [(run, own) for run, own in plans if not _is_answered(run, own)]
     ready, lost = len(plans) - len(waiting), list(found.lost)
+    if packed := len(every) - len(plans):
+        hint = "python -m hw2exp.extract writes their folders"
+        lost.append(f"{counted(packed, 'run')} left out: packed; {hint}")
     tell(f"{counted(len(waiting), 'run')} to survey" + f", {ready} as they are" * (ready > 0))
     with WorkerExecutor(max(1, min(available_cores(), len(waiting)))) as executor:
         tasks = {executor.submit(survey_run, *plan): plan[0] for plan in waiting}

@@ -37,11 +37,20 @@ class FleetLauncher(Launcher):
 class FleetSweeper(BasicSweeper):
     """Hydra's basic sweeper, without its extra composition of each job before the launch."""
 
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Keep the task function, which may run all jobs without a list of them."""
+        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
+        self._whole = getattr(task_function, "whole", None)
+
     def sweep(self, arguments: list[str]) -> Any:
         """Run the sweep; a failed job has already been reported."""
         from hw2exp.sweeps.job_return import JobFailed
-        from hw2exp.sweeps.launcher import run_batches
+        from hw2exp.sweeps.launcher import run_batches, run_whole
 
+        if self._whole is not None:
+            return run_whole(self.config, self._whole)
         lines = [*self._parse_config(), *arguments]
         overrides = OverridesParser.create(self.hydra_context.config_loader).parse_overrides(lines)
         batches = self.split_arguments(overrides, self.max_batch_size)

@@ -171,8 +171,8 @@ BAD = {
     "a range to infinity": (["-m", "optimizer.lr=range(0,inf)"], ["optimizer.lr=range(0,inf)"]),
     "a range from nothing": (["-m", "optimizer.lr=range(nan,1)"], ["optimizer.lr=range(nan,1)"]),
     "too many jobs together": (
-        ["-m", "seed=range(0,1000)", "optimizer.lr=range(0.1,1,0.001)"],
-        ["seed=range(0,1000) optimizer.lr=range(0.1,1,0.001)", "9e+05 jobs", "at most 100000"],
+        ["-m", "seed=range(0,2000)", "optimizer.lr=range(0.1,1,0.001)"],
+        ["seed=range(0,2000) optimizer.lr=range(0.1,1,0.001)", "1.8e+06 jobs", "at most 1048576"],
     ),
     "an endless number": (["seed=" + "9" * 100_000], ["seed=999", "…", "not an override"]),
     "an endless word": (["seed=" + "a" * 100_000], ["seed=aaa", "…aaa", "an integer"]),

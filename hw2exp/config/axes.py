@@ -1,0 +1,133 @@
+"""Hold the values of a large sweep by axis, and the numbers of its jobs."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw2exp.config.schema import TrainConfig
+
+Numbers = NDArray[np.int64]
+Data = dict[str, int | float]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An override of a sweep with its values.
+
+    Args:
+        key: the key or the group.
+        lines: an override for each value.
+        values: the numbers, if the runs of a fleet may differ in the key (*data*); else None.
+    """
+
+    key: str
+    lines: Sequence[str]
+    values: Sequence[int | float] | None
+
+    @property
+    def ends(self) -> list[int]:
+        """Return the places of the smallest and the largest number, or all places without data."""
+        if self.values is None:
+            return list(range(len(self.lines)))
+        places = range(len(self.values))
+        return sorted({end(places, key=self.values.__getitem__) for end in (min, max)})
+
+
+@dataclass(frozen=True)
+class Axes:
+    """The axes of a sweep whose jobs are all combinations; the last axis changes first.
+
+    Jobs that differ in data only belong to one *program*, which is a combination of the values on
+    all other axes.
+
+    Args:
+        axes: the axes, in the order of the overrides.
+    """
+
+    axes: Sequence[Axis]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return the number of values on each axis."""
+        return tuple(len(axis.lines) for axis in self.axes)
+
+    def __len__(self) -> int:
+        return prod(self.shape)
+
+    @property
+    def data_size(self) -> int:
+        """Return the number of jobs of each program."""
+        return prod(len(axis.lines) for axis in self.axes if axis.values is not None)
+
+    def places(self, number: int) -> tuple[int, ...]:
+        """Return the place of a job's value on each axis."""
+        return tuple(map(int, np.unravel_index(number, self.shape)))
+
+    def lines(self, number: int) -> list[str]:
+        """Return the overrides of a job."""
+        each = zip(self.axes, self.places(number), strict=True)
+        return [axis.lines[place] for axis, place in each]
+
+    def data(self, number: int) -> Data:
+        """Return a job's data by key."""
+        each = zip(self.axes, self.places(number), strict=True)
+        return {axis.key: axis.values[n] for axis, n in each if axis.values is not None}
+
+    def columns(self, numbers: Sequence[int]) -> dict[str, list[Any]]:
+        """Return the values of some jobs on each axis with several, by key: numbers, or texts."""
+        places = np.unravel_index(np.asarray(numbers), self.shape)
+        return {
+            axis.key: [
+                axis.lines[n].partition("=")[2] if axis.values is None else axis.values[n]
+                for n in own
+            ]
+            for axis, own in zip(self.axes, places, strict=True)
+            if len(axis.lines) > 1
+        }
+
+    def program(self, number: int) -> int:
+        """Return the program of a job."""
+        index = 0
+        for axis, place in zip(self.axes, self.places(number), strict=True):
+            if axis.values is None:
+                index = index * len(axis.lines) + place
+        return index
+
+    def programs(self) -> list[Numbers]:
+        """Return the numbers of each program's jobs, rising."""
+        data = [n for n, axis in enumerate(self.axes) if axis.values is not None]
+        rest = [n for n in range(len(self.axes)) if n not in data]
+        numbers = np.arange(len(self)).reshape(self.shape).transpose(*rest, *data)
+        return [*np.sort(numbers.reshape(-1, self.data_size), axis=1)]
+
+    def samples(self) -> Iterator[int]:
+        """Yield the numbers of jobs that are valid only if all jobs are.
+
+        These are each program's jobs at the ends of the data. The range of a knob has no holes:
+        what the ends may be, the values between may be too.
+        """
+        for places in product(*(axis.ends for axis in self.axes)):
+            yield int(np.ravel_multi_index(places, self.shape))
+
+
+def with_data(config: TrainConfig, data: Mapping[str, int | float]) -> TrainConfig:
+    """Return a config with other numbers for some knobs, which are known to be valid.
+
+    Args:
+        config: the config.
+        data: the numbers by dotted key.
+    """
+    for key, value in data.items():
+        config = _put(config, key.split("."), value)
+    return config
+
+
+def _put(section: Any, names: Sequence[str], value: int | float) -> Any:
+    head, *rest = names
+    new = _put(getattr(section, head), rest, value) if rest else value
+    return section.model_copy(update={head: new})

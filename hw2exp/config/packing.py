@@ -1,0 +1,75 @@
+"""Decide whether a sweep keeps the records of its runs packed, or in a folder each."""
+
+from collections.abc import Iterator, Sequence
+
+from hydra.core.override_parser.types import Override
+
+from hw2exp.config.axes import Axes
+from hw2exp.config.composition import Composition
+from hw2exp.config.grid import Grid, axis_of
+from hw2exp.config.job import Job
+from hw2exp.config.overrides import MOST_PACKED, axes_of, too_many
+from hw2exp.config.refusals import one_error
+from hw2exp.system.problems import ConfigError
+
+ENUMERATING = ("fleet", "basic")
+"""Sweepers that enumerate every combination of the values, so that jobs are known beforehand."""
+
+MANY = 2048
+"""Jobs above which ``records=auto`` packs."""
+
+MOST_PROGRAMS = 1024
+"""Most combinations of values in which the runs of a fleet can't differ."""
+
+OF_FOLDERS = ("checkpoint_every", "keep_checkpoints", "hydra.sweep.subdir")
+"""Keys that mean nothing without a folder for each run."""
+
+
+def packed_grid(
+    overrides: Sequence[Override], of_hydra: Sequence[str], fixed: Job, composer: Composition
+) -> Grid | None:
+    """Return the grid of a sweep with packed records; None if each run gets a folder.
+
+    Args:
+        overrides: the overrides of the jobs.
+        of_hydra: the overrides of Hydra's own node.
+        fixed: the job of the overrides that are shared.
+        composer: the composer of the templates.
+
+    Raises:
+        ConfigError: there are too many jobs, or the records are to be packed and can't be.
+    """
+    records, many = fixed.raw.get("records"), bool(too_many(overrides, MANY))
+    if records != "packed" and not (records == "auto" and many):
+        return None
+    if problems := too_many(overrides, MOST_PACKED):
+        raise ConfigError(problems)
+    problems, grid = [*_needing_folders(overrides, of_hydra, fixed)], None
+    each = zip(overrides, axes_of(overrides), strict=True)
+    axes = Axes([axis_of(override, lines, composer) for override, lines in each])
+    if (programs := len(axes) // axes.data_size) > MOST_PROGRAMS:
+        problems.append(f"fleets of {programs:,} programs; at most {MOST_PROGRAMS:,}")
+    if not problems:
+        grid = one_error(Grid.compose, axes, of_hydra, composer)
+        if grid.interpolated:
+            problems.append("values that refer to others by ${…} need a folder for each run")
+    if problems and records == "packed":
+        raise ConfigError(f"records=packed: {problem}" for problem in problems)
+    return None if problems else grid
+
+
+def _needing_folders(
+    overrides: Sequence[Override], of_hydra: Sequence[str], fixed: Job
+) -> Iterator[str]:
+    """Yield the reasons why a command needs a folder for each run."""
+    launcher = fixed.choice("hydra/launcher")
+    if launcher != "fleet":
+        yield f"hydra/launcher={launcher} makes a folder for each run; must be fleet"
+    if fixed.raw.get("plot") is True:
+        yield "plot=true needs a folder for each run; must be auto or false"
+    if fixed.base.hydra.get("callbacks"):
+        yield "hydra.callbacks are told of each run; must be empty"
+    for line in [*(str(o.input_line) for o in overrides), *of_hydra]:
+        key = line.partition("=")[0]
+        if key in OF_FOLDERS or key.split(".")[0] == "diagnostics":
+            yield f"{line} is for runs with a folder each; leave it out"

@@ -1,0 +1,95 @@
+"""The command ``python -m hw2exp.extract``: write the folders of runs from packed records.
+
+A run is made again, since its config gives the same bits, and compared with its record.
+"""
+
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hw2exp.config.folder import at_home, check_folder, check_there
+from hw2exp.system.problems import ConfigError
+from hw2exp.system.process import failed, parser_of, process
+from hw2exp.system.terminal import echo, echo_error, relative
+
+if TYPE_CHECKING:
+    from hw2exp.records.packed import PackedSweep
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command with the given arguments, by default those of the process.
+
+    Returns:
+        The exit status: 0 the folders are written; 1 an OSError, or a run came out otherwise than
+        its record; 2 bad input, and nothing was written.
+    """
+    arguments = _parser().parse_args(argv)
+    try:
+        return _run(Path(arguments.folder), list(dict.fromkeys(arguments.job)))
+    except (ConfigError, OSError) as error:
+        return failed(error)
+
+
+def _parser() -> ArgumentParser:
+    parser = parser_of(
+        "hw2exp.extract",
+        "Write the folder that a run of a sweep would have had with records=folders: DIR/NUMBER. "
+        "The run is made again, and its digests are compared with the packed record.",
+    )
+    parser.add_argument(
+        "folder", type=at_home, metavar="DIR", help="of a sweep with packed records"
+    )
+    parser.add_argument(
+        "--job", type=int, metavar="NUMBER", action="append", required=True,
+        help="the number of the run, as the column job of the records has it; may be repeated",
+    )  # fmt: skip
+    return parser
+
+
+def _run(folder: Path, jobs: Sequence[int]) -> int:
+    from hw2exp.records.packed import PackedSweep, check_packed
+
+    check_there(folder, str(folder))
+    check_packed(folder)
+    sweep = PackedSweep.read(folder)
+    problems = [
+        f"--job={job}: must be 0 to {len(sweep.axes) - 1}"
+        for job in jobs
+        if not 0 <= job < len(sweep.axes)
+    ]
+    if problems:
+        raise ConfigError(problems)
+    for job in jobs:
+        check_folder(folder / str(job), f"--job={job}", explicit=True)
+    return max(_extract(sweep, job) for job in jobs)
+
+
+def _extract(sweep: "PackedSweep", number: int) -> int:
+    """Make a run again in a folder of its own; return the exit status."""
+    from hw2exp.records.packed_fleet import JOB
+    from hw2exp.records.run_dir import RunResult
+    from hw2exp.runs.fleet_run import run_fleet
+    from hw2exp.sweeps.hydra_records import write_config
+    from hw2exp.system.interrupt import Interrupt
+
+    runs = sweep.runs()
+    record = runs.filter(runs[JOB] == number)
+    own = sweep.folder / str(number)
+    config = sweep.config(number).model_copy(update={"check_initial_loss": "off"})
+    write_config(own, config, sweep.axes.lines(number))
+    with Interrupt() as interrupt:
+        (outcome,) = run_fleet([config], [own], interrupt, show=False)
+    if not isinstance(outcome, RunResult):
+        echo_error(f"job {number}: {outcome}")
+        return 1
+    for name in ("parameters_sha256", "metrics_sha256"):
+        if len(record) and record[name][0] != getattr(outcome, name):
+            echo_error(f"job {number}: came out otherwise than its record: {name} differs")
+            return 1
+    echo(f"job {number} → {relative(own)}")
+    return 0
+
+
+if __name__ == "__main__":
+    process(main)

@@ -1,0 +1,218 @@
+"""Write and read the packed records of a sweep: all its runs in three files a fleet.
+
+``packed/sweep.json`` holds the axes of the sweep, and the config of each program's first job. The
+files of a fleet are those of :mod:`hw2exp.records.packed_fleet`.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from hw2exp.config.axes import Axes, Axis, Numbers, with_data
+from hw2exp.config.recorded import config_of_result
+from hw2exp.config.resume import FREE, differences
+from hw2exp.config.run_files import PACKED
+from hw2exp.config.schema import TrainConfig
+from hw2exp.records.packed_fleet import (
+    JOB,
+    ended_fleets,
+    read_metrics,
+    read_runs,
+    remove_fleet,
+    result_of,
+    versions_of,
+)
+from hw2exp.records.run_dir import RunResult
+from hw2exp.records.step_table import STEP
+from hw2exp.system import disk, regular_file
+from hw2exp.system.problems import ConfigError, faults
+
+if TYPE_CHECKING:
+    import polars
+
+SWEEP = "sweep.json"
+LARGEST_SWEEP = 1 << 28  # bytes
+
+
+def check_packed(folder: Path) -> None:
+    """Refuse a folder without packed records.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    if not (folder / PACKED / SWEEP).is_file():
+        raise ConfigError([f"{folder}: holds no packed records, {PACKED}/{SWEEP}"])
+
+
+class _Axis(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    key: str
+    lines: list[str]
+    values: list[int | float] | None
+
+
+class _Sweep(BaseModel):
+    """The contents of ``sweep.json``."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    axes: list[_Axis]
+    configs: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class PackedSweep:
+    """The packed records of a sweep.
+
+    Args:
+        folder: the folder of the sweep.
+        axes: the axes of the sweep.
+        configs: the config of each program's first job.
+    """
+
+    folder: Path
+    axes: Axes
+    configs: Sequence[TrainConfig]
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read the records of a sweep; its fleets are read when asked for.
+
+        Args:
+            folder: the folder of the sweep.
+
+        Raises:
+            OSError: there are none.
+            ValueError: they are damaged.
+            ConfigError: the configs are not of this version.
+        """
+        path = folder / PACKED / SWEEP
+        try:
+            read = _Sweep.model_validate_json(regular_file.read(path, LARGEST_SWEEP))
+        except ValidationError as error:
+            raise ValueError(f"{path}: {faults(error)[0]}") from error
+        axes = Axes([Axis(each.key, each.lines, each.values) for each in read.axes])
+        if len(read.configs) != len(axes.programs()):
+            raise ValueError(f"{path}: configs: must be one for each program")
+        return cls(folder, axes, [config_of_result(values) for values in read.configs])
+
+    def begin(self) -> None:
+        """Write what is known before the first step, unless it is there."""
+        disk.make_folder(self.path)
+        disk.remove_parts(self.path)
+        if not (self.path / SWEEP).exists():
+            configs = [config.model_dump(mode="json", exclude=FREE) for config in self.configs]
+            values = {"axes": [asdict(axis) for axis in self.axes.axes], "configs": configs}
+            disk.write_together({self.path / SWEEP: json.dumps(values).encode()})
+
+    def check_resumes(self) -> None:
+        """Refuse to resume where the records of other jobs are.
+
+        Raises:
+            ConfigError: the records are of other jobs, or can't be read.
+        """
+        if not (self.path / SWEEP).exists():
+            return
+        try:
+            there = PackedSweep.read(self.folder)
+        except (OSError, ValueError) as error:
+            raise ConfigError([f"resume={self.folder}: {error}"]) from error
+        problems: dict[str, None] = {}
+        if there.swept != self.swept:
+            keys = " ".join(axis.key for axis in there.swept)
+            problems[f"other values, of {keys or 'no key'}"] = None
+        for old, new in zip(there.configs, self.configs, strict=False):
+            texts = differences(old.model_dump(), new)
+            if old.steps < new.steps:
+                texts["steps"] = f"steps={old.steps}, not {new.steps}: packed runs begin anew"
+            problems |= dict.fromkeys(texts.values())
+        if problems:
+            raise ConfigError(f"resume={self.folder}: has {problem}" for problem in problems)
+
+    @property
+    def path(self) -> Path:
+        """Return the folder of the files."""
+        return self.folder / PACKED
+
+    def _content(self) -> bytes:
+        configs = [config.model_dump(mode="json", exclude=FREE) for config in self.configs]
+        axes = [asdict(axis) for axis in self.axes.axes]
+        return json.dumps({"axes": axes, "configs": configs}).encode()
+
+    def config(self, number: int) -> TrainConfig:
+        """Return the config of a job."""
+        return with_data(self.configs[self.axes.program(number)], self.axes.data(number))
+
+    @property
+    def swept(self) -> list[Axis]:
+        """Return the axes with more than one value."""
+        return [axis for axis in self.axes.axes if len(axis.lines) > 1]
+
+    def settle(self, warn: Callable[[str], None]) -> Numbers:
+        """Remove the files of damaged fleets, and return the numbers of the runs that have ended.
+
+        Args:
+            warn: the function that receives a line about each such fleet.
+        """
+        done = []
+        for first in ended_fleets(self.path):
+            try:
+                done.append(read_runs(self.path, first)[JOB].to_numpy())
+            except (OSError, ValueError) as error:
+                warn(f"{error}: its runs are made again")
+                remove_fleet(self.path, first)
+        return np.concatenate([np.empty(0, dtype=np.int64), *done])
+
+    def runs(self) -> "polars.DataFrame":
+        """Return a row for each run that has ended, by job.
+
+        Raises:
+            ValueError: a file is damaged.
+        """
+        import polars
+
+        frames = [read_runs(self.path, first) for first in ended_fleets(self.path)]
+        return polars.concat(frames).sort(JOB) if frames else polars.DataFrame({JOB: []})
+
+    def metrics(self) -> "polars.DataFrame":
+        """Return the metrics of all runs, one row for each run and logged step, by job and step.
+
+        Raises:
+            ValueError: a file is damaged.
+        """
+        import polars
+
+        frames = [read_metrics(self.path, first) for first in ended_fleets(self.path)]
+        return polars.concat(frames).sort(JOB, STEP) if frames else polars.DataFrame({JOB: []})
+
+    def metrics_of(self, number: int) -> "polars.DataFrame":
+        """Return the metrics of a run; those of all runs are kept in memory.
+
+        Raises:
+            ValueError: the run has none, or a file is damaged.
+        """
+        if (own := self._by_job.get((number,))) is None:
+            raise ValueError("metrics are missing")
+        return own
+
+    @cached_property
+    def _by_job(self) -> "dict[tuple[object, ...], polars.DataFrame]":
+        return self.metrics().partition_by(JOB, as_dict=True, include_key=False)
+
+    def results(self) -> Iterator[tuple[int, RunResult]]:
+        """Yield the number and the result of each run that has ended.
+
+        Raises:
+            ValueError: a file is damaged.
+        """
+        for first in ended_fleets(self.path):
+            versions = versions_of(self.path, first)
+            for row in read_runs(self.path, first).iter_rows(named=True):
+                yield row[JOB], result_of(row, versions)

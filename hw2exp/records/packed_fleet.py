@@ -1,0 +1,288 @@
+"""Write and read the packed records of one fleet: three files for all its runs.
+
+The files begin with the number of the fleet's first job. ``.runs.parquet`` has one row a run,
+``.metrics.parquet`` one row a run and logged step, ``.safetensors`` the final parameters of all
+runs. The last is written last, and holds the digests of the other two: a fleet without it has not
+ended, and its jobs are run again.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hw2exp.records.metrics import CATALOG, MetricsTable
+from hw2exp.records.parameters import LARGEST_PARAMETERS, Parameters, tensors_of
+from hw2exp.records.parquet import read_table
+from hw2exp.records.run_dir import RunResult
+from hw2exp.records.step_table import STEP
+from hw2exp.system import disk, regular_file
+
+if TYPE_CHECKING:
+    import polars
+
+RUNS, METRICS, LAST = ".runs.parquet", ".metrics.parquet", ".safetensors"
+JOB, LAST_LOSS = "job", "last_loss"
+
+LARGEST_FILE = 1 << 31  # bytes
+DIGITS = 7
+"""Least digits of a job's number in a file's name, so that names sort."""
+
+
+@dataclass(frozen=True)
+class PackedRun:
+    """The records of a run.
+
+    Args:
+        result: the result; its config is not used.
+        last_loss: the mean training loss of the run's last steps; None if it diverged.
+        table: the metrics.
+        params: the final parameters.
+    """
+
+    result: RunResult
+    last_loss: float | None
+    table: MetricsTable
+    params: Parameters
+
+
+def write_fleet(
+    folder: Path,
+    numbers: Sequence[int],
+    swept: Mapping[str, Sequence[Any]],
+    runs: Sequence[PackedRun],
+) -> None:
+    """Write the files of a fleet.
+
+    Args:
+        folder: the folder of the files.
+        numbers: the numbers of the jobs, rising.
+        swept: the swept values of the jobs by key.
+        runs: their records.
+    """
+    tables = {
+        _path(folder, numbers[0], RUNS): _run_rows(numbers, swept, runs),
+        _path(folder, numbers[0], METRICS): _metrics_rows(numbers, runs),
+    }
+    files = {path: _parquet(frame) for path, frame in tables.items()}
+    disk.write_together(files)
+    digests = [hashlib.sha256(content).hexdigest() for content in files.values()]
+    about = {"sha256": " ".join(digests), "versions": json.dumps(dict(runs[0].result.versions))}
+    disk.write_together({_path(folder, numbers[0], LAST): _tensors(numbers, runs, about)})
+
+
+def ended_fleets(folder: Path) -> list[int]:
+    """Return the number of the first job of each fleet whose files are whole."""
+    names = (path.name.removesuffix(LAST) for path in folder.glob(f"*{LAST}"))
+    return sorted(int(name) for name in names if name.isdecimal())
+
+
+def remove_fleet(folder: Path, first: int) -> None:
+    """Remove the files of a fleet, the one that says that it has ended first.
+
+    Args:
+        folder: the folder of the files.
+        first: the number of the fleet's first job.
+    """
+    for name in (LAST, RUNS, METRICS):
+        disk.remove(_path(folder, first, name))
+        disk.sync_path(folder)
+
+
+def read_runs(folder: Path, first: int) -> "polars.DataFrame":
+    """Read the rows of a fleet's runs: the swept values, and the result, see :func:`result_of`.
+
+    Args:
+        folder: the folder of the files.
+        first: the number of the fleet's first job.
+
+    Raises:
+        OSError: a file can't be read.
+        ValueError: a file is damaged.
+    """
+    return _read(folder, first, RUNS, _problem)
+
+
+def read_metrics(folder: Path, first: int) -> "polars.DataFrame":
+    """Read the metrics of a fleet's runs, one row for each run and logged step.
+
+    Args:
+        folder: the folder of the files.
+        first: the number of the fleet's first job.
+
+    Raises:
+        OSError: a file can't be read.
+        ValueError: a file is damaged.
+    """
+    columns = {JOB, STEP, *CATALOG}
+
+    def wrong(schema: "Mapping[str, polars.DataType]") -> str | None:
+        numbers = all(kind.is_numeric() for kind in schema.values())
+        return None if set(schema) == columns and numbers else "has other columns"
+
+    return _read(folder, first, METRICS, wrong)
+
+
+def read_parameters(folder: Path, first: int) -> dict[str, Any]:
+    """Read the final parameters of a fleet's runs by name, each ``(R, ...)``, and their jobs.
+
+    Args:
+        folder: the folder of the files.
+        first: the number of the fleet's first job.
+
+    Raises:
+        OSError: the file can't be read.
+        ValueError: the file is damaged.
+    """
+    path = _path(folder, first, LAST)
+    return tensors_of(regular_file.read(path, LARGEST_PARAMETERS), str(path))
+
+
+def versions_of(folder: Path, first: int) -> dict[str, str]:
+    """Return the versions that made a fleet.
+
+    Args:
+        folder: the folder of the files.
+        first: the number of the fleet's first job.
+
+    Raises:
+        OSError: the file can't be read.
+        ValueError: the file is damaged.
+    """
+    versions = json.loads(_about(_path(folder, first, LAST)).get("versions", "{}"))
+    return {str(name): str(value) for name, value in versions.items()}
+
+
+def result_of(row: Mapping[str, Any], versions: Mapping[str, str]) -> RunResult:
+    """Return the result of a run.
+
+    Args:
+        row: its row.
+        versions: the versions that made it.
+    """
+    parts = {name: {key: row[f"{name}_{key}"] for key in keys} for name, keys in _PARTS.items()}
+    values: dict[str, Any] = {**{name: row[name] for name in _PLAIN}, **parts}
+    return RunResult(**values, spikes=row["spikes"], versions=versions)
+
+
+_PLAIN = (
+    "status", "step", "diverged_at", "solved_at", "ends_solved", "seconds", "training_path",
+    "parameters_sha256", "metrics_sha256",
+)  # fmt: skip
+_PARTS = {
+    "initial": ("loss", "accuracy"),
+    "final": ("train_loss", "test_loss", "test_accuracy"),
+    "explosions": ("steps", "followed", "watched", "soon_after"),
+}
+
+
+def _types() -> "dict[str, Any]":
+    """Return the types of the columns of a run's result."""
+    import polars as pl
+
+    spike = {
+        **dict.fromkeys(("step", "start", "end"), pl.Int64),
+        **dict.fromkeys(("loss", "median"), pl.Float64),
+        **dict.fromkeys(("above_initial", "after_explosion"), pl.Boolean),
+    }
+    numbers = {f"{name}_{key}": pl.Float64 for name in ("initial", "final") for key in _PARTS[name]}
+    counts = {f"explosions_{key}": pl.Int64 for key in _PARTS["explosions"]}
+    texts = ("status", "training_path", "parameters_sha256", "metrics_sha256")
+    return {
+        **dict.fromkeys(("step", "diverged_at", "solved_at"), pl.Int64),
+        **dict.fromkeys(texts, pl.String),
+        "ends_solved": pl.Boolean,
+        **dict.fromkeys(("seconds", LAST_LOSS), pl.Float64),
+        **numbers,
+        **counts,
+        "spikes": pl.List(pl.Struct(spike)),
+    }
+
+
+def _run_rows(
+    numbers: Sequence[int], swept: Mapping[str, Sequence[Any]], runs: Sequence[PackedRun]
+) -> "polars.DataFrame":
+    import polars
+
+    results = [run.result for run in runs]
+    columns: dict[str, Any] = {name: [getattr(each, name) for each in results] for name in _PLAIN}
+    for name, keys in _PARTS.items():
+        columns |= {f"{name}_{key}": [getattr(each, name)[key] for each in results] for key in keys}
+    columns |= {LAST_LOSS: [run.last_loss for run in runs], "spikes": [r.spikes for r in results]}
+    return polars.DataFrame(
+        [
+            polars.Series(JOB, numbers, dtype=polars.Int64),
+            *(polars.Series(key, values) for key, values in swept.items()),
+            *(polars.Series(name, columns[name], dtype=kind) for name, kind in _types().items()),
+        ]
+    )
+
+
+def _metrics_rows(numbers: Sequence[int], runs: Sequence[PackedRun]) -> "polars.DataFrame":
+    import polars
+
+    tables = [run.table for run in runs]
+    jobs = np.repeat(np.asarray(numbers, dtype=np.int64), [len(table) for table in tables])
+    steps = np.concatenate([table.steps for table in tables])
+    values = {name: [value for t in tables for value in t.values(name)] for name in CATALOG}
+    return polars.DataFrame(
+        [
+            polars.Series(JOB, jobs),
+            polars.Series(STEP, steps),
+            *(polars.Series(name, own, dtype=polars.Float64) for name, own in values.items()),
+        ]
+    )
+
+
+def _tensors(numbers: Sequence[int], runs: Sequence[PackedRun], about: Mapping[str, str]) -> bytes:
+    from safetensors.numpy import save
+
+    names = runs[0].params
+    whole = {name: np.stack([run.params[name] for run in runs]) for name in names}
+    jobs = np.asarray(numbers, dtype=np.int64)
+    return save({**whole, JOB: jobs}, metadata=dict(about))
+
+
+def _parquet(frame: "polars.DataFrame") -> bytes:
+    content = BytesIO()
+    frame.write_parquet(content)
+    return content.getvalue()
+
+
+def _read(folder: Path, first: int, name: str, wrong: Any) -> "polars.DataFrame":
+    """Read a table of a fleet whose digest is known."""
+    path = _path(folder, first, name)
+    content = regular_file.read(path, LARGEST_FILE)
+    digests = _about(_path(folder, first, LAST)).get("sha256", "").split()
+    if hashlib.sha256(content).hexdigest() not in digests:
+        raise ValueError(f"{path}: is not what {_path(folder, first, LAST).name} has the digest of")
+    return read_table(path, wrong, content)
+
+
+def _about(path: Path) -> dict[str, str]:
+    """Return the texts in the header of a safetensors file."""
+    content = regular_file.read(path, LARGEST_PARAMETERS)
+    size = int.from_bytes(content[:8], "little")
+    try:
+        about = json.loads(content[8 : 8 + size])["__metadata__"]
+        return {str(name): str(text) for name, text in about.items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path}: has no readable header") from error
+
+
+def _problem(schema: "Mapping[str, polars.DataType]") -> str | None:
+    """Return the reason why columns of these types are not those of runs, or None."""
+    known = _types()
+    wrong = [name for name, kind in known.items() if schema.get(name) != kind]
+    if JOB not in schema or wrong:
+        return f"lacks columns or has wrong ones: {', '.join(wrong or [JOB])}"
+    return None
+
+
+def _path(folder: Path, first: int, name: str) -> Path:
+    return folder / f"{first:0{DIGITS}d}{name}"

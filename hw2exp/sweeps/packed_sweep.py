@@ -1,0 +1,154 @@
+"""Run a sweep with packed records: fleets of a grid, and nothing for each job."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hw2exp.config.axes import Numbers
+from hw2exp.config.grid import Grid
+from hw2exp.records.packed import PackedSweep
+from hw2exp.records.packed_fleet import JOB
+from hw2exp.runs.fleet_run import announce_compilation
+from hw2exp.runs.summary import resume_word
+from hw2exp.sweeps.executor import ClusterLost, FleetExecutor
+from hw2exp.sweeps.failures import report
+from hw2exp.sweeps.grouping import AUTOGRAD, by_autograd, cost
+from hw2exp.sweeps.job_outcome import JobOutcome
+from hw2exp.sweeps.live import SweepTable
+from hw2exp.sweeps.packed_task import PackedEnd, PackedFleet, train_packed
+from hw2exp.sweeps.progress import Progress
+from hw2exp.sweeps.sweep import as_they_end
+from hw2exp.system.interrupt import Interrupt
+from hw2exp.system.problems import counted
+from hw2exp.system.terminal import echo, relative, typed, warn
+
+PACKED_SIZE = 256
+"""Default largest fleet, in runs: files and tasks cost little for each run then."""
+
+
+@dataclass(frozen=True)
+class PackedOutcome:
+    """The outcome of a sweep with packed records.
+
+    Args:
+        sweep: the records.
+        failed: the error of each job that could not train, by number.
+        missing: the number of jobs that have no result for another reason.
+        diverged: the number of runs that diverged.
+        strict: whether a run that diverges is an error.
+    """
+
+    sweep: PackedSweep
+    failed: dict[int, Exception]
+    missing: int
+    diverged: int
+    strict: bool
+
+    def status(self, interrupt: Interrupt) -> int:
+        """Return the exit status."""
+        if self.failed or self.missing:
+            return interrupt.status or 1
+        return 3 if self.diverged and self.strict else 0
+
+
+def run_packed_sweep(
+    grid: Grid, root: Path, executor: FleetExecutor, interrupt: Interrupt
+) -> PackedOutcome:
+    """Run the jobs of a grid whose records are not there yet, and write them.
+
+    Args:
+        grid: the jobs.
+        root: the folder of the sweep.
+        executor: the executor of the fleets.
+        interrupt: the signals to end, checked now and then.
+    """
+    sweep = PackedSweep(root, grid.axes, [job.config for job in grid.templates])
+    sweep.begin()
+    done = sweep.settle(warn)
+    fleets = list(_fleets(sweep, done))
+    echo(f"{len(grid):,} jobs in {counted(len(fleets), 'fleet')} → {relative(root)}, packed")
+    if len(done):
+        echo(f"{len(done):,} of {len(grid):,} jobs have their result")
+    announce_compilation(sweep.configs)
+    failed = _train(sweep, fleets, executor, interrupt)
+    at = [JobOutcome(grid.job(number).at(root), error) for number, error in failed.items()]
+    report(at, root, interrupt)
+    runs = sweep.runs()
+    diverged = int(runs["diverged_at"].is_not_null().sum()) if len(runs) else 0
+    missing = len(grid) - len(runs) - len(failed)
+    outcome = PackedOutcome(sweep, failed, missing, diverged, sweep.configs[0].fail_on_divergence)
+    _print_end(outcome, runs)
+    return outcome
+
+
+def _fleets(sweep: PackedSweep, done: Numbers) -> Iterator[tuple[int, list[int]]]:
+    """Yield the program and the jobs of each fleet that is left, the costliest programs first."""
+    programs = enumerate(sweep.axes.programs())
+    for program, numbers in sorted(programs, key=lambda each: -cost(sweep.configs[each[0]])):
+        config = sweep.configs[program]
+        size = config.fleet_size or (AUTOGRAD if by_autograd(config) else PACKED_SIZE)
+        left = np.setdiff1d(numbers, done, assume_unique=True).tolist()
+        yield from ((program, left[at : at + size]) for at in range(0, len(left), size))
+
+
+def _train(
+    sweep: PackedSweep,
+    fleets: Sequence[tuple[int, list[int]]],
+    executor: FleetExecutor,
+    interrupt: Interrupt,
+) -> dict[int, Exception]:
+    """Train fleets; return the error of each job that could not train, by number."""
+    failed: dict[int, Exception] = {}
+    interrupt.begin_to_save()
+    with tempfile.TemporaryDirectory(
+        prefix="hw2exp-", dir=executor.shared, ignore_cleanup_errors=True
+    ) as name:
+        paths = [Path(name) / f"{number}.json" for number in range(len(fleets))]
+        table = SweepTable([[sweep.configs[p]] * len(own) for p, own in fleets], paths)
+
+        def submit(number: int) -> Future[PackedEnd]:
+            program, numbers = fleets[number]
+            fleet = PackedFleet(
+                sweep.path,
+                sweep.configs[program].model_dump(),
+                numbers,
+                [sweep.axes.data(job) for job in numbers],
+                sweep.axes.columns(numbers),
+            )
+            return executor.submit(train_packed, paths[number], fleet)
+
+        with table:
+            try:
+                each = as_they_end(submit, len(fleets), table, interrupt, executor)
+                for number, future in each:
+                    error = future.exception()
+                    end = future.result() if error is None else PackedEnd(Progress(), {})
+                    if isinstance(error, Exception):
+                        failed |= dict.fromkeys(fleets[number][1], error)
+                    failed |= end.failed
+                    table.finish(number, end.progress or Progress(), end.progress is not None)
+            except ClusterLost as error:
+                lost = {job for _, own in fleets for job in own} - {*sweep.runs()[JOB]}
+                failed |= dict.fromkeys(sorted(lost), error)
+    return failed
+
+
+def _print_end(outcome: PackedOutcome, runs: Any) -> None:
+    sweep, lines = outcome.sweep, []
+    if len(runs):
+        solved = int(runs["solved_at"].is_not_null().sum())
+        spikes = int(runs["spikes"].list.len().sum())
+        lines = [
+            f"{len(runs):,} runs: {solved:,} solved, {outcome.diverged:,} diverged, "
+            f"{spikes:,} spikes",
+            f"  look at   python -m hw2exp.report {typed(sweep.folder)}",
+            f"  one run   python -m hw2exp.extract {typed(sweep.folder)} --job {runs[JOB][0]}",
+        ]
+    if outcome.failed or outcome.missing:
+        lines.append(f"  resume    the same command with {resume_word(sweep.folder)}")
+    echo("\n".join(lines))

@@ -1,0 +1,290 @@
+"""A sweep with packed records: the same runs as with a folder each, in three files a fleet."""
+
+import json
+import shutil
+
+import polars
+import pytest
+
+from hw2exp import extract
+from hw2exp.compare.__main__ import main as compare
+from hw2exp.config.command_line import read
+from hw2exp.records.packed import PackedSweep
+from hw2exp.records.packed_fleet import ended_fleets, read_parameters
+from hw2exp.records.parameters import read_parameters as read_own_parameters
+from hw2exp.records.runs import read_runs
+from hw2exp.sweeps import packed_sweep
+from hw2exp.system.problems import ConfigError
+from hw2exp.train import main
+
+SHORT = (
+    "task=easy", "model=rnn", "model.hidden_size=6", "batch_size=4", "steps=40", "eval_every=20",
+    "eval_batches=2", "log_every=7", "plot=false", "optimizer=sgd", "check_initial_loss=off",
+    "model.nonlinearity=relu",
+)  # fmt: skip
+AXES = (
+    "optimizer.lr=logspace(0.01,300,4)", "clip=none,norm", "init.scale=0.5,3", "seed=range(0,2)",
+)  # fmt: skip
+JOBS = 32
+
+
+def train(*words):
+    return main(["-m", *SHORT, *words])
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    """The same sweep with packed records, and with a folder for each run."""
+    folder = tmp_path_factory.mktemp("both")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(folder)
+        patched.setattr(packed_sweep, "PACKED_SIZE", 5)
+        assert train(*AXES, "records=packed", "hydra.sweep.dir=packed") == 0
+        assert train(*AXES, "records=folders", "hydra.sweep.dir=folders") == 0
+    return folder
+
+
+def results(folder):
+    return {
+        int(path.parent.name): json.loads(path.read_text()) for path in folder.glob("*/result.json")
+    }
+
+
+def test_packed_runs_are_those_with_folders(both):
+    sweep = PackedSweep.read(both / "packed")
+    alone = results(both / "folders")
+    packed = dict(sweep.results())
+    assert sorted(packed) == sorted(alone) == list(range(JOBS))
+    assert any(result.diverged_at for result in packed.values())
+    for number, result in packed.items():
+        expected = alone[number]
+        for name in ("status", "step", "diverged_at", "solved_at", "ends_solved", "spikes",
+                     "parameters_sha256", "metrics_sha256", "explosions", "training_path",
+                     "versions", "initial"):  # fmt: skip
+            assert getattr(result, name) == expected[name], (number, name)
+
+
+def test_each_config_metrics_and_parameters_are_those_of_the_folder(both):
+    sweep = PackedSweep.read(both / "packed")
+    arms = read_runs(both / "folders").arms
+    alone = {int(run.folder.name): run for arm in arms for run in arm.runs.values()}
+    params = [read_parameters(sweep.path, first) for first in ended_fleets(sweep.path)]
+    for number, run in alone.items():
+        config = sweep.config(number)
+        assert config == run.config.model_copy(
+            update={
+                name: getattr(config, name) for name in ("records", "plot", "check_initial_loss")
+            }
+        )
+        assert sweep.metrics_of(number).equals(run.metrics())
+    for own in params:
+        jobs = own.pop("job").tolist()
+        for row, job in enumerate(jobs):
+            expected = read_own_parameters(both / f"folders/{job}")
+            assert own.keys() == expected.keys()
+            assert all((own[name][row] == expected[name]).all() for name in own)
+
+
+def test_last_loss_is_the_mean_of_the_last_twenty_steps(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ("seed=range(0,3)", "log_every=1", "optimizer.lr=0.1")
+    assert train(*words, "records=packed", "hydra.sweep.dir=s") == 0
+    sweep = PackedSweep.read(tmp_path / "s")
+    for job, last in sweep.runs().select("job", "last_loss").iter_rows():
+        assert last == pytest.approx(sweep.metrics_of(job)["loss_train"][-20:].mean(), rel=1e-12)
+
+
+def test_three_files_a_fleet(both):
+    names = [path.name for path in (both / "packed/packed").iterdir()]
+    fleets = len({name.partition(".")[0] for name in names if name != "sweep.json"})
+    assert len(names) == 3 * fleets + 1
+    assert sorted(path.name for path in (both / "packed").iterdir()) == ["multirun.yaml", "packed"]
+
+
+def test_the_rows_name_the_swept_values(both):
+    rows = PackedSweep.read(both / "packed").runs()
+    jobs = read(["-m", *SHORT, *AXES, "records=folders"]).jobs
+    assert rows["optimizer.lr"].to_list() == [job.config.optimizer.lr for job in jobs]
+    assert rows["clip"].to_list() == [job.config.clip.name for job in jobs]
+    assert rows["init.scale"].to_list() == [job.config.init.scale for job in jobs]
+    assert rows["seed"].to_list() == [job.config.seed for job in jobs]
+
+
+def test_readers_read_both_alike(both, capsys):
+    packed, folders = read_runs(both / "packed"), read_runs(both / "folders")
+    assert [arm.name for arm in packed.arms] == [arm.name for arm in folders.arms]
+    assert [[run.metrics().rows() for run in arm.runs.values()] for arm in packed.arms[:3]] == [
+        [run.metrics().rows() for run in arm.runs.values()] for arm in folders.arms[:3]
+    ]
+    assert packed.left_out == folders.left_out == ()
+    assert compare([str(both / "packed"), str(both / "folders")]) == 0
+    assert "no key of the configs differs" in capsys.readouterr().out
+
+
+def test_extract_writes_the_folder_that_the_run_would_have(both, tmp_path):
+    shutil.copytree(both / "packed", tmp_path / "s")
+    assert extract.main([str(tmp_path / "s"), "--job", "13", "--job", "31"]) == 0
+    for job in (13, 31):
+        own, expected = (
+            json.loads((folder / f"{job}/result.json").read_text())
+            for folder in (tmp_path / "s", both / "folders")
+        )
+        del own["seconds"], expected["seconds"]
+        assert own == expected
+        for name in ("parameters.safetensors", "metrics.parquet"):
+            assert (tmp_path / f"s/{job}/{name}").read_bytes() == (
+                both / f"folders/{job}/{name}"
+            ).read_bytes()
+    assert read_runs(tmp_path / "s").lost == ()  # each run counts once
+
+
+def test_extract_tells_a_record_of_another_run(both, tmp_path, capsys):
+    shutil.copytree(both / "packed", tmp_path / "s")
+    path = tmp_path / "s/packed/sweep.json"
+    path.write_text(path.read_text().replace('"seed=1"', '"seed=7"').replace("[0, 1]", "[0, 7]"))
+    assert extract.main([str(tmp_path / "s"), "--job", "1"]) == 1
+    assert "came out otherwise than its record" in capsys.readouterr().err
+
+
+WRONG = {
+    ("nowhere", "--job", "0"): "no such folder",
+    ("folders", "--job", "0"): "holds no packed records",
+    ("packed", "--job", "32"): "--job=32: must be 0 to 31",
+    ("packed", "--job", "-1"): "--job=-1: must be 0 to 31",
+}
+
+
+@pytest.mark.parametrize("words", WRONG, ids=" ".join)
+def test_extract_refuses(both, words, capsys):
+    before = sorted(both.rglob("*"))
+    assert extract.main([str(both / words[0]), *words[1:]]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert WRONG[words] in line
+    assert sorted(both.rglob("*")) == before
+
+
+REFUSED = {
+    "diagnostics=all": "diagnostics=all is for runs with a folder each; leave it out",
+    "checkpoint_every=10": "checkpoint_every=10 is for runs with a folder each; leave it out",
+    "plot=true": "plot=true needs a folder for each run; must be auto or false",
+    "hydra/launcher=basic": "hydra/launcher=basic makes a folder for each run; must be fleet",
+    "hydra.sweep.subdir=x${hydra.job.num}": "is for runs with a folder each; leave it out",
+    "spikes.margin='${optimizer.lr}'": "values that refer to others by ${…} need a folder",
+}
+
+
+@pytest.mark.parametrize("word", REFUSED)
+def test_what_needs_folders_is_refused_where_packed_is_typed(word):
+    words = [each for each in SHORT if each.partition("=")[0] != word.partition("=")[0]]
+    with pytest.raises(ConfigError) as caught:
+        read(["-m", *words, "seed=0,1", "records=packed", word])
+    assert any(REFUSED[word] in problem for problem in caught.value.problems)
+
+
+def test_many_jobs_are_packed_by_themselves():
+    words = ["-m", *SHORT, "seed=range(0,2049)"]
+    assert len(read(words).grid) == 2049
+    assert read([*words[:-1], "seed=range(0,2048)"]).grid is None
+    assert read([*words, "records=folders"]).grid is None
+    assert read([*words, "checkpoint_every=10"]).grid is None
+
+
+def test_more_jobs_than_fit_into_folders():
+    words = ["-m", *SHORT, "optimizer.lr=logspace(1e-2,30,512)", "init.scale=logspace(0.1,10,512)"]
+    assert len(read(words).grid) == 262_144
+    with pytest.raises(ConfigError, match="at most 100000"):
+        read([*words, "records=folders"])
+    with pytest.raises(ConfigError, match="at most 1048576"):
+        read([*words, "seed=range(0,5)"])
+
+
+INVALID = {
+    "optimizer.lr=logspace(1e-2,30,3000),": "not an override",
+    "optimizer.lr=linspace(-1,30,3000)": "optimizer.lr=-1.0: must be a finite number > 0",
+    "seed=range(-1,3000)": "seed=-1: must be an integer",
+    "init.scale=linspace(-3,1,3000)": "init.scale=-3.0: must be a finite number >= 0",
+}
+
+
+@pytest.mark.parametrize("word", INVALID)
+def test_every_value_is_checked_before_anything_starts(word):
+    with pytest.raises(ConfigError) as caught:
+        read(["-m", *SHORT, word])
+    assert any(INVALID[word] in problem for problem in caught.value.problems)
+
+
+@pytest.mark.parametrize("lost", [".safetensors", ".runs.parquet"])
+def test_resume_runs_what_is_missing(both, tmp_path, monkeypatch, capsys, lost):
+    """A fleet whose last file is missing is run again; other fleets stay as they are."""
+    shutil.copytree(both / "packed", tmp_path / "s")
+    monkeypatch.chdir(tmp_path)
+    whole = PackedSweep.read(tmp_path / "s").runs()
+    first = sorted((tmp_path / "s/packed").glob("*.safetensors"))[1]
+    number = first.name.partition(".")[0]
+    (tmp_path / f"s/packed/{number}{lost}").unlink()
+    kept = {p: p.stat().st_mtime_ns for p in (tmp_path / "s/packed").glob("*.safetensors")}
+    kept.pop(first, None)
+    monkeypatch.setattr(packed_sweep, "PACKED_SIZE", 3)  # another size of fleets than before
+    assert train(*AXES, "records=packed", "resume=s") == 0
+    assert "27 of 32 jobs have their result" in capsys.readouterr().out
+    again = PackedSweep.read(tmp_path / "s").runs()
+    assert again.drop("seconds").equals(whole.drop("seconds"))
+    assert {p: p.stat().st_mtime_ns for p in kept} == kept
+
+
+def test_resume_refuses_another_sweep(both, tmp_path, monkeypatch, capsys):
+    shutil.copytree(both / "packed", tmp_path / "s")
+    monkeypatch.chdir(tmp_path)
+    assert train(*AXES, "records=packed", "steps=50", "resume=s") == 2
+    assert "resume=s: has steps=40, not 50: packed runs begin anew" in capsys.readouterr().err
+    assert train(*AXES[:-1], "seed=range(0,3)", "records=packed", "resume=s") == 2
+    assert "resume=s: has other values, of optimizer.lr clip init.scale seed" in (
+        capsys.readouterr().err
+    )
+    assert train(*AXES, "records=folders", "resume=s") == 2
+    assert "resume=s: holds packed records; type records=packed" in capsys.readouterr().err
+    shutil.copytree(both / "folders", tmp_path / "f")
+    assert train(*AXES, "records=packed", "resume=f") == 2
+    assert "resume=f: holds no packed records" in capsys.readouterr().err
+
+
+def test_a_typed_folder_with_packed_records_is_refused(both, monkeypatch, capsys):
+    monkeypatch.chdir(both)
+    assert train(*AXES, "records=packed", "hydra.sweep.dir=packed") == 2
+    assert "hydra.sweep.dir=packed: holds results" in capsys.readouterr().err
+
+
+def test_damaged_records_are_named(both, tmp_path, monkeypatch):
+    shutil.copytree(both / "packed", tmp_path / "s")
+    path = sorted((tmp_path / "s/packed").glob("*.runs.parquet"))[0]
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    with pytest.raises(ValueError, match=f"{path.name}: is not what"):
+        PackedSweep.read(tmp_path / "s").runs()
+    with pytest.raises(ConfigError, match="packed records can't be read"):
+        read_runs(tmp_path / "s")
+
+
+def test_runs_that_would_not_start_at_ln_4_are_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = [word for word in SHORT if "check_initial" not in word]
+    command = ["-m", *words, "init.readout_scale=1,1000", "seed=0,1", "records=packed"]
+    assert main([*command, "hydra.sweep.dir=s"]) == 1
+    error = capsys.readouterr().err
+    assert "2 jobs (2, 3): " in error or error.count("initial loss") == 2
+    assert PackedSweep.read(tmp_path / "s").runs()["job"].to_list() == [0, 1]
+
+
+def test_the_dry_run_counts_the_jobs(capsys):
+    assert train("seed=range(0,3000)", "--dry-run") == 0
+    out = capsys.readouterr().out
+    assert "would run 3,000 jobs into" in out
+    assert ", packed; the first's config is above" in out
+
+
+def test_from_python(tmp_path, monkeypatch):
+    from hw2exp.train import api
+
+    monkeypatch.chdir(tmp_path)
+    swept = api.sweep(*SHORT, "seed=0,1,2", "records=packed", "hydra.sweep.dir=s")
+    assert swept.results["job"].to_list() == [0, 1, 2]
+    assert swept.metrics.select(polars.len()).item() == 3 * len({7, 14, 20, 21, 28, 35, 40})
