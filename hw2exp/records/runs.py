@@ -3,14 +3,21 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hw2exp.config.folder import check_there
 from hw2exp.config.recorded import UnknownConfigError
 from hw2exp.config.run_files import CONFIG, RESULT
 from hw2exp.config.settings import rank_of_path
 from hw2exp.records.arms import Arm, Run, gather
-from hw2exp.system.problems import ConfigError, counted
+from hw2exp.records.outcomes import outcomes, swept
+from hw2exp.records.typed_commands import commands
+from hw2exp.system.problems import ConfigError, counted, show
+
+if TYPE_CHECKING:
+    import polars
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,42 @@ class Found:
     arms: Sequence[Arm]
     left_out: tuple[str, ...]
     lost: tuple[str, ...] = ()
+
+    @cached_property
+    def swept(self) -> "polars.DataFrame":
+        """Return a row a run: the swept settings and the seed."""
+        return swept(self.arms)
+
+    @cached_property
+    def outcomes(self) -> "polars.DataFrame":
+        """Return :attr:`swept` with what became of each run; this reads every run's metrics."""
+        return outcomes(self.arms)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Return the numbers of runs and arms."""
+        return sum(len(arm.runs) for arm in self.arms), len(self.arms)
+
+    @property
+    def common(self) -> list[tuple[str, str]]:
+        """Return the settings that all runs share."""
+        first, *others = self.arms
+        return [
+            (key, show(value))
+            for key, value in first.settings.items()
+            if all(arm.settings.get(key) == value for arm in others)
+        ]
+
+    @property
+    def commands(self) -> list[str]:
+        """Return the commands that made the runs."""
+        return commands(run.folder for arm in self.arms for run in arm.runs.values())
+
+    @property
+    def versions(self) -> set[str]:
+        """Return each combination of software versions that runs used."""
+        found = (result.versions for arm in self.arms for result in arm.results)
+        return {", ".join(f"{name} {value}" for name, value in own.items()) for own in found}
 
 
 def read_runs(folder: Path) -> Found:

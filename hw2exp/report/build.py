@@ -80,7 +80,7 @@ def _found(folder: Path, plan: Plan | None) -> list[tuple[ChapterPlan, Found]]:
 def _chapter(
     plan: ChapterPlan, found: Found, folder: Path, target: Path, echo: Callable[[str], None]
 ) -> Chapter:
-    echo(f"{plan.title}: {size_of(found.arms)}" if plan.title else size_of(found.arms))
+    echo(f"{plan.title}: {size_of(found)}" if plan.title else size_of(found))
     own = folder / plan.folder if plan.title else folder
     chapter = make_chapter(plan, own, found, target)
     for note in chapter.notes:
