@@ -44,9 +44,6 @@ REACH = (
     "far back the task asks to see."
 )
 
-MOST_MEASURED = 256
-"""Most arms that are measured one by one where there are maps, which show all at once."""
-
 ONE_BY_ONE = "what is told of each arm left out: there are {}, and the maps show them all"
 
 EMPTY = {
@@ -67,7 +64,7 @@ class Chapter:
         folder: the folder of the runs.
         found: the runs.
         maps: the maps of the runs.
-        measured: the measures of all arms; empty if there are maps and too many arms.
+        measured: the measures of all arms; empty if there are maps.
         compared: the comparisons of cures with none.
         trials: the effects of interventions on spikes.
         claims: each claim with its findings.
@@ -116,8 +113,7 @@ def make_chapter(plan: ChapterPlan, folder: Path, found: Found, target: Path) ->
     """
     disk.make_folder(target)
     maps = make_maps(found, target) if plan.wants("maps") else Maps()
-    crowded = bool(maps.measured) and found.size[1] > MOST_MEASURED
-    arms = [] if crowded else found.arms
+    arms = [] if maps.measured else found.arms
     measured = [measure(arm) for arm in arms]
     compared = compare(references(arms))
     trials = make_trials(arms, target)
@@ -127,7 +123,7 @@ def make_chapter(plan: ChapterPlan, folder: Path, found: Found, target: Path) ->
     why = make_why(arms, target, plan.wants("why"))
     warned, unread = warned_of(arms)
     left_out = [*found.left_out, *maps.notes, *why.notes, *trials.notes, *unread]
-    if crowded:
+    if maps.measured:
         left_out.append(ONE_BY_ONE.format(counted(found.size[1], "arm")))
     drawn = []
     for name, title, caption, figure in _figures(plan, evidence, measured, after, warned):
@@ -136,7 +132,7 @@ def make_chapter(plan: ChapterPlan, folder: Path, found: Found, target: Path) ->
         else:
             drawn.append(draw(figure, target, name, title, caption))
     notes = [f"{line[0].upper()}{line[1:]}." for line in left_out]
-    write_table(found.outcomes if crowded else run_rows(arms), target, "runs")
+    write_table(found.outcomes if maps.measured else run_rows(arms), target, "runs")
     if measured:
         write_table(arm_rows(measured), target, "arms")
     if spiking := [each for each in map(causes, arms) if each]:

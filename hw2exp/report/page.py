@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate, zip_longest
 from pathlib import Path
+from urllib.parse import quote
 
 from hw2exp.records.arms import Arm
 from hw2exp.records.run_dir import RunResult
@@ -99,7 +100,7 @@ def _sources(chapters: Sequence[Chapter]) -> dict[str, str]:
     ]
     sizes = accumulate(len(png) for _, png in figures)
     return {
-        path: f"data:image/png;base64,{_base64(png)}" if size <= ROOM else path
+        path: f"data:image/png;base64,{_base64(png)}" if size <= ROOM else quote(path)
         for (path, png), size in zip(figures, sizes, strict=True)
     }
 

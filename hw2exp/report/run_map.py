@@ -190,7 +190,7 @@ def run_maps(frame: "polars.DataFrame", x: Axis, y: Axis) -> list[RunMap]:
     """Return a map for each combination of the other settings; those without cures come first.
 
     Args:
-        frame: the runs, see :func:`hw2exp.records.outcomes.outcomes`.
+        frame: the runs, see :func:`hw2exp.records.outcomes.outcomes`; interrupted ones don't count.
         x: the horizontal axis.
         y: the vertical axis.
     """
@@ -209,7 +209,8 @@ def run_maps(frame: "polars.DataFrame", x: Axis, y: Axis) -> list[RunMap]:
     kept = [polars.col(key) for key in [*others, SEED]]
     places = [polars.col(axis.key).cast(polars.Float64) for axis in (x, y)]
     values = [each.cast(polars.Float64).alias(name) for name, each in grids.items()]
-    table = frame.select(*kept, *places, *values)
+    ended = frame.filter(polars.col("status") != "interrupted")
+    table = ended.select(*kept, *places, *values)
     parts = table.partition_by(others, maintain_order=True, as_dict=True) if others else {(): table}
     maps = []
     for combination, part in parts.items():
