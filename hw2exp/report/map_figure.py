@@ -128,7 +128,13 @@ def _draw_legend(axes: Any, picture: Picture, dashed: bool) -> None:
 def _label(axis: Any, own: Axis) -> None:
     """Write ticks at round values, and what the axis is."""
     values = _round_values(own)
-    axis.set_ticks(own.places(values), [f"{value:.10g}" for value in values], fontsize=7)
+    digits = 4 if own.spacing == "uneven" else 12  # a deep zoom needs them
+    texts = [f"{value:.{digits}g}" for value in values]
+    axis.set_ticks(own.places(values), texts, fontsize=7)
+    if axis.axis_name == "y" and max(map(len, texts)) > 5:
+        axis.set_tick_params(rotation=90)
+        for text in axis.get_ticklabels():
+            text.set_verticalalignment("center")
     meaning = f"{own.meaning.partition(',')[0]}: " * bool(own.meaning)
     axis.set_label_text(f"{meaning}{own.key}", fontsize=8)
 
