@@ -216,3 +216,19 @@ class PackedSweep:
             versions = versions_of(self.path, first)
             for row in read_runs(self.path, first).iter_rows(named=True):
                 yield row[JOB], result_of(row, versions)
+
+    def versions(self) -> list[dict[str, str]]:
+        """Return the versions that made each fleet.
+
+        Raises:
+            OSError: a file can't be read.
+            ValueError: a file is damaged.
+        """
+        return [versions_of(self.path, first) for first in ended_fleets(self.path)]
+
+    def program_of(self, numbers: Numbers) -> Numbers:
+        """Return the program of each of some jobs."""
+        programs = np.empty(len(self.axes), dtype=np.int64)
+        for program, own in enumerate(self.axes.programs()):
+            programs[own] = program
+        return programs[numbers]

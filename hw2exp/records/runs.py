@@ -1,35 +1,20 @@
 """Read the runs below a folder."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 from hw2exp.config.folder import check_there
 from hw2exp.config.recorded import UnknownConfigError
 from hw2exp.config.run_files import CONFIG, PACKED, RESULT
 from hw2exp.config.settings import rank_of_path
-from hw2exp.records.arms import Arm, Run, gather
+from hw2exp.records.arms import Run, gather
+from hw2exp.records.found import Found, FoundArms, FoundPacked, runs_of
 from hw2exp.records.packed import SWEEP as PACKED_SWEEP
 from hw2exp.records.packed import PackedSweep
 from hw2exp.system.problems import ConfigError, counted
 
 NO_RESULT = "no result: interrupted, failed, or still running"
-
-
-@dataclass(frozen=True)
-class Found:
-    """The runs of a folder.
-
-    Args:
-        arms: the arms of the usable runs.
-        left_out: a line for each reason to leave runs out, with their number.
-        lost: the lines of ``left_out`` except for repetitions of another run.
-    """
-
-    arms: Sequence[Arm]
-    left_out: tuple[str, ...]
-    lost: tuple[str, ...] = ()
 
 
 def read_runs(folder: Path) -> Found:
@@ -39,6 +24,8 @@ def read_runs(folder: Path) -> Found:
         ConfigError: there is no such folder, or no usable run in it.
     """
     check_there(folder, str(folder))
+    if (whole := _only_packed(folder)) is not None:
+        return whole
     runs: list[Run] = []
     left_out: Counter[str] = Counter()
     begun = {path.parent.parent for path in folder.glob(f"**/{CONFIG}")}
@@ -66,7 +53,27 @@ def read_runs(folder: Path) -> Found:
     if not arms:
         problem = f"{folder}: holds no run that came to its end"
         raise ConfigError(["; ".join([problem, *lines])])
-    return Found(sorted(arms, key=lambda arm: arm.rank), tuple(lines), tuple(lost))
+    return FoundArms(tuple(lines), tuple(lost), sorted(arms, key=lambda arm: arm.rank))
+
+
+def _only_packed(folder: Path) -> Found | None:
+    """Return the runs of a sweep with packed records if the folder has no others.
+
+    Folders of its own jobs were extracted from it.
+    """
+    try:
+        (path,) = folder.glob(f"**/{PACKED}/{PACKED_SWEEP}")
+        own = path.parent.parent
+        others = (run.parent for run in folder.glob(f"**/{RESULT}"))
+        if not all(run.parent == own and run.name.isdecimal() for run in others):
+            return None
+        sweep = PackedSweep.read(own)
+        rows = sweep.runs()
+    except (ConfigError, OSError, ValueError):
+        return None  # to be told about with all others
+    missing = len(sweep.axes) - len(rows)
+    lost = (_line(NO_RESULT, missing),) * (missing > 0)
+    return FoundPacked(lost, lost, sweep, rows) if len(rows) else None
 
 
 def packed_runs(folder: Path) -> Iterator[tuple[Path, list[Run] | Exception]]:
@@ -78,8 +85,7 @@ def packed_runs(folder: Path) -> Iterator[tuple[Path, list[Run] | Exception]]:
     for path in sorted(folder.glob(f"**/{PACKED}/{PACKED_SWEEP}")):
         own = path.parent.parent
         try:
-            sweep = PackedSweep.read(own)
-            yield own, [Run(own / str(n), sweep.config(n), r, sweep) for n, r in sweep.results()]
+            yield own, runs_of(PackedSweep.read(own))
         except (ConfigError, OSError, ValueError) as error:
             yield own, error
 

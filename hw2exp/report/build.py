@@ -6,7 +6,8 @@ from pathlib import Path
 
 from hw2exp.config.folder import asked_for, check_path
 from hw2exp.records.figure_style import figure_style
-from hw2exp.records.runs import Found, read_runs
+from hw2exp.records.found import Found
+from hw2exp.records.runs import read_runs
 from hw2exp.report.chapter import Chapter, make_chapter, size_of
 from hw2exp.report.claims import claim_rows
 from hw2exp.report.page import claims_of, render
@@ -80,7 +81,7 @@ def _found(folder: Path, plan: Plan | None) -> list[tuple[ChapterPlan, Found]]:
 def _chapter(
     plan: ChapterPlan, found: Found, folder: Path, target: Path, echo: Callable[[str], None]
 ) -> Chapter:
-    echo(f"{plan.title}: {size_of(found.arms)}" if plan.title else size_of(found.arms))
+    echo(f"{plan.title}: {size_of(found)}" if plan.title else size_of(found))
     own = folder / plan.folder if plan.title else folder
     chapter = make_chapter(plan, own, found, target)
     for note in chapter.notes:

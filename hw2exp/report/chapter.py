@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from hw2exp.records.arm_pairs import labels, references, setting_of
 from hw2exp.records.arms import Arm
-from hw2exp.records.runs import Found
-from hw2exp.records.typed_commands import commands
+from hw2exp.records.found import Found
 from hw2exp.report.aftermath import Aftermath, aftermath
 from hw2exp.report.brake import AFTERMATH, after_explosions, aftermath_rows
 from hw2exp.report.claim import Claim, Evidence, Judged
@@ -20,6 +19,7 @@ from hw2exp.report.curves import curves, curves_caption, gallery, gallery_captio
 from hw2exp.report.dose_response import DOSES, dose_response
 from hw2exp.report.gated_rnn import reached_by
 from hw2exp.report.lengths import LENGTHS, by_length, lengths_figure
+from hw2exp.report.maps import Maps, make_maps
 from hw2exp.report.measures import ArmMeasures, arm_rows, measure, run_rows
 from hw2exp.report.plan import ChapterPlan
 from hw2exp.report.published import PUBLISHED, published, published_curves
@@ -33,7 +33,7 @@ from hw2exp.report.warning import Warned, warned_of, warning_rows
 from hw2exp.report.warning_figure import WARNING, warning_figure
 from hw2exp.report.why import Why, make_why
 from hw2exp.system import disk
-from hw2exp.system.problems import counted, show
+from hw2exp.system.problems import counted
 from hw2exp.theory.reach_figure import reach_figure
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ REACH = (
     "The norm of ∂h[T]/∂h[t] against the lag, median and quartiles over runs. The line marks how "
     "far back the task asks to see."
 )
+
+ONE_BY_ONE = "what is told of each arm left out: there are {}, and the maps show them all"
 
 EMPTY = {
     "unsolved": "no run has solved its task",
@@ -60,7 +62,9 @@ class Chapter:
     Args:
         plan: the chapter's plan.
         folder: the folder of the runs.
-        measured: the measures of all arms.
+        found: the runs.
+        maps: the maps of the runs.
+        measured: the measures of all arms; empty if there are maps.
         compared: the comparisons of cures with none.
         trials: the effects of interventions on spikes.
         claims: each claim with its findings.
@@ -72,6 +76,8 @@ class Chapter:
 
     plan: ChapterPlan
     folder: Path
+    found: Found
+    maps: Maps
     measured: Sequence[ArmMeasures]
     compared: Sequence[Comparison]
     trials: Trials
@@ -82,34 +88,15 @@ class Chapter:
     notes: Sequence[str]
 
     @property
-    def arms(self) -> list[Arm]:
-        """Return all arms."""
-        return [each.arm for each in self.measured]
-
-    @property
     def files(self) -> str:
         """Return the prefix of the paths of the chapter's files; the only chapter has none."""
         return f"{self.plan.folder}/" if self.plan.title else ""
 
-    @property
-    def common(self) -> list[tuple[str, str]]:
-        """Return the settings that all arms share."""
-        return [
-            (key, show(value))
-            for key, value in self.arms[0].settings.items()
-            if all(arm.settings.get(key) == value for arm in self.arms)
-        ]
 
-    @property
-    def commands(self) -> list[str]:
-        """Return the commands that made the runs."""
-        return commands(run.folder for arm in self.arms for run in arm.runs.values())
-
-
-def size_of(arms: Sequence[Arm]) -> str:
+def size_of(*chapters: Found) -> str:
     """Write the numbers of runs and arms."""
-    runs = sum(len(arm.runs) for arm in arms)
-    return f"{counted(runs, 'run')} in {counted(len(arms), 'arm')}"
+    runs, arms = map(sum, zip(*(found.size for found in chapters), strict=True))
+    return f"{counted(runs, 'run')} in {counted(arms, 'arm')}"
 
 
 def make_chapter(plan: ChapterPlan, folder: Path, found: Found, target: Path) -> Chapter:
@@ -125,16 +112,19 @@ def make_chapter(plan: ChapterPlan, folder: Path, found: Found, target: Path) ->
         OSError: a file can't be written.
     """
     disk.make_folder(target)
-    measured = [measure(arm) for arm in found.arms]
-    compared = compare(references(found.arms))
-    trials = make_trials(found.arms, target)
-    evidence = Evidence(found.arms, compared, trials.effects, trials.lasting)
+    maps = make_maps(found, target) if plan.wants("maps") else Maps()
+    arms = [] if maps.measured else found.arms
+    measured = [measure(arm) for arm in arms]
+    compared = compare(references(arms))
+    trials = make_trials(arms, target)
+    evidence = Evidence(arms, compared, trials.effects, trials.lasting)
     claims = judge(evidence, plan.claims)
-    after = [each for each in map(aftermath, found.arms) if each is not None]
-    wanted = plan.figures is None or "why" in plan.figures
-    why = make_why(found.arms, target, wanted)
-    warned, unread = warned_of(found.arms)
-    left_out = [*found.left_out, *why.notes, *trials.notes, *unread]
+    after = [each for each in map(aftermath, arms) if each is not None]
+    why = make_why(arms, target, plan.wants("why"))
+    warned, unread = warned_of(arms)
+    left_out = [*found.left_out, *maps.notes, *why.notes, *trials.notes, *unread]
+    if maps.measured:
+        left_out.append(ONE_BY_ONE.format(counted(found.size[1], "arm")))
     drawn = []
     for name, title, caption, figure in _figures(plan, evidence, measured, after, warned):
         if figure is None:
@@ -142,9 +132,10 @@ def make_chapter(plan: ChapterPlan, folder: Path, found: Found, target: Path) ->
         else:
             drawn.append(draw(figure, target, name, title, caption))
     notes = [f"{line[0].upper()}{line[1:]}." for line in left_out]
-    write_table(run_rows(found.arms), target, "runs")
-    write_table(arm_rows(measured), target, "arms")
-    if spiking := [each for each in map(causes, found.arms) if each]:
+    write_table(found.outcomes if maps.measured else run_rows(arms), target, "runs")
+    if measured:
+        write_table(arm_rows(measured), target, "arms")
+    if spiking := [each for each in map(causes, arms) if each]:
         write_table(spike_rows(spiking), target, "spikes")
     if after:
         write_table(aftermath_rows(after), target, "aftermath")
@@ -152,7 +143,9 @@ def make_chapter(plan: ChapterPlan, folder: Path, found: Found, target: Path) ->
         write_table(warning_rows(warned), target, "warning")
     if compared:
         write_table(comparison_rows(compared), target, "comparisons")
-    return Chapter(plan, folder, measured, compared, trials, claims, drawn, warned, why, notes)
+    return Chapter(
+        plan, folder, found, maps, measured, compared, trials, claims, drawn, warned, why, notes
+    )
 
 
 def _figures(
@@ -166,11 +159,7 @@ def _figures(
 
     Figures that need runs of a special kind are left out where there are none.
     """
-    arms, compared = evidence.arms, evidence.compared
-
-    def wanted(name: str) -> bool:
-        return plan.figures is None or name in plan.figures
-
+    arms, compared, wanted = evidence.arms, evidence.compared, plan.wants
     if wanted("published") and (of_notebook := published(arms)):
         figure = published_curves(of_notebook)
         yield "published", "The published curve", PUBLISHED, figure
@@ -195,6 +184,8 @@ def _figures(
     if wanted("reach") and (reached := reached_by(arms)):
         states = {"after training": reached}
         yield "reach", "How far back a gradient reaches", REACH, reach_figure(states)
+    if not arms:
+        return
     if wanted("unsolved"):
         of_all = unsolved(measured)
         yield "unsolved", "Who has solved, and when", UNSOLVED, of_all

@@ -4,9 +4,12 @@ import base64
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import accumulate, zip_longest
 from pathlib import Path
+from urllib.parse import quote
 
 from hw2exp.records.arms import Arm
+from hw2exp.records.run_dir import RunResult
 from hw2exp.records.signals import SIGNALS
 from hw2exp.report.before_spikes import NEAR, Phase, look_cells
 from hw2exp.report.chapter import Chapter, size_of
@@ -15,6 +18,7 @@ from hw2exp.report.claims import CLAIMS
 from hw2exp.report.comparisons import comparison_cells
 from hw2exp.report.effects import effect_cells, main_effects
 from hw2exp.report.lasting import lasting_cells, main_lasting
+from hw2exp.report.map_measures import MAP_HEADINGS, map_cells
 from hw2exp.report.measures import HEADINGS, arm_cells
 from hw2exp.report.plan import Plan
 from hw2exp.report.tables import number, percent
@@ -24,6 +28,9 @@ from hw2exp.system.problems import counted, visible
 
 NAMED = 5
 """Most diverged runs that the summary names one by one."""
+
+ROOM = 6 << 20
+"""Most bytes of maps in the page, before base64 makes four of three."""
 
 
 def render(
@@ -41,26 +48,27 @@ def render(
         undefined=StrictUndefined,
         finalize=_written,
     )
-    environment.filters["base64"] = lambda content: base64.b64encode(content).decode()
+    environment.filters["base64"] = _base64
     environment.globals |= {
         "counted": counted, "HEADINGS": HEADINGS, "NEAR": NEAR, "PHASES": list(Phase), "WHY": WHY,
         "arm_cells": arm_cells, "comparison_cells": comparison_cells, "look_cells": look_cells,
         "effect_cells": effect_cells, "lasting_cells": lasting_cells, "main_effects": main_effects,
         "main_lasting": main_lasting, "SIGNALS": SIGNALS, "best_leads": best_leads,
-        "size_of": size_of, "warning_cells": warning_cells,
+        "size_of": size_of, "warning_cells": warning_cells, "map_cells": map_cells,
+        "MAP_HEADINGS": MAP_HEADINGS, "sources": _sources(chapters),
     }  # fmt: skip
-    arms = [arm for chapter in chapters for arm in chapter.arms]
+    found = [chapter.found for chapter in chapters]
     return environment.get_template("page.html.jinja").render(
         title=plan.title if plan else f"hw2exp: {folder.resolve().name}",
         text=plan.text if plan else "",
         folder=str(folder),
         command=f"python -m hw2exp.report {shlex.quote(str(folder))}",
-        size=size_of(arms),
+        size=size_of(*found),
         summary=[line for chapter in chapters for line in _summary(chapter)],
         claims=claims,
         chapters=chapters,
         tables=_tables(claims, chapters),
-        versions=_versions(arms),
+        versions=sorted(set().union(*(each.versions for each in found))),
     )
 
 
@@ -72,7 +80,33 @@ def _written(value: object) -> object:
 def _tables(claims: Sequence[object], chapters: Sequence[Chapter]) -> list[str]:
     """Return the names of the written tables."""
     compared = any(chapter.compared for chapter in chapters)
-    return ["claims"] * bool(claims) + ["runs", "arms"] + ["comparisons"] * compared
+    measured = any(chapter.measured for chapter in chapters)
+    mapped = any(chapter.maps.measured for chapter in chapters)
+    names = {"claims": claims, "runs": True, "arms": measured, "comparisons": compared}
+    return [name for name, written in (names | {"maps": mapped}).items() if written]
+
+
+def _sources(chapters: Sequence[Chapter]) -> dict[str, str]:
+    """Return where each map's figure is: in the page as long as there is room, else beside it.
+
+    Figures of the outcome come before all others.
+    """
+    kinds = zip_longest(*(chapter.maps.kinds for chapter in chapters))
+    figures = [
+        (f"{chapter.files}{figure.name}.png", figure.png)
+        for of_chapters in kinds
+        for chapter, kind in zip(chapters, of_chapters, strict=True)
+        for figure in (kind.figures if kind else ())
+    ]
+    sizes = accumulate(len(png) for _, png in figures)
+    return {
+        path: f"data:image/png;base64,{_base64(png)}" if size <= ROOM else quote(path)
+        for (path, png), size in zip(figures, sizes, strict=True)
+    }
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
 
 
 def claims_of(chapters: Sequence[Chapter]) -> list[tuple[Claim, list[Judged]]]:
@@ -93,14 +127,9 @@ def _summary(chapter: Chapter) -> list[str]:
     """Return a chapter's lines of the summary."""
     measured, title = chapter.measured, chapter.plan.title
     results = [result for each in measured for result in each.arm.results]
-    spiking = sum(bool(result.spikes) for result in results)
-    lines = [
-        f"{title}: "
-        * bool(title)
-        + f"{sum(r.solved_at is not None for r in results):,} of {counted(len(results), 'run')} "
-        f"solved the task, {sum(r.diverged_at is not None for r in results):,} diverged; "
-        f"{spiking:,} had spikes, {sum(len(r.spikes) for r in results):,} in all."
-    ]
+    lines = [f"{title}: " * bool(title) + line for line in chapter.maps.summary]
+    if results:
+        lines.append(f"{title}: " * bool(title) + _outcomes(results))
     if line := _diverged([each.arm for each in measured]):
         lines.append(line)
     if len(measured) > 1 and not title:
@@ -121,6 +150,16 @@ def _summary(chapter: Chapter) -> list[str]:
     return [*lines, *chapter.notes]
 
 
+def _outcomes(results: Sequence[RunResult]) -> str:
+    """Write how many runs solved their task, diverged and had spikes."""
+    spiking = sum(bool(result.spikes) for result in results)
+    return (
+        f"{sum(r.solved_at is not None for r in results):,} of {counted(len(results), 'run')} "
+        f"solved the task, {sum(r.diverged_at is not None for r in results):,} diverged; "
+        f"{spiking:,} had spikes, {sum(len(r.spikes) for r in results):,} in all."
+    )
+
+
 def _diverged(arms: Sequence[Arm]) -> str:
     """Write which runs diverged, and when; the table of runs has all of them."""
     found = [
@@ -132,9 +171,3 @@ def _diverged(arms: Sequence[Arm]) -> str:
     more = len(found) - NAMED
     named = "; ".join(found[:NAMED]) + (f"; and {more:,} more (runs.csv)" if more > 0 else "")
     return f"Diverged: {named}." if found else ""
-
-
-def _versions(arms: Sequence[Arm]) -> list[str]:
-    """Return each combination of software versions that runs used."""
-    found = (result.versions for arm in arms for result in arm.results)
-    return sorted({", ".join(f"{name} {value}" for name, value in own.items()) for own in found})

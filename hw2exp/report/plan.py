@@ -14,7 +14,7 @@ PLAN = "report.yaml"
 
 FigureName = Literal[
     "curves", "unsolved", "rates", "cures", "effects", "aftermath", "published", "reach",
-    "lengths", "spikes", "why", "warning",
+    "lengths", "maps", "spikes", "why", "warning",
 ]  # fmt: skip
 
 
@@ -47,6 +47,10 @@ class ChapterPlan(_Strict):
     claims: bool | tuple[str, ...] = True
     arms: bool = True
     figures: tuple[FigureName, ...] | None = None
+
+    def wants(self, figure: FigureName) -> bool:
+        """Return whether a figure is wanted."""
+        return self.figures is None or figure in self.figures
 
 
 class Plan(_Strict):

@@ -4,11 +4,14 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hw2exp.diagnostics.statistics import Estimate
 from hw2exp.system import disk
 from hw2exp.system.problems import visible
+
+if TYPE_CHECKING:
+    import polars
 
 
 def percent(value: float) -> str:
@@ -70,8 +73,10 @@ def columns(name: str, estimate: Estimate) -> dict[str, float]:
     return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
 
 
-def write_table(rows: Sequence[Mapping[str, Any]], folder: Path, name: str) -> None:
-    """Write rows, which may differ in their columns, into a folder as CSV and Parquet.
+def write_table(
+    rows: "Sequence[Mapping[str, Any]] | polars.DataFrame", folder: Path, name: str
+) -> None:
+    """Write rows, which may differ in their columns, or a table into a folder as CSV and Parquet.
 
     The folder must exist; ``name`` is the file name without ending.
     """

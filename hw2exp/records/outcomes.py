@@ -1,0 +1,149 @@
+"""Hold many runs as one table: a row a run, with what was swept and what became of it."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from hw2exp.config.registry import CHOICES
+from hw2exp.config.settings import Value
+from hw2exp.records.arms import (
+    BROUGHT,
+    Arm,
+    Run,
+    Settings,
+    decided,
+    differing,
+    settings_of_arm,
+)
+from hw2exp.records.packed import PackedSweep
+from hw2exp.records.packed_fleet import JOB
+from hw2exp.system.problems import show
+
+if TYPE_CHECKING:
+    import polars
+
+LAST = 20
+"""Steps at the end of a run whose mean training loss counts."""
+
+SEED = "seed"
+
+RESULT: dict[str, type] = {
+    "status": str,
+    "step": int,
+    "diverged_at": int,
+    "solved_at": int,
+    "ends_solved": bool,
+    "last_loss": float,
+    "test_loss": float,
+    "test_accuracy": float,
+    "spikes": int,
+}
+"""The columns of a run's result, with their types; all others are the seed and what was swept.
+
+``last_loss`` is the mean training loss of the last ``LAST`` steps, null if the run diverged;
+``spikes`` is their number; the others are those of :class:`~hw2exp.records.run_dir.RunResult`.
+"""
+
+
+OWN = "status", "step", "diverged_at", "solved_at", "ends_solved"
+"""The columns that a result has under the same name."""
+
+
+def swept(arms: Sequence[Arm]) -> "polars.DataFrame":
+    """Return the swept settings and the seed of each run of some arms, a column each.
+
+    Args:
+        arms: the arms; settings in which they differ become columns, except those that a choice of
+            their own group decides.
+    """
+    import polars
+
+    runs = [(arm, run) for arm in arms for run in arm.runs.values()]
+    keys = _keys([arm.settings for arm in arms])
+    columns = [_column(key, [arm.settings.get(key) for arm, _ in runs]) for key in keys]
+    seeds = polars.Series(SEED, [run.config.seed for _, run in runs], dtype=polars.Int64)
+    return polars.DataFrame([*columns, seeds])
+
+
+def outcomes(arms: Sequence[Arm]) -> "polars.DataFrame":
+    """Return :func:`swept` with the columns of ``RESULT``; this reads every run's metrics."""
+    import polars
+
+    kinds = {str: polars.String, int: polars.Int64, bool: polars.Boolean, float: polars.Float64}
+    results = [_result(run) for arm in arms for run in arm.runs.values()]
+    schema = {name: kinds[kind] for name, kind in RESULT.items()}
+    return swept(arms).hstack(polars.DataFrame(results, schema=schema))
+
+
+def packed_swept(sweep: PackedSweep, rows: "polars.DataFrame") -> "polars.DataFrame":
+    """Return the columns of :func:`swept` for packed records.
+
+    Args:
+        sweep: the records.
+        rows: a row a run, see :meth:`PackedSweep.runs`.
+    """
+    import polars
+
+    data = [axis.key for axis in sweep.swept if axis.values is not None]
+    settings = [settings_of_arm(config) for config in sweep.configs]
+    own = sweep.program_of(rows[JOB].to_numpy())
+    keys = [key for key in _keys(settings) if key not in data]
+    columns = [_column(key, [settings[n].get(key) for n in own]) for key in keys]
+    columns += [rows[key] for key in data]
+    if SEED not in data:
+        seeds = [sweep.configs[n].seed for n in own]
+        columns.append(polars.Series(SEED, seeds, dtype=polars.Int64))
+    return polars.DataFrame(columns)
+
+
+def packed_outcomes(sweep: PackedSweep, rows: "polars.DataFrame") -> "polars.DataFrame":
+    """Return the columns of :func:`outcomes` for packed records.
+
+    Args:
+        sweep: the records.
+        rows: a row a run, see :meth:`PackedSweep.runs`.
+    """
+    import polars
+
+    renamed = {"test_loss": "final_test_loss", "test_accuracy": "final_test_accuracy"}
+    columns = [polars.col(renamed.get(name, name)).alias(name) for name in RESULT]
+    result = rows.with_columns(polars.col("spikes").list.len().cast(polars.Int64))
+    return packed_swept(sweep, rows).hstack(result.select(columns))
+
+
+def _keys(settings: Sequence[Settings]) -> list[str]:
+    """Return the groups, then the keys in which arms differ, except what a group's choice decides.
+
+    Settings that a choice of another group brings along stay: whoever compares must know of them.
+    """
+    keys = sorted(differing(settings), key=lambda key: key not in CHOICES)
+    return [key for key in keys if key in {*CHOICES, *BROUGHT} or not decided(key, settings)]
+
+
+def _column(key: str, values: Sequence[Value]) -> "polars.Series":
+    """Return a column of numbers, or else of the values as typed."""
+    import polars
+
+    if all(value is None or type(value) in (int, float) for value in values):
+        whole = all(value is None or type(value) is int for value in values)
+        kind = polars.Int64 if whole else polars.Float64
+        return polars.Series(key, values, dtype=kind, strict=False)
+    return polars.Series(key, [None if value is None else show(value) for value in values])
+
+
+def _result(run: Run) -> dict[str, Any]:
+    result = run.result
+    diverged = result.diverged_at is not None
+    return {
+        **{name: getattr(result, name) for name in OWN},
+        "last_loss": None if diverged else _last_loss(run),
+        "test_loss": result.final["test_loss"],
+        "test_accuracy": result.final["test_accuracy"],
+        "spikes": len(result.spikes),
+    }
+
+
+def _last_loss(run: Run) -> float | None:
+    """Return the mean of the losses logged in the last steps; of sparse logs, the last loss."""
+    frame = run.metrics()
+    losses = frame["loss_train"].to_numpy()[frame["step"].to_numpy() > run.result.step - LAST]
+    return float(losses.mean()) if len(losses) else run.result.final["train_loss"]

@@ -1,0 +1,182 @@
+"""Make the maps of a chapter: where training is possible, and how a cure moves that border."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from hw2exp.records.encoding import png
+from hw2exp.records.found import Found
+from hw2exp.report.map_colors import (
+    Picture,
+    divergence_picture,
+    divergence_scale,
+    outcome_picture,
+    spikes_picture,
+    spikes_scale,
+)
+from hw2exp.report.map_figure import map_figure
+from hw2exp.report.map_measures import MapMeasures, map_rows, measure_maps
+from hw2exp.report.run_map import Axis, RunMap, axes_of, run_maps
+from hw2exp.report.style import Drawn
+from hw2exp.report.tables import percent, write_table
+from hw2exp.system import disk
+from hw2exp.system.problems import counted
+
+MOST_MAPS = 24
+"""Most combinations that are drawn; the table has all."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Maps of one quantity.
+
+    Args:
+        title: the heading.
+        reading: how to read their colors.
+        figures: a figure for each combination of settings.
+    """
+
+    title: str
+    reading: str
+    figures: Sequence[Drawn]
+
+
+@dataclass(frozen=True)
+class Maps:
+    """The maps of a chapter's runs; empty if these make none.
+
+    Args:
+        measured: the measures of all maps.
+        reading: how to read their axes.
+        kinds: the figures, by quantity.
+        notes: lines about figures left out.
+    """
+
+    measured: Sequence[MapMeasures] = ()
+    reading: str = ""
+    kinds: Sequence[Kind] = ()
+    notes: Sequence[str] = ()
+
+    @property
+    def summary(self) -> list[str]:
+        """Return a line for each map, of as many as are drawn."""
+        drawn = self.measured[:MOST_MAPS]
+        return [f"{each.map.name}: {_numbers(each)}" for each in drawn]
+
+    @property
+    def reading_of_table(self) -> str:
+        """Return how to read the table."""
+        single = all(len(each.map.seeds) == 1 for each in self.measured)
+        return TABLE.format(NO_SEEDS if single else SEEDS)
+
+
+def make_maps(found: Found, target: Path) -> Maps:
+    """Measure and draw the maps of a folder's runs, if these make some.
+
+    Args:
+        found: the runs.
+        target: an existing folder for the files: a table, the figures, and of each map an image of
+            one pixel a run.
+
+    Raises:
+        OSError: a file can't be written.
+    """
+    axes = axes_of(found.swept)
+    if axes is None:
+        return Maps()
+    maps = run_maps(found.outcomes, *axes)
+    measured = measure_maps(maps)
+    write_table(map_rows(measured), target, "maps")
+    shown, more = measured[:MOST_MAPS], len(measured) - MOST_MAPS
+    for each in shown:
+        pixels = outcome_picture(each.map).pixels[::-1]  # an image begins at its top
+        content = png(np.ascontiguousarray(pixels))
+        disk.write(target / f"map_{_file_name(each.map)}.png", content)
+    kinds = [
+        Kind(title, reading, [_draw(each, colored(each.map), name, target) for each in shown])
+        for name, title, reading, colored in _kinds(maps)
+    ]
+    notes = [f"figures of {counted(more, 'more map')} left out"] * (more > 0)
+    return Maps(measured, _axes_text(*axes), kinds, notes)
+
+
+def _kinds(maps: Sequence[RunMap]) -> Iterator[tuple[str, str, str, Callable[[RunMap], Picture]]]:
+    """Yield each quantity: name, title, how to read its colors, and the function that colors one.
+
+    All maps of a quantity have one scale.
+    """
+    yield "outcome", "Where training is possible", OUTCOME, outcome_picture
+    colored = partial(spikes_picture, scale=spikes_scale(maps))
+    yield "spikes", "Where the loss has spikes", SPIKES, colored
+    if any(each.mostly_diverged.any() for each in maps):
+        colored = partial(divergence_picture, scale=divergence_scale(maps))
+        yield "divergence", "When training diverges", DIVERGENCE, colored
+
+
+def _draw(each: MapMeasures, picture: Picture, kind: str, target: Path) -> Drawn:
+    """Write a map's figure as PNG; as SVG it would hold the same pixels."""
+    name = f"{kind}_{_file_name(each.map)}"
+    content = map_figure(each.map, picture, each.reference)
+    disk.write(target / f"{name}.png", content)
+    return Drawn(name, each.map.name, _numbers(each), content)
+
+
+def _file_name(own: RunMap) -> str:
+    return re.sub(r"[^\w.-]+", "_", own.name)
+
+
+def _numbers(each: MapMeasures) -> str:
+    """Write what became of a map's runs."""
+    shares = f"{percent(each.solved.value)} solved, {percent(each.diverged.value)} diverged"
+    return f"{counted(each.runs, 'run')}: {shares}."
+
+
+def _axes_text(x: Axis, y: Axis) -> str:
+    """Write how to read the axes."""
+    shape = "dot" if max(len(x.values), len(y.values)) > 100 else "square"
+    to = [f"{axis.meaning.partition(',')[0]} ({axis.key})".strip() for axis in (x, y)]
+    spaced = {axis.key: SPACED[axis.spacing] for axis in (x, y)}
+    if x.spacing == y.spacing:
+        spaced = {"both": SPACED[x.spacing]}
+    text = " ".join(f"The values of {which} {how}." for which, how in spaced.items())
+    return f"Each {shape} is a training run: {to[0]} rises to the right, {to[1]} upward. {text}"
+
+
+SPACED = {
+    "geometric": "grow by the same factor from run to run",
+    "even": "grow by the same amount from run to run",
+    "uneven": "stand in the order of their values, which are not evenly spaced",
+}
+
+OUTCOME = (
+    "Black: training diverged, its numbers became infinite. The color of the others is the "
+    "training loss of the last steps: white at ln 4, where a run that knows nothing is; blue "
+    "below, where it has learned something; red above, where it ended worse than it began. "
+    "Gold: it has solved the task, the brighter the smaller the loss. The white line is the "
+    "border of divergence; where there is a cure, the dashed one is the border without."
+)
+
+SPIKES = (
+    "The darker the violet, the more spikes of the loss per 1,000 steps; white: none. Black: "
+    "training diverged. The lines are the borders of divergence, as above."
+)
+
+DIVERGENCE = (
+    "The color is the step at which training diverged: pale at once, dark late. Gray: it did not."
+)
+
+TABLE = (
+    "Area: the share of the runs, each a cell of its map. Solved: has solved its task and not "
+    "diverged. {} Border moved: in each row, the width that does not diverge, as if the border "
+    "were one clean line, so that islands count by their size; with the cure against without, "
+    "in the median over rows, as a factor of the horizontal axis if its values grow by a "
+    "factor. ≥ or ≤: in most rows a border lies beyond the map. Dimension: by counting boxes "
+    "from 4 runs a side to an eighth of the map, 1 for a smooth line, up to 2 for one that "
+    "fills the plane; the interval tells how well the scales agree."
+)
+NO_SEEDS = "There is one seed, so shares have no interval."
+SEEDS = "Intervals of shares and moves are over seeds; a map shows the median of its seeds."

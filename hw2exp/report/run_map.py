@@ -1,0 +1,234 @@
+"""Arrange the runs of a sweep over two numbers as maps: a cell for each pair of values."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw2exp.config.registry import CHOICES
+from hw2exp.config.schema import TrainConfig
+from hw2exp.config.settings import Value
+from hw2exp.config.validation import knobs
+from hw2exp.diagnostics.statistics import Floats, quartiles
+from hw2exp.records.arms import NO_CURE, RATE, words
+from hw2exp.records.outcomes import RESULT, SEED
+from hw2exp.report.measures import PER
+
+if TYPE_CHECKING:
+    import polars
+
+LEAST = 8
+"""Fewest values of each of a map's two numbers."""
+
+FILLED = 0.5
+"""Least share of cells with a run: a random search is no map."""
+
+EVEN = 0.25
+"""How far evenly spaced values may lie from their places, in steps; they may be rounded."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A swept number.
+
+    Args:
+        key: its dotted key.
+        values: its values in ascending order, ``(n,)``.
+    """
+
+    key: str
+    values: Floats
+
+    @cached_property
+    def spacing(self) -> str:
+        """Return ``geometric``, ``even``, or ``uneven`` if neither."""
+        off = {"even": _unevenness(self.values)}
+        if self.values[0] > 0:
+            off = {"geometric": _unevenness(np.log(self.values)), **off}
+        best = min(off, key=lambda name: off[name])  # a narrow window is nearly both
+        return best if off[best] <= EVEN else "uneven"
+
+    @property
+    def step(self) -> float:
+        """Return the step between two values: in octaves if geometric; NaN if uneven."""
+        ends = self.values[[0, -1]]
+        if self.spacing == "uneven":
+            return np.nan
+        first, last = np.log2(ends) if self.spacing == "geometric" else ends
+        return float((last - first) / (len(self.values) - 1))
+
+    def places(self, values: Sequence[float]) -> Floats:
+        """Return where values lie, in cells from the first."""
+        known, wanted = self.values, np.asarray(values, float)
+        if self.spacing == "geometric":
+            known, wanted = np.log(known), np.log(wanted)
+        return np.asarray(np.interp(wanted, known, np.arange(len(known))))
+
+    @property
+    def meaning(self) -> str:
+        """Return what the key means, as ``--help`` says; empty if it says nothing."""
+        group = self.key.partition(".")[0]
+        known = [*knobs(TrainConfig)]
+        known += [each for own in CHOICES.get(group, {}).values() for each in knobs(own, group)]
+        found = (own.model_fields[name].description for key, own, name in known if key == self.key)
+        return next(found, None) or ""
+
+
+def _unevenness(values: Floats) -> float:
+    """Return the largest distance of a value from its place in an even spacing, in steps."""
+    even = np.linspace(values[0], values[-1], len(values))
+    return float(np.abs(values - even).max() / (even[1] - even[0]))
+
+
+def axes_of(swept: "polars.DataFrame") -> tuple[Axis, Axis] | None:
+    """Return the two numbers of which a sweep has most values, or None if it makes no map.
+
+    Args:
+        swept: a row a run: the seed and the swept settings.
+
+    Returns:
+        The horizontal axis, the learning rate if it is one of the two, and the vertical one.
+    """
+    numbers = [
+        key
+        for key in _keys(swept)
+        if swept[key].dtype.is_numeric()
+        and not swept[key].null_count()
+        and swept[key].is_finite().all()
+        and swept[key].n_unique() >= LEAST
+    ]
+    numbers = sorted(numbers, key=lambda key: -swept[key].n_unique())[:2]
+    if len(numbers) < 2:
+        return None
+    x, y = (
+        Axis(key, swept[key].unique().sort().to_numpy().astype(float))
+        for key in sorted(numbers, key=lambda key: key != RATE)
+    )
+    cells = len(x.values) * len(y.values)
+    return (x, y) if swept.select(numbers).n_unique() >= FILLED * cells else None
+
+
+def _keys(frame: "polars.DataFrame") -> list[str]:
+    return [key for key in frame.columns if key not in {SEED, *RESULT}]
+
+
+@dataclass(frozen=True)
+class RunMap:
+    """The runs of one combination of the settings other than the map's two numbers.
+
+    All arrays are ``(S, h, w)``: a layer a seed, a row a value of ``y``, a column a value of ``x``;
+    NaN where there is no run.
+
+    Args:
+        settings: the combination: the swept settings by key.
+        x: the horizontal axis.
+        y: the vertical axis.
+        seeds: the seeds, ``(S,)``.
+        diverged: 1 for runs that turned non-finite, else 0.
+        solved: 1 for runs that have solved their task and not diverged, else 0.
+        ends_solved: 1 for those that do so in their last test pass too, else 0.
+        loss: the mean training loss of the last steps, infinite if diverged.
+        spikes: spikes per 1,000 steps.
+        diverged_at: the step of divergence; NaN if there was none.
+    """
+
+    settings: Mapping[str, Value]
+    x: Axis
+    y: Axis
+    seeds: NDArray[np.int64]
+    diverged: Floats
+    solved: Floats
+    ends_solved: Floats
+    loss: Floats
+    spikes: Floats
+    diverged_at: Floats
+
+    @property
+    def name(self) -> str:
+        """Return the combination as typed."""
+        return words(self.settings, self.settings) or "all runs"
+
+    @property
+    def cured(self) -> bool:
+        """Return whether the combination has a cure."""
+        return any(self.settings.get(group, none) != none for group, none in NO_CURE.items())
+
+    @property
+    def uncured(self) -> Mapping[str, Value]:
+        """Return the settings in which the map without cures must agree."""
+        return {
+            key: value
+            for key, value in self.settings.items()
+            if key.partition(".")[0] not in NO_CURE
+        }
+
+    @property
+    def there(self) -> NDArray[np.bool_]:
+        """Return whether each cell has a run, ``(h, w)``."""
+        return np.asarray(~np.isnan(self.diverged).all(0))
+
+    @cached_property
+    def mostly_diverged(self) -> NDArray[np.bool_]:
+        """Return whether at least half of a cell's runs diverged, ``(h, w)``."""
+        return np.asarray(median_of_seeds(self.diverged) >= 0.5)
+
+    @cached_property
+    def mostly_solved(self) -> NDArray[np.bool_]:
+        """Return whether more than half of a cell's runs solved their task, ``(h, w)``."""
+        return np.asarray(median_of_seeds(self.solved) > 0.5)
+
+
+def median_of_seeds(values: Floats) -> Floats:
+    """Return the median of each cell over the seeds: from ``(S, h, w)``, ``(h, w)``."""
+    return np.asarray(values[0] if len(values) == 1 else quartiles(values, axis=0)[1])
+
+
+def run_maps(frame: "polars.DataFrame", x: Axis, y: Axis) -> list[RunMap]:
+    """Return a map for each combination of the other settings; those without cures come first.
+
+    Args:
+        frame: the runs, see :func:`hw2exp.records.outcomes.outcomes`; interrupted ones don't count.
+        x: the horizontal axis.
+        y: the vertical axis.
+    """
+    import polars
+
+    diverged = polars.col("diverged_at").is_not_null()
+    grids = {
+        "diverged": diverged,
+        "solved": polars.col("solved_at").is_not_null() & ~diverged,
+        "ends_solved": polars.col("ends_solved") & ~diverged,
+        "loss": polars.when(diverged).then(np.inf).otherwise(polars.col("last_loss")),
+        "spikes": PER * polars.col("spikes") / polars.col("step"),
+        "diverged_at": polars.col("diverged_at"),
+    }
+    others = [key for key in _keys(frame) if key not in (x.key, y.key)]
+    kept = [polars.col(key) for key in [*others, SEED]]
+    places = [polars.col(axis.key).cast(polars.Float64) for axis in (x, y)]
+    values = [each.cast(polars.Float64).alias(name) for name, each in grids.items()]
+    ended = frame.filter(polars.col("status") != "interrupted")
+    table = ended.select(*kept, *places, *values)
+    parts = table.partition_by(others, maintain_order=True, as_dict=True) if others else {(): table}
+    maps = []
+    for combination, part in parts.items():
+        settings = zip(others, combination, strict=True)
+        seeds = part[SEED].unique().sort().to_numpy()
+        at = (
+            np.searchsorted(seeds, part[SEED].to_numpy()),
+            *(np.searchsorted(each.values, part[each.key].to_numpy()) for each in (y, x)),
+        )
+        layers = np.full((len(grids), len(seeds), len(y.values), len(x.values)), np.nan)
+        for layer, name in zip(layers, grids, strict=True):
+            layer[at] = part[name].to_numpy()
+        known = {key: value for key, value in settings if value is not None}
+        maps.append(RunMap(known, x, y, seeds, *layers))
+    return sorted(maps, key=lambda each: each.cured)
+
+
+def without_cures(own: RunMap, maps: Sequence[RunMap]) -> RunMap | None:
+    """Return the map that differs from a cure's only in having none; None if there is none."""
+    fitting = (each for each in maps if not each.cured and each.uncured == own.uncured)
+    return next(fitting, None) if own.cured else None
