@@ -10,6 +10,7 @@ COMMANDS = {
     "train": "train one run, or with -m a sweep",
     "report": "make one page of all runs below a folder: tables, figures, claims",
     "extract": "write the folders of some runs of a sweep whose records are packed",
+    "zoom": "run a map's sweep again on a smaller window",
     "compare": "show runs or sweeps side by side: what differs, and how each ended",
     "anatomy": "draw why a spike or a divergence of a run happened",
     "whatif": "show what would have prevented a spike of a run",

@@ -24,8 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0 the folders are written; 1 an OSError, or a run came out otherwise than
         its record; 2 bad input, and nothing was written.
     """
-    arguments = _parser().parse_args(argv)
     try:
+        arguments = _parser().parse_args(argv)
         return _run(Path(arguments.folder), list(dict.fromkeys(arguments.job)))
     except (ConfigError, OSError) as error:
         return failed(error)

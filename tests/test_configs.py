@@ -19,6 +19,8 @@ EXPERIMENTS = [
     "explosion_sgd",
     "gradient_reach",
     "hochreiter_6a",
+    "map_rmsprop",
+    "map_sgd",
     "pascanu_sigmoid",
     "pascanu_tanh",
     "pascanu_smart_tanh",

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 
 from hw2exp.records.figure_style import encoded
+from hw2exp.records.map_axes import Axis
 from hw2exp.report.map_colors import Picture, Scale
-from hw2exp.report.run_map import Axis, RunMap
+from hw2exp.report.run_map import RunMap
 from hw2exp.report.style import DPI
 
 PANEL = 480

@@ -10,6 +10,7 @@ import numpy as np
 
 from hw2exp.records.encoding import png
 from hw2exp.records.found import Found
+from hw2exp.records.map_axes import Axis, axes_of
 from hw2exp.report.map_colors import (
     Picture,
     divergence_picture,
@@ -20,7 +21,7 @@ from hw2exp.report.map_colors import (
 )
 from hw2exp.report.map_figure import map_figure
 from hw2exp.report.map_measures import MapMeasures, map_rows, measure_maps
-from hw2exp.report.run_map import Axis, RunMap, axes_of, run_maps
+from hw2exp.report.run_map import RunMap, run_maps
 from hw2exp.report.style import Drawn
 from hw2exp.report.tables import percent, write_table
 from hw2exp.system import disk

@@ -8,111 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from hw2exp.config.registry import CHOICES
-from hw2exp.config.schema import TrainConfig
 from hw2exp.config.settings import Value
-from hw2exp.config.validation import knobs
 from hw2exp.diagnostics.statistics import Floats, quartiles
-from hw2exp.records.arms import NO_CURE, RATE, words
-from hw2exp.records.outcomes import RESULT, SEED
+from hw2exp.records.arms import NO_CURE, words
+from hw2exp.records.map_axes import Axis, settings_keys
+from hw2exp.records.outcomes import SEED
 from hw2exp.report.measures import PER
 
 if TYPE_CHECKING:
     import polars
-
-LEAST = 8
-"""Fewest values of each of a map's two numbers."""
-
-FILLED = 0.5
-"""Least share of cells with a run: a random search is no map."""
-
-EVEN = 0.25
-"""How far evenly spaced values may lie from their places, in steps; they may be rounded."""
-
-
-@dataclass(frozen=True)
-class Axis:
-    """A swept number.
-
-    Args:
-        key: its dotted key.
-        values: its values in ascending order, ``(n,)``.
-    """
-
-    key: str
-    values: Floats
-
-    @cached_property
-    def spacing(self) -> str:
-        """Return ``geometric``, ``even``, or ``uneven`` if neither."""
-        off = {"even": _unevenness(self.values)}
-        if self.values[0] > 0:
-            off = {"geometric": _unevenness(np.log(self.values)), **off}
-        best = min(off, key=lambda name: off[name])  # a narrow window is nearly both
-        return best if off[best] <= EVEN else "uneven"
-
-    @property
-    def step(self) -> float:
-        """Return the step between two values: in octaves if geometric; NaN if uneven."""
-        ends = self.values[[0, -1]]
-        if self.spacing == "uneven":
-            return np.nan
-        first, last = np.log2(ends) if self.spacing == "geometric" else ends
-        return float((last - first) / (len(self.values) - 1))
-
-    def places(self, values: Sequence[float]) -> Floats:
-        """Return where values lie, in cells from the first."""
-        known, wanted = self.values, np.asarray(values, float)
-        if self.spacing == "geometric":
-            known, wanted = np.log(known), np.log(wanted)
-        return np.asarray(np.interp(wanted, known, np.arange(len(known))))
-
-    @property
-    def meaning(self) -> str:
-        """Return what the key means, as ``--help`` says; empty if it says nothing."""
-        group = self.key.partition(".")[0]
-        known = [*knobs(TrainConfig)]
-        known += [each for own in CHOICES.get(group, {}).values() for each in knobs(own, group)]
-        found = (own.model_fields[name].description for key, own, name in known if key == self.key)
-        return next(found, None) or ""
-
-
-def _unevenness(values: Floats) -> float:
-    """Return the largest distance of a value from its place in an even spacing, in steps."""
-    even = np.linspace(values[0], values[-1], len(values))
-    return float(np.abs(values - even).max() / (even[1] - even[0]))
-
-
-def axes_of(swept: "polars.DataFrame") -> tuple[Axis, Axis] | None:
-    """Return the two numbers of which a sweep has most values, or None if it makes no map.
-
-    Args:
-        swept: a row a run: the seed and the swept settings.
-
-    Returns:
-        The horizontal axis, the learning rate if it is one of the two, and the vertical one.
-    """
-    numbers = [
-        key
-        for key in _keys(swept)
-        if swept[key].dtype.is_numeric()
-        and not swept[key].null_count()
-        and swept[key].is_finite().all()
-        and swept[key].n_unique() >= LEAST
-    ]
-    numbers = sorted(numbers, key=lambda key: -swept[key].n_unique())[:2]
-    if len(numbers) < 2:
-        return None
-    x, y = (
-        Axis(key, swept[key].unique().sort().to_numpy().astype(float))
-        for key in sorted(numbers, key=lambda key: key != RATE)
-    )
-    cells = len(x.values) * len(y.values)
-    return (x, y) if swept.select(numbers).n_unique() >= FILLED * cells else None
-
-
-def _keys(frame: "polars.DataFrame") -> list[str]:
-    return [key for key in frame.columns if key not in {SEED, *RESULT}]
 
 
 @dataclass(frozen=True)
@@ -205,7 +109,7 @@ def run_maps(frame: "polars.DataFrame", x: Axis, y: Axis) -> list[RunMap]:
         "spikes": PER * polars.col("spikes") / polars.col("step"),
         "diverged_at": polars.col("diverged_at"),
     }
-    others = [key for key in _keys(frame) if key not in (x.key, y.key)]
+    others = [key for key in settings_keys(frame) if key not in (x.key, y.key)]
     kept = [polars.col(key) for key in [*others, SEED]]
     places = [polars.col(axis.key).cast(polars.Float64) for axis in (x, y)]
     values = [each.cast(polars.Float64).alias(name) for name, each in grids.items()]

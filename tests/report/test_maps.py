@@ -8,6 +8,7 @@ import polars
 import pytest
 from PIL import Image
 
+from hw2exp.records.map_axes import Axis, axes_of
 from hw2exp.records.outcomes import RESULT
 from hw2exp.records.runs import read_runs
 from hw2exp.report import page
@@ -25,7 +26,7 @@ from hw2exp.report.map_colors import (
 )
 from hw2exp.report.map_figure import BOTTOM, LEFT, map_figure
 from hw2exp.report.map_measures import measure_maps, moved
-from hw2exp.report.run_map import Axis, axes_of, run_maps, without_cures
+from hw2exp.report.run_map import run_maps, without_cures
 from hw2exp.train import main as train
 
 RATES, SCALES = np.geomspace(0.01, 10, 16), np.geomspace(0.1, 10, 8)

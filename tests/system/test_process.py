@@ -60,12 +60,22 @@ def test_the_list_of_commands_runs_none(capsys):
     assert "did you mean train?" in capsys.readouterr().err
 
 
+def main_of(name):
+    own = name in (".train", ".extract", ".zoom")
+    return importlib.import_module(f"hw2exp{name}" + ("" if own else ".__main__")).main
+
+
 @pytest.mark.parametrize("name", ["", *(f".{name}" for name in COMMANDS)])
 def test_every_command_has_our_version(name, capsys):
-    module = f"hw2exp{name}" + ("" if name == ".train" else ".__main__")
     with suppress(SystemExit):
-        importlib.import_module(module).main(["--version"])
+        main_of(name)(["--version"])
     assert capsys.readouterr().out == f"hw2exp {hw2exp.__version__}\n"
+
+
+@pytest.mark.parametrize("name", ["", *(f".{name}" for name in COMMANDS)])
+def test_every_command_refuses_an_unknown_flag_in_a_line(name, capsys):
+    assert main_of(name)(["--no-such-flag"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 @pytest.mark.parametrize("name", ["anatomy", "compare", "report", "theory"])
