@@ -5,6 +5,7 @@ import shutil
 
 import polars
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from hw2exp import extract
 from hw2exp.compare.__main__ import main as compare
@@ -98,7 +99,26 @@ def test_three_files_a_fleet(both):
     names = [path.name for path in (both / "packed/packed").iterdir()]
     fleets = len({name.partition(".")[0] for name in names if name != "sweep.json"})
     assert len(names) == 3 * fleets + 1
-    assert sorted(path.name for path in (both / "packed").iterdir()) == ["multirun.yaml", "packed"]
+    there = sorted(path.name for path in (both / "packed").iterdir())
+    assert there == ["arms", "multirun.yaml", "packed"]
+
+
+def test_each_arm_has_its_curves_in_tensorboard(both):
+    """As with folders: EventAccumulator reads both alike."""
+    for name in ("clip=none", "clip=norm"):
+        found = [
+            sorted(path.name for path in (both / kind / "arms").iterdir() if name in path.name)
+            for kind in ("packed", "folders")
+        ]
+        assert found[0] == found[1] != []
+    read = []
+    for kind in ("packed", "folders"):
+        folder = sorted((both / kind / "arms").iterdir())[0]
+        events = EventAccumulator(str(folder))
+        events.Reload()
+        tags = events.Tags()["scalars"]
+        read.append({tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in tags})
+    assert read[0] == read[1] != {}
 
 
 def test_the_rows_name_the_swept_values(both):
