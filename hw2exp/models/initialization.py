@@ -32,8 +32,14 @@ def initialize(weights: dict[str, Weight], init: Sequence[Init], seeds: Sequence
     Returns:
         Parameters by name, ``(R, *shape)`` in float32, on the CPU.
     """
-    replicas = [_draw_all(weights, own, seed) for own, seed in zip(init, seeds, strict=True)]
-    return {name: torch.stack([drawn[name] for drawn in replicas]) for name in weights}
+    known: dict[tuple[object, ...], Params] = {}  # replicas of a map differ in scales alone
+    replicas = []
+    for own, seed in zip(init, seeds, strict=True):
+        key = seed, own.input, own.recurrent, own.readout, own.bias
+        if key not in known:
+            known[key] = _draw_all(weights, own, seed)
+        replicas.append(_scaled(weights, own, known[key]))
+    return {name: torch.stack([scaled[name] for scaled in replicas]) for name in weights}
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -57,13 +63,19 @@ def seeded(seed: int) -> torch.Generator:
 
 def _draw_all(weights: dict[str, Weight], init: Init, seed: int) -> Params:
     generator = seeded(seed)
-    drawn = {}
+    return {
+        name: _draw(weight, _kind_and_scale(weight, init)[0], generator)
+        for name, weight in weights.items()
+    }
+
+
+def _scaled(weights: dict[str, Weight], init: Init, drawn: Params) -> Params:
+    scaled = {}
     for name, weight in weights.items():
-        kind, scale = _kind_and_scale(weight, init)
-        drawn[name] = _draw(weight, kind, generator) * scale
+        scaled[name] = drawn[name] * _kind_and_scale(weight, init)[1]
         if weight.forget is not None and init.forget_bias:
-            drawn[name][weight.forget] += init.forget_bias
-    return drawn
+            scaled[name][weight.forget] += init.forget_bias
+    return scaled
 
 
 def _kind_and_scale(weight: Weight, init: Init) -> tuple[str, float]:

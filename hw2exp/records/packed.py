@@ -25,9 +25,9 @@ from hw2exp.records.packed_fleet import (
     read_metrics,
     read_runs,
     remove_fleet,
-    result_of,
     versions_of,
 )
+from hw2exp.records.result_rows import result_of
 from hw2exp.records.run_dir import RunResult
 from hw2exp.records.step_table import STEP
 from hw2exp.system import disk, regular_file

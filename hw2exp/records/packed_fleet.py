@@ -19,6 +19,7 @@ import numpy as np
 from hw2exp.records.metrics import CATALOG, MetricsTable
 from hw2exp.records.parameters import LARGEST_PARAMETERS, Parameters, tensors_of
 from hw2exp.records.parquet import read_table
+from hw2exp.records.result_rows import result_columns, result_types
 from hw2exp.records.run_dir import RunResult
 from hw2exp.records.step_table import STEP
 from hw2exp.system import disk, regular_file
@@ -95,7 +96,7 @@ def remove_fleet(folder: Path, first: int) -> None:
 
 
 def read_runs(folder: Path, first: int) -> "polars.DataFrame":
-    """Read the rows of a fleet's runs: the swept values, and the result, see :func:`result_of`.
+    """Read the rows of a fleet's runs: the swept values, and the columns of the result.
 
     Args:
         folder: the folder of the files.
@@ -158,67 +159,17 @@ def versions_of(folder: Path, first: int) -> dict[str, str]:
     return {str(name): str(value) for name, value in versions.items()}
 
 
-def result_of(row: Mapping[str, Any], versions: Mapping[str, str]) -> RunResult:
-    """Return the result of a run.
-
-    Args:
-        row: its row.
-        versions: the versions that made it.
-    """
-    parts = {name: {key: row[f"{name}_{key}"] for key in keys} for name, keys in _PARTS.items()}
-    values: dict[str, Any] = {**{name: row[name] for name in _PLAIN}, **parts}
-    return RunResult(**values, spikes=row["spikes"], versions=versions)
-
-
-_PLAIN = (
-    "status", "step", "diverged_at", "solved_at", "ends_solved", "seconds", "training_path",
-    "parameters_sha256", "metrics_sha256",
-)  # fmt: skip
-_PARTS = {
-    "initial": ("loss", "accuracy"),
-    "final": ("train_loss", "test_loss", "test_accuracy"),
-    "explosions": ("steps", "followed", "watched", "soon_after"),
-}
-
-
-def _types() -> "dict[str, Any]":
-    """Return the types of the columns of a run's result."""
-    import polars as pl
-
-    spike = {
-        **dict.fromkeys(("step", "start", "end"), pl.Int64),
-        **dict.fromkeys(("loss", "median"), pl.Float64),
-        **dict.fromkeys(("above_initial", "after_explosion"), pl.Boolean),
-    }
-    numbers = {f"{name}_{key}": pl.Float64 for name in ("initial", "final") for key in _PARTS[name]}
-    counts = {f"explosions_{key}": pl.Int64 for key in _PARTS["explosions"]}
-    texts = ("status", "training_path", "parameters_sha256", "metrics_sha256")
-    return {
-        **dict.fromkeys(("step", "diverged_at", "solved_at"), pl.Int64),
-        **dict.fromkeys(texts, pl.String),
-        "ends_solved": pl.Boolean,
-        **dict.fromkeys(("seconds", LAST_LOSS), pl.Float64),
-        **numbers,
-        **counts,
-        "spikes": pl.List(pl.Struct(spike)),
-    }
-
-
 def _run_rows(
     numbers: Sequence[int], swept: Mapping[str, Sequence[Any]], runs: Sequence[PackedRun]
 ) -> "polars.DataFrame":
     import polars
 
-    results = [run.result for run in runs]
-    columns: dict[str, Any] = {name: [getattr(each, name) for each in results] for name in _PLAIN}
-    for name, keys in _PARTS.items():
-        columns |= {f"{name}_{key}": [getattr(each, name)[key] for each in results] for key in keys}
-    columns |= {LAST_LOSS: [run.last_loss for run in runs], "spikes": [r.spikes for r in results]}
     return polars.DataFrame(
         [
             polars.Series(JOB, numbers, dtype=polars.Int64),
             *(polars.Series(key, values) for key, values in swept.items()),
-            *(polars.Series(name, columns[name], dtype=kind) for name, kind in _types().items()),
+            polars.Series(LAST_LOSS, [run.last_loss for run in runs], dtype=polars.Float64),
+            *result_columns([run.result for run in runs]),
         ]
     )
 
@@ -277,11 +228,11 @@ def _about(path: Path) -> dict[str, str]:
 
 def _problem(schema: "Mapping[str, polars.DataType]") -> str | None:
     """Return the reason why columns of these types are not those of runs, or None."""
-    known = _types()
+    import polars
+
+    known = {JOB: polars.Int64, LAST_LOSS: polars.Float64, **result_types()}
     wrong = [name for name, kind in known.items() if schema.get(name) != kind]
-    if JOB not in schema or wrong:
-        return f"lacks columns or has wrong ones: {', '.join(wrong or [JOB])}"
-    return None
+    return f"lacks columns or has wrong ones: {', '.join(wrong)}" if wrong else None
 
 
 def _path(folder: Path, first: int, name: str) -> Path:

@@ -118,7 +118,7 @@ def make_chapter(plan: ChapterPlan, folder: Path, found: Found, target: Path) ->
     compared = compare(references(arms))
     trials = make_trials(arms, target)
     evidence = Evidence(arms, compared, trials.effects, trials.lasting)
-    claims = judge(evidence, plan.claims)
+    claims = judge(evidence, plan.claims) if arms else []
     after = [each for each in map(aftermath, arms) if each is not None]
     why = make_why(arms, target, plan.wants("why"))
     warned, unread = warned_of(arms)

@@ -21,8 +21,6 @@ def judge(
     evidence: Evidence, parts: bool | Sequence[str] = True
 ) -> list[tuple[Claim, list[Judged]]]:
     """Judge the claims of some parts, or all, or none; leave out claims without suitable runs."""
-    if not evidence.arms:
-        return []
     wanted = [claim for claim in CLAIMS if parts is True or (parts and claim.part in parts)]
     found = [(claim, list(claim.judge(evidence))) for claim in wanted]
     return [(claim, judged) for claim, judged in found if judged]

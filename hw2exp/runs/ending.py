@@ -1,10 +1,10 @@
 """Make the result of a run that ends, and draw its curve."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from hw2exp.config.resume import FREE
 from hw2exp.config.schema import TrainConfig
 from hw2exp.diagnostics.explosions import Preceded
 from hw2exp.fleet.fleet import Fleet
@@ -26,6 +26,7 @@ def result_of(
     spikes: Sequence[Spike],
     exploded: Preceded,
     seconds: float,
+    config: Mapping[str, Any],
 ) -> RunResult:
     """Return the result of a replica that leaves the fleet.
 
@@ -38,8 +39,9 @@ def result_of(
         spikes: its spikes.
         exploded: its explosions, and which spikes they precede.
         seconds: duration of its training in seconds.
+        config: its config as the result holds it.
     """
-    state, config = fleet.state, fleet.configs[row]
+    state = fleet.state
     diverged_at, solved_at = int(state.diverged_at[row]), int(state.solved_at[row])
     loss, accuracy = initial
     return RunResult(
@@ -60,7 +62,7 @@ def result_of(
         parameters_sha256=parameters_sha256(params),
         metrics_sha256=table.digest(),
         seconds=seconds,
-        versions=made_with(own_digest(config.model.name)),
+        versions=made_with(own_digest(fleet.config.model.name)),
         explosions={
             "steps": exploded.explosions,
             "followed": exploded.followed,
@@ -68,7 +70,7 @@ def result_of(
             "soon_after": exploded.soon_after,
         },
         ends_solved=bool(solved_at and not diverged_at and state.passes[row] > 0),
-        config=config.model_dump(mode="json", exclude=FREE),
+        config=config,
         training_path=fleet.training_path,
     )
 

@@ -142,7 +142,8 @@ class Monitor(ABC):
             columns = trained_columns(since[:, : sizes.sum()], sizes).tolist()
             for row, member in enumerate(map(int, self.fleet.members)):
                 own = due if ended is None or not ended[row] else every
-                self._append(row, member, own, columns[row][: len(own)])
+                if own:
+                    self._append(row, member, own, columns[row][: len(own)])
         self._since_row = (
             [since[:, due[-1] - before :].copy()] if due else [*self._since_row, block]
         )
@@ -203,15 +204,17 @@ class Monitor(ABC):
         if columns:
             self._since_row = [np.stack([columns[name].T for name in MEASURED], dtype=np.float64)]
 
-    def result(self, row: int) -> tuple[RunResult, Parameters]:
+    def result(self, row: int, config: Mapping[str, Any]) -> tuple[RunResult, Parameters]:
         """Return the result of a replica that ends, and its parameters by name.
 
         Args:
             row: the replica's row in the fleet.
+            config: the config as the result is to hold it.
         """
         replica, state = int(self.fleet.members[row]), self.fleet.state
         spikes = self.detector.spikes(replica)
-        params = {name: value[row].cpu().numpy() for name, value in self.fleet.params.items()}
+        own = self.fleet.layout.unflatten(state.params[row : row + 1])
+        params = {name: value[0].cpu().numpy() for name, value in own.items()}
         exploded = preceded(
             [spike.start for spike in spikes],
             self.explosions.steps(replica),
@@ -227,5 +230,6 @@ class Monitor(ABC):
             spikes=spikes,
             exploded=exploded,
             seconds=time.monotonic() - self.began[replica],
+            config=config,
         )
         return result, params

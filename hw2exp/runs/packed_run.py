@@ -35,7 +35,7 @@ class Packing(Monitor):
         """Keep the records of the replicas that end."""
         for row in rows:
             member = int(self.fleet.members[row])
-            result, params = self.result(row)
+            result, params = self.result(row, {})
             last = self.tail[:, member].tolist()
             mean = fsum(last) / len(last) if result.diverged_at is None else None
             self.runs[member] = PackedRun(result, mean, self.tables[member], params)

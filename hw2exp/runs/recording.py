@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from hw2exp.config.resume import FREE
 from hw2exp.config.run_files import CHECKPOINTS, METRICS
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.records.diagnostics import DiagnosticsTable
@@ -138,7 +139,8 @@ class Recording(Monitor):
 
     def _write_files(self, row: int) -> RunResult:
         """Write all files of a replica except the curve and the result; return the result."""
-        result, params = self.result(row)
+        config = self.fleet.configs[row].model_dump(mode="json", exclude=FREE)
+        result, params = self.result(row, config)
         replica = int(self.fleet.members[row])
         folder, spikes = self.folders[replica], self.detector.spikes(replica)
         self.tables[replica].write(folder / METRICS)

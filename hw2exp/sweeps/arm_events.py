@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,11 +32,27 @@ LONGEST = 120
 """Longest name of an arm's folder, in characters; names of arms with many knobs are cut."""
 
 
-def write_arms(folder: Path, jobs: Sequence[JobOutcome], interrupt: Interrupt = NEVER) -> None:
+def metrics_of(each: JobOutcome) -> "polars.DataFrame":
+    """Read the metrics in a job's folder."""
+    return read_metrics(each.job.folder / METRICS)
+
+
+def write_arms(
+    folder: Path,
+    jobs: Sequence[JobOutcome],
+    interrupt: Interrupt = NEVER,
+    read: "Callable[[JobOutcome], polars.DataFrame]" = metrics_of,
+) -> None:
     """Write a TensorBoard run for every arm with two or more ended runs.
 
     Only warn if the files can't be written: the runs are worth more than their summary. After a
     signal, skip the rest.
+
+    Args:
+        folder: the folder of the sweep.
+        jobs: the jobs.
+        interrupt: the signals received.
+        read: the function that reads a job's metrics.
     """
     inside = Path(os.path.abspath(folder / ARMS))
     if any(inside in each.job.folder.absolute().parents for each in jobs):  # runs use the name
@@ -46,7 +62,7 @@ def write_arms(folder: Path, jobs: Sequence[JobOutcome], interrupt: Interrupt = 
         for arm in arms_of(jobs):
             if interrupt():
                 return
-            _write_arm(folder / ARMS, arm, taken)
+            _write_arm(folder / ARMS, arm, taken, read)
     except OSError as error:
         warn(cant_write(error))
 
@@ -68,12 +84,14 @@ def _holds_only_events(path: Path) -> bool:
     return path.is_dir() and all(each.match(EVENTS) for each in path.iterdir())
 
 
-def _frames(runs: Sequence[Path]) -> "list[polars.DataFrame]":
+def _frames(
+    runs: Sequence[JobOutcome], read: "Callable[[JobOutcome], polars.DataFrame]"
+) -> "list[polars.DataFrame]":
     """Read the metrics of runs; skip unreadable ones, which the report will name."""
     frames = []
     for run in runs:
         try:
-            frames.append(read_metrics(run / METRICS))
+            frames.append(read(run))
         except (OSError, ValueError):
             continue
     return frames
@@ -103,9 +121,14 @@ def _text(arm: SweptArm, counted: int) -> str:
     return "\n".join([f"`{arm.typed}`" if arm.typed else "nothing but the seed", "", *table])
 
 
-def _write_arm(folder: Path, arm: SweptArm, taken: set[str]) -> None:
-    runs = [each.job.folder for each in arm.jobs if ended(each.outcome)]
-    frames = _frames(runs) if len(runs) > 1 else []
+def _write_arm(
+    folder: Path,
+    arm: SweptArm,
+    taken: set[str],
+    read: "Callable[[JobOutcome], polars.DataFrame]",
+) -> None:
+    runs = [each for each in arm.jobs if ended(each.outcome)]
+    frames = _frames(runs, read) if len(runs) > 1 else []
     if len(frames) < 2:
         return
     steps, count, columns = aligned(frames)

@@ -128,18 +128,10 @@ def ended(outcome: Outcome) -> TypeGuard[RunResult]:
 
 def print_sweep(jobs: Sequence[JobOutcome], folder: Path) -> None:
     """Print the table of a sweep, and the commands to look at or resume it."""
-    from rich.console import Console
-
-    text = StringIO()
-    width = Console().width if on_terminal() else 120
     arms = arms_of(jobs)
-    if len(arms) <= SHOWN:
-        table = arms_table(arms, width)
-        Console(file=text, width=width, force_jupyter=False, force_terminal=False).print(table)
-    else:
-        text.write(f"{len(arms)} arms, in a table by python -m hw2exp.report {typed(folder)}\n")
     lines = [
-        f"{text.getvalue()}  look at   {relative(folder)}/",
+        table_text(arms, folder),
+        f"  look at   {relative(folder)}/",
         f"  or run    tensorboard --logdir {typed(folder)}",
     ]
     if any(sum(map(ended, arm.outcomes)) > 1 for arm in arms):
@@ -150,3 +142,21 @@ def print_sweep(jobs: Sequence[JobOutcome], folder: Path) -> None:
     if not all(ended(job.outcome) for job in jobs):
         lines.append(f"  resume    the same command with {resume_word(folder)}")
     echo("\n".join(lines))
+
+
+def table_text(arms: Sequence[SweptArm], folder: Path) -> str:
+    """Return the table of arms as text; for more than ``SHOWN``, the command that makes one.
+
+    Args:
+        arms: the arms.
+        folder: the folder of the sweep.
+    """
+    from rich.console import Console
+
+    if len(arms) > SHOWN:
+        return f"{len(arms)} arms, in a table by python -m hw2exp.report {typed(folder)}"
+    text = StringIO()
+    width = Console().width if on_terminal() else 120
+    table = arms_table(arms, width)
+    Console(file=text, width=width, force_jupyter=False, force_terminal=False).print(table)
+    return text.getvalue().removesuffix("\n")

@@ -15,7 +15,7 @@ from hw2exp.models import own_digest
 from hw2exp.records.checkpoint_folder import check_can_resume
 from hw2exp.records.packed import PackedSweep
 from hw2exp.records.write_order import settle_records
-from hw2exp.sweeps.arm_events import remove_arms, write_arms
+from hw2exp.sweeps.arm_events import metrics_of, remove_arms, write_arms
 from hw2exp.sweeps.executor import FleetExecutor, available_cores
 from hw2exp.sweeps.hydra_app import composed_hydra
 from hw2exp.sweeps.hydra_records import write_records
@@ -67,7 +67,8 @@ def execute(command: Command, interrupt: Interrupt) -> list[JobOutcome] | Packed
             raise
         if command.multirun:
             check_held(folder)
-            write_arms(folder, runner.outcomes, interrupt)
+            read = metrics_of if runner.packed is None else runner.packed.metrics_of
+            write_arms(folder, runner.outcomes, interrupt, read)
     return runner.outcomes if runner.packed is None else runner.packed
 
 

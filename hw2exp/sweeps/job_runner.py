@@ -87,6 +87,7 @@ class JobRunner:
         assert self.executor is not None
         with self._past_hydra():
             self.packed = run_packed_sweep(grid, self.root, self.executor, self.interrupt)
+            self.outcomes.extend(self.packed.jobs)
             if self.interrupt():
                 raise SystemExit(self.interrupt.status)
 

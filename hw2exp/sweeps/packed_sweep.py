@@ -4,17 +4,20 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hw2exp.config.axes import Numbers
 from hw2exp.config.grid import Grid
+from hw2exp.config.run_files import ARMS
 from hw2exp.records.packed import PackedSweep
 from hw2exp.records.packed_fleet import JOB
 from hw2exp.runs.fleet_run import announce_compilation
 from hw2exp.runs.summary import resume_word
+from hw2exp.sweeps.arms import SHOWN, arms_of, ended, table_text
 from hw2exp.sweeps.executor import ClusterLost, FleetExecutor
 from hw2exp.sweeps.failures import report
 from hw2exp.sweeps.grouping import AUTOGRAD, by_autograd, cost
@@ -27,6 +30,12 @@ from hw2exp.system.interrupt import Interrupt
 from hw2exp.system.problems import counted
 from hw2exp.system.terminal import echo, relative, typed, warn
 
+if TYPE_CHECKING:
+    import polars
+
+MOST_LISTED = 16_384
+"""Most jobs of a sweep whose end is told by arm."""
+
 PACKED_SIZE = 256
 """Default largest fleet, in runs: files and tasks cost little for each run then."""
 
@@ -37,6 +46,7 @@ class PackedOutcome:
 
     Args:
         sweep: the records.
+        jobs: the jobs, if they are few arms.
         failed: the error of each job that could not train, by number.
         missing: the number of jobs that have no result for another reason.
         diverged: the number of runs that diverged.
@@ -44,10 +54,20 @@ class PackedOutcome:
     """
 
     sweep: PackedSweep
+    jobs: Sequence[JobOutcome]
     failed: dict[int, Exception]
     missing: int
     diverged: int
     strict: bool
+
+    def metrics_of(self, job: JobOutcome) -> "polars.DataFrame":
+        """Return the metrics of a job.
+
+        Raises:
+            ValueError: it has none, or they are damaged.
+        """
+        assert job.job.number is not None
+        return self.sweep.metrics_of(job.job.number)
 
     def status(self, interrupt: Interrupt) -> int:
         """Return the exit status."""
@@ -70,28 +90,43 @@ def run_packed_sweep(
     sweep = PackedSweep(root, grid.axes, [job.config for job in grid.templates])
     sweep.begin()
     done = sweep.settle(warn)
-    fleets = list(_fleets(sweep, done))
+    fleets = list(_fleets(sweep, done, executor.workers))
     echo(f"{len(grid):,} jobs in {counted(len(fleets), 'fleet')} → {relative(root)}, packed")
     if len(done):
         echo(f"{len(done):,} of {len(grid):,} jobs have their result")
     announce_compilation(sweep.configs)
     failed = _train(sweep, fleets, executor, interrupt)
-    at = [JobOutcome(grid.job(number).at(root), error) for number, error in failed.items()]
-    report(at, root, interrupt)
+    without = [JobOutcome(grid.job(number).at(root), error) for number, error in failed.items()]
+    report(without, root, interrupt)
     runs = sweep.runs()
     diverged = int(runs["diverged_at"].is_not_null().sum()) if len(runs) else 0
     missing = len(grid) - len(runs) - len(failed)
-    outcome = PackedOutcome(sweep, failed, missing, diverged, sweep.configs[0].fail_on_divergence)
+    jobs = [] if _too_many_arms(sweep) else [*_with_result(grid, sweep), *without]
+    strict = sweep.configs[0].fail_on_divergence
+    outcome = PackedOutcome(sweep, jobs, failed, missing, diverged, strict)
     _print_end(outcome, runs)
     return outcome
 
 
-def _fleets(sweep: PackedSweep, done: Numbers) -> Iterator[tuple[int, list[int]]]:
+def _too_many_arms(sweep: PackedSweep) -> bool:
+    """Return whether a sweep has too many arms, or jobs, for a table of arms."""
+    arms = prod(len(axis.lines) for axis in sweep.swept if axis.key != "seed")
+    return arms > SHOWN or len(sweep.axes) > MOST_LISTED
+
+
+def _with_result(grid: Grid, sweep: PackedSweep) -> Iterator[JobOutcome]:
+    for number, result in sweep.results():
+        yield JobOutcome(grid.job(number).at(sweep.folder), result)
+
+
+def _fleets(sweep: PackedSweep, done: Numbers, workers: int) -> Iterator[tuple[int, list[int]]]:
     """Yield the program and the jobs of each fleet that is left, the costliest programs first."""
+    share = -(-(len(sweep.axes) - len(done)) // workers)
     programs = enumerate(sweep.axes.programs())
     for program, numbers in sorted(programs, key=lambda each: -cost(sweep.configs[each[0]])):
         config = sweep.configs[program]
-        size = config.fleet_size or (AUTOGRAD if by_autograd(config) else PACKED_SIZE)
+        most = config.fleet_size or (AUTOGRAD if by_autograd(config) else PACKED_SIZE)
+        size = max(1, min(most, share))
         left = np.setdiff1d(numbers, done, assume_unique=True).tolist()
         yield from ((program, left[at : at + size]) for at in range(0, len(left), size))
 
@@ -138,17 +173,22 @@ def _train(
     return failed
 
 
-def _print_end(outcome: PackedOutcome, runs: Any) -> None:
-    sweep, lines = outcome.sweep, []
-    if len(runs):
+def _print_end(outcome: PackedOutcome, runs: "polars.DataFrame") -> None:
+    """Print what became of the runs, and the commands to look at them or to resume."""
+    sweep, folder, lines = outcome.sweep, typed(outcome.sweep.folder), list[str]()
+    arms = arms_of(outcome.jobs)
+    if arms:
+        lines.append(table_text(arms, sweep.folder))
+    elif len(runs):
         solved = int(runs["solved_at"].is_not_null().sum())
         spikes = int(runs["spikes"].list.len().sum())
-        lines = [
-            f"{len(runs):,} runs: {solved:,} solved, {outcome.diverged:,} diverged, "
-            f"{spikes:,} spikes",
-            f"  look at   python -m hw2exp.report {typed(sweep.folder)}",
-            f"  one run   python -m hw2exp.extract {typed(sweep.folder)} --job {runs[JOB][0]}",
-        ]
+        counts = f"{solved:,} solved, {outcome.diverged:,} diverged, {spikes:,} spikes"
+        lines.append(f"{len(runs):,} runs: {counts}")
+    if len(runs):
+        lines.append(f"  look at   python -m hw2exp.report {folder}")
+        if any(sum(map(ended, arm.outcomes)) > 1 for arm in arms):
+            lines.append(f"  or run    tensorboard --logdir {typed(sweep.folder / ARMS)}")
+        lines.append(f"  one run   python -m hw2exp.extract {folder} --job {runs[JOB][0]}")
     if outcome.failed or outcome.missing:
         lines.append(f"  resume    the same command with {resume_word(sweep.folder)}")
     echo("\n".join(lines))

@@ -1,7 +1,8 @@
 """Lives of the command: forked from one process that has imported all, so that each is short.
 
 As a program: ``python lives.py random MODEL KILLS FOLDER WORD…`` or ``python lives.py operations
-FAULTS FOLDER SHARE OF WORD…``, with more words of the command; prints a line of JSON.
+FAULTS FOLDER SHARE OF WORD…``, with more words of the command, or ``packed`` for ``operations``, a
+sweep with packed records; prints a line of JSON.
 """
 
 import errno
@@ -33,7 +34,7 @@ from hw2exp.records.checkpoint_folder import newest
 from hw2exp.runs import checkpointing
 from hw2exp.system import disk
 from hw2exp.train import main
-from tests.cheap import composed_once, no_disk
+from tests.cheap import composed_once, in_process, no_disk
 
 EVERY = 10
 RUN = "run"
@@ -42,6 +43,13 @@ SHORT = [
     f"checkpoint_every={EVERY}", "batch_size=8", f"hydra.run.dir={RUN}", f"resume={RUN}",
 ]  # fmt: skip
 """The words are the same in every life, so that Hydra composes them once, before the first fork."""
+
+PACKED = [
+    "-m", "task=easy", "model=rnn", "batch_size=4", "steps=12", "eval_every=6", "eval_batches=2",
+    "log_every=3", "plot=false", "records=packed", "fleet_size=3", "seed=range(0,8)",
+    f"hydra.sweep.dir={RUN}", f"resume={RUN}",
+]  # fmt: skip
+"""A sweep of three fleets."""
 
 OPERATIONS = {"mkdir", "open", "write", "fsync", "ftruncate", "replace", "rename", "unlink",
               "rmdir"}  # fmt: skip
@@ -178,9 +186,8 @@ def random_kills(model, kills, folder, *more):
     return {"kills": done, "runs": runs + 1, "redone": max(lost)}
 
 
-def operations(fault, folder, share, of, *more):
-    """Let each operation of a run go wrong in turn, and a second one where it goes on."""
-    words = [*SHORT[1:], "task=easy", "model=attn_rnn", "steps=25", *more]
+def operations(words, fault, folder, share, of):
+    """Let each operation of a command go wrong in turn, and a second one where it resumes."""
     warm(words)
     life = Life(words, folder / "whole")
     assert life.end()[0] == 0
@@ -198,13 +205,14 @@ def operations(fault, folder, share, of, *more):
 
 if __name__ == "__main__":
     kind, what, *rest = sys.argv[1:]
-    with composed_once(), no_disk():
+    with composed_once(), in_process(), no_disk():
         if kind == "random":
             answer = random_kills(what, int(rest[0]), Path(rest[1]), *rest[2:])
         else:
-            answer = {}
+            one = [*SHORT[1:], "task=easy", "model=attn_rnn", "steps=25", *rest[3:]]
+            words, answer = PACKED if kind == "packed" else one, {}
             for fault in what.split("+"):
                 folder = Path(rest[0]) / fault
                 folder.mkdir()
-                answer[fault] = operations(fault, folder, int(rest[1]), int(rest[2]), *rest[3:])
+                answer[fault] = operations(words, fault, folder, int(rest[1]), int(rest[2]))
     print(json.dumps(answer))

@@ -27,6 +27,8 @@ def shown(fleets, paths, width, height=40, encoding="utf-8"):
     file = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="replace")
     console = Console(file=file, force_terminal=True, width=width, height=height, highlight=False)
     with SweepTable(fleets, paths, console=console) as table:
+        for number in range(len(paths)):
+            table.begin(number)
         table.refresh()
         file.flush()
         text = file.buffer.getvalue().decode(encoding)

@@ -1,10 +1,12 @@
 """A sweep with packed records: the same runs as with a folder each, in three files a fleet."""
 
 import json
+import random
 import shutil
 
 import polars
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from hw2exp import extract
 from hw2exp.compare.__main__ import main as compare
@@ -13,7 +15,9 @@ from hw2exp.records.packed import PackedSweep
 from hw2exp.records.packed_fleet import ended_fleets, read_parameters
 from hw2exp.records.parameters import read_parameters as read_own_parameters
 from hw2exp.records.runs import read_runs
+from hw2exp.runs.packed_run import run_packed
 from hw2exp.sweeps import packed_sweep
+from hw2exp.system.interrupt import NEVER
 from hw2exp.system.problems import ConfigError
 from hw2exp.train import main
 
@@ -98,7 +102,26 @@ def test_three_files_a_fleet(both):
     names = [path.name for path in (both / "packed/packed").iterdir()]
     fleets = len({name.partition(".")[0] for name in names if name != "sweep.json"})
     assert len(names) == 3 * fleets + 1
-    assert sorted(path.name for path in (both / "packed").iterdir()) == ["multirun.yaml", "packed"]
+    there = sorted(path.name for path in (both / "packed").iterdir())
+    assert there == ["arms", "multirun.yaml", "packed"]
+
+
+def test_each_arm_has_its_curves_in_tensorboard(both):
+    """As with folders: EventAccumulator reads both alike."""
+    for name in ("clip=none", "clip=norm"):
+        found = [
+            sorted(path.name for path in (both / kind / "arms").iterdir() if name in path.name)
+            for kind in ("packed", "folders")
+        ]
+        assert found[0] == found[1] != []
+    read = []
+    for kind in ("packed", "folders"):
+        folder = sorted((both / kind / "arms").iterdir())[0]
+        events = EventAccumulator(str(folder))
+        events.Reload()
+        tags = events.Tags()["scalars"]
+        read.append({tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in tags})
+    assert read[0] == read[1] != {}
 
 
 def test_the_rows_name_the_swept_values(both):
@@ -288,3 +311,33 @@ def test_from_python(tmp_path, monkeypatch):
     swept = api.sweep(*SHORT, "seed=0,1,2", "records=packed", "hydra.sweep.dir=s")
     assert swept.results["job"].to_list() == [0, 1, 2]
     assert swept.metrics.select(polars.len()).item() == 3 * len({7, 14, 20, 21, 28, 35, 40})
+
+
+class Nobody:
+    """An observer that looks away."""
+
+    def observe(self, steps, metrics, tested):
+        """Do nothing."""
+
+
+@pytest.mark.slow
+def test_two_hundred_runs_at_random_are_those_alone(tmp_path, monkeypatch):
+    """In fleets that runs leave as they diverge or solve their task, each has its own bits."""
+    monkeypatch.chdir(tmp_path)
+    axes = (
+        "model=gated_rnn,rnn,lstm,attn_rnn", "optimizer=sgd,rmsprop", "clip=none,norm",
+        "optimizer.lr=logspace(1e-3,1e3,6)", "init.scale=0.5,2,8", "seed=range(0,3)",
+        "spikes.margin=0.1,0.3",
+    )  # fmt: skip
+    early = ("stop_when_solved=true", "solved_passes=1", "solved_accuracy=0.5")
+    words = [w for w in SHORT if not w.startswith(("model=", "model.nonlin", "optimizer="))]
+    assert main(["-m", *words, *axes, *early, "records=packed", "hydra.sweep.dir=s"]) == 0
+    sweep = PackedSweep.read(tmp_path / "s")
+    packed = dict(sweep.results())
+    assert len(packed) == 4 * 2 * 2 * 6 * 3 * 3 * 2
+    assert {result.status for result in packed.values()} == {"finished", "solved", "diverged"}
+    for number in random.Random(4).sample(sorted(packed), 200):
+        config = sweep.config(number).model_copy(update={"check_initial_loss": "off"})
+        runs, _ = run_packed([config], lambda fleet: Nobody(), NEVER)
+        for name in ("parameters_sha256", "metrics_sha256", "spikes", "step", "status"):
+            assert getattr(packed[number], name) == getattr(runs[0].result, name), (number, name)
