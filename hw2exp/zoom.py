@@ -129,7 +129,7 @@ def _axes(sweep: "PackedSweep") -> "tuple[Axis, Axis]":
 
     numbers = list(range(len(sweep.axes)))
     rows = polars.DataFrame({JOB: numbers} | sweep.axes.columns(numbers))
-    swept = packed_swept(sweep, rows)
+    swept = packed_swept([(sweep, rows)])
     axes = axes_of(swept)
     if axes is None:
         wanted = f"two numbers with {LEAST} values each or more"

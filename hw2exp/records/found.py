@@ -4,11 +4,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import prod
 from typing import TYPE_CHECKING
 
 from hw2exp.records.arms import Arm, Run, gather, settings_of_arm
-from hw2exp.records.outcomes import outcomes, packed_outcomes, packed_swept, swept
+from hw2exp.records.outcomes import (
+    SEED,
+    PackedRows,
+    outcomes,
+    packed_outcomes,
+    packed_swept,
+    swept,
+)
 from hw2exp.records.packed import PackedSweep
 from hw2exp.records.typed_commands import commands
 from hw2exp.system.problems import show
@@ -120,43 +126,41 @@ class FoundArms(Found):
 
 @dataclass(frozen=True)
 class FoundPacked(Found):
-    """The runs of a sweep with packed records; arms are made only when asked for.
+    """The runs of sweeps with packed records; arms are made only when asked for.
 
     Args:
-        sweep: the records.
-        rows: a row for each run that has ended, see :meth:`PackedSweep.runs`.
+        sweeps: each sweep with its runs; of runs with the same settings and seed, the first counts.
     """
 
-    sweep: PackedSweep
-    rows: "polars.DataFrame"
+    sweeps: Sequence[PackedRows]
 
     @cached_property
     def arms(self) -> Sequence[Arm]:
         """Return the arms of the usable runs."""
-        arms, _ = gather(runs_of(self.sweep))
+        arms, _ = gather(run for sweep, _ in self.sweeps for run in runs_of(sweep))
         return sorted(arms, key=lambda arm: arm.rank)
 
     @cached_property
     def swept(self) -> "polars.DataFrame":
         """Return a row a run: the swept settings and the seed."""
-        return packed_swept(self.sweep, self.rows)
+        return packed_swept(self.sweeps).unique(maintain_order=True)
 
     @cached_property
     def outcomes(self) -> "polars.DataFrame":
         """Return :attr:`swept` with what became of each run."""
-        return packed_outcomes(self.sweep, self.rows)
+        keys = self.swept.columns
+        return packed_outcomes(self.sweeps).unique(keys, keep="first", maintain_order=True)
 
     @property
     def size(self) -> tuple[int, int]:
-        """Return the numbers of runs and arms, the latter as they were asked for."""
-        arms = prod(len(axis.lines) for axis in self.sweep.swept if axis.key != "seed")
-        return len(self.rows), arms
+        """Return the numbers of runs and arms."""
+        return len(self.swept), max(self.swept.drop(SEED).n_unique(), 1)
 
     @property
     def common(self) -> Settings:
         """Return the settings that all runs share."""
-        first, *others = map(settings_of_arm, self.sweep.configs)
-        swept = {axis.key for axis in self.sweep.swept}
+        first, *others = (settings_of_arm(config) for own in self._own for config in own.configs)
+        swept = {axis.key for own in self._own for axis in own.swept}
         return [
             (key, show(value))
             for key, value in first.items()
@@ -165,13 +169,17 @@ class FoundPacked(Found):
 
     @property
     def commands(self) -> list[str]:
-        """Return the command that made the runs."""
-        return commands([self.sweep.folder / "0"])
+        """Return the commands that made the runs."""
+        return commands(own.folder / "0" for own in self._own)
 
     @property
     def versions(self) -> set[str]:
         """Return each combination of software versions that runs used."""
-        return set(map(_text, self.sweep.versions()))
+        return {_text(versions) for own in self._own for versions in own.versions()}
+
+    @property
+    def _own(self) -> Sequence[PackedSweep]:
+        return [sweep for sweep, _ in self.sweeps]
 
 
 def runs_of(sweep: PackedSweep) -> list[Run]:

@@ -1,6 +1,7 @@
 """Hold many runs as one table: a row a run, with what was swept and what became of it."""
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from hw2exp.config.registry import CHOICES
@@ -20,6 +21,9 @@ from hw2exp.system.problems import show
 
 if TYPE_CHECKING:
     import polars
+
+PackedRows = tuple[PackedSweep, "polars.DataFrame"]
+"""A sweep with packed records, and a row for each run that has ended."""
 
 LAST = 20
 """Steps at the end of a run whose mean training loss counts."""
@@ -74,40 +78,45 @@ def outcomes(arms: Sequence[Arm]) -> "polars.DataFrame":
     return swept(arms).hstack(polars.DataFrame(results, schema=schema))
 
 
-def packed_swept(sweep: PackedSweep, rows: "polars.DataFrame") -> "polars.DataFrame":
+def packed_swept(sweeps: Sequence[PackedRows]) -> "polars.DataFrame":
     """Return the columns of :func:`swept` for packed records.
 
     Args:
-        sweep: the records.
-        rows: a row a run, see :meth:`PackedSweep.runs`.
+        sweeps: each sweep with a row a run, see :meth:`PackedSweep.runs`.
     """
     import polars
 
-    data = [axis.key for axis in sweep.swept if axis.values is not None]
-    settings = [settings_of_arm(config) for config in sweep.configs]
-    own = sweep.program_of(rows[JOB].to_numpy())
-    keys = [key for key in _keys(settings) if key not in data]
-    columns = [_column(key, [settings[n].get(key) for n in own]) for key in keys]
-    columns += [rows[key] for key in data]
-    if SEED not in data:
-        seeds = [sweep.configs[n].seed for n in own]
-        columns.append(polars.Series(SEED, seeds, dtype=polars.Int64))
-    return polars.DataFrame(columns)
+    settings = [[settings_of_arm(config) for config in sweep.configs] for sweep, _ in sweeps]
+    swept = (axis for sweep, _ in sweeps for axis in sweep.swept)
+    data = list(dict.fromkeys(axis.key for axis in swept if axis.values is not None))
+    keys = [key for key in _keys([*chain(*settings)]) if key not in data]
+    keys += [key for key in data if key != SEED]
+    frames = []
+    for (sweep, rows), of_programs in zip(sweeps, settings, strict=True):
+        own = sweep.program_of(rows[JOB].to_numpy())
+        seeds = polars.Series(SEED, [sweep.configs[n].seed for n in own], dtype=polars.Int64)
+        given = {axis.key: rows[axis.key] for axis in sweep.swept if axis.values is not None}
+        columns = [
+            given[key] if key in given else _column(key, [of_programs[n].get(key) for n in own])
+            for key in keys
+        ]
+        frames.append(polars.DataFrame([*columns, given.get(SEED, seeds)]))
+    return polars.concat(frames, how="vertical_relaxed")
 
 
-def packed_outcomes(sweep: PackedSweep, rows: "polars.DataFrame") -> "polars.DataFrame":
+def packed_outcomes(sweeps: Sequence[PackedRows]) -> "polars.DataFrame":
     """Return the columns of :func:`outcomes` for packed records.
 
     Args:
-        sweep: the records.
-        rows: a row a run, see :meth:`PackedSweep.runs`.
+        sweeps: each sweep with a row a run, see :meth:`PackedSweep.runs`.
     """
     import polars
 
     renamed = {"test_loss": "final_test_loss", "test_accuracy": "final_test_accuracy"}
     columns = [polars.col(renamed.get(name, name)).alias(name) for name in RESULT]
-    result = rows.with_columns(polars.col("spikes").list.len().cast(polars.Int64))
-    return packed_swept(sweep, rows).hstack(result.select(columns))
+    spikes = polars.col("spikes").list.len().cast(polars.Int64)
+    results = [rows.with_columns(spikes).select(columns) for _, rows in sweeps]
+    return packed_swept(sweeps).hstack(polars.concat(results))
 
 
 def _keys(settings: Sequence[Settings]) -> list[str]:

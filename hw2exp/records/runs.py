@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from hw2exp.config.folder import check_there
@@ -14,6 +15,7 @@ from hw2exp.records.packed import SWEEP as PACKED_SWEEP
 from hw2exp.records.packed import PackedSweep
 from hw2exp.system.problems import ConfigError, counted
 
+REPEATED = "another run has its settings and seed"
 NO_RESULT = "no result: interrupted, failed, or still running"
 
 
@@ -49,7 +51,7 @@ def read_runs(folder: Path) -> Found:
             left_out[NO_RESULT] += len(PackedSweep.read(sweep).axes) - len(own)
     arms, repeated = gather(runs)
     lost = [_line(why, count) for why, count in left_out.items() if count]
-    lines = lost + [_line("another run has its settings and seed", repeated)] * (repeated > 0)
+    lines = lost + [_line(REPEATED, repeated)] * (repeated > 0)
     if not arms:
         problem = f"{folder}: holds no run that came to its end"
         raise ConfigError(["; ".join([problem, *lines])])
@@ -57,23 +59,27 @@ def read_runs(folder: Path) -> Found:
 
 
 def _only_packed(folder: Path) -> Found | None:
-    """Return the runs of a sweep with packed records if the folder has no others.
+    """Return the runs of sweeps with packed records if the folder has no others.
 
-    Folders of its own jobs were extracted from it.
+    Folders of their own jobs were extracted from them.
     """
+    own = [path.parent.parent for path in sorted(folder.glob(f"**/{PACKED}/{PACKED_SWEEP}"))]
+    runs = (path.parent for path in folder.glob(f"**/{RESULT}"))
+    if not all(run.parent in own and run.name.isdecimal() for run in runs):
+        return None
     try:
-        (path,) = folder.glob(f"**/{PACKED}/{PACKED_SWEEP}")
-        own = path.parent.parent
-        others = (run.parent for run in folder.glob(f"**/{RESULT}"))
-        if not all(run.parent == own and run.name.isdecimal() for run in others):
-            return None
-        sweep = PackedSweep.read(own)
-        rows = sweep.runs()
+        read = [PackedSweep.read(each) for each in own]
+        sweeps = [(sweep, rows) for sweep in read if len(rows := sweep.runs())]
     except (ConfigError, OSError, ValueError):
         return None  # to be told about with all others
-    missing = len(sweep.axes) - len(rows)
+    if not sweeps:
+        return None
+    ended = sum(len(rows) for _, rows in sweeps)
+    missing = sum(len(sweep.axes) for sweep in read) - ended
     lost = (_line(NO_RESULT, missing),) * (missing > 0)
-    return FoundPacked(lost, lost, sweep, rows) if len(rows) else None
+    found = FoundPacked(lost, lost, sweeps)
+    repeated = ended - len(found.swept)
+    return replace(found, left_out=(*lost, *(_line(REPEATED, repeated),) * (repeated > 0)))
 
 
 def packed_runs(folder: Path) -> Iterator[tuple[Path, list[Run] | Exception]]:

@@ -1,8 +1,9 @@
 """Make a folder's report: read the runs, make the chapters, write the page and its files."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from hw2exp.config.folder import asked_for, check_path
 from hw2exp.records.figure_style import figure_style
@@ -10,9 +11,11 @@ from hw2exp.records.found import Found
 from hw2exp.records.runs import read_runs
 from hw2exp.report.chapter import Chapter, make_chapter, size_of
 from hw2exp.report.claims import claim_rows
+from hw2exp.report.map_measures import map_rows
 from hw2exp.report.page import claims_of, render
 from hw2exp.report.plan import ChapterPlan, Plan, check_target, read_plan
 from hw2exp.report.tables import write_table
+from hw2exp.report.windows import by_window
 from hw2exp.system import disk
 from hw2exp.system.problems import ConfigError
 
@@ -28,7 +31,8 @@ def make_report(
     """Write tables, figures and the page of all runs below a folder.
 
     If the folder has a ``report.yaml``, the page has the chapters listed there, and each chapter's
-    files lie in their own folder.
+    files lie in their own folder. Without one, each window of a map is a chapter, if there are
+    several.
 
     Args:
         folder: the folder of the runs.
@@ -54,12 +58,14 @@ def make_report(
             stack.enter_context(disk.made_folder(target))
         stack.enter_context(figure_style())
         chapters = [
-            _chapter(each, runs, folder, target / each.folder if plan else target, echo)
+            _chapter(each, runs, folder, target / each.folder if each.title else target, echo)
             for each, runs in found
         ]
         claims = claims_of(chapters)
         if claims:
             write_table(claim_rows(claims), target, "claims")
+        if plan is None and len(chapters) > 1:
+            write_table(_window_rows(chapters), target, "maps")
         page = render(folder, plan, chapters, claims)
         disk.write(target / PAGE, page.encode(errors="replace"))  # a folder's name may not be UTF-8
     for _, runs in found:
@@ -71,19 +77,30 @@ def make_report(
 def _found(folder: Path, plan: Plan | None) -> list[tuple[ChapterPlan, Found]]:
     """Read the runs of each chapter whose folder exists, before any chapter is written."""
     if plan is None:
-        return [(ChapterPlan(folder="runs", title=""), read_runs(folder))]
+        windows = enumerate(by_window(read_runs(folder)).items(), 1)
+        return [(ChapterPlan(folder=f"window_{n}", title=t), runs) for n, (t, runs) in windows]
     there = [each for each in plan.chapters if (folder / each.folder).is_dir()]
     if not there:
         raise ConfigError([f"{folder}: holds none of the folders that its report.yaml names"])
     return [(each, read_runs(folder / each.folder)) for each in there]
 
 
+def _window_rows(chapters: Sequence[Chapter]) -> list[dict[str, Any]]:
+    """Return the rows of the maps of all windows."""
+    return [
+        {"window": chapter.plan.title, **row}
+        for chapter in chapters
+        for row in map_rows(chapter.maps.measured)
+    ]
+
+
 def _chapter(
     plan: ChapterPlan, found: Found, folder: Path, target: Path, echo: Callable[[str], None]
 ) -> Chapter:
     echo(f"{plan.title}: {size_of(found)}" if plan.title else size_of(found))
-    own = folder / plan.folder if plan.title else folder
-    chapter = make_chapter(plan, own, found, target)
+    own = folder / plan.folder
+    place = own if plan.title and own.is_dir() else folder  # a window has no folder of its own
+    chapter = make_chapter(plan, place, found, target)
     for note in chapter.notes:
         echo(f"  {note}")
     return chapter

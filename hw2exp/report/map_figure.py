@@ -132,7 +132,7 @@ def _label(axis: Any, own: Axis) -> None:
     digits = 4 if own.spacing == "uneven" else 12  # a deep zoom needs them
     texts = [f"{value:.{digits}g}" for value in values]
     axis.set_ticks(own.places(values), texts, fontsize=7)
-    if axis.axis_name == "y" and max(map(len, texts)) > 5:
+    if axis.axis_name == "y" and max(map(len, texts)) > 4:
         axis.set_tick_params(rotation=90)
         for text in axis.get_ticklabels():
             text.set_verticalalignment("center")

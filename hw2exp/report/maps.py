@@ -1,5 +1,6 @@
 """Make the maps of a chapter: where training is possible, and how a cure moves that border."""
 
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ class Maps:
     def summary(self) -> list[str]:
         """Return a line for each map, of as many as are drawn."""
         drawn = self.measured[:MOST_MAPS]
-        return [f"{each.map.name}: {_numbers(each)}" for each in drawn]
+        return [f"{each.map.name}: {_numbers(each)}{_dimension(each)}" for each in drawn]
 
     @property
     def reading_of_table(self) -> str:
@@ -134,6 +135,11 @@ def _numbers(each: MapMeasures) -> str:
     """Write what became of a map's runs."""
     shares = f"{percent(each.solved.value)} solved, {percent(each.diverged.value)} diverged"
     return f"{counted(each.runs, 'run')}: {shares}."
+
+
+def _dimension(each: MapMeasures) -> str:
+    found = each.rough.dimension
+    return "" if math.isnan(found.value) else f" The border's dimension is {found.value:.2f}."
 
 
 def _axes_text(x: Axis, y: Axis) -> str:

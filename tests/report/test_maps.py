@@ -1,6 +1,7 @@
 """Maps of runs: their cells, measures, colors, figures, and their place in the report."""
 
 import math
+import shutil
 from io import BytesIO
 
 import numpy as np
@@ -290,3 +291,62 @@ def test_the_step_of_divergence_is_shown_where_training_diverges(swept):
     picture = divergence_picture(maps[0], divergence_scale(maps))
     gray = (picture.pixels == LAND).all(-1)
     np.testing.assert_array_equal(gray, ~maps[0].mostly_diverged)
+
+
+@pytest.fixture(scope="module")
+def windows(tmp_path_factory):
+    """Three packed sweeps of two windows: the smaller one first, once with a cure too."""
+    folder = tmp_path_factory.mktemp("windows")
+    words = ["-m", "experiment=map_sgd", "model=rnn", "model.hidden_size=4", "batch_size=4"]
+    words += ["steps=20", "eval_batches=1", "records=packed", "init.scale=linspace(1,2,8)"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for name, rates, clip in [
+            ("a", "logspace(1,10,8)", "none"),
+            ("b", "logspace(1,10,8)", "norm"),
+            ("c", "logspace(0.01,1000,9)", "none"),
+        ]:
+            own = [f"optimizer.lr={rates}", f"clip={clip}", f"hydra.sweep.dir={name}"]
+            assert train([*words, *own]) == 0
+    return folder
+
+
+def test_sweeps_on_one_window_are_compared_and_windows_are_in_order(windows, tmp_path, capsys):
+    assert main([str(windows), "--out", str(tmp_path)]) == 0
+    assert "left out: no" not in capsys.readouterr().out
+    text = (tmp_path / "report.html").read_text()
+    names = ["optimizer.lr 0.01 to 1000", "optimizer.lr 1 to 10"]
+    titles = [f"Window {n}: {name}, init.scale 1 to 2" for n, name in enumerate(names, 1)]
+    places = [text.index(f'<h2 class="chapter">{title}</h2>') for title in titles]
+    assert places == sorted(places)
+    table = polars.read_csv(tmp_path / "maps.csv")
+    assert table["window"].to_list() == [titles[0], titles[1], titles[1]]
+    assert table["map"].to_list() == ["all runs", "clip=none", "clip=norm"]
+    assert table["runs"].to_list() == [72, 64, 64]
+    assert (tmp_path / "window_2" / "map_clip_norm.png").is_file()
+
+
+def test_packed_sweeps_together_are_what_they_are_alone(windows):
+    whole = read_runs(windows)
+    alone = [read_runs(windows / name) for name in "abc"]
+    assert whole.size == (200, 200)
+    assert whole.swept.columns == ["clip", "init.scale", "optimizer.lr", "seed"]
+    assert whole.outcomes["last_loss"].to_list() == [
+        loss for each in alone for loss in each.outcomes["last_loss"].to_list()
+    ]
+    assert whole.outcomes["clip"].to_list() == ["none"] * 64 + ["norm"] * 64 + ["none"] * 72
+    assert {arm.name for arm in whole.arms} == {
+        arm.name if "clip" in arm.name else f"clip={clip} {arm.name}"
+        for clip, each in zip(("none", "norm", "none"), alone, strict=True)
+        for arm in each.arms
+    }
+
+
+def test_a_run_of_two_packed_sweeps_counts_once(windows, tmp_path):
+    for name in "ab":
+        shutil.copytree(windows / "a", tmp_path / name)
+    found = read_runs(tmp_path)
+    assert found.left_out == ("64 runs left out: another run has its settings and seed",)
+    assert found.lost == ()
+    assert found.size == (64, 64)
+    assert len(found.outcomes) == 64
