@@ -95,15 +95,19 @@ def make_maps(found: Found, target: Path) -> Maps:
     write_table(map_rows(measured), target, "maps")
     shown, more = measured[:MOST_MAPS], len(measured) - MOST_MAPS
     for each in shown:
-        pixels = outcome_picture(each.map).pixels[::-1]  # an image begins at its top
-        content = png(np.ascontiguousarray(pixels))
-        disk.write(target / f"map_{_file_name(each.map)}.png", content)
+        disk.write(target / f"map_{_file_name(each.map)}.png", pixel_image(each.map))
     kinds = [
         Kind(title, reading, [_draw(each, colored(each.map), name, target) for each in shown])
         for name, title, reading, colored in _kinds(maps)
     ]
     notes = [f"figures of {counted(more, 'more map')} left out"] * (more > 0)
     return Maps(measured, _axes_text(*axes), kinds, notes)
+
+
+def pixel_image(own: RunMap) -> bytes:
+    """Return the image of a map's outcomes as PNG, one pixel a run."""
+    pixels = outcome_picture(own).pixels[::-1]  # an image begins at its top
+    return png(np.ascontiguousarray(pixels))
 
 
 def _kinds(maps: Sequence[RunMap]) -> Iterator[tuple[str, str, str, Callable[[RunMap], Picture]]]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import hw2exp
+from hw2exp.config.run_files import PACKED
 
 TUNING_SEED = 1_000
 """The first seed of tuning; a rate chosen on the runs that are then counted would be biased."""
@@ -20,7 +21,8 @@ def sweep(folder: Path, *overrides: str) -> None:
     Raises:
         RuntimeError: a job failed.
     """
-    begun = next(folder.glob("*/.hydra/config.yaml"), None) is not None
+    jobs = folder.glob("*/.hydra/config.yaml")
+    begun = (folder / PACKED).is_dir() or next(jobs, None) is not None
     where = f"{'resume' if begun else 'hydra.sweep.dir'}={folder}"
     print(f"\n$ python -m hw2exp.train -m {shlex.join([*overrides, where])}", flush=True)
     done = hw2exp.sweep(*overrides, where)
