@@ -113,16 +113,14 @@ def collect(out: Path, docs: Path) -> None:
         found = read_runs(out / name)
         axes = axes_of(found.swept)
         assert axes is not None, f"{out / name}: makes no map"
-        measured = {
-            cure_of(each.map): each for each in measure_maps(run_maps(found.outcomes, *axes))
-        }
+        maps = run_maps(found.outcomes, *axes)
+        measured = {cure_of(each.map): each for each in measure_maps(maps)}
         for cure in CURES:
             own = measured[cure]
             (docs / f"{name}_{cure}.png").write_bytes(pixel_image(own.map))
             gained = own.solved.value - measured["none"].solved.value
-            rows += [
-                {**row, "map": name, "cure": cure, "gained": gained} for row in map_rows([own])
-            ]
+            (row,) = map_rows([own])
+            rows.append(row | {"map": name, "cure": cure, "gained": gained})
     polars.DataFrame(rows, infer_schema_length=None).write_csv(docs / "maps.csv")
     (docs / "maps.md").write_text(markdown(rows), encoding="utf-8")
     print(f"{docs / 'maps.csv'}, {docs / 'maps.md'}, and {len(rows)} images")
