@@ -1,6 +1,6 @@
 """Measure steps per second of one run, against a plain torch.nn loop and against no logging.
 
-    python scripts/bench_step.py [--rounds N] [--steps N]
+    python scripts/bench_step.py [--rounds N] [--steps N] [--replicas N ...]
 
 All contenders run in this process on one thread and take turns, block by block, so that drifts of
 the machine's speed affect all alike. Ratios are of the same round; their median and quartiles are
@@ -109,6 +109,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=10, help="turns of a contender")
     parser.add_argument("--steps", type=int, default=600, help="steps of a turn, a multiple of 50")
+    parser.add_argument("--replicas", type=int, nargs="+", default=[1, 64], help="runs at once")
     given = parser.parse_args()
     rounds, steps = given.rounds, given.steps
     torch.set_num_threads(1)
@@ -121,7 +122,7 @@ def main() -> None:
                 recorded = ours([config], Path(name) / model, stack)
                 row = compare(recorded, plain(config), rounds, steps)
             print(f"| {model}, MODERATE: recorded run, plain torch.nn loop | {row} |", flush=True)
-        for model, runs in product(("attn_rnn", "gated_rnn", "rnn"), (1, 64)):
+        for model, runs in product(("attn_rnn", "gated_rnn", "rnn"), given.replicas):
             words = "-m", f"model={model}", f"seed=range(0,{runs})"
             configs = [job.config for job in read(words).jobs]
             with ExitStack() as stack:

@@ -41,28 +41,33 @@ PAUSE_EVERY, PAUSE = 12, 1.3
 
 @dataclass
 class Copies:
-    """A recorder of image copies, one after each operation.
+    """A recorder of image copies, one after each operation or after some.
 
     Args:
         image: the image.
         folder: the folder of the copies.
+        every: operations between two copies.
     """
 
     image: Path
     folder: Path
+    every: int
+    count: int = 0
     saved: dict[str, int] = field(default_factory=dict)
     found: list[tuple[Path, dict[str, int], str]] = field(default_factory=list)
 
     def __call__(self, entry: tuple[int, tuple[Any, ...]]) -> None:
-        """Note an operation or a promise to the user after it, then copy the image."""
+        """Note an operation or a promise to the user after it, then copy the image in turn."""
         _, (name, *arguments) = entry
         if name in PROMISES:
             self.saved = {**self.saved, arguments[0]: arguments[1]}
-        if len(self.found) % PAUSE_EVERY == 0:
+        if self.count % PAUSE_EVERY == 0:
             time.sleep(PAUSE)
-        copy = self.folder / f"{len(self.found)}.img"
-        subprocess.run(["cp", "--sparse=always", self.image, copy], check=True)
-        self.found.append((copy, self.saved, f"{name} {arguments[0]}"))
+        if self.count % self.every == 0:
+            copy = self.folder / f"{self.count}.img"
+            subprocess.run(["cp", "--sparse=always", self.image, copy], check=True)
+            self.found.append((copy, self.saved, f"{name} {arguments[0]}"))
+        self.count += 1
 
 
 def make(kind: str, image: Path) -> None:
@@ -90,9 +95,9 @@ def mounted(kind: str, image: Path, here: Path) -> Iterator[None]:
         subprocess.run(["umount", here], check=True)
 
 
-def cuts(kind: str, life: Life, folder: Path) -> tuple[Mapping[str, Any], Copies]:
-    """Run a life on a file system; return its outcome, and the copies after each operation."""
-    here, copies = folder / "here", Copies(folder / "image", folder)
+def cuts(kind: str, life: Life, folder: Path, every: int) -> tuple[Mapping[str, Any], Copies]:
+    """Run a life on a file system; return its outcome, and the copies."""
+    here, copies = folder / "here", Copies(folder / "image", folder, every)
     here.mkdir()
     make(kind, copies.image)
     with mounted(kind, copies.image, here):
@@ -138,20 +143,19 @@ def main() -> int:
         for name in arguments.lives:
             with tempfile.TemporaryDirectory(prefix="hw2exp-") as folder:
                 try:
-                    whole, copies = cuts(kind, LIVES[name], Path(folder))
+                    whole, copies = cuts(kind, LIVES[name], Path(folder), arguments.every)
                 except subprocess.CalledProcessError as error:
                     why = str(error.stderr).strip()
                     print(f"{kind}: can't be made or mounted here; not tried: {why}")
                     break
-                chosen = copies.found[:: arguments.every]
                 reasons = Counter()
-                for copy, saved, cut in chosen:
+                for copy, saved, cut in copies.found:
                     if reason := lost(kind, LIVES[name], copy, saved, whole):
                         reasons[f"after {cut}: {reason}"] += 1
-            print(f"{kind}, {name}: {len(chosen)} cuts tried, {reasons.total()} lost")
+            print(f"{kind}, {name}: {len(copies.found)} cuts tried, {reasons.total()} lost")
             for reason in reasons:
                 print(f"  {reason}")
-            tried, failed = tried + len(chosen), failed + reasons.total()
+            tried, failed = tried + len(copies.found), failed + reasons.total()
     print(f"{tried} cuts tried, {failed} lost")
     return int(failed > 0 or tried == 0)
 

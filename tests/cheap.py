@@ -10,6 +10,7 @@ from typing import Any
 from unittest.mock import patch
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import ConfigRepository
 from hydra.core.utils import JobRuntime
 from hydra.types import TaskFunction
 from omegaconf import OmegaConf
@@ -57,6 +58,7 @@ def composed_once() -> Iterator[None]:
     with (
         patch.object(ConfigLoaderImpl, "_load_configuration_impl", _composed),
         patch.object(ConfigLoaderImpl, "get_group_options", _options),
+        patch.object(ConfigRepository, "load_config", _loaded),
     ):
         yield
 
@@ -74,12 +76,13 @@ def without_hydra() -> Iterator[None]:
 
 @contextmanager
 def no_disk() -> Iterator[None]:
-    """Wait for no disk."""
-    with patch.object(os, "fsync", lambda file: None):
+    """Wait for no disk; what can't be synced is an error all the same."""
+    with patch.object(os, "fsync", os.fstat):
         yield
 
 
 _compose, _list = ConfigLoaderImpl._load_configuration_impl, ConfigLoaderImpl.get_group_options
+_load = ConfigRepository.load_config
 _known: dict[str, bytes] = {}
 
 
@@ -91,7 +94,7 @@ def _composed(self: ConfigLoaderImpl, **asked: Any) -> Any:
     if "parsed_overrides" in asked:  # of Hydra 1.4, which parses again what it has not
         asked["parsed_overrides"] = None
     key = repr((JobRuntime.instance().conf, sorted(asked.items())))
-    config = _once(self, key, lambda: _compose(self, **asked))
+    config = _once(self.repository, key, lambda: _compose(self, **asked))
     config.hydra.runtime.cwd = os.getcwd()
     for line, other in zip(typed, anywhere, strict=True):
         if line != other:
@@ -102,12 +105,18 @@ def _composed(self: ConfigLoaderImpl, **asked: Any) -> Any:
 
 
 def _options(self: ConfigLoaderImpl, *asked: Any, **more: Any) -> Any:
-    return _once(self, repr((asked, sorted(more.items()))), lambda: _list(self, *asked, **more))
+    asking = repr((asked, sorted(more.items())))
+    return _once(self.repository, asking, lambda: _list(self, *asked, **more))
 
 
-def _once(loader: ConfigLoaderImpl, key: str, make: Callable[[], Any]) -> Any:
+def _loaded(self: ConfigRepository, config_path: str) -> Any:
+    return _once(self, f"load {config_path}", lambda: _load(self, config_path))
+
+
+def _once(repository: ConfigRepository, key: str, make: Callable[[], Any]) -> Any:
     """Return a copy of what was made before of the shipped configs; make it anew of others."""
-    if [source.path for source in loader.config_search_path.get_path()] != SHIPPED:
+    sources = repository.get_sources()
+    if [f"{source.scheme()}://{source.path}" for source in sources] != SHIPPED:
         return make()
     key += repr(ADDED_CHOICES)
     if key not in _known:

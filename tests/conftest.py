@@ -5,10 +5,12 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import gc
 import json
+from functools import cache
 
 import pytest
 import torch
 
+from hw2exp.config.registry import ADDED_CHOICES
 from hw2exp.config.schema import TrainConfig
 from hw2exp.sweeps import sweep
 from hw2exp.sweeps.executor import WorkerExecutor, available_cores, prepare
@@ -30,8 +32,8 @@ def one_thread():
 
 @pytest.fixture(scope="session", autouse=True)
 def cheaply():
-    """Let Hydra compose the same words once, and run the fleets of sweeps in this process."""
-    with cheap.composed_once(), cheap.in_process():
+    """Let Hydra compose the same words once, run fleets in this process, and wait for no disk."""
+    with cheap.composed_once(), cheap.in_process(), cheap.no_disk():
         yield
 
 
@@ -48,8 +50,14 @@ def compose():
     """Make a checked config from overrides, as the command line does."""
     from hw2exp.config.command_line import read
 
+    @cache
+    def composed(overrides: tuple[str, ...], added: str) -> TrainConfig:
+        kind = "sweep" if "-m" in overrides else "run"
+        # Of a folder that has a name, no config with Hydra's node must be resolved.
+        return read([*overrides, f"hydra.{kind}.dir=nowhere"]).jobs[0].config
+
     def compose(*overrides: str) -> TrainConfig:
-        return read(overrides).jobs[0].config
+        return composed(overrides, repr(ADDED_CHOICES))
 
     return compose
 

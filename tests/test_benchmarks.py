@@ -13,15 +13,15 @@ SCRIPTS = Path(__file__).parent.parent / "scripts"
 @pytest.mark.parametrize(
     ("words", "rows"),
     [
-        (["bench_step.py", "--rounds", "1", "--steps", "50"], 2 + 8),
-        (["bench_checkpoints.py", "--rounds", "1", "--steps", "40"], 2 + 3),
+        (["bench_step.py", "--rounds", "1", "--steps", "50", "--replicas", "2"], 2 + 5),
+        (["bench_checkpoints.py", "--rounds", "1", "--jobs", "3", "--steps", "40"], 2 + 3),
         (["bench_sync.py", "--rounds", "1", "--jobs", "3", "--steps", "20"], 2 + 4),
         (["bench_executors.py", "--rounds", "1", "--jobs", "4", "--steps", "20"], 2 + 2),
         (["bench_composition.py", "--jobs", "40", "--hydra-jobs", "6"], 0),
         (["bench_diagnostics.py", "--rounds", "1", "--steps", "40", "--models", "rnn",
           "--replicas", "1", "--parts", "flow", "all"], 2 + 1),
         (["bench_whatif.py", "--rounds", "1", "--seeds", "1", "--most", "1"], 0),
-        (["bench_scale.py", "--quick"], (2 + 1) + (2 + 2)),
+        (["bench_scale.py", "--quick"], (2 + 1) + (2 + 1)),
     ],
     ids=lambda each: each[0] if isinstance(each, list) else "",
 )  # fmt: skip

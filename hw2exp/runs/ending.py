@@ -8,6 +8,7 @@ from typing import Any
 from hw2exp.config.schema import TrainConfig
 from hw2exp.diagnostics.explosions import Preceded
 from hw2exp.fleet.fleet import Fleet
+from hw2exp.fleet.state import FleetState
 from hw2exp.models import own_digest
 from hw2exp.records.metrics import MetricsTable
 from hw2exp.records.parameters import Parameters, parameters_sha256
@@ -19,6 +20,7 @@ from hw2exp.system.terminal import warn
 
 def result_of(
     fleet: Fleet,
+    state: FleetState,
     row: int,
     params: Parameters,
     initial: tuple[float, float],
@@ -28,11 +30,12 @@ def result_of(
     seconds: float,
     config: Mapping[str, Any],
 ) -> RunResult:
-    """Return the result of a replica that leaves the fleet.
+    """Return the result of a replica that has ended.
 
     Args:
         fleet: the runs.
-        row: the replica's row in the fleet.
+        state: a state that holds the replica's last one.
+        row: the replica's row in the state.
         params: its parameters by name.
         initial: loss and accuracy before training.
         table: its metrics.
@@ -41,11 +44,10 @@ def result_of(
         seconds: duration of its training in seconds.
         config: its config as the result holds it.
     """
-    state = fleet.state
     diverged_at, solved_at = int(state.diverged_at[row]), int(state.solved_at[row])
     loss, accuracy = initial
     return RunResult(
-        status=_status(fleet, row),
+        status=_status(fleet.config, state, row),
         step=int(state.step[row]),
         diverged_at=diverged_at or None,
         solved_at=solved_at or None,
@@ -75,13 +77,12 @@ def result_of(
     )
 
 
-def _status(fleet: Fleet, row: int) -> Status:
-    state = fleet.state
+def _status(config: TrainConfig, state: FleetState, row: int) -> Status:
     if state.diverged_at[row]:
         return "diverged"
-    if state.solved_at[row] and fleet.config.stop_when_solved:
+    if state.solved_at[row] and config.stop_when_solved:
         return "solved"
-    return "interrupted" if state.step[row] < fleet.config.steps else "finished"
+    return "interrupted" if state.step[row] < config.steps else "finished"
 
 
 def draw_if_wanted(

@@ -12,6 +12,7 @@ from hw2exp.diagnostics.explosions import ExplosionDetector, preceded
 from hw2exp.diagnostics.spikes import SpikeDetector, first_watched
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.measurements import EvalMetrics, StepMetrics
+from hw2exp.fleet.state import FleetState
 from hw2exp.records.metrics import MetricsTable
 from hw2exp.records.parameters import Parameters
 from hw2exp.records.run_dir import RunResult
@@ -75,7 +76,7 @@ class Monitor(ABC):
         self._pending: list[StepMetrics] = []  # not yet recorded, up to the last step
         self._tests: dict[int, Floats] = {}  # columns (R, 3) of the test passes among them, by step
         self._since_row: list[Floats] = []  # recorded since the last row, each (6, n, R)
-        self._unsearched: list[Floats] = []  # recorded, but not searched for spikes, (6, n, R)
+        self._unsearched: list[Floats] = []  # losses and norms to be searched, (2, n, configs)
 
     @abstractmethod
     def write_rows(self, member: int, steps: Sequence[int], columns: list[list[float]]) -> None:
@@ -89,7 +90,7 @@ class Monitor(ABC):
 
     @abstractmethod
     def end(self, rows: Sequence[int]) -> None:
-        """Receive the replicas that end; all their steps are recorded.
+        """Receive the replicas that end; they have all their rows.
 
         Args:
             rows: the replicas' rows in the fleet.
@@ -129,7 +130,7 @@ class Monitor(ABC):
             ended: mask of the replicas that end here, with a last row, ``(R,)``; by default none.
         """
         block = host(self._pending)  # (6, n, R)
-        self._unsearched.append(block)
+        self._unsearched.append(self._by_config(block[[LOSS, NORM]]))
         since = np.concatenate([*self._since_row, block], axis=1)
         before, config = self._last - since.shape[1], self.fleet.config
         steps = range(self._last - block.shape[1] + 1, self._last + 1)
@@ -139,11 +140,11 @@ class Monitor(ABC):
         every = due if ended is None or self._last in due else [*due, self._last]
         if every:
             sizes = np.diff([before, *every])
-            columns = trained_columns(since[:, : sizes.sum()], sizes).tolist()
-            for row, member in enumerate(map(int, self.fleet.members)):
-                own = due if ended is None or not ended[row] else every
-                if own:
-                    self._append(row, member, own, columns[row][: len(own)])
+            rows = np.flatnonzero(np.full(block.shape[2], True) if due or ended is None else ended)
+            columns = trained_columns(since[:, : sizes.sum(), rows], sizes).tolist()
+            for row, own in zip(rows.tolist(), columns, strict=True):
+                steps_of = due if ended is None or not ended[row] else every
+                self._append(row, int(self.fleet.members[row]), steps_of, own[: len(steps_of)])
         self._since_row = (
             [since[:, due[-1] - before :].copy()] if due else [*self._since_row, block]
         )
@@ -164,16 +165,12 @@ class Monitor(ABC):
     def _let_go(self, ended: NDArray[np.bool_]) -> None:
         """End the replicas that leave, and drop their buffered measurements."""
         self._make_rows(ended)
-        self.catch_up()
         self.end([int(row) for row in np.flatnonzero(ended)])
         self._since_row = [past[..., ~ended] for past in self._since_row]
 
     def _search(self) -> None:
         """Search the steps recorded so far for spikes and explosions."""
-        past = np.concatenate(self._unsearched, axis=1)  # (6, n, R)
-        found = np.full((2, past.shape[1], len(self.initial_loss)), np.nan)
-        found[..., self.fleet.members] = past[[LOSS, NORM]]
-        losses, norms = found
+        losses, norms = np.concatenate(self._unsearched, axis=1)
         self.tail = np.concatenate([self.tail, losses])[-LAST_STEPS:]
         self.detector.update(losses)
         self.explosions.update(norms)
@@ -181,6 +178,12 @@ class Monitor(ABC):
         if self.inspection is not None:
             for member in map(int, self.fleet.members):
                 self.inspection.spike_recorder.keep(member, self.detector.spikes(member))
+
+    def _by_config(self, block: Floats) -> Floats:
+        """Spread measurements ``(…, R)`` over all configs, with NaN for those that have left."""
+        spread = np.full((*block.shape[:-1], len(self.initial_loss)), np.nan)
+        spread[..., self.fleet.members] = block
+        return spread
 
     def spikes_so_far(self) -> int:
         """Return the number of spikes of all replicas, in the steps searched so far."""
@@ -204,32 +207,41 @@ class Monitor(ABC):
         if columns:
             self._since_row = [np.stack([columns[name].T for name in MEASURED], dtype=np.float64)]
 
-    def result(self, row: int, config: Mapping[str, Any]) -> tuple[RunResult, Parameters]:
-        """Return the result of a replica that ends, and its parameters by name.
+    def result(
+        self,
+        replica: int,
+        state: FleetState,
+        row: int,
+        params: Parameters,
+        config: Mapping[str, Any],
+        seconds: float,
+    ) -> RunResult:
+        """Return the result of a replica that has ended; all its steps must have been searched.
 
         Args:
-            row: the replica's row in the fleet.
-            config: the config as the result is to hold it.
+            replica: the place of its config.
+            state: a state that holds its last one.
+            row: its row in the state.
+            params: its parameters by name.
+            config: its config as the result is to hold it.
+            seconds: the duration of its training.
         """
-        replica, state = int(self.fleet.members[row]), self.fleet.state
         spikes = self.detector.spikes(replica)
-        own = self.fleet.layout.unflatten(state.params[row : row + 1])
-        params = {name: value[0].cpu().numpy() for name, value in own.items()}
         exploded = preceded(
             [spike.start for spike in spikes],
             self.explosions.steps(replica),
             first_watched(self.detector.window),
             int(state.step[row]) - bool(state.diverged_at[row]),
         )
-        result = result_of(
+        return result_of(
             self.fleet,
+            state,
             row,
             params,
             initial=(float(self.initial_loss[replica]), float(self.initial_accuracy[replica])),
             table=self.tables[replica],
             spikes=spikes,
             exploded=exploded,
-            seconds=time.monotonic() - self.began[replica],
+            seconds=seconds,
             config=config,
         )
-        return result, params

@@ -1,7 +1,10 @@
 """Run a fleet whose runs have no folders: their records are packed together."""
 
+import time
 from collections.abc import Callable, Sequence
 from math import fsum
+
+import numpy as np
 
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet.fleet import Fleet
@@ -9,42 +12,47 @@ from hw2exp.fleet.loop import Observer, train
 from hw2exp.fleet.torch_state import torch_as_known
 from hw2exp.records.packed_fleet import PackedRun
 from hw2exp.runs.fleet_run import begin_fleet
-from hw2exp.runs.monitor import Floats, Monitor
+from hw2exp.runs.monitor import LAST_STEPS, Floats, Monitor
 from hw2exp.system.interrupt import Interrupt
 
 
 class Packing(Monitor):
-    """An observer of the loop that keeps the records of the runs until all have ended.
+    """An observer of the loop that makes the records of all runs when the last one has ended.
 
     Args:
         fleet: the runs.
         initial: loss and accuracy before training, one a config.
-
-    Attributes:
-        runs: the records of each run that has ended, by its place among the configs.
     """
 
     def __init__(self, fleet: Fleet, initial: tuple[Floats, Floats]) -> None:
         super().__init__(fleet, initial)
-        self.runs: dict[int, PackedRun] = {}
+        self._ended: dict[int, tuple[float, float | None]] = {}  # seconds and mean of last losses
 
     def write_rows(self, member: int, steps: Sequence[int], columns: list[list[float]]) -> None:
         """Leave new rows in the member's table."""
 
     def end(self, rows: Sequence[int]) -> None:
-        """Keep the records of the replicas that end."""
+        """Note how long the replicas took that end, and their last losses."""
+        tail = np.concatenate([self.tail, *(losses for losses, _ in self._unsearched)])
         for row in rows:
             member = int(self.fleet.members[row])
-            result, params = self.result(row, {})
-            last = self.tail[:, member].tolist()
-            mean = fsum(last) / len(last) if result.diverged_at is None else None
-            self.runs[member] = PackedRun(result, mean, self.tables[member], params)
+            own = tail[-LAST_STEPS:, member].tolist()
+            mean = None if self.fleet.state.diverged_at[row] else fsum(own) / len(own)
+            self._ended[member] = time.monotonic() - self.began[member], mean
 
-    def finish(self) -> None:
-        """Keep the records of all remaining replicas."""
+    def finish(self) -> dict[int, PackedRun]:
+        """Return the records of all runs, by the places of their configs."""
         self.catch_up()
         members = enumerate(map(int, self.fleet.members))
-        self.end([row for row, member in members if member not in self.runs])
+        self.end([row for row, member in members if member not in self._ended])
+        state, runs = self.fleet.outcome, {}
+        named = self.fleet.layout.unflatten(state.params)
+        whole = {name: value.cpu().numpy() for name, value in named.items()}
+        for member, (seconds, last_loss) in sorted(self._ended.items()):
+            params = {name: value[member] for name, value in whole.items()}
+            result = self.result(member, state, member, params, {}, seconds)
+            runs[member] = PackedRun(result, last_loss, self.tables[member], params)
+        return runs
 
 
 def run_packed(
@@ -65,10 +73,8 @@ def run_packed(
     """
     with torch_as_known():
         fleet, initial, out = begin_fleet(configs)
+        if len(out) == len(configs):
+            return {}, out
         packing = Packing(fleet, initial)
-        if len(out) < len(configs):
-            train(fleet, [packing, observe(fleet)], lambda step: bool(interrupt()))
-            if interrupt():
-                return None
-            packing.finish()
-        return packing.runs, out
+        train(fleet, [packing, observe(fleet)], lambda step: bool(interrupt()))
+        return None if interrupt() else (packing.finish(), out)

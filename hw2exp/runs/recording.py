@@ -1,5 +1,6 @@
 """Record the measurements of the training loop in each replica's run folder."""
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -109,6 +110,7 @@ class Recording(Monitor):
 
         Curves take long to draw: a run with a curve gets its result before the next one is drawn.
         """
+        self.catch_up()
         drawn = any(self.fleet.configs[row].plot for row in rows)
         for batch in [[row] for row in rows] if drawn else [rows]:
             self._finish_together(batch)
@@ -139,9 +141,11 @@ class Recording(Monitor):
 
     def _write_files(self, row: int) -> RunResult:
         """Write all files of a replica except the curve and the result; return the result."""
+        replica, state = int(self.fleet.members[row]), self.fleet.state
         config = self.fleet.configs[row].model_dump(mode="json", exclude=FREE)
-        result, params = self.result(row, config)
-        replica = int(self.fleet.members[row])
+        seconds = time.monotonic() - self.began[replica]
+        params = {name: value[row].cpu().numpy() for name, value in self.fleet.params.items()}
+        result = self.result(replica, state, row, params, config, seconds)
         folder, spikes = self.folders[replica], self.detector.spikes(replica)
         self.tables[replica].write(folder / METRICS)
         write_parameters(folder, params)

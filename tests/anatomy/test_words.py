@@ -12,7 +12,7 @@ from hw2exp.anatomy.words import legend_above
 @pytest.mark.parametrize(("lines", "columns", "size"), [(1, 1, 8), (3, 1, 8), (6, 3, 7), (6, 1, 8)])
 def test_a_legend_covers_no_curve(scale, lines, columns, size):
     figure = Figure((15, 9.2), layout="constrained")
-    axes = figure.subplots(3, 3)[0, 0]
+    axes = figure.add_subplot(3, 3, 1)
     x = np.arange(20.0)
     for number in range(lines):
         axes.plot(x, 10 ** np.linspace(3, -3 + number, 20), label=f"curve {number}")

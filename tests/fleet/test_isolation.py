@@ -54,7 +54,8 @@ def test_each_replica_each_poison_in_loss_and_gradient(compose, overrides):
     train(clean, [])
     before = Fleet(configs, compiled=False)
     train(before, [], after=lambda step: step == WHEN - 1, block=1)
-    for replica, poisoned, place in itertools.product(range(REPLICAS), POISONS, PLACES):
+    for replica, (turn, poisoned) in itertools.product(range(REPLICAS), enumerate(POISONS)):
+        place = PLACES[(replica + turn) % len(PLACES)]
         fleet = Fleet(configs, compiled=False)
         poison(fleet, replica, POISONS[poisoned], place)
         train(fleet, [])

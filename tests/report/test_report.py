@@ -62,6 +62,8 @@ def test_once_more_gives_the_same_whatever_matplotlib_was_told(report, sweep, tm
 
 def test_the_page_is_one_file_and_says_what_was_found(report):
     page = (report / "report.html").read_text(encoding="utf-8")
+    made = "-m model=rnn,gated_rnn clip=none,norm &#39;seed=range(0,4)&#39;"
+    assert f"python -m hw2exp.train {made}" in page
     assert not re.search(r"(src|href)=\"(?!data:)", page)
     assert "http" not in re.sub(r"data:image/png;base64,[^\"]*", "", page)
     for arm in ("model=rnn clip=norm", "model=gated_rnn clip=none"):
@@ -105,21 +107,17 @@ def test_a_report_without_some_runs_says_so(
     assert "1 run in 1 arm" in out
 
 
-def test_one_run_has_a_report_too(sweep, tmp_path):
-    assert main([str(sweep / "0"), "--out", str(tmp_path)]) == 0
-    assert "1 run in 1 arm from" in (tmp_path / "report.html").read_text()
-    assert not (tmp_path / "comparisons.csv").exists()
-
-
 def words_of(page):
     """What a reader sees of a page."""
     text = re.sub(r"<(style|script).*?</\1>", "", page, flags=re.DOTALL)
     return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", text)).split())
 
 
-def test_the_page_of_one_run_speaks_of_one_run(sweep, tmp_path):
+def test_one_run_has_a_report_too_which_speaks_of_one_run(sweep, tmp_path):
     assert main([str(sweep / "0"), "--out", str(tmp_path)]) == 0
+    assert not (tmp_path / "comparisons.csv").exists()
     words = words_of((tmp_path / "report.html").read_text())
+    assert "1 run in 1 arm from" in words
     assert "1 of 1 run within 0.1 of ln 4" in words
     assert " 1 arm arm runs " in words
     assert "Training loss. Dashed: ln 4." in words

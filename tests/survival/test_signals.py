@@ -218,9 +218,10 @@ def test_who_leaves_while_it_compiles_does_not_wait(tmp_path, number, sweep):
     assert not list((tmp_path / "run").rglob("result.json"))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("group", [False, True], ids=["one", "all"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.slow  # in the quick suite, without digests: SIGINT to one process, test_train.py
+@pytest.mark.parametrize(
+    ("number", "group"), [(signal.SIGINT, True), (signal.SIGTERM, False), (signal.SIGTERM, True)]
+)
 def test_an_ended_sweep_saves_and_resumes(tmp_path, whole_sweep, same, number, group):
     """Also where a terminal or a cluster sends the signal to all of its processes."""
     process = start(tmp_path, *JOBS, "hydra.sweep.dir=sweep")

@@ -21,6 +21,7 @@ from hw2exp.config.command_line import CONFIG_MODULE, VERSION_BASE
 from hw2exp.records.run_dir import read_result
 from hw2exp.system.problems import ConfigError
 from hw2exp.train import main
+from tests.survival.progress import wait_for_steps
 
 SHORT = ("task=easy", "steps=30", "eval_every=10", "eval_batches=2", "log_every=5", "plot=false")
 
@@ -130,9 +131,7 @@ if __name__ == "__main__":
     process = subprocess.Popen(
         [sys.executable, "-uc", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    assert process.stdout is not None
-    while not process.stdout.readline().startswith("step "):
-        pass
+    wait_for_steps(process, here)
     process.send_signal(signal.SIGINT)
     output, error = process.communicate(timeout=60)
     assert "so it was" in output, error

@@ -19,6 +19,7 @@ from hw2exp.diagnostics.explosions import explosions
 from hw2exp.records.metrics import CATALOG, digest_of_parquet
 from hw2exp.records.run_dir import read_result
 from hw2exp.train import main
+from tests.survival.progress import wait_for_steps
 
 SHORT = ["task=easy", "steps=40", "eval_every=20", "eval_batches=2"]
 SMALL = ["task=easy", "model=rnn", "eval_every=10", "eval_batches=1", "batch_size=8"]
@@ -279,9 +280,7 @@ def test_an_occupied_folder_is_not_written_over(here, capsys):
 def test_an_interrupt_ends_the_run_in_order(here, number, status):
     words = [*SMALL, "steps=1000000", "plot=false", "hydra.run.dir=run"]
     with command(*words, cwd=here) as process:
-        for line in process.stdout:  # the first progress line: it trains
-            if line.startswith("step "):
-                break
+        wait_for_steps(process, here)  # a progress line comes later
         process.send_signal(number)
         began = time.monotonic()
         out, error = process.communicate(timeout=60)
