@@ -48,11 +48,10 @@ def _parser() -> ArgumentParser:
 
 
 def _run(folder: Path, jobs: Sequence[int]) -> int:
-    from hw2exp.records.packed import PackedSweep, check_packed
+    from hw2exp.records.packed import PackedSweep
 
     check_there(folder, str(folder))
-    check_packed(folder)
-    sweep = PackedSweep.read(folder)
+    sweep = PackedSweep.named(folder)
     problems = [
         f"--job={job}: must be 0 to {len(sweep.axes) - 1}"
         for job in jobs

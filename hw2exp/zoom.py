@@ -95,16 +95,11 @@ def _words(folder: Path, around: Sequence[float], factor: float, side: int | Non
 
     Raises:
         ConfigError: the sweep is no map with packed records, or has no such window.
-        OSError: its records can't be read.
     """
-    from hw2exp.records.packed import PackedSweep, check_packed
+    from hw2exp.records.packed import PackedSweep
 
     check_there(folder, str(folder))
-    check_packed(folder)
-    try:
-        sweep = PackedSweep.read(folder)
-    except ValueError as error:
-        raise ConfigError([str(error)]) from error
+    sweep = PackedSweep.named(folder)
     axes = _axes(sweep)
     if problems := [*_problems(axes, around, factor, side)]:
         raise ConfigError(problems)

@@ -40,16 +40,6 @@ SWEEP = "sweep.json"
 LARGEST_SWEEP = 1 << 28  # bytes
 
 
-def check_packed(folder: Path) -> None:
-    """Refuse a folder without packed records.
-
-    Raises:
-        ConfigError: there are none.
-    """
-    if not (folder / PACKED / SWEEP).is_file():
-        raise ConfigError([f"{folder}: holds no packed records, {PACKED}/{SWEEP}"])
-
-
 class _Axis(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -103,6 +93,23 @@ class PackedSweep:
             raise ValueError(f"{path}: configs: must be one for each program")
         return cls(folder, axes, [config_of_result(values) for values in read.configs])
 
+    @classmethod
+    def named(cls, folder: Path) -> Self:
+        """Read the records of a sweep that a command names.
+
+        Args:
+            folder: the folder of the sweep.
+
+        Raises:
+            ConfigError: there are none, or they can't be read.
+        """
+        if not (folder / PACKED / SWEEP).is_file():
+            raise ConfigError([f"{folder}: holds no packed records, {PACKED}/{SWEEP}"])
+        try:
+            return cls.read(folder)
+        except (OSError, ValueError) as error:
+            raise ConfigError([str(error)]) from error
+
     def begin(self) -> None:
         """Write what is known before the first step, unless it is there."""
         disk.make_folder(self.path)
@@ -120,10 +127,7 @@ class PackedSweep:
         """
         if not (self.path / SWEEP).exists():
             return
-        try:
-            there = PackedSweep.read(self.folder)
-        except (OSError, ValueError) as error:
-            raise ConfigError([f"resume={self.folder}: {error}"]) from error
+        there = PackedSweep.named(self.folder)
         problems: dict[str, None] = {}
         if there.swept != self.swept:
             keys = " ".join(axis.key for axis in there.swept)

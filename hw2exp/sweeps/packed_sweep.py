@@ -94,8 +94,9 @@ def run_packed_sweep(
     echo(f"{len(grid):,} jobs in {counted(len(fleets), 'fleet')} → {relative(root)}, packed")
     if len(done):
         echo(f"{len(done):,} of {len(grid):,} jobs have their result")
-    announce_compilation(sweep.configs)
-    failed = _train(sweep, fleets, executor, interrupt)
+    if fleets:
+        announce_compilation(sweep.configs)
+    failed = _train(sweep, fleets, executor, interrupt) if fleets else {}
     without = [JobOutcome(grid.job(number).at(root), error) for number, error in failed.items()]
     report(without, root, interrupt)
     runs = sweep.runs()

@@ -287,6 +287,15 @@ def test_damaged_records_are_named(both, tmp_path, monkeypatch):
         read_runs(tmp_path / "s")
 
 
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"axes": [], "configs": [{}]}'])
+def test_a_damaged_sweep_is_named(both, tmp_path, capsys, content):
+    shutil.copytree(both / "packed", tmp_path / "s")
+    (tmp_path / "s/packed/sweep.json").write_text(content)
+    assert extract.main([str(tmp_path / "s"), "--job", "0"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "sweep.json" in line or "is missing" in line or "configs" in line
+
+
 def test_runs_that_would_not_start_at_ln_4_are_named(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     words = [word for word in SHORT if "check_initial" not in word]
