@@ -4,11 +4,11 @@ A run is made again, since its config gives the same bits, and compared with its
 """
 
 from argparse import ArgumentParser
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from hw2exp.config.folder import at_home, check_folder, check_there
+from hw2exp.config.folder import at_home, check_there
 from hw2exp.system.problems import ConfigError
 from hw2exp.system.process import failed, parser_of, process
 from hw2exp.system.terminal import echo, echo_error, relative
@@ -49,6 +49,7 @@ def _parser() -> ArgumentParser:
 
 def _run(folder: Path, jobs: Sequence[int]) -> int:
     from hw2exp.records.packed import PackedSweep
+    from hw2exp.records.packed_fleet import JOB
 
     check_there(folder, str(folder))
     sweep = PackedSweep.named(folder)
@@ -59,31 +60,42 @@ def _run(folder: Path, jobs: Sequence[int]) -> int:
     ]
     if problems:
         raise ConfigError(problems)
-    for job in jobs:
-        check_folder(folder / str(job), f"--job={job}", explicit=True)
-    return max(_extract(sweep, job) for job in jobs)
+    try:
+        records = {row[JOB]: row for row in sweep.runs().iter_rows(named=True) if row[JOB] in jobs}
+    except ValueError as error:
+        raise ConfigError([str(error)]) from error
+    problems = [f"--job={job}: has no record" for job in jobs if job not in records]
+    problems += [
+        f"--job={job}: {folder / str(job)} is there already; must be removed first"
+        for job in jobs
+        if (folder / str(job)).exists()
+    ]
+    if problems:
+        raise ConfigError(problems)
+    return max(_extract(sweep, job, records[job]) for job in jobs)
 
 
-def _extract(sweep: "PackedSweep", number: int) -> int:
+def _extract(sweep: "PackedSweep", number: int, record: Mapping[str, Any]) -> int:
     """Make a run again in a folder of its own; return the exit status."""
-    from hw2exp.records.packed_fleet import JOB
     from hw2exp.records.run_dir import RunResult
     from hw2exp.runs.fleet_run import run_fleet
     from hw2exp.sweeps.hydra_records import write_config
+    from hw2exp.system import disk
     from hw2exp.system.interrupt import Interrupt
 
-    runs = sweep.runs()
-    record = runs.filter(runs[JOB] == number)
     own = sweep.folder / str(number)
     config = sweep.config(number).model_copy(update={"check_initial_loss": "off"})
     write_config(own, config, sweep.axes.lines(number))
     with Interrupt() as interrupt:
         (outcome,) = run_fleet([config], [own], interrupt, show=False)
+    if interrupt():
+        disk.remove(own)
+        return interrupt.status
     if not isinstance(outcome, RunResult):
         echo_error(f"job {number}: {outcome}")
         return 1
     for name in ("parameters_sha256", "metrics_sha256"):
-        if len(record) and record[name][0] != getattr(outcome, name):
+        if record[name] != getattr(outcome, name):
             echo_error(f"job {number}: came out otherwise than its record: {name} differs")
             return 1
     echo(f"job {number} → {relative(own)}")

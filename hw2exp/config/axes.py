@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from math import prod
 from typing import Any
 
@@ -28,6 +27,12 @@ class Axis:
     key: str
     lines: Sequence[str]
     values: Sequence[int | float] | None
+
+    @property
+    def repeats(self) -> bool:
+        """Return whether a value comes twice."""
+        values = self.lines if self.values is None else self.values
+        return len(set(values)) < len(values)
 
     @property
     def ends(self) -> list[int]:
@@ -106,13 +111,20 @@ class Axes:
         return [*np.sort(numbers.reshape(-1, self.data_size), axis=1)]
 
     def samples(self) -> Iterator[int]:
-        """Yield the numbers of jobs that are valid only if all jobs are.
+        """Yield the numbers of some jobs of each program: if they are valid, all its jobs are.
 
-        These are each program's jobs at the ends of the data. The range of a knob has no holes:
-        what the ends may be, the values between may be too.
+        In these jobs one number is at an end of its axis, and the others are the first of theirs:
+        the range of a knob has no holes, and no rule joins two numbers in which runs of a fleet
+        may differ.
         """
-        for places in product(*(axis.ends for axis in self.axes)):
-            yield int(np.ravel_multi_index(places, self.shape))
+        data = [n for n, axis in enumerate(self.axes) if axis.values is not None]
+        for first in (numbers[0] for numbers in self.programs()):
+            places = list(self.places(int(first)))
+            others = [
+                (*places[:n], end, *places[n + 1 :]) for n in data for end in self.axes[n].ends
+            ]
+            for each in dict.fromkeys([tuple(places), *others]):
+                yield int(np.ravel_multi_index(each, self.shape))
 
 
 def with_data(config: TrainConfig, data: Mapping[str, int | float]) -> TrainConfig:

@@ -59,12 +59,16 @@ class Composition:
         """
         simple = [line for line in lines if self.is_simple(line)]
         rest = [line for line in lines if not self.is_simple(line)]
-        if any(not self.is_choice(parse(line)) for line in rest):
-            simple = [line for line in simple if not _is_changed_later(line, lines, rest)]
+        values = [line for line in rest if self._sets_value(parse(line))]
+        if values:  # a choice changes no value below it that is set before
+            simple = [line for line in simple if not _is_changed_later(line, lines, values)]
             rest = [line for line in lines if line not in simple]
-        values = {parse(line).key_or_group: parse(line).value() for line in simple}
+        plain = {parse(line).key_or_group: parse(line).value() for line in simple}
         mine = tuple(line for line in lines if not parse(line).is_hydra_override())
-        return Job(self._base(tuple(rest)), values, number, mine)
+        return Job(self._base(tuple(rest)), plain, number, mine)
+
+    def _sets_value(self, override: Override) -> bool:
+        return not override.is_hydra_override() and not self.is_choice(override)
 
     def _base(self, lines: tuple[str, ...]) -> Base:
         if lines not in self._bases:

@@ -1,7 +1,7 @@
 """Compose and check the jobs of a command's overrides."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from itertools import chain, product
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from hw2exp.config.grid import Grid
 from hw2exp.config.job import Job
 from hw2exp.config.overrides import MOST_JOBS, axes_of, extremes, parse_lines, too_many
 from hw2exp.config.packing import ENUMERATING, packed_grid
+from hw2exp.config.parsing import key_of
 from hw2exp.config.refusals import one_error
 from hw2exp.system.problems import ConfigError
 
@@ -31,7 +32,7 @@ def sweep_jobs(
         raise ConfigError(["hydra.job.chdir=true: not in a sweep, whose jobs share a process"])
     of_hydra = [str(o.input_line) for o in overrides if o.is_hydra_override()]
     mine = [o for o in overrides if not o.is_hydra_override()]
-    mine = [*_in_config_file(fixed, composition), *mine]
+    mine = [*_in_config_file(fixed, composition, {key_of(o) for o in mine}), *mine]
     lines: Iterable[Sequence[str]] = [fixed.overrides]
     if fixed.choice("hydra/sweeper") in ENUMERATING:
         grid = packed_grid(mine, of_hydra, fixed, composition)
@@ -47,9 +48,16 @@ def sweep_jobs(
     return jobs, None
 
 
-def _in_config_file(fixed: Job, composition: Composition) -> list[Override]:
-    """Return the overrides of a sweep in a config file, ``hydra.sweeper.params``."""
-    params = fixed.base.hydra["sweeper"].get("params") or {}
+def _in_config_file(fixed: Job, composition: Composition, typed: Set[str]) -> list[Override]:
+    """Return the overrides of a sweep in a config file, ``hydra.sweeper.params``.
+
+    Args:
+        fixed: the job of the shared overrides.
+        composition: the composer.
+        typed: the keys of the typed overrides, which count instead of the file's.
+    """
+    found = fixed.base.hydra["sweeper"].get("params") or {}
+    params = {key: values for key, values in found.items() if key.lstrip("+/") not in typed}
     described, problems = parse_lines([f"{k}={v}" for k, v in params.items()], composition)
     problems += [
         f"hydra.sweeper.params.{o.input_line}: can't be swept; must be a key of this program"
@@ -58,7 +66,7 @@ def _in_config_file(fixed: Job, composition: Composition) -> list[Override]:
     ]
     if problems:
         raise ConfigError(problems)
-    if params and fixed.choice("hydra/sweeper") in ENUMERATING:
+    if found and fixed.choice("hydra/sweeper") in ENUMERATING:
         lines = (str(o.input_line).partition("=") for o in described)
         fixed.base.set_sweep({key: values for key, _, values in lines})
     return described

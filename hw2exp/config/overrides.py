@@ -66,12 +66,18 @@ def _wrong_form(override: Override) -> list[str]:
         return [f"{line}: a choice stays at its place; leave out @{override.package}"]
     if override.is_delete() and override.key_or_group.rpartition(".")[2].isdecimal():
         return [f"{line}: an item of a list; must be the whole list, as KEY=[…]"]
-    space = override.value()
-    if isinstance(space, ChoiceSweep) and any(isinstance(each, Sweep) for each in space.list):
+    space: Any = override.value()
+    if _holds_sweep(space.list if isinstance(space, ChoiceSweep) else space):
         return [f"{line}: a function that lists values stands alone, not among others"]
     if (number := count(override)) > MOST_JOBS:
         return [f"{line}: stands for {number:.3g} values; at most {MOST_JOBS}"]
     return []
+
+
+def _holds_sweep(value: Any) -> bool:
+    """Return whether a list or a mapping holds the values of a sweep."""
+    below = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(isinstance(each, Sweep) or _holds_sweep(each) for each in below)
 
 
 def _wrong_choices(override: Override, composition: Composition) -> list[str]:

@@ -8,7 +8,7 @@ from hw2exp.config.axes import Axes
 from hw2exp.config.composition import Composition
 from hw2exp.config.grid import Grid, axis_of
 from hw2exp.config.job import Job
-from hw2exp.config.overrides import MOST_PACKED, axes_of, too_many
+from hw2exp.config.overrides import MOST_JOBS, MOST_PACKED, axes_of, too_many
 from hw2exp.config.refusals import one_error
 from hw2exp.system.problems import ConfigError
 
@@ -47,29 +47,40 @@ def packed_grid(
     problems, grid = [*_needing_folders(overrides, of_hydra, fixed)], None
     each = zip(overrides, axes_of(overrides), strict=True)
     axes = Axes([axis_of(override, lines, composer) for override, lines in each])
+    problems += [f"{axis.key} has a value twice" for axis in axes.axes if axis.repeats]
     if (programs := len(axes) // axes.data_size) > MOST_PROGRAMS:
         problems.append(f"fleets of {programs:,} programs; at most {MOST_PROGRAMS:,}")
     if not problems:
         grid = one_error(Grid.compose, axes, of_hydra, composer)
+        problems += dict.fromkeys(why for job in grid.templates for why in _of_folders(job))
         if grid.interpolated:
             problems.append("values that refer to others by ${…} need a folder for each run")
     if problems and records == "packed":
         raise ConfigError(f"records=packed: {problem}" for problem in problems)
+    if problems and (folders := too_many(overrides, MOST_JOBS)):
+        raise ConfigError(f"{folders[0]} with a folder each: {problem}" for problem in problems)
     return None if problems else grid
 
 
 def _needing_folders(
     overrides: Sequence[Override], of_hydra: Sequence[str], fixed: Job
 ) -> Iterator[str]:
-    """Yield the reasons why a command needs a folder for each run."""
+    """Yield what a command types that needs a folder for each run."""
     launcher = fixed.choice("hydra/launcher")
     if launcher != "fleet":
         yield f"hydra/launcher={launcher} makes a folder for each run; must be fleet"
-    if fixed.raw.get("plot") is True:
-        yield "plot=true needs a folder for each run; must be auto or false"
     if fixed.base.hydra.get("callbacks"):
         yield "hydra.callbacks are told of each run; must be empty"
     for line in [*(str(o.input_line) for o in overrides), *of_hydra]:
-        key = line.partition("=")[0]
-        if key in OF_FOLDERS or key.split(".")[0] == "diagnostics":
+        if line.lstrip("+").partition("=")[0] in OF_FOLDERS:
             yield f"{line} is for runs with a folder each; leave it out"
+
+
+def _of_folders(job: Job) -> Iterator[str]:
+    """Yield what a config asks for that needs a folder for each run."""
+    own = job.raw.get("diagnostics")
+    asked = own if isinstance(own, dict) else {}
+    if any(asked.get(key) for key in asked if key.endswith("_every") or key == "spikes"):
+        yield "diagnostics need a folder for each run; must be none"
+    if job.raw.get("plot") is True:
+        yield "plot=true needs a folder for each run; must be auto or false"

@@ -56,6 +56,10 @@ def linspace(start: int | float, stop: int | float, count: int) -> ChoiceSweep:
     Raises:
         ValueError: there are too few or too many values, or an end is not finite.
     """
+    if isinstance(start, int) and isinstance(stop, int) and count > 1:
+        step, rest = divmod(stop - start, count - 1)
+        if not rest and count <= MOST_VALUES:
+            return ChoiceSweep(list=[start + n * step for n in range(count)])
     return _spaced(start, stop, count, lambda part: start + part * (stop - start))
 
 

@@ -94,6 +94,8 @@ def _compare(jobs: Sequence[Job], runs: Sequence[Path]) -> tuple[bool, list[str]
 
 def _led_elsewhere(folder: Path, runs: Iterable[Path]) -> list[str]:
     """Describe the links and pipes in place of files and folders that a run would write."""
+    if (folder / PACKED).is_symlink():
+        return [f"{folder / PACKED} is a link; must be a folder"]
     sweep = folder / SWEEP
     if sweep.is_symlink() or (sweep.exists() and not sweep.is_file()):
         return [f"{sweep} is no file; must be one, or be removed"]

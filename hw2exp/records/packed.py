@@ -5,7 +5,8 @@ files of a fleet are those of :mod:`hw2exp.records.packed_fleet`.
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,20 +16,25 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hw2exp.config.axes import Axes, Axis, Numbers, with_data
+from hw2exp.config.overrides import MOST_PACKED
 from hw2exp.config.recorded import config_of_result
 from hw2exp.config.resume import FREE, differences
 from hw2exp.config.run_files import PACKED
 from hw2exp.config.schema import TrainConfig
+from hw2exp.config.validation import validate
 from hw2exp.records.packed_fleet import (
     JOB,
+    check_fleet,
     ended_fleets,
+    metrics_frame,
     read_metrics,
     read_runs,
     remove_fleet,
+    run_types,
     versions_of,
 )
 from hw2exp.records.result_rows import result_of
-from hw2exp.records.run_dir import RunResult
+from hw2exp.records.run_dir import CELL, RunResult
 from hw2exp.records.step_table import STEP
 from hw2exp.system import disk, regular_file
 from hw2exp.system.problems import ConfigError, faults
@@ -89,9 +95,19 @@ class PackedSweep:
         except ValidationError as error:
             raise ValueError(f"{path}: {faults(error)[0]}") from error
         axes = Axes([Axis(each.key, each.lines, each.values) for each in read.axes])
-        if len(read.configs) != len(axes.programs()):
+        sound = all(each.lines and len(each.lines) == len(each.values or each.lines)
+                    for each in read.axes)  # fmt: skip
+        if not sound or not read.axes or len(axes) > MOST_PACKED:
+            raise ValueError(f"{path}: axes: must have as many values as lines")
+        if len(read.configs) != len(axes) // axes.data_size:
             raise ValueError(f"{path}: configs: must be one for each program")
-        return cls(folder, axes, [config_of_result(values) for values in read.configs])
+        sweep = cls(folder, axes, [config_of_result(values) for values in read.configs])
+        try:
+            for number in axes.samples():
+                validate(sweep.config(number).model_dump())
+        except (ConfigError, AttributeError, OverflowError) as error:
+            raise ValueError(f"{path}: axes: {error}") from error
+        return sweep
 
     @classmethod
     def named(cls, folder: Path) -> Self:
@@ -119,13 +135,18 @@ class PackedSweep:
             values = {"axes": [asdict(axis) for axis in self.axes.axes], "configs": configs}
             disk.write_together({self.path / SWEEP: json.dumps(values).encode()})
 
-    def check_resumes(self) -> None:
+    def check_resumes(self, cells: Set[str | None]) -> None:
         """Refuse to resume where the records of other jobs are.
+
+        Args:
+            cells: the digests of the cells' code, None for shipped cells.
 
         Raises:
             ConfigError: the records are of other jobs, or can't be read.
         """
         if not (self.path / SWEEP).exists():
+            if ended_fleets(self.path):
+                raise ConfigError([f"resume={self.folder}: holds fleets, but no {PACKED}/{SWEEP}"])
             return
         there = PackedSweep.named(self.folder)
         problems: dict[str, None] = {}
@@ -137,6 +158,10 @@ class PackedSweep:
             if old.steps < new.steps:
                 texts["steps"] = f"steps={old.steps}, not {new.steps}: packed runs begin anew"
             problems |= dict.fromkeys(texts.values())
+        for first in ended_fleets(self.path):
+            with suppress(OSError, ValueError):  # damaged: to be made again
+                if versions_of(self.path, first).get(CELL) not in cells:
+                    problems["runs made by other code of the cell"] = None
         if problems:
             raise ConfigError(f"resume={self.folder}: has {problem}" for problem in problems)
 
@@ -144,11 +169,6 @@ class PackedSweep:
     def path(self) -> Path:
         """Return the folder of the files."""
         return self.folder / PACKED
-
-    def _content(self) -> bytes:
-        configs = [config.model_dump(mode="json", exclude=FREE) for config in self.configs]
-        axes = [asdict(axis) for axis in self.axes.axes]
-        return json.dumps({"axes": axes, "configs": configs}).encode()
 
     def config(self, number: int) -> TrainConfig:
         """Return the config of a job."""
@@ -165,14 +185,35 @@ class PackedSweep:
         Args:
             warn: the function that receives a line about each such fleet.
         """
-        done = []
+        ended = np.zeros(len(self.axes), dtype=np.bool_)
         for first in ended_fleets(self.path):
             try:
-                done.append(read_runs(self.path, first)[JOB].to_numpy())
+                check_fleet(self.path, first)
+                numbers = self._rows(first)[JOB].to_numpy()
+                if ended[numbers].any():
+                    raise ValueError(f"{self.path}: fleet {first} has runs of another")
+                ended[numbers] = True
             except (OSError, ValueError) as error:
                 warn(f"{error}: its runs are made again")
                 remove_fleet(self.path, first)
-        return np.concatenate([np.empty(0, dtype=np.int64), *done])
+        return np.flatnonzero(ended)
+
+    def _rows(self, first: int) -> "polars.DataFrame":
+        """Read the rows of a fleet's runs, which must be of this sweep.
+
+        Raises:
+            OSError: a file can't be read.
+            ValueError: a file is damaged, or holds other runs.
+        """
+        rows = read_runs(self.path, first)
+        numbers = rows[JOB].to_numpy()
+        sound = len(numbers) and numbers[0] == first and (np.diff(numbers) > 0).all()
+        if not sound or numbers[-1] >= len(self.axes):
+            raise ValueError(f"{self.path}: fleet {first}: its jobs are out of order")
+        swept = self.axes.columns(numbers.tolist())
+        if any(key not in rows or rows[key].to_list() != own for key, own in swept.items()):
+            raise ValueError(f"{self.path}: fleet {first}: is of another sweep")
+        return rows
 
     def runs(self) -> "polars.DataFrame":
         """Return a row for each run that has ended, by job.
@@ -182,8 +223,11 @@ class PackedSweep:
         """
         import polars
 
-        frames = [read_runs(self.path, first) for first in ended_fleets(self.path)]
-        return polars.concat(frames).sort(JOB) if frames else polars.DataFrame({JOB: []})
+        frames = [self._rows(first) for first in ended_fleets(self.path)]
+        rows = polars.concat(frames).sort(JOB) if frames else polars.DataFrame(schema=run_types())
+        if rows[JOB].n_unique() < len(rows):
+            raise ValueError(f"{self.path}: has a run twice")
+        return rows
 
     def metrics(self) -> "polars.DataFrame":
         """Return the metrics of all runs, one row for each run and logged step, by job and step.
@@ -194,7 +238,7 @@ class PackedSweep:
         import polars
 
         frames = [read_metrics(self.path, first) for first in ended_fleets(self.path)]
-        return polars.concat(frames).sort(JOB, STEP) if frames else polars.DataFrame({JOB: []})
+        return polars.concat(frames).sort(JOB, STEP) if frames else metrics_frame()
 
     def metrics_of(self, number: int) -> "polars.DataFrame":
         """Return the metrics of a run; those of all runs are kept in memory.
@@ -202,13 +246,16 @@ class PackedSweep:
         Raises:
             ValueError: the run has none, or a file is damaged.
         """
-        if (own := self._by_job.get((number,))) is None:
+        jobs, rows = self._all_metrics
+        first, end = np.searchsorted(jobs, [number, number + 1]).tolist()
+        if first == end:
             raise ValueError("metrics are missing")
-        return own
+        return rows.slice(first, end - first)
 
     @cached_property
-    def _by_job(self) -> "dict[tuple[object, ...], polars.DataFrame]":
-        return self.metrics().partition_by(JOB, as_dict=True, include_key=False)
+    def _all_metrics(self) -> "tuple[Numbers, polars.DataFrame]":
+        rows = self.metrics()
+        return rows[JOB].to_numpy(), rows.drop(JOB)
 
     def results(self) -> Iterator[tuple[int, RunResult]]:
         """Yield the number and the result of each run that has ended.
@@ -218,7 +265,7 @@ class PackedSweep:
         """
         for first in ended_fleets(self.path):
             versions = versions_of(self.path, first)
-            for row in read_runs(self.path, first).iter_rows(named=True):
+            for row in self._rows(first).iter_rows(named=True):
                 yield row[JOB], result_of(row, versions)
 
     def versions(self) -> list[dict[str, str]]:

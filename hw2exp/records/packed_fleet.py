@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hw2exp.records.metrics import CATALOG, MetricsTable
 from hw2exp.records.parameters import LARGEST_PARAMETERS, Parameters, tensors_of
@@ -80,7 +81,23 @@ def write_fleet(
 def ended_fleets(folder: Path) -> list[int]:
     """Return the number of the first job of each fleet whose files are whole."""
     names = (path.name.removesuffix(LAST) for path in folder.glob(f"*{LAST}"))
-    return sorted(int(name) for name in names if name.isdecimal())
+    numbers = (int(name) for name in names if name.isdecimal() and name.isascii())
+    return sorted(n for n in numbers if _path(folder, n, LAST).is_file())
+
+
+def run_types() -> dict[str, Any]:
+    """Return the types of the columns that every table of runs has."""
+    import polars
+
+    return {JOB: polars.Int64, LAST_LOSS: polars.Float64, **result_types()}
+
+
+def metrics_frame() -> "polars.DataFrame":
+    """Return a table of metrics without rows."""
+    import polars
+
+    kinds = {JOB: polars.Int64, STEP: polars.Int64, **dict.fromkeys(CATALOG, polars.Float64)}
+    return polars.DataFrame(schema=kinds)
 
 
 def remove_fleet(folder: Path, first: int) -> None:
@@ -129,6 +146,24 @@ def read_metrics(folder: Path, first: int) -> "polars.DataFrame":
     return _read(folder, first, METRICS, wrong)
 
 
+def check_fleet(folder: Path, first: int) -> None:
+    """Check that the files of a fleet are whole.
+
+    Args:
+        folder: the folder of the files.
+        first: the number of the fleet's first job.
+
+    Raises:
+        OSError: a file can't be read.
+        ValueError: a file is damaged.
+    """
+    for name in (RUNS, METRICS):
+        _content(folder, first, name)
+    path = _path(folder, first, LAST)
+    if _about(path).get("tensors") != _digest_of(read_parameters(folder, first)):
+        raise ValueError(f"{path}: is damaged")
+
+
 def read_parameters(folder: Path, first: int) -> dict[str, Any]:
     """Read the final parameters of a fleet's runs by name, each ``(R, ...)``, and their jobs.
 
@@ -155,8 +190,12 @@ def versions_of(folder: Path, first: int) -> dict[str, str]:
         OSError: the file can't be read.
         ValueError: the file is damaged.
     """
-    versions = json.loads(_about(_path(folder, first, LAST)).get("versions", "{}"))
-    return {str(name): str(value) for name, value in versions.items()}
+    path = _path(folder, first, LAST)
+    try:
+        versions = json.loads(_about(path).get("versions", ""))
+        return {str(name): str(value) for name, value in versions.items()}
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path}: has no versions") from error
 
 
 def _run_rows(
@@ -194,9 +233,18 @@ def _tensors(numbers: Sequence[int], runs: Sequence[PackedRun], about: Mapping[s
     from safetensors.numpy import save
 
     names = runs[0].params
-    whole = {name: np.stack([run.params[name] for run in runs]) for name in names}
-    jobs = np.asarray(numbers, dtype=np.int64)
-    return save({**whole, JOB: jobs}, metadata=dict(about))
+    tensors: dict[str, NDArray[Any]] = {JOB: np.asarray(numbers, dtype=np.int64)}
+    tensors |= {name: np.stack([run.params[name] for run in runs]) for name in names}
+    return save(tensors, metadata={**about, "tensors": _digest_of(tensors)})
+
+
+def _digest_of(tensors: Mapping[str, NDArray[Any]]) -> str:
+    """Return the digest of arrays: of their names, in order, and their bytes."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(tensors[name]).tobytes())
+    return digest.hexdigest()
 
 
 def _parquet(frame: "polars.DataFrame") -> bytes:
@@ -206,13 +254,17 @@ def _parquet(frame: "polars.DataFrame") -> bytes:
 
 
 def _read(folder: Path, first: int, name: str, wrong: Any) -> "polars.DataFrame":
-    """Read a table of a fleet whose digest is known."""
+    return read_table(_path(folder, first, name), wrong, _content(folder, first, name))
+
+
+def _content(folder: Path, first: int, name: str) -> bytes:
+    """Return the content of a file whose digest is known."""
     path = _path(folder, first, name)
     content = regular_file.read(path, LARGEST_FILE)
     digests = _about(_path(folder, first, LAST)).get("sha256", "").split()
     if hashlib.sha256(content).hexdigest() not in digests:
         raise ValueError(f"{path}: is not what {_path(folder, first, LAST).name} has the digest of")
-    return read_table(path, wrong, content)
+    return content
 
 
 def _about(path: Path) -> dict[str, str]:
@@ -228,10 +280,7 @@ def _about(path: Path) -> dict[str, str]:
 
 def _problem(schema: "Mapping[str, polars.DataType]") -> str | None:
     """Return the reason why columns of these types are not those of runs, or None."""
-    import polars
-
-    known = {JOB: polars.Int64, LAST_LOSS: polars.Float64, **result_types()}
-    wrong = [name for name, kind in known.items() if schema.get(name) != kind]
+    wrong = [name for name, kind in run_types().items() if schema.get(name) != kind]
     return f"lacks columns or has wrong ones: {', '.join(wrong)}" if wrong else None
 
 

@@ -45,7 +45,7 @@ def read_runs(folder: Path) -> Found:
             runs.append(run)
     for sweep, own in packed_runs(folder):
         if isinstance(own, Exception):
-            left_out[_why(own, "packed records can't be read")] += 1
+            left_out[_why(own, f"packed records can't be read: {own}")] += 1
         else:
             runs += own
             left_out[NO_RESULT] += len(PackedSweep.read(sweep).axes) - len(own)

@@ -49,7 +49,8 @@ def execute(command: Command, interrupt: Interrupt) -> list[JobOutcome] | Packed
             check_can_resume(folder / each.subfolder, each.config, cell)
         if command.grid is not None:
             configs = [job.config for job in command.grid.templates]
-            PackedSweep(folder, command.grid.axes, configs).check_resumes()
+            cells = {own_digest(config.model.name) for config in configs}
+            PackedSweep(folder, command.grid.axes, configs).check_resumes(cells)
     with (
         _reserved(command) as folder,
         _alone_in(folder, key if explicit else None),

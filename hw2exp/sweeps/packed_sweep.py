@@ -1,5 +1,6 @@
 """Run a sweep with packed records: fleets of a grid, and nothing for each job."""
 
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -48,9 +49,9 @@ class PackedOutcome:
         sweep: the records.
         jobs: the jobs, if they are few arms.
         failed: the error of each job that could not train, by number.
-        missing: the number of jobs that have no result for another reason.
+        missing: the number of jobs that have neither a result nor an error.
         diverged: the number of runs that diverged.
-        strict: whether a run that diverges is an error.
+        strict: whether one of these had to fail for it.
     """
 
     sweep: PackedSweep
@@ -73,7 +74,7 @@ class PackedOutcome:
         """Return the exit status."""
         if self.failed or self.missing:
             return interrupt.status or 1
-        return 3 if self.diverged and self.strict else 0
+        return 3 if self.strict else 0
 
 
 def run_packed_sweep(
@@ -87,7 +88,8 @@ def run_packed_sweep(
         executor: the executor of the fleets.
         interrupt: the signals to end, checked now and then.
     """
-    sweep = PackedSweep(root, grid.axes, [job.config for job in grid.templates])
+    folder = Path(os.path.abspath(root))  # workers may stand elsewhere
+    sweep = PackedSweep(folder, grid.axes, [job.config for job in grid.templates])
     sweep.begin()
     done = sweep.settle(warn)
     fleets = list(_fleets(sweep, done, executor.workers))
@@ -100,11 +102,11 @@ def run_packed_sweep(
     without = [JobOutcome(grid.job(number).at(root), error) for number, error in failed.items()]
     report(without, root, interrupt)
     runs = sweep.runs()
-    diverged = int(runs["diverged_at"].is_not_null().sum()) if len(runs) else 0
     missing = len(grid) - len(runs) - len(failed)
     jobs = [] if _too_many_arms(sweep) else [*_with_result(grid, sweep), *without]
-    strict = sweep.configs[0].fail_on_divergence
-    outcome = PackedOutcome(sweep, jobs, failed, missing, diverged, strict)
+    at = runs.filter(runs["diverged_at"].is_not_null())[JOB].to_numpy()
+    strict = any(sweep.configs[n].fail_on_divergence for n in {*sweep.program_of(at).tolist()})
+    outcome = PackedOutcome(sweep, jobs, failed, missing, len(at), strict)
     _print_end(outcome, runs)
     return outcome
 
@@ -122,13 +124,15 @@ def _with_result(grid: Grid, sweep: PackedSweep) -> Iterator[JobOutcome]:
 
 def _fleets(sweep: PackedSweep, done: Numbers, workers: int) -> Iterator[tuple[int, list[int]]]:
     """Yield the program and the jobs of each fleet that is left, the costliest programs first."""
+    ended = np.zeros(len(sweep.axes), dtype=np.bool_)
+    ended[done] = True
     share = -(-(len(sweep.axes) - len(done)) // workers)
     programs = enumerate(sweep.axes.programs())
     for program, numbers in sorted(programs, key=lambda each: -cost(sweep.configs[each[0]])):
         config = sweep.configs[program]
         most = config.fleet_size or (AUTOGRAD if by_autograd(config) else PACKED_SIZE)
         size = max(1, min(most, share))
-        left = np.setdiff1d(numbers, done, assume_unique=True).tolist()
+        left = numbers[~ended[numbers]].tolist()
         yield from ((program, left[at : at + size]) for at in range(0, len(left), size))
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -102,7 +103,7 @@ class Sweep:
         import polars
 
         if self.packed is not None:
-            return self.packed.runs()
+            return polars.DataFrame(_packed_rows(self.packed), infer_schema_length=None)
         configs = [job.config for job in self.jobs.values()]
         keys = dict.fromkeys(key for config in configs for key in config)
         varying = [key for key in keys if len({repr(own.get(key)) for own in configs}) > 1]
@@ -161,6 +162,8 @@ def sweep(*overrides: str) -> Sweep:
     """
     outcomes = _execute(["-m"], overrides)
     if not isinstance(outcomes, list):
+        if not len(outcomes.sweep.runs()):
+            raise RuntimeError(f"none of {len(outcomes.sweep.axes)} jobs has a result")
         return Sweep(outcomes.sweep.folder, {}, outcomes.failed, outcomes.sweep)
     if all(isinstance(each.outcome, Exception) for each in outcomes):
         first = outcomes[0].outcome
@@ -234,6 +237,18 @@ def _executed(flags: Sequence[str], overrides: Sequence[str]) -> "list[JobOutcom
 
 def _flat(job: "Job") -> dict[str, Any]:
     return flatten(job.config.model_dump(exclude=OPERATIONAL))
+
+
+def _packed_rows(sweep: "PackedSweep") -> Iterator[dict[str, Any]]:
+    """Yield a row for each run of packed records, as :attr:`Sweep.results` has them."""
+    configs = [flatten(config.model_dump(exclude=OPERATIONAL)) for config in sweep.configs]
+    keys = dict.fromkeys(key for own in configs for key in own)
+    varying = [key for key in keys if len({repr(own.get(key)) for own in configs}) > 1]
+    data = {axis.key for axis in sweep.swept if axis.values is not None}
+    for number, result in sorted(sweep.results(), key=itemgetter(0)):
+        own = configs[sweep.axes.program(number)] | sweep.axes.data(number)
+        columns = {key: own.get(key) for key in keys if key in data or key in varying}
+        yield {"job": number, **columns, **_row(result)}
 
 
 def _row(result: RunResult) -> dict[str, Any]:

@@ -132,6 +132,46 @@ def test_logspace_agrees_with_numpy(start, stop, count):
     assert (values[0], values[-1]) == (start, stop)
 
 
+def test_large_integers_are_spaced_exactly():
+    first = 9007199254740993
+    values = parse(f"seed=linspace({first},{first + 4},3)").value().list
+    assert values == [first, first + 2, first + 4]
+
+
+def test_a_typed_value_counts_instead_of_a_files_sweep(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own/experiment").mkdir(parents=True)
+    params = {"seed": "linspace(0,4,3)", "optimizer.lr": "logspace(0.01,0.1,3)"}
+    text = yaml.safe_dump({"hydra": {"sweeper": {"params": params}}})
+    (tmp_path / "own/experiment/x.yaml").write_text(f"# @package _global_\n{text}")
+    words = ["-m", "--config-dir=own", "experiment=x", "seed=7", *SHORT]
+    for records in ("packed", "folders"):
+        command = read([*words, f"records={records}"])
+        assert len(command.grid or command.jobs) == 3
+        assert {job.config.seed for job in command.jobs} == {7}
+    assert main([*words, "hydra.sweep.dir=s"]) == 0
+    recorded = [
+        yaml.safe_load((tmp_path / f"s/{n}/.hydra/config.yaml").read_text()) for n in range(3)
+    ]
+    assert [each["seed"] for each in recorded] == [7, 7, 7]
+    assert not (tmp_path / "s/3").exists()
+
+
+def test_the_order_of_a_choice_and_a_key_below_it_does_not_matter():
+    words = ["-m", "records=packed", "hydra.sweep.dir=s", "seed=0,1"]
+    for order in (
+        ["optimizer.lr=0.1,0.2", "optimizer=sgd"],
+        ["optimizer=sgd", "optimizer.lr=0.1,0.2"],
+    ):
+        grid = read([*words, *order]).grid
+        assert len(grid.templates) == 1
+        assert [grid.job(n).config.optimizer.lr for n in range(4)] in (
+            [0.1, 0.2] * 2,
+            [0.1, 0.1, 0.2, 0.2],
+        )
+        assert {grid.job(n).config.optimizer.name for n in range(4)} == {"sgd"}
+
+
 def test_spaced_integers_are_integers():
     command = read(["-m", "model.hidden_size=logspace(4,32,4)", "batch_size=linspace(8,32,4)"])
     assert [job.config.model.hidden_size for job in command.jobs[::4]] == [4, 8, 16, 32]
@@ -146,6 +186,8 @@ WRONG = {
     "seed=linspace(1,2,2000000)": "lists 2000000 values; must be 2 to ",
     "seed=linspace(0,1,3)": "must be an integer",
     "seed=3,linspace(0,2,3)": "a function that lists values stands alone, not among others",
+    "optimizer.lr=[logspace(0.1,1,3)]": "a function that lists values stands alone",
+    "optimizer={lr:linspace(1,2,3)}": "a function that lists values stands alone",
     "seed=3,range(0,2)": "a function that lists values stands alone, not among others",
 }
 

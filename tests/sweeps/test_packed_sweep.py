@@ -164,7 +164,7 @@ def test_extract_writes_the_folder_that_the_run_would_have(both, tmp_path):
 def test_extract_tells_a_record_of_another_run(both, tmp_path, capsys):
     shutil.copytree(both / "packed", tmp_path / "s")
     path = tmp_path / "s/packed/sweep.json"
-    path.write_text(path.read_text().replace('"seed=1"', '"seed=7"').replace("[0, 1]", "[0, 7]"))
+    path.write_text(path.read_text().replace('"batch_size": 4', '"batch_size": 5'))
     assert extract.main([str(tmp_path / "s"), "--job", "1"]) == 1
     assert "came out otherwise than its record" in capsys.readouterr().err
 
@@ -187,7 +187,9 @@ def test_extract_refuses(both, words, capsys):
 
 
 REFUSED = {
-    "diagnostics=all": "diagnostics=all is for runs with a folder each; leave it out",
+    "diagnostics=all": "diagnostics need a folder for each run; must be none",
+    "seed=2,1,2": "seed has a value twice",
+    "++checkpoint_every=10": "checkpoint_every=10 is for runs with a folder each; leave it out",
     "checkpoint_every=10": "checkpoint_every=10 is for runs with a folder each; leave it out",
     "plot=true": "plot=true needs a folder for each run; must be auto or false",
     "hydra/launcher=basic": "hydra/launcher=basic makes a folder for each run; must be fleet",
@@ -198,9 +200,10 @@ REFUSED = {
 
 @pytest.mark.parametrize("word", REFUSED)
 def test_what_needs_folders_is_refused_where_packed_is_typed(word):
-    words = [each for each in SHORT if each.partition("=")[0] != word.partition("=")[0]]
+    key = word.lstrip("+").partition("=")[0]
+    words = [each for each in (*SHORT, "seed=0,1") if each.partition("=")[0] != key]
     with pytest.raises(ConfigError) as caught:
-        read(["-m", *words, "seed=0,1", "records=packed", word])
+        read(["-m", *words, "records=packed", word])
     assert any(REFUSED[word] in problem for problem in caught.value.problems)
 
 
@@ -296,6 +299,59 @@ def test_a_damaged_sweep_is_named(both, tmp_path, capsys, content):
     assert "sweep.json" in line or "is missing" in line or "configs" in line
 
 
+SPOILED = {
+    "metrics": lambda folder: (folder / "0000000.metrics.parquet").write_bytes(b"x"),
+    "tensors": lambda folder: flip(folder / "0000000.safetensors", -3),
+    "twice": lambda folder: copy_fleet(folder, "0000000", "0000001"),
+    "stray": lambda folder: (folder / "7.safetensors").write_bytes(b""),
+}
+
+
+def flip(path, place):
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+def copy_fleet(folder, old, new):
+    for path in [*folder.glob(f"{old}.*")]:
+        shutil.copy(path, path.with_name(path.name.replace(old, new, 1)))
+
+
+@pytest.mark.parametrize("how", SPOILED)
+def test_resume_mends_what_is_spoiled(both, tmp_path, monkeypatch, how):
+    shutil.copytree(both / "packed", tmp_path / "s")
+    monkeypatch.chdir(tmp_path)
+    whole = PackedSweep.read(tmp_path / "s").runs().drop("seconds")
+    SPOILED[how](tmp_path / "s/packed")
+    assert train(*AXES, "records=packed", "resume=s") == 0
+    sweep = PackedSweep.read(tmp_path / "s")
+    assert sweep.runs().drop("seconds").equals(whole)
+    assert len(sweep.metrics()) == len(PackedSweep.read(both / "packed").metrics())
+
+
+def test_fleets_of_another_sweep_are_none_of_ours(both, tmp_path, monkeypatch, capsys):
+    shutil.copytree(both / "packed", tmp_path / "s")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s/packed/sweep.json").unlink()
+    assert train(*AXES, "records=packed", "resume=s") == 2
+    assert "holds fleets, but no packed/sweep.json" in capsys.readouterr().err
+    other = [AXES[0].replace("300", "200"), *AXES[1:]]
+    assert train(*other, "records=packed", "hydra.sweep.dir=o") == 0
+    shutil.copytree(both / "packed", tmp_path / "t")
+    name = sorted((tmp_path / "t/packed").glob("*.safetensors"))[-1].name.partition(".")[0]
+    shutil.rmtree(tmp_path / "s")
+    shutil.copytree(tmp_path / "o", tmp_path / "s")
+    for path in (tmp_path / "s/packed").glob("*.*"):
+        if path.name != "sweep.json":
+            path.unlink()
+    copied = [shutil.copy(path, tmp_path / "s/packed") for path in
+              (tmp_path / "t/packed").glob(f"{name}.*")]  # fmt: skip
+    assert len(copied) == 3
+    with pytest.raises(ValueError, match="is of another sweep"):
+        PackedSweep.read(tmp_path / "s").runs()
+
+
 def test_runs_that_would_not_start_at_ln_4_are_named(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     words = [word for word in SHORT if "check_initial" not in word]
@@ -317,9 +373,16 @@ def test_from_python(tmp_path, monkeypatch):
     from hw2exp.train import api
 
     monkeypatch.chdir(tmp_path)
-    swept = api.sweep(*SHORT, "seed=0,1,2", "records=packed", "hydra.sweep.dir=s")
-    assert swept.results["job"].to_list() == [0, 1, 2]
-    assert swept.metrics.select(polars.len()).item() == 3 * len({7, 14, 20, 21, 28, 35, 40})
+    axes = ("seed=0,1,2", "clip=none,norm")
+    swept = api.sweep(*SHORT, *axes, "records=packed", "hydra.sweep.dir=s")
+    folders = api.sweep(*SHORT, *axes, "records=folders", "hydra.sweep.dir=f")
+    assert sorted(swept.results.columns) == sorted(folders.results.columns)
+    names = [name for name in folders.results.columns if name != "seconds"]
+    assert swept.results.select(names).equals(folders.results.select(names))
+    assert swept.metrics.select(polars.len()).item() == 6 * len({7, 14, 20, 21, 28, 35, 40})
+    words = [word for word in SHORT if "check_initial" not in word]
+    with pytest.raises(RuntimeError, match="none of 2 jobs has a result"):
+        api.sweep(*words, "seed=0,1", "init.readout_scale=1e4", "records=packed")
 
 
 class Nobody:
@@ -327,6 +390,16 @@ class Nobody:
 
     def observe(self, steps, metrics, tested):
         """Do nothing."""
+
+
+@pytest.mark.usefixtures("workers")
+def test_workers_that_stand_elsewhere_write_into_the_folder(tmp_path, monkeypatch):
+    """The server that forks them may have started before this process changed its folder."""
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        assert train("seed=0,1", "records=packed", "hydra.sweep.dir=s", "workers=1") == 0
+        assert len(PackedSweep.read(tmp_path / name / "s").runs()) == 2
 
 
 @pytest.mark.slow
