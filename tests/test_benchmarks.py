@@ -20,6 +20,7 @@ SCRIPTS = Path(__file__).parent.parent / "scripts"
         (["bench_composition.py", "--jobs", "40", "--hydra-jobs", "6"], 0),
         (["bench_diagnostics.py", "--rounds", "1", "--steps", "40", "--models", "rnn",
           "--replicas", "1", "--parts", "flow", "all"], 2 + 1),
+        (["bench_packed.py", "--side", "4", "--rounds", "1", "--jobs", "9"], (2 + 1) + (2 + 1)),
         (["bench_whatif.py", "--rounds", "1", "--seeds", "1", "--most", "1"], 0),
         (["bench_scale.py", "--quick"], (2 + 1) + (2 + 1)),
     ],
