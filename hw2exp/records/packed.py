@@ -188,7 +188,6 @@ class PackedSweep:
         ended = np.zeros(len(self.axes), dtype=np.bool_)
         for first in ended_fleets(self.path):
             try:
-                check_fleet(self.path, first)
                 numbers = self._rows(first)[JOB].to_numpy()
                 if ended[numbers].any():
                     raise ValueError(f"{self.path}: fleet {first} has runs of another")
@@ -199,12 +198,13 @@ class PackedSweep:
         return np.flatnonzero(ended)
 
     def _rows(self, first: int) -> "polars.DataFrame":
-        """Read the rows of a fleet's runs, which must be of this sweep.
+        """Read the rows of a fleet's runs, whose files must be whole and of this sweep.
 
         Raises:
             OSError: a file can't be read.
             ValueError: a file is damaged, or holds other runs.
         """
+        check_fleet(self.path, first)
         rows = read_runs(self.path, first)
         numbers = rows[JOB].to_numpy()
         sound = len(numbers) and numbers[0] == first and (np.diff(numbers) > 0).all()

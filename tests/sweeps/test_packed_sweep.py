@@ -324,6 +324,9 @@ def test_resume_mends_what_is_spoiled(both, tmp_path, monkeypatch, how):
     monkeypatch.chdir(tmp_path)
     whole = PackedSweep.read(tmp_path / "s").runs().drop("seconds")
     SPOILED[how](tmp_path / "s/packed")
+    if how in ("metrics", "tensors"):
+        with pytest.raises(ConfigError, match="packed records can't be read"):
+            read_runs(tmp_path / "s")
     assert train(*AXES, "records=packed", "resume=s") == 0
     sweep = PackedSweep.read(tmp_path / "s")
     assert sweep.runs().drop("seconds").equals(whole)
