@@ -43,7 +43,8 @@ RESULT: dict[str, type] = {
 }
 """The columns of a run's result, with their types; all others are the seed and what was swept.
 
-``last_loss`` is the mean training loss of the last ``LAST`` steps, null if the run diverged;
+``last_loss`` is the mean training loss of the last ``LAST`` steps, null if the run diverged: of all
+of them in packed records, of the logged ones in a folder;
 ``spikes`` is their number; the others are those of :class:`~hw2exp.records.run_dir.RunResult`.
 """
 
