@@ -107,7 +107,9 @@ class TrainConfig(Section):
     )
     device: Literal["auto", "cpu", "cuda"] = shared("auto: cpu, which is faster at these sizes")
     workers: int = shared("processes of a sweep; 0: one for each core", ge=0, le=1024)
-    fleet_size: int = shared("most runs in one tensor program; 0: 64, or 32 under autograd", ge=0)
+    fleet_size: int = shared(
+        "most runs in one tensor program; 0: 64, with packed records 256, under autograd 32", ge=0
+    )
     plot: bool | Literal["auto"] = shared(
         "draw curve.png and curve.svg at the end; auto: not in a sweep of more than 32 jobs"
     )
