@@ -39,6 +39,7 @@ class Kind(StrEnum):
     VALUE = "clipping by value"
     ZCLIP = "clipping by the norm's history"
     RATE = "learning rate"
+    UPDATE = "clipping of updates"
     DATA = "data"
     MOMENTS = "second moments"
     MOMENTUM = "momentum"
@@ -74,6 +75,7 @@ LEAST_NOISE = "params~1e-6"
 PLACEBOS = {
     **dict.fromkeys((Kind.NORM, Kind.VALUE, Kind.ZCLIP), "clip=norm clip.max_norm=1e30"),
     Kind.RATE: "lr*0.999",
+    Kind.UPDATE: "update=1e30",
     Kind.MOMENTS: "optimizer.mean_square*0.999",
     Kind.READOUT: "readout*0.999",
     **dict.fromkeys((Kind.DATA, Kind.MOMENTUM, Kind.OWN), LEAST_NOISE),

@@ -28,6 +28,7 @@ interventions, words in one argument, with spaces between:
   KEY~SIZE     a part of the state, each entry times 1 + SIZE ε
   skip=N       the next N batches are left out
   data=N       the batches are those of another seed, the N-th
+  update=LIMIT updates are clipped to this root mean square, as StableAdamW's to 1
   around=N     the overrides hold from N steps before the spike's start to N after
 """
 

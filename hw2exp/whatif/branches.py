@@ -18,6 +18,7 @@ from hw2exp.fleet.state import FleetState
 from hw2exp.models.axes import means
 from hw2exp.runs.start_state import StartState
 from hw2exp.whatif.intervention import Intervention
+from hw2exp.whatif.update_clip import ClippedUpdates
 
 OWN_STATE = ("optimizer", "clip", "schedule")
 """The parts of a state that belong to a choice of the config."""
@@ -124,7 +125,7 @@ def follow(
     """
     fleets: dict[str, list[int]] = {}
     for place, each in enumerate(interventions):
-        key = json.dumps([each.skip, shape_key(each.config)], sort_keys=True)
+        key = json.dumps([each.skip, each.update, shape_key(each.config)], sort_keys=True)
         fleets.setdefault(key, []).append(place)
     losses = np.full((len(steps), len(interventions)), np.nan)
     ends = np.full((3, len(interventions)), np.nan)  # diverged_at, test loss, test accuracy
@@ -142,7 +143,12 @@ def _train(
     start: int,
 ) -> tuple[Floats, Floats]:
     """Train one fleet of branches; return its losses and its rows of ``ends``."""
-    fleet = Fleet([_endless(each.config) for each in interventions], skipped=interventions[0].skip)
+    configs, first_of = [_endless(each.config) for each in interventions], interventions[0]
+    fleet = (
+        Fleet(configs, skipped=first_of.skip)
+        if first_of.update is None
+        else ClippedUpdates(configs, first_of.update, first_of.skip)
+    )
     fleet.state = _branched(config, state, interventions, fleet)
     curves, first = Curves(fleet, steps[0], steps[-1]), steps[0]
     for last in [*_seams(interventions, steps, start), steps[-1]]:

@@ -2,8 +2,7 @@
 
 A placebo is the same change in a dose that should do nothing: what it does anyway is chance.
 
-Left out, because no knob has it: an update clipped to a root mean square of 1 (StableAdamW,
-Wortsman et al. 2023). A schedule that has come to half is ``lr*0.5``, but for what it falls further
+A schedule that has come to half is ``lr*0.5``, but for what it falls further
 over the few steps that are followed.
 """
 
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.records.moments import PLACEBOS, Kind
+from hw2exp.whatif.intervention import has_second_moments
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ SPAM = "Huang et al. 2025 (SPAM), arXiv:2501.06842"
 BRAKE = "the bench's own question: the brake of the second moments, released and pressed"
 COSINE = "Loshchilov & Hutter 2017, arXiv:1608.03983; as it would stand at that step"
 RATES = "Bengio 2012, arXiv:1206.5533, on the initial learning rate"
+
+STABLE = "Wortsman et al. 2023 (StableAdamW), arXiv:2304.13013, algorithm 2"
 
 NOISE = tuple(
     Choice(f"params~1e-{power}", Kind.PLACEBO, "of everything: parameters a little elsewhere")
@@ -64,12 +66,14 @@ def shipped(run: Fleet) -> tuple[list[Choice], list[str]]:
         Choice(PLACEBOS[Kind.RATE], Kind.PLACEBO, "of the learning rate"),
         Choice(PLACEBOS[Kind.READOUT], Kind.PLACEBO, "of the readout"),
     ]
-    left_out = ["update clipped to RMS 1 (Wortsman et al. 2023): no knob of the bench"]
+    left_out = []
     if run.notebook is None:
         found += [Choice(words, Kind.DATA, PALM) for words in ("data=1", "data=1 around=2")]
     else:
         left_out.append("other data: the notebook's stream depends on no seed")
-    if "mean_square" in state and not getattr(config.optimizer, "centered", False):
+    if has_second_moments(run):
+        found.append(Choice("update=1", Kind.UPDATE, STABLE))
+        placebos.append(Choice(PLACEBOS[Kind.UPDATE], Kind.PLACEBO, "of the clipping of updates"))
         moments = "optimizer.mean_square"
         found += [
             Choice(f"{moments}*{factor}", Kind.MOMENTS, BRAKE) for factor in ("0", "0.25", "4")
@@ -78,6 +82,7 @@ def shipped(run: Fleet) -> tuple[list[Choice], list[str]]:
     else:
         name = config.optimizer.name
         left_out.append(f"second moments: optimizer={name} has none that can be scaled alone")
+        left_out.append("update clipped to RMS 1 (Wortsman et al. 2023): needs second moments")
     if config.optimizer.name == "adam":
         found.append(Choice("optimizer.mean*0", Kind.MOMENTUM, SPAM))
         found.append(Choice("optimizer.mean*0 optimizer.mean_square*0", Kind.MOMENTUM, SPAM))

@@ -8,6 +8,7 @@ An intervention is written as words with spaces between:
 ``KEY~SIZE``        a part of the state, each entry times 1 + SIZE ε, with ε from N(0, 1)
 ``skip=N``          the next N batches are left out
 ``data=N``          the batches are those of another seed, the N-th
+``update=LIMIT``    updates are clipped to this root mean square, as StableAdamW clips them to 1
 ``around=N``        the overrides hold from N steps before the spike's start to N after, no longer
 =================== ==============================================================================
 
@@ -28,7 +29,8 @@ from hw2exp.fleet.fleet import Fleet
 from hw2exp.system.problems import ConfigError, nearest
 
 WORD = re.compile(r"(?P<key>[\w.]+)(?P<sign>[*~])(?P<number>[^*~=]*)")
-COUNTS = ("skip", "around", "data")
+COUNTS, UPDATE = ("skip", "around", "data"), "update"
+NAMED = ("skip=N", "data=N", "update=LIMIT", "around=N")
 OTHER_SEED = 1_000_003
 """The distance between the seeds of other data."""
 PARTS = ("params", "optimizer.", "clip.")
@@ -47,6 +49,7 @@ class Intervention:
         skip: the number of batches that are left out.
         around: the number of steps before and after the spike's start in which the config differs;
             None: in all steps.
+        update: the largest root mean square of an update; None: any.
     """
 
     do: str
@@ -55,6 +58,7 @@ class Intervention:
     noises: Mapping[str, float]
     skip: int = 0
     around: int | None = None
+    update: float | None = None
 
     def config_at(self, step: int, start: int, own: TrainConfig) -> TrainConfig:
         """Return the config of a step.
@@ -91,6 +95,7 @@ def read_intervention(do: str, run: Fleet) -> Intervention:
     counts: dict[str, int] = {}
     changes: dict[str, dict[str, float]] = {"*": {}, "~": {}}
     seen: set[str] = set()
+    limit: float | None = None
 
     def once(key: str, word: str) -> str:
         if key in seen:
@@ -105,6 +110,9 @@ def read_intervention(do: str, run: Fleet) -> Intervention:
         if key == "data":
             seed = (run.config.seed + OTHER_SEED * _count(word, value)) % 2**63
             config = _overridden(config, [f"seed={seed}"], do, once)
+        elif key == UPDATE:
+            limit = _limit(word, value, run)
+            once(key, word)
         elif key in COUNTS:
             counts[once(key, word)] = _count(word, value)
         elif found := WORD.fullmatch(word):
@@ -116,7 +124,7 @@ def read_intervention(do: str, run: Fleet) -> Intervention:
             else:
                 part = _part(found["key"], word, run)
                 changes[found["sign"]][once(part, word)] = number
-    result = Intervention(do, config, changes["*"], changes["~"], **counts)
+    result = Intervention(do, config, changes["*"], changes["~"], **counts, update=limit)
     if result == Intervention(do, run.config, {}, {}, 0, result.around):
         raise ConfigError([f"{do or 'nothing'}: changes nothing of this run"])
     if result.around is not None and shape_key(config) != shape_key(run.config):
@@ -125,7 +133,7 @@ def read_intervention(do: str, run: Fleet) -> Intervention:
 
 
 def _is_override(word: str) -> bool:
-    return word.partition("=")[0] not in COUNTS and not WORD.fullmatch(word)
+    return word.partition("=")[0] not in (*COUNTS, UPDATE) and not WORD.fullmatch(word)
 
 
 def _overridden(
@@ -137,7 +145,7 @@ def _overridden(
         key, equals, value = line.partition("=")
         if not equals:
             raise ConfigError(
-                [f"{line}: must be KEY=VALUE, KEY*FACTOR, KEY~SIZE, skip=N, data=N, around=N"]
+                [f"{line}: must be KEY=VALUE, KEY*FACTOR, KEY~SIZE, {', '.join(NAMED)}"]
             )
         knob = _knob(key, line, config)
         full.append(f"{once(knob[0] if knob else key, line)}={value}")
@@ -157,6 +165,23 @@ def _number(word: str, text: str) -> float:
     if not math.isfinite(number):
         raise ConfigError([f"{word}: must end with a finite number"])
     return number
+
+
+def _limit(word: str, text: str, run: Fleet) -> float:
+    """Return the limit of updates; the optimizer must have second moments alone."""
+    limit, name = _number(word, text), run.config.optimizer.name
+    if limit <= 0:
+        raise ConfigError([f"{word}: must be a number > 0"])
+    if not has_second_moments(run):
+        raise ConfigError([f"{word}: optimizer={name} has no second moments to compare with"])
+    return limit
+
+
+def has_second_moments(run: Fleet) -> bool:
+    """Return whether a run's optimizer divides by the root of second moments, and nothing else."""
+    return "mean_square" in run.state.optimizer and not getattr(
+        run.config.optimizer, "centered", False
+    )
 
 
 def _count(word: str, text: str) -> int:

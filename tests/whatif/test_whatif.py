@@ -64,7 +64,7 @@ def test_the_page_and_its_numbers(run, capsys):
     assert "happens from 50, 20, 10, 5, 2, 1" in printed
     target = run / "whatif"
     page = (target / "spike_1.html").read_text()
-    assert "update clipped to RMS 1" in page
+    assert "update=1" in page
     numbers = json.loads((target / "spike_1.json").read_text())
     spike = read_result(run).spikes[0]
     assert (numbers["start"], numbers["last"]) == (spike["start"], spike["end"] + 30)
