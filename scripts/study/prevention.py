@@ -19,6 +19,7 @@ INTERVENTIONS = {
     "data=1": "other data",
     "data=1 around=2": "other data, 5 steps",
     **{f"optimizer.mean_square*{x}": f"second moments × {x}" for x in ("0", "4")},
+    "update=1": "updates clipped to RMS 1",
     "optimizer.alpha=0.9": "memory α = 0.9",
     "optimizer.mean*0": "momentum to zero",
     "optimizer.velocity*0": "momentum to zero",

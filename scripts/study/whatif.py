@@ -15,10 +15,11 @@ DOS = (
 )
 """Interventions on all runs, placebos among them; noise on the parameters comes to them."""
 SCALED = tuple(f"optimizer.mean_square*{factor}" for factor in ("0", "4", "0.999"))
+CLIPPED = "update=1", "update=1e30"
 MORE = {
     "sgd": ("optimizer.velocity*0",),
-    "rmsprop": (*SCALED, "optimizer.alpha=0.9"),
-    "adam": (*SCALED, "optimizer.mean*0"),
+    "rmsprop": (*SCALED, *CLIPPED, "optimizer.alpha=0.9"),
+    "adam": (*SCALED, *CLIPPED, "optimizer.mean*0"),
 }
 """Further interventions by optimizer."""
 
