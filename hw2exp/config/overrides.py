@@ -16,10 +16,12 @@ from hydra.core.override_parser.types import (
 )
 
 from hw2exp.config.composition import Composition
+from hw2exp.config.job import put
 from hw2exp.config.parsing import MOST_VALUES, count, key_of, parse, written_out
 from hw2exp.config.refusals import REFUSALS, one_error, why_unparsed
 from hw2exp.config.registry import CHOICES
 from hw2exp.config.trusted import EXTRAS, untrusted
+from hw2exp.config.validation import unfit
 from hw2exp.system.problems import ConfigError, show, unknown_choice
 
 MOST_JOBS, MOST_PACKED = MOST_VALUES, 1 << 20
@@ -48,6 +50,10 @@ def parse_lines(lines: Sequence[str], composition: Composition) -> tuple[list[Ov
             continue
         if refused := untrusted(override) or _wrong_form(override):
             problems += refused
+            continue
+        nested = isinstance(override.value(), dict | list) and not composition.is_choice(override)
+        if nested and (wrong := list(unfit(put({}, key_of(override), override.value())))):
+            problems += wrong  # Hydra could not merge it, and nothing else would be told
             continue
         override = written_out(override, composition.choices(key_of(override)))
         if wrong := _wrong_choices(override, composition):

@@ -243,6 +243,15 @@ run_dir.versions = lambda: own
 NO_LOCKS = "import fcntl; fcntl.flock = lambda file, how: None"
 
 
+def led_anew(folder, token):
+    """Whether another process leads than the one with this token."""
+    path = folder / ".fleets/token"
+    try:
+        return path.read_text() not in ("", token)
+    except FileNotFoundError:  # it is being replaced
+        return False
+
+
 def test_whoever_leads_or_schedules_is_killed(tmp_path, whole, cluster):
     folder, there = tmp_path / "sweep", ("executor=dask", f"executor.scheduler={cluster.address}")
     with sweep(tmp_path, *there, "hydra.sweep.dir=sweep") as process:
@@ -253,11 +262,12 @@ def test_whoever_leads_or_schedules_is_killed(tmp_path, whole, cluster):
         for _ in range(2):
             cluster.worker()
         until(lambda: saved(folder) > 4000, process)
+        first = (folder / ".fleets/token").read_text()
         process.kill()
     # Its workers save and let go of the runs; the next leader has them at once.
     with sweep(tmp_path, *there, "resume=sweep") as process:
-        before = saved(folder)
-        until(lambda: saved(folder) > before + 2000, process)
+        until(lambda: led_anew(folder, first), process)
+        until(lambda: any(folder.glob(".fleets/*/*.json")), process)  # its fleets train
         late = cluster.preload(OTHER_VERSION)
         cluster.until_workers(3)
         before = saved(folder)
