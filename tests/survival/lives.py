@@ -46,10 +46,10 @@ SHORT = [
 
 PACKED = [
     "-m", "task=easy", "model=rnn", "batch_size=4", "steps=12", "eval_every=6", "eval_batches=2",
-    "log_every=3", "plot=false", "records=packed", "fleet_size=3", "seed=range(0,8)",
+    "log_every=3", "plot=false", "records=packed", "fleet_size=2", "seed=range(0,4)",
     f"hydra.sweep.dir={RUN}", f"resume={RUN}",
 ]  # fmt: skip
-"""A sweep of three fleets."""
+"""A sweep of two fleets."""
 
 OPERATIONS = {"mkdir", "open", "write", "fsync", "ftruncate", "replace", "rename", "unlink",
               "rmdir"}  # fmt: skip
