@@ -44,7 +44,7 @@ def immediate(folder: Path) -> str:
     rows = [row for row in known if row["lead"] == LEAD and int(row["spikes"]) >= FEWEST]
     heads = {
         _setting(row): f"{parsed(row['arm'])['optimizer.lr']}; {row['spikes']}, {row['quiet']}"
-        for row in rows
+        for row in reversed(rows)  # what was tried later may have other quiet moments
     }
     return _table("rate; spikes, quiet moments", heads, _by_key(rows), _immediate_cell)
 
