@@ -36,9 +36,9 @@ class Axis:
 
     @property
     def ends(self) -> list[int]:
-        """Return the places of the smallest and the largest number, or all places without data."""
+        """Return the places of the smallest and the largest number; none without data."""
         if self.values is None:
-            return list(range(len(self.lines)))
+            return []
         places = range(len(self.values))
         return sorted({end(places, key=self.values.__getitem__) for end in (min, max)})
 
@@ -57,9 +57,14 @@ class Axes:
     axes: Sequence[Axis]
 
     @property
+    def swept(self) -> list[Axis]:
+        """Return the axes with several values; the others are the same in all jobs."""
+        return [axis for axis in self.axes if len(axis.lines) > 1]
+
+    @property
     def shape(self) -> tuple[int, ...]:
-        """Return the number of values on each axis."""
-        return tuple(len(axis.lines) for axis in self.axes)
+        """Return the number of values on each swept axis."""
+        return tuple(len(axis.lines) for axis in self.swept)
 
     def __len__(self) -> int:
         return prod(self.shape)
@@ -67,46 +72,45 @@ class Axes:
     @property
     def data_size(self) -> int:
         """Return the number of jobs of each program."""
-        return prod(len(axis.lines) for axis in self.axes if axis.values is not None)
+        return prod(len(axis.lines) for axis in self.swept if axis.values is not None)
 
     def places(self, number: int) -> tuple[int, ...]:
-        """Return the place of a job's value on each axis."""
+        """Return the place of a job's value on each swept axis."""
         return tuple(map(int, np.unravel_index(number, self.shape)))
 
     def lines(self, number: int) -> list[str]:
         """Return the overrides of a job."""
-        each = zip(self.axes, self.places(number), strict=True)
-        return [axis.lines[place] for axis, place in each]
+        places = iter(self.places(number))
+        return [axis.lines[next(places) if len(axis.lines) > 1 else 0] for axis in self.axes]
 
     def data(self, number: int) -> Data:
         """Return a job's data by key."""
-        each = zip(self.axes, self.places(number), strict=True)
+        each = zip(self.swept, self.places(number), strict=True)
         return {axis.key: axis.values[n] for axis, n in each if axis.values is not None}
 
     def columns(self, numbers: Sequence[int]) -> dict[str, list[Any]]:
-        """Return the values of some jobs on each axis with several, by key: numbers, or texts."""
+        """Return the values of some jobs on each swept axis, by key: numbers, or texts."""
         places = np.unravel_index(np.asarray(numbers), self.shape)
         return {
             axis.key: [
                 axis.lines[n].partition("=")[2] if axis.values is None else axis.values[n]
                 for n in own
             ]
-            for axis, own in zip(self.axes, places, strict=True)
-            if len(axis.lines) > 1
+            for axis, own in zip(self.swept, places, strict=True)
         }
 
     def program(self, number: int) -> int:
         """Return the program of a job."""
         index = 0
-        for axis, place in zip(self.axes, self.places(number), strict=True):
+        for axis, place in zip(self.swept, self.places(number), strict=True):
             if axis.values is None:
                 index = index * len(axis.lines) + place
         return index
 
     def programs(self) -> list[Numbers]:
         """Return the numbers of each program's jobs, rising."""
-        data = [n for n, axis in enumerate(self.axes) if axis.values is not None]
-        rest = [n for n in range(len(self.axes)) if n not in data]
+        data = [n for n, axis in enumerate(self.swept) if axis.values is not None]
+        rest = [n for n in range(len(self.swept)) if n not in data]
         numbers = np.arange(len(self)).reshape(self.shape).transpose(*rest, *data)
         return [*np.sort(numbers.reshape(-1, self.data_size), axis=1)]
 
@@ -117,14 +121,12 @@ class Axes:
         the range of a knob has no holes, and no rule joins two numbers in which runs of a fleet
         may differ.
         """
-        data = [n for n, axis in enumerate(self.axes) if axis.values is not None]
-        for first in (numbers[0] for numbers in self.programs()):
-            places = list(self.places(int(first)))
-            others = [
-                (*places[:n], end, *places[n + 1 :]) for n in data for end in self.axes[n].ends
-            ]
-            for each in dict.fromkeys([tuple(places), *others]):
-                yield int(np.ravel_multi_index(each, self.shape))
+        ends = [(n, end) for n, axis in enumerate(self.swept) for end in axis.ends]
+        for numbers in self.programs():
+            first = self.places(int(numbers[0]))
+            others = [(*first[:n], end, *first[n + 1 :]) for n, end in ends]
+            for places in dict.fromkeys([first, *others]):
+                yield int(np.ravel_multi_index(places, self.shape)) if places else 0
 
 
 def with_data(config: TrainConfig, data: Mapping[str, int | float]) -> TrainConfig:

@@ -66,9 +66,9 @@ def _needing_folders(
     overrides: Sequence[Override], of_hydra: Sequence[str], fixed: Job
 ) -> Iterator[str]:
     """Yield what a command types that needs a folder for each run."""
-    launcher = fixed.choice("hydra/launcher")
-    if launcher != "fleet":
-        yield f"hydra/launcher={launcher} makes a folder for each run; must be fleet"
+    for group in ("hydra/launcher", "hydra/sweeper"):
+        if (choice := fixed.choice(group)) != "fleet":
+            yield f"{group}={choice} makes a folder for each run; must be fleet"
     if fixed.base.hydra.get("callbacks"):
         yield "hydra.callbacks are told of each run; must be empty"
     for line in [*(str(o.input_line) for o in overrides), *of_hydra]:

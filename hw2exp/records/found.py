@@ -160,7 +160,7 @@ class FoundPacked(Found):
     def common(self) -> Settings:
         """Return the settings that all runs share."""
         first, *others = (settings_of_arm(config) for own in self._own for config in own.configs)
-        swept = {axis.key for own in self._own for axis in own.swept}
+        swept = {axis.key for own in self._own for axis in own.axes.swept}
         return [
             (key, show(value))
             for key, value in first.items()

@@ -16,7 +16,7 @@ from hw2exp.records.arms import (
     settings_of_arm,
 )
 from hw2exp.records.packed import PackedSweep
-from hw2exp.records.packed_fleet import JOB
+from hw2exp.records.packed_fleet import JOB, LAST_STEPS
 from hw2exp.system.problems import show
 
 if TYPE_CHECKING:
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
 PackedRows = tuple[PackedSweep, "polars.DataFrame"]
 """A sweep with packed records, and a row for each run that has ended."""
-
-LAST = 20
-"""Steps at the end of a run whose mean training loss counts."""
 
 SEED = "seed"
 
@@ -43,8 +40,8 @@ RESULT: dict[str, type] = {
 }
 """The columns of a run's result, with their types; all others are the seed and what was swept.
 
-``last_loss`` is the mean training loss of the last ``LAST`` steps, null if the run diverged: of all
-of them in packed records, of the logged ones in a folder;
+``last_loss`` is the mean training loss of the last ``LAST_STEPS`` steps, null if the run diverged:
+of all of them in packed records, of the logged ones in a folder;
 ``spikes`` is their number; the others are those of :class:`~hw2exp.records.run_dir.RunResult`.
 """
 
@@ -88,7 +85,7 @@ def packed_swept(sweeps: Sequence[PackedRows]) -> "polars.DataFrame":
     import polars
 
     settings = [[settings_of_arm(config) for config in sweep.configs] for sweep, _ in sweeps]
-    swept = (axis for sweep, _ in sweeps for axis in sweep.swept)
+    swept = (axis for sweep, _ in sweeps for axis in sweep.axes.swept)
     data = list(dict.fromkeys(axis.key for axis in swept if axis.values is not None))
     keys = [key for key in _keys([*chain(*settings)]) if key not in data]
     keys += [key for key in data if key != SEED]
@@ -96,7 +93,7 @@ def packed_swept(sweeps: Sequence[PackedRows]) -> "polars.DataFrame":
     for (sweep, rows), of_programs in zip(sweeps, settings, strict=True):
         own = sweep.program_of(rows[JOB].to_numpy())
         seeds = polars.Series(SEED, [sweep.configs[n].seed for n in own], dtype=polars.Int64)
-        given = {axis.key: rows[axis.key] for axis in sweep.swept if axis.values is not None}
+        given = {axis.key: rows[axis.key] for axis in sweep.axes.swept if axis.values is not None}
         columns = [
             given[key] if key in given else _column(key, [of_programs[n].get(key) for n in own])
             for key in keys
@@ -155,5 +152,5 @@ def _result(run: Run) -> dict[str, Any]:
 def _last_loss(run: Run) -> float | None:
     """Return the mean of the losses logged in the last steps; of sparse logs, the last loss."""
     frame = run.metrics()
-    losses = frame["loss_train"].to_numpy()[frame["step"].to_numpy() > run.result.step - LAST]
+    losses = frame["loss_train"].to_numpy()[frame["step"].to_numpy() > run.result.step - LAST_STEPS]
     return float(losses.mean()) if len(losses) else run.result.final["train_loss"]

@@ -150,8 +150,8 @@ class PackedSweep:
             return
         there = PackedSweep.named(self.folder)
         problems: dict[str, None] = {}
-        if there.swept != self.swept:
-            keys = " ".join(axis.key for axis in there.swept)
+        if there.axes.swept != self.axes.swept:
+            keys = " ".join(axis.key for axis in there.axes.swept)
             problems[f"other values, of {keys or 'no key'}"] = None
         for old, new in zip(there.configs, self.configs, strict=False):
             texts = differences(old.model_dump(), new)
@@ -173,11 +173,6 @@ class PackedSweep:
     def config(self, number: int) -> TrainConfig:
         """Return the config of a job."""
         return with_data(self.configs[self.axes.program(number)], self.axes.data(number))
-
-    @property
-    def swept(self) -> list[Axis]:
-        """Return the axes with more than one value."""
-        return [axis for axis in self.axes.axes if len(axis.lines) > 1]
 
     def settle(self, warn: Callable[[str], None]) -> Numbers:
         """Remove the files of damaged fleets, and return the numbers of the runs that have ended.

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 RUNS, METRICS, LAST = ".runs.parquet", ".metrics.parquet", ".safetensors"
 JOB, LAST_LOSS = "job", "last_loss"
 
+LAST_STEPS = 20
+"""Steps at a run's end of which ``last_loss`` is the mean training loss."""
+
 LARGEST_FILE = 1 << 31  # bytes
 DIGITS = 7
 """Least digits of a job's number in a file's name, so that names sort."""

@@ -29,8 +29,6 @@ from hw2exp.runs.metrics_row import (
 
 Floats = NDArray[np.float64]
 
-LAST_STEPS = 20
-"""Steps in :attr:`Monitor.tail`."""
 INSPECTED = 32
 """Steps between two searches for spikes in inspected runs; their states are kept until then."""
 BATCH, BATCH_SECONDS = 512, 0.5
@@ -48,8 +46,6 @@ class Monitor(ABC):
 
     Attributes:
         inspection: the inspector of the steps, if any run has diagnostics.
-        tail: the training losses of the last steps since the start or the last resumption, by
-            config, ``(n, R)``.
     """
 
     def __init__(
@@ -69,7 +65,6 @@ class Monitor(ABC):
             fleet.config.spikes.window, margin, deviations, self.initial_loss
         )
         self.explosions = ExplosionDetector(len(self.initial_loss))
-        self.tail = np.empty((0, len(self.initial_loss)))
         self.inspection: Inspection | None = None
         self._last, self._recorded = 0, time.monotonic()
         # All measurements are only of the replicas that still train.
@@ -171,7 +166,6 @@ class Monitor(ABC):
     def _search(self) -> None:
         """Search the steps recorded so far for spikes and explosions."""
         losses, norms = np.concatenate(self._unsearched, axis=1)
-        self.tail = np.concatenate([self.tail, losses])[-LAST_STEPS:]
         self.detector.update(losses)
         self.explosions.update(norms)
         self._unsearched.clear()

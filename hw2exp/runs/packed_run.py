@@ -10,9 +10,9 @@ from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.loop import Observer, train
 from hw2exp.fleet.torch_state import torch_as_known
-from hw2exp.records.packed_fleet import PackedRun
+from hw2exp.records.packed_fleet import LAST_STEPS, PackedRun
 from hw2exp.runs.fleet_run import begin_fleet
-from hw2exp.runs.monitor import LAST_STEPS, Floats, Monitor
+from hw2exp.runs.monitor import Floats, Monitor
 from hw2exp.system.interrupt import Interrupt
 
 
@@ -26,6 +26,7 @@ class Packing(Monitor):
 
     def __init__(self, fleet: Fleet, initial: tuple[Floats, Floats]) -> None:
         super().__init__(fleet, initial)
+        self._tail = np.empty((0, len(self.initial_loss)))  # the last losses that were searched
         self._ended: dict[int, tuple[float, float | None]] = {}  # seconds and mean of last losses
 
     def write_rows(self, member: int, steps: Sequence[int], columns: list[list[float]]) -> None:
@@ -33,12 +34,21 @@ class Packing(Monitor):
 
     def end(self, rows: Sequence[int]) -> None:
         """Note how long the replicas took that end, and their last losses."""
-        tail = np.concatenate([self.tail, *(losses for losses, _ in self._unsearched)])
+        tail = self._last_losses()
         for row in rows:
             member = int(self.fleet.members[row])
-            own = tail[-LAST_STEPS:, member].tolist()
+            own = tail[:, member].tolist()
             mean = None if self.fleet.state.diverged_at[row] else fsum(own) / len(own)
             self._ended[member] = time.monotonic() - self.began[member], mean
+
+    def _search(self) -> None:
+        self._tail = self._last_losses()
+        super()._search()
+
+    def _last_losses(self) -> Floats:
+        """Return the losses of the last steps, NaN for runs that had left, ``(n, configs)``."""
+        losses = [self._tail, *(losses for losses, _ in self._unsearched)]
+        return np.concatenate(losses)[-LAST_STEPS:]
 
     def finish(self) -> dict[int, PackedRun]:
         """Return the records of all runs, by the places of their configs."""

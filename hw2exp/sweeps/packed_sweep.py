@@ -113,7 +113,7 @@ def run_packed_sweep(
 
 def _too_many_arms(sweep: PackedSweep) -> bool:
     """Return whether a sweep has too many arms, or jobs, for a table of arms."""
-    arms = prod(len(axis.lines) for axis in sweep.swept if axis.key != "seed")
+    arms = prod(len(axis.lines) for axis in sweep.axes.swept if axis.key != "seed")
     return arms > SHOWN or len(sweep.axes) > MOST_LISTED
 
 

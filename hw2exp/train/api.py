@@ -244,7 +244,7 @@ def _packed_rows(sweep: "PackedSweep") -> Iterator[dict[str, Any]]:
     configs = [flatten(config.model_dump(exclude=OPERATIONAL)) for config in sweep.configs]
     keys = dict.fromkeys(key for own in configs for key in own)
     varying = [key for key in keys if len({repr(own.get(key)) for own in configs}) > 1]
-    data = {axis.key for axis in sweep.swept if axis.values is not None}
+    data = {axis.key for axis in sweep.axes.swept if axis.values is not None}
     for number, result in sorted(sweep.results(), key=itemgetter(0)):
         own = configs[sweep.axes.program(number)] | sweep.axes.data(number)
         columns = {key: own.get(key) for key in keys if key in data or key in varying}

@@ -10,6 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from hw2exp import extract
 from hw2exp.compare.__main__ import main as compare
+from hw2exp.config.axes import Axes, Axis
 from hw2exp.config.command_line import read
 from hw2exp.records.packed import PackedSweep
 from hw2exp.records.packed_fleet import ended_fleets, read_parameters
@@ -192,6 +193,7 @@ REFUSED = {
     "++checkpoint_every=10": "checkpoint_every=10 is for runs with a folder each; leave it out",
     "checkpoint_every=10": "checkpoint_every=10 is for runs with a folder each; leave it out",
     "plot=true": "plot=true needs a folder for each run; must be auto or false",
+    "hydra/sweeper=basic": "hydra/sweeper=basic makes a folder for each run; must be fleet",
     "hydra/launcher=basic": "hydra/launcher=basic makes a folder for each run; must be fleet",
     "hydra.sweep.subdir=x${hydra.job.num}": "is for runs with a folder each; leave it out",
     "spikes.margin='${optimizer.lr}'": "values that refer to others by ${…} need a folder",
@@ -213,6 +215,17 @@ def test_many_jobs_are_packed_by_themselves():
     assert read([*words[:-1], "seed=range(0,2048)"]).grid is None
     assert read([*words, "records=folders"]).grid is None
     assert read([*words, "checkpoint_every=10"]).grid is None
+
+
+def test_seventy_words_are_no_seventy_dimensions():
+    axes = [Axis(f"key{n}", [f"key{n}=1"], None) for n in range(70)]
+    axes[40] = Axis("seed", ["seed=3", "seed=4"], [3, 4])
+    axes[50] = Axis("clip", ["clip=none", "clip=norm"], None)
+    grid = Axes(axes)
+    assert [own.tolist() for own in grid.programs()] == [[0, 2], [1, 3]]
+    assert grid.lines(3)[40:51:10] == ["seed=4", "clip=norm"]
+    assert (grid.data(2), grid.program(3), grid.lines(3)[69]) == ({"seed": 4}, 1, "key69=1")
+    assert [*Axes(axes[:3]).samples()] == [0]
 
 
 def test_more_jobs_than_fit_into_folders():
