@@ -49,7 +49,7 @@ def _parser() -> ArgumentParser:
 
 def _run(folder: Path, jobs: Sequence[int]) -> int:
     from hw2exp.records.packed import PackedSweep
-    from hw2exp.records.packed_fleet import JOB
+    from hw2exp.records.packed_rows import JOB
 
     check_there(folder, str(folder))
     sweep = PackedSweep.named(folder)

@@ -120,7 +120,7 @@ def _axes(sweep: "PackedSweep") -> "tuple[Axis, Axis]":
 
     from hw2exp.records.map_axes import LEAST, axes_of
     from hw2exp.records.outcomes import packed_swept
-    from hw2exp.records.packed_fleet import JOB
+    from hw2exp.records.packed_rows import JOB
 
     numbers = list(range(len(sweep.axes)))
     rows = polars.DataFrame({JOB: numbers} | sweep.axes.columns(numbers))

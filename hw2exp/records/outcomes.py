@@ -16,7 +16,7 @@ from hw2exp.records.arms import (
     settings_of_arm,
 )
 from hw2exp.records.packed import PackedSweep
-from hw2exp.records.packed_fleet import JOB, LAST_STEPS
+from hw2exp.records.packed_rows import JOB, LAST_STEPS
 from hw2exp.system.problems import show
 
 if TYPE_CHECKING:

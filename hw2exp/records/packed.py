@@ -4,63 +4,38 @@
 files of a fleet are those of :mod:`hw2exp.records.packed_fleet`.
 """
 
-import json
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
 
-from hw2exp.config.axes import Axes, Axis, Numbers, with_data
-from hw2exp.config.overrides import MOST_PACKED
-from hw2exp.config.recorded import config_of_result
-from hw2exp.config.resume import FREE, differences
+from hw2exp.config.axes import Axes, Numbers, with_data
+from hw2exp.config.resume import differences
 from hw2exp.config.run_files import PACKED
 from hw2exp.config.schema import TrainConfig
-from hw2exp.config.validation import validate
+from hw2exp.records.packed_axes import read_axes, write_axes
 from hw2exp.records.packed_fleet import (
-    JOB,
     check_fleet,
     ended_fleets,
-    metrics_frame,
     read_metrics,
     read_runs,
     remove_fleet,
-    run_types,
     versions_of,
 )
-from hw2exp.records.result_rows import result_of
+from hw2exp.records.packed_rows import JOB, metrics_types, result_of, run_types
 from hw2exp.records.run_dir import CELL, RunResult
 from hw2exp.records.step_table import STEP
-from hw2exp.system import disk, regular_file
-from hw2exp.system.problems import ConfigError, faults
+from hw2exp.system import disk
+from hw2exp.system.problems import ConfigError
 
 if TYPE_CHECKING:
     import polars
 
 SWEEP = "sweep.json"
-LARGEST_SWEEP = 1 << 28  # bytes
-
-
-class _Axis(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    key: str
-    lines: list[str]
-    values: list[int | float] | None
-
-
-class _Sweep(BaseModel):
-    """The contents of ``sweep.json``."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    axes: list[_Axis]
-    configs: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -89,25 +64,7 @@ class PackedSweep:
             ValueError: they are damaged.
             ConfigError: the configs are not of this version.
         """
-        path = folder / PACKED / SWEEP
-        try:
-            read = _Sweep.model_validate_json(regular_file.read(path, LARGEST_SWEEP))
-        except ValidationError as error:
-            raise ValueError(f"{path}: {faults(error)[0]}") from error
-        axes = Axes([Axis(each.key, each.lines, each.values) for each in read.axes])
-        sound = all(each.lines and len(each.lines) == len(each.values or each.lines)
-                    for each in read.axes)  # fmt: skip
-        if not sound or not read.axes or len(axes) > MOST_PACKED:
-            raise ValueError(f"{path}: axes: must have as many values as lines")
-        if len(read.configs) != len(axes) // axes.data_size:
-            raise ValueError(f"{path}: configs: must be one for each program")
-        sweep = cls(folder, axes, [config_of_result(values) for values in read.configs])
-        try:
-            for number in axes.samples():
-                validate(sweep.config(number).model_dump())
-        except (ConfigError, AttributeError, OverflowError) as error:
-            raise ValueError(f"{path}: axes: {error}") from error
-        return sweep
+        return cls(folder, *read_axes(folder / PACKED / SWEEP))
 
     @classmethod
     def named(cls, folder: Path) -> Self:
@@ -131,9 +88,7 @@ class PackedSweep:
         disk.make_folder(self.path)
         disk.remove_parts(self.path)
         if not (self.path / SWEEP).exists():
-            configs = [config.model_dump(mode="json", exclude=FREE) for config in self.configs]
-            values = {"axes": [asdict(axis) for axis in self.axes.axes], "configs": configs}
-            disk.write_together({self.path / SWEEP: json.dumps(values).encode()})
+            write_axes(self.path / SWEEP, self.axes, self.configs)
 
     def check_resumes(self, cells: Set[str | None]) -> None:
         """Refuse to resume where the records of other jobs are.
@@ -219,7 +174,7 @@ class PackedSweep:
         import polars
 
         frames = [self._rows(first) for first in ended_fleets(self.path)]
-        rows = polars.concat(frames).sort(JOB) if frames else polars.DataFrame(schema=run_types())
+        rows = polars.concat(frames or [polars.DataFrame(schema=run_types())]).sort(JOB)
         if rows[JOB].n_unique() < len(rows):
             raise ValueError(f"{self.path}: has a run twice")
         return rows
@@ -233,7 +188,8 @@ class PackedSweep:
         import polars
 
         frames = [read_metrics(self.path, first) for first in ended_fleets(self.path)]
-        return polars.concat(frames).sort(JOB, STEP) if frames else metrics_frame()
+        rows = polars.concat(frames or [polars.DataFrame(schema=metrics_types())])
+        return rows.sort(JOB, STEP)
 
     def metrics_of(self, number: int) -> "polars.DataFrame":
         """Return the metrics of a run; those of all runs are kept in memory.

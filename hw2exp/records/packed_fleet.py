@@ -9,7 +9,6 @@ ended, and its jobs are run again.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,43 +16,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hw2exp.records.metrics import CATALOG, MetricsTable
-from hw2exp.records.parameters import LARGEST_PARAMETERS, Parameters, tensors_of
+from hw2exp.records.packed_rows import (
+    JOB,
+    PackedRun,
+    metrics_rows,
+    metrics_types,
+    run_rows,
+    run_types,
+)
+from hw2exp.records.parameters import LARGEST_PARAMETERS, tensors_of
 from hw2exp.records.parquet import read_table
-from hw2exp.records.result_rows import result_columns, result_types
-from hw2exp.records.run_dir import RunResult
-from hw2exp.records.step_table import STEP
 from hw2exp.system import disk, regular_file
 
 if TYPE_CHECKING:
     import polars
 
 RUNS, METRICS, LAST = ".runs.parquet", ".metrics.parquet", ".safetensors"
-JOB, LAST_LOSS = "job", "last_loss"
-
-LAST_STEPS = 20
-"""Steps at a run's end of which ``last_loss`` is the mean training loss."""
-
 LARGEST_FILE = 1 << 31  # bytes
 DIGITS = 7
 """Least digits of a job's number in a file's name, so that names sort."""
-
-
-@dataclass(frozen=True)
-class PackedRun:
-    """The records of a run.
-
-    Args:
-        result: the result; its config is not used.
-        last_loss: the mean training loss of the run's last steps; None if it diverged.
-        table: the metrics.
-        params: the final parameters.
-    """
-
-    result: RunResult
-    last_loss: float | None
-    table: MetricsTable
-    params: Parameters
 
 
 def write_fleet(
@@ -71,8 +52,8 @@ def write_fleet(
         runs: their records.
     """
     tables = {
-        _path(folder, numbers[0], RUNS): _run_rows(numbers, swept, runs),
-        _path(folder, numbers[0], METRICS): _metrics_rows(numbers, runs),
+        _path(folder, numbers[0], RUNS): run_rows(numbers, swept, runs),
+        _path(folder, numbers[0], METRICS): metrics_rows(numbers, runs),
     }
     files = {path: _parquet(frame) for path, frame in tables.items()}
     disk.write_together(files)
@@ -86,21 +67,6 @@ def ended_fleets(folder: Path) -> list[int]:
     names = (path.name.removesuffix(LAST) for path in folder.glob(f"*{LAST}"))
     numbers = (int(name) for name in names if name.isdecimal() and name.isascii())
     return sorted(n for n in numbers if _path(folder, n, LAST).is_file())
-
-
-def run_types() -> dict[str, Any]:
-    """Return the types of the columns that every table of runs has."""
-    import polars
-
-    return {JOB: polars.Int64, LAST_LOSS: polars.Float64, **result_types()}
-
-
-def metrics_frame() -> "polars.DataFrame":
-    """Return a table of metrics without rows."""
-    import polars
-
-    kinds = {JOB: polars.Int64, STEP: polars.Int64, **dict.fromkeys(CATALOG, polars.Float64)}
-    return polars.DataFrame(schema=kinds)
 
 
 def remove_fleet(folder: Path, first: int) -> None:
@@ -126,7 +92,7 @@ def read_runs(folder: Path, first: int) -> "polars.DataFrame":
         OSError: a file can't be read.
         ValueError: a file is damaged.
     """
-    return _read(folder, first, RUNS, _problem)
+    return _read(folder, first, RUNS, run_types())
 
 
 def read_metrics(folder: Path, first: int) -> "polars.DataFrame":
@@ -140,13 +106,7 @@ def read_metrics(folder: Path, first: int) -> "polars.DataFrame":
         OSError: a file can't be read.
         ValueError: a file is damaged.
     """
-    columns = {JOB, STEP, *CATALOG}
-
-    def wrong(schema: "Mapping[str, polars.DataType]") -> str | None:
-        numbers = all(kind.is_numeric() for kind in schema.values())
-        return None if set(schema) == columns and numbers else "has other columns"
-
-    return _read(folder, first, METRICS, wrong)
+    return _read(folder, first, METRICS, metrics_types())
 
 
 def check_fleet(folder: Path, first: int) -> None:
@@ -201,37 +161,6 @@ def versions_of(folder: Path, first: int) -> dict[str, str]:
         raise ValueError(f"{path}: has no versions") from error
 
 
-def _run_rows(
-    numbers: Sequence[int], swept: Mapping[str, Sequence[Any]], runs: Sequence[PackedRun]
-) -> "polars.DataFrame":
-    import polars
-
-    return polars.DataFrame(
-        [
-            polars.Series(JOB, numbers, dtype=polars.Int64),
-            *(polars.Series(key, values) for key, values in swept.items()),
-            polars.Series(LAST_LOSS, [run.last_loss for run in runs], dtype=polars.Float64),
-            *result_columns([run.result for run in runs]),
-        ]
-    )
-
-
-def _metrics_rows(numbers: Sequence[int], runs: Sequence[PackedRun]) -> "polars.DataFrame":
-    import polars
-
-    tables = [run.table for run in runs]
-    jobs = np.repeat(np.asarray(numbers, dtype=np.int64), [len(table) for table in tables])
-    steps = np.concatenate([table.steps for table in tables])
-    values = {name: [value for t in tables for value in t.values(name)] for name in CATALOG}
-    return polars.DataFrame(
-        [
-            polars.Series(JOB, jobs),
-            polars.Series(STEP, steps),
-            *(polars.Series(name, own, dtype=polars.Float64) for name, own in values.items()),
-        ]
-    )
-
-
 def _tensors(numbers: Sequence[int], runs: Sequence[PackedRun], about: Mapping[str, str]) -> bytes:
     from safetensors.numpy import save
 
@@ -256,8 +185,14 @@ def _parquet(frame: "polars.DataFrame") -> bytes:
     return content.getvalue()
 
 
-def _read(folder: Path, first: int, name: str, wrong: Any) -> "polars.DataFrame":
-    return read_table(_path(folder, first, name), wrong, _content(folder, first, name))
+def _read(folder: Path, first: int, name: str, known: Mapping[str, Any]) -> "polars.DataFrame":
+    """Read a table that has at least some columns, of known types."""
+
+    def problem(schema: "Mapping[str, polars.DataType]") -> str | None:
+        wrong = [column for column, kind in known.items() if schema.get(column) != kind]
+        return f"lacks columns or has wrong ones: {', '.join(wrong)}" if wrong else None
+
+    return read_table(_path(folder, first, name), problem, _content(folder, first, name))
 
 
 def _content(folder: Path, first: int, name: str) -> bytes:
@@ -279,12 +214,6 @@ def _about(path: Path) -> dict[str, str]:
         return {str(name): str(text) for name, text in about.items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path}: has no readable header") from error
-
-
-def _problem(schema: "Mapping[str, polars.DataType]") -> str | None:
-    """Return the reason why columns of these types are not those of runs, or None."""
-    wrong = [name for name, kind in run_types().items() if schema.get(name) != kind]
-    return f"lacks columns or has wrong ones: {', '.join(wrong)}" if wrong else None
 
 
 def _path(folder: Path, first: int, name: str) -> Path:

@@ -10,7 +10,7 @@ from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.loop import Observer, train
 from hw2exp.fleet.torch_state import torch_as_known
-from hw2exp.records.packed_fleet import LAST_STEPS, PackedRun
+from hw2exp.records.packed_rows import LAST_STEPS, PackedRun
 from hw2exp.runs.fleet_run import begin_fleet
 from hw2exp.runs.monitor import Floats, Monitor
 from hw2exp.system.interrupt import Interrupt

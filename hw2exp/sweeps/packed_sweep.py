@@ -15,7 +15,7 @@ from hw2exp.config.axes import Numbers
 from hw2exp.config.grid import Grid
 from hw2exp.config.run_files import ARMS
 from hw2exp.records.packed import PackedSweep
-from hw2exp.records.packed_fleet import JOB
+from hw2exp.records.packed_rows import JOB
 from hw2exp.runs.fleet_run import announce_compilation
 from hw2exp.runs.summary import resume_word
 from hw2exp.sweeps.arms import SHOWN, arms_of, ended, table_text

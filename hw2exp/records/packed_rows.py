@@ -1,0 +1,152 @@
+"""Hold the records of many runs as rows of two tables: one of runs, one of metrics."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hw2exp.records.metrics import CATALOG, MetricsTable
+from hw2exp.records.parameters import Parameters
+from hw2exp.records.run_dir import RunResult
+from hw2exp.records.step_table import STEP
+
+if TYPE_CHECKING:
+    import polars
+
+JOB, LAST_LOSS = "job", "last_loss"
+
+LAST_STEPS = 20
+"""Steps at a run's end of which ``last_loss`` is the mean training loss."""
+
+PLAIN = (
+    "status", "step", "diverged_at", "solved_at", "ends_solved", "seconds", "training_path",
+    "parameters_sha256", "metrics_sha256",
+)  # fmt: skip
+PARTS = {
+    "initial": ("loss", "accuracy"),
+    "final": ("train_loss", "test_loss", "test_accuracy"),
+    "explosions": ("steps", "followed", "watched", "soon_after"),
+}
+"""The parts of a result that are mappings, with their keys; a column each, ``part_key``."""
+
+
+@dataclass(frozen=True)
+class PackedRun:
+    """The records of a run.
+
+    Args:
+        result: the result; its config is not used.
+        last_loss: the mean training loss of the run's last steps; None if it diverged.
+        table: the metrics.
+        params: the final parameters.
+    """
+
+    result: RunResult
+    last_loss: float | None
+    table: MetricsTable
+    params: Parameters
+
+
+def run_types() -> dict[str, Any]:
+    """Return the types of the columns that every table of runs has."""
+    import polars
+
+    return {JOB: polars.Int64, LAST_LOSS: polars.Float64, **_result_types()}
+
+
+def metrics_types() -> dict[str, Any]:
+    """Return the types of the columns of a table of metrics."""
+    import polars
+
+    return {JOB: polars.Int64, STEP: polars.Int64, **dict.fromkeys(CATALOG, polars.Float64)}
+
+
+def run_rows(
+    numbers: Sequence[int], swept: Mapping[str, Sequence[Any]], runs: Sequence[PackedRun]
+) -> "polars.DataFrame":
+    """Return the rows of some runs.
+
+    Args:
+        numbers: the numbers of the jobs.
+        swept: the swept values of the jobs by key.
+        runs: their records.
+    """
+    import polars
+
+    return polars.DataFrame(
+        [
+            polars.Series(JOB, numbers, dtype=polars.Int64),
+            *(polars.Series(key, values) for key, values in swept.items()),
+            polars.Series(LAST_LOSS, [run.last_loss for run in runs], dtype=polars.Float64),
+            *_result_columns([run.result for run in runs]),
+        ]
+    )
+
+
+def metrics_rows(numbers: Sequence[int], runs: Sequence[PackedRun]) -> "polars.DataFrame":
+    """Return the metrics of some runs, a row for each run and logged step.
+
+    Args:
+        numbers: the numbers of the jobs.
+        runs: their records.
+    """
+    import polars
+
+    tables = [run.table for run in runs]
+    jobs = np.repeat(np.asarray(numbers, dtype=np.int64), [len(table) for table in tables])
+    steps = np.concatenate([table.steps for table in tables])
+    values = {name: [value for t in tables for value in t.values(name)] for name in CATALOG}
+    return polars.DataFrame(
+        [
+            polars.Series(JOB, jobs),
+            polars.Series(STEP, steps),
+            *(polars.Series(name, own, dtype=polars.Float64) for name, own in values.items()),
+        ]
+    )
+
+
+def _result_columns(results: Sequence[RunResult]) -> "list[polars.Series]":
+    """Return the columns of some results; the config and the versions are left out."""
+    import polars
+
+    columns: dict[str, Any] = {name: [getattr(each, name) for each in results] for name in PLAIN}
+    for name, keys in PARTS.items():
+        columns |= {f"{name}_{key}": [getattr(each, name)[key] for each in results] for key in keys}
+    columns["spikes"] = [each.spikes for each in results]
+    return [polars.Series(name, columns[name], kind) for name, kind in _result_types().items()]
+
+
+def result_of(row: Mapping[str, Any], versions: Mapping[str, str]) -> RunResult:
+    """Return the result of a run.
+
+    Args:
+        row: its row.
+        versions: the versions that made it.
+    """
+    parts = {name: {key: row[f"{name}_{key}"] for key in keys} for name, keys in PARTS.items()}
+    values: dict[str, Any] = {**{name: row[name] for name in PLAIN}, **parts}
+    return RunResult(**values, spikes=row["spikes"], versions=versions)
+
+
+def _result_types() -> "dict[str, Any]":
+    """Return the types of the columns of a run's result."""
+    import polars as pl
+
+    spike = {
+        **dict.fromkeys(("step", "start", "end"), pl.Int64),
+        **dict.fromkeys(("loss", "median"), pl.Float64),
+        **dict.fromkeys(("above_initial", "after_explosion"), pl.Boolean),
+    }
+    numbers = {f"{name}_{key}": pl.Float64 for name in ("initial", "final") for key in PARTS[name]}
+    counts = {f"explosions_{key}": pl.Int64 for key in PARTS["explosions"]}
+    texts = ("status", "training_path", "parameters_sha256", "metrics_sha256")
+    return {
+        **dict.fromkeys(("step", "diverged_at", "solved_at"), pl.Int64),
+        **dict.fromkeys(texts, pl.String),
+        "ends_solved": pl.Boolean,
+        "seconds": pl.Float64,
+        **numbers,
+        **counts,
+        "spikes": pl.List(pl.Struct(spike)),
+    }
