@@ -29,7 +29,8 @@ from hw2exp.fleet.loop import advance
 from hw2exp.runs.live_line import LiveLine
 from hw2exp.runs.recording import Recording
 from hw2exp.tasks.notebook_stream import NotebookStream
-from hw2exp.tasks.temporal_order import PAD, TRAIN, TemporalOrder
+from hw2exp.tasks.task import TRAIN
+from hw2exp.tasks.temporal_order import PAD, TemporalOrder
 
 CALL = 50
 """Steps of a call."""

@@ -28,7 +28,8 @@ from hw2exp.fleet.loop import train
 from hw2exp.report.published import EPOCH, Curves
 from hw2exp.system import disk
 from hw2exp.tasks.notebook_stream import NotebookStream
-from hw2exp.tasks.temporal_order import PAD, TEST, TRAIN, TemporalOrder
+from hw2exp.tasks.task import TEST, TRAIN
+from hw2exp.tasks.temporal_order import PAD, TemporalOrder
 
 AGREES = 1e-5
 """The largest difference between losses that count as the same."""

@@ -12,7 +12,7 @@ from hw2exp.fleet.fleet import Fleet
 from hw2exp.models.axes import norms
 from hw2exp.records.metrics import INITIAL_LOSS
 from hw2exp.records.spike import Spike
-from hw2exp.tasks.temporal_order import decode
+from hw2exp.tasks.chosen import task_of
 
 HALF = 0.5
 
@@ -98,6 +98,7 @@ def suspects_of(config: TrainConfig, seen: Replayed, place: int) -> tuple[list[S
         losses, sizes = back.loss, norms(rows)
         key = sizes
     order = key.nan_to_num(torch.inf).argsort(descending=True, stable=True).tolist()
-    texts = [decode(symbols[row].tolist(), int(labels[row])) for row in order]
+    text = task_of(config.task).text
+    texts = [text(symbols[row].numpy(), int(labels[row])) for row in order]
     each = zip(texts, losses[order].tolist(), sizes[order].tolist(), strict=True)
     return [Suspect(*own) for own in each], order

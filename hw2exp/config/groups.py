@@ -3,6 +3,7 @@
 A choice's own knobs are defined beside its equations.
 """
 
+import math
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -45,6 +46,23 @@ class Model(Choice):
 
 
 class AnyTask(Choice):
+    """The knobs of every task: none."""
+
+    classes: ClassVar[str] = "QRSU"
+    """A letter for each class."""
+
+    @property
+    def initial_loss(self) -> float:
+        """Return the loss of a network that knows nothing, the logarithm of the class count."""
+        return math.log(len(self.classes))
+
+    @property
+    def initial_loss_text(self) -> str:
+        """Return that loss as text, such as ``ln 4 = 1.3863``."""
+        return f"ln {len(self.classes)} = {self.initial_loss:.4f}"
+
+
+class AnyOrder(AnyTask):
     """A task of temporal order: the positions of its two marks."""
 
     framed: ClassVar[bool] = True
@@ -77,9 +95,6 @@ class Regularizer(Choice):
 
 class Schedule(Choice):
     """The knobs of every schedule: none."""
-
-    spans_run: ClassVar[bool] = False
-    """True if the factor depends on the number of steps of the whole run."""
 
 
 @register("diagnostics", "all")

@@ -1,9 +1,12 @@
 """Define knobs: typed values with a range and a meaning, either shape or data."""
 
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.fields import FieldInfo
+
+KNOBS = "Knobs"
+"""The name of the section of a class of equations, as its attribute."""
 
 
 def shared(meaning: str, **limits: Any) -> Any:
@@ -16,14 +19,17 @@ def shared(meaning: str, **limits: Any) -> Any:
     return Field(description=meaning, json_schema_extra={"per_replica": False}, **limits)
 
 
-def per_replica(meaning: str, **limits: Any) -> Any:
+def per_replica(meaning: str, kind: type[float] = float, **limits: Any) -> Any:
     """Define a knob of data: each replica of a fleet has its own value, in a tensor ``(R,)``.
 
     Args:
         meaning: a line for the help.
+        kind: ``float`` or ``int``, the type of a value where the annotation is the tensor's.
         limits: pydantic's constraints (``gt``, ``ge``, ``lt``, ``le``).
     """
-    return Field(description=meaning, json_schema_extra={"per_replica": True}, **limits)
+    field = Field(description=meaning, json_schema_extra={"per_replica": True}, **limits)
+    field.annotation = kind
+    return field
 
 
 def is_per_replica(field: FieldInfo) -> bool:
@@ -50,6 +56,31 @@ class Choice(Section):
     """A section that stands for one choice of a Hydra group."""
 
     name: str = shared("which choice of the group this is")
+
+
+def section_of(own: type[Any], base: type[Choice]) -> type[Choice]:
+    """Make the section of the knobs that a class of equations declares.
+
+    A knob is an annotated field: ``Annotated[Tensor, per_replica(...)]`` for a tensor ``(R,)``, or
+    such as ``Annotated[bool, shared(...)]``. A static method ``contradictions(knobs, config)`` of
+    the class becomes that of the section.
+
+    Args:
+        own: the class of equations.
+        base: the section of its group.
+    """
+    knobs: dict[str, Any] = {}
+    for name, hint in get_type_hints(own, include_extras=True).items():
+        kind, *marks = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+        for field in (mark for mark in marks if isinstance(mark, FieldInfo)):
+            others = [mark for mark in marks if mark is not field]  # such as a validator
+            kind = field.annotation if is_per_replica(field) else kind
+            knobs[name] = (Annotated[kind, *others] if others else kind, field)
+    section = create_model(KNOBS, __base__=base, __module__=own.__module__, **knobs)
+    section.__qualname__ = f"{own.__qualname__}.{KNOBS}"  # where pickle looks for it
+    if rule := getattr(own, "contradictions", None):
+        section.contradictions = rule  # type: ignore[method-assign]
+    return section
 
 
 def shape_key(section: Section) -> dict[str, Any]:

@@ -22,6 +22,7 @@ ADDED: dict[str, Any] = {
     "checkpoint_every": 0,
     "keep_checkpoints": 2,
     "records": "auto",
+    "trust_changed": False,
     "executor": {"name": "local"},
     "regularizer": {"name": "none"},
     "init": {"bias": "torch", "forget_bias": 0.0},

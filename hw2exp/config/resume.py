@@ -8,6 +8,7 @@ from hw2exp.config.folder import check_path
 from hw2exp.config.job import Job
 from hw2exp.config.packing import ENUMERATING
 from hw2exp.config.recorded import read_values
+from hw2exp.config.registry import equations
 from hw2exp.config.run_files import CHECKPOINTS, CONFIG, PACKED, RESULT, SWEEP
 from hw2exp.config.schema import OPERATIONAL, TrainConfig
 from hw2exp.config.validation import validate
@@ -135,7 +136,7 @@ def differences(values: Mapping[str, Any], new: TrainConfig) -> dict[str, str]:
     if {before["device"], now["device"]} == {"auto", "cpu"}:
         del texts["device"]
     if old.steps < new.steps:
-        if new.schedule.spans_run:
+        if equations("schedule", new.schedule.name).spans_run:
             texts["steps"] += f": schedule={new.schedule.name} spreads over all steps"
         else:
             del texts["steps"]

@@ -68,6 +68,7 @@ OPERATIONAL = {
     "plot",
     "records",
     "resume",
+    "trust_changed",
     "workers",
 }
 """Knobs of how a run is executed and shown, not of what it computes."""
@@ -119,6 +120,7 @@ class TrainConfig(Section):
     resume: str | None = shared(
         "the folder of a run or a sweep; its command, repeated with this, resumes it"
     )
+    trust_changed: bool = shared("resume a run although the code of a choice of yours has changed")
     dry_run: bool = shared("print the resolved config and what would run, then stop")
 
     def describe(self) -> str:

@@ -8,7 +8,6 @@ from torch import Tensor
 from hw2exp.models.axes import Params
 from hw2exp.models.cell import GATE, SCORES, product, run
 from hw2exp.models.classifier import Classifier
-from hw2exp.tasks.temporal_order import PAD
 
 SATURATED = 0.05
 """The distance from 0 or 1 below which a gate is saturated."""
@@ -52,7 +51,7 @@ def internals(model: Classifier, params: Params, symbols: Tensor) -> Internals:
     decided = cell.decisions(prepared, seen, norm)
     logits = product(params["readout_weight"], seen.states[-1], params["readout_bias"])
     own: dict[str, Tensor] = {"logit_size": logits.double().square().flatten(1).mean(1).sqrt()}
-    within = (symbols != PAD).double()  # (R, B, T)
+    within = (symbols != cell.input_size).double()  # (R, B, T)
     if (gate := decided.get(GATE)) is not None:
         shut_or_open = (gate < SATURATED) | (gate > 1 - SATURATED)
         own["gate_mean"] = _mean(gate.double().mean(-1), within)

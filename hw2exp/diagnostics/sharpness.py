@@ -32,7 +32,7 @@ class Sharpness:
         raw: the largest eigenvalue of the Hessian H.
         preconditioned: the largest eigenvalue of P^(-1/2) (H + w) P^(-1/2), with the optimizer's
             preconditioner P, by which it divides the gradient, and its L2 penalty w; the same as
-            ``raw`` for SGD without a penalty.
+            ``raw`` for SGD without a penalty; NaN for an optimizer without a preconditioner.
         limit: the preconditioned sharpness above which the optimizer diverges on a quadratic loss,
             with P held fixed, ``(R,)``.
     """
@@ -75,9 +75,13 @@ def sharpness(
         check = difference_product(fleet, at, symbols, labels, central=True)
     start = start_vectors(fleet.seeds, at.shape[1]).to(at.device)
     raw = lanczos(hessian, start, iterations, check)
-    root = fleet.optimizer.preconditioner(fleet.state.optimizer).double().sqrt()  # (R, P)
-    l2 = fleet.optimizer.l2.to(at.device)  # (R,)
     limit = fleet.optimizer.stability_limit(lr)
+    divisor = fleet.optimizer.preconditioner(fleet.state.optimizer)  # (R, P)
+    if divisor is None:
+        unknown = replace(raw, value=torch.full_like(raw.value, torch.nan))
+        return Sharpness(raw, unknown, limit)
+    root = divisor.double().sqrt()  # (R, P)
+    l2 = fleet.optimizer.l2.to(at.device)  # (R,)
     if not bool((root != 1).any()):
         return Sharpness(raw, replace(raw, value=raw.value + l2) if bool(l2.any()) else raw, limit)
 
@@ -103,12 +107,15 @@ def directional_curvature(fleet: Fleet, symbols: Tensor, labels: Tensor) -> Tens
     arXiv:2506.04805; their factor for momentum is in the limit.
     """
     at = fleet.state.params.double()  # (R, P)
-    penalty = columns(fleet.optimizer.l2.to(at.device), at)  # (R, 1)
+    l2 = fleet.optimizer.l2.to(at.device)  # (R,)
+    penalty = columns(l2, at)  # (R, 1)
     g = gradient_at(fleet, at, symbols, labels) + penalty * at
     product = difference_product(fleet, at, symbols, labels, central=True)
     bent = product(g) + penalty * g  # (R, P)
-    divisor = fleet.optimizer.preconditioner(fleet.state.optimizer).double()
-    return (g / divisor * bent).sum(1) / g.square().sum(1)
+    divisor = fleet.optimizer.preconditioner(fleet.state.optimizer)
+    if divisor is None:
+        return torch.full_like(l2, torch.nan)
+    return (g / divisor.double() * bent).sum(1) / g.square().sum(1)
 
 
 def gradient_at(fleet: Fleet, params: Tensor, symbols: Tensor, labels: Tensor) -> Tensor:

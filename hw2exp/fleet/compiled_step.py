@@ -28,7 +28,8 @@ from hw2exp.optim.compiled import (
     STATES,
 )
 from hw2exp.tasks.notebook_stream import NotebookStream
-from hw2exp.tasks.temporal_order import TRAIN, TemporalOrder
+from hw2exp.tasks.task import TRAIN
+from hw2exp.tasks.temporal_order import TemporalOrder
 
 Array = NDArray[Any]
 

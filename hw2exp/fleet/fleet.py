@@ -16,17 +16,20 @@ from hw2exp.fleet.state import FleetState, concatenate
 from hw2exp.fleet.training_path import training_path
 from hw2exp.kernels.choice import closed_form_of
 from hw2exp.kernels.loss import SequenceLoss
-from hw2exp.models.axes import Layout, Params, State, means
+from hw2exp.models.axes import Params, State, means
 from hw2exp.models.cell import Cell
 from hw2exp.models.classifier import Classifier, Gradient
 from hw2exp.models.hyperparameters import build
 from hw2exp.models.normalization import Norm
 from hw2exp.optim.clipping.protocol import Clip
+from hw2exp.optim.named import in_rows
 from hw2exp.optim.optimizers.protocol import Optimizer
 from hw2exp.optim.regularizers.protocol import Regularizer
 from hw2exp.optim.schedules.protocol import Schedule
+from hw2exp.tasks.chosen import task_of
 from hw2exp.tasks.notebook_stream import NotebookStream
-from hw2exp.tasks.temporal_order import CHECK, PAD, POPULATION, TEST, TRAIN, TemporalOrder
+from hw2exp.tasks.task import CHECK, POPULATION, TEST, TRAIN, Task
+from hw2exp.tasks.temporal_order import TemporalOrder
 from hw2exp.tasks.variants.hochreiter import Hochreiter
 
 FRESH_SEQUENCES = 1024
@@ -63,18 +66,15 @@ class Fleet:
         self.device = device
         path, _ = training_path(first, torch.device(device).type == "cpu")
         self.training_path = "closed form" if path == "compiled" and not compiled else path
-        task = TemporalOrder(*first.task.ranges, first.task.framed)
-        self.task = task
-        self.notebook = (
-            NotebookStream(task, first.batch_size, first.task.notebook_seed)
-            if isinstance(first.task, Hochreiter) and first.task.stream == "notebook"
-            else None
-        )
+        self.task: Task = task_of(first.task)
+        self.notebook: NotebookStream | None = None
+        if isinstance(first.task, Hochreiter) and first.task.stream == "notebook":
+            order = TemporalOrder(*first.task.ranges)
+            self.notebook = NotebookStream(order, first.batch_size, first.task.notebook_seed)
         self.members = np.arange(len(configs))
         self._left: list[tuple[NDArray[np.int64], FleetState]] = []
         self.enlist(configs)
         params = self.model.initialize([c.init for c in configs], [c.seed for c in configs])
-        self.layout = Layout(params)
         self.state = self._initial_state(self.layout.flatten(list(params.values())))
 
     def enlist(self, configs: Sequence[TrainConfig]) -> None:
@@ -91,19 +91,23 @@ class Fleet:
             return build(group, [getattr(config, group) for config in configs], device, **others)
 
         self.regularizer: Regularizer = built("regularizer")
-        cell: Cell = equations("model", first.model.name)(first.model, PAD)
+        cell: Cell = equations("model", first.model.name)(first.model, len(self.task.symbols))
         norm: Norm = built("norm")
+        classes = len(self.task.classes)
         self.model = Classifier(
             cell,
             norm,
             self.task.padded_length,
             device,
-            closed_form_of(cell, norm) if self.training_path != "autograd" else None,
+            closed_form_of(cell, norm, classes) if self.training_path != "autograd" else None,
             self.regularizer.needs_path,
+            self.regularizer.value if self.regularizer.has_value else None,
+            classes,
         )
-        self.clip: Clip = built("clip")
+        self.layout = self.model.layout()
+        self.clip: Clip = in_rows(built("clip"), self.layout)
         self.schedule: Schedule = built("schedule", steps=first.steps)
-        self.optimizer: Optimizer = built("optimizer")
+        self.optimizer: Optimizer = in_rows(built("optimizer"), self.layout)
         self._compiled: CompiledSteps | None = None
 
     def leave(self, rows: Tensor) -> None:
@@ -123,6 +127,7 @@ class Fleet:
         if self.training_path == "compiled" and self._compiled is None:
             loss = self.model.closed_form
             assert isinstance(loss, SequenceLoss)
+            assert isinstance(self.task, TemporalOrder)
             self._compiled = CompiledSteps(self.configs, loss, self.task, self.notebook)
         return self._compiled
 
@@ -149,7 +154,7 @@ class Fleet:
         return FleetState(
             params=params,
             optimizer=self.optimizer.init(params),
-            clip=self.clip.init(replicas, self.device),
+            clip=self.clip.init(params),
             schedule=self.schedule.init(replicas, self.device),
             active=torch.ones(replicas, dtype=torch.bool, device=self.device),
             step=never,

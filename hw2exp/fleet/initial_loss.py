@@ -1,8 +1,6 @@
-"""Check that training starts at ln 4, the loss of a network that knows nothing."""
+"""Check that training starts at ln C, the loss of a network that knows nothing: ln 4 for ours."""
 
 import math
-
-from hw2exp.records.metrics import INITIAL_ACCURACY, INITIAL_LOSS
 
 LOSS_TOLERANCE = 0.1
 FULL_SIZE = 16
@@ -30,28 +28,30 @@ def loss_above(hidden_size: int) -> float:
     return LOSS_TOLERANCE * max(1.0, FULL_SIZE / hidden_size)
 
 
-def check_initial(loss: float, accuracy: float, hidden_size: int) -> str | None:
-    """Check the initial loss against ln 4 and the initial accuracy against 0.25.
+def check_initial(loss: float, accuracy: float, hidden_size: int, classes: int = 4) -> str | None:
+    """Check the initial loss against ln C and the initial accuracy against 1/C.
 
     Args:
         loss: mean loss of a large fresh batch before the first step.
         accuracy: accuracy on the same batch.
         hidden_size: units of the last state, H.
+        classes: the number of classes, C.
 
     Returns:
         One line with the values and their usual cause, or None if both are fine.
     """
     above = loss_above(hidden_size)
-    off_loss = not -LOSS_TOLERANCE <= loss - INITIAL_LOSS <= above
-    off_accuracy = not abs(accuracy - INITIAL_ACCURACY) <= ACCURACY_TOLERANCE
+    expected, chance = math.log(classes), 1 / classes
+    off_loss = not -LOSS_TOLERANCE <= loss - expected <= above
+    off_accuracy = not abs(accuracy - chance) <= ACCURACY_TOLERANCE
     if not (off_loss or off_accuracy):
         return None
     found = (
         f"initial loss {loss:.4f}, accuracy {accuracy:.3f}: expected "
-        f"{INITIAL_LOSS - LOSS_TOLERANCE:.4f} to {INITIAL_LOSS + above:.4f} and "
-        f"{INITIAL_ACCURACY} ± {ACCURACY_TOLERANCE}"
+        f"{expected - LOSS_TOLERANCE:.4f} to {expected + above:.4f} and "
+        f"{chance:.3g} ± {ACCURACY_TOLERANCE}"
     )
-    if loss > INITIAL_LOSS + above:
+    if loss > expected + above:
         meaning = "the logits start too large; lower init.readout_scale"
     elif off_loss and math.isfinite(loss):
         meaning = (

@@ -9,7 +9,7 @@ from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.measurements import EvalMetrics, StepMetrics, StepTrace
 from hw2exp.models.axes import means, norms
-from hw2exp.tasks.temporal_order import TRAIN
+from hw2exp.tasks.task import TRAIN
 
 
 class Observer(Protocol):
@@ -151,7 +151,7 @@ def plain_step(fleet: Fleet, step: int, inspector: Inspector | None = None) -> S
     keeps_flow = inspector is not None and inspector.wants_flow(step)
     raw, back = fleet.loss_and_gradient(symbols, labels, keeps_flow)  # raw (R, P)
     grad_norm = norms(raw)  # (R,)
-    grads, clip_state = fleet.clip.update(raw, grad_norm, state.clip)
+    grads, clip_state = fleet.clip.update(raw, state.params, grad_norm, state.clip)
     (lr,) = fleet.rates(step, step)  # (R,)
     params, optimizer_state = fleet.optimizer.update(state.params, grads, state.optimizer, lr)
     proposed = replace(state, params=params, optimizer=optimizer_state, clip=clip_state)

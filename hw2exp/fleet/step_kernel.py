@@ -9,7 +9,8 @@ import numpy as np
 
 from hw2exp.optim.compiled import CLIP_STATES, NO_CLIP, STATES, clip_row, update_row
 from hw2exp.system.kernel_cache import kernel, kernel_with
-from hw2exp.tasks.temporal_order import TRAIN, draw
+from hw2exp.tasks.task import TRAIN
+from hw2exp.tasks.temporal_order import draw
 
 
 @kernel

@@ -4,12 +4,14 @@ from collections import Counter
 from collections.abc import Sequence
 
 from hw2exp.config.job import Job
+from hw2exp.config.registry import equations
 from hw2exp.config.schema import TrainConfig
 from hw2exp.kernels.choice import has_closed_form
 from hw2exp.kernels.forms import pass_name
 from hw2exp.optim.compiled import CLIPS, OPTIMIZERS
 from hw2exp.records.run_dir import TrainingPath
 from hw2exp.system.problems import counted
+from hw2exp.tasks.temporal_order import TemporalOrder
 
 
 def training_path(config: TrainConfig, on_cpu: bool | None = None) -> tuple[TrainingPath, str]:
@@ -21,13 +23,17 @@ def training_path(config: TrainConfig, on_cpu: bool | None = None) -> tuple[Trai
     """
     model, norm = config.model, config.norm.name
     optimizer, clip, regularizer = config.optimizer.name, config.clip.name, config.regularizer.name
+    has_value = equations("regularizer", regularizer).has_value
+    task = equations("task", config.task.name)
     on_cuda = config.device == "cuda" if on_cpu is None else not on_cpu
     obstacles: tuple[tuple[bool, TrainingPath, str], ...] = (
         (on_cuda, "autograd", "device=cuda"),
         (not config.closed_form, "autograd", "closed_form=false"),
         (not has_closed_form(model, "none"), "autograd", f"model={model.name}"),
         (not has_closed_form(model, norm), "autograd", f"norm={norm} in {model.compiled}"),
+        (has_value, "autograd", f"regularizer={regularizer}"),
         (regularizer != "none", "closed form", f"regularizer={regularizer}"),
+        (not issubclass(task, TemporalOrder), "closed form", f"task={config.task.name}"),
         (optimizer not in OPTIMIZERS, "closed form", f"optimizer={optimizer}"),
         (clip not in CLIPS, "closed form", f"clip={clip}"),
     )

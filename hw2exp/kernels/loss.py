@@ -36,6 +36,7 @@ class SequenceLoss:
         cell: the cell; it has a closed form.
         kind: name of the norm.
         norm: the normalization inside the cell.
+        classes: the number of classes, C.
 
     Attributes:
         keeps_state_gradients: whether ``mean`` keeps h[t] and ∂ℓ/∂h[t], which the pass computes
@@ -47,10 +48,10 @@ class SequenceLoss:
         passes: the compiled passes.
     """
 
-    def __init__(self, cell: Cell, kind: str, norm: Norm) -> None:
+    def __init__(self, cell: Cell, kind: str, norm: Norm, classes: int = len(CLASSES)) -> None:
         form = form_of(cell.options, kind)
         assert form is not None
-        self.form, self.cell, self.norm = form, cell, norm
+        self.form, self.cell, self.norm, self.classes = form, cell, norm, classes
         self.passes = make_passes(form, pass_name(cell.options, kind), KINDS.get(kind))
         self.keeps_state_gradients = False
         self.keeps_flow = False
@@ -76,7 +77,7 @@ class SequenceLoss:
         Returns:
             The losses, the correct sequences, and the batch statistics if the norm used them.
         """
-        rows = Layout(params).flatten(list(params.values())).numpy()
+        rows = Layout.of(params).flatten(list(params.values())).numpy()
         sequences = _sequences(symbols, labels)
         given = self.norm.over_batch and statistics is not None
         memory = self.memory(symbols.shape, rows.dtype, statistics if given else None)
@@ -94,7 +95,7 @@ class SequenceLoss:
             symbols: indices, ``(R, B, T)``.
             labels: class indices, ``(R, B)``.
         """
-        layout = Layout(params)
+        layout = Layout.of(params)
         return Mean.apply(self, layout, symbols, labels, *params.values())  # type: ignore[no-any-return, no-untyped-call]
 
     def forward_backward(
@@ -148,7 +149,7 @@ class SequenceLoss:
         def lanes(shapes: Sequence[Shape]) -> Arrays:
             return tuple(_aligned_zeros((*shape, WIDTH), dtype) for shape in shapes)
 
-        form, H, C, N = self.form, self.cell.hidden_size, len(CLASSES), T * G
+        form, H, C, N = self.form, self.cell.hidden_size, self.classes, T * G
         I = self.cell.input_size + form.ones
         sizes = N, G, I, H, getattr(self.cell.options, "lags", 1)
 

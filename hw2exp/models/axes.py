@@ -16,6 +16,7 @@
 A line that makes or changes a shape ends with it: ``# (R, B, H)``.
 """
 
+import math
 from collections.abc import Sequence
 from itertools import accumulate
 
@@ -37,13 +38,17 @@ class Layout:
     """The layout of a replica's parameters in one row.
 
     Args:
-        params: parameters of the model, each ``(R, ...)``; only names and shapes matter.
+        shapes: shape of each parameter by name, without the replica axis.
     """
 
-    def __init__(self, params: Params) -> None:
-        self.shapes: dict[str, Shape] = {name: value.shape[1:] for name, value in params.items()}
-        sizes = [value[0].numel() for value in params.values()]
-        self.ends = tuple(accumulate(sizes))[:-1]
+    def __init__(self, shapes: dict[str, Shape]) -> None:
+        self.shapes = shapes
+        self.ends = tuple(accumulate(map(math.prod, shapes.values())))[:-1]
+
+    @classmethod
+    def of(cls, params: Params) -> "Layout":
+        """Return the layout of parameters, each ``(R, ...)``."""
+        return cls({name: value.shape[1:] for name, value in params.items()})
 
     def flatten(self, tensors: Sequence[Tensor]) -> Tensor:
         """Join tensors ``(R, ...)``, in the order of the names, into rows ``(R, P)``."""

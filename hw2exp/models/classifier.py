@@ -1,6 +1,6 @@
 """The classifier: symbols as input, a recurrent cell, and a linear readout of the last state."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from hw2exp.config.schema import Init
-from hw2exp.models.axes import Params, State, StateTrajectory
+from hw2exp.models.axes import Layout, Params, State, StateTrajectory
 from hw2exp.models.cell import Cell, Weight, linear, product, unroll
 from hw2exp.models.initialization import initialize
 from hw2exp.models.normalization import Norm
-from hw2exp.tasks.temporal_order import CLASSES, PAD
+from hw2exp.tasks.temporal_order import CLASSES
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,31 @@ class Gradient:
     of: Params
     path: StateTrajectory | None
     flow: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A forward pass, for a term of the loss.
+
+    Args:
+        cell: the recurrent cell.
+        params: the parameters, each ``(R, ...)``.
+        symbols: indices, ``(R, B, T)``.
+        labels: class indices, ``(R, B)``.
+        states: h[t] for t = 1…T, each ``(R, B, H)``.
+        logits: the readout's logits, ``(R, B, C)``.
+    """
+
+    cell: Cell
+    params: Params
+    symbols: Tensor
+    labels: Tensor
+    states: Sequence[Tensor]
+    logits: Tensor
+
+
+Term = Callable[[Pass], Tensor]
+"""A function that returns a differentiable term of the loss, ``(R,)``."""
 
 
 class ClosedForm(Protocol):
@@ -61,7 +86,7 @@ class ClosedForm(Protocol):
 
 
 class Classifier:
-    """A sequence classifier that scores the four classes from the last hidden state.
+    """A sequence classifier that scores the classes from the last hidden state.
 
     In each method ``params`` are the parameters, each ``(R, ...)``, ``symbols`` indices
     ``(R, B, T)``, and ``labels`` class indices ``(R, B)``.
@@ -73,6 +98,8 @@ class Classifier:
         device: the device of the tensors.
         closed_form: the compiled equations, on the CPU only; None: autograd.
         keeps_path: let ``gradient`` return the states and their gradients too.
+        term: a term that ``gradient`` adds to the loss; it needs autograd.
+        classes: the number of classes, C.
     """
 
     def __init__(
@@ -83,26 +110,37 @@ class Classifier:
         device: torch.device | str = "cpu",
         closed_form: ClosedForm | None = None,
         keeps_path: bool = False,
+        term: Term | None = None,
+        classes: int = len(CLASSES),
     ) -> None:
         self.cell = cell
         self.normalization = normalization
         self.time_steps = time_steps
         self.device = device
         self.keeps_path = keeps_path
+        self.term = term
+        self.classes = classes
         self._keeps_states = False
         self._states: list[Tensor] = []
-        self.one_hot = torch.eye(PAD + 1, PAD, device=device)  # padding's row is zero
+        symbols = cell.input_size
+        self.one_hot = torch.eye(symbols + 1, symbols, device=device)  # padding's row is zero
         self.closed_form = closed_form
         if closed_form is not None:
             closed_form.keeps_state_gradients = keeps_path
 
     def weights(self) -> dict[str, Weight]:
         """Return the parameters of the cell, then those of the readout."""
-        hidden, classes = self.cell.hidden_size, len(CLASSES)
+        hidden = self.cell.hidden_size
         return self.cell.weights() | {
-            "readout_weight": linear(classes, hidden, "readout"),
-            "readout_bias": Weight((classes,), "readout_bias", fan=hidden),
+            "readout_weight": linear(self.classes, hidden, "readout"),
+            "readout_bias": Weight((self.classes,), "readout_bias", fan=hidden),
         }
+
+    def layout(self) -> Layout:
+        """Return the layout of all parameters in a row, in the order of :meth:`initialize`."""
+        own = {name: weight.shape for name, weight in self.weights().items()}
+        gains = self.normalization.gains(self.cell.terms())
+        return Layout(own | {name: gain.shape for name, gain in gains.items()})
 
     def initialize(self, init: Sequence[Init], seeds: Sequence[int]) -> Params:
         """Draw each replica's parameters from its ``init`` section and its seed; set the gains."""
@@ -169,10 +207,13 @@ class Classifier:
         self._keeps_states = self.keeps_path or keeps_flow
         if self.closed_form is not None:
             self.closed_form.keeps_flow = keeps_flow
-        loss, right = self.mean_loss(free, symbols, labels)
+        if self.term is None:
+            loss, right = total, _ = self.mean_loss(free, symbols, labels)
+        else:
+            loss, right, total = self._with_term(free, symbols, labels)
         states, self._states = self._states, []
         # The sum over R only starts the backward pass: replicas share no parameter.
-        grads = torch.autograd.grad(loss.sum(), [*free.values(), *states])
+        grads = torch.autograd.grad(total.sum(), [*free.values(), *states])
         path: StateTrajectory | None = None
         flow = self.closed_form.flow if self.closed_form is not None else None
         if states:
@@ -186,6 +227,18 @@ class Classifier:
         of = dict(zip(free, grads, strict=False))
         kept = flow if keeps_flow else None
         return Gradient(loss.detach(), right, of, path if self.keeps_path else None, kept)
+
+    def _with_term(
+        self, params: Params, symbols: Tensor, labels: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Compute the mean loss, the correct sequences, and the loss with the term."""
+        assert self.term is not None
+        wanted, self._keeps_states = self._keeps_states, True
+        logits, _ = self.forward(params, symbols)
+        loss = cross_entropy(logits, labels).mean(1)  # (R,)
+        seen = Pass(self.cell, params, symbols, labels, self._states, logits)
+        self._states = self._states if wanted else []
+        return loss, correct(logits, labels), loss + self.term(seen)
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ dtype, rounded once, as :func:`hw2exp.models.axes.columns` rounds them.
 import math
 from typing import Any
 
-from hw2exp.optim.clipping.protocol import EPS
+from hw2exp.optim.clipping.eps import EPS
 from hw2exp.system.elementary import power
 from hw2exp.system.kernel_cache import kernel
 

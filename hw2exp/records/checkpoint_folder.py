@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hw2exp.config.own_code import own_choices
 from hw2exp.config.recorded import completed
 from hw2exp.config.resume import differences
 from hw2exp.config.run_files import (
@@ -24,10 +25,11 @@ from hw2exp.config.run_files import (
 from hw2exp.config.schema import TrainConfig
 from hw2exp.records.checkpoint_file import LARGEST_MANIFEST, Checkpoint, content_of
 from hw2exp.records.manifest import DamagedError, Facts, Manifest, sealed, sha256, unsealed
-from hw2exp.records.run_dir import CELL, read_result, versions
+from hw2exp.records.run_dir import read_result, versions
 from hw2exp.system import disk
 from hw2exp.system.problems import ConfigError
 from hw2exp.system.regular_file import IrregularError, is_blank
+from hw2exp.system.terminal import warn as note
 
 COMPUTING = ("hw2exp", "torch", "numpy", "numba")
 """The packages that a run's bits may depend on."""
@@ -104,7 +106,7 @@ def newest(
     return None
 
 
-def check_can_resume(run: Path, config: TrainConfig, cell: str | None) -> None:
+def check_can_resume(run: Path, config: TrainConfig) -> None:
     """Refuse to resume a run whose newest checkpoint or result disagrees with the config.
 
     Read one manifest and no tensors, so that all runs of a sweep can be checked before any run is
@@ -113,10 +115,9 @@ def check_can_resume(run: Path, config: TrainConfig, cell: str | None) -> None:
     Args:
         run: the run folder.
         config: the config of the run to resume there.
-        cell: the digest of the code of a user's cell, if the model is one.
 
     Raises:
-        ConfigError: the folder has another config, other code of the cell, or a result without
+        ConfigError: the folder has another config, other code, or a result without
             any record of its config.
     """
     known = not is_blank(run / CONFIG)
@@ -128,14 +129,14 @@ def check_can_resume(run: Path, config: TrainConfig, cell: str | None) -> None:
             continue  # newest() warns of this checkpoint when the run resumes
         if other:
             raise _refused(run, folder, other)
-        _check_cell(run, config, cell, facts.versions)
+        _check_code(run, config, facts.versions)
         known = True
         break
     try:
         result = read_result(run)
         if result.config and (other := _of_result(run, result.config, config)):
             raise _refused(run, run / RESULT, other)
-        _check_cell(run, config, cell, result.versions)
+        _check_code(run, config, result.versions)
         known = known or bool(result.config)
     except (OSError, ValueError):  # a damaged result is written again
         known = known or not (run / RESULT).exists()
@@ -152,12 +153,30 @@ def _of_result(run: Path, values: Mapping[str, Any], config: TrainConfig) -> dic
         raise ConfigError(f"{what}: {problem}" for problem in error.problems) from error
 
 
-def _check_cell(run: Path, config: TrainConfig, cell: str | None, made: Mapping[str, str]) -> None:
-    """Refuse a run of other code; digests compare only within one minor version of Python."""
-    same_python = _minor(made.get("python", "")) == _minor(versions()["python"])
-    if cell is not None and same_python and made.get(CELL, cell) != cell:
-        what = f"resume={run}: was made by other code of model={config.model.name}"
-        raise ConfigError([f"{what}; must be the code that it began with, or a new folder"])
+def other_code(config: TrainConfig, made: Mapping[str, str]) -> list[str]:
+    """Return the choices of a user's whose code has changed since a run was made.
+
+    Args:
+        config: the config of the run.
+        made: the versions of the run. Digests compare only within one minor version of Python.
+    """
+    if _minor(made.get("python", "")) != _minor(versions()["python"]):
+        return []
+    own = own_choices([config])
+    return [choice for choice, digest in own.items() if made.get(choice, digest) != digest]
+
+
+def _check_code(run: Path, config: TrainConfig, made: Mapping[str, str]) -> None:
+    """Refuse a run of other code, or warn of it under ``trust_changed``."""
+    if not (changed := other_code(config, made)):
+        return
+    what = f"resume={run}: was made by other code of {', '.join(changed)}"
+    if config.trust_changed:
+        note(f"{what}, which trust_changed=true allows")
+        return
+    raise ConfigError(
+        [f"{what}; must be the code that it began with, or a new folder, or trust_changed=true"]
+    )
 
 
 def _minor(version: str) -> list[str]:

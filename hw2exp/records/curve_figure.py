@@ -9,7 +9,7 @@ import numpy as np
 
 from hw2exp.config.run_files import CURVES
 from hw2exp.records.figure_style import BLUE, GRAY, RED, STYLE, VERMILION, encoded, figure_style
-from hw2exp.records.metrics import INITIAL_LOSS, MetricsTable
+from hw2exp.records.metrics import MetricsTable
 from hw2exp.records.spike import Spike
 from hw2exp.system import disk
 
@@ -31,6 +31,7 @@ def draw_curve(
     folder: Path,
     initial_loss: float | None = None,
     diverged_at: int | None = None,
+    classes: int = 4,
 ) -> None:
     """Draw ``curve.png`` and ``curve.svg``.
 
@@ -41,6 +42,7 @@ def draw_curve(
         folder: the run folder.
         initial_loss: the loss before training, drawn as a point at step 0.
         diverged_at: the step at which the run turned non-finite, if it did.
+        classes: the number of the task's classes, C; a line marks the loss ln C.
     """
     # A line through a single point would be invisible.
     with figure_style({**STYLE, "lines.marker": "." if len(table) == 1 else "None"}):
@@ -54,7 +56,7 @@ def draw_curve(
             4, 1, sharex=True, height_ratios=[3, 1.4, 1.6, 0.8], gridspec_kw=places
         )
         figure.suptitle(title, fontsize=11)
-        _draw_loss(loss, table, spikes, initial_loss)
+        _draw_loss(loss, table, spikes, initial_loss, classes)
         _mark_divergence(loss, diverged_at)
         _draw_accuracy(accuracy, table)
         _draw_norm(norm, table)
@@ -69,7 +71,11 @@ def draw_curve(
 
 
 def _draw_loss(
-    axes: "Axes", table: MetricsTable, spikes: Sequence[Spike], initial_loss: float | None
+    axes: "Axes",
+    table: MetricsTable,
+    spikes: Sequence[Spike],
+    initial_loss: float | None,
+    classes: int,
 ) -> None:
     largest = table.column("loss_train_max")
     _draw_with_envelope(axes, table, "loss_train", "train")
@@ -79,9 +85,11 @@ def _draw_loss(
         axes.plot(table.steps[tested], test[tested], label="test", **TEST_LINE)
     if initial_loss is not None:
         axes.plot([0], [initial_loss], "o", color=BLUE, markersize=3, label="before training")
-    axes.axhline(INITIAL_LOSS, color=GRAY, linewidth=0.8, linestyle="--", marker="", label="ln 4")
+    chance = math.log(classes)
+    label = f"ln {classes}"
+    axes.axhline(chance, color=GRAY, linewidth=0.8, linestyle="--", marker="", label=label)
     seen = np.concatenate([largest, test, [spike.loss for spike in spikes]])
-    top = float(np.max(seen[np.isfinite(seen)], initial=INITIAL_LOSS))
+    top = float(np.max(seen[np.isfinite(seen)], initial=chance))
     logarithmic = top > 2 * LINEAR_UP_TO
     if logarithmic:
         axes.set_yscale("symlog", linthresh=LINEAR_UP_TO, linscale=2.0)

@@ -4,7 +4,7 @@
 files of a fleet are those of :mod:`hw2exp.records.packed_fleet`.
 """
 
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +17,7 @@ from hw2exp.config.axes import Axes, Numbers, with_data
 from hw2exp.config.resume import differences
 from hw2exp.config.run_files import PACKED
 from hw2exp.config.schema import TrainConfig
+from hw2exp.records.checkpoint_folder import other_code
 from hw2exp.records.packed_axes import read_axes, write_axes
 from hw2exp.records.packed_fleet import (
     check_fleet,
@@ -27,7 +28,7 @@ from hw2exp.records.packed_fleet import (
     versions_of,
 )
 from hw2exp.records.packed_rows import JOB, metrics_types, result_of, run_types
-from hw2exp.records.run_dir import CELL, RunResult
+from hw2exp.records.run_dir import RunResult
 from hw2exp.records.step_table import STEP
 from hw2exp.system import disk
 from hw2exp.system.problems import ConfigError
@@ -90,11 +91,8 @@ class PackedSweep:
         if not (self.path / SWEEP).exists():
             write_axes(self.path / SWEEP, self.axes, self.configs)
 
-    def check_resumes(self, cells: Set[str | None]) -> None:
+    def check_resumes(self) -> None:
         """Refuse to resume where the records of other jobs are.
-
-        Args:
-            cells: the digests of the cells' code, None for shipped cells.
 
         Raises:
             ConfigError: the records are of other jobs, or can't be read.
@@ -115,8 +113,10 @@ class PackedSweep:
             problems |= dict.fromkeys(texts.values())
         for first in ended_fleets(self.path):
             with suppress(OSError, ValueError):  # damaged: to be made again
-                if versions_of(self.path, first).get(CELL) not in cells:
-                    problems["runs made by other code of the cell"] = None
+                config = self.configs[self.axes.program(first)]
+                changed = other_code(config, versions_of(self.path, first))
+                if changed and not config.trust_changed:
+                    problems[f"runs made by other code of {', '.join(changed)}"] = None
         if problems:
             raise ConfigError(f"resume={self.folder}: has {problem}" for problem in problems)
 

@@ -13,7 +13,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
+from hw2exp.config.own_code import own_code
 from hw2exp.config.run_files import METRICS, PARAMETERS, RESULT
+from hw2exp.config.schema import TrainConfig
 from hw2exp.system import regular_file
 from hw2exp.system.problems import faults
 from hw2exp.system.regular_file import is_blank
@@ -23,9 +25,6 @@ Status = Literal["finished", "solved", "diverged", "interrupted"]
 TrainingPath = Literal["compiled", "closed form", "autograd"]
 
 LARGEST_RESULT, LAST_STEP = 1 << 26, 1 << 31  # bytes; the largest step of a config
-CELL = "cell"
-"""The key of a user's cell among a result's versions; its value is the digest of the code."""
-
 KEYS = {
     "initial": {"loss", "accuracy"},
     "final": {"train_loss", "test_loss", "test_accuracy"},
@@ -172,13 +171,13 @@ def read_finished(folder: Path, steps: int, eval_every: int) -> RunResult | None
     return result if ended and whole else None
 
 
-def made_with(cell: str | None) -> dict[str, str]:
-    """Return the versions that a result depends on, a user's cell among them.
+def made_with(config: TrainConfig) -> dict[str, str]:
+    """Return the versions that a result depends on, the code of a user's choices among them.
 
     Args:
-        cell: the digest of the cell's code; None for a shipped cell.
+        config: the config of the run.
     """
-    return versions() if cell is None else versions() | {CELL: cell}
+    return versions() | own_code(config)
 
 
 @cache

@@ -69,8 +69,8 @@ def draw_run(
         result: the run's result.
     """
     title = f"{config.describe()}\n{result.status} after {counted(result.step, 'step')}"
-    initial = result.initial["loss"]
-    draw_curve(table, spikes, title, folder, initial, result.diverged_at)
+    initial, classes = result.initial["loss"], len(config.task.classes)
+    draw_curve(table, spikes, title, folder, initial, result.diverged_at, classes)
 
 
 def emptied(folder: Path) -> list[Path]:

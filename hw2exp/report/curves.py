@@ -9,7 +9,6 @@ import numpy as np
 from hw2exp.diagnostics.statistics import Floats, quartiles
 from hw2exp.records.arms import Arm, Run
 from hw2exp.records.figure_style import BLUE, GRAY, ORANGE, RED
-from hw2exp.records.metrics import INITIAL_LOSS
 from hw2exp.records.step_table import STEP
 from hw2exp.report.style import HIGHEST, folded, grid, label_outer, loss_axis
 
@@ -107,7 +106,7 @@ def curves(arms: Sequence[Arm], names: Sequence[str]) -> "Figure | None":
         for place in examples(arm, ALONE):
             axes.plot(band.steps, band.runs[place], color=ORANGE, linewidth=0.5, alpha=0.8)
         axes.plot(band.steps, shown[1], color=BLUE, linewidth=1.3)
-        axes.axhline(INITIAL_LOSS, color=GRAY, linewidth=0.7, linestyle="--")
+        axes.axhline(arm.config.task.initial_loss, color=GRAY, linewidth=0.7, linestyle="--")
         loss_axis(axes, top)
         axes.set_title(folded(name), fontsize=8)
     label_outer(panels, "training step", "loss")
@@ -127,7 +126,8 @@ def curves_caption(arms: Sequence[Arm]) -> str:
             "three single runs (thin): that with the fewest spikes, that with the most, and one "
             "between"
         )
-    return f"Training loss{what}. Dashed: ln 4. Above 2 the scale is logarithmic."
+    chance = " or ".join(dict.fromkeys(f"ln {len(arm.config.task.classes)}" for arm in arms))
+    return f"Training loss{what}. Dashed: {chance}. Above 2 the scale is logarithmic."
 
 
 SPIKES = 6

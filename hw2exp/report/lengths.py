@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hw2exp.config.groups import AnyOrder
 from hw2exp.diagnostics.paired_tests import paired_pvalue
 from hw2exp.diagnostics.statistics import share
 from hw2exp.records.arms import NO_CURE, Arm, Key, names
@@ -53,7 +54,8 @@ def by_length(arms: Sequence[Arm]) -> list[ByLength]:
 
 def _length(arm: Arm) -> int:
     """Return the largest sequence length of an arm."""
-    return arm.config.task.ranges[0][1] - 1
+    task = arm.config.task
+    return task.ranges[0][1] - 1 if isinstance(task, AnyOrder) else 0
 
 
 def lengths_figure(found: Sequence[ByLength]) -> "Figure":

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from hw2exp.config.groups import AnyTask
 from hw2exp.diagnostics.explosions import BEFORE, FACTOR, excess_pvalue
 from hw2exp.diagnostics.statistics import Estimate, mean, proportion
 from hw2exp.fleet.initial_loss import LOSS_TOLERANCE
@@ -131,7 +132,10 @@ FEWEST = 10
 
 def initial_values(evidence: Evidence) -> Iterable[Judged]:
     """Judge whether every run's loss starts at ln 4, and the mean accuracy at 0.25."""
-    starts = [result.initial for arm in evidence.arms for result in arm.results]
+    ours = [arm for arm in evidence.arms if arm.config.task.classes == AnyTask.classes]
+    starts = [result.initial for arm in ours for result in arm.results]
+    if not starts:
+        return
     losses = np.array([start["loss"] for start in starts])
     accuracy = mean([start["accuracy"] for start in starts])
     near = int((np.abs(losses - INITIAL_LOSS) <= LOSS_TOLERANCE).sum())

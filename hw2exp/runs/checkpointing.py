@@ -18,7 +18,6 @@ from hw2exp.diagnostics.explosions import WINDOW
 from hw2exp.diagnostics.step_buffer import GRADS, on_host
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.measurements import StepMetrics
-from hw2exp.models import own_digest
 from hw2exp.records.checkpoint_file import Checkpoint
 from hw2exp.records.checkpoint_folder import save
 from hw2exp.records.diagnostics import COLUMNS
@@ -118,7 +117,7 @@ class Checkpointer:
                 events=recording.events[member].so_far(),
                 spikes=[astuple(spike) for spike in recording.detector.spikes(member)],
                 seconds=time.monotonic() - recording.began[member],
-                versions=made_with(own_digest(config.model.name)),
+                versions=made_with(config),
             )
             save(folder, step, tensors, facts, config.keep_checkpoints)
 

@@ -9,7 +9,6 @@ from hw2exp.config.schema import TrainConfig
 from hw2exp.diagnostics.explosions import Preceded
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.state import FleetState
-from hw2exp.models import own_digest
 from hw2exp.records.metrics import MetricsTable
 from hw2exp.records.parameters import Parameters, parameters_sha256
 from hw2exp.records.run_dir import RunResult, Status, made_with
@@ -64,7 +63,7 @@ def result_of(
         parameters_sha256=parameters_sha256(params),
         metrics_sha256=table.digest(),
         seconds=seconds,
-        versions=made_with(own_digest(fleet.config.model.name)),
+        versions=made_with(fleet.config),
         explosions={
             "steps": exploded.explosions,
             "followed": exploded.followed,

@@ -31,7 +31,7 @@ from hw2exp.system.kernel_cache import cache_problem, compiled_before
 from hw2exp.system.lock import PATIENCE, FolderHeldError, hold
 from hw2exp.system.problems import ConfigError
 from hw2exp.system.terminal import echo, warn
-from hw2exp.tasks.temporal_order import PAD
+from hw2exp.tasks.chosen import task_of
 
 NONE: Mapping[int, Exception] = {}
 
@@ -51,7 +51,8 @@ def check_machine(configs: Sequence[TrainConfig]) -> None:
     for config in configs:
         if config.norm.name == "none":
             continue
-        terms = equations("model", config.model.name)(config.model, PAD).terms()
+        symbols = len(task_of(config.task).symbols)
+        terms = equations("model", config.model.name)(config.model, symbols).terms()
         if not build("norm", [config.norm]).gains(terms):
             model = f"model={config.model.name} names no terms for it"
             problems[f"norm={config.norm.name}: {model}; use norm=none"] = None
@@ -240,8 +241,10 @@ def _begin_recording(
 
 
 def _check(config: TrainConfig, loss: float, accuracy: float) -> InitialLossError | None:
-    mode = config.check_initial_loss
-    problem = check_initial(loss, accuracy, config.model.hidden_size) if mode != "off" else None
+    mode, classes = config.check_initial_loss, len(config.task.classes)
+    problem = check_initial(loss, accuracy, config.model.hidden_size, classes)
+    if mode == "off":
+        return None
     if problem and mode == "error":
         return InitialLossError(problem)
     if problem:

@@ -42,14 +42,15 @@ def print_start(
     begins = f"resumes after step {done}, started" if done else "starts"
     echo(
         f"{config.describe()} → {relative(folder)}\n"
-        f"{begins} at loss {loss:.4f} (ln 4 = 1.3863), accuracy {accuracy:.3f}"
+        f"{begins} at loss {loss:.4f} ({config.task.initial_loss_text}), accuracy {accuracy:.3f}"
     )
 
 
-def print_summary(result: RunResult, folder: Path, root: Path) -> None:
+def print_summary(config: TrainConfig, result: RunResult, folder: Path, root: Path) -> None:
     """Print in a few lines how a run ended, and its files.
 
     Args:
+        config: the run's config.
         result: the run's result.
         folder: the run folder.
         root: the folder to resume: the sweep's, or the single run's.
@@ -65,7 +66,7 @@ def print_summary(result: RunResult, folder: Path, root: Path) -> None:
     written = [name for name in FILES if (folder / name).exists()]
     lines = [
         f"{result.status}{where} after {steps} in {clock(result.seconds)}",
-        f"  started   loss {initial['loss']:.4f} (ln 4 = 1.3863)  "
+        f"  started   loss {initial['loss']:.4f} ({config.task.initial_loss_text})  "
         f"accuracy {initial['accuracy']:.3f}",
         f"  ended     train loss {number(final['train_loss'])}  test loss "
         f"{number(final['test_loss'])}  test accuracy {number(final['test_accuracy'])}",

@@ -15,8 +15,8 @@ from typing import ParamSpec, TypeVar
 import dask
 from distributed import Client, KilledWorker, LocalCluster, Security
 
+from hw2exp.config.own_code import digest_of
 from hw2exp.config.registry import ADDED_CHOICES, own_modules
-from hw2exp.models import own_digest
 from hw2exp.sweeps.executor import (
     METHOD,
     ClusterLost,
@@ -194,7 +194,7 @@ def joined(client: Client, folder: Path, workers: int = 0) -> Iterator[ClusterEx
     try:
         with hold(shared):
             disk.write(shared / TOKEN, token.encode(), sync=False)
-            facts = Facts(token, shared, own_modules(), _cells())
+            facts = Facts(token, shared, own_modules(), _choices())
             try:
                 _register(client, Membership(facts))
                 if not client.nthreads():
@@ -231,9 +231,9 @@ def _register(client: Client, plugin: Membership) -> None:
         raise ConfigError([f"a worker can't take part: {why}"]) from error
 
 
-def _cells() -> dict[str, str]:
-    names = [name for group, name in ADDED_CHOICES if group == "model"]
-    return {name: digest for name in names if (digest := own_digest(name))}
+def _choices() -> dict[str, str]:
+    added = [f"{group}={name}" for group, name in ADDED_CHOICES]
+    return {choice: digest for choice in added if (digest := digest_of(choice))}
 
 
 def _check(client: Client, token: str) -> None:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hw2exp.config.command_line import Command
+from hw2exp.config.own_code import own_choices
 from hw2exp.config.schema import TrainConfig
 from hw2exp.config.trusted import PER_JOB
-from hw2exp.models import own_digest
 from hw2exp.system.interrupt import Interrupt
 from hw2exp.system.problems import ConfigError
 from hw2exp.system.process import uncollected
@@ -35,9 +35,9 @@ def run_command(command: Command, interrupt: Interrupt) -> "list[JobOutcome] | P
     check_machine(configs)
     here = command.jobs[0].config.executor.name == "local"  # a cluster's workers prove it later
     if command.multirun and here and command.launcher == "fleet":
-        from hw2exp.sweeps.sweep import check_cells
+        from hw2exp.sweeps.sweep import check_own
 
-        check_cells(configs)
+        check_own(configs)
     if command.launcher in PER_JOB:
         _check_launcher(command.launcher, configs)
     if command.jobs_known and (seeds := without_run(configs)):
@@ -49,11 +49,10 @@ def _check_launcher(launcher: str | None, configs: Sequence[TrainConfig]) -> Non
     """Refuse a launcher whose jobs can't start in processes of their own.
 
     Raises:
-        ConfigError: there is no Slurm, or the processes don't know the cell.
+        ConfigError: there is no Slurm, or the processes don't know a choice.
     """
     if launcher == "submitit_slurm" and shutil.which("srun") is None:
         raise ConfigError([f"hydra/launcher={launcher}: there is no Slurm here: no command srun"])
-    own = {config.model.name for config in configs if own_digest(config.model.name) is not None}
-    if own:
-        what = f"hydra/launcher={launcher} with model={','.join(sorted(own))}"
-        raise ConfigError([f"{what}: its processes don't import this cell; must be fleet or basic"])
+    if own := own_choices(configs):
+        what = f"hydra/launcher={launcher} with {' '.join(sorted(own))}"
+        raise ConfigError([f"{what}: its processes don't import this; must be fleet or basic"])

@@ -11,7 +11,6 @@ from hw2exp.config.command_line import CONFIG_NAME, Command
 from hw2exp.config.folder import check_folder, reserve
 from hw2exp.config.overrides import assignment
 from hw2exp.config.trusted import PER_JOB
-from hw2exp.models import own_digest
 from hw2exp.records.checkpoint_folder import check_can_resume
 from hw2exp.records.packed import PackedSweep
 from hw2exp.records.write_order import settle_records
@@ -45,12 +44,10 @@ def execute(command: Command, interrupt: Interrupt) -> list[JobOutcome] | Packed
         raise ConfigError([str(error)]) from error
     if command.resumes:
         for each in command.jobs:
-            cell = own_digest(each.config.model.name)
-            check_can_resume(folder / each.subfolder, each.config, cell)
+            check_can_resume(folder / each.subfolder, each.config)
         if command.grid is not None:
             configs = [job.config for job in command.grid.templates]
-            cells = {own_digest(config.model.name) for config in configs}
-            PackedSweep(folder, command.grid.axes, configs).check_resumes(cells)
+            PackedSweep(folder, command.grid.axes, configs).check_resumes()
     with (
         _reserved(command) as folder,
         _alone_in(folder, key if explicit else None),

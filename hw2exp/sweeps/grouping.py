@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from hw2exp.config.knob import shape_key
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet.training_path import training_path
+from hw2exp.tasks.chosen import task_of
 
 CLOSED_FORM, AUTOGRAD = 64, 32
 """Default largest fleets, in runs, as measured. Larger ones gain little (closed form: the part of a
@@ -64,5 +65,5 @@ def cost(config: TrainConfig) -> float:
     model = config.model
     slower = 30 if by_autograd(config) else 1 if config.norm.name == "none" else 3
     slower *= 1 if config.regularizer.name == "none" else 2
-    sequence = config.batch_size * config.task.ranges[0][1]
+    sequence = config.batch_size * task_of(config.task).padded_length
     return float(config.steps * sequence * model.hidden_size**2 * model.products * slower)

@@ -153,7 +153,7 @@ class JobRunner:
         if isinstance(known, RunResult):
             echo(f"{relative(job.folder)} has its result: nothing is left to do")
         if isinstance(outcome, RunResult):
-            print_summary(outcome, job.folder, job.root)
+            print_summary(job.config, outcome, job.folder, job.root)
         return JobOutcome(job, outcome)
 
     def _run_batch(self, jobs: Sequence[Job], held: Held) -> list[JobOutcome]:

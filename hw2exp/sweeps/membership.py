@@ -16,7 +16,7 @@ from typing import Any
 from distributed import Reschedule, Worker, WorkerPlugin, get_worker
 from distributed.core import Status
 
-from hw2exp.models import own_digest
+from hw2exp.config.own_code import digest_of
 from hw2exp.records.checkpoint_folder import COMPUTING
 from hw2exp.records.run_dir import versions
 from hw2exp.sweeps.executor import GROUP
@@ -42,13 +42,13 @@ class Facts:
         token: a random word of this sweep alone.
         folder: the folder with the token, held by the leading process.
         modules: the user's modules to import.
-        cells: the digest of the code of each of the user's cells.
+        choices: the digest of the code of each of the user's choices, such as ``model=mine``.
     """
 
     token: str
     folder: Path
     modules: Sequence[str] = ()
-    cells: Mapping[str, str] = field(default_factory=dict)
+    choices: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=lambda: computing())
 
 
@@ -75,9 +75,9 @@ def problem(facts: Facts) -> str | None:
             importlib.import_module(name)
         except Exception as error:
             return f"can't import {name}: {type(error).__name__}: {error}"
-    for name, wanted in facts.cells.items():
-        if own_digest(name) != wanted:
-            return f"has no model={name}, or of other code; name its module by --import"
+    for choice, wanted in facts.choices.items():
+        if digest_of(choice) != wanted:
+            return f"has no {choice}, or of other code; name its module by --import"
     try:
         seen = (facts.folder / TOKEN).read_text(encoding="utf-8")
     except OSError as error:

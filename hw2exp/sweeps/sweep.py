@@ -7,8 +7,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import Any, TypeVar
 
+from hw2exp.config.own_code import digest_of, own_choices
 from hw2exp.config.schema import TrainConfig
-from hw2exp.models import own_digest
 from hw2exp.records.run_dir import RunResult, read_finished
 from hw2exp.runs.fleet_run import Outcome, announce_compilation
 from hw2exp.sweeps.executor import ClusterLost, FleetExecutor, WorkerExecutor
@@ -107,23 +107,23 @@ def _progress(outcomes: Sequence[Outcome], start: int) -> Progress:
     )
 
 
-def check_cells(configs: Sequence[TrainConfig]) -> None:
-    """Refuse cells that workers can't import: a worker imports the main program's file, if any.
+def check_own(configs: Sequence[TrainConfig]) -> None:
+    """Refuse choices that workers can't import: a worker imports the main program's file, if any.
 
     Raises:
-        ConfigError: a cell is typed or piped, or registered below ``if __name__ == ...``.
+        ConfigError: a choice is typed or piped, or registered below ``if __name__ == ...``.
     """
-    own = {config.model.name: own_digest(config.model.name) for config in configs}
-    own = {name: digest for name, digest in own.items() if digest is not None}
+    own = own_choices(configs)
     if not own:
         return
     with WorkerExecutor(1) as worker:
-        missing = [name for name in own if worker.check(own_digest, name) != own[name]]
+        missing = [choice for choice in own if worker.check(digest_of, choice) != own[choice]]
     if missing:
         raise ConfigError(
-            f"model={name}: the workers of a sweep can't import this cell; register it at the top "
-            "level of the script's file, or of a module that the script imports"
-            for name in missing
+            f"{choice}: the workers of a sweep can't import it; register it at the top level of "
+            "the script's file, or of a module that the script imports (in a notebook: "
+            "%%writefile my_module.py, then import my_module)"
+            for choice in missing
         )
 
 

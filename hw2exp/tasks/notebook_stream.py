@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw2exp.tasks.notebook_kernel import read_sequences
-from hw2exp.tasks.temporal_order import TEST, Batch, TemporalOrder
+from hw2exp.tasks.task import TEST, Batch
+from hw2exp.tasks.temporal_order import TemporalOrder
 from hw2exp.tasks.variants.hochreiter import batches_per_epoch
 
 

@@ -5,7 +5,6 @@ elsewhere letters drawn uniformly from ``a b c d``. Its class is the order of th
 XX → Q, XY → R, YX → S, YY → U. Source: Hochreiter & Schmidhuber 1997, experiment 6a.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from hw2exp.system.kernel_cache import kernel
 from hw2exp.tasks.philox import integer, philox
+from hw2exp.tasks.task import TRAIN, Batch, Task
 
 SYMBOLS = "XYabcdBE"
 MARKS = "XY"
@@ -22,20 +22,14 @@ PAD = len(SYMBOLS)
 """Index of padding, a zero vector for the model."""
 
 X, A, START, END = (SYMBOLS.index(symbol) for symbol in "XaBE")
-TRAIN, TEST, CHECK, POPULATION = range(4)
-"""Streams; each is a word of the counter, so that no two streams share a draw."""
-
 LETTERS_PER_WORD = 16  # a letter takes two of a word's 32 bits
 LETTERS_PER_BLOCK = 4 * LETTERS_PER_WORD
 TWO, THREE = np.uint64(2), np.uint64(3)
 
-Batch = tuple[NDArray[np.uint8], NDArray[np.uint8]]
-"""Symbols ``(R, B, T)`` and labels ``(R, B)``."""
-
 
 @dataclass(frozen=True)
-class TemporalOrder:
-    """The task as a pure function of seed and step.
+class TemporalOrder(Task):
+    """Temporal order as a pure function of seed and step.
 
     Args:
         length: length of a sequence, half-open range.
@@ -43,6 +37,9 @@ class TemporalOrder:
         t2: position of the second mark, half-open range.
         framed: begin with ``B`` and end with ``E``; else with letters.
     """
+
+    symbols = SYMBOLS
+    classes = CLASSES
 
     length: tuple[int, int]
     t1: tuple[int, int]
@@ -55,17 +52,7 @@ class TemporalOrder:
         return self.length[1]
 
     def batch(self, seeds: NDArray[np.uint64], step: int, size: int, stream: int = TRAIN) -> Batch:
-        """Draw the batch of a step, a function of its arguments alone.
-
-        Args:
-            seeds: one seed a replica, shape ``(R,)``.
-            step: the training step.
-            size: sequences a replica, B.
-            stream: ``TRAIN``, ``TEST``, ``CHECK`` or ``POPULATION``; streams are disjoint.
-
-        Returns:
-            Symbols ``(R, B, T)``, indices into ``SYMBOLS`` or ``PAD``, and labels ``(R, B)``.
-        """
+        """Draw the batch of a step; see :meth:`hw2exp.tasks.task.Task.batch`."""
         symbols = np.empty((len(seeds), size, self.padded_length), np.uint8)
         labels = np.empty((len(seeds), size), np.uint8)
         ranges = self.length, self.t1, self.t2
@@ -112,17 +99,6 @@ def draw(
             row[start + integer(words[1], ranges[1])] = X + label // 2
             row[start + integer(words[2], ranges[2])] = X + label % 2
             labels[r, b] = label
-
-
-def decode(symbols: Sequence[int] | NDArray[np.uint8], label: int) -> str:
-    """Return a sequence as readable text, such as ``"BXaYbE → R"``.
-
-    Args:
-        symbols: indices into ``SYMBOLS``, ``(T,)``; padding is left out.
-        label: index into ``CLASSES``.
-    """
-    text = "".join(SYMBOLS[index] for index in symbols if index != PAD)
-    return f"{text} → {CLASSES[label]}"
 
 
 def encode(text: str, padded_length: int | None = None) -> tuple[NDArray[np.uint8], int]:

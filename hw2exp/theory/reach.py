@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from hw2exp.config.command_line import read
+from hw2exp.config.groups import AnyOrder
 from hw2exp.config.schema import TrainConfig
 from hw2exp.diagnostics.gradient_flow import fitted_factors
 from hw2exp.diagnostics.gradient_reach import (
@@ -27,7 +28,7 @@ from hw2exp.records.arms import Arm
 from hw2exp.records.parameters import read_parameters
 from hw2exp.records.runs import read_runs
 from hw2exp.system.problems import ConfigError, show
-from hw2exp.tasks.temporal_order import CHECK
+from hw2exp.tasks.task import CHECK
 
 MODELS = ("gated_rnn", "attn_rnn", "attn_rnn_inf", "rnn", "lstm")
 SEEDS = 64
@@ -93,7 +94,7 @@ class Reach:
 
 def farthest_mark() -> int:
     """Return the largest lag of a mark in the experiment's sequences: the reach a model needs."""
-    length, first, _ = _experiment().task.ranges
+    length, first, _ = _task().ranges
     return length[1] - 2 - first[0]
 
 
@@ -165,10 +166,13 @@ def unfit(arms: Sequence[Arm]) -> str | None:
                 return f"its models differ in {key}: {show(others)} and {show(own)}"
         if config.norm.name != "none":
             return f"its runs have norm={config.norm.name}; must be none"
-        if config.task != (task := _experiment().task):
-            length, t1, t2 = map(show, config.task.ranges)
+        if config.task != (task := _task()):
+            own = [f"task={config.task.name}"]
+            if isinstance(config.task, AnyOrder):
+                names = ("task.length", "t1", "t2")
+                own = [f"{n}={show(r)}" for n, r in zip(names, config.task.ranges, strict=True)]
             return (
-                f"its runs have task.length={length} t1={t1} t2={t2}; must have those of "
+                f"its runs have {' '.join(own)}; must have those of "
                 f"experiment=gradient_reach, {' '.join(map(show, task.ranges))}"
             )
     return None
@@ -176,6 +180,12 @@ def unfit(arms: Sequence[Arm]) -> str | None:
 
 def _experiment() -> TrainConfig:
     return read(["experiment=gradient_reach"]).jobs[0].config
+
+
+def _task() -> AnyOrder:
+    task = _experiment().task
+    assert isinstance(task, AnyOrder)
+    return task
 
 
 def _parameters(folder: Path, shapes: Mapping[str, Shape]) -> dict[str, NDArray[np.float32]]:

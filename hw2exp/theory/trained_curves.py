@@ -15,7 +15,7 @@ from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.loop import train
 from hw2exp.fleet.measurements import EvalMetrics, StepMetrics
 from hw2exp.records.spike import Spike
-from hw2exp.tasks.temporal_order import TRAIN
+from hw2exp.tasks.task import TRAIN
 
 
 @dataclass(frozen=True)

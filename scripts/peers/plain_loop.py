@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.tensorboard import SummaryWriter
 
-from hw2exp.tasks.temporal_order import CLASSES, PAD, TEST, TRAIN, TemporalOrder
+from hw2exp.tasks.task import TEST, TRAIN
+from hw2exp.tasks.temporal_order import CLASSES, PAD, TemporalOrder
 
 NORMAL = TemporalOrder(length=(30, 41), t1=(2, 6), t2=(20, 28))
 

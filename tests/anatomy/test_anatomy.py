@@ -21,7 +21,7 @@ from hw2exp.anatomy.verdict import exponent_in_words, sentences
 from hw2exp.config.recorded import recorded_config
 from hw2exp.config.registry import equations
 from hw2exp.models.classifier import Classifier
-from hw2exp.models.normalization import NoNorm
+from hw2exp.models.normalization import Norm
 from hw2exp.records.kept_spikes import read_kept, write_kept
 from hw2exp.records.metrics import read_metrics
 from hw2exp.records.run_dir import read_result
@@ -100,7 +100,7 @@ def test_a_run_that_has_kept_nothing_is_made_again(run, seen, tmp_path, capsys):
 def plain_loss(config, params, sequences):
     """The mean loss of decoded sequences, by the equations."""
     cell = equations("model", config.model.name)(config.model, PAD)
-    model = Classifier(cell, NoNorm(), 9)
+    model = Classifier(cell, Norm(), 9)
     pairs = [encode(text, 9) for text in sequences]
     symbols = torch.from_numpy(np.stack([symbols for symbols, _ in pairs]))[None]
     labels = torch.tensor([label for _, label in pairs])[None]

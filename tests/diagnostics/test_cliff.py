@@ -7,7 +7,8 @@ import torch
 from hw2exp.diagnostics.cliff import Plane, plane_along, slice_loss
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.loop import train_step
-from hw2exp.tasks.temporal_order import PAD, TRAIN
+from hw2exp.tasks.task import TRAIN
+from hw2exp.tasks.temporal_order import PAD
 
 SMALL = ("task=easy", "batch_size=5", "model.hidden_size=6")
 A, B = torch.linspace(-0.5, 0.5, 5), torch.tensor([-0.1, 0.0, 0.2])

@@ -4,7 +4,7 @@ import torch
 from hw2exp.config.registry import equations
 from hw2exp.diagnostics.gradient_reach import lstm_memory, spectral_norms, state_jacobians
 from hw2exp.models.cell import Cell, linear, product, unroll
-from hw2exp.models.normalization import NoNorm
+from hw2exp.models.normalization import Norm
 
 MODELS = ["gated_rnn", "attn_rnn", "attn_rnn_inf", "rnn", "lstm"]
 R, T, B, I, H = 2, 6, 3, 8, 5  # fmt: skip
@@ -24,7 +24,7 @@ def small(compose, model, seed=0):
 def test_it_is_the_derivative_by_a_nudge_of_the_state(compose, model):
     """A nudge of one state, handed on by the cell's own step, moves the last state by it."""
     cell, params, x = small(compose, model)
-    norm = NoNorm().forward({}, {})
+    norm = Norm().forward({}, {})
     jacobians = state_jacobians(cell, params, x)
     assert jacobians.shape == (R, B, T - 1, H, H)
     prepared = cell.prepare(params)
@@ -49,7 +49,7 @@ def test_it_is_the_derivative_by_a_nudge_of_the_state(compose, model):
 @pytest.mark.parametrize("model", MODELS)
 def test_it_is_autograds_jacobian(compose, model):
     cell, params, x = small(compose, model)
-    norm = NoNorm().forward({}, {})
+    norm = Norm().forward({}, {})
     jacobians = state_jacobians(cell, params, x)
     free = {name: value.requires_grad_() for name, value in params.items()}
     states = unroll(cell, free, x, norm)

@@ -13,7 +13,7 @@ from hw2exp.diagnostics.trajectory import NO_NORM, numbers, trajectory
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.models.cell import Cell, linear, product, unroll
 from hw2exp.models.hyperparameters import build
-from hw2exp.tasks.temporal_order import CHECK
+from hw2exp.tasks.task import CHECK
 from hw2exp.theory import attention_rnn
 
 MODELS = ["gated_rnn", "attn_rnn", "attn_rnn_inf", "rnn", "lstm"]

@@ -16,7 +16,7 @@ from hw2exp.diagnostics.sharpness import (
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.loop import train_step
 from hw2exp.models.classifier import Classifier
-from hw2exp.tasks.temporal_order import TRAIN
+from hw2exp.tasks.task import TRAIN
 
 MODELS = ["gated_rnn", "attn_rnn", "attn_rnn_inf", "rnn", "lstm"]
 SMALL = ("task=easy", "batch_size=4", "model.hidden_size=2", "check_initial_loss=off")

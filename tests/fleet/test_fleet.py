@@ -8,7 +8,7 @@ import torch
 
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.loop import train
-from hw2exp.tasks.temporal_order import POPULATION, TEST, TRAIN
+from hw2exp.tasks.task import POPULATION, TEST, TRAIN
 
 STEPS = 12
 

@@ -14,8 +14,9 @@ from hw2exp.kernels.choice import closed_form_of
 from hw2exp.models.cells.attn_rnn import AttnRNNKnobs
 from hw2exp.models.cells.rnn import ElmanRNNKnobs
 from hw2exp.models.classifier import Classifier
-from hw2exp.models.normalization import NoNorm
-from hw2exp.tasks.temporal_order import PAD, TRAIN
+from hw2exp.models.normalization import Norm
+from hw2exp.tasks.task import TRAIN
+from hw2exp.tasks.temporal_order import PAD
 
 TOLERANCE = 1e-10
 
@@ -32,7 +33,7 @@ MODELS = {
 
 def make(name, H=5, K=2, T=7, closed_form=True):
     options = MODELS[name](H, K)
-    cell, norm = equations("model", options.name)(options, PAD), NoNorm()
+    cell, norm = equations("model", options.name)(options, PAD), Norm()
     return Classifier(
         cell, norm, T, closed_form=closed_form_of(cell, norm) if closed_form else None
     )

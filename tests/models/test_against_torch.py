@@ -10,7 +10,7 @@ from hw2exp.models.cells.lstm import LSTM
 from hw2exp.models.cells.rnn import ElmanRNN
 from hw2exp.models.cells.rnn import ElmanRNNKnobs as RNNOptions
 from hw2exp.models.classifier import Classifier
-from hw2exp.models.normalization.protocol import NoNorm, NormPass
+from hw2exp.models.normalization.protocol import Norm, NormPass
 from tests.models.references import from_torch, to_torch
 
 TORCH = Init(
@@ -75,7 +75,7 @@ def test_a_sigmoid_network_is_half_of_a_tanh_network_and_a_half():
 @pytest.mark.parametrize("name", ["relu", "lstm"])
 def test_weights_go_to_torch_and_back(name):
     cell, _ = cell_and_module(name, 6)
-    model = Classifier(cell, NoNorm(), 9)
+    model = Classifier(cell, Norm(), 9)
     params = model.initialize([TORCH] * 2, [3, 4])
     module, readout = to_torch(cell, params, replica=1)
     again = from_torch(module, readout)
@@ -90,7 +90,7 @@ def test_weights_go_to_torch_and_back(name):
 @pytest.mark.parametrize("hidden", [4, 12, 16, 7])
 def test_a_seed_draws_what_torch_draws(name, hidden):
     cell, _ = cell_and_module(name, hidden)
-    params = Classifier(cell, NoNorm(), 9).initialize([TORCH], [1])
+    params = Classifier(cell, Norm(), 9).initialize([TORCH], [1])
     torch.manual_seed(1)
     _, module = cell_and_module(name, hidden)
     theirs = from_torch(module, torch.nn.Linear(hidden, 4))

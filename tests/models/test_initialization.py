@@ -10,7 +10,7 @@ from hw2exp.models.cells.gated_rnn import GatedRNN
 from hw2exp.models.cells.lstm import LSTM
 from hw2exp.models.classifier import Classifier
 from hw2exp.models.initialization import seeded
-from hw2exp.models.normalization.protocol import NoNorm
+from hw2exp.models.normalization.protocol import Norm
 from tests.models.references import to_torch
 
 START = Init(
@@ -26,7 +26,7 @@ START = Init(
 
 
 def start(cell, seeds, inits):
-    return Classifier(cell, NoNorm(), 9).initialize(inits, seeds)
+    return Classifier(cell, Norm(), 9).initialize(inits, seeds)
 
 
 def gated(hidden=6):

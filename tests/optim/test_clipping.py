@@ -10,18 +10,18 @@ from hypothesis import strategies as st
 from hw2exp.config.groups import Clip
 from hw2exp.models.axes import norms as norms_of
 from hw2exp.models.hyperparameters import build as build_fleet
-from hw2exp.optim.clipping.norm import ClipByNormKnobs
-from hw2exp.optim.clipping.value import ClipByValueKnobs
-from hw2exp.optim.clipping.zclip import ZClipKnobs
+from hw2exp.optim.clipping.norm import ClipByNorm
+from hw2exp.optim.clipping.value import ClipByValue
+from hw2exp.optim.clipping.zclip import ZClip
 
 NUMBERS = 37
 ALPHA, Z_THRESHOLD, WARMUP = (0.97, 0.5, 0.9, 0.0), (2.5, 1.0, 2.0, 0.7), (25, 2, 10, 7)
 
 SECTIONS = {
     "none": lambda r: Clip(name="none"),
-    "norm": lambda r: ClipByNormKnobs(name="norm", max_norm=(1.0, 0.1, 5.0, 30.0)[r % 4]),
-    "value": lambda r: ClipByValueKnobs(name="value", max_value=(0.1, 1.0, 0.5, 3.0)[r % 4]),
-    "zclip": lambda r: ZClipKnobs(
+    "norm": lambda r: ClipByNorm.Knobs(name="norm", max_norm=(1.0, 0.1, 5.0, 30.0)[r % 4]),
+    "value": lambda r: ClipByValue.Knobs(name="value", max_value=(0.1, 1.0, 0.5, 3.0)[r % 4]),
+    "zclip": lambda r: ZClip.Knobs(
         name="zclip",
         alpha=ALPHA[r % 4],
         z_threshold=Z_THRESHOLD[r % 4],
@@ -46,10 +46,10 @@ def draw(steps, replicas, dtype=torch.float64):
 
 def run(program, grads):
     """The clipped gradients of every step, and the last state."""
-    state = program.init(grads.shape[1])
+    state = program.init(grads[0])
     clipped = []
     for g in grads:
-        g, state = program.update(g, norms_of(g), state)
+        g, state = program.update(g, g, norms_of(g), state)
         clipped.append(g)
     return torch.stack(clipped), state
 
@@ -71,7 +71,7 @@ def test_none_changes_nothing():
 @pytest.mark.parametrize("max_norm", [1.0, 1e-6])
 def test_an_exploding_gradient_is_rescaled_though_its_squares_overflow_float32(size, max_norm):
     grads = torch.full((2, NUMBERS), size)
-    program = build_fleet("clip", [ClipByNormKnobs(name="norm", max_norm=max_norm)] * 2)
+    program = build_fleet("clip", [ClipByNorm.Knobs(name="norm", max_norm=max_norm)] * 2)
     (clipped,), _ = run(program, grads[None])
     expected = min(max_norm, size * NUMBERS**0.5)
     torch.testing.assert_close(
@@ -148,7 +148,7 @@ def test_zclip_follows_the_paper():
 def test_zclip_only_measures_during_its_warmup():
     replicas, warmup = 3, 6
     sections = [
-        ZClipKnobs(name="zclip", alpha=0.9, z_threshold=0.01, warmup_steps=warmup)
+        ZClip.Knobs(name="zclip", alpha=0.9, z_threshold=0.01, warmup_steps=warmup)
         for _ in range(replicas)
     ]
     grads = draw(warmup, replicas) * 10.0 ** torch.arange(warmup)[:, None, None]
@@ -161,14 +161,15 @@ def test_zclip_only_measures_during_its_warmup():
 
 def test_zclip_clips_the_first_step_after_its_warmup():
     program = build_fleet(
-        "clip", [ZClipKnobs(name="zclip", alpha=0.9, z_threshold=2.0, warmup_steps=2)]
+        "clip", [ZClip.Knobs(name="zclip", alpha=0.9, z_threshold=2.0, warmup_steps=2)]
     )
-    state = program.init(1)
+    state = program.init(torch.zeros(1, 1))
     row = torch.ones(1, 4, dtype=torch.float64) / 2  # of norm 1
     for norm in (1.0, 3.0):  # mean 2, deviation 1
-        _, state = program.update(row * norm, torch.tensor([norm], dtype=torch.float64), state)
+        seen = torch.tensor([norm], dtype=torch.float64)
+        _, state = program.update(row * norm, row, seen, state)
     spike = torch.tensor([10.0], dtype=torch.float64)
-    clipped, _ = program.update(row * 10, spike, state)
+    clipped, _ = program.update(row * 10, row, spike, state)
     # z = 8, so the limit is 2 + 2² / 8
     torch.testing.assert_close(norms_of(clipped), torch.tensor([2.5]).double(), rtol=1e-5, atol=0)
 
@@ -228,7 +229,7 @@ def test_update_is_out_of_place(name):
     norm = norms_of(grads[0])
     arguments = {"grads": grads[0], "norm": norm, **state}
     copies = {key: value.clone() for key, value in arguments.items()}
-    program.update(grads[0], norm, state)
+    program.update(grads[0], grads[0], norm, state)
     for key, value in arguments.items():
         assert torch.equal(value, copies[key]), key
 
@@ -237,7 +238,7 @@ def test_update_is_out_of_place(name):
 def test_state_has_a_number_for_every_replica(name):
     program = build(name, 4)
     _, after = run(program, draw(60, 4, torch.float32))
-    before = program.init(4)
+    before = program.init(torch.zeros(4, 1))
     assert before.keys() == after.keys()
     for key in before:
         assert before[key].shape == after[key].shape == (4,)
@@ -254,9 +255,9 @@ limits = st.lists(st.floats(1e-3, 1e3), min_size=4, max_size=4)
 def test_norm_is_at_most_the_limit_and_keeps_its_direction(rows, limits):
     grads = torch.tensor(rows)
     sections = [
-        ClipByNormKnobs(name="norm", max_norm=m) for m, _ in zip(limits, rows, strict=False)
+        ClipByNorm.Knobs(name="norm", max_norm=m) for m, _ in zip(limits, rows, strict=False)
     ]
-    clipped, _ = build_fleet("clip", sections).update(grads, norms_of(grads), {})
+    clipped, _ = build_fleet("clip", sections).update(grads, grads, norms_of(grads), {})
     limit = torch.tensor(limits[: len(rows)], dtype=torch.float64)
     before, after = norms_of(grads.double()), norms_of(clipped.double())
     assert (after <= limit * (1 + 1e-6)).all()
@@ -270,9 +271,9 @@ def test_norm_is_at_most_the_limit_and_keeps_its_direction(rows, limits):
 def test_entries_are_at_most_the_limit_and_keep_their_sign(rows, limits):
     grads = torch.tensor(rows, dtype=torch.float64)
     sections = [
-        ClipByValueKnobs(name="value", max_value=m) for m, _ in zip(limits, rows, strict=False)
+        ClipByValue.Knobs(name="value", max_value=m) for m, _ in zip(limits, rows, strict=False)
     ]
-    clipped, _ = build_fleet("clip", sections).update(grads, norms_of(grads), {})
+    clipped, _ = build_fleet("clip", sections).update(grads, grads, norms_of(grads), {})
     limit = torch.tensor(limits[: len(rows)], dtype=torch.float64)[:, None]
     assert (clipped.abs() <= limit).all()
     assert torch.equal(clipped.sign(), grads.sign())
@@ -284,10 +285,11 @@ def test_entries_are_at_most_the_limit_and_keep_their_sign(rows, limits):
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=80))
 def test_zclip_never_scales_up(norms):
     program = build("zclip", 4)
-    state = program.init(4)
+    state = program.init(torch.zeros(4, 1))
     row = torch.ones(4, 1, dtype=torch.float64)
     for norm in norms:
-        clipped, state = program.update(row * norm, torch.full((4,), norm).double(), state)
+        seen = torch.full((4,), norm).double()
+        clipped, state = program.update(row * norm, row, seen, state)
         assert (clipped >= 0).all()
         assert (clipped <= norm).all()
         assert (state["variance"] >= 0).all()

@@ -5,9 +5,9 @@ import torch
 
 from hw2exp.models.hyperparameters import build
 from hw2exp.optim.optimizers import adam, formulas, rmsprop, sgd
-from hw2exp.optim.optimizers.adam import AdamKnobs
-from hw2exp.optim.optimizers.rmsprop import RMSpropKnobs
-from hw2exp.optim.optimizers.sgd import SGDKnobs
+from hw2exp.optim.optimizers.adam import Adam
+from hw2exp.optim.optimizers.rmsprop import RMSprop
+from hw2exp.optim.optimizers.sgd import SGD
 
 REPLICAS, NUMBERS, STEPS = 4, 37, 100
 
@@ -22,28 +22,28 @@ BETA1 = (0.9, 0.0, 0.5, 0.95)
 BETA2 = (0.999, 0.99, 0.9, 0.0)
 
 CASES = {
-    "sgd": (SGDKnobs, {"momentum": NO_DECAY}, {"nesterov": False}, NO_DECAY),
-    "sgd decay": (SGDKnobs, {"momentum": NO_DECAY}, {"nesterov": False}, DECAY),
-    "sgd momentum": (SGDKnobs, {"momentum": MOMENTUM}, {"nesterov": False}, DECAY),
-    "sgd nesterov": (SGDKnobs, {"momentum": (0.9, 0.1, 0.5, 0.99)}, {"nesterov": True}, DECAY),
-    "rmsprop": (RMSpropKnobs, {"momentum": NO_DECAY}, {"centered": False}, NO_DECAY),
-    "rmsprop decay": (RMSpropKnobs, {"momentum": NO_DECAY}, {"centered": False}, DECAY),
-    "rmsprop momentum": (RMSpropKnobs, {"momentum": MOMENTUM}, {"centered": False}, DECAY),
+    "sgd": (SGD.Knobs, {"momentum": NO_DECAY}, {"nesterov": False}, NO_DECAY),
+    "sgd decay": (SGD.Knobs, {"momentum": NO_DECAY}, {"nesterov": False}, DECAY),
+    "sgd momentum": (SGD.Knobs, {"momentum": MOMENTUM}, {"nesterov": False}, DECAY),
+    "sgd nesterov": (SGD.Knobs, {"momentum": (0.9, 0.1, 0.5, 0.99)}, {"nesterov": True}, DECAY),
+    "rmsprop": (RMSprop.Knobs, {"momentum": NO_DECAY}, {"centered": False}, NO_DECAY),
+    "rmsprop decay": (RMSprop.Knobs, {"momentum": NO_DECAY}, {"centered": False}, DECAY),
+    "rmsprop momentum": (RMSprop.Knobs, {"momentum": MOMENTUM}, {"centered": False}, DECAY),
     "rmsprop centered": (
-        RMSpropKnobs,
+        RMSprop.Knobs,
         # At alpha 0 the deviation is the rounding of g² - g², which is nothing to compare.
         {"momentum": MOMENTUM, "alpha": (0.99, 0.9, 0.5, 0.3)},
         {"centered": True},
         DECAY,
     ),
-    "adam": (AdamKnobs, {}, {"decoupled": False}, NO_DECAY),
-    "adam decay": (AdamKnobs, {}, {"decoupled": False}, DECAY),
-    "adamw": (AdamKnobs, {}, {"decoupled": True}, DECAY),
+    "adam": (Adam.Knobs, {}, {"decoupled": False}, NO_DECAY),
+    "adam decay": (Adam.Knobs, {}, {"decoupled": False}, DECAY),
+    "adamw": (Adam.Knobs, {}, {"decoupled": True}, DECAY),
 }
 OTHERS = {
-    SGDKnobs: {},
-    RMSpropKnobs: {"alpha": ALPHA, "eps": EPS},
-    AdamKnobs: {"beta1": BETA1, "beta2": BETA2, "eps": EPS},
+    SGD.Knobs: {},
+    RMSprop.Knobs: {"alpha": ALPHA, "eps": EPS},
+    Adam.Knobs: {"beta1": BETA1, "beta2": BETA2, "eps": EPS},
 }
 
 each_case = pytest.mark.parametrize("case", CASES)
@@ -66,9 +66,9 @@ def options(case, replicas=REPLICAS):
 def torch_optimizer(section, param):
     """Torch's optimizer with the knobs of one replica."""
     knobs = section.model_dump(exclude={"name"})
-    if isinstance(section, SGDKnobs):
+    if isinstance(section, SGD.Knobs):
         return torch.optim.SGD([param], **knobs)
-    if isinstance(section, RMSpropKnobs):
+    if isinstance(section, RMSprop.Knobs):
         return torch.optim.RMSprop([param], **knobs)
     knobs["betas"] = knobs.pop("beta1"), knobs.pop("beta2")
     decoupled = knobs.pop("decoupled")
@@ -183,7 +183,7 @@ def test_a_broken_replica_does_not_touch_its_neighbors(case):
 
 def test_zero_momentum_and_zero_decay_are_none_at_all():
     sections = [
-        SGDKnobs(name="sgd", lr=0.1, weight_decay=w, momentum=m, nesterov=False)
+        SGD.Knobs(name="sgd", lr=0.1, weight_decay=w, momentum=m, nesterov=False)
         for w, m in ((0.0, 0.0), (0.5, 0.9))
     ]
     start, grads = draw(2, torch.float32)
@@ -239,9 +239,9 @@ def test_the_preconditioner_is_what_torch_divides_by(case):
             param.grad = g.clone()
             theirs.step()
         kept = theirs.state[param]
-        if isinstance(section, SGDKnobs):
+        if isinstance(section, SGD.Knobs):
             expected = torch.ones_like(param)
-        elif isinstance(section, RMSpropKnobs):
+        elif isinstance(section, RMSprop.Knobs):
             mean = kept["grad_avg"] if section.centered else 0
             expected = (kept["square_avg"] - mean**2).sqrt() + section.eps
         else:
@@ -292,7 +292,7 @@ def test_updates_on_a_quadratic_converge_below_the_stability_limit_and_diverge_a
 
 def test_unequal_shared_knobs_are_refused():
     sections = [
-        SGDKnobs(name="sgd", lr=0.1, weight_decay=0.0, momentum=0.9, nesterov=nesterov)
+        SGD.Knobs(name="sgd", lr=0.1, weight_decay=0.0, momentum=0.9, nesterov=nesterov)
         for nesterov in (False, True)
     ]
     with pytest.raises(ValueError, match="nesterov"):

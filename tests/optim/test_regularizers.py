@@ -11,8 +11,8 @@ from hw2exp.models.cells.rnn import ElmanRNN
 from hw2exp.models.cells.rnn import ElmanRNNKnobs as Options
 from hw2exp.models.classifier import Classifier
 from hw2exp.models.hyperparameters import build
-from hw2exp.models.normalization import NoNorm
-from hw2exp.optim.regularizers.omega import OmegaKnobs, omega_gradient
+from hw2exp.models.normalization import Norm
+from hw2exp.optim.regularizers.omega import Omega, omega_gradient
 from hw2exp.tasks.temporal_order import PAD
 
 R, B, T, H = 3, 5, 7, 4
@@ -26,14 +26,14 @@ each_path = pytest.mark.parametrize("closed_form", [True, False], ids=["closed f
 
 
 def omega(weight=2.0, bound=1e-20):
-    return OmegaKnobs(name="omega", weight=weight, bound=bound)
+    return Omega.Knobs(name="omega", weight=weight, bound=bound)
 
 
 def problem(nonlinearity, closed_form, seed=0):
     options = Options(name="rnn", hidden_size=H, nonlinearity=nonlinearity)
     cell = ElmanRNN(options, PAD)
-    compiled = closed_form_of(cell, NoNorm()) if closed_form else None
-    model = Classifier(cell, NoNorm(), T, closed_form=compiled, keeps_path=True)
+    compiled = closed_form_of(cell, Norm()) if closed_form else None
+    model = Classifier(cell, Norm(), T, closed_form=compiled, keeps_path=True)
     g = torch.Generator().manual_seed(seed)
     params = {
         name: 0.6 * torch.randn(R, *weight.shape, generator=g, dtype=torch.float64)
@@ -163,7 +163,7 @@ def test_omega_is_added_before_clipping(compose):
     grads, _ = fleet.loss_and_gradient(symbols, labels)
     norm = torch.linalg.vector_norm(grads, dim=1)
     assert float(norm) > 10
-    clipped, _ = fleet.clip.update(grads, norm, fleet.state.clip)
+    clipped, _ = fleet.clip.update(grads, fleet.state.params, norm, fleet.state.clip)
     assert float(clipped.norm()) == pytest.approx(1, rel=1e-4)
 
 

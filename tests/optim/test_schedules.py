@@ -9,25 +9,25 @@ from hypothesis import strategies as st
 
 from hw2exp.config.groups import Schedule
 from hw2exp.models.hyperparameters import build
-from hw2exp.optim.schedules.cosine import CosineKnobs
-from hw2exp.optim.schedules.plateau import PlateauKnobs
-from hw2exp.optim.schedules.step import StepDecayKnobs
-from hw2exp.optim.schedules.warmup_cosine import WarmupCosineKnobs
+from hw2exp.optim.schedules.cosine import Cosine
+from hw2exp.optim.schedules.plateau import Plateau
+from hw2exp.optim.schedules.step import StepDecay
+from hw2exp.optim.schedules.warmup_cosine import WarmupCosine
 
 STEPS, LR = 200, 0.3
 
 SECTIONS = {
     "constant": lambda r: Schedule(name="constant"),
-    "step": lambda r: StepDecayKnobs(
+    "step": lambda r: StepDecay.Knobs(
         name="step", every=(7, 1, 50, 1000)[r % 4], gamma=(0.3, 0.99, 1.0, 0.5)[r % 4]
     ),
-    "cosine": lambda r: CosineKnobs(name="cosine", min_factor=(0.0, 0.1, 0.5, 1.0)[r % 4]),
-    "warmup_cosine": lambda r: WarmupCosineKnobs(
+    "cosine": lambda r: Cosine.Knobs(name="cosine", min_factor=(0.0, 0.1, 0.5, 1.0)[r % 4]),
+    "warmup_cosine": lambda r: WarmupCosine.Knobs(
         name="warmup_cosine",
         min_factor=(0.0, 0.1, 0.5, 0.2)[r % 4],
         warmup_steps=(20, 0, 1, 99)[r % 4],
     ),
-    "plateau": lambda r: PlateauKnobs(
+    "plateau": lambda r: Plateau.Knobs(
         name="plateau",
         factor=(0.3, 0.5, 0.9, 0.1)[r % 4],
         patience=(3, 0, 1, 10)[r % 4],
@@ -134,14 +134,14 @@ def test_warmup_rises_in_equal_steps_to_one():
 
 
 def test_warmup_cosine_without_warmup_is_the_cosine():
-    warm = [WarmupCosineKnobs(name="warmup_cosine", min_factor=0.1, warmup_steps=0)]
-    plain = [CosineKnobs(name="cosine", min_factor=0.1)]
+    warm = [WarmupCosine.Knobs(name="warmup_cosine", min_factor=0.1, warmup_steps=0)]
+    plain = [Cosine.Knobs(name="cosine", min_factor=0.1)]
     assert torch.equal(run(warm, LOSSES[:, :1])[0], run(plain, LOSSES[:, :1])[0])
 
 
 def test_a_warmup_longer_than_the_run_only_rises():
     for warmup in (STEPS, STEPS + 5):
-        section = WarmupCosineKnobs(name="warmup_cosine", min_factor=0.1, warmup_steps=warmup)
+        section = WarmupCosine.Knobs(name="warmup_cosine", min_factor=0.1, warmup_steps=warmup)
         factors = run([section], LOSSES[:, :1])[0][:, 0]
         expected = torch.arange(1, STEPS + 1, dtype=torch.float64) / (warmup + 1)
         close(factors, expected)
@@ -183,7 +183,7 @@ def test_a_test_loss_that_is_no_number_is_no_improvement(value):
 def test_same_bits_alone_and_in_a_fleet(name):
     sections = fleet(name, 64)
     if name == "step":  # with powers of many numbers
-        sections = [StepDecayKnobs(name="step", every=1, gamma=0.9 + r / 1000) for r in range(64)]
+        sections = [StepDecay.Knobs(name="step", every=1, gamma=0.9 + r / 1000) for r in range(64)]
     factors, state = run(sections, LOSSES)
     for size in (1, 3):
         for first in range(0, 64, size):
@@ -223,7 +223,7 @@ min_factors = st.floats(0, 1)
 @settings(deadline=None)
 @given(min_factors, st.integers(1, 500), st.data())
 def test_cosine_stays_between_its_ends(min_factor, steps, data):
-    section = CosineKnobs(name="cosine", min_factor=min_factor)
+    section = Cosine.Knobs(name="cosine", min_factor=min_factor)
     program = build("schedule", [section], steps=steps)
     updates = data.draw(st.integers(0, steps - 1))
     factor = float(program.at(updates, program.init(1)))
@@ -233,7 +233,7 @@ def test_cosine_stays_between_its_ends(min_factor, steps, data):
 @settings(deadline=None)
 @given(min_factors, st.integers(0, 600), st.integers(1, 500), st.data())
 def test_warmup_cosine_stays_above_zero_and_at_most_one(min_factor, warmup, steps, data):
-    section = WarmupCosineKnobs(name="warmup_cosine", min_factor=min_factor, warmup_steps=warmup)
+    section = WarmupCosine.Knobs(name="warmup_cosine", min_factor=min_factor, warmup_steps=warmup)
     program = build("schedule", [section], steps=steps)
     updates = data.draw(st.integers(0, steps - 1))
     factor = float(program.at(updates, program.init(1)))
@@ -249,7 +249,7 @@ def test_warmup_cosine_stays_above_zero_and_at_most_one(min_factor, warmup, step
     st.lists(st.floats(0, 10), max_size=60),
 )
 def test_plateau_never_rises_nor_falls_below_its_least(min_factor, fall, patience, losses):
-    section = PlateauKnobs(
+    section = Plateau.Knobs(
         name="plateau", factor=fall, patience=patience, threshold=0.01, min_factor=min_factor
     )
     program = build("schedule", [section], steps=1)

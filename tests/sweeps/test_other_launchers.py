@@ -87,9 +87,9 @@ def test_one_that_is_not_installed_names_the_extra(tmp_path, monkeypatch, capsys
 
 def test_a_cell_that_its_processes_do_not_know(tmp_path, monkeypatch, capsys):
     pytest.importorskip(PACKAGES["joblib"])
-    monkeypatch.setattr(command_run, "own_digest", lambda name: "0" * 64)
+    monkeypatch.setattr(command_run, "own_choices", lambda configs: {"model=rnn": "0" * 64})
     monkeypatch.chdir(tmp_path)
     assert main(["-m", *SHORT, "seed=0,1", "hydra/launcher=joblib"]) == 2
-    problem = "hydra/launcher=joblib with model=rnn: its processes don't import this cell"
+    problem = "hydra/launcher=joblib with model=rnn: its processes don't import this"
     assert problem in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from hw2exp.tasks.notebook_stream import NotebookStream
-from hw2exp.tasks.temporal_order import CLASSES, PAD, SYMBOLS, TEST, TRAIN, TemporalOrder
+from hw2exp.tasks.task import TEST, TRAIN
+from hw2exp.tasks.temporal_order import CLASSES, PAD, SYMBOLS, TemporalOrder
 from hw2exp.tasks.variants.hochreiter import batches_per_epoch
 
 EASY = TemporalOrder((7, 9), (1, 3), (4, 6))

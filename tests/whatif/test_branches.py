@@ -10,7 +10,7 @@ from hw2exp.fleet.loop import train_step
 from hw2exp.models.axes import means
 from hw2exp.runs.start_state import beginning, nearest
 from hw2exp.system.problems import ConfigError
-from hw2exp.tasks.temporal_order import TRAIN
+from hw2exp.tasks.task import TRAIN
 from hw2exp.train import main as train
 from hw2exp.whatif.branches import follow, make_again
 from hw2exp.whatif.choices import shipped

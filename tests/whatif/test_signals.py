@@ -11,7 +11,8 @@ from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.loop import train_step
 from hw2exp.models.cell import GATE, SCORES, run
 from hw2exp.records.signals import SIGNALS
-from hw2exp.tasks.temporal_order import PAD, TRAIN
+from hw2exp.tasks.task import TRAIN
+from hw2exp.tasks.temporal_order import PAD
 from hw2exp.whatif.signals import History, cumulative_sum, measure
 
 SMALL = (
@@ -72,7 +73,7 @@ def test_each_signal(compose, words):
     matrix = hessian(fleet, batch)
     norm, clip = grads.norm(dim=1).double(), fleet.state.clip
     (lr,) = fleet.rates(STEP, STEP)
-    clipped, _ = fleet.clip.update(grads, norm, clip)
+    clipped, _ = fleet.clip.update(grads, fleet.state.params, norm, clip)
     _, after = fleet.optimizer.update(fleet.state.params, clipped, fleet.state.optimizer, lr)
     divisor = fleet.optimizer.preconditioner(after)[0].double()
     limit = float(fleet.optimizer.stability_limit(lr))

@@ -10,11 +10,11 @@ import pytest
 from hw2exp.config import groups, registry
 from hw2exp.config.registry import register
 from hw2exp.fleet.fleet import Fleet
-from hw2exp.optim.schedules.protocol import Constant
+from hw2exp.optim.schedules.protocol import Schedule
 from hw2exp.records.metrics import read_metrics
 from hw2exp.records.run_dir import read_result
 from hw2exp.runs.spike_request import read_request
-from hw2exp.tasks.temporal_order import TRAIN
+from hw2exp.tasks.task import TRAIN
 from hw2exp.train import main as train
 from hw2exp.whatif import trial
 from hw2exp.whatif.__main__ import main
@@ -156,7 +156,7 @@ def test_a_branch_that_is_not_the_run_is_refused_with_its_step(copy, capsys, mon
 BURST, HARD = 140, 90
 
 
-class Burst(Constant):
+class Burst(Schedule):
     """A learning rate that is a thousand times as high in one step."""
 
     def at(self, updates, state):

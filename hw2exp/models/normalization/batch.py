@@ -1,32 +1,26 @@
 """Recurrent batch normalization: statistics over the batch, separate for every time step."""
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Annotated, Any
 
-from hw2exp.config import groups
+from hw2exp.config.doors import register_norm
 from hw2exp.config.knob import per_replica
-from hw2exp.config.registry import register
 from hw2exp.models.axes import Params, State, columns
-from hw2exp.models.normalization.protocol import Gain, GainPass, NormPass, Terms, gains_of, rescale
+from hw2exp.models.normalization.protocol import (
+    Gain,
+    GainPass,
+    Norm,
+    NormPass,
+    Terms,
+    gains_of,
+    rescale,
+)
 from hw2exp.system.lazy_torch import Tensor, torch
 
 
-class BatchNormKnobs(groups.Norm):
-    """The knobs of recurrent batch normalization."""
-
-    gamma: float = per_replica("gain at the start", gt=0)
-    eps: float = per_replica("added to the variance", gt=0)
-
-    def contradictions(self, config: Any) -> list[str]:
-        """Return the problem of a batch whose sequence has no others to be compared with."""
-        if config.batch_size >= 2:
-            return []
-        return ["batch_size=1: norm=batch needs at least 2 sequences"]
-
-
-@register("norm", "batch", BatchNormKnobs)
+@register_norm("batch")
 @dataclass(frozen=True)
-class BatchNorm:
+class BatchNorm(Norm):
     """Recurrent batch normalization (Cooijmans et al. 2016, eq. 6-8).
 
     Every time step has its own statistics: in training those of the batch, in a test given ones.
@@ -38,9 +32,17 @@ class BatchNorm:
         eps: added to the variance, ``(R,)``.
     """
 
-    over_batch: ClassVar[bool] = True
-    gamma: Tensor
-    eps: Tensor
+    over_batch = True
+
+    gamma: Annotated[Tensor, per_replica("gain at the start", gt=0)]
+    eps: Annotated[Tensor, per_replica("added to the variance", gt=0)]
+
+    @staticmethod
+    def contradictions(knobs: Any, config: Any) -> list[str]:
+        """Return the problem of a batch whose sequence has no others to be compared with."""
+        if config.batch_size >= 2:
+            return []
+        return ["batch_size=1: norm=batch needs at least 2 sequences"]
 
     def gains(self, terms: Terms) -> dict[str, Gain]:
         """Return a gain for each feature of every term, shared by the time steps."""

@@ -1,13 +1,20 @@
 """Layer normalization of a cell's terms."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated
 
-from hw2exp.config import groups
+from hw2exp.config.doors import register_norm
 from hw2exp.config.knob import per_replica
-from hw2exp.config.registry import register
 from hw2exp.models.axes import Params, State, columns
-from hw2exp.models.normalization.protocol import Gain, GainPass, NormPass, Terms, gains_of, rescale
+from hw2exp.models.normalization.protocol import (
+    Gain,
+    GainPass,
+    Norm,
+    NormPass,
+    Terms,
+    gains_of,
+    rescale,
+)
 from hw2exp.system.lazy_torch import Tensor, torch
 
 
@@ -24,16 +31,9 @@ def standardize(value: Tensor, eps: Tensor) -> Tensor:
     return (value - mean) * (variance + columns(eps, value)).rsqrt()
 
 
-class LayerNormKnobs(groups.Norm):
-    """The knobs of layer normalization."""
-
-    gamma: float = per_replica("gain at the start", gt=0)
-    eps: float = per_replica("added to the variance", gt=0)
-
-
-@register("norm", "layer", LayerNormKnobs)
+@register_norm("layer")
 @dataclass(frozen=True)
-class LayerNorm:
+class LayerNorm(Norm):
     """Layer normalization of each term by itself (Ba, Kiros & Hinton 2016, eq. 4).
 
     Args:
@@ -41,9 +41,8 @@ class LayerNorm:
         eps: added to the variance, ``(R,)``.
     """
 
-    over_batch: ClassVar[bool] = False
-    gamma: Tensor
-    eps: Tensor
+    gamma: Annotated[Tensor, per_replica("gain at the start", gt=0)]
+    eps: Annotated[Tensor, per_replica("added to the variance", gt=0)]
 
     def gains(self, terms: Terms) -> dict[str, Gain]:
         """Return a gain for each feature of every term."""

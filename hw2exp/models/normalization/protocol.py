@@ -7,10 +7,9 @@ biases gets none.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
-from hw2exp.config import groups
-from hw2exp.config.registry import register
+from hw2exp.config.doors import register_norm
 from hw2exp.models.axes import Params, Shape, State
 from hw2exp.system.lazy_torch import Tensor
 
@@ -81,21 +80,20 @@ class GainPass(NormPass):
         return len(self.terms[term].shape)
 
 
-class Norm(Protocol):
-    """A kind of normalization, for all replicas of a fleet.
+@register_norm("none")
+class Norm:
+    """No normalization; base class of the kinds of normalization, for all replicas of a fleet."""
 
-    Attributes:
-        over_batch: whether the norm takes statistics over the sequences of a batch; if so, they
-            depend on each other in training, and a test needs given statistics.
-    """
-
-    over_batch: ClassVar[bool]
+    over_batch: ClassVar[bool] = False
+    """True if the norm takes statistics over the sequences of a batch; if so, they depend on each
+    other in training, and a test needs given statistics."""
 
     def gains(self, terms: Terms) -> dict[str, Gain]:
-        """Return the parameters by name."""
+        """Return the parameters by name: none."""
+        return {}
 
     def forward(self, params: Params, terms: Terms, statistics: State | None = None) -> NormPass:
-        """Begin a forward pass.
+        """Begin a forward pass; this one changes nothing.
 
         Args:
             params: the parameters, each ``(R, ...)``.
@@ -103,20 +101,6 @@ class Norm(Protocol):
             statistics: mean and variance for batch normalization, each ``(R, T, *features)``;
                 None: those of the batch.
         """
-
-
-@register("norm", "none", groups.Norm)
-class NoNorm:
-    """No normalization."""
-
-    over_batch: ClassVar[bool] = False
-
-    def gains(self, terms: Terms) -> dict[str, Gain]:
-        """Return no parameters."""
-        return {}
-
-    def forward(self, params: Params, terms: Terms, statistics: State | None = None) -> NormPass:
-        """Begin a pass that does nothing."""
         return NormPass()
 
 

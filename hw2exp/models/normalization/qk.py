@@ -1,23 +1,32 @@
 """Layer normalization of an attention cell's queries and keys alone."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any
 
-from hw2exp.config import groups
+from hw2exp.config.doors import register_norm
 from hw2exp.config.knob import per_replica
-from hw2exp.config.registry import CHOICES, register
+from hw2exp.config.registry import CHOICES
 from hw2exp.models.axes import Params, State
 from hw2exp.models.normalization.layer import standardize
-from hw2exp.models.normalization.protocol import Gain, GainPass, NormPass, Terms, over
+from hw2exp.models.normalization.protocol import Gain, GainPass, Norm, NormPass, Terms, over
 from hw2exp.system.lazy_torch import Tensor, torch
 
 
-class QKNormKnobs(groups.Norm):
-    """The knobs of normalized queries and keys."""
+@register_norm("qk")
+@dataclass(frozen=True)
+class QKNorm(Norm):
+    """Layer normalization of queries and keys alone (Dehghani et al. 2023, "ViT-22B", §2).
 
-    eps: float = per_replica("added to the variance", gt=0)
+    The paper's factor 1/√H before the softargmax enters as the initial gains, H^(-1/4) each.
 
-    def contradictions(self, config: Any) -> list[str]:
+    Args:
+        eps: added to the variance, ``(R,)``.
+    """
+
+    eps: Annotated[Tensor, per_replica("added to the variance", gt=0)]
+
+    @staticmethod
+    def contradictions(knobs: Any, config: Any) -> list[str]:
         """Return the problem of a model without queries and keys."""
         if config.model.attention:
             return []
@@ -27,21 +36,6 @@ class QKNormKnobs(groups.Norm):
         return [
             f"norm=qk: needs a model with queries and keys ({able}), not model={config.model.name}"
         ]
-
-
-@register("norm", "qk", QKNormKnobs)
-@dataclass(frozen=True)
-class QKNorm:
-    """Layer normalization of queries and keys alone (Dehghani et al. 2023, "ViT-22B", §2).
-
-    The paper's factor 1/√H before the softargmax enters as the initial gains, H^(-1/4) each.
-
-    Args:
-        eps: added to the variance, ``(R,)``.
-    """
-
-    over_batch: ClassVar[bool] = False
-    eps: Tensor
 
     def gains(self, terms: Terms) -> dict[str, Gain]:
         """Return a gain for each feature of every query and key."""

@@ -1,32 +1,32 @@
 """Clipping by the norm of the whole gradient."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from hw2exp.config import groups
+from hw2exp.config.doors import register_clip
 from hw2exp.config.knob import per_replica
-from hw2exp.config.registry import register
 from hw2exp.models.axes import State
-from hw2exp.optim.clipping.protocol import NoClip, rescale
+from hw2exp.optim.clipping.protocol import Clip, rescale
 from hw2exp.system.lazy_torch import Tensor
 
 
-class ClipByNormKnobs(groups.Clip):
-    """The knobs of clipping by norm."""
-
-    max_norm: float = per_replica("largest allowed norm of a replica's whole gradient", gt=0)
-
-
-@register("clip", "norm", ClipByNormKnobs)
+@register_clip("norm")
 @dataclass(frozen=True)
-class ClipByNorm(NoClip):
+class ClipByNorm(Clip):
     """Clipping by the norm of the gradient (Pascanu, Mikolov & Bengio 2013, algorithm 1).
 
     Args:
         max_norm: the largest norm, ``(R,)``.
     """
 
-    max_norm: Tensor
+    rows = True
 
-    def update(self, grads: Tensor, grad_norm: Tensor, state: State) -> tuple[Tensor, State]:
+    max_norm: Annotated[
+        Tensor, per_replica("largest allowed norm of a replica's whole gradient", gt=0)
+    ]
+
+    def update(
+        self, grads: Tensor, params: Tensor, grad_norm: Tensor, state: State
+    ) -> tuple[Tensor, State]:
         """Return g · min(1, max_norm / ‖g‖)."""
         return rescale(grads, grad_norm, self.max_norm), state

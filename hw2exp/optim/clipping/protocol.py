@@ -1,53 +1,66 @@
 """The interface of gradient clipping."""
 
-from typing import Protocol
+from typing import Any, ClassVar
 
-from hw2exp.config import groups
-from hw2exp.config.registry import register
+from hw2exp.config.doors import register_clip
 from hw2exp.models.axes import State
-from hw2exp.system.lazy_torch import Device, Tensor
-
-EPS = 1e-6
-"""Added to a norm before dividing by it, as torch's ``clip_grad_norm_`` does."""
+from hw2exp.optim.clipping.eps import EPS
+from hw2exp.system.lazy_torch import Tensor
 
 
-class Clip(Protocol):
-    """A rule that limits gradients before the optimizer uses them."""
+class Clip:
+    """A rule that limits gradients before the optimizer uses them; base class of the rules.
 
-    def init(self, replicas: int, device: Device = "cpu") -> State:
-        """Return the state before the first step."""
+    A rule sees gradients and parameters by name, each ``(R, ...)``; with ``rows``, as one tensor
+    ``(R, P)`` that joins them.
+    """
 
-    def update(self, grads: Tensor, grad_norm: Tensor, state: State) -> tuple[Tensor, State]:
+    rows: ClassVar[bool] = False
+
+    def init(self, params: Any) -> State:
+        """Return the state before the first step: tensors ``(R, ...)`` by any names.
+
+        Args:
+            params: the parameters, rows or by name.
+        """
+        return {}
+
+    def update(self, grads: Any, params: Any, grad_norm: Tensor, state: State) -> tuple[Any, State]:
         """Limit the gradients of a step.
 
         Args:
-            grads: gradients, ``(R, P)``.
-            grad_norm: norm of each row, ``(R,)`` in float64.
+            grads: the gradients, rows or by name.
+            params: the parameters, likewise.
+            grad_norm: norm of each replica's whole gradient, ``(R,)`` in float64.
             state: state from ``init`` or the step before.
+
+        Returns:
+            The limited gradients, rows or by name, and the new state.
         """
+        raise NotImplementedError
 
 
-@register("clip", "none", groups.Clip)
-class NoClip:
+@register_clip("none")
+class NoClip(Clip):
     """No clipping."""
 
-    def init(self, replicas: int, device: Device = "cpu") -> State:
-        """Return an empty state."""
-        return {}
+    rows = True
 
-    def update(self, grads: Tensor, grad_norm: Tensor, state: State) -> tuple[Tensor, State]:
+    def update(
+        self, grads: Tensor, params: Tensor, grad_norm: Tensor, state: State
+    ) -> tuple[Tensor, State]:
         """Return the gradients unchanged."""
         return grads, state
 
 
 def rescale(grads: Tensor, grad_norm: Tensor, limit: Tensor) -> Tensor:
-    """Scale rows down to a norm, never up.
+    """Scale a tensor of each replica down to a norm, never up.
 
     Args:
-        grads: gradients, ``(R, P)``.
-        grad_norm: norm of each row, ``(R,)`` in float64.
+        grads: gradients, ``(R, ...)``.
+        grad_norm: norm of each replica's gradients, ``(R,)`` in float64.
         limit: the largest norm, ``(R,)``.
     """
     # In float64, rounded once, because the factor for a gradient of 1e38 underflows in float32.
     factor = (limit / (grad_norm + EPS)).clamp(max=1)  # (R,)
-    return (grads * factor[:, None]).to(grads.dtype)
+    return (grads * factor.reshape(-1, *[1] * (grads.dim() - 1))).to(grads.dtype)

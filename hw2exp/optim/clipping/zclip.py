@@ -1,26 +1,19 @@
 """Clipping by the history of the gradient's norm."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from hw2exp.config import groups
+from hw2exp.config.doors import register_clip
 from hw2exp.config.knob import per_replica
-from hw2exp.config.registry import register
 from hw2exp.models.axes import State, roots
-from hw2exp.optim.clipping.protocol import EPS, rescale
-from hw2exp.system.lazy_torch import Device, Tensor, torch
+from hw2exp.optim.clipping.eps import EPS
+from hw2exp.optim.clipping.protocol import Clip, rescale
+from hw2exp.system.lazy_torch import Tensor, torch
 
 
-class ZClipKnobs(groups.Clip):
-    """The knobs of ZClip."""
-
-    alpha: float = per_replica("decay of the running mean and variance of the norm", ge=0, lt=1)
-    z_threshold: float = per_replica("z-score above which a norm is clipped", gt=0)
-    warmup_steps: int = per_replica("steps that are only measured, not clipped", ge=2)
-
-
-@register("clip", "zclip", ZClipKnobs)
+@register_clip("zclip")
 @dataclass(frozen=True)
-class ZClip:
+class ZClip(Clip):
     """Clipping of a gradient whose norm is an outlier among the previous norms.
 
     The clip tracks a running mean and variance of the norm. A norm with a z-score above the
@@ -35,16 +28,24 @@ class ZClip:
     arXiv:2504.02507, the "reciprocal" rule.
     """
 
-    alpha: Tensor
-    z_threshold: Tensor
-    warmup_steps: Tensor
+    rows = True
 
-    def init(self, replicas: int, device: Device = "cpu") -> State:
+    alpha: Annotated[
+        Tensor, per_replica("decay of the running mean and variance of the norm", ge=0, lt=1)
+    ]
+    z_threshold: Annotated[Tensor, per_replica("z-score above which a norm is clipped", gt=0)]
+    warmup_steps: Annotated[
+        Tensor, per_replica("steps that are only measured, not clipped", int, ge=2)
+    ]
+
+    def init(self, params: Tensor) -> State:
         """Return zero counts and statistics."""
-        zero = torch.zeros(replicas, dtype=torch.float64, device=device)
+        zero = torch.zeros(len(params), dtype=torch.float64, device=params.device)
         return {"steps": zero, "mean": zero, "variance": zero}
 
-    def update(self, grads: Tensor, grad_norm: Tensor, state: State) -> tuple[Tensor, State]:
+    def update(
+        self, grads: Tensor, params: Tensor, grad_norm: Tensor, state: State
+    ) -> tuple[Tensor, State]:
         """Clip by the previous norms, then add the clipped norm to the statistics."""
         steps, mean, variance = state["steps"] + 1, state["mean"], state["variance"]  # (R,)
         warm = steps > self.warmup_steps

@@ -1,27 +1,19 @@
 """Adam and AdamW."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from hw2exp.config import groups
+from hw2exp.config.doors import register_optimizer
 from hw2exp.config.knob import per_replica, shared
-from hw2exp.config.registry import register
 from hw2exp.models.axes import State, columns, roots
 from hw2exp.optim.optimizers.formulas import bias_correction, heavy_ball_limit, with_decay
+from hw2exp.optim.optimizers.protocol import Optimizer
 from hw2exp.system.lazy_torch import Tensor, torch
 
 
-class AdamKnobs(groups.Optimizer):
-    """The knobs of Adam and AdamW."""
-
-    beta1: float = per_replica("decay of the running mean of gradients", ge=0, lt=1)
-    beta2: float = per_replica("decay of the running mean of squared gradients", ge=0, lt=1)
-    eps: float = per_replica("added to the root of the second mean", gt=0)
-    decoupled: bool = shared("decay weights apart from the gradient: AdamW")
-
-
-@register("optimizer", "adam", AdamKnobs)
+@register_optimizer("adam")
 @dataclass(frozen=True)
-class Adam:
+class Adam(Optimizer):
     """Adam (Kingma & Ba 2015, algorithm 1); AdamW (Loshchilov & Hutter 2019) if decoupled.
 
     Args:
@@ -33,12 +25,14 @@ class Adam:
         decoupled: shrink the parameters themselves instead of adding to the gradient.
     """
 
-    lr: Tensor
-    weight_decay: Tensor
-    beta1: Tensor
-    beta2: Tensor
-    eps: Tensor
-    decoupled: bool
+    rows = True
+
+    beta1: Annotated[Tensor, per_replica("decay of the running mean of gradients", ge=0, lt=1)]
+    beta2: Annotated[
+        Tensor, per_replica("decay of the running mean of squared gradients", ge=0, lt=1)
+    ]
+    eps: Annotated[Tensor, per_replica("added to the root of the second mean", gt=0)]
+    decoupled: Annotated[bool, shared("decay weights apart from the gradient: AdamW")]
 
     @property
     def l2(self) -> Tensor:

@@ -1,27 +1,19 @@
 """RMSprop."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from hw2exp.config import groups
+from hw2exp.config.doors import register_optimizer
 from hw2exp.config.knob import per_replica, shared
-from hw2exp.config.registry import register
 from hw2exp.models.axes import State, columns, roots
 from hw2exp.optim.optimizers.formulas import heavy_ball_limit, with_decay
+from hw2exp.optim.optimizers.protocol import Optimizer
 from hw2exp.system.lazy_torch import Tensor, torch
 
 
-class RMSpropKnobs(groups.Optimizer):
-    """The knobs of RMSprop."""
-
-    alpha: float = per_replica("decay of the running mean of squared gradients", ge=0, lt=1)
-    eps: float = per_replica("added to the root of that mean", gt=0)
-    momentum: float = per_replica("momentum", ge=0, lt=1)
-    centered: bool = shared("divide by the running deviation instead of the running norm")
-
-
-@register("optimizer", "rmsprop", RMSpropKnobs)
+@register_optimizer("rmsprop")
 @dataclass(frozen=True)
-class RMSprop:
+class RMSprop(Optimizer):
     """RMSprop (Tieleman & Hinton 2012, lecture 6.5); centered as in Graves 2013, eq. 38-45.
 
     Args:
@@ -33,17 +25,14 @@ class RMSprop:
         centered: divide by the standard deviation instead of the root mean square.
     """
 
-    lr: Tensor
-    weight_decay: Tensor
-    alpha: Tensor
-    eps: Tensor
-    momentum: Tensor
-    centered: bool
+    rows = True
 
-    @property
-    def l2(self) -> Tensor:
-        """Return the weight decay."""
-        return self.weight_decay
+    alpha: Annotated[
+        Tensor, per_replica("decay of the running mean of squared gradients", ge=0, lt=1)
+    ]
+    eps: Annotated[Tensor, per_replica("added to the root of that mean", gt=0)]
+    momentum: Annotated[Tensor, per_replica("momentum", ge=0, lt=1)]
+    centered: Annotated[bool, shared("divide by the running deviation instead of the running norm")]
 
     def init(self, params: Tensor) -> State:
         """Return zero means and a zero velocity."""

@@ -1,34 +1,19 @@
 """Stochastic gradient descent, with or without momentum."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Annotated, Any
 
-from pydantic import model_validator
-
-from hw2exp.config import groups
+from hw2exp.config.doors import register_optimizer
 from hw2exp.config.knob import per_replica, shared
-from hw2exp.config.registry import register
 from hw2exp.models.axes import State, columns
 from hw2exp.optim.optimizers.formulas import heavy_ball_limit, with_decay
+from hw2exp.optim.optimizers.protocol import Optimizer
 from hw2exp.system.lazy_torch import Tensor, torch
 
 
-class SGDKnobs(groups.Optimizer):
-    """The knobs of stochastic gradient descent."""
-
-    momentum: float = per_replica("momentum", ge=0, lt=1)
-    nesterov: bool = shared("Nesterov's momentum")
-
-    @model_validator(mode="after")
-    def _has_momentum(self) -> Self:
-        if self.nesterov and self.momentum == 0:
-            raise ValueError("optimizer.nesterov=true: needs optimizer.momentum > 0, which is 0")
-        return self
-
-
-@register("optimizer", "sgd", SGDKnobs)
+@register_optimizer("sgd")
 @dataclass(frozen=True)
-class SGD:
+class SGD(Optimizer):
     """Stochastic gradient descent (Sutskever et al. 2013 for both kinds of momentum).
 
     Args:
@@ -38,15 +23,17 @@ class SGD:
         nesterov: look ahead along the momentum.
     """
 
-    lr: Tensor
-    weight_decay: Tensor
-    momentum: Tensor
-    nesterov: bool
+    rows = True
 
-    @property
-    def l2(self) -> Tensor:
-        """Return the weight decay."""
-        return self.weight_decay
+    momentum: Annotated[Tensor, per_replica("momentum", ge=0, lt=1)]
+    nesterov: Annotated[bool, shared("Nesterov's momentum")]
+
+    @staticmethod
+    def contradictions(knobs: Any, config: Any) -> list[str]:
+        """Return the problem of Nesterov's momentum without momentum."""
+        if knobs.momentum > 0 or not knobs.nesterov:
+            return []
+        return ["optimizer.nesterov=true: needs optimizer.momentum > 0, which is 0"]
 
     def init(self, params: Tensor) -> State:
         """Return a zero velocity."""

@@ -1,35 +1,19 @@
 """Ω, a regularizer against vanishing gradients (Pascanu, Mikolov & Bengio 2013)."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from hw2exp.config import groups
+from hw2exp.config.doors import register_regularizer
 from hw2exp.config.knob import per_replica
-from hw2exp.config.registry import register
 from hw2exp.models.axes import Params, StateTrajectory, columns, norms
 from hw2exp.models.cells.rnn import ElmanRNNKnobs
+from hw2exp.optim.regularizers.protocol import Regularizer
 from hw2exp.system.lazy_torch import Tensor, torch
 
 
-class OmegaKnobs(groups.Regularizer):
-    """The knobs of Ω."""
-
-    weight: float = per_replica("factor of the regularizer's gradient", ge=0)
-    bound: float = per_replica("‖∂ℓ/∂h[t]‖² below which a step is left out", gt=0)
-
-    def contradictions(self, config: Any) -> list[str]:
-        """Return the problems of a cell for which Ω is not defined."""
-        problems = []
-        if not isinstance(config.model, ElmanRNNKnobs):
-            problems.append(f"regularizer=omega: needs model=rnn, not model={config.model.name}")
-        if config.norm.name != "none":
-            problems.append(f"regularizer=omega: needs norm=none, not norm={config.norm.name}")
-        return problems
-
-
-@register("regularizer", "omega", OmegaKnobs)
+@register_regularizer("omega")
 @dataclass(frozen=True)
-class Omega:
+class Omega(Regularizer):
     """A term that keeps the norm of the backpropagated gradient, in its own direction.
 
     Ω = mean of (‖∂ℓ/∂h[t] · ∂h[t]/∂h[t-1]‖² / ‖∂ℓ/∂h[t]‖² - 1)², over all sequences and all t with
@@ -45,10 +29,20 @@ class Omega:
     public code.
     """
 
-    weight: Tensor
-    bound: Tensor
-
     needs_path = True
+
+    weight: Annotated[Tensor, per_replica("factor of the regularizer's gradient", ge=0)]
+    bound: Annotated[Tensor, per_replica("‖∂ℓ/∂h[t]‖² below which a step is left out", gt=0)]
+
+    @staticmethod
+    def contradictions(knobs: Any, config: Any) -> list[str]:
+        """Return the problems of a cell for which Ω is not defined."""
+        problems = []
+        if not isinstance(config.model, ElmanRNNKnobs):
+            problems.append(f"regularizer=omega: needs model=rnn, not model={config.model.name}")
+        if config.norm.name != "none":
+            problems.append(f"regularizer=omega: needs norm=none, not norm={config.norm.name}")
+        return problems
 
     def add(self, grads: Params, cell: Any, params: Params, path: StateTrajectory | None) -> Params:
         """Add weight · ∂Ω/∂W_hh, one replica at a time, so that its arrays stay in cache."""

@@ -1,35 +1,41 @@
 """The interface of a regularizer."""
 
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
-from hw2exp.config import groups
-from hw2exp.config.registry import register
+from hw2exp.config.doors import register_regularizer
 from hw2exp.models.axes import Params, StateTrajectory
+from hw2exp.system.lazy_torch import Tensor
 
 
-class Regularizer(Protocol):
-    """A term of the loss, whose gradient is added before clipping."""
+@register_regularizer("none")
+class Regularizer:
+    """No regularizer; base class of the terms of the loss besides the cross-entropy.
 
-    needs_path: bool
-    """True if the term needs the states and their gradients."""
+    A term has a ``value``, which autograd differentiates together with the cross-entropy, or it
+    adds its gradient itself. The recorded loss leaves out the term.
+    """
 
-    def add(self, grads: Params, cell: Any, params: Params, path: StateTrajectory | None) -> Params:
-        """Add the term's gradient.
+    has_value: ClassVar[bool] = False
+    """True if the term has a value; the run then trains by autograd."""
+
+    needs_path: ClassVar[bool] = False
+    """True if :meth:`add` needs the states and their gradients."""
+
+    def value(self, seen: Any) -> Tensor:
+        """Return the term, ``(R,)``.
 
         Args:
-            grads: the loss's gradient by parameter name, each ``(R, ...)``.
+            seen: a forward pass, a :class:`hw2exp.models.classifier.Pass`.
+        """
+        raise NotImplementedError
+
+    def add(self, grads: Params, cell: Any, params: Params, path: StateTrajectory | None) -> Params:
+        """Add the term's gradient, which is clipped together with the loss's.
+
+        Args:
+            grads: the gradient of the loss and of the value, by parameter name, each ``(R, ...)``.
             cell: the recurrent cell.
             params: the parameters, each ``(R, ...)``.
             path: the states and their gradients, if ``needs_path``.
         """
-
-
-@register("regularizer", "none", groups.Regularizer)
-class NoRegularizer:
-    """No regularizer."""
-
-    needs_path = False
-
-    def add(self, grads: Params, cell: Any, params: Params, path: StateTrajectory | None) -> Params:
-        """Return the gradients unchanged."""
         return grads

@@ -1,30 +1,19 @@
 """A learning rate along half a cosine over the whole run."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated
 
-from hw2exp.config import groups
+from hw2exp.config.doors import register_schedule
 from hw2exp.config.knob import per_replica
-from hw2exp.config.registry import register
 from hw2exp.models.axes import State
 from hw2exp.optim.elementwise import cos_pi
-from hw2exp.optim.schedules.protocol import Constant
+from hw2exp.optim.schedules.protocol import Schedule
 from hw2exp.system.lazy_torch import Tensor, torch
 
 
-class CosineKnobs(groups.Schedule):
-    """The knobs of half a cosine."""
-
-    min_factor: float = per_replica(
-        "share of the learning rate that is left at the end", ge=0, le=1
-    )
-
-    spans_run: ClassVar[bool] = True
-
-
-@register("schedule", "cosine", CosineKnobs)
+@register_schedule("cosine")
 @dataclass(frozen=True)
-class Cosine(Constant):
+class Cosine(Schedule):
     """Decay along half a cosine over the whole run, as in ``CosineAnnealingLR``.
 
     Args:
@@ -33,7 +22,11 @@ class Cosine(Constant):
     Source: Loshchilov & Hutter 2017, "SGDR", eq. 5, without restarts.
     """
 
-    min_factor: Tensor
+    spans_run = True
+
+    min_factor: Annotated[
+        Tensor, per_replica("share of the learning rate that is left at the end", ge=0, le=1)
+    ]
 
     def at(self, updates: int, state: State) -> Tensor:
         """Return min + (1 - min) (1 + cos(π t / steps)) / 2."""

@@ -1,29 +1,18 @@
 """A learning rate that falls when the test loss stops improving."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from hw2exp.config import groups
+from hw2exp.config.doors import register_schedule
 from hw2exp.config.knob import per_replica
-from hw2exp.config.registry import register
 from hw2exp.models.axes import State
-from hw2exp.optim.schedules.protocol import Constant
+from hw2exp.optim.schedules.protocol import Schedule
 from hw2exp.system.lazy_torch import Device, Tensor, torch
 
 
-class PlateauKnobs(groups.Schedule):
-    """The knobs of a decay on a plateau."""
-
-    factor: float = per_replica("factor of one fall", gt=0, lt=1)
-    patience: int = per_replica("test passes without improvement that are tolerated", ge=0)
-    threshold: float = per_replica("relative improvement that counts", ge=0, lt=1)
-    min_factor: float = per_replica(
-        "share of the learning rate below which it won't fall", ge=0, le=1
-    )
-
-
-@register("schedule", "plateau", PlateauKnobs)
+@register_schedule("plateau")
 @dataclass(frozen=True)
-class Plateau(Constant):
+class Plateau(Schedule):
     """Decay when the test loss stops improving, as in ``ReduceLROnPlateau``.
 
     Args:
@@ -33,10 +22,14 @@ class Plateau(Constant):
         min_factor: lower bound of the factor, ``(R,)``.
     """
 
-    factor: Tensor
-    patience: Tensor
-    threshold: Tensor
-    min_factor: Tensor
+    factor: Annotated[Tensor, per_replica("factor of one fall", gt=0, lt=1)]
+    patience: Annotated[
+        Tensor, per_replica("test passes without improvement that are tolerated", int, ge=0)
+    ]
+    threshold: Annotated[Tensor, per_replica("relative improvement that counts", ge=0, lt=1)]
+    min_factor: Annotated[
+        Tensor, per_replica("share of the learning rate below which it won't fall", ge=0, le=1)
+    ]
 
     def init(self, replicas: int, device: Device = "cpu") -> State:
         """Return factor 1, best loss ∞ and no bad passes."""

@@ -1,28 +1,16 @@
 """A learning rate that rises linearly, then falls along half a cosine."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
+from hw2exp.config.doors import register_schedule
 from hw2exp.config.knob import per_replica
-from hw2exp.config.registry import register
 from hw2exp.models.axes import State
-from hw2exp.optim.schedules.cosine import Cosine, CosineKnobs
+from hw2exp.optim.schedules.cosine import Cosine
 from hw2exp.system.lazy_torch import Tensor, torch
 
 
-class WarmupCosineKnobs(CosineKnobs):
-    """The knobs of half a cosine after a rise."""
-
-    warmup_steps: int = per_replica("steps of the rise", ge=0)
-
-    def contradictions(self, config: Any) -> list[str]:
-        """Return the problem of a rise that outlasts the run."""
-        if self.warmup_steps < config.steps:
-            return []
-        return [f"schedule.warmup_steps={self.warmup_steps}: must be below steps={config.steps}"]
-
-
-@register("schedule", "warmup_cosine", WarmupCosineKnobs)
+@register_schedule("warmup_cosine")
 @dataclass(frozen=True)
 class WarmupCosine(Cosine):
     """Linear warm-up to the full learning rate, then decay along half a cosine.
@@ -33,7 +21,14 @@ class WarmupCosine(Cosine):
     Source: Goyal et al. 2017, §2.2, for the warm-up.
     """
 
-    warmup_steps: Tensor
+    warmup_steps: Annotated[Tensor, per_replica("steps of the rise", int, ge=0)]
+
+    @staticmethod
+    def contradictions(knobs: Any, config: Any) -> list[str]:
+        """Return the problem of a rise that outlasts the run."""
+        if knobs.warmup_steps < config.steps:
+            return []
+        return [f"schedule.warmup_steps={knobs.warmup_steps}: must be below steps={config.steps}"]
 
     def at(self, updates: int, state: State) -> Tensor:
         """Return (t + 1) / (warmup + 1) during warm-up, then the half cosine over the rest."""

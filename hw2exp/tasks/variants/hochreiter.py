@@ -4,10 +4,11 @@ from typing import Any, Literal, Self
 
 from pydantic import model_validator
 
-from hw2exp.config.groups import AnyTask, Range
+from hw2exp.config.groups import AnyOrder, Range
 from hw2exp.config.knob import shared
 from hw2exp.config.registry import register
 from hw2exp.system.problems import show
+from hw2exp.tasks.temporal_order import TemporalOrder
 
 EPOCH_SEQUENCES = 1000
 """Sequences of an epoch of the notebook, before whole batches are cut from them."""
@@ -18,7 +19,7 @@ def batches_per_epoch(batch_size: int) -> int:
     return EPOCH_SEQUENCES // batch_size
 
 
-class Hochreiter(AnyTask):
+class Hochreiter(AnyOrder):
     """A task with a frame, whose ranges are its knobs."""
 
     length: Range = shared("length of a sequence, half-open range")
@@ -81,5 +82,12 @@ class Hochreiter(AnyTask):
         return problems
 
 
+class FramedOrder(TemporalOrder):
+    """Temporal order with a frame; a fleet itself replays the notebook's stream."""
+
+    def __init__(self, length: Range, t1: Range, t2: Range, **_: Any) -> None:
+        super().__init__(length, t1, t2, framed=True)
+
+
 for name in ("easy", "normal", "moderate", "hard", "nightmare"):
-    register("task", name)(Hochreiter)
+    register("task", name, Hochreiter)(FramedOrder)

@@ -15,7 +15,7 @@ from hw2exp.diagnostics.trajectory import NO_NORM
 from hw2exp.kernels.loss import SequenceLoss
 from hw2exp.models.axes import Params
 from hw2exp.models.cell import Cell, unroll
-from hw2exp.models.normalization import NoNorm
+from hw2exp.models.normalization import Norm
 from hw2exp.tasks.temporal_order import CLASSES, PAD
 from hw2exp.theory.answers.deviation import DTYPE, leaves
 
@@ -107,7 +107,7 @@ def compiled_gradients(model: str, gradients: Gradients) -> list[tuple[Tensor, T
     label = torch.tensor(1, dtype=torch.uint8)
     readout = torch.randn(len(CLASSES), HIDDEN, dtype=DTYPE, generator=generator)
 
-    loss = SequenceLoss(of, "none", NoNorm())
+    loss = SequenceLoss(of, "none", Norm())
     loss.keeps_state_gradients = True
     free = leaves(params)
     fleet = {name: value[None] for name, value in free.items()}

@@ -8,7 +8,8 @@ from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.initial_loss import LOSS_TOLERANCE
 from hw2exp.records.metrics import INITIAL_ACCURACY, INITIAL_LOSS
-from hw2exp.tasks.temporal_order import CHECK, CLASSES
+from hw2exp.tasks.task import CHECK
+from hw2exp.tasks.temporal_order import CLASSES
 from hw2exp.theory.answer import Answer, Check, Verdict, judge
 from hw2exp.theory.answers.deviation import worst
 from hw2exp.theory.reach import MODELS

@@ -15,7 +15,7 @@ from hw2exp.diagnostics.statistics import median, share
 from hw2exp.diagnostics.trajectory import NO_NORM
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.models.cell import unroll
-from hw2exp.tasks.temporal_order import CHECK
+from hw2exp.tasks.task import CHECK
 from hw2exp.theory.answer import Answer, Check, Verdict
 from hw2exp.theory.answer import decide as verdict_of
 from hw2exp.theory.answers import gated_rnn

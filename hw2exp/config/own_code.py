@@ -1,6 +1,6 @@
-"""Compute a digest of the code of a user's cell, to detect changed equations.
+"""Compute a digest of the code of a user's choices, to detect changed equations.
 
-The digest covers compiled code, because a cell defined in a notebook has no source file. So
+The digest covers compiled code, because a class defined in a notebook has no source file. So
 comments and formatting don't count. Python versions compile the same text differently: digests of
 different versions can't be compared.
 """
@@ -8,29 +8,72 @@ different versions can't be compared.
 import hashlib
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from inspect import unwrap
 from types import CodeType, FunctionType
 from typing import Any
 
-from hw2exp.config.registry import MAIN
+from hw2exp.config.knob import KNOBS
+from hw2exp.config.registry import ADDED_CHOICES, CHOICES, MAIN, equations
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
 INSTALLED = tuple(
     sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")
 )
-NO_CODE = ("__doc__", "__module__", "__qualname__", "__firstlineno__", "__static_attributes__")
+NO_CODE = (
+    "__doc__", "__module__", "__qualname__", "__firstlineno__", "__static_attributes__", KNOBS,
+)  # fmt: skip
+
+
+MODULES = "modules"
+"""The key of the user's modules among a result's versions."""
+
+
+def own_code(config: Any) -> dict[str, str]:
+    """Return the digest of the code of each choice of a config that a user added.
+
+    Args:
+        config: the config of a run, a ``TrainConfig``.
+
+    Returns:
+        By choice, such as ``model=leaky_rnn``; under ``MODULES`` the modules that register them.
+    """
+    chosen = [(group, getattr(config, group).name) for group in CHOICES]
+    own = [each for each in chosen if each in ADDED_CHOICES]
+    modules = {equations(*each).__module__ for each in own} - {*MAIN}
+    found = {each: digest for each in map("=".join, own) if (digest := digest_of(each))}
+    return found | ({MODULES: " ".join(sorted(modules))} if modules else {})
+
+
+def own_choices(configs: Iterable[Any]) -> dict[str, str]:
+    """Return the digests of the choices of some configs that a user added, by choice."""
+    found: dict[str, str] = {}
+    for config in configs:
+        found |= own_code(config)
+    found.pop(MODULES, None)
+    return found
+
+
+def digest_of(choice: str) -> str | None:
+    """Return the digest of the code of a user's choice; None if it is shipped or unknown.
+
+    Args:
+        choice: the choice, such as ``model=leaky_rnn``.
+    """
+    group, _, name = choice.partition("=")
+    own: Any = equations(group, name) if (group, name) in ADDED_CHOICES else None
+    return None if own is None else code_digest(own)
 
 
 @cache
-def code_digest(cell: type) -> str:
+def code_digest(own: Any) -> str:
     """Return the SHA-256 of a class's code and of the user's code that it uses.
 
     Functions, classes and plain constants count, including the globals that they refer to. Other
     objects, such as tensors, and installed packages don't.
     """
-    return hashlib.sha256("\n".join(_of_value(cell, set())).encode(errors="replace")).hexdigest()
+    return hashlib.sha256("\n".join(_of_value(own, set())).encode(errors="replace")).hexdigest()
 
 
 def _is_own(module: str) -> bool:

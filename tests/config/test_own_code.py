@@ -8,13 +8,12 @@ from hydra.core.config_store import ConfigStore
 
 from hw2exp.config import registry
 from hw2exp.config.groups import Model
-from hw2exp.models import own_digest
-from hw2exp.models.own_code import code_digest
+from hw2exp.config.own_code import code_digest, digest_of
 from hw2exp.train import main
 
 SOURCE = '''
 import torch
-from hw2exp.models import register_cell
+from hw2exp.config.doors import register_cell
 from hw2exp.models.cell import Cell, linear, product
 
 ALPHA = 0.2
@@ -87,7 +86,7 @@ def test_other_equations_have_another_digest(old, new):
 
 
 def test_a_shipped_cell_has_none():
-    assert own_digest("lstm") is None
+    assert digest_of("model=lstm") is None
 
 
 def test_a_run_does_not_resume_with_other_equations(tmp_path, monkeypatch, capsys):

@@ -1,0 +1,142 @@
+"""Register choices: the shipped ones and a user's enter through the same doors.
+
+A choice is a class with its equations. It declares its knobs as annotated fields, each a tensor
+``(R,)`` with one number a replica, or one value that all replicas share::
+
+    @register_clip("tensor_norm", max_norm=1.0)
+    @dataclass(frozen=True)
+    class ClipEachTensor(Clip):
+        max_norm: Annotated[Tensor, per_replica("largest norm of one tensor", gt=0)]
+
+Keyword arguments are the default values of the knobs.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from hw2exp.config import groups
+from hw2exp.config.knob import KNOBS, Choice, is_per_replica, section_of
+from hw2exp.config.registry import register
+
+C = TypeVar("C", bound=type[Any])
+
+
+def _door(
+    group: str, base: type[Choice], name: str, defaults: dict[str, Any], data: bool = True
+) -> Callable[[C], C]:
+    """Return a decorator that registers a class; without ``data`` all of its knobs are shared."""
+
+    def enter(own: C) -> C:
+        section = vars(own).get(KNOBS) or section_of(own, base)
+        if not data and (
+            knobs := [k for k, f in section.model_fields.items() if is_per_replica(f)]
+        ):
+            raise ValueError(f"{group}={name}: its knobs must be shared, not {', '.join(knobs)}")
+        entered = register(group, name, section, **defaults)(own)
+        setattr(own, KNOBS, section)
+        return entered
+
+    return enter
+
+
+def register_cell(
+    name: str, options: type[groups.Model] | None = None, **defaults: Any
+) -> Callable[[C], C]:
+    """Register a recurrent cell as ``model=name``.
+
+    Args:
+        name: the choice.
+        options: the section of the cell's knobs, if the class does not declare them itself.
+        defaults: default values of the knobs; ``hidden_size`` is 16 unless given.
+
+    Raises:
+        ValueError: the name is taken, or a knob is not shared.
+    """
+    defaults = {"hidden_size": 16, **defaults}
+    if options is not None:
+        return register("model", name, options, **defaults)
+    return _door("model", groups.Model, name, defaults, data=False)
+
+
+def register_task(name: str, **defaults: Any) -> Callable[[C], C]:
+    """Register a task, a :class:`hw2exp.tasks.task.Task`, as ``task=name``.
+
+    Args:
+        name: the choice.
+        defaults: default values of the knobs.
+
+    Raises:
+        ValueError: the name is taken, or a knob is not shared.
+    """
+
+    def enter(own: C) -> C:
+        entered = _door("task", groups.AnyTask, name, defaults, data=False)(own)
+        getattr(own, KNOBS).classes = own.classes
+        return entered
+
+    return enter
+
+
+def register_optimizer(name: str, **defaults: Any) -> Callable[[C], C]:
+    """Register an optimizer, a :class:`hw2exp.optim.optimizers.protocol.Optimizer`.
+
+    Args:
+        name: the choice, as in ``optimizer=name``.
+        defaults: default values of the knobs; ``weight_decay`` is 0 unless given.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+    return _door("optimizer", groups.Optimizer, name, {"weight_decay": 0.0, **defaults})
+
+
+def register_clip(name: str, **defaults: Any) -> Callable[[C], C]:
+    """Register a rule that limits gradients, a :class:`hw2exp.optim.clipping.protocol.Clip`.
+
+    Args:
+        name: the choice, as in ``clip=name``.
+        defaults: default values of the knobs.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+    return _door("clip", groups.Clip, name, defaults)
+
+
+def register_norm(name: str, **defaults: Any) -> Callable[[C], C]:
+    """Register a normalization, a :class:`hw2exp.models.normalization.protocol.Norm`.
+
+    Args:
+        name: the choice, as in ``norm=name``.
+        defaults: default values of the knobs.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+    return _door("norm", groups.Norm, name, defaults)
+
+
+def register_regularizer(name: str, **defaults: Any) -> Callable[[C], C]:
+    """Register a term of the loss, a :class:`hw2exp.optim.regularizers.protocol.Regularizer`.
+
+    Args:
+        name: the choice, as in ``regularizer=name``.
+        defaults: default values of the knobs.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+    return _door("regularizer", groups.Regularizer, name, defaults)
+
+
+def register_schedule(name: str, **defaults: Any) -> Callable[[C], C]:
+    """Register a schedule, a :class:`hw2exp.optim.schedules.protocol.Schedule`.
+
+    Args:
+        name: the choice, as in ``schedule=name``.
+        defaults: default values of the knobs.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+    return _door("schedule", groups.Schedule, name, defaults)
