@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from hw2exp.config.doors import (
         register_cell,
         register_clip,
+        register_metric,
         register_norm,
         register_optimizer,
         register_regularizer,
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
         register_task,
     )
     from hw2exp.config.knob import per_replica, shared
+    from hw2exp.diagnostics.metrics.protocol import Metric
     from hw2exp.models.axes import columns, norms
     from hw2exp.models.cell import Cell, Weight, linear, product
     from hw2exp.models.normalization import Norm
@@ -28,9 +30,9 @@ if TYPE_CHECKING:
     from hw2exp.train.api import Run, Sweep, run, sweep
 
 __all__ = [
-    "Cell", "Clip", "Norm", "Optimizer", "Regularizer", "Run", "Schedule", "Sweep", "Task",
-    "Weight", "columns", "generators", "linear", "norms", "per_replica", "product",
-    "register_cell", "register_clip", "register_norm", "register_optimizer",
+    "Cell", "Clip", "Metric", "Norm", "Optimizer", "Regularizer", "Run", "Schedule", "Sweep",
+    "Task", "Weight", "columns", "generators", "linear", "norms", "per_replica", "product",
+    "register_cell", "register_clip", "register_metric", "register_norm", "register_optimizer",
     "register_regularizer", "register_schedule", "register_task", "rescale", "run", "shared",
     "sweep",
 ]  # fmt: skip
@@ -44,10 +46,11 @@ __version__ = VERSION
 
 _HOMES = {
     "hw2exp.config.doors": (
-        "register_cell", "register_clip", "register_norm", "register_optimizer",
-        "register_regularizer", "register_schedule", "register_task",
+        "register_cell", "register_clip", "register_metric", "register_norm",
+        "register_optimizer", "register_regularizer", "register_schedule", "register_task",
     ),
     "hw2exp.config.knob": ("per_replica", "shared"),
+    "hw2exp.diagnostics.metrics.protocol": ("Metric",),
     "hw2exp.models.axes": ("columns", "norms"),
     "hw2exp.models.cell": ("Cell", "Weight", "linear", "product"),
     "hw2exp.models.normalization": ("Norm",),

@@ -14,7 +14,7 @@ from hw2exp.config.run_files import CONFIG, RESULT
 from hw2exp.config.settings import rank_of_path
 from hw2exp.records.arms import Run, gather
 from hw2exp.records.run_dir import RunResult
-from hw2exp.records.runs import packed_runs
+from hw2exp.records.runs import packed_runs, without_code
 from hw2exp.system.problems import ConfigError, counted
 from hw2exp.system.terminal import relative
 
@@ -152,7 +152,7 @@ def _read_below(folder: Path, notes: list[str]) -> tuple[list[Compared], int]:
             found += map(_compared, runs)
     if not (paths or packed):
         problems.append(f"{folder} left out: holds no run")
-    notes += problems[:MOST_NOTES]
+    notes += [*without_code(each.run for each in found), *problems[:MOST_NOTES]]
     if more := problems[MOST_NOTES:]:
         notes.append(f"{folder}: {counted(len(more), 'more run')} left out")
     return found, len(problems)
@@ -161,7 +161,7 @@ def _read_below(folder: Path, notes: list[str]) -> tuple[list[Compared], int]:
 def _read(folder: Path) -> Compared:
     if not (folder / RESULT).exists():
         raise ValueError("has no result; interrupted, or still running")
-    return _compared(Run.read(folder))
+    return _compared(Run.read(folder, shown=True))
 
 
 def _compared(run: Run) -> Compared:

@@ -25,7 +25,7 @@ from hw2exp.config.jobs import check_configs, sweep_jobs
 from hw2exp.config.overrides import parse_lines
 from hw2exp.config.packing import ENUMERATING
 from hw2exp.config.refusals import one_error
-from hw2exp.config.registry import ADDED_CHOICES
+from hw2exp.config.registry import ADDED_CHOICES, import_packages
 from hw2exp.config.repository import confined_configs
 from hw2exp.config.resume import check_resumed
 from hw2exp.config.trusted import (
@@ -274,6 +274,7 @@ def _hydra(config_dir: str | None) -> Iterator[Composition]:
 
 def store_added_choices() -> None:
     """Register the choices that a user's code added with Hydra."""
+    import_packages()
     known = ConfigStore.instance()
     for (group, name), defaults in ADDED_CHOICES.items():
         known.repo.get(group, {}).pop(f"{name}.yaml", None)  # Hydra 1.4 warns of a second one

@@ -140,3 +140,16 @@ def register_schedule(name: str, **defaults: Any) -> Callable[[C], C]:
         ValueError: the name is taken.
     """
     return _door("schedule", groups.Schedule, name, defaults)
+
+
+def register_metric(name: str, **defaults: Any) -> Callable[[C], C]:
+    """Register a metric, a :class:`hw2exp.diagnostics.metrics.protocol.Metric`.
+
+    Args:
+        name: the choice, as in ``metric=name``.
+        defaults: default values of the knobs; ``every`` is 100 unless given.
+
+    Raises:
+        ValueError: the name is taken, or a knob is not shared.
+    """
+    return _door("metric", groups.Metric, name, {"every": 100, **defaults}, data=False)

@@ -53,8 +53,8 @@ class AnyTask(Choice):
 
     @property
     def initial_loss(self) -> float:
-        """Return the loss of a network that knows nothing, the logarithm of the class count."""
-        return math.log(len(self.classes))
+        """Return the loss of a network that knows nothing, ln C; NaN if the task is not known."""
+        return math.log(len(self.classes)) if self.classes else math.nan
 
     @property
     def initial_loss_text(self) -> str:
@@ -95,6 +95,12 @@ class Regularizer(Choice):
 
 class Schedule(Choice):
     """The knobs of every schedule: none."""
+
+
+class Metric(Choice):
+    """The knobs of every metric."""
+
+    every: int = shared("steps between two measurements", ge=1)
 
 
 @register("diagnostics", "all")

@@ -82,5 +82,8 @@ def _of_folders(job: Job) -> Iterator[str]:
     asked = own if isinstance(own, dict) else {}
     if any(asked.get(key) for key in asked if key.endswith("_every") or key == "spikes"):
         yield "diagnostics need a folder for each run; must be none"
+    metric = job.raw.get("metric")
+    if isinstance(metric, dict) and metric.get("name") != "none":
+        yield "a metric needs a folder for each run; must be none"
     if job.raw.get("plot") is True:
         yield "plot=true needs a folder for each run; must be auto or false"

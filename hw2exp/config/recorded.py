@@ -26,6 +26,7 @@ ADDED: dict[str, Any] = {
     "executor": {"name": "local"},
     "regularizer": {"name": "none"},
     "init": {"bias": "torch", "forget_bias": 0.0},
+    "metric": {"name": "none", "every": 100},
     "diagnostics": {
         "name": "none",
         **dict.fromkeys(("flow_every", "cell_every", "jacobian_every", "sharpness_every"), 0),
@@ -75,34 +76,44 @@ def completed(values: Mapping[str, Any]) -> dict[str, Any]:
     return complete
 
 
-def recorded_config(folder: Path, of_result: Mapping[str, Any] | None = None) -> TrainConfig:
+def recorded_config(
+    folder: Path, of_result: Mapping[str, Any] | None = None, shown: bool = False
+) -> TrainConfig:
     """Return the checked config of a run, from its result if possible, else from its record.
 
     Args:
         folder: the run folder.
         of_result: the config in the run's result; older results have none.
+        shown: the config is only shown, so that choices without code are allowed.
 
     Raises:
         ConfigError: the config can't be read, or is not of this version.
     """
-    return config_of_result(of_result) if of_result else _known(read_values(folder / CONFIG))
+    values = with_shipped(of_result) if of_result else read_values(folder / CONFIG)
+    return _known(values, shown)
 
 
-def config_of_result(values: Mapping[str, Any]) -> TrainConfig:
+def config_of_result(values: Mapping[str, Any], shown: bool = False) -> TrainConfig:
     """Return the checked config of a run, with the shipped values of what a result leaves out.
 
     Args:
         values: the config in a result.
+        shown: the config is only shown, so that choices without code are allowed.
 
     Raises:
         ConfigError: the config is not of this version.
     """
-    return _known(completed({**_free(), **values}))
+    return _known(with_shipped(values), shown)
 
 
-def _known(values: Mapping[str, Any]) -> TrainConfig:
+def with_shipped(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config in a result, completed by the shipped values of what it leaves out."""
+    return completed({**_free(), **values})
+
+
+def _known(values: Mapping[str, Any], shown: bool) -> TrainConfig:
     try:
-        return validate(values)
+        return validate(values, shown)
     except ConfigError as error:
         raise UnknownConfigError(error.problems) from error
 

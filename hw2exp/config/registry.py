@@ -5,10 +5,13 @@ the group's choices are first asked for, so a new module needs no other edit.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
 from hw2exp.config.knob import Choice
 from hw2exp.system.members import import_members
+from hw2exp.system.terminal import warn
 
 FAMILIES = {
     "model": "hw2exp.models.cells",
@@ -19,6 +22,7 @@ FAMILIES = {
     "regularizer": "hw2exp.optim.regularizers",
     "schedule": "hw2exp.optim.schedules",
     "diagnostics": "hw2exp.config.groups",
+    "metric": "hw2exp.diagnostics.metrics",
     "executor": "hw2exp.sweeps.executors",
 }
 """The package of each group's modules, in the order of the schema.
@@ -29,6 +33,9 @@ follow by name, ``none`` first.
 
 ADDED_CHOICES: dict[tuple[str, str], dict[str, Any]] = {}
 """Choices that a user's code added, with their default values, by group and name."""
+
+ENTRY_POINTS = "hw2exp.choices"
+"""The group of the entry points by which installed packages name modules with choices."""
 
 MAIN = ("__main__", "__mp_main__")
 """Names of the main program's module: the second one in worker processes."""
@@ -73,9 +80,32 @@ def own_modules() -> list[str]:
     return [name for name in dict.fromkeys(names) if name not in MAIN]
 
 
+@cache
+def _points() -> tuple[EntryPoint, ...]:
+    return tuple(entry_points(group=ENTRY_POINTS))
+
+
+_seen: set[str] = set()
+"""The entry points whose modules are imported, or being imported."""
+
+
+def import_packages() -> None:
+    """Import the modules of installed packages that register choices, by their entry points."""
+    for point in _points():
+        if point.value in _seen:
+            continue
+        _seen.add(point.value)
+        try:
+            point.load()
+        except Exception as error:
+            what = f"{point.value} of {point.dist.name if point.dist else 'a package'}"
+            warn(f"{what} can't be imported: {type(error).__name__}: {error}")
+
+
 class _Choices(Mapping[str, Mapping[str, type[Choice]]]):
     def __getitem__(self, group: str) -> Mapping[str, type[Choice]]:
         order = getattr(import_members(FAMILIES[group]), "ORDER", ())
+        import_packages()
 
         def place(name: str) -> tuple[int, bool, str]:
             return order.index(name) if name in order else len(order), name != "none", name
@@ -101,4 +131,5 @@ def equations(group: str, name: str) -> type[Any]:
         name: the choice.
     """
     import_members(FAMILIES[group])
+    import_packages()
     return _EQUATIONS[group, name]

@@ -16,7 +16,7 @@ from hw2exp.config.yaml_file import leaves
 from hw2exp.system.problems import ConfigError, show
 from hw2exp.system.regular_file import is_blank
 
-FREE = OPERATIONAL - {"log_every", "device", "diagnostics"}
+FREE = OPERATIONAL - {"log_every", "device", "diagnostics", "metric"}
 """Knobs that may change on resume: neither the run's bits nor its rows depend on them."""
 
 

@@ -13,6 +13,7 @@ from hw2exp.config.groups import (
     Clip,
     Diagnostics,
     Executor,
+    Metric,
     Model,
     Norm,
     Optimizer,
@@ -65,6 +66,7 @@ OPERATIONAL = {
     "fleet_size",
     "keep_checkpoints",
     "log_every",
+    "metric",
     "plot",
     "records",
     "resume",
@@ -87,6 +89,7 @@ class TrainConfig(Section):
     init: Init = shared("initialization")
     spikes: Spikes = shared("the definition of a spike")
     diagnostics: SerializeAsAny[Diagnostics] = shared("what is measured besides the curve")
+    metric: SerializeAsAny[Metric] = shared("a metric of training steps, of your own or ours")
     executor: SerializeAsAny[Executor] = shared("where a sweep's fleets are trained")
     seed: int = per_replica("seed of the parameters and of the data", ge=0, le=MAX_SEED)
     steps: int = shared("training steps", ge=1, le=2**31)

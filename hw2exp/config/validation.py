@@ -1,6 +1,7 @@
 """Turn a plain nested dict into a checked ``TrainConfig``; report all problems at once."""
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any, TypeGuard, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -13,14 +14,18 @@ from hw2exp.config.schema import TrainConfig
 from hw2exp.system.problems import ConfigError, show, unknown_choice, unknown_key
 
 GLOBAL = "# @package _global_"
+WITHOUT_CODE = "WithoutCode"
+"""The name of the class of a section whose code is not known."""
+
 LIMITS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
 
-def validate(raw: Mapping[str, Any]) -> TrainConfig:
+def validate(raw: Mapping[str, Any], shown: bool = False) -> TrainConfig:
     """Return the checked config.
 
     Args:
         raw: the composed config, plain values, nested by group.
+        shown: the config is only shown, so that choices without code are allowed.
 
     Raises:
         ConfigError: the config has problems, one line each.
@@ -30,10 +35,11 @@ def validate(raw: Mapping[str, Any]) -> TrainConfig:
     for group, choices in CHOICES.items():
         section = raw.get(group)
         name = section.get("name") if isinstance(section, Mapping) else section
-        if not isinstance(section, Mapping) or not isinstance(name, str) or name not in choices:
+        known = isinstance(name, str) and (shown or name in choices)
+        if not isinstance(section, Mapping) or not isinstance(name, str) or not known:
             problems.append(unknown_choice(group, name, choices))
             continue
-        schema = choices[name]
+        schema = choices[name] if name in choices else without_code(group)
         try:
             values[group] = schema.model_validate(dict(section))
         except ValidationError as error:
@@ -52,6 +58,23 @@ def validate(raw: Mapping[str, Any]) -> TrainConfig:
     if problems:
         raise ConfigError(dict.fromkeys(problems))
     return config
+
+
+@cache
+def without_code(group: str) -> type[BaseModel]:
+    """Return the section of a group's choices whose code is not known: it takes any key."""
+    base: Any = TrainConfig.model_fields[group].annotation
+    unknown = {"classes": ""} if group == "task" else {}
+    own: type[BaseModel] = type(
+        WITHOUT_CODE, (base,), unknown | {"model_config": {"extra": "allow"}}
+    )
+    return own
+
+
+def codeless(config: TrainConfig) -> list[str]:
+    """Return the choices of a config whose code is not known, such as ``model=leaky_rnn``."""
+    chosen = ((group, getattr(config, group)) for group in CHOICES)
+    return [f"{group}={own.name}" for group, own in chosen if type(own).__name__ == WITHOUT_CODE]
 
 
 def _lines(

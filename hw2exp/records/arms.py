@@ -73,8 +73,12 @@ class Run:
     packed: PackedSweep | None = None
 
     @classmethod
-    def read(cls, folder: Path) -> Self:
+    def read(cls, folder: Path, shown: bool = False) -> Self:
         """Read a run folder; compute ``ends_solved`` if an older result lacks it.
+
+        Args:
+            folder: the run folder.
+            shown: the run is only shown, so that choices without code are allowed.
 
         Raises:
             ConfigError: the config can't be read.
@@ -82,7 +86,7 @@ class Run:
             ValueError: the result is damaged.
         """
         result = read_result(folder)
-        config = recorded_config(folder, result.config)
+        config = recorded_config(folder, result.config, shown)
         if result.ends_solved is None:
             accuracy = np.float32(result.final_or("test_accuracy", 0))  # float32, as in training
             reached = bool(accuracy >= np.float32(config.solved_accuracy))
@@ -187,7 +191,11 @@ class Arm:
     def rank(self) -> tuple[list[int], list[Rank]]:
         """Return the sort key: the registry's order of each group's choices, then the values."""
         groups = [group for group in CHOICES if group not in OPERATIONAL]
-        chosen = [list(CHOICES[group]).index(self.settings[group]) for group in groups]
+        places = ({name: n for n, name in enumerate(CHOICES[group])} for group in groups)
+        chosen = [
+            known.get(self.settings[group], len(known))  # without its code it comes last
+            for group, known in zip(groups, places, strict=True)
+        ]
         return chosen, [rank(value) for key, value in self.settings.items() if key not in CHOICES]
 
 

@@ -50,6 +50,15 @@ LISTS: dict[str, str] = {
 
 COLUMNS = (*NUMBERS, *LISTS)
 
+METRIC = "metric."
+"""The beginning of the names of a metric's columns."""
+
+
+def tag_of(name: str) -> str:
+    """Return the TensorBoard tag of a column of numbers."""
+    return NUMBERS[name][0] if name in NUMBERS else name.replace(METRIC, "metric/", 1)
+
+
 ADDED = ("lyapunov_spread",)
 """Columns that older files lack."""
 
@@ -57,7 +66,7 @@ ADDED = ("lyapunov_spread",)
 class DiagnosticsTable(StepTable[Value]):
     """The diagnostics of one run, one row for each step with a measurement."""
 
-    numbers, lists, added = NUMBERS, LISTS, ADDED
+    numbers, lists, added, further = NUMBERS, LISTS, ADDED, METRIC
 
     def rows(self, first: int) -> bytes:
         """Return the rows from an index on as lines of JSON; numbers keep all their bits."""

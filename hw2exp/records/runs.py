@@ -1,14 +1,16 @@
 """Read the runs below a folder."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from hw2exp.config.folder import check_there
+from hw2exp.config.own_code import MODULES
 from hw2exp.config.recorded import UnknownConfigError
 from hw2exp.config.run_files import CONFIG, PACKED, RESULT
 from hw2exp.config.settings import rank_of_path
+from hw2exp.config.validation import codeless
 from hw2exp.records.arms import Run, gather
 from hw2exp.records.found import Found, FoundArms, FoundPacked, runs_of
 from hw2exp.records.packed import SWEEP as PACKED_SWEEP
@@ -19,8 +21,12 @@ REPEATED = "another run has its settings and seed"
 NO_RESULT = "no result: interrupted, failed, or still running"
 
 
-def read_runs(folder: Path) -> Found:
+def read_runs(folder: Path, shown: bool = False) -> Found:
     """Read every run below a folder.
+
+    Args:
+        folder: the folder.
+        shown: the runs are only shown, so that choices without code are allowed.
 
     Raises:
         ConfigError: there is no such folder, or no usable run in it.
@@ -35,7 +41,7 @@ def read_runs(folder: Path) -> Found:
     left_out[NO_RESULT] = len(begun - ended)
     for path in sorted(ended, key=rank_of_path):
         try:
-            run = Run.read(path)
+            run = Run.read(path, shown)
         except (ConfigError, OSError, ValueError) as error:
             left_out[_why(error, "config or result can't be read")] += 1
             continue
@@ -51,11 +57,26 @@ def read_runs(folder: Path) -> Found:
             left_out[NO_RESULT] += len(PackedSweep.read(sweep).axes) - len(own)
     arms, repeated = gather(runs)
     lost = [_line(why, count) for why, count in left_out.items() if count]
-    lines = lost + [_line(REPEATED, repeated)] * (repeated > 0)
+    lines = lost + [_line(REPEATED, repeated)] * (repeated > 0) + without_code(runs)
     if not arms:
         problem = f"{folder}: holds no run that came to its end"
         raise ConfigError(["; ".join([problem, *lines])])
     return FoundArms(tuple(lines), tuple(lost), sorted(arms, key=lambda arm: arm.rank))
+
+
+def without_code(runs: Iterable[Run]) -> list[str]:
+    """Return a line on the choices whose code is not known, if some runs have such choices."""
+    number, choices, modules = 0, dict[str, None](), dict[str, None]()
+    for run in runs:
+        if missing := codeless(run.config):
+            number += 1
+            choices |= dict.fromkeys(missing)
+            modules |= dict.fromkeys(run.result.versions.get(MODULES, "").split())
+    if not number:
+        return []
+    known = "".join(f" --import {name}" for name in modules)
+    where = f"; it comes by{known}" if modules else ""
+    return [f"{counted(number, 'run')} shown as recorded: no code of {', '.join(choices)}{where}"]
 
 
 def _only_packed(folder: Path) -> Found | None:

@@ -1,6 +1,6 @@
 """Hold what a run measures at some of its steps, and write and read it as Parquet."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
@@ -27,11 +27,13 @@ class StepTable(Generic[Own]):
         numbers: the names of the columns of numbers.
         lists: the names of the columns of lists.
         added: the columns that older files lack.
+        further: the beginning of the names of further columns of numbers; empty: there are none.
     """
 
     numbers: ClassVar[Collection[str]]
     lists: ClassVar[Collection[str]] = ()
     added: ClassVar[Collection[str]]
+    further: ClassVar[str] = ""
 
     def __init__(self) -> None:
         self._rows: list[tuple[int, dict[str, Own]]] = []
@@ -50,8 +52,14 @@ class StepTable(Generic[Own]):
 
     @classmethod
     def columns(cls) -> list[str]:
-        """Return the names of all columns but the step."""
+        """Return the names of all columns of the catalog but the step."""
         return [*cls.numbers, *cls.lists]
+
+    @classmethod
+    def _unknown(cls, names: Iterable[str]) -> set[str]:
+        """Return those names that no column can have."""
+        unknown = {*names} - {*cls.columns()}
+        return {name for name in unknown if not cls.further or not name.startswith(cls.further)}
 
     def append(self, step: int, row: Mapping[str, Own]) -> None:
         """Add a row.
@@ -64,7 +72,7 @@ class StepTable(Generic[Own]):
             ValueError: a column is not in the catalog, a list stands for a number or the other way
                 round, or the step is out of order.
         """
-        if unknown := row.keys() - {*self.columns()}:
+        if unknown := self._unknown(row):
             raise ValueError(f"not in the catalog: {sorted(unknown)}")
         if wrong := [name for name in row if isinstance(row[name], list) != (name in self.lists)]:
             raise ValueError(f"a list for a number, or a number for a list: {wrong}")
@@ -89,10 +97,11 @@ class StepTable(Generic[Own]):
         import polars
 
         number, numbers = polars.Float64, polars.List(polars.Float64)
+        further = sorted({name for _, row in self._rows for name in row} - {*self.columns()})
         columns = [polars.Series(STEP, self.steps, dtype=polars.Int64)]
         columns += [
             polars.Series(name, self.values(name), dtype=numbers if name in self.lists else number)
-            for name in self.columns()
+            for name in (*self.columns(), *further)
         ]
         content = BytesIO()
         polars.DataFrame(columns).write_parquet(content)
@@ -120,7 +129,7 @@ class StepTable(Generic[Own]):
     def _problem(cls, schema: "Mapping[str, polars.DataType]") -> str | None:
         """Return the reason why columns of these types are not the table's, or None."""
         columns = {STEP, *cls.columns()}
-        if unknown := schema.keys() - columns:
+        if unknown := cls._unknown(schema.keys() - {STEP}):
             return f"not in the catalog: {sorted(unknown)}"
         if lacking := columns - {*cls.added} - schema.keys():
             return f"has no {', '.join(sorted(lacking))}"

@@ -77,12 +77,12 @@ def make_report(
 def _found(folder: Path, plan: Plan | None) -> list[tuple[ChapterPlan, Found]]:
     """Read the runs of each chapter whose folder exists, before any chapter is written."""
     if plan is None:
-        windows = enumerate(by_window(read_runs(folder)).items(), 1)
+        windows = enumerate(by_window(read_runs(folder, shown=True)).items(), 1)
         return [(ChapterPlan(folder=f"window_{n}", title=t), runs) for n, (t, runs) in windows]
     there = [each for each in plan.chapters if (folder / each.folder).is_dir()]
     if not there:
         raise ConfigError([f"{folder}: holds none of the folders that its report.yaml names"])
-    return [(each, read_runs(folder / each.folder)) for each in there]
+    return [(each, read_runs(folder / each.folder, shown=True)) for each in there]
 
 
 def _window_rows(chapters: Sequence[Chapter]) -> list[dict[str, Any]]:

@@ -16,10 +16,12 @@ from hw2exp.diagnostics.gradient_flow import growth
 from hw2exp.diagnostics.heat_map import heat_map
 from hw2exp.diagnostics.internals import internals
 from hw2exp.diagnostics.jacobian import jacobian_growth
+from hw2exp.diagnostics.metrics.protocol import Metric, Step
 from hw2exp.diagnostics.sharpness import sharpness
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.measurements import StepTrace
-from hw2exp.records.diagnostics import NUMBERS, DiagnosticsTable
+from hw2exp.models.hyperparameters import build
+from hw2exp.records.diagnostics import METRIC, DiagnosticsTable, tag_of
 from hw2exp.records.step_table import Value
 from hw2exp.records.tensorboard import EventWriter
 from hw2exp.runs.spike_recorder import SpikeRecorder
@@ -46,7 +48,8 @@ def inspects(config: TrainConfig) -> bool:
     own = config.diagnostics
     wanted = own.seeds is None or config.seed in own.seeds
     cadences = (own.flow_every, own.cell_every, own.jacobian_every, own.sharpness_every)
-    return wanted and any((*cadences, own.histogram_every, own.spikes))
+    measures = config.metric.name != "none"
+    return wanted and any((*cadences, own.histogram_every, own.spikes, measures))
 
 
 def without_run(configs: Sequence[TrainConfig]) -> list[int]:
@@ -91,6 +94,7 @@ class Inspection:
             for member, config in zip(fleet.members, fleet.configs, strict=True)
             if inspects(config)
         ]
+        self.metric: Metric = build("metric", [fleet.config.metric], fleet.device)
         self.tables = {member: tables.get(member, DiagnosticsTable()) for member in self.watched}
         self.spike_recorder = SpikeRecorder(fleet, self.watched, searched)
         self._probe: Fleet | None = None
@@ -108,7 +112,7 @@ class Inspection:
         if rows is not None:
             trace = _take(trace, rows)
         self.spike_recorder.push(step, members, trace)
-        columns = self._columns(step, trace, members)
+        columns = self._columns(step, trace, members) | self._metric(step, trace, members)
         if columns:
             lists = {name: values.tolist() for name, values in columns.items()}  # by replica
             for row, member in enumerate(map(int, members)):
@@ -161,6 +165,22 @@ class Inspection:
             columns["sharpness_limit"] = sharp.limit
         return columns
 
+    def _metric(self, step: int, trace: StepTrace, members: NDArray[np.int64]) -> Columns:
+        """Measure the columns of the metric, if it is due."""
+        if self.fleet.config.metric.name == "none" or not due(self.metric.every, step):
+            return {}
+        by_name = self.fleet.layout.unflatten
+        seen = Step(
+            by_name(trace.before.params),
+            by_name(trace.grads),
+            by_name(trace.after.params),
+            trace.symbols,
+            trace.labels,
+            self._fleet_of(members).model,
+        )
+        found = self.metric.measure(seen)
+        return {f"{METRIC}{name}": column.double() for name, column in found.items()}
+
     def _fleet_of(self, members: NDArray[np.int64]) -> Fleet:
         """Return a fleet of the inspected members, whose state the caller may set."""
         if self._probe is None:
@@ -173,7 +193,7 @@ class Inspection:
         return self._probe
 
     def _show(self, member: int, step: int, row: Mapping[str, Value]) -> None:
-        numbers = {NUMBERS[name][0]: v for name, v in row.items() if isinstance(v, float)}
+        numbers = {tag_of(name): v for name, v in row.items() if isinstance(v, float)}
         if numbers:
             self.events[member].scalars(step, numbers)
 

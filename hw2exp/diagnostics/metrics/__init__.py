@@ -1,0 +1,1 @@
+"""Metrics of training steps: one file a metric."""

@@ -1,0 +1,52 @@
+"""The interface of a metric, which looks at training steps and gives columns."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from hw2exp.config.doors import register_metric
+from hw2exp.models.axes import Params
+from hw2exp.system.lazy_torch import Tensor
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a training step made.
+
+    Args:
+        params: the parameters before the step by name, each ``(R, ...)``.
+        grads: the gradient before clipping by name, each ``(R, ...)``.
+        after: the parameters after the step by name, each ``(R, ...)``.
+        symbols: symbols of the batch, ``(R, B, T)``.
+        labels: labels of the batch, ``(R, B)``.
+        model: the model, a :class:`hw2exp.models.classifier.Classifier`.
+    """
+
+    params: Params
+    grads: Params
+    after: Params
+    symbols: Tensor
+    labels: Tensor
+    model: Any
+
+
+@register_metric("none")
+@dataclass(frozen=True)
+class Metric:
+    """No metric; base class of the metrics.
+
+    Args:
+        every: steps between two measurements; the first step is measured too.
+    """
+
+    every: int
+
+    def measure(self, step: Step) -> dict[str, Tensor]:
+        """Measure a step.
+
+        Args:
+            step: what the step made.
+
+        Returns:
+            The columns by name, each ``(R,)``: a number for each replica.
+        """
+        return {}

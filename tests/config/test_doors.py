@@ -1,0 +1,230 @@
+"""Choices of one's own: those of docs/examples, by each command, and in a fleet."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars
+import pytest
+import torch
+from hydra.core.config_store import ConfigStore
+
+import hw2exp
+from hw2exp.config import registry
+from hw2exp.config.doors import register_cell, register_task
+from hw2exp.diagnostics.metrics.protocol import Step
+from hw2exp.diagnostics.metrics.spectrum import Spectrum
+from hw2exp.fleet.fleet import Fleet
+from hw2exp.fleet.loop import train
+from hw2exp.models.cell import Cell
+from hw2exp.tasks.task import Task
+from hw2exp.train import main
+
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+CHOSEN = [
+    "model=my_mingru", "task=first_letter", "optimizer=my_lion", "clip=tensor_norm",
+    "regularizer=smoothing", "schedule=linear_to", "metric=angle",
+]  # fmt: skip
+SHORT = ["steps=6", "eval_every=3", "eval_batches=1", "batch_size=8", "plot=false",
+         "metric.every=2", "checkpoint_every=2"]  # fmt: skip
+
+
+@pytest.fixture
+def own():
+    """Register the choices of the examples, and forget them in the end."""
+    assert all(registry.CHOICES.values())  # imported before they are remembered
+    tables = [registry._EQUATIONS, registry.ADDED_CHOICES, *registry._SECTIONS.values()]
+    before = [dict(table) for table in tables]
+    scope = {"__name__": "my_choices"}
+    exec((EXAMPLES / "my_choices.py").read_text(encoding="utf-8"), scope)
+    yield scope
+    for table, kept in zip(tables, before, strict=True):
+        table.clear()
+        table.update(kept)
+    for group, name in (each.split("=") for each in CHOSEN):
+        ConfigStore.instance().repo.get(group, {}).pop(f"{name}.yaml", None)
+
+
+def command(*words, cwd, path=EXAMPLES):
+    """Run a command of the package in a process of its own."""
+    program = [sys.executable, "-m", *words]
+    environment = os.environ | {"PYTHONPATH": str(path)}
+    return subprocess.run(program, cwd=cwd, env=environment, capture_output=True, text=True)
+
+
+def configs(compose, *more):
+    """Three configs that differ in every knob of data."""
+    rows = [
+        ("1", "0.01", "0.9", "0.5", "0.0", "0.5"),
+        ("2", "0.03", "0.5", "0.01", "0.3", "0.0"),
+        ("3", "0.001", "0.0", "10.0", "1.0", "1.0"),
+    ]
+    keys = ("seed", "optimizer.lr", "optimizer.beta1", "clip.max_norm", "regularizer.share",
+            "schedule.end")  # fmt: skip
+    words = [[f"{key}={value}" for key, value in zip(keys, row, strict=True)] for row in rows]
+    return [compose(*CHOSEN, *SHORT, *own, *more) for own in words]
+
+
+def test_a_replica_of_own_choices_is_the_same_alone_and_in_a_fleet(own, compose):
+    whole = Fleet(configs(compose))
+    train(whole, [])
+    for row, config in enumerate(configs(compose)):
+        alone = Fleet([config])
+        train(alone, [])
+        for name, tensor in alone.outcome.tensors().items():
+            assert torch.equal(tensor[0], whole.outcome.tensors()[name][row]), name
+    assert "my_mingru" in whole.config.model.name
+    assert {*whole.outcome.optimizer} == {"W_z", "W_h", "readout_weight", "readout_bias"}
+    assert not torch.equal(whole.outcome.params[0], whole.outcome.params[1])
+
+
+@pytest.mark.parametrize("optimizer", ["my_lion", "sgd"])
+def test_a_step_is_what_the_classes_say(own, compose, optimizer):
+    """Against torch's label smoothing, and the rules of clip and optimizer one tensor at a time."""
+    words = [*CHOSEN, *SHORT, f"optimizer={optimizer}", "optimizer.lr=0.01"]
+    plain = ["optimizer.momentum=0"] if optimizer == "sgd" else []
+    config = compose(*words, *plain, "clip.max_norm=0.05", "schedule=constant")
+    fleet = Fleet([config])
+    before = {name: p.double() for name, p in fleet.params.items()}
+    symbols, labels = fleet.batch(1, 0, 8)
+    free = {name: p.requires_grad_() for name, p in before.items()}
+    logits, _ = fleet.model.forward(free, symbols)
+    smooth = torch.nn.functional.cross_entropy(
+        logits[0], labels[0].long(), label_smoothing=config.regularizer.share
+    )
+    grads = dict(zip(free, torch.autograd.grad(smooth, [*free.values()]), strict=True))
+    train(fleet, [], last=1)
+    clipped = 0
+    for name, g in grads.items():
+        norm = float(g.norm())
+        clipped += norm > 0.05
+        step = g * min(1, 0.05 / (norm + 1e-6))
+        step = step.sign() if optimizer == "my_lion" else step
+        moved = before[name].detach() - 0.01 * step
+        torch.testing.assert_close(fleet.params[name].double(), moved, rtol=0, atol=1e-7)
+    assert 0 < clipped < len(grads)
+
+
+def test_six_classes_in_closed_form_equal_autograd(own, compose):
+    words = ("model=lstm", "task=first_letter", "optimizer=sgd", *SHORT)
+    fleets = [Fleet([compose(*words, f"closed_form={how}")]) for how in ("true", "false")]
+    assert [fleet.training_path for fleet in fleets] == ["closed form", "autograd"]
+    grads = []
+    for fleet in fleets:
+        fleet.state = fleet._initial_state(fleet.state.params.double())
+        grads.append(fleet.loss_and_gradient(*fleet.batch(1, 0, 8))[0])
+    torch.testing.assert_close(*grads, rtol=1e-10, atol=1e-12)
+
+
+def test_classes_that_are_not_balanced_do_not_start(own, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+
+    def batch(self, seeds, step, size, stream=0):
+        symbols, labels = FirstLetter.batch(self, seeds, step, size, stream)
+        return symbols, np.minimum(labels, 5 * (labels > 4))
+
+    FirstLetter = own["FirstLetter"]
+    Skewed = type("Skewed", (FirstLetter,), {"batch": batch})
+    register_task("skewed", length=8)(Skewed)
+    assert main(["model=rnn", "task=skewed", "init.readout_scale=8", *SHORT]) != 0
+    error = capsys.readouterr().err
+    assert "expected 1.6918 to 1.8918 and 0.167 ± 0.25" in error
+    ConfigStore.instance().repo["task"].pop("skewed.yaml")
+
+
+@pytest.mark.parametrize(("door", "base"), [(register_cell, Cell), (register_task, Task)])
+def test_what_decides_the_program_has_no_knob_of_data(door, base):
+    own = type("Mine", (base,), {"__annotations__": {"leak": hw2exp_data()}, "classes": "AB"})
+    with pytest.raises(ValueError, match="mine: its knobs must be shared, not leak"):
+        door("mine")(own)
+    assert "mine" not in registry._SECTIONS["model"] | registry._SECTIONS["task"]
+
+
+def hw2exp_data():
+    from typing import Annotated
+
+    return Annotated[torch.Tensor, hw2exp.per_replica("a leak", gt=0)]
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    """A sweep of two clips, made by the command with its own choices."""
+    folder = tmp_path_factory.mktemp("own")
+    words = ["hw2exp.train", "--import", "my_choices", "-m", *CHOSEN, *SHORT, "seed=0,1",
+             "clip=tensor_norm,none", "hydra.sweep.dir=s"]  # fmt: skip
+    words.remove("clip=tensor_norm")
+    done = command(*words, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_a_sweep_records_whose_code_it_was(sweep):
+    result = json.loads((sweep / "s" / "0" / "result.json").read_text())
+    made = result["versions"]
+    assert made["modules"] == "my_choices"
+    assert {name for name in made if "=" in name} == {*CHOSEN}
+    assert result["initial"]["loss"] == pytest.approx(math.log(6), abs=0.1)
+    frame = polars.read_parquet(sweep / "s" / "0" / "diagnostics.parquet")
+    assert frame["step"].to_list() == [1, 2, 4, 6]
+    angles = frame["metric.W_h"].to_numpy()
+    assert ((angles > 0) & (angles <= 1)).all()
+
+
+def test_readers_show_runs_whose_module_is_missing(sweep):
+    line = f"shown as recorded: no code of {', '.join(each for each in CHOSEN[:3])}"
+    for reader in ("hw2exp.report", "hw2exp.compare"):
+        done = command(reader, "s", cwd=sweep)
+        text = done.stdout + done.stderr
+        assert done.returncode == 0, text
+        assert f"4 runs {line}" in text
+        assert "it comes by --import my_choices" in text
+    known = command("hw2exp.report", "--import", "my_choices", "s", cwd=sweep)
+    assert known.returncode == 0
+    assert "shown as recorded" not in known.stdout + known.stderr
+    asked = command("hw2exp.anatomy", "s/0", cwd=sweep)
+    assert asked.returncode == 2
+    assert "model=my_mingru: no such choice" in asked.stderr
+
+
+def test_changed_code_resumes_only_if_trusted(sweep, tmp_path):
+    source = (EXAMPLES / "my_choices.py").read_text(encoding="utf-8")
+    changed = source.replace("rescale(g, norms", "rescale(2 * g, norms")
+    (tmp_path / "my_choices.py").write_text(changed, encoding="utf-8")
+    words = ["hw2exp.train", "--import", "my_choices", "-m", *CHOSEN[:3], *CHOSEN[4:], *SHORT,
+             "seed=0,1", "clip=tensor_norm,none", "resume=s"]  # fmt: skip
+    refused = command(*words, cwd=sweep, path=tmp_path)
+    assert refused.returncode == 2
+    assert "was made by other code of clip=tensor_norm; must be" in refused.stderr
+    trusted = command(*words, "trust_changed=true", cwd=sweep, path=tmp_path)
+    assert trusted.returncode == 0, trusted.stderr
+    assert "other code of clip=tensor_norm, which trust_changed=true allows" in trusted.stderr
+
+
+def test_an_installed_package_brings_its_choices_by_an_entry_point(tmp_path):
+    about = tmp_path / "mine-1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1\n")
+    (about / "entry_points.txt").write_text("[hw2exp.choices]\nx = my_choices\ny = no_module\n")
+    path = f"{tmp_path}{os.pathsep}{EXAMPLES}"
+    shown = command("hw2exp.train", "--dry-run", "task=first_letter", cwd=tmp_path, path=path)
+    assert shown.returncode == 0, shown.stderr
+    assert "rnn (H 16) on first_letter" in shown.stdout
+    assert "no_module of mine can't be imported: ModuleNotFoundError" in shown.stderr
+
+
+def test_the_spectrum_is_that_of_numpy(compose):
+    fleet = Fleet([compose("model=lstm", "task=easy", "init.scale=2", f"seed={s}") for s in (0, 1)])
+    params = fleet.params
+    step = Step(params, params, params, *fleet.batch(1, 0, 4), fleet.model)
+    found = Spectrum(every=1).measure(step)
+    (name,) = (n for n, weight in fleet.model.weights().items() if weight.role == "recurrent")
+    for place in range(4):
+        for r in range(2):
+            block = params[name][r].double().numpy()[16 * place : 16 * (place + 1)]
+            radius, norm = found[f"radius_{name}_{place}"][r], found[f"norm_{name}_{place}"][r]
+            assert float(radius) == pytest.approx(np.abs(np.linalg.eigvals(block)).max())
+            assert float(norm) == pytest.approx(np.linalg.norm(block, 2))
