@@ -22,7 +22,8 @@ INSTALLED = tuple(
     sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")
 )
 NO_CODE = (
-    "__doc__", "__module__", "__qualname__", "__firstlineno__", "__static_attributes__", KNOBS,
+    "__doc__", "__module__", "__qualname__", "__firstlineno__", "__static_attributes__",
+    "__annotations__", "__dataclass_fields__", KNOBS,
 )  # fmt: skip
 
 
@@ -96,6 +97,8 @@ def _of_value(value: Any, seen: set[int]) -> Iterator[str]:
     elif isinstance(value, list | tuple | frozenset):
         parts = ["\n".join(_of_value(each, seen)) for each in value]
         yield from sorted(parts) if isinstance(value, frozenset) else parts
+    elif isinstance(value, dict):
+        yield from _of_value([part for pair in value.items() for part in pair], seen)
     elif isinstance(value, property):
         yield from _of_value((value.fget, value.fset), seen)
     elif isinstance(value, CodeType):

@@ -17,9 +17,10 @@ from hw2exp.config.doors import register_cell
 from hw2exp.models.cell import Cell, linear, product
 
 ALPHA = 0.2
+SIZES = {"all": 1.0}
 
 def squash(x, factor=1.0):
-    return torch.tanh(x) * factor
+    return torch.tanh(x) * factor * SIZES["all"]
 
 class Base(Cell):
     def start(self, params, zeros):
@@ -56,6 +57,7 @@ ALIKE = {
 }
 OTHER = {
     "a constant of the module": ("ALPHA = 0.2", "ALPHA = 0.3"),
+    "a value in a dict of the module": ('{"all": 1.0}', '{"all": 2.0}'),
     "a constant in the code": ("* 0.75 + 0.25 *", "* 0.25 + 0.75 *"),
     "a function of the module": ("torch.tanh(x)", "torch.sin(x)"),
     "a default": ("factor=1.0", "factor=2.0"),
