@@ -1,5 +1,6 @@
 """Choices of one's own: those of docs/examples, by each command, and in a fleet."""
 
+import ast
 import json
 import math
 import os
@@ -67,6 +68,13 @@ def configs(compose, *more):
             "schedule.end")  # fmt: skip
     words = [[f"{key}={value}" for key, value in zip(keys, row, strict=True)] for row in rows]
     return [compose(*CHOSEN, *SHORT, *own, *more) for own in words]
+
+
+def test_each_example_takes_at_most_30_lines():
+    parsed = ast.parse((EXAMPLES / "my_choices.py").read_text(encoding="utf-8"))
+    classes = [node for node in parsed.body if isinstance(node, ast.ClassDef)]
+    assert len(classes) == len(CHOSEN)
+    assert all(node.end_lineno - node.decorator_list[0].lineno < 30 for node in classes)
 
 
 def test_a_replica_of_own_choices_is_the_same_alone_and_in_a_fleet(own, compose):
