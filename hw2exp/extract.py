@@ -77,6 +77,7 @@ def _run(folder: Path, jobs: Sequence[int]) -> int:
 
 def _extract(sweep: "PackedSweep", number: int, record: Mapping[str, Any]) -> int:
     """Make a run again in a folder of its own; return the exit status."""
+    from hw2exp.fleet.pruning import KnownEnd
     from hw2exp.records.run_dir import RunResult
     from hw2exp.runs.fleet_run import run_fleet
     from hw2exp.sweeps.hydra_records import write_config
@@ -87,7 +88,8 @@ def _extract(sweep: "PackedSweep", number: int, record: Mapping[str, Any]) -> in
     config = sweep.config(number).model_copy(update={"check_initial_loss": "off"})
     write_config(own, config, sweep.axes.lines(number))
     with Interrupt() as interrupt:
-        (outcome,) = run_fleet([config], [own], interrupt, show=False)
+        end = KnownEnd(record["pruned_at"])  # which others decided
+        (outcome,) = run_fleet([config], [own], interrupt, show=False, pruning=end)
     if interrupt():
         disk.remove(own)
         return interrupt.status

@@ -93,6 +93,10 @@ class Regularizer(Choice):
     """The knobs of every regularizer: none."""
 
 
+class Prune(Choice):
+    """The knobs of every way to prune a sweep: none."""
+
+
 class Schedule(Choice):
     """The knobs of every schedule: none."""
 

@@ -127,3 +127,20 @@ def check_configs(jobs: Sequence[Job]) -> None:
             problems |= dict.fromkeys(error.problems)
     if problems:
         raise ConfigError(problems)
+
+
+def check_pruned(jobs: Sequence[Job], multirun: bool) -> None:
+    """Refuse to prune where jobs are not trained as fleets, whose arms are compared.
+
+    Raises:
+        ConfigError: the command is no sweep, or its launcher knows no fleets.
+    """
+    names = dict.fromkeys(job.config.prune.name for job in jobs if job.config.prune.name != "none")
+    launcher = jobs[0].choice("hydra/launcher")
+    if names and not multirun:
+        raise ConfigError(
+            [f"prune={name}: compares the arms of a sweep; add -m, or use none" for name in names]
+        )
+    if names and launcher != "fleet":
+        why = f"hydra/launcher={launcher} trains each job alone; must be fleet"
+        raise ConfigError([f"prune={name}: {why}" for name in names])

@@ -25,6 +25,7 @@ ADDED: dict[str, Any] = {
     "trust_changed": False,
     "executor": {"name": "local"},
     "regularizer": {"name": "none"},
+    "prune": {"name": "none"},
     "init": {"bias": "torch", "forget_bias": 0.0},
     "metric": {"name": "none", "every": 100},
     "diagnostics": {

@@ -21,6 +21,7 @@ FAMILIES = {
     "norm": "hw2exp.models.normalization",
     "regularizer": "hw2exp.optim.regularizers",
     "schedule": "hw2exp.optim.schedules",
+    "prune": "hw2exp.fleet.pruning",
     "diagnostics": "hw2exp.config.groups",
     "metric": "hw2exp.diagnostics.metrics",
     "executor": "hw2exp.sweeps.executors",

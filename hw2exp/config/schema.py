@@ -17,6 +17,7 @@ from hw2exp.config.groups import (
     Model,
     Norm,
     Optimizer,
+    Prune,
     Regularizer,
     Schedule,
 )
@@ -88,6 +89,7 @@ class TrainConfig(Section):
     schedule: SerializeAsAny[Schedule] = shared("the learning rate's schedule")
     init: Init = shared("initialization")
     spikes: Spikes = shared("the definition of a spike")
+    prune: SerializeAsAny[Prune] = shared("which arms of a sweep leave early")
     diagnostics: SerializeAsAny[Diagnostics] = shared("what is measured besides the curve")
     metric: SerializeAsAny[Metric] = shared("a metric of training steps, of your own or ours")
     executor: SerializeAsAny[Executor] = shared("where a sweep's fleets are trained")

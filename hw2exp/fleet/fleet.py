@@ -12,6 +12,7 @@ from torch import Tensor
 from hw2exp.config.registry import equations
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet.compiled_step import CompiledSteps
+from hw2exp.fleet.pruning import Pruner
 from hw2exp.fleet.state import FleetState, concatenate
 from hw2exp.fleet.training_path import training_path
 from hw2exp.kernels.choice import closed_form_of
@@ -44,8 +45,10 @@ class Fleet:
         device: the device of the tensors.
         compiled: make steps in compiled code if all their parts have a compiled form.
         skipped: training batches left out; step t trains on the batch of step t + skipped.
+        pruning: what decides at test passes which replicas are behind and leave; None: nothing.
 
     Attributes:
+        pruned_at: the step at which each config's replica left as pruned, or 0, ``(configs,)``.
         members: for each row of the state, the index of its config, ``(R,)``; R falls as replicas
             leave.
         training_path: ``compiled``; or ``closed form`` or ``autograd``, by the plain step.
@@ -60,8 +63,11 @@ class Fleet:
         device: torch.device | str = "cpu",
         compiled: bool = True,
         skipped: int = 0,
+        pruning: Pruner | None = None,
     ) -> None:
         self.skipped = skipped
+        self.pruning = pruning
+        self.pruned_at = np.zeros(len(configs), dtype=np.int64)
         self.config = first = configs[0]  # for shared knobs
         self.device = device
         path, _ = training_path(first, torch.device(device).type == "cpu")
@@ -274,7 +280,7 @@ class Fleet:
         self.state = after.after(step, sound)
 
     def judge(self, step: int, test_loss: Tensor, test_accuracy: Tensor) -> None:
-        """Update the solved counters and the schedule from the results of a test pass.
+        """Update the solved counters and the schedule from a test pass, and prune.
 
         Args:
             step: the training step just before the test pass.
@@ -294,3 +300,10 @@ class Fleet:
         self.state = after.where(state.active, state)
         if config.stop_when_solved:
             self.state = replace(self.state, active=state.active & (self.state.solved_at == 0))
+        if self.pruning is not None and step < config.steps:
+            losses = torch.where(state.diverged_at > 0, torch.inf, test_loss)
+            host = losses.double().cpu().numpy(), self.state.active.cpu().numpy()
+            behind = self.pruning.behind(step, self.members, *host)
+            self.pruned_at[self.members[behind]] = step
+            stays = torch.from_numpy(~behind).to(self.device)
+            self.state = replace(self.state, active=self.state.active & stays)

@@ -52,8 +52,8 @@ def train(
 ) -> None:
     """Train until the last step, until no replica is left, or until ``after`` returns True.
 
-    A replica leaves the fleet when it diverges, or when it solves the task under
-    ``stop_when_solved``.
+    A replica leaves the fleet when it diverges, when it solves the task under
+    ``stop_when_solved``, or when it is pruned.
 
     Args:
         fleet: the runs.

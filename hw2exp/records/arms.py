@@ -56,6 +56,13 @@ def by_arm(members: Iterable[T], settings: Callable[[T], Settings]) -> list[list
     return list(arms.values())
 
 
+def arm_numbers(configs: Sequence[TrainConfig]) -> list[int]:
+    """Number the arms in the order of their first configs; return each config's arm."""
+    numbers: dict[Key, int] = {}
+    keys = [tuple(settings_of_arm(config).items()) for config in configs]
+    return [numbers.setdefault(key, len(numbers)) for key in keys]
+
+
 @dataclass(frozen=True)
 class Run:
     """A run with a result.

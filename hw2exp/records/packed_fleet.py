@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw2exp.records.packed_rows import (
+    ADDED,
     JOB,
     PackedRun,
     metrics_rows,
@@ -92,7 +93,12 @@ def read_runs(folder: Path, first: int) -> "polars.DataFrame":
         OSError: a file can't be read.
         ValueError: a file is damaged.
     """
-    return _read(folder, first, RUNS, run_types())
+    import polars
+
+    types = run_types()
+    rows = _read(folder, first, RUNS, {key: types[key] for key in types if key not in ADDED})
+    lacking = [name for name in ADDED if name not in rows.columns]
+    return rows.with_columns(polars.lit(None, types[name]).alias(name) for name in lacking)
 
 
 def read_metrics(folder: Path, first: int) -> "polars.DataFrame":

@@ -21,7 +21,7 @@ LAST_STEPS = 20
 
 PLAIN = (
     "status", "step", "diverged_at", "solved_at", "ends_solved", "seconds", "training_path",
-    "parameters_sha256", "metrics_sha256",
+    "parameters_sha256", "metrics_sha256", "pruned_at",
 )  # fmt: skip
 PARTS = {
     "initial": ("loss", "accuracy"),
@@ -29,6 +29,10 @@ PARTS = {
     "explosions": ("steps", "followed", "watched", "soon_after"),
 }
 """The parts of a result that are mappings, with their keys; a column each, ``part_key``."""
+
+
+ADDED = ("pruned_at",)
+"""Columns at the end of a table of runs that older tables lack."""
 
 
 @dataclass(frozen=True)
@@ -149,4 +153,5 @@ def _result_types() -> "dict[str, Any]":
         **numbers,
         **counts,
         "spikes": pl.List(pl.Struct(spike)),
+        **dict.fromkeys(ADDED, pl.Int64),
     }

@@ -21,7 +21,7 @@ from hw2exp.system.problems import faults
 from hw2exp.system.regular_file import is_blank
 from hw2exp.system.version import VERSION
 
-Status = Literal["finished", "solved", "diverged", "interrupted"]
+Status = Literal["finished", "solved", "diverged", "pruned", "interrupted"]
 TrainingPath = Literal["compiled", "closed form", "autograd"]
 
 LARGEST_RESULT, LAST_STEP = 1 << 26, 1 << 31  # bytes; the largest step of a config
@@ -69,6 +69,7 @@ class RunResult:
             records.
         training_path: the code that it trained by last: ``compiled`` steps, or plain steps with
             gradients by ``closed form`` or by ``autograd``; None in older records.
+        pruned_at: the step at which the run left because its arm was behind, if it was pruned.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -88,6 +89,7 @@ class RunResult:
     ends_solved: bool | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     training_path: TrainingPath | None = None
+    pruned_at: Step | None = None
 
     def final_or(self, name: str, worst: float) -> float:
         """Return a final value, or the worst one if it is unknown or the run diverged.
@@ -139,7 +141,10 @@ def read_result(folder: Path) -> RunResult:
     steps = [step for spike in spikes for step in (spike.start, spike.step, spike.end)]
     if any(not each.start <= each.step <= each.end for each in spikes):
         raise ValueError(f"{path}: spikes: start, step and end must be in this order")
-    if max([*steps, result.diverged_at or 0, result.solved_at or 0]) > result.step:
+    if (result.status == "pruned") != (result.pruned_at is not None):
+        raise ValueError(f"{path}: pruned_at: must be there if the status is pruned, and only then")
+    steps += [result.diverged_at or 0, result.solved_at or 0, result.pruned_at or 0]
+    if max(steps) > result.step:
         raise ValueError(f"{path}: speaks of steps behind the run's last one, {result.step}")
     if result.explosions and any(spike.after_explosion is None for spike in spikes):
         raise ValueError(f"{path}: spikes: must have after_explosion")
@@ -165,6 +170,7 @@ def read_finished(folder: Path, steps: int, eval_every: int) -> RunResult | None
         "finished": made,
         "solved": made or result.step % eval_every == 0,
         "diverged": True,
+        "pruned": True,
         "interrupted": False,
     }[result.status]
     whole = not any(is_blank(folder / name) for name in (METRICS, PARAMETERS))

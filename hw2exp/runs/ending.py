@@ -28,6 +28,7 @@ def result_of(
     exploded: Preceded,
     seconds: float,
     config: Mapping[str, Any],
+    pruned_at: int,
 ) -> RunResult:
     """Return the result of a replica that has ended.
 
@@ -42,11 +43,12 @@ def result_of(
         exploded: its explosions, and which spikes they precede.
         seconds: duration of its training in seconds.
         config: its config as the result holds it.
+        pruned_at: the step at which it was pruned, or 0.
     """
     diverged_at, solved_at = int(state.diverged_at[row]), int(state.solved_at[row])
     loss, accuracy = initial
     return RunResult(
-        status=_status(fleet.config, state, row),
+        status="pruned" if pruned_at else _status(fleet.config, state, row),
         step=int(state.step[row]),
         diverged_at=diverged_at or None,
         solved_at=solved_at or None,
@@ -73,6 +75,7 @@ def result_of(
         ends_solved=bool(solved_at and not diverged_at and state.passes[row] > 0),
         config=config,
         training_path=fleet.training_path,
+        pruned_at=pruned_at or None,
     )
 
 

@@ -12,6 +12,7 @@ from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.initial_loss import InitialLossError, check_initial
 from hw2exp.fleet.loop import Observer, train
+from hw2exp.fleet.pruning import Pruner
 from hw2exp.fleet.torch_state import choose_device, torch_as_known
 from hw2exp.fleet.training_path import longest_kernel
 from hw2exp.models.hyperparameters import build
@@ -61,7 +62,10 @@ def check_machine(configs: Sequence[TrainConfig]) -> None:
 
 
 def find_start(
-    folder: Path, config: TrainConfig, tell: Callable[[str], None] | None = None
+    folder: Path,
+    config: TrainConfig,
+    tell: Callable[[str], None] | None = None,
+    before: int | None = None,
 ) -> Checkpoint | None:
     """Find the newest checkpoint that a run can resume from.
 
@@ -72,12 +76,13 @@ def find_start(
         config: the run's config.
         tell: a function that gets a line about each newer, unusable checkpoint; by default it is
             printed as a warning.
+        before: a step that the checkpoint must be older than; None: the newest of all.
 
     Raises:
         ConfigError: the checkpoint belongs to a run that computes something else.
     """
     with torch_as_known():
-        return newest(folder, tell or warn, config, check_fits)
+        return newest(folder, tell or warn, config, check_fits, before)
 
 
 def run_fleet(
@@ -88,6 +93,7 @@ def run_fleet(
     observe: Callable[[Fleet], Observer] | None = None,
     saved: Sequence[Checkpoint | None] = (),
     patience: float = PATIENCE,
+    pruning: Pruner | None = None,
 ) -> list[Outcome]:
     """Train a fleet and write every replica's run folder.
 
@@ -100,6 +106,7 @@ def run_fleet(
         saved: the checkpoint that each replica resumes from, all of the same step; empty: all
             replicas start from scratch.
         patience: seconds to wait for folders that another process holds.
+        pruning: what decides which replicas are pruned; None: nothing.
 
     Returns:
         The result of each replica, or the error that prevented it: an initial loss far from ln 4
@@ -110,7 +117,7 @@ def run_fleet(
     try:
         with torch_as_known(), ExitStack() as stack:
             held = hold_folders(folders, stack, patience)
-            return _run_fleet(configs, folders, held, interrupt, show, observe, starts)
+            return _run_fleet(configs, folders, held, interrupt, show, observe, starts, pruning)
     except (OSError, DamagedError) as error:
         return [error for _ in configs]
     except (RuntimeError, MemoryError) as error:
@@ -160,10 +167,11 @@ def _run_fleet(
     show: bool,
     observe: Callable[[Fleet], Observer] | None,
     saved: Mapping[int, Checkpoint],
+    pruning: Pruner | None,
 ) -> list[Outcome]:
     if show:
         announce_compilation(configs)
-    fleet, initial, out = begin_fleet(configs, held)
+    fleet, initial, out = begin_fleet(configs, held, pruning)
     outcomes: dict[int, Outcome] = {**out}
     if len(outcomes) < len(configs):
         first = next(iter(saved.values())).step + 1 if saved else 1
@@ -188,20 +196,23 @@ def _run_fleet(
 
 
 def begin_fleet(
-    configs: Sequence[TrainConfig], out: Mapping[int, Exception] = NONE
+    configs: Sequence[TrainConfig],
+    out: Mapping[int, Exception] = NONE,
+    pruning: Pruner | None = None,
 ) -> tuple[Fleet, tuple[Floats, Floats], dict[int, Exception]]:
     """Make a fleet, and let the runs leave that must not train.
 
     Args:
         configs: one config a replica; they agree in every shared knob.
         out: the error of each run that is known not to train.
+        pruning: what decides which replicas are pruned; None: nothing.
 
     Returns:
         The fleet; the loss and the accuracy before training, each ``(R,)``; and the error of each
         run that does not train: of ``out``, and those that would not start at ln 4. If that is all
         of them, none has left.
     """
-    fleet = Fleet(configs, choose_device(configs[0].device))
+    fleet = Fleet(configs, choose_device(configs[0].device), pruning=pruning)
     loss, accuracy = (values.double().cpu().numpy() for values in fleet.initial())
     wrong = dict(out)
     for place, values in enumerate(zip(loss, accuracy, strict=True)):
@@ -210,6 +221,8 @@ def begin_fleet(
     if 0 < len(wrong) < len(configs):
         left = torch.tensor([place in wrong for place in range(len(configs))])
         fleet.leave(left.to(fleet.device))
+    if pruning is not None and len(wrong) < len(configs):
+        pruning.begin(fleet.members)
     return fleet, (loss, accuracy), wrong
 
 

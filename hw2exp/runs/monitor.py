@@ -238,4 +238,5 @@ class Monitor(ABC):
             exploded=exploded,
             seconds=seconds,
             config=config,
+            pruned_at=int(self.fleet.pruned_at[replica]),
         )

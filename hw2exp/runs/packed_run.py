@@ -9,6 +9,7 @@ import numpy as np
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.loop import Observer, train
+from hw2exp.fleet.pruning import Pruning
 from hw2exp.fleet.torch_state import torch_as_known
 from hw2exp.records.packed_rows import LAST_STEPS, PackedRun
 from hw2exp.runs.fleet_run import begin_fleet
@@ -82,7 +83,8 @@ def run_packed(
         after an interrupt.
     """
     with torch_as_known():
-        fleet, initial, out = begin_fleet(configs)
+        pruning = Pruning(configs) if configs[0].prune.name != "none" else None
+        fleet, initial, out = begin_fleet(configs, pruning=pruning)
         if len(out) == len(configs):
             return {}, out
         packing = Packing(fleet, initial)

@@ -11,6 +11,8 @@ from hw2exp.config.validation import validate
 from hw2exp.records.checkpoint_file import Checkpoint
 from hw2exp.records.run_dir import RunResult, read_finished
 from hw2exp.runs.fleet_run import Outcome, find_start, hold_folders, run_fleet
+from hw2exp.sweeps.comparison import Starts, at_one_step, comparison
+from hw2exp.sweeps.grouping import prunes
 from hw2exp.sweeps.progress import ProgressWriter, read_progress
 from hw2exp.system.interrupt import Interrupt
 from hw2exp.system.lock import PATIENCE
@@ -60,7 +62,7 @@ def train_fleet(
         except OSError as error:
             return [error for _ in configs]
         outcomes: dict[int, Outcome] = dict(held)
-        starts: dict[int, dict[int, Checkpoint | None]] = {}
+        starts: Starts = {}
         for place in range(len(configs)):
             if place in held:
                 continue
@@ -69,6 +71,15 @@ def train_fleet(
                 outcomes[place] = found
             else:
                 starts.setdefault(found.step if found else 0, {})[place] = found
+        pruning = None
+        if prunes(configs[0]) and starts:
+            starts = at_one_step(starts, folders, configs)
+            ended = {n: each for n, each in outcomes.items() if isinstance(each, RunResult)}
+            ((step, saved),) = starts.items()
+            try:
+                pruning = comparison(configs, folders, ended, saved, step)
+            except (OSError, ValueError) as error:
+                return [outcomes.get(place, error) for place in range(len(configs))]
         _note_resumption(progress, configs, min(starts, default=configs[0].steps), worker, note)
         for saved in starts.values():
             if interrupt():
@@ -81,6 +92,7 @@ def train_fleet(
                 show=False,
                 observe=lambda fleet: ProgressWriter(fleet, progress, worker),
                 saved=list(saved.values()),
+                pruning=pruning,
             )
             outcomes |= zip(saved, results, strict=True)
     return [outcomes[place] for place in range(len(configs))]

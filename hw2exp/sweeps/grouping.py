@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Sequence
+from itertools import pairwise
 
 from hw2exp.config.knob import shape_key
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet.training_path import training_path
+from hw2exp.records.arms import arm_numbers
 from hw2exp.tasks.chosen import task_of
 
 CLOSED_FORM, AUTOGRAD = 64, 32
@@ -13,6 +15,28 @@ CLOSED_FORM, AUTOGRAD = 64, 32
 step's cost that doesn't depend on the fleet's size is then a tenth), or take memory (autograd)."""
 
 Fleets = list[list[int]]
+
+
+def whole_arms(arms: Sequence[Sequence[int]], size: int) -> Fleets:
+    """Divide jobs into fleets within which arms are compared, in the same way for any workers.
+
+    A fleet has all arms, with some of their seeds; of more arms than its size allows, it has some,
+    with a seed each.
+
+    Args:
+        arms: the jobs of each arm, in the same order of their seeds.
+        size: the most jobs of a fleet.
+
+    Returns:
+        The jobs of each fleet, rising.
+    """
+    fleets: Fleets = []
+    seeds = max(map(len, arms))
+    for part in _cut(range(len(arms)), size, 1):
+        own = [arms[number] for number in part]
+        for block in _cut(range(seeds), max(1, size // len(own)), 1):
+            fleets.append(sorted(arm[n] for arm in own for n in block if n < len(arm)))
+    return fleets
 
 
 def group(
@@ -23,7 +47,8 @@ def group(
     Args:
         configs: one config a job.
         workers: the number of processes to spread the fleets over.
-        starts: the step that each job resumes from, 0 for a new run; the jobs of a fleet share it.
+        starts: the step that each job resumes from, 0 for a new run; the jobs of a fleet share it,
+            unless they are compared with each other (``prune``).
 
     Returns:
         The indices of each fleet's jobs, the costliest fleets first, so that no worker is left
@@ -31,23 +56,43 @@ def group(
     """
     shapes: dict[tuple[str, int], list[int]] = {}
     for place, config in enumerate(configs):
-        key = json.dumps(shape_key(config), sort_keys=True), starts[place] if starts else 0
+        start = starts[place] if starts and not prunes(config) else 0
+        key = json.dumps(shape_key(config), sort_keys=True), start
         shapes.setdefault(key, []).append(place)
     fleets = []
     for places in shapes.values():
         config = configs[places[0]]
+        most = config.fleet_size or default_size(config)
+        if prunes(config):
+            fleets += whole_arms(_arms(places, configs), most)
+            continue
         # No fleet exceeds a worker's share of all jobs.
-        size = min(config.fleet_size or default_size(config), -(-len(configs) // workers))
+        size = min(most, -(-len(configs) // workers))
         fleets += _cut(places, size, workers)
     return sorted(fleets, key=lambda fleet: -len(fleet) * cost(configs[fleet[0]]))
 
 
-def _cut(places: list[int], size: int, workers: int) -> Fleets:
+def _cut(places: Sequence[int], size: int, workers: int) -> Fleets:
     """Cut into equal parts, as few as the size allows; if more than workers, equally many each."""
     parts = -(-len(places) // size)
     if parts > workers:
         parts = min(-(-parts // workers) * workers, len(places))
-    return [places[i * len(places) // parts : (i + 1) * len(places) // parts] for i in range(parts)]
+    ends = [i * len(places) // parts for i in range(parts + 1)]
+    return [list(places[begin:end]) for begin, end in pairwise(ends)]
+
+
+def prunes(config: TrainConfig) -> bool:
+    """Return whether the arms of a fleet are compared, so that some leave early."""
+    return config.prune.name != "none"
+
+
+def _arms(places: Sequence[int], configs: Sequence[TrainConfig]) -> Fleets:
+    """Gather jobs into arms, by seed."""
+    arms: dict[int, list[int]] = {}
+    own = [configs[place] for place in places]
+    for number, place in zip(arm_numbers(own), places, strict=True):
+        arms.setdefault(number, []).append(place)
+    return [sorted(arm, key=lambda place: configs[place].seed) for arm in arms.values()]
 
 
 def default_size(config: TrainConfig) -> int:

@@ -25,6 +25,7 @@ from hw2exp.runs.summary import print_summary
 from hw2exp.sweeps.arms import print_sweep
 from hw2exp.sweeps.executor import FleetExecutor, WorkerDied
 from hw2exp.sweeps.failures import report
+from hw2exp.sweeps.grouping import prunes
 from hw2exp.sweeps.fleet_task import whereabouts
 from hw2exp.sweeps.hydra_records import resolve_record
 from hw2exp.sweeps.job_outcome import JobOutcome
@@ -161,6 +162,13 @@ class JobRunner:
         saved = {
             n: each for n, each in enumerate(known) if each is None or isinstance(each, Checkpoint)
         }
+        if saved:  # arms are compared with those that have ended, too
+            saved |= {
+                n: None
+                for n, each in enumerate(known)
+                if isinstance(each, RunResult) and prunes(jobs[n].config)
+            }
+            saved = dict(sorted(saved.items()))
         self._print_begin(jobs, known)
         assert self.executor is not None
         results = run_sweep(

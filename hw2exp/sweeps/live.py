@@ -14,6 +14,7 @@ from rich.text import Text
 from hw2exp.config.schema import TrainConfig
 from hw2exp.runs.live_curves import curves_line
 from hw2exp.runs.live_line import PLAIN_SECONDS, show_live
+from hw2exp.sweeps.grouping import prunes
 from hw2exp.sweeps.progress import Progress, read_progress
 from hw2exp.system.terminal import clock, echo, live_console
 
@@ -61,6 +62,7 @@ class SweepTable:
         self._ended: dict[int, Progress] = {}
         self._done: set[int] = set()
         self._live: Live | None = None
+        self._prunes = any(prunes(fleet[0]) for fleet in fleets)
 
     def __enter__(self) -> Self:
         self._began = self._shown = time.monotonic()
@@ -115,11 +117,11 @@ class SweepTable:
 
     def _summary(self, fleets: Sequence[Progress | None], seconds: float) -> str:
         begun = [progress for progress in fleets if progress is not None]
-        alive, solved, diverged, made = (
+        alive, solved, diverged, pruned, made = (
             sum(getattr(progress, name) for progress in begun)
-            for name in ("alive", "solved", "diverged", "replica_steps")
+            for name in ("alive", "solved", "diverged", "pruned", "replica_steps")
         )
-        # Replicas that diverged or solved early skip their remaining steps.
+        # Replicas that diverged, solved early or were pruned skip their remaining steps.
         over = sum(
             self.to_make[number] - progress.replica_steps
             for number, progress in enumerate(fleets)
@@ -129,7 +131,9 @@ class SweepTable:
         left = clock((sum(self.to_make) - over - made) / speed) if made else "–"
         return (
             f"{len(self._done)}/{len(self.fleets)} fleets  {alive} training  "
-            f"{solved} solved  {diverged} diverged  {speed:,.0f} steps/s  left {left}"
+            f"{solved} solved  {diverged} diverged  "
+            + f"{pruned} pruned  " * self._prunes
+            + f"{speed:,.0f} steps/s  left {left}"
         )
 
     def _table(self, seconds: float) -> Group:
@@ -139,7 +143,8 @@ class SweepTable:
             for number, progress in enumerate(fleets)
             if progress is not None and number not in self._ended
         ][:SHOWN]
-        headings = (*HEADINGS, *(["worker"] if any(each.worker for _, each in running) else []))
+        optional = {"pruned": self._prunes, "worker": any(each.worker for _, each in running)}
+        headings = (*HEADINGS, *(name for name, shown in optional.items() if shown))
         rows = [
             (
                 str(len(configs)),
@@ -147,7 +152,7 @@ class SweepTable:
                 str(progress.solved),
                 str(progress.diverged),
                 f"{progress.step}/{configs[0].steps}",
-                *([progress.worker] if "worker" in headings else []),
+                *(str(getattr(progress, name)) for name, shown in optional.items() if shown),
             )
             for configs, progress in running
         ]

@@ -21,7 +21,7 @@ from hw2exp.runs.summary import resume_word
 from hw2exp.sweeps.arms import SHOWN, arms_of, ended, table_text
 from hw2exp.sweeps.executor import ClusterLost, FleetExecutor
 from hw2exp.sweeps.failures import report
-from hw2exp.sweeps.grouping import AUTOGRAD, by_autograd, cost
+from hw2exp.sweeps.grouping import AUTOGRAD, by_autograd, cost, prunes, whole_arms
 from hw2exp.sweeps.job_outcome import JobOutcome
 from hw2exp.sweeps.live import SweepTable
 from hw2exp.sweeps.packed_task import PackedEnd, PackedFleet, train_packed
@@ -131,9 +131,24 @@ def _fleets(sweep: PackedSweep, done: Numbers, workers: int) -> Iterator[tuple[i
     for program, numbers in sorted(programs, key=lambda each: -cost(sweep.configs[each[0]])):
         config = sweep.configs[program]
         most = config.fleet_size or (AUTOGRAD if by_autograd(config) else PACKED_SIZE)
+        if prunes(config):
+            fleets = whole_arms(_arms(sweep, numbers), most)
+            left = ([job for job in fleet if not ended[job]] for fleet in fleets)
+            yield from ((program, fleet) for fleet in left if fleet)
+            continue
         size = max(1, min(most, share))
-        left = numbers[~ended[numbers]].tolist()
-        yield from ((program, left[at : at + size]) for at in range(0, len(left), size))
+        jobs = numbers[~ended[numbers]].tolist()
+        yield from ((program, jobs[at : at + size]) for at in range(0, len(jobs), size))
+
+
+def _arms(sweep: PackedSweep, numbers: Numbers) -> list[list[int]]:
+    """Gather the jobs of a program into arms, by seed."""
+    arms: dict[tuple[float, ...], list[tuple[int, int]]] = {}
+    for number in numbers.tolist():
+        data = sweep.axes.data(number)
+        seed = int(data.pop("seed", 0))
+        arms.setdefault(tuple(data.values()), []).append((seed, number))
+    return [[number for _, number in sorted(arm)] for arm in arms.values()]
 
 
 def _train(

@@ -84,6 +84,7 @@ def train_packed(
             replica_steps=sum(result.step for result in results),
             solved=sum(result.solved_at is not None for result in results),
             diverged=sum(result.diverged_at is not None for result in results),
+            pruned=sum(result.pruned_at is not None for result in results),
         ),
         {fleet.numbers[place]: error for place, error in failed.items()},
     )

@@ -32,6 +32,7 @@ class Progress:
         alive: the number of replicas that still train.
         solved: the number of replicas whose task counts as solved.
         diverged: the number of replicas that turned non-finite.
+        pruned: the number of replicas that were pruned.
         losses: the mean training loss so far, see ``LiveCurves.so_far``.
         norms: the mean gradient norm so far.
         worker: the machine and process that train the fleet, on a cluster.
@@ -42,6 +43,7 @@ class Progress:
     alive: int = 0
     solved: int = 0
     diverged: int = 0
+    pruned: int = 0
     losses: Sequence[float] = ()
     norms: Sequence[float] = ()
     worker: str = ""
@@ -75,6 +77,7 @@ class ProgressWriter:
             alive=int(self.fleet.state.active.sum()),
             solved=int((end.solved_at > 0).sum()),
             diverged=int((end.diverged_at > 0).sum()),
+            pruned=int((self.fleet.pruned_at > 0).sum()),
             losses=losses,
             norms=norms,
             worker=self.worker,

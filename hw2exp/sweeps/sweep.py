@@ -71,7 +71,7 @@ def run_sweep(
             [[configs[job] for job in fleet] for fleet in fleets],
             paths,
             show,
-            starts=[starts[fleet[0]] for fleet in fleets],
+            starts=[min(starts[job] for job in fleet) for fleet in fleets],
         )
 
         def submit(number: int) -> Future[list[Outcome]]:
@@ -84,7 +84,7 @@ def run_sweep(
                 for number, future in as_they_end(submit, len(fleets), table, interrupt, executor):
                     own_outcomes = _outcomes(future, *_of(fleets[number], folders, configs))
                     outcomes |= zip(fleets[number], own_outcomes, strict=True)
-                    start = starts[fleets[number][0]]
+                    start = min(starts[job] for job in fleets[number])
                     done = not any(map(_was_interrupted, own_outcomes))
                     table.finish(number, _progress(own_outcomes, start), done)
             except ClusterLost as error:
@@ -104,6 +104,7 @@ def _progress(outcomes: Sequence[Outcome], start: int) -> Progress:
         replica_steps=sum(result.step - start for result in results),
         solved=sum(result.solved_at is not None for result in results),
         diverged=sum(result.diverged_at is not None for result in results),
+        pruned=sum(result.pruned_at is not None for result in results),
     )
 
 
