@@ -52,19 +52,24 @@ class Measure:
         label: the measure's name.
         of: the function that reads the number from a run.
         worst: the value of a diverged run in a column of several runs.
+        of_end: whether it is of a run's end; pruned runs have none in a column of several runs.
     """
 
     label: str
     of: Callable[[Compared], Number]
     worst: float | None = None
+    of_end: bool = False
 
     def values(self, column: Column) -> list[Number]:
         """Return the measure of each run of a column."""
-        judges = self.worst is not None and column.alone is None
-        return [
-            self.worst if judges and each.result.diverged_at is not None else self.of(each)
-            for each in column.members
-        ]
+        return [self.of(each) if column.alone else self._beside(each) for each in column.members]
+
+    def _beside(self, each: Compared) -> Number:
+        """Return the measure of a run beside others."""
+        if self.of_end and each.result.pruned_at is not None:
+            return None
+        diverged = self.worst is not None and each.result.diverged_at is not None
+        return self.worst if diverged else self.of(each)
 
 
 def _count(key: str) -> Callable[[Compared], Number]:
@@ -79,12 +84,13 @@ def _after_explosion(each: Compared) -> Number:
 MEASURES = (
     Measure("last step", lambda each: each.result.step),
     Measure("diverged at", lambda each: each.result.diverged_at),
+    Measure("pruned at", lambda each: each.result.pruned_at),
     Measure("solved at", lambda each: each.result.solved_at),
-    Measure("ends solved", lambda each: each.result.ends_solved),
+    Measure("ends solved", lambda each: each.result.ends_solved, of_end=True),
     Measure("initial loss", lambda each: each.result.initial["loss"]),
-    Measure("train loss", lambda each: each.result.final["train_loss"], math.inf),
-    Measure("test loss", lambda each: each.result.final["test_loss"], math.inf),
-    Measure("test accuracy", lambda each: each.result.final["test_accuracy"], 0.0),
+    Measure("train loss", lambda each: each.result.final["train_loss"], math.inf, True),
+    Measure("test loss", lambda each: each.result.final["test_loss"], math.inf, True),
+    Measure("test accuracy", lambda each: each.result.final["test_accuracy"], 0.0, True),
     Measure("spikes", lambda each: len(each.result.spikes)),
     Measure("above initial", _count("above_initial")),
     Measure("after explosion", _after_explosion),

@@ -24,6 +24,9 @@ JARGON = re.compile(
 MERGING = "Error merging override "
 """Beginning of what Hydra says where OmegaConf knows why."""
 
+APPENDING = re.compile(r"Could not override '.*'\.\s+To append to your config use \+(?P<line>.*)")
+"""What Hydra says of an unknown key, such as ``task.1``."""
+
 KEY = re.compile(r"(\+{0,2}|~)[A-Za-z0-9_$./@:-]*")
 PLAIN = re.compile(r"[A-Za-z0-9_/\\+.$%*@?|:, \t-]")
 """Letters of a value without quotes or brackets."""
@@ -61,6 +64,8 @@ def one_line(error: Exception) -> str:
         if JARGON.search(why):
             why = "must be ${KEY} or ${NAME:ARGUMENT}, closed by }"
         text = f"{error.full_key}: {why}"
+    if unknown := APPENDING.fullmatch(text):
+        text = f"{unknown['line']}: no such key; must be one that --help lists"
     if "Unsupported interpolation type" in text:
         text += f"; allowed: {', '.join(callable_resolvers())}"
     text = text.partition("Config search path:")[0]  # the search path is of no help here

@@ -31,6 +31,7 @@ class Pruner(Protocol):
 
     def begin(self, members: Members) -> None:
         """Note which members of the fleet train: others may have an error in place of a run."""
+        return
 
     def behind(self, step: int, members: Members, losses: Floats, active: Mask) -> Mask:
         """Return which replicas leave at a test pass, ``(R,)``.
@@ -75,7 +76,8 @@ class Halving(Prune):
         kept = max(1, int(competing.sum()) // self.reduction)
         order = np.argsort(np.where(competing, losses[-1], np.inf), kind="stable")
         best = [arm for arm in order if competing[arm]][:kept]
-        return competing & ~np.isin(np.arange(len(competing)), best)
+        behind: Mask = competing & ~np.isin(np.arange(len(competing)), best)
+        return behind
 
 
 @register("prune", "median")
@@ -99,7 +101,8 @@ class MedianStopping(Prune):
         if steps[-1] < self.warmup or known.sum() < self.least_arms:
             return np.zeros_like(competing)
         middle = np.median(np.nanmean(losses[:, known], 0))
-        return competing & (np.fmin.reduce(losses) > middle)
+        behind: Mask = competing & (np.fmin.reduce(losses) > middle)
+        return behind
 
 
 def _undecided(key: str, first: int, config: Any) -> list[str]:
@@ -178,7 +181,8 @@ class Pruning(Pruner):
         places, row = self.places[members], self._row(step)
         row[places] = np.where(np.isnan(losses), np.inf, losses)
         self._last, self._kept[places] = row, ~active
-        return self._decide(step, row)[places] & active
+        behind: Mask = self._decide(step, row)[places] & active
+        return behind
 
     def _row(self, step: int) -> Floats:
         """Return each run's loss at a test pass, as far as it is known without this pass."""
@@ -198,7 +202,7 @@ class Pruning(Pruner):
         self._losses.append(arms)
         behind: Mask = self.rule.behind(self._steps, np.stack(self._losses), ~np.isnan(arms))
         self._out |= behind
-        return behind[self.arms]
+        return np.take(behind, self.arms)
 
 
 @dataclass(frozen=True)
@@ -209,4 +213,4 @@ class KnownEnd(Pruner):
 
     def behind(self, step: int, members: Members, losses: Floats, active: Mask) -> Mask:
         """Return whether the run leaves, see :class:`Pruner`."""
-        return active & (step == self.step)
+        return active if step == self.step else np.zeros_like(active)

@@ -57,7 +57,7 @@ def by_arm(members: Iterable[T], settings: Callable[[T], Settings]) -> list[list
 
 
 def arm_numbers(configs: Sequence[TrainConfig]) -> list[int]:
-    """Number the arms in the order of their first configs; return each config's arm."""
+    """Return the number of each config's arm, in the order of the arms' first configs."""
     numbers: dict[Key, int] = {}
     keys = [tuple(settings_of_arm(config).items()) for config in configs]
     return [numbers.setdefault(key, len(numbers)) for key in keys]

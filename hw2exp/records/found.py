@@ -31,7 +31,7 @@ class Found(ABC):
 
     Args:
         left_out: a line for each reason to leave runs out, with their number.
-        lost: the lines of ``left_out`` except for repetitions of another run.
+        lost: the lines of ``left_out`` except for pruned runs, and repetitions of another run.
     """
 
     left_out: tuple[str, ...]
@@ -129,7 +129,8 @@ class FoundPacked(Found):
     """The runs of sweeps with packed records; arms are made only when asked for.
 
     Args:
-        sweeps: each sweep with its runs; of runs with the same settings and seed, the first counts.
+        sweeps: each sweep with its runs, without those that were pruned; of runs with the same
+            settings and seed, the first counts.
     """
 
     sweeps: Sequence[PackedRows]
@@ -137,7 +138,8 @@ class FoundPacked(Found):
     @cached_property
     def arms(self) -> Sequence[Arm]:
         """Return the arms of the usable runs."""
-        arms, _ = gather(run for sweep, _ in self.sweeps for run in runs_of(sweep))
+        runs = (run for sweep, _ in self.sweeps for run in runs_of(sweep))
+        arms, _ = gather(run for run in runs if run.result.pruned_at is None)
         return sorted(arms, key=lambda arm: arm.rank)
 
     @cached_property

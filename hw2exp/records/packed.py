@@ -125,6 +125,11 @@ class PackedSweep:
         """Return the folder of the files."""
         return self.folder / PACKED
 
+    @property
+    def prunes(self) -> bool:
+        """Return whether runs may have been pruned."""
+        return any(config.prune.name != "none" for config in self.configs)
+
     def config(self, number: int) -> TrainConfig:
         """Return the config of a job."""
         return with_data(self.configs[self.axes.program(number)], self.axes.data(number))

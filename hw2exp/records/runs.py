@@ -1,7 +1,7 @@
 """Read the runs below a folder."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +11,13 @@ from hw2exp.config.recorded import UnknownConfigError
 from hw2exp.config.run_files import CONFIG, PACKED, RESULT
 from hw2exp.config.settings import rank_of_path
 from hw2exp.config.validation import codeless
-from hw2exp.records.arms import Run, gather
+from hw2exp.records.arms import Run, arm_numbers, gather
 from hw2exp.records.found import Found, FoundArms, FoundPacked, runs_of
 from hw2exp.records.packed import SWEEP as PACKED_SWEEP
 from hw2exp.records.packed import PackedSweep
 from hw2exp.system.problems import ConfigError, counted
 
+PARTLY = "; other seeds of {} stay, from fleets in which they were ahead"
 REPEATED = "another run has its settings and seed"
 NO_RESULT = "no result: interrupted, failed, or still running"
 
@@ -55,9 +56,10 @@ def read_runs(folder: Path, shown: bool = False) -> Found:
         else:
             runs += own
             left_out[NO_RESULT] += len(PackedSweep.read(sweep).axes) - len(own)
-    arms, repeated = gather(runs)
+    arms, repeated = gather(run for run in runs if run.result.pruned_at is None)
     lost = [_line(why, count) for why, count in left_out.items() if count]
-    lines = lost + [_line(REPEATED, repeated)] * (repeated > 0) + without_code(runs)
+    again = [_line(REPEATED, repeated)] * (repeated > 0)
+    lines = lost + _pruned_lines(runs) + again + without_code(runs)
     if not arms:
         problem = f"{folder}: holds no run that came to its end"
         raise ConfigError(["; ".join([problem, *lines])])
@@ -90,17 +92,20 @@ def _only_packed(folder: Path) -> Found | None:
         return None
     try:
         read = [PackedSweep.read(each) for each in own]
-        sweeps = [(sweep, rows) for sweep in read if len(rows := sweep.runs())]
+        every = [(sweep, rows) for sweep in read if len(rows := sweep.runs())]
     except (ConfigError, OSError, ValueError):
         return None  # to be told about with all others
-    if not sweeps:
+    if not every:
         return None
-    ended = sum(len(rows) for _, rows in sweeps)
-    missing = sum(len(sweep.axes) for sweep in read) - ended
+    sweeps = [(sweep, rows.filter(rows["pruned_at"].is_null())) for sweep, rows in every]
+    missing = sum(len(sweep.axes) for sweep in read) - sum(len(rows) for _, rows in every)
     lost = (_line(NO_RESULT, missing),) * (missing > 0)
     found = FoundPacked(lost, lost, sweeps)
+    ended = sum(len(rows) for _, rows in sweeps)
     repeated = ended - len(found.swept)
-    return replace(found, left_out=(*lost, *(_line(REPEATED, repeated),) * (repeated > 0)))
+    pruned = [run for own, _ in every if own.prunes for run in runs_of(own)]
+    lines = [*_pruned_lines(pruned), *[_line(REPEATED, repeated)] * (repeated > 0)]
+    return replace(found, left_out=(*lost, *lines))
 
 
 def packed_runs(folder: Path) -> Iterator[tuple[Path, list[Run] | Exception]]:
@@ -115,6 +120,22 @@ def packed_runs(folder: Path) -> Iterator[tuple[Path, list[Run] | Exception]]:
             yield own, runs_of(PackedSweep.read(own))
         except (ConfigError, OSError, ValueError) as error:
             yield own, error
+
+
+def _pruned_lines(runs: Sequence[Run]) -> list[str]:
+    """Return a line about the runs that were pruned, if any: their ends compare with no other."""
+    pruned = [run for run in runs if run.result.pruned_at is not None]
+    if not pruned:
+        return []
+    steps = sorted({run.result.step for run in pruned})
+    span = f"step {steps[0]:,}" + f" to {steps[-1]:,}" * (len(steps) > 1)
+    numbers = zip(arm_numbers([run.config for run in runs]), runs, strict=True)
+    gone, kept = set[int](), set[int]()
+    for number, run in numbers:
+        (kept if run.result.pruned_at is None else gone).add(number)
+    partly = PARTLY.format(counted(len(gone & kept), "arm")) if gone & kept else ""
+    arms = f"{counted(len(gone), 'arm')} behind the others of a fleet"
+    return [_line(f"pruned at {span}, of {arms}{partly}", len(pruned))]
 
 
 def _why(error: Exception, else_: str) -> str:

@@ -19,6 +19,9 @@ from hw2exp.system.regular_file import is_blank
 DIVERGED = "Loss, gradient or parameters were not finite at step {}; the run was frozen before it."
 
 
+PRUNED = "The run left at step {} because its arm was behind the others of its fleet."
+
+
 def begin_events(
     events: EventWriter, config: TrainConfig, layout: Layout, table: MetricsTable
 ) -> None:
@@ -49,7 +52,9 @@ def end_events(events: EventWriter, spikes: Sequence[Spike], result: RunResult) 
     events.text("spikes", _spike_table(spikes))
     if result.diverged_at:
         events.text("diverged", DIVERGED.format(result.step), result.step)
-    events.end(success=result.status in ("finished", "solved"))
+    if result.pruned_at:
+        events.text("pruned", PRUNED.format(result.pruned_at), result.pruned_at)
+    events.end(success=result.status in ("finished", "solved", "pruned"))
 
 
 def draw_run(

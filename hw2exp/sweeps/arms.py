@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 ROOMY = 100
 """Least width, in characters, of a table with quartiles."""
 
+RARE = "diverged", "pruned", "missing"
+"""Columns that a table leaves out where all arms have 0."""
+
 SHOWN = 40
 """Most arms of a table in the terminal; for more, print the command of the report."""
 
@@ -90,7 +93,7 @@ def arms_table(arms: Sequence[SweptArm], width: int) -> "Table":
     columns = [
         heading
         for heading in rows[0]
-        if heading not in ("diverged", "missing") or any(row[heading] != "0" for row in rows)
+        if heading not in RARE or any(row[heading] != "0" for row in rows)
     ]
     for heading in columns:
         label = heading if roomy else heading.replace("ends solved", "at\nend")
@@ -101,14 +104,19 @@ def arms_table(arms: Sequence[SweptArm], width: int) -> "Table":
 
 
 def summary(outcomes: Sequence[Outcome], quartiles: bool) -> dict[str, str]:
-    """Return an arm's cells by heading; an interrupted run counts as missing."""
-    results = [outcome for outcome in outcomes if ended(outcome)]
+    """Return an arm's cells by heading; an interrupted run counts as missing.
+
+    A pruned run counts as pruned, and in no other cell: its end was not that of the others.
+    """
+    every = [outcome for outcome in outcomes if ended(outcome)]
+    results = [result for result in every if result.pruned_at is None]
     return {
         "runs": str(len(outcomes)),
         "solved": str(sum(result.solved_at is not None for result in results)),
         "ends solved": _ending_solved(results),
         "diverged": str(sum(result.diverged_at is not None for result in results)),
-        "missing": str(len(outcomes) - len(results)),
+        "pruned": str(len(every) - len(results)),
+        "missing": str(len(outcomes) - len(every)),
         "test loss": spread([result.final_or("test_loss", inf) for result in results], quartiles),
         "accuracy": spread([result.final_or("test_accuracy", 0) for result in results], quartiles),
         "spikes": spread([len(result.spikes) for result in results], quartiles),

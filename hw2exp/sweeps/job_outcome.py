@@ -17,7 +17,10 @@ class JobOutcome:
 
     @property
     def objective(self) -> float | None:
-        """Return the final test loss for a sweeper to minimize; inf after divergence."""
+        """Return the final test loss for a sweeper to minimize; inf after divergence.
+
+        Of a pruned run it is that of its last test pass, when others of its fleet had a lower one.
+        """
         if isinstance(self.outcome, Exception):
             return None
         if self.outcome.status == "diverged":

@@ -25,8 +25,8 @@ from hw2exp.runs.summary import print_summary
 from hw2exp.sweeps.arms import print_sweep
 from hw2exp.sweeps.executor import FleetExecutor, WorkerDied
 from hw2exp.sweeps.failures import report
-from hw2exp.sweeps.grouping import prunes
 from hw2exp.sweeps.fleet_task import whereabouts
+from hw2exp.sweeps.grouping import prunes
 from hw2exp.sweeps.hydra_records import resolve_record
 from hw2exp.sweeps.job_outcome import JobOutcome
 from hw2exp.sweeps.job_return import JobFailed

@@ -26,7 +26,7 @@ from hw2exp.sweeps.job_outcome import JobOutcome
 from hw2exp.sweeps.live import SweepTable
 from hw2exp.sweeps.packed_task import PackedEnd, PackedFleet, train_packed
 from hw2exp.sweeps.progress import Progress
-from hw2exp.sweeps.sweep import as_they_end
+from hw2exp.sweeps.sweep import as_they_end, note_alone
 from hw2exp.system.interrupt import Interrupt
 from hw2exp.system.problems import counted
 from hw2exp.system.terminal import echo, relative, typed, warn
@@ -97,6 +97,7 @@ def run_packed_sweep(
     if len(done):
         echo(f"{len(done):,} of {len(grid):,} jobs have their result")
     if fleets:
+        note_alone([[sweep.config(job) for job in (jobs[0], jobs[-1])] for _, jobs in fleets])
         announce_compilation(sweep.configs)
     failed = _train(sweep, fleets, executor, interrupt) if fleets else {}
     without = [JobOutcome(grid.job(number).at(root), error) for number, error in failed.items()]
@@ -202,7 +203,9 @@ def _print_end(outcome: PackedOutcome, runs: "polars.DataFrame") -> None:
     elif len(runs):
         solved = int(runs["solved_at"].is_not_null().sum())
         spikes = int(runs["spikes"].list.len().sum())
+        pruned = int(runs["pruned_at"].is_not_null().sum())
         counts = f"{solved:,} solved, {outcome.diverged:,} diverged, {spikes:,} spikes"
+        counts += f", {pruned:,} pruned" * (pruned > 0)
         lines.append(f"{len(runs):,} runs: {counts}")
     if len(runs):
         lines.append(f"  look at   python -m hw2exp.report {folder}")

@@ -9,15 +9,17 @@ from typing import Any, TypeVar
 
 from hw2exp.config.own_code import digest_of, own_choices
 from hw2exp.config.schema import TrainConfig
+from hw2exp.records.arms import arm_numbers
 from hw2exp.records.run_dir import RunResult, read_finished
 from hw2exp.runs.fleet_run import Outcome, announce_compilation
 from hw2exp.sweeps.executor import ClusterLost, FleetExecutor, WorkerExecutor
 from hw2exp.sweeps.fleet_task import NotRun, train_fleet
-from hw2exp.sweeps.grouping import group
+from hw2exp.sweeps.grouping import group, prunes
 from hw2exp.sweeps.live import SweepTable
 from hw2exp.sweeps.progress import Progress
 from hw2exp.system.interrupt import NEVER, SAVE, Interrupt
-from hw2exp.system.problems import ConfigError
+from hw2exp.system.problems import ConfigError, counted
+from hw2exp.system.terminal import warn
 
 T = TypeVar("T")
 
@@ -58,6 +60,7 @@ def run_sweep(
     fleets = group(configs, executor.workers, starts)
     interrupt.begin_to_save()  # from now on, tell the workers before ending
     if show:
+        note_alone([[configs[job] for job in fleet] for fleet in fleets])
         announce_compilation(configs)
     outcomes: dict[int, Outcome] = {}
     missing: Exception = NotRun()
@@ -90,6 +93,21 @@ def run_sweep(
             except ClusterLost as error:
                 missing = error
     return [outcomes.get(job, missing) for job in range(len(configs))]
+
+
+def note_alone(fleets: Sequence[Sequence[TrainConfig]]) -> None:
+    """Note in a line how many fleets have nothing to prune: they hold a single arm.
+
+    Args:
+        fleets: the configs of each fleet.
+    """
+    pruned = [fleet for fleet in fleets if prunes(fleet[0])]
+    if alone := sum(max(arm_numbers(fleet)) == 0 for fleet in pruned):
+        warn(
+            f"prune={pruned[0][0].prune.name}: {alone} of {counted(len(fleets), 'fleet')} "
+            f"{'has' if alone == 1 else 'have'} a single arm, and nothing to compare it with: arms "
+            "of a fleet differ in numbers, such as optimizer.lr, not in the model or a choice"
+        )
 
 
 def _was_interrupted(outcome: Outcome) -> bool:
