@@ -28,10 +28,12 @@ if TYPE_CHECKING:
     from hw2exp.optim.schedules.protocol import Schedule
     from hw2exp.tasks.task import Task, generators
     from hw2exp.train.api import Run, Sweep, run, sweep
+    from hw2exp.train.loading import Loaded, load
 
 __all__ = [
-    "Cell", "Clip", "Metric", "Norm", "Optimizer", "Regularizer", "Run", "Schedule", "Sweep",
-    "Task", "Weight", "columns", "generators", "linear", "norms", "per_replica", "product",
+    "Cell", "Clip", "Loaded", "Metric", "Norm", "Optimizer", "Regularizer", "Run", "Schedule",
+    "Sweep", "Task", "Weight", "columns", "generators", "linear", "load", "norms", "per_replica",
+    "product",
     "register_cell", "register_clip", "register_metric", "register_norm", "register_optimizer",
     "register_regularizer", "register_schedule", "register_task", "rescale", "run", "shared",
     "sweep",
@@ -60,6 +62,7 @@ _HOMES = {
     "hw2exp.optim.schedules.protocol": ("Schedule",),
     "hw2exp.tasks.task": ("Task", "generators"),
     "hw2exp.train.api": ("Run", "Sweep", "run", "sweep"),
+    "hw2exp.train.loading": ("Loaded", "load"),
 }  # fmt: skip
 """The module of each public name; it is imported when the name is first asked for."""
 

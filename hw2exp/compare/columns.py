@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hw2exp.config.folder import check_there
-from hw2exp.config.run_files import CONFIG, RESULT
-from hw2exp.config.settings import rank_of_path
 from hw2exp.records.arms import Run, gather
 from hw2exp.records.run_dir import RunResult
-from hw2exp.records.runs import packed_runs, without_code
+from hw2exp.records.runs import runs_below, without_code
 from hw2exp.system.problems import ConfigError, counted
 from hw2exp.system.terminal import relative
 
@@ -135,33 +133,21 @@ def _divided(
 
 def _read_below(folder: Path, notes: list[str]) -> tuple[list[Compared], int]:
     """Return the readable runs below a folder; add lines on the others to ``notes``, and count."""
-    paths = {path.parent for path in folder.glob(f"**/{RESULT}")}
-    paths |= {path.parent.parent for path in folder.glob(f"**/{CONFIG}")}
     found, problems = [], []
-    for path in sorted(paths, key=rank_of_path):
+    for path, run in runs_below(folder):
         try:
-            found.append(_read(path))
+            if isinstance(run, Exception):
+                raise run
+            found.append(_compared(run))
         except (ConfigError, OSError, ValueError) as error:
             why = re.sub(rf"(?<![^\s'\"(]){re.escape(str(path))}/", "", str(error))
             problems.append(f"{relative(path)} left out: {why}")
-    packed = list(packed_runs(folder))
-    for sweep, runs in packed:
-        if isinstance(runs, Exception):
-            problems.append(f"{relative(sweep)} left out: {runs}")
-        else:
-            found += map(_compared, runs)
-    if not (paths or packed):
+    if not (found or problems):
         problems.append(f"{folder} left out: holds no run")
     notes += [*without_code(each.run for each in found), *problems[:MOST_NOTES]]
     if more := problems[MOST_NOTES:]:
         notes.append(f"{folder}: {counted(len(more), 'more run')} left out")
     return found, len(problems)
-
-
-def _read(folder: Path) -> Compared:
-    if not (folder / RESULT).exists():
-        raise ValueError("has no result; interrupted, or still running")
-    return _compared(Run.read(folder, shown=True))
 
 
 def _compared(run: Run) -> Compared:

@@ -108,6 +108,33 @@ def _only_packed(folder: Path) -> Found | None:
     return replace(found, left_out=(*lost, *lines))
 
 
+def runs_below(folder: Path) -> Iterator[tuple[Path, Run | Exception]]:
+    """Yield each run below a folder, or the error because of which it can't be read.
+
+    Args:
+        folder: the folder.
+
+    Yields:
+        The run's folder, with packed records the one that it could have, and the run; of packed
+        records that can't be read, the folder of their sweep.
+    """
+    paths = {path.parent for path in folder.glob(f"**/{RESULT}")}
+    paths |= {path.parent.parent for path in folder.glob(f"**/{CONFIG}")}
+    for path in sorted(paths, key=rank_of_path):
+        try:
+            if not (path / RESULT).exists():
+                raise ValueError("has no result; interrupted, or still running")
+            run: Run | Exception = Run.read(path, shown=True)
+        except (ConfigError, OSError, ValueError) as error:
+            run = error
+        yield path, run
+    for sweep, runs in packed_runs(folder):
+        if isinstance(runs, Exception):
+            yield sweep, runs
+        else:
+            yield from ((run.folder, run) for run in runs)
+
+
 def packed_runs(folder: Path) -> Iterator[tuple[Path, list[Run] | Exception]]:
     """Yield each sweep with packed records below a folder: its runs that have ended, or an error.
 

@@ -10,17 +10,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from hw2exp.config.run_files import DIAGNOSTICS, METRICS
-from hw2exp.config.schema import OPERATIONAL
+from hw2exp.records.packed_rows import JOB
 from hw2exp.records.run_dir import RunResult
-from hw2exp.records.tensorboard import flatten
+from hw2exp.train.rows import Flat, flat, frame_of, varying
 
 if TYPE_CHECKING:
     import polars
 
-    from hw2exp.config.job import Job
     from hw2exp.records.packed import PackedSweep
     from hw2exp.sweeps.job_outcome import JobOutcome
     from hw2exp.sweeps.packed_sweep import PackedOutcome
@@ -37,7 +36,7 @@ class Run:
     """
 
     folder: Path
-    config: dict[str, Any]
+    config: Flat
     result: RunResult
 
     @cached_property
@@ -100,18 +99,11 @@ class Sweep:
     @cached_property
     def results(self) -> "polars.DataFrame":
         """Return one row a job: the config keys that vary, then the result."""
-        import polars
-
         if self.packed is not None:
-            return polars.DataFrame(_packed_rows(self.packed), infer_schema_length=None)
+            return _packed_frame(self.packed)
         configs = [job.config for job in self.jobs.values()]
-        keys = dict.fromkeys(key for config in configs for key in config)
-        varying = [key for key in keys if len({repr(own.get(key)) for own in configs}) > 1]
-        rows = [
-            {"job": number, **{key: job.config.get(key) for key in varying}, **_row(job.result)}
-            for number, job in self.jobs.items()
-        ]
-        return polars.DataFrame(rows, infer_schema_length=None)
+        results = [job.result for job in self.jobs.values()]
+        return frame_of(JOB, list(self.jobs), configs, results, varying(configs))
 
     @cached_property
     def metrics(self) -> "polars.DataFrame":
@@ -121,7 +113,7 @@ class Sweep:
         if self.packed is not None:
             return self.packed.metrics()
         frames = [
-            job.metrics.select(polars.lit(number).alias("job"), polars.all())
+            job.metrics.select(polars.lit(number).alias(JOB), polars.all())
             for number, job in self.jobs.items()
         ]
         return polars.concat(frames) if frames else polars.DataFrame()
@@ -144,7 +136,7 @@ def run(*overrides: str) -> Run:
     (only,) = outcomes
     if isinstance(only.outcome, Exception):
         raise only.outcome
-    return Run(only.job.folder, _flat(only.job), only.outcome)
+    return Run(only.job.folder, flat(only.job.config), only.outcome)
 
 
 def sweep(*overrides: str) -> Sweep:
@@ -171,7 +163,7 @@ def sweep(*overrides: str) -> Sweep:
     return Sweep(
         outcomes[0].job.root,
         {
-            each.job.number or 0: Run(each.job.folder, _flat(each.job), each.outcome)
+            each.job.number or 0: Run(each.job.folder, flat(each.job.config), each.outcome)
             for each in outcomes
             if isinstance(each.outcome, RunResult)
         },
@@ -235,36 +227,12 @@ def _executed(flags: Sequence[str], overrides: Sequence[str]) -> "list[JobOutcom
             signal.raise_signal(interrupt.signal)
 
 
-def _flat(job: "Job") -> dict[str, Any]:
-    return flatten(job.config.model_dump(exclude=OPERATIONAL))
-
-
-def _packed_rows(sweep: "PackedSweep") -> Iterator[dict[str, Any]]:
-    """Yield a row for each run of packed records, as :attr:`Sweep.results` has them."""
-    configs = [flatten(config.model_dump(exclude=OPERATIONAL)) for config in sweep.configs]
-    keys = dict.fromkeys(key for own in configs for key in own)
-    varying = [key for key in keys if len({repr(own.get(key)) for own in configs}) > 1]
+def _packed_frame(sweep: "PackedSweep") -> "polars.DataFrame":
+    """Return the rows of packed records, as :attr:`Sweep.results` has them."""
+    programs = [flat(config) for config in sweep.configs]
     data = {axis.key for axis in sweep.axes.swept if axis.values is not None}
-    for number, result in sorted(sweep.results(), key=itemgetter(0)):
-        own = configs[sweep.axes.program(number)] | sweep.axes.data(number)
-        columns = {key: own.get(key) for key in keys if key in data or key in varying}
-        yield {"job": number, **columns, **_row(result)}
-
-
-def _row(result: RunResult) -> dict[str, Any]:
-    spikes = result.spikes
-    return {
-        "status": result.status,
-        "step": result.step,
-        "diverged_at": result.diverged_at,
-        "solved_at": result.solved_at,
-        "ends_solved": result.ends_solved,
-        "initial_loss": result.initial["loss"],
-        "initial_accuracy": result.initial["accuracy"],
-        **result.final,
-        "spikes": len(spikes),
-        "largest_spike": max((spike["loss"] for spike in spikes), default=None),
-        "seconds": result.seconds,
-        "parameters_sha256": result.parameters_sha256,
-        "metrics_sha256": result.metrics_sha256,
-    }
+    shown = data.union(varying(programs))
+    keys = dict.fromkeys(key for own in programs for key in own if key in shown)
+    numbers, results = zip(*sorted(sweep.results(), key=itemgetter(0)), strict=True)
+    configs = [{**programs[sweep.axes.program(n)], **sweep.axes.data(n)} for n in numbers]
+    return frame_of(JOB, numbers, configs, results, keys)

@@ -1,0 +1,112 @@
+"""Load the runs below any folder as frames, from Python."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hw2exp.config.folder import at_home, check_there
+from hw2exp.records.arms import Run
+from hw2exp.records.packed import PackedSweep
+from hw2exp.records.runs import runs_below
+from hw2exp.system.problems import ConfigError
+from hw2exp.system.terminal import warn
+from hw2exp.train.rows import flat, frame_of
+
+if TYPE_CHECKING:
+    import polars
+
+RUN = "run"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The runs below a folder.
+
+    Args:
+        folder: the folder.
+        runs: the runs by name: the path of the run's folder below it; with packed records, of the
+            folder that the run could have.
+        unread: why others are not among them, by name. :attr:`metrics` adds those whose metrics
+            can't be read.
+    """
+
+    folder: Path
+    runs: dict[str, Run]
+    unread: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def results(self) -> "polars.DataFrame":
+        """Return one row a run: its name, all keys of its config, then its result."""
+        runs = list(self.runs.values())
+        configs = [flat(run.config) for run in runs]
+        return frame_of(RUN, list(self.runs), configs, [run.result for run in runs])
+
+    @cached_property
+    def metrics(self) -> "polars.DataFrame":
+        """Stack the metrics of all runs; the column ``run`` holds the run's name."""
+        import polars
+
+        frames = list(self._metrics())
+        return polars.concat(frames, how="diagonal") if frames else polars.DataFrame()
+
+    def _metrics(self) -> "Iterator[polars.DataFrame]":
+        import polars
+
+        for name, run in self.runs.items():
+            if run.packed is not None:
+                continue
+            try:
+                frame = run.checked_metrics()
+            except ValueError as error:
+                self._leave_out(name, error)
+                continue
+            yield frame.select(polars.lit(name).alias(RUN), polars.all())
+        for name, sweep in self.packed.items():
+            try:
+                yield sweep.metrics().select(
+                    polars.concat_str(polars.lit(name), polars.col("job")).alias(RUN),
+                    polars.exclude("job"),
+                )
+            except (OSError, ValueError) as error:
+                self._leave_out(name, error)
+
+    @property
+    def packed(self) -> dict[str, PackedSweep]:
+        """Return the packed records of each sweep by the beginning of its runs' names."""
+        each = ((name, run.packed) for name, run in self.runs.items())
+        return {name[: name.rfind("/") + 1]: sweep for name, sweep in each if sweep is not None}
+
+    def _leave_out(self, name: str, error: Exception) -> None:
+        self.unread[name] = f"metrics: {error}"
+        warn(f"{name}: its metrics are left out: {error}")
+
+
+def load(folder: str | os.PathLike[str]) -> Loaded:
+    """Load every run below a folder: a run's own, a sweep's, packed records, or many of them.
+
+    Args:
+        folder: the folder.
+
+    Raises:
+        ConfigError: there is no such folder, or it holds neither runs nor traces of any.
+    """
+    path = Path(at_home(str(folder)))
+    check_there(path, str(path))
+    loaded = Loaded(path, {})
+    for own, run in runs_below(path):
+        name = own.relative_to(path).as_posix()
+        if isinstance(run, Exception):
+            loaded.unread[name] = str(run)
+        else:
+            loaded.runs[name] = run
+    for beginning, sweep in loaded.packed.items():
+        ended = sum(run.packed is sweep for run in loaded.runs.values())
+        if ended < len(sweep.axes):
+            why = f"{len(sweep.axes) - ended} of {len(sweep.axes)} runs have no result"
+            loaded.unread[beginning] = why
+    if not (loaded.runs or loaded.unread):
+        raise ConfigError([f"{path}: holds no run"])
+    return loaded

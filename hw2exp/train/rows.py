@@ -1,0 +1,97 @@
+"""Make one frame of many runs: a row a run, with its config's keys and its result."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hw2exp.config.schema import OPERATIONAL, TrainConfig
+from hw2exp.records.run_dir import RunResult
+from hw2exp.records.tensorboard import Plain, flatten
+from hw2exp.system.problems import show
+
+if TYPE_CHECKING:
+    import polars
+
+Flat = Mapping[str, Plain]
+"""A config by dotted key, without operational keys."""
+
+FINAL = "train_loss", "test_loss", "test_accuracy"
+
+
+def flat(config: TrainConfig) -> dict[str, Plain]:
+    """Return a config by dotted key, without the keys of how a run is executed and shown."""
+    return flatten(config.model_dump(exclude=OPERATIONAL))
+
+
+def varying(configs: Sequence[Flat]) -> list[str]:
+    """Return the keys in whose values configs differ, in their order."""
+    return [key for key in _keys(configs) if len({repr(own.get(key)) for own in configs}) > 1]
+
+
+def frame_of(
+    label: str,
+    names: Sequence[int] | Sequence[str],
+    configs: Sequence[Flat],
+    results: Sequence[RunResult],
+    keys: Iterable[str] | None = None,
+) -> "polars.DataFrame":
+    """Return a frame with a row for each run.
+
+    Args:
+        label: the name of the first column.
+        names: the number or the name of each run.
+        configs: the config of each run.
+        results: the result of each run.
+        keys: the keys of the configs that become columns; None: all.
+    """
+    import polars
+
+    first = polars.Series(label, names, dtype=None if names else polars.String)
+    own = [_column(key, [each.get(key) for each in configs]) for key in keys or _keys(configs)]
+    rows = polars.DataFrame(map(_row, results), schema=_types(), orient="row")
+    return polars.DataFrame([first, *own, *rows])
+
+
+def _keys(configs: Sequence[Flat]) -> list[str]:
+    return list(dict.fromkeys(key for own in configs for key in own))
+
+
+def _column(key: str, values: Sequence[Plain | None]) -> "polars.Series":
+    """Return a column of the type that all values have; of several types, as typed."""
+    import polars
+
+    kinds = {type(value) for value in values if value is not None}
+    if kinds == {int, float}:
+        return polars.Series(key, values, dtype=polars.Float64, strict=False)
+    if len(kinds) > 1:
+        values = [None if value is None else show(value) for value in values]
+    return polars.Series(key, values)
+
+
+def _types() -> dict[str, Any]:
+    import polars
+
+    step, number, text = polars.Int64, polars.Float64, polars.String
+    return {
+        "status": text,
+        **dict.fromkeys(("step", "diverged_at", "pruned_at", "solved_at"), step),
+        "ends_solved": polars.Boolean,
+        **dict.fromkeys(("initial_loss", "initial_accuracy", *FINAL), number),
+        "spikes": step,
+        **dict.fromkeys(("largest_spike", "seconds"), number),
+        **dict.fromkeys(("parameters_sha256", "metrics_sha256"), text),
+    }
+
+
+def _row(result: RunResult) -> tuple[Any, ...]:
+    """Return a run's values of the columns of :func:`_types`."""
+    return (
+        result.status,
+        result.step, result.diverged_at, result.pruned_at, result.solved_at,
+        result.ends_solved,
+        result.initial["loss"], result.initial["accuracy"],
+        *(result.final[name] for name in FINAL),
+        len(result.spikes),
+        max((spike["loss"] for spike in result.spikes), default=None),
+        result.seconds,
+        result.parameters_sha256, result.metrics_sha256,
+    )  # fmt: skip
