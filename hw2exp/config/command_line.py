@@ -21,7 +21,7 @@ from hw2exp.config.composition import Composition
 from hw2exp.config.folder import at_home, check_folder, check_inside, check_subfolder
 from hw2exp.config.grid import Grid
 from hw2exp.config.job import Job, Plain
-from hw2exp.config.jobs import check_configs, check_pruned, sweep_jobs
+from hw2exp.config.jobs import check_configs, check_loggers, check_pruned, sweep_jobs
 from hw2exp.config.overrides import parse_lines
 from hw2exp.config.packing import ENUMERATING
 from hw2exp.config.refusals import one_error
@@ -150,6 +150,7 @@ def _jobs(
         if not inspects(arguments):
             _check_executor(jobs[0], multirun, {o.key_or_group for o in overrides})
             check_pruned(jobs, multirun)
+            check_loggers(jobs)
     except ConfigError as error:
         problems += error.problems
     if problems:

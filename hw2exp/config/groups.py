@@ -122,6 +122,19 @@ class Diagnostics(Choice):
     seeds: Seeds | None = shared("the seeds of the runs that are looked at; null: all")
 
 
+@register("logger", "none")
+class Logger(Choice):
+    """The knobs of every logger: none."""
+
+    def new(self) -> Any:
+        """Return the logger of a run, a ``RunLogger``.
+
+        Raises:
+            ImportError: what it needs is not installed.
+        """
+        raise NotImplementedError
+
+
 class Executor(Choice):
     """The knobs of every executor: none."""
 

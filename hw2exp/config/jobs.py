@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Sequence, Set
+from importlib.util import find_spec
 from itertools import chain, product
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from hw2exp.config.packing import ENUMERATING, packed_grid
 from hw2exp.config.parsing import key_of
 from hw2exp.config.refusals import one_error
 from hw2exp.system.problems import ConfigError
+
+LOGGERS = {"mlflow": "MLflow", "wandb": "Weights & Biases"}
+"""The loggers that need a package of the same name, with what they are called."""
 
 
 def sweep_jobs(
@@ -144,3 +148,17 @@ def check_pruned(jobs: Sequence[Job], multirun: bool) -> None:
     if names and launcher != "fleet":
         why = f"hydra/launcher={launcher} trains each job alone; must be fleet"
         raise ConfigError([f"prune={name}: {why}" for name in names])
+
+
+def check_loggers(jobs: Sequence[Job]) -> None:
+    """Refuse loggers whose package is not installed.
+
+    Raises:
+        ConfigError: there are such loggers.
+    """
+    wanted = dict.fromkeys(job.config.logger.name for job in jobs)
+    if missing := [name for name in wanted if name in LOGGERS and find_spec(name) is None]:
+        raise ConfigError(
+            f"logger={name}: needs {LOGGERS[name]}; pip install 'hw2exp[{name}]'"
+            for name in missing
+        )

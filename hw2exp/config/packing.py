@@ -85,5 +85,8 @@ def _of_folders(job: Job) -> Iterator[str]:
     metric = job.raw.get("metric")
     if isinstance(metric, dict) and metric.get("name") != "none":
         yield "a metric needs a folder for each run; must be none"
+    logger = job.raw.get("logger")
+    if isinstance(logger, dict) and (name := logger.get("name")) != "none":
+        yield f"logger={name} needs a folder for each run; must be none"
     if job.raw.get("plot") is True:
         yield "plot=true needs a folder for each run; must be auto or false"

@@ -26,6 +26,7 @@ ADDED: dict[str, Any] = {
     "executor": {"name": "local"},
     "regularizer": {"name": "none"},
     "prune": {"name": "none"},
+    "logger": {"name": "none"},
     "init": {"bias": "torch", "forget_bias": 0.0},
     "metric": {"name": "none", "every": 100},
     "diagnostics": {

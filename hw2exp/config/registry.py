@@ -24,6 +24,7 @@ FAMILIES = {
     "prune": "hw2exp.fleet.pruning",
     "diagnostics": "hw2exp.config.groups",
     "metric": "hw2exp.diagnostics.metrics",
+    "logger": "hw2exp.records.loggers",
     "executor": "hw2exp.sweeps.executors",
 }
 """The package of each group's modules, in the order of the schema.

@@ -13,6 +13,7 @@ from hw2exp.config.groups import (
     Clip,
     Diagnostics,
     Executor,
+    Logger,
     Metric,
     Model,
     Norm,
@@ -67,6 +68,7 @@ OPERATIONAL = {
     "fleet_size",
     "keep_checkpoints",
     "log_every",
+    "logger",
     "metric",
     "plot",
     "records",
@@ -92,6 +94,7 @@ class TrainConfig(Section):
     prune: SerializeAsAny[Prune] = shared("which arms of a sweep leave early")
     diagnostics: SerializeAsAny[Diagnostics] = shared("what is measured besides the curve")
     metric: SerializeAsAny[Metric] = shared("a metric of training steps, of your own or ours")
+    logger: SerializeAsAny[Logger] = shared("another tool that each run is told to")
     executor: SerializeAsAny[Executor] = shared("where a sweep's fleets are trained")
     seed: int = per_replica("seed of the parameters and of the data", ge=0, le=MAX_SEED)
     steps: int = shared("training steps", ge=1, le=2**31)

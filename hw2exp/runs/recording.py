@@ -18,6 +18,7 @@ from hw2exp.records.write_order import write_results
 from hw2exp.runs.ending import draw_if_wanted
 from hw2exp.runs.inspection import Inspection, inspects
 from hw2exp.runs.monitor import INSPECTED, Floats, Monitor
+from hw2exp.runs.run_loggers import RunLoggers
 from hw2exp.system import disk
 from hw2exp.system.interrupt import NEVER, Interrupt
 from hw2exp.system.lock import check_held
@@ -50,13 +51,14 @@ class Recording(Monitor):
         self.folders = folders
         self.interrupt = interrupt
         self.events: dict[int, EventWriter] = {}
+        self.loggers: RunLoggers | None = None
         self.results: dict[int, RunResult] = {}
         self.lost: dict[int, OSError] = {}  # members that lost their folder
         if any(map(inspects, fleet.configs)):
             self.inspection = Inspection(fleet, self.events, INSPECTED, diagnostics or {})
 
     def open_events(self, resumed: Mapping[int, tuple[str, int]] | None = None) -> None:
-        """Open the TensorBoard file of every replica; a new file gets the metrics so far.
+        """Open the TensorBoard file of every replica, and its logger; a new one gets the metrics.
 
         Args:
             resumed: name and length in bytes of each file to continue, by member.
@@ -69,10 +71,14 @@ class Recording(Monitor):
                 begin_events(events, config, layout, self.tables[member])
                 if self.inspection is not None:
                     self.inspection.show_again(member)
+        configs = dict(zip(self.tables, self.fleet.configs, strict=True))
+        self.loggers = RunLoggers(configs, self.folders, self.tables)
 
     def write_rows(self, member: int, steps: Sequence[int], columns: list[list[float]]) -> None:
-        """Write rows for TensorBoard."""
+        """Write rows for TensorBoard and for the logger."""
         self.events[member].rows(steps, TAGS, columns)
+        if self.loggers is not None:
+            self.loggers.log(member, steps, columns)
 
     def finish(self) -> dict[int, RunResult | OSError]:
         """Write the files of all remaining replicas.
@@ -138,6 +144,8 @@ class Recording(Monitor):
                 if all(map(self.keeps_folder, results)):
                     raise
         self.results |= results
+        if self.loggers is not None:
+            self.loggers.end(results)
 
     def _write_files(self, row: int) -> RunResult:
         """Write all files of a replica except the curve and the result; return the result."""

@@ -1,9 +1,10 @@
 """Make one frame of many runs: a row a run, with its config's keys and its result."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hw2exp.config.schema import OPERATIONAL, TrainConfig
+from hw2exp.records.result_row import ROW, row_of
 from hw2exp.records.run_dir import RunResult
 from hw2exp.records.tensorboard import Plain, flatten
 from hw2exp.system.problems import show
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
 
 Flat = Mapping[str, Plain]
 """A config by dotted key, without operational keys."""
-
-FINAL = "train_loss", "test_loss", "test_accuracy"
 
 
 def flat(config: TrainConfig) -> dict[str, Plain]:
@@ -47,7 +46,9 @@ def frame_of(
 
     first = polars.Series(label, names, dtype=None if names else polars.String)
     own = [_column(key, [each.get(key) for each in configs]) for key in keys or _keys(configs)]
-    rows = polars.DataFrame(map(_row, results), schema=_types(), orient="row")
+    types = {str: polars.String, int: polars.Int64, float: polars.Float64, bool: polars.Boolean}
+    schema = {name: types[kind] for name, kind in ROW.items()}
+    rows = polars.DataFrame([row_of(result) for result in results], schema)
     return polars.DataFrame([first, *own, *rows])
 
 
@@ -65,33 +66,3 @@ def _column(key: str, values: Sequence[Plain | None]) -> "polars.Series":
     if len(kinds) > 1:
         values = [None if value is None else show(value) for value in values]
     return polars.Series(key, values)
-
-
-def _types() -> dict[str, Any]:
-    import polars
-
-    step, number, text = polars.Int64, polars.Float64, polars.String
-    return {
-        "status": text,
-        **dict.fromkeys(("step", "diverged_at", "pruned_at", "solved_at"), step),
-        "ends_solved": polars.Boolean,
-        **dict.fromkeys(("initial_loss", "initial_accuracy", *FINAL), number),
-        "spikes": step,
-        **dict.fromkeys(("largest_spike", "seconds"), number),
-        **dict.fromkeys(("parameters_sha256", "metrics_sha256"), text),
-    }
-
-
-def _row(result: RunResult) -> tuple[Any, ...]:
-    """Return a run's values of the columns of :func:`_types`."""
-    return (
-        result.status,
-        result.step, result.diverged_at, result.pruned_at, result.solved_at,
-        result.ends_solved,
-        result.initial["loss"], result.initial["accuracy"],
-        *(result.final[name] for name in FINAL),
-        len(result.spikes),
-        max((spike["loss"] for spike in result.spikes), default=None),
-        result.seconds,
-        result.parameters_sha256, result.metrics_sha256,
-    )  # fmt: skip

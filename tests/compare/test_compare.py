@@ -238,12 +238,13 @@ def test_a_message_loses_the_folder_that_it_is_about_and_no_other(name, tmp_path
     (tmp_path / name / ".hydra").mkdir(parents=True)
     (tmp_path / name / ".hydra/config.yaml").touch()
 
-    def refuse(path):
-        raise ValueError(f"{path}/result.json: data/{name}/x, schema/y and '{path}/metrics'")
+    def refused(path):
+        own = path / name
+        yield own, ValueError(f"{own}/result.json: data/{name}/x, schema/y and '{own}/metrics'")
 
-    monkeypatch.setattr("hw2exp.compare.columns._read", refuse)
+    monkeypatch.setattr("hw2exp.compare.columns.runs_below", refused)
     told = []
-    assert _read_below(Path(name), told) == ([], 1)
+    assert _read_below(Path(), told) == ([], 1)
     assert told == [f"{name} left out: result.json: data/{name}/x, schema/y and 'metrics'"]
 
 

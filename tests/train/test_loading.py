@@ -56,9 +56,10 @@ def test_a_folder_of_many(trained):
             assert rows[name].to_list() == own.results[name].to_list(), name
     (row,) = loaded.results.filter(run="run").rows(named=True)
     assert row["metrics_sha256"] == run.result.metrics_sha256
-    assert row["test_loss"] == json.loads((folder / "run/result.json").read_text())["final"][
-        "test_loss"
-    ]
+    assert (
+        row["test_loss"]
+        == json.loads((folder / "run/result.json").read_text())["final"]["test_loss"]
+    )
     assert {key: row[key] for key in run.config} == run.config
 
 

@@ -1,0 +1,1 @@
+"""Loggers: each run is told to another tool while it trains."""

@@ -1,0 +1,75 @@
+"""Tell the runs of a fleet to a logger; a logger that fails costs a line, not a run."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from hw2exp.config.schema import OPERATIONAL, TrainConfig
+from hw2exp.records.loggers.protocol import RunLogger
+from hw2exp.records.metrics import CATALOG, MetricsTable
+from hw2exp.records.result_row import row_of
+from hw2exp.records.run_dir import RunResult
+from hw2exp.records.tensorboard import flatten
+from hw2exp.system.terminal import warn
+
+COLUMNS = tuple(CATALOG)
+
+
+class RunLoggers:
+    """The loggers of a fleet's runs; after a failure there are none any more.
+
+    Args:
+        configs: the config of each member.
+        folders: the run folder of each config.
+        tables: the metrics so far of each member.
+    """
+
+    def __init__(
+        self,
+        configs: Mapping[int, TrainConfig],
+        folders: Sequence[Path],
+        tables: Mapping[int, MetricsTable],
+    ) -> None:
+        self.folders = folders
+        self._of: dict[int, RunLogger] = {}
+        for member, config in configs.items():
+            self._name = config.logger.name
+            if self._name != "none":
+                self._try(lambda: self._begin(member, config, tables[member]))  # noqa: B023
+
+    def _begin(self, member: int, config: TrainConfig, table: MetricsTable) -> None:
+        own = config.logger.new()
+        own.begin(flatten(config.model_dump(exclude=OPERATIONAL)), self.folders[member])
+        for step, row in table:
+            own.log(step, row)
+        self._of[member] = own
+
+    def log(self, member: int, steps: Sequence[int], columns: Sequence[Sequence[float]]) -> None:
+        """Tell new rows of a member.
+
+        Args:
+            member: the member.
+            steps: the steps of the rows.
+            columns: the values of the catalog's first columns, for each row.
+        """
+        if member not in self._of:
+            return
+
+        def tell() -> None:
+            for step, values in zip(steps, columns, strict=True):
+                self._of[member].log(step, dict(zip(COLUMNS, values, strict=False)))
+
+        self._try(tell)
+
+    def end(self, results: Mapping[int, RunResult]) -> None:
+        """Tell the ends of members, whose files are written."""
+        for member, result in results.items():
+            if (own := self._of.pop(member, None)) is not None:
+                self._try(lambda: own.end(row_of(result), self.folders[member]))  # noqa: B023
+
+    def _try(self, tell: Callable[[], None]) -> None:
+        try:
+            tell()
+        except Exception as error:  # of other people's code and servers
+            self._of.clear()
+            why = f"{type(error).__name__}: {error}".splitlines()[0]
+            warn(f"logger={self._name}: failed, so the runs go on without it: {why}")
