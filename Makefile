@@ -29,11 +29,12 @@ test: setup ## run the quick suite; ARGS="-m slow" runs the long tests
 
 NEXT := .venv-next
 
-test-next: ## run the quick suite on the next Hydra (a pre-release), with Optuna and other launchers
+test-next: ## run the quick suite on the next Hydra (a pre-release), with Optuna, other launchers, loggers
 	test -x $(NEXT)/bin/python || $(PYTHON) -m venv $(NEXT)
-	grep -Ev "^(hydra-core|omegaconf)==" constraints.txt > $(NEXT)/constraints.txt
-	$(NEXT)/bin/python -m pip install --quiet --constraint $(NEXT)/constraints.txt --editable ".[dev,launchers,optuna]"
+	grep -Ev "^(hydra-core|importlib_metadata|omegaconf)==" constraints.txt > $(NEXT)/constraints.txt
+	$(NEXT)/bin/python -m pip install --quiet --constraint $(NEXT)/constraints.txt --editable ".[dev,launchers,mlflow,optuna,pandas,wandb]"
 	$(NEXT)/bin/python -m pytest $(ARGS)
+	$(NEXT)/bin/python -m pytest -m slow tests/runs/test_run_loggers.py
 
 lint: setup ## check style and types
 	$(BIN)/ruff check .

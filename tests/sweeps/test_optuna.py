@@ -78,6 +78,22 @@ def test_the_command_minimizes_the_final_test_loss(tmp_path, monkeypatch, capsys
     assert found["best_value"] == min(losses)
 
 
+def test_the_trials_of_a_batch_are_compared(tmp_path, monkeypatch):
+    from hw2exp.records.run_dir import read_result
+
+    monkeypatch.chdir(tmp_path)
+    short = ["task=easy", "steps=30", "eval_every=10", "eval_batches=2", "plot=false"]
+    batch = ["hydra.sweeper.n_trials=8", "hydra.sweeper.n_jobs=4", "hydra.sweep.dir=sweep"]
+    prune = ["prune=asha", "prune.first_rung=10", "prune.reduction=2", "model=rnn"]
+    assert main(["-m", OPTUNA[0], *batch, SPACE[0], *short, *prune]) == 0
+    for first in (0, 4):
+        own = [read_result(tmp_path / f"sweep/{first + n}") for n in range(4)]
+        assert sorted(result.pruned_at or 30 for result in own) == [10, 10, 30, 30]
+    found = yaml.safe_load((tmp_path / "sweep/optimization_results.yaml").read_text())
+    losses = [read_result(tmp_path / f"sweep/{n}").final["test_loss"] for n in range(8)]
+    assert found["best_value"] == min(losses)
+
+
 def test_a_study_in_a_file_resumes(sweep, tmp_path):
     def fleet(jobs, held):
         return [job.plain["optimizer"]["lr"] for job in jobs]
