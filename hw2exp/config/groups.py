@@ -126,6 +126,12 @@ class Diagnostics(Choice):
 class Logger(Choice):
     """The knobs of every logger: none."""
 
+    def prepare(self) -> None:
+        """Do once, before a sweep's fleets start, what their processes can't do at the same time.
+
+        An exception costs a line, and the runs go on without the logger.
+        """
+
     def new(self) -> Any:
         """Return the logger of a run, a ``RunLogger``.
 

@@ -1,6 +1,6 @@
 """Tell the runs of a fleet to a logger; a logger that fails costs a line, not a run."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from hw2exp.config.schema import OPERATIONAL, TrainConfig
@@ -12,6 +12,21 @@ from hw2exp.records.tensorboard import flatten
 from hw2exp.system.terminal import warn
 
 COLUMNS = tuple(CATALOG)
+
+
+def prepare_loggers(configs: Iterable[TrainConfig]) -> None:
+    """Prepare each logger of a sweep once; warn if one fails, which its runs then will, too."""
+    loggers = {str(config.logger): config.logger for config in configs}
+    for logger in loggers.values():
+        try:
+            logger.prepare()
+        except Exception as error:
+            _warn(logger.name, error)
+
+
+def _warn(name: str, error: Exception) -> None:
+    why = f"{type(error).__name__}: {error}".splitlines()[0]
+    warn(f"logger={name}: failed, so the runs go on without it: {why}")
 
 
 class RunLoggers:
@@ -71,5 +86,4 @@ class RunLoggers:
             tell()
         except Exception as error:  # of other people's code and servers
             self._of.clear()
-            why = f"{type(error).__name__}: {error}".splitlines()[0]
-            warn(f"logger={self._name}: failed, so the runs go on without it: {why}")
+            _warn(self._name, error)

@@ -21,6 +21,7 @@ from hw2exp.records.spike import Spike
 from hw2exp.records.write_order import settle_records
 from hw2exp.runs.fleet_run import Outcome, run_fleet
 from hw2exp.runs.inspection import inspects
+from hw2exp.runs.run_loggers import prepare_loggers
 from hw2exp.runs.summary import print_summary
 from hw2exp.sweeps.arms import print_sweep
 from hw2exp.sweeps.executor import FleetExecutor, WorkerDied
@@ -171,6 +172,7 @@ class JobRunner:
             saved = dict(sorted(saved.items()))
         self._print_begin(jobs, known)
         assert self.executor is not None
+        prepare_loggers(jobs[place].config for place in saved)
         results = run_sweep(
             [jobs[place].config for place in saved],
             [jobs[place].folder for place in saved],

@@ -1,5 +1,6 @@
 """Tell runs to MLflow (https://mlflow.org)."""
 
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,9 @@ MOST_METRICS, MOST_PARAMS = 1000, 100
 SECONDS = 5.0
 """Longest time that rows wait to be sent together."""
 
+QUIET = {"MLFLOW_LOGGING_LEVEL": "WARNING", "MLFLOW_DISABLE_TELEMETRY": "true"}
+"""Variables that MLflow reads as it is imported, unless they are set."""
+
 STATUS = {"interrupted": "KILLED", "diverged": "FAILED"}
 """MLflow's status of a run by its status here; of all others, ``FINISHED``."""
 
@@ -27,6 +31,10 @@ class MLflow(Logger):
 
     uri: str | None = shared("where MLflow keeps runs, as sqlite:///runs.db; null: its default")
     experiment: str = shared("MLflow's experiment that the runs belong to", min_length=1)
+
+    def prepare(self) -> None:
+        """Make the experiment; in a new database this makes its tables first."""
+        MLflowRun(self).experiment()
 
     def new(self) -> RunLogger:
         """Return the logger of a run."""
@@ -41,6 +49,8 @@ class MLflowRun(RunLogger):
     """
 
     def __init__(self, knobs: MLflow) -> None:
+        for name, value in QUIET.items():
+            os.environ.setdefault(name, value)
         from mlflow.tracking import MlflowClient
 
         self.knobs = knobs
@@ -53,13 +63,13 @@ class MLflowRun(RunLogger):
         from mlflow.entities import Param
 
         name = "/".join(folder.absolute().parts[-2:])
-        run = self.client.create_run(self._experiment(), run_name=name)
+        run = self.client.create_run(self.experiment(), run_name=name)
         self.run = run.info.run_id
         params = [Param(key, str(value)) for key, value in config.items()]
         for at in range(0, len(params), MOST_PARAMS):
             self.client.log_batch(self.run, params=params[at : at + MOST_PARAMS])
 
-    def _experiment(self) -> str:
+    def experiment(self) -> str:
         """Return the experiment's number; several processes may want to make it at once."""
         from mlflow.exceptions import MlflowException
 

@@ -1,5 +1,6 @@
 """Tell runs to Weights & Biases (https://wandb.ai)."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -47,6 +48,7 @@ class WandBRun(RunLogger):
 
     def begin(self, config: Mapping[str, Plain], folder: Path) -> None:
         """Make a run, named after the last two parts of its folder; its own files lie there."""
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         import wandb
 
         self.run = wandb.init(
