@@ -1,13 +1,16 @@
 """The command ``python -m hw2exp.compare``: compare the configs and the results of runs."""
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
 from hw2exp.config.folder import at_home
-from hw2exp.system.problems import ConfigError, printable
+from hw2exp.system.problems import ConfigError, counted, printable
 from hw2exp.system.process import failed, parser_of, process
 from hw2exp.system.terminal import echo, warn
+
+MEASURE = "spikes,solved,ends_solved,diverged"
+"""What is compared by default: the measures of the report's comparisons."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -18,7 +21,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         not be read; 2 bad input.
     """
     try:
-        return _run(_parser().parse_args(argv).folders)
+        arguments = _parser().parse_args(argv)
+        if not all((*arguments.folders, *(arguments.against or ()))):
+            raise ConfigError(["'': must be a folder"])
+        if arguments.against is None:
+            return _side_by_side(arguments)
+        return _against(arguments)
     except (ConfigError, OSError) as error:
         return failed(error)
 
@@ -29,25 +37,65 @@ def _parser() -> ArgumentParser:
         "The config keys in which runs differ, and their results side by side; = is said of what "
         "agrees bit for bit. A folder of several runs is one column, with medians and quartiles. "
         "A single folder is divided into its runs, or into arms: runs that differ in the seed "
-        "alone.",
+        "alone. With --against, the runs before it are compared with those behind it, paired by "
+        "seed and by all settings that neither side names.",
     )
     parser.add_argument(
-        "folders", type=at_home, metavar="DIR", nargs="+", help="of a run, or of a sweep"
-    )
+        "folders", type=at_home, metavar="DIR", nargs="+",
+        help="of a run, or of a sweep; with --against also settings that hold, such as clip=norm, "
+        "clip=norm,value (either), clip!=none, or optimizer=adam,clip=none",
+    )  # fmt: skip
+    parser.add_argument(
+        "--against", type=at_home, metavar="WORD", nargs="+",
+        help="the other side: settings, and folders, by default the same ones",
+    )  # fmt: skip
+    parser.add_argument(
+        "--measure", metavar="NAMES",
+        help=f"what to compare, by default {MEASURE}; an unknown name lists all",
+    )  # fmt: skip
+    parser.add_argument(
+        "--by", metavar="KEYS",
+        help="compare once for each value of these keys, and average over all other settings "
+        "within a seed; none: over all of them. By default each pair of arms is compared",
+    )  # fmt: skip
     return parser
 
 
-def _run(words: Sequence[str]) -> int:
-    from rich.console import Console
+def _against(arguments: Namespace) -> int:
+    from hw2exp.compare.against import compare_sides
+    from hw2exp.compare.measures import MEASURES, check_measures
+    from hw2exp.compare.table import contrast_table
 
+    measures = (MEASURE if arguments.measure is None else arguments.measure).split(",")
+    check_measures(measures, "--measure")
+    by = None if arguments.by is None else [key for key in arguments.by.split(",") if key != "none"]
+    found = compare_sides(arguments.folders, arguments.against, measures, by)
+    for line in found.notes:
+        warn(printable(line))
+    for mark, side in zip("AB", found.sides, strict=True):
+        echo(f"{mark}  {printable(str(side))}")
+    echo(contrast_table(found.contrasts, found.labels, *_terminal()), styled=True)
+    echo("")
+    for name in measures:
+        echo(f"{name}: {MEASURES[name].words}")
+    echo(
+        "A - B: mean over seeds, and its 95 % interval; p: by turning signs, corrected for "
+        f"{counted(len(found.contrasts), 'comparison')}\n"
+        f"A and B differ in {', '.join(found.differ) or 'no setting'}"
+    )
+    return 1 if found.lost else 0
+
+
+def _side_by_side(arguments: Namespace) -> int:
     from hw2exp.compare.columns import read_columns
     from hw2exp.compare.rows import config_of, differing, results, versions_of
     from hw2exp.compare.sameness import parting, same_runs
     from hw2exp.compare.table import legend, table_of
 
-    if not all(words):
-        raise ConfigError(["'': must be a folder"])
-    found = read_columns([Path(word) for word in words])
+    for name in ("measure", "by"):
+        if getattr(arguments, name) is not None:
+            raise ConfigError([f"--{name}={getattr(arguments, name)}: needs --against"])
+    found = read_columns([Path(word) for word in arguments.folders])
     for line in found.notes:
         warn(printable(line))
     columns = found.columns
@@ -56,15 +104,21 @@ def _run(words: Sequence[str]) -> int:
         "result": list(results(columns)),
         "versions": differing(columns, versions_of, str),
     }
-    console = Console()
-    color = console.is_terminal and not console.no_color
     marks = [column.mark for column in columns]
     echo("\n".join(legend(columns)))
-    echo(table_of(marks, sections, console.width, color), styled=True)
+    echo(table_of(marks, sections, *_terminal()), styled=True)
     alike = [] if sections["config"] else ["no key of the configs differs"]
     if notes := [*alike, *same_runs(columns), *parting(columns)]:
         echo("\n".join(["", *notes]))
     return 1 if found.lost else 0
+
+
+def _terminal() -> tuple[int, bool]:
+    """Return the width of the terminal, and whether it has colors."""
+    from rich.console import Console
+
+    console = Console()
+    return console.width, console.is_terminal and not console.no_color
 
 
 if __name__ == "__main__":

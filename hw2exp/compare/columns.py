@@ -1,11 +1,11 @@
 """Read folders into the columns of a comparison: a column is one run, or several together."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import ascii_uppercase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from hw2exp.system.terminal import relative
 
 if TYPE_CHECKING:
     import polars
+
+T = TypeVar("T")
 
 MOST = 12
 """Most columns into which one folder is divided, by its runs or its arms."""
@@ -133,21 +135,54 @@ def _divided(
 
 def _read_below(folder: Path, notes: list[str]) -> tuple[list[Compared], int]:
     """Return the readable runs below a folder; add lines on the others to ``notes``, and count."""
-    found, problems = [], []
+    return _each_below(folder, notes, _compared, _compared)
+
+
+def read_runs_below(folder: Path, notes: list[str]) -> tuple[list[Run], int]:
+    """Return the runs below a folder that came to their end, and the number of others.
+
+    Args:
+        folder: the folder.
+        notes: the list to which a line on each other run is added.
+    """
+    return _each_below(folder, notes, _ended, lambda run: run)  # packed records are checked whole
+
+
+def _each_below(
+    folder: Path, notes: list[str], use: Callable[[Run], T], use_packed: Callable[[Run], T]
+) -> tuple[list[T], int]:
+    """Read each run below a folder, and return what is made of it, and the number of others.
+
+    Args:
+        folder: the folder.
+        notes: the list to which lines on the others are added.
+        use: makes something of a run that has a folder.
+        use_packed: makes something of a run in packed records.
+    """
+    found: list[T] = []
+    read, problems = [], []
     for path, run in runs_below(folder):
         try:
             if isinstance(run, Exception):
                 raise run
-            found.append(_compared(run))
+            found.append(use(run) if run.packed is None else use_packed(run))
+            read.append(run)
         except (ConfigError, OSError, ValueError) as error:
             why = re.sub(rf"(?<![^\s'\"(]){re.escape(str(path))}/", "", str(error))
             problems.append(f"{relative(path)} left out: {why}")
     if not (found or problems):
         problems.append(f"{folder} left out: holds no run")
-    notes += [*without_code(each.run for each in found), *problems[:MOST_NOTES]]
+    notes += [*without_code(read), *problems[:MOST_NOTES]]
     if more := problems[MOST_NOTES:]:
         notes.append(f"{folder}: {counted(len(more), 'more run')} left out")
     return found, len(problems)
+
+
+def _ended(run: Run) -> Run:
+    if run.result.status == "interrupted":
+        raise ValueError("was interrupted")
+    run.checked_metrics()
+    return run
 
 
 def _compared(run: Run) -> Compared:

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hw2exp.compare.columns import Column
+from hw2exp.compare.contrasts import Contrast
 from hw2exp.compare.rows import Row
 from hw2exp.system.problems import counted, printable
 
@@ -53,6 +54,31 @@ def table_of(
     for places in _blocks(widths, width - labels):
         console.print(_block(marks, shown, places))
     return "\n".join(line.rstrip() for line in written.getvalue().splitlines())
+
+
+def contrast_table(
+    found: Sequence[Contrast], labels: Sequence[str], width: int, color: bool
+) -> str:
+    """Write comparisons of two sides as a table, with a section for each measure.
+
+    Args:
+        found: the comparisons.
+        labels: the settings of each comparison.
+        width: the number of characters of a line.
+        color: whether to write escape codes.
+    """
+    sections: dict[str, list[Row]] = {}
+    for each, label in zip(found, labels, strict=True):
+        own = each.difference
+        cells = [
+            str(len(each.paired.seeds)),
+            *(f"{mean:.3g}" for mean in each.paired.values.mean(1)),
+            f"{own.value:+.3g} [{own.low:+.3g}, {own.high:+.3g}]",
+            f"{own.pvalue:.2g}",
+            each.verdict,
+        ]
+        sections.setdefault(each.paired.name, []).append(Row(label, cells))
+    return table_of(["seeds", "A", "B", "A - B", "p", "A has"], sections, width, color)
 
 
 def _printable(row: Row) -> Row:

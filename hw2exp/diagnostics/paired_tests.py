@@ -1,7 +1,8 @@
-"""Compare a cure with none on the same seeds: the mean paired difference, and its p-value."""
+"""Compare two arms on the same seeds: the mean paired difference, and its p-value."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,36 @@ BLOCK = 4_096
 """Sign patterns in a block."""
 LEAST_CORRECTED = 0.005
 """Upper limit of a permutation test's smallest p-value, corrected for the number of tests."""
+
+SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True)
+class Difference(Estimate):
+    """The mean of the paired differences between two sides, such as a cure and none.
+
+    Args:
+        pvalue: the p-value of no difference, corrected for the number of comparisons.
+        pvalue_alone: the same without the correction.
+    """
+
+    pvalue: float
+    pvalue_alone: float
+
+
+def differences(paired: Sequence[ArrayLike], units: Sequence[float]) -> list[Difference]:
+    """Return the mean of each comparison's paired differences, with corrected p-values.
+
+    Args:
+        paired: for each comparison, one difference a seed, ``(R,)``.
+        units: for each comparison, the smallest nonzero difference of a pair.
+    """
+    pvalues = paired_pvalues(paired)
+    estimates = [mean_difference(*each) for each in zip(paired, units, strict=True)]
+    return [
+        Difference(each.value, each.low, each.high, *of_pair)
+        for each, *of_pair in zip(estimates, adjusted(pvalues), pvalues, strict=True)
+    ]
 
 
 def mean_difference(differences: ArrayLike, unit: float) -> Estimate:

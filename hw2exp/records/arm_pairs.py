@@ -6,28 +6,41 @@ from hw2exp.records.arms import NO_CURE, RATE, Arm, Key, decided, differing, wor
 
 
 def partners(
-    arms: Sequence[Arm], plain: Sequence[Arm], group: tuple[str, ...]
+    arms: Sequence[Arm], others: Sequence[Arm], group: tuple[str, ...]
 ) -> Iterator[tuple[Arm, Arm]]:
-    """Pair each arm with the plain arm that differs from it only in some groups.
+    """Pair each arm with every other arm that differs from it only in some groups and keys.
 
-    If no plain arm has the same learning rate, take the plain arm at another rate, if there is
+    Of a group in which partners may differ, they must still agree in the keys that both have, if
+    there is a choice: of two optimizers, each at several learning rates, those at the same rate are
+    partners. If no other arm has the same learning rate, take the one at another rate, if there is
     exactly one: each arm may have its own best rate. An arm without such a partner has no pair.
 
     Args:
         arms: the arms to pair.
-        plain: the arms to pair them with.
-        group: the groups in which partners may differ; every other setting must agree, even if a
-            choice's own file sets it, as ``norm=layer`` sets ``init.readout``.
+        others: the arms to pair them with.
+        group: the groups and keys in which partners may differ; every other setting must agree,
+            even if a choice's own file sets it, as ``norm=layer`` sets ``init.readout``.
     """
     of_key: dict[Key, list[Arm]] = {}
-    for arm in plain:
-        for key in (arm.settings_but(*group), arm.settings_but(*group, RATE)):
+    for arm in others:
+        for key in {arm.settings_but(*group), arm.settings_but(*group, RATE)}:
             of_key.setdefault(key, []).append(arm)
     for arm in arms:
         same = of_key.get(arm.settings_but(*group), [])
         near = of_key.get(arm.settings_but(*group, RATE), [])
-        if same or len(near) == 1:
-            yield arm, (same or near)[0]
+        found = same or (near if len(near) == 1 else [])
+        yield from ((arm, each) for each in _agreeing(arm, found, group) if each is not arm)
+
+
+def _agreeing(arm: Arm, others: Sequence[Arm], group: tuple[str, ...]) -> Sequence[Arm]:
+    """Return the other arms, if there are several those that agree in all keys of both."""
+    keys = differing([each.settings for each in others])
+    shared = [key for key in keys if key in arm.settings and key not in group]
+    return [
+        each
+        for each in others
+        if all(each.settings.get(key) in (None, arm.settings[key]) for key in shared)
+    ]
 
 
 def references(arms: Sequence[Arm]) -> list[tuple[Arm, Arm]]:

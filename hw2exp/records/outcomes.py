@@ -142,14 +142,14 @@ def _result(run: Run) -> dict[str, Any]:
     diverged = result.diverged_at is not None
     return {
         **{name: getattr(result, name) for name in OWN},
-        "last_loss": None if diverged else _last_loss(run),
+        "last_loss": None if diverged else last_loss(run),
         "test_loss": result.final["test_loss"],
         "test_accuracy": result.final["test_accuracy"],
         "spikes": len(result.spikes),
     }
 
 
-def _last_loss(run: Run) -> float | None:
+def last_loss(run: Run) -> float | None:
     """Return the mean of the losses logged in the last steps; of sparse logs, the last loss."""
     frame = run.metrics()
     losses = frame["loss_train"].to_numpy()[frame["step"].to_numpy() > run.result.step - LAST_STEPS]

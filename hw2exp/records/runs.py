@@ -116,7 +116,7 @@ def runs_below(folder: Path) -> Iterator[tuple[Path, Run | Exception]]:
 
     Yields:
         The run's folder, with packed records the one that it could have, and the run; of packed
-        records that can't be read, the folder of their sweep.
+        records that can't be read, or lack runs, the folder of their sweep.
     """
     paths = {path.parent for path in folder.glob(f"**/{RESULT}")}
     paths |= {path.parent.parent for path in folder.glob(f"**/{CONFIG}")}
@@ -133,6 +133,9 @@ def runs_below(folder: Path) -> Iterator[tuple[Path, Run | Exception]]:
             yield sweep, runs
         else:
             yield from ((run.folder, run) for run in runs)
+            jobs = len(PackedSweep.read(sweep).axes)
+            if len(runs) < jobs:
+                yield sweep, ValueError(f"{jobs - len(runs)} of {jobs} runs have no result")
 
 
 def packed_runs(folder: Path) -> Iterator[tuple[Path, list[Run] | Exception]]:

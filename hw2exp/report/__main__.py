@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         arguments = _parser().parse_args(argv)
-        return _run(arguments.folder, arguments.out)
+        return _run(arguments.folder, arguments.out, arguments.claims)
     except (ConfigError, OSError) as error:
         return failed(error)
 
@@ -39,20 +39,28 @@ def _parser() -> ArgumentParser:
         metavar="DIR",
         help="where to write; by default DIR/report",
     )
+    parser.add_argument(
+        "--claims",
+        type=at_home,
+        metavar="FILE",
+        help="claims of your own to decide; by default DIR/claims.yaml, if it is there",
+    )
     return parser
 
 
-def _run(word: str, out: str | None) -> int:
+def _run(word: str, out: str | None, claims: str | None) -> int:
     from hw2exp.report.build import make_report
 
     if not word or out == "":
         raise ConfigError(["'': must be a folder"])
+    if claims == "":
+        raise ConfigError(["--claims='': must be a file"])
     folder = Path(word)
     target = folder / "report" if out is None else Path(out)
     if out is None and os.path.islink(target):  # untrusted: may lead anywhere
         raise ConfigError([f"{target}: is a link; must be a folder, or named by --out"])
     lost: list[str] = []
-    page = make_report(folder, target, echo, lost.append)
+    page = make_report(folder, target, echo, lost.append, Path(claims) if claims else None)
     echo(f"  look at   {relative(page)}")
     for line in lost:
         warn(printable(line))

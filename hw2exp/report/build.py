@@ -9,8 +9,10 @@ from hw2exp.config.folder import asked_for, check_path
 from hw2exp.records.figure_style import figure_style
 from hw2exp.records.found import Found
 from hw2exp.records.runs import read_runs
+from hw2exp.report.arm_claims import ArmsClaim
 from hw2exp.report.chapter import Chapter, make_chapter, size_of
-from hw2exp.report.claims import claim_rows
+from hw2exp.report.claims import claim_rows, shipped_claims
+from hw2exp.report.claims_file import own_claims
 from hw2exp.report.map_measures import map_rows
 from hw2exp.report.page import claims_of, render
 from hw2exp.report.plan import ChapterPlan, Plan, check_target, read_plan
@@ -27,6 +29,7 @@ def make_report(
     target: Path,
     echo: Callable[[str], None] = lambda _: None,
     lose: Callable[[str], None] = lambda _: None,
+    claims_file: Path | None = None,
 ) -> Path:
     """Write tables, figures and the page of all runs below a folder.
 
@@ -39,17 +42,20 @@ def make_report(
         target: the folder to write into; created if missing.
         echo: the function that receives lines about progress.
         lose: the function that receives a line for each reason why runs were unusable.
+        claims_file: the file of the user's claims; None: ``claims.yaml`` in the folder of the runs,
+            if it is there.
 
     Returns:
         The path of the page.
 
     Raises:
-        ConfigError: there are no runs, ``report.yaml`` is invalid, or the target can't be created.
+        ConfigError: there are no runs, ``report.yaml`` or ``claims.yaml`` is invalid, or the target
+            can't be created.
         OSError: a file can't be written.
     """
     for path in (folder, target):
         check_path(path, str(path))
-    plan = read_plan(folder)
+    plan, own = read_plan(folder), own_claims(folder, claims_file)
     if plan is not None:
         check_target(plan, target)
     found = _found(folder, plan)
@@ -58,15 +64,16 @@ def make_report(
             stack.enter_context(disk.made_folder(target))
         stack.enter_context(figure_style())
         chapters = [
-            _chapter(each, runs, folder, target / each.folder if each.title else target, echo)
+            _chapter(each, runs, folder, target / each.folder if each.title else target, own, echo)
             for each, runs in found
         ]
-        claims = claims_of(chapters)
+        claims = claims_of(chapters, [*own, *shipped_claims()])
         if claims:
             write_table(claim_rows(claims), target, "claims")
         if plan is None and len(chapters) > 1:
             write_table(_window_rows(chapters), target, "maps")
-        page = render(folder, plan, chapters, claims)
+        options = [] if claims_file is None else ["--claims", str(claims_file)]
+        page = render(folder, plan, chapters, claims, options)
         disk.write(target / PAGE, page.encode(errors="replace"))  # a folder's name may not be UTF-8
     for _, runs in found:
         for line in runs.lost:
@@ -95,12 +102,17 @@ def _window_rows(chapters: Sequence[Chapter]) -> list[dict[str, Any]]:
 
 
 def _chapter(
-    plan: ChapterPlan, found: Found, folder: Path, target: Path, echo: Callable[[str], None]
+    plan: ChapterPlan,
+    found: Found,
+    folder: Path,
+    target: Path,
+    own: Sequence[ArmsClaim],
+    echo: Callable[[str], None],
 ) -> Chapter:
     echo(f"{plan.title}: {size_of(found)}" if plan.title else size_of(found))
-    own = folder / plan.folder
-    place = own if plan.title and own.is_dir() else folder  # a window has no folder of its own
-    chapter = make_chapter(plan, place, found, target)
+    below = folder / plan.folder
+    place = below if plan.title and below.is_dir() else folder  # a window has no folder of its own
+    chapter = make_chapter(plan, place, found, target, own)
     for note in chapter.notes:
         echo(f"  {note}")
     return chapter

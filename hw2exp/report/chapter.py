@@ -6,14 +6,15 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hw2exp.records.arm_pairs import labels, references, setting_of
+from hw2exp.records.arm_pairs import labels, setting_of
 from hw2exp.records.arms import Arm
 from hw2exp.records.found import Found
 from hw2exp.report.aftermath import Aftermath, aftermath
+from hw2exp.report.arm_claims import AnyClaim, ArmsClaim, compare_all
 from hw2exp.report.brake import AFTERMATH, after_explosions, aftermath_rows
-from hw2exp.report.claim import Claim, Evidence, Judged
-from hw2exp.report.claims import judge
-from hw2exp.report.comparisons import Comparison, compare, comparison_rows
+from hw2exp.report.claim import Evidence, Judged
+from hw2exp.report.claims import claims_of_parts, judge
+from hw2exp.report.comparisons import Comparison, comparison_rows
 from hw2exp.report.cures import CURES, cures_figure
 from hw2exp.report.curves import curves, curves_caption, gallery, gallery_caption
 from hw2exp.report.dose_response import DOSES, dose_response
@@ -45,6 +46,8 @@ REACH = (
 )
 
 ONE_BY_ONE = "what is told of each arm left out: there are {}, and the maps show them all"
+
+NO_PAIRS = "claim “{}” left out: no arms of these runs differ as it says, on two seeds or more"
 
 EMPTY = {
     "unsolved": "no run has solved its task",
@@ -81,7 +84,7 @@ class Chapter:
     measured: Sequence[ArmMeasures]
     compared: Sequence[Comparison]
     trials: Trials
-    claims: Sequence[tuple[Claim, Sequence[Judged]]]
+    claims: Sequence[tuple[AnyClaim, Sequence[Judged]]]
     figures: Sequence[Drawn]
     warned: Sequence[Warned]
     why: Why
@@ -99,7 +102,9 @@ def size_of(*chapters: Found) -> str:
     return f"{counted(runs, 'run')} in {counted(arms, 'arm')}"
 
 
-def make_chapter(plan: ChapterPlan, folder: Path, found: Found, target: Path) -> Chapter:
+def make_chapter(
+    plan: ChapterPlan, folder: Path, found: Found, target: Path, own: Sequence[ArmsClaim] = ()
+) -> Chapter:
     """Measure, compare, judge and draw a folder's runs; write the tables and figures.
 
     Args:
@@ -107,6 +112,7 @@ def make_chapter(plan: ChapterPlan, folder: Path, found: Found, target: Path) ->
         folder: the folder of the runs.
         found: the runs.
         target: the folder for the files; created if missing.
+        own: the user's claims, which come before ours.
 
     Raises:
         OSError: a file can't be written.
@@ -115,14 +121,19 @@ def make_chapter(plan: ChapterPlan, folder: Path, found: Found, target: Path) ->
     maps = make_maps(found, target) if plan.wants("maps") else Maps()
     arms = [] if maps.measured else found.arms
     measured = [measure(arm) for arm in arms]
-    compared = compare(references(arms))
+    wanted = claims_of_parts(plan.claims, own)
+    both = compare_all(arms, wanted)
+    compared = both.cures
     trials = make_trials(arms, target)
-    evidence = Evidence(arms, compared, trials.effects, trials.lasting)
-    claims = judge(evidence, plan.claims) if arms else []
+    evidence = Evidence(arms, compared, trials.effects, trials.lasting, both.asked, both.contrasts)
+    claims = judge(evidence, plan.claims, own) if arms else []
     after = [each for each in map(aftermath, arms) if each is not None]
     why = make_why(arms, target, plan.wants("why"))
     warned, unread = warned_of(arms)
     left_out = [*found.left_out, *maps.notes, *why.notes, *trials.notes, *unread]
+    decided = [claim.words for claim, _ in claims]
+    undecided = [each for each in own if each in wanted and each.words not in decided]
+    left_out += [NO_PAIRS.format(claim.words) for claim in undecided]
     if maps.measured:
         left_out.append(ONE_BY_ONE.format(counted(found.size[1], "arm")))
     drawn = []

@@ -1,9 +1,10 @@
 """Define a claim, its rule and its findings, and write the numbers behind them."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
+from hw2exp.compare.contrasts import Contrast
 from hw2exp.diagnostics.statistics import Estimate
 from hw2exp.records.arms import Arm
 from hw2exp.report.comparisons import Comparison
@@ -43,12 +44,16 @@ class Evidence:
         compared: the comparisons of cures with none.
         effects: the effects of interventions on spikes.
         lasting: the effects of cures that stay on from a step.
+        asked: further comparisons of arms in spikes, for which claims ask.
+        contrasts: comparisons of arms in other measures, by measure.
     """
 
     arms: Sequence[Arm]
     compared: Sequence[Comparison] = ()
     effects: Sequence[Effect] = ()
     lasting: Sequence[Lasting] = ()
+    asked: Sequence[Comparison] = ()
+    contrasts: Mapping[str, Sequence[Contrast]] = field(default_factory=dict)
 
 
 Judge = Callable[[Evidence], Iterable[Judged]]

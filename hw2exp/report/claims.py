@@ -1,32 +1,47 @@
 """Judge claims by runs; :mod:`hw2exp.theory` judges those that have closed forms."""
 
 from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any
 
-from hw2exp.report import brake, cures, gated_rnn, intervention_claims, lengths, published, spikes
-from hw2exp.report.claim import Claim, Evidence, Judged
+from hw2exp.report import brake, gated_rnn, intervention_claims, lengths, published, spikes
+from hw2exp.report.arm_claims import AnyClaim
+from hw2exp.report.claim import Evidence, Judged
+from hw2exp.report.claims_file import CLAIMS_FILE, read_claims
 
-CLAIMS = (
-    *spikes.CLAIMS,
-    *cures.CLAIMS,
-    *intervention_claims.CLAIMS,
-    *brake.CLAIMS,
-    *gated_rnn.CLAIMS,
-    *published.CLAIMS,
-    *lengths.CLAIMS,
-)
+
+@cache
+def shipped_claims() -> tuple[AnyClaim, ...]:
+    """Return the claims that come with the package."""
+    return (
+        *spikes.CLAIMS,
+        *read_claims(Path(__file__).with_name(CLAIMS_FILE)),
+        *intervention_claims.CLAIMS,
+        *brake.CLAIMS,
+        *gated_rnn.CLAIMS,
+        *published.CLAIMS,
+        *lengths.CLAIMS,
+    )
+
+
+def claims_of_parts(
+    parts: bool | Sequence[str] = True, own: Sequence[AnyClaim] = ()
+) -> list[AnyClaim]:
+    """Return the claims of some parts, or all, or none: a user's own, then those shipped."""
+    claims = (*own, *shipped_claims())
+    return [claim for claim in claims if parts is True or (parts and claim.part in parts)]
 
 
 def judge(
-    evidence: Evidence, parts: bool | Sequence[str] = True
-) -> list[tuple[Claim, list[Judged]]]:
+    evidence: Evidence, parts: bool | Sequence[str] = True, own: Sequence[AnyClaim] = ()
+) -> list[tuple[AnyClaim, list[Judged]]]:
     """Judge the claims of some parts, or all, or none; leave out claims without suitable runs."""
-    wanted = [claim for claim in CLAIMS if parts is True or (parts and claim.part in parts)]
-    found = [(claim, list(claim.judge(evidence))) for claim in wanted]
+    found = [(claim, list(claim.judge(evidence))) for claim in claims_of_parts(parts, own)]
     return [(claim, judged) for claim, judged in found if judged]
 
 
-def claim_rows(claims: Sequence[tuple[Claim, Sequence[Judged]]]) -> list[dict[str, Any]]:
+def claim_rows(claims: Sequence[tuple[AnyClaim, Sequence[Judged]]]) -> list[dict[str, Any]]:
     """Make a row for each claim and setting: the finding and its numbers."""
     return [
         {

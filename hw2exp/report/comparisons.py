@@ -1,30 +1,13 @@
 """Compare each cure with none on the same seeds."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from numpy.typing import ArrayLike
-
-from hw2exp.diagnostics.paired_tests import adjusted, mean_difference, paired_pvalues
-from hw2exp.diagnostics.statistics import Estimate
+from hw2exp.compare.contrasts import comparable, differences_of, paired, verdict_of
+from hw2exp.diagnostics.paired_tests import SIGNIFICANT, Difference
 from hw2exp.records.arms import Arm
-from hw2exp.records.run_dir import RunResult
-from hw2exp.report.measures import PER, SIGNIFICANT, spikes_per_1000
 from hw2exp.report.tables import cell, columns, plain, points, signed
-
-
-@dataclass(frozen=True)
-class Difference(Estimate):
-    """The mean of the paired differences between a cure and none.
-
-    Args:
-        pvalue: the p-value of no difference, corrected for the number of comparisons.
-        pvalue_alone: the same without the correction.
-    """
-
-    pvalue: float
-    pvalue_alone: float
 
 
 @dataclass(frozen=True)
@@ -45,24 +28,13 @@ class Change:
 
     @property
     def comparable(self) -> bool:
-        """Return whether the shares of diverged runs don't differ.
-
-        The p-value has no correction: this is a condition for comparing spikes, not a finding.
-        """
-        return self.diverged.pvalue_alone >= SIGNIFICANT
+        """Return whether the shares of diverged runs don't differ."""
+        return comparable(self.diverged)
 
     @property
     def verdict(self) -> str:
-        """Return the cure's effect on divergence, or else on the number of spikes.
-
-        A run that diverges early has few spikes, so spikes decide nothing where more runs diverge
-        on one side, or may do so. Every table, figure and sentence follows this rule.
-        """
-        if self.diverged.pvalue < SIGNIFICANT:
-            return "fewer diverge" if self.diverged.value < 0 else "more diverge"
-        if not self.comparable or not self.spikes.pvalue < SIGNIFICANT:
-            return "undecided"
-        return "fewer" if self.spikes.value < 0 else "more"
+        """Return the cure's effect on divergence, or else on the number of spikes."""
+        return verdict_of(self.spikes, self.diverged)
 
 
 @dataclass(frozen=True)
@@ -85,63 +57,23 @@ class Comparison(Change):
         return self.cured.rate != self.plain.rate
 
 
-COMPARED: Mapping[str, Callable[[RunResult], float]] = {
-    "spikes": spikes_per_1000,
-    "solved": lambda result: float(result.solved_at is not None),
-    "ends_solved": lambda result: float(bool(result.ends_solved)),
-    "diverged": lambda result: float(result.diverged_at is not None),
-}
-"""The quantity compared between the two runs of a seed, by the field of a comparison."""
+COMPARED = "spikes", "solved", "ends_solved", "diverged"
+"""The measures compared between the two runs of a seed: fields of a comparison."""
 
 
 def compare(pairs: Sequence[tuple[Arm, Arm]]) -> list[Comparison]:
     """Compare pairs of an arm with a cure and one without, on the seeds shared, two or more."""
-    both = [
-        (cured, plain, seeds)
-        for cured, plain in pairs
-        if len(seeds := [seed for seed in cured.runs if seed in plain.runs]) > 1
-    ]
-    found = {name: _of_pairs(name, both) for name in COMPARED}
+    both = {name: paired(name, [([cured], [plain]) for cured, plain in pairs]) for name in COMPARED}
+    found = {name: differences_of(rows) for name, rows in both.items()}
     return [
         Comparison(
-            seeds=len(seeds),
-            cured=cured,
-            plain=plain,
+            seeds=len(each.seeds),
+            cured=each.a[0],
+            plain=each.b[0],
             **{name: differences[place] for name, differences in found.items()},
         )
-        for place, (cured, plain, seeds) in enumerate(both)
+        for place, each in enumerate(both["spikes"])
     ]
-
-
-def _of_pairs(name: str, both: Sequence[tuple[Arm, Arm, Sequence[int]]]) -> list[Difference]:
-    """Return the difference of each pair of arms in a quantity, on their common seeds."""
-    of_run = COMPARED[name]
-    paired = [
-        [of_run(cured.runs[seed].result) - of_run(plain.runs[seed].result) for seed in seeds]
-        for cured, plain, seeds in both
-    ]
-    return differences(paired, [_unit(name, cured) for cured, _, _ in both])
-
-
-def differences(paired: Sequence[ArrayLike], units: Sequence[float]) -> list[Difference]:
-    """Return the mean of each comparison's paired differences, with corrected p-values.
-
-    Args:
-        paired: for each comparison, one difference a seed, ``(R,)``.
-        units: for each comparison, the smallest nonzero difference of a pair.
-    """
-    pvalues = paired_pvalues(paired)
-    estimates = [mean_difference(*each) for each in zip(paired, units, strict=True)]
-    return [
-        Difference(each.value, each.low, each.high, *of_pair)
-        for each, *of_pair in zip(estimates, adjusted(pvalues), pvalues, strict=True)
-    ]
-
-
-def _unit(name: str, arm: Arm) -> float:
-    """Return the smallest difference of two runs: one spike in all steps, or one yes against no."""
-    steps = max(result.step for result in arm.results)
-    return PER / steps if name == "spikes" else 1.0
 
 
 SHARES = "solved", "ends_solved", "diverged"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hw2exp.diagnostics.paired_tests import adjusted, paired_pvalues
+from hw2exp.diagnostics.paired_tests import Difference, adjusted, paired_pvalues
 from hw2exp.diagnostics.statistics import (
     UNKNOWN,
     Estimate,
@@ -25,7 +25,7 @@ from hw2exp.records.moments import (
     Outcome,
 )
 from hw2exp.report.branches import SEED, Tried
-from hw2exp.report.comparisons import Difference, pvalue_cell
+from hw2exp.report.comparisons import pvalue_cell
 from hw2exp.report.tables import cell, columns, percent, plain, points
 
 if TYPE_CHECKING:

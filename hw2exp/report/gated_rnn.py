@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 
+from hw2exp.diagnostics.paired_tests import SIGNIFICANT
 from hw2exp.diagnostics.statistics import share
 from hw2exp.records.arm_pairs import partners
 from hw2exp.records.arms import Arm
 from hw2exp.report.claim import Claim, Evidence, Finding, Judged, finding_of
-from hw2exp.report.measures import SIGNIFICANT
 from hw2exp.report.tables import percent
 from hw2exp.system.problems import ConfigError
 from hw2exp.theory.answers.vanishing import GATED, OTHERS, explodes_more, survives

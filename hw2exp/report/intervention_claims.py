@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import TypeVar
 
+from hw2exp.diagnostics.paired_tests import SIGNIFICANT
 from hw2exp.records.moments import Kind
 from hw2exp.report.before_spikes import FEWEST as FEWEST_RUNS
 from hw2exp.report.claim import Claim, Evidence, Finding, Judge, Judged, against_half, finding_of
@@ -12,7 +13,6 @@ from hw2exp.report.comparisons import change_text
 from hw2exp.report.cures import called, of_verdicts
 from hw2exp.report.effects import MAIN_LEAD, OTHER_DATA, Effect, at_main_lead, main_effects
 from hw2exp.report.lasting import Lasting
-from hw2exp.report.measures import SIGNIFICANT
 from hw2exp.report.spikes import FEWEST
 from hw2exp.report.tables import percent, points, within
 from hw2exp.system.problems import counted

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hw2exp.compare.measures import PER
+from hw2exp.diagnostics.paired_tests import differences
 from hw2exp.diagnostics.statistics import Estimate, rate
 from hw2exp.records.arms import Arm
 from hw2exp.records.moments import NOTHING, MomentKind
 from hw2exp.report.branches import SEED, Tried
-from hw2exp.report.comparisons import Change, change_cells, change_columns, differences
+from hw2exp.report.comparisons import Change, change_cells, change_columns
 from hw2exp.report.effects import is_main
-from hw2exp.report.measures import PER
 from hw2exp.report.tables import cell, columns, number, plain
 
 

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hw2exp.config.groups import AnyOrder
-from hw2exp.diagnostics.paired_tests import paired_pvalue
+from hw2exp.diagnostics.paired_tests import SIGNIFICANT, paired_pvalue
 from hw2exp.diagnostics.statistics import share
 from hw2exp.records.arms import NO_CURE, Arm, Key, names
 from hw2exp.report.claim import Claim, Evidence, Judged, finding_of
-from hw2exp.report.measures import SIGNIFICANT
 from hw2exp.report.solving import one_legend
 from hw2exp.report.style import PALETTE, folded, grid, label_outer
 from hw2exp.report.tables import percent

@@ -5,17 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hw2exp.compare.measures import PER, count_spikes, spikes_per_1000, watched_until
 from hw2exp.diagnostics.statistics import Estimate, interquartile_mean, median, rate, share
 from hw2exp.diagnostics.survival import Survival, survival
-from hw2exp.records.arms import Arm, Run
-from hw2exp.records.run_dir import RunResult
+from hw2exp.records.arms import Arm
 from hw2exp.report.tables import cell, columns, number, percent, plain, steps
 from hw2exp.system.problems import show
-
-PER = 1_000
-"""Steps per which spikes are counted."""
-
-SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
@@ -52,7 +47,7 @@ def measure(arm: Arm) -> ArmMeasures:
     results = arm.results
     steps = [result.step for result in results]
     unsolved = survival(
-        [_watched_until(run) for run in arm.runs.values()],
+        [watched_until(run) for run in arm.runs.values()],
         [result.solved_at is not None for result in results],
     )
     losses = [result.final_or("test_loss", math.inf) for result in results]
@@ -70,28 +65,8 @@ def measure(arm: Arm) -> ArmMeasures:
     )
 
 
-def spikes_per_1000(result: RunResult) -> float:
-    """Return the number of spikes per 1,000 steps of a run."""
-    return PER * len(result.spikes) / result.step
-
-
-def count_spikes(result: RunResult, key: str) -> int:
-    """Return the number of spikes with a property, such as ``above_initial``."""
-    return sum(bool(spike[key]) for spike in result.spikes)
-
-
 def _per_1000(counts: Sequence[int], steps: Sequence[int]) -> Estimate:
     return rate(counts, [step / PER for step in steps])
-
-
-def _watched_until(run: Run) -> int:
-    """Return the step at which a run solved the task, or the last at which it is known unsolved.
-
-    A diverged run won't solve the task, so it counts as unsolved to the end of its config's steps.
-    """
-    if run.result.solved_at is not None:
-        return run.result.solved_at
-    return run.config.steps if run.result.diverged_at is not None else run.result.step
 
 
 def run_rows(arms: Sequence[Arm]) -> list[dict[str, Any]]:

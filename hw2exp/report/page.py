@@ -11,10 +11,10 @@ from urllib.parse import quote
 from hw2exp.records.arms import Arm
 from hw2exp.records.run_dir import RunResult
 from hw2exp.records.signals import SIGNALS
+from hw2exp.report.arm_claims import AnyClaim
 from hw2exp.report.before_spikes import NEAR, Phase, look_cells
 from hw2exp.report.chapter import Chapter, size_of
-from hw2exp.report.claim import Claim, Finding, Judged
-from hw2exp.report.claims import CLAIMS
+from hw2exp.report.claim import Finding, Judged
 from hw2exp.report.comparisons import comparison_cells
 from hw2exp.report.effects import effect_cells, main_effects
 from hw2exp.report.lasting import lasting_cells, main_lasting
@@ -37,9 +37,13 @@ def render(
     folder: Path,
     plan: Plan | None,
     chapters: Sequence[Chapter],
-    claims: Sequence[tuple[Claim, Sequence[Judged]]],
+    claims: Sequence[tuple[AnyClaim, Sequence[Judged]]],
+    options: Sequence[str] = (),
 ) -> str:
-    """Render the page of one or more chapters and the claims of all of them, as HTML."""
+    """Render the page of one or more chapters and the claims of all of them, as HTML.
+
+    The page shows its own command, with these options.
+    """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -62,7 +66,7 @@ def render(
         title=plan.title if plan else f"hw2exp: {folder.resolve().name}",
         text=plan.text if plan else "",
         folder=str(folder),
-        command=f"python -m hw2exp.report {shlex.quote(str(folder))}",
+        command=f"python -m hw2exp.report {shlex.join([str(folder), *options])}",
         size=size_of(*found),
         summary=[line for chapter in chapters for line in _summary(chapter)],
         claims=claims,
@@ -109,18 +113,18 @@ def _base64(content: bytes) -> str:
     return base64.b64encode(content).decode()
 
 
-def claims_of(chapters: Sequence[Chapter]) -> list[tuple[Claim, list[Judged]]]:
-    """Return each claim with its findings in all chapters, in the order of ``CLAIMS``."""
-    found: dict[str, tuple[Claim, list[Judged]]] = {}
+def claims_of(
+    chapters: Sequence[Chapter], order: Sequence[AnyClaim]
+) -> list[tuple[AnyClaim, list[Judged]]]:
+    """Return each claim with its findings in all chapters, in a given order."""
+    found: dict[int, list[Judged]] = {}
     for chapter in chapters:
         where = f"{chapter.plan.title}: " if len(chapters) > 1 else ""
         for claim, judged in chapter.claims:
-            _, all_judged = found.setdefault(claim.words, (claim, []))
-            all_judged += [
+            found.setdefault(id(claim), []).extend(
                 replace(each, setting=f"{where}{each.setting or 'all runs'}") for each in judged
-            ]
-    order = {claim.words: place for place, claim in enumerate(CLAIMS)}
-    return [found[words] for words in sorted(found, key=lambda words: order[words])]
+            )
+    return [(claim, found[id(claim)]) for claim in order if id(claim) in found]
 
 
 def _summary(chapter: Chapter) -> list[str]:

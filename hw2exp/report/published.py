@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hw2exp.diagnostics.paired_tests import SIGNIFICANT
 from hw2exp.diagnostics.statistics import Floats, median, share
 from hw2exp.records.arms import Arm, Run
 from hw2exp.records.figure_style import BLUE, GRAY, RED
 from hw2exp.records.metrics import INITIAL_LOSS
 from hw2exp.report.claim import Claim, Evidence, Finding, Judge, Judged
-from hw2exp.report.measures import SIGNIFICANT
 from hw2exp.report.style import grid, label_outer
 from hw2exp.report.tables import percent, within
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from hw2exp.compare.measures import PER
 from hw2exp.config.settings import Value
 from hw2exp.diagnostics.statistics import Floats, quartiles
 from hw2exp.records.arms import NO_CURE, words
 from hw2exp.records.map_axes import Axis, settings_keys
 from hw2exp.records.outcomes import SEED
-from hw2exp.report.measures import PER
 
 if TYPE_CHECKING:
     import polars

@@ -6,15 +6,16 @@ from typing import Any
 
 import numpy as np
 
+from hw2exp.compare.measures import count_spikes
 from hw2exp.config.groups import AnyTask
 from hw2exp.diagnostics.explosions import BEFORE, FACTOR, excess_pvalue
+from hw2exp.diagnostics.paired_tests import SIGNIFICANT
 from hw2exp.diagnostics.statistics import Estimate, mean, proportion
 from hw2exp.fleet.initial_loss import LOSS_TOLERANCE
 from hw2exp.records.arms import Arm
 from hw2exp.records.metrics import INITIAL_ACCURACY, INITIAL_LOSS
 from hw2exp.records.run_dir import RunResult
 from hw2exp.report.claim import Claim, Evidence, Finding, Judged, against_half
-from hw2exp.report.measures import SIGNIFICANT, count_spikes
 from hw2exp.report.tables import columns, percent, within
 from hw2exp.system.problems import counted
 

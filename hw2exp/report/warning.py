@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hw2exp.compare.measures import PER
 from hw2exp.config.run_files import WHATIF
 from hw2exp.diagnostics.paired_tests import adjusted, paired_pvalues
 from hw2exp.diagnostics.roc import Alarms, Scores
@@ -15,7 +16,6 @@ from hw2exp.diagnostics.statistics import Estimate
 from hw2exp.records.arms import Arm, Run
 from hw2exp.records.moments import MOMENT, SIGNALS_FILE, MomentKind, read_moments
 from hw2exp.records.signals import SIGNALS
-from hw2exp.report.measures import PER
 from hw2exp.report.tables import cell, columns, number, percent, plain
 from hw2exp.system.problems import counted
 

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hw2exp.compare.measures import PER
+from hw2exp.diagnostics.paired_tests import SIGNIFICANT
 from hw2exp.records.figure_style import GRAY
 from hw2exp.records.signals import SIGNALS
-from hw2exp.report.measures import PER, SIGNIFICANT
 from hw2exp.report.solving import one_legend
 from hw2exp.report.style import MOST_ARMS, PALETTE, folded, grid
 from hw2exp.report.warning import Warned

@@ -102,11 +102,6 @@ def load(folder: str | os.PathLike[str]) -> Loaded:
             loaded.unread[name] = str(run)
         else:
             loaded.runs[name] = run
-    for beginning, sweep in loaded.packed.items():
-        ended = sum(run.packed is sweep for run in loaded.runs.values())
-        if ended < len(sweep.axes):
-            why = f"{len(sweep.axes) - ended} of {len(sweep.axes)} runs have no result"
-            loaded.unread[beginning] = why
     if not (loaded.runs or loaded.unread):
         raise ConfigError([f"{path}: holds no run"])
     return loaded

@@ -1,0 +1,219 @@
+"""Judge claims that some arms have less, or more, of a measure than others; read them from a file.
+
+``claims.yaml`` beside this module holds ours. These claims have another form, and stay code:
+
+- :mod:`hw2exp.report.spikes`: shares of an arm's spikes, and where its runs start.
+- :mod:`hw2exp.report.intervention_claims`: what branches of a run do, net of a placebo's.
+- :mod:`hw2exp.report.brake`: what follows an explosion, by stage of learning and by intervals.
+- :mod:`hw2exp.report.gated_rnn`: two models by Fisher's exact test, and how far gradients reach.
+- :mod:`hw2exp.report.published`: runs against published numbers.
+- :mod:`hw2exp.report.lengths`: three methods in order, over several lengths at once.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from hw2exp.compare.contrasts import Contrast, comparable, contrasts, paired
+from hw2exp.compare.measures import MEASURES
+from hw2exp.compare.sides import Side
+from hw2exp.diagnostics.paired_tests import SIGNIFICANT
+from hw2exp.records.arm_pairs import partners, references
+from hw2exp.records.arms import NO_CURE, Arm
+from hw2exp.report.claim import Claim, Evidence, Finding, Judged, finding_of
+from hw2exp.report.comparisons import Comparison, change_text, compare
+from hw2exp.report.cures import called
+from hw2exp.report.tables import signed
+from hw2exp.system.problems import show
+
+SPIKES = "spikes"
+
+BARE = "model", "optimizer"
+"""Choices that a finding's setting names without their group."""
+
+
+@dataclass(frozen=True)
+class ArmsClaim:
+    """A claim that some arms have less, or more, of a measure than others.
+
+    Args:
+        part: the part of the write-up, or another source.
+        words: the claim's text.
+        arms: the arms of which it speaks.
+        against: the arms with which they are compared, if only what a side names differs.
+        measure: the name of the measure.
+        less: whether they have less.
+        by: keys; each combination of their values has its own finding.
+        same_rate: whether only arms at the same learning rate count.
+    """
+
+    part: str
+    words: str
+    arms: Side
+    against: Side
+    measure: str
+    less: bool
+    by: Sequence[str]
+    same_rate: bool
+
+    @property
+    def rule(self) -> str:
+        """Return the measured quantity and the criterion, as text."""
+        return rule_text(self)
+
+    def pairs(self, arms: Sequence[Arm]) -> list[tuple[Arm, Arm]]:
+        """Return the pairs of arms to compare."""
+        named = tuple(dict.fromkeys((*self.arms.keys, *self.against.keys)))
+        found = partners(self.arms.of(arms), self.against.of(arms), named)
+        return [pair for pair in found if not self.same_rate or pair[0].rate == pair[1].rate]
+
+    def judge(self, evidence: Evidence) -> Iterable[Judged]:
+        """Yield a finding for each setting."""
+        known = {(one.name, other.name) for one, other in self.pairs(evidence.arms)}
+        found = [each for each in _members(evidence, self.measure) if each.names & known]
+        if not self.less and MEASURES[self.measure].cut_short:
+            found = [each for each in found if "diverge" not in each.verdict]
+        for where, group in groupby(sorted(found, key=self._where), key=self._where):
+            members = list(group)
+            yield Judged(" ".join(where).strip(), self._finding(members), _describe(members))
+
+    def _where(self, member: "Member") -> tuple[str, str]:
+        """Return the setting of a finding, and the kind of learning rate."""
+        settings, told = member.arm.settings, []
+        for key in self.by:
+            if key in BARE:
+                told.append(str(settings[key]))
+            elif settings.get(key, NO_CURE.get(key)) != NO_CURE.get(key):
+                told.append(f"{key}={show(settings[key])}")
+        return " ".join(told), "at its own rate" if member.own_rate else ""
+
+    def _finding(self, members: Sequence["Member"]) -> Finding:
+        verdicts = {each.verdict.split()[0] for each in members} - {"undecided"}
+        some = bool(verdicts)
+        less, more = some and verdicts <= {"fewer", "less"}, some and verdicts <= {"more"}
+        return finding_of(less, more) if self.less else finding_of(more, less)
+
+
+@dataclass(frozen=True)
+class Member:
+    """A comparison that decides a claim, with others.
+
+    Args:
+        names: the names of the arms compared.
+        arm: an arm of the first side.
+        own_rate: whether the sides differ in the learning rate.
+        verdict: what the comparison shows.
+        text: the numbers.
+    """
+
+    names: set[tuple[str, str]]
+    arm: Arm
+    own_rate: bool
+    verdict: str
+    text: str
+
+
+def _members(evidence: Evidence, measure: str) -> list[Member]:
+    if measure == SPIKES:
+        shares = "solved", "ends_solved"
+        return [
+            Member(
+                {(each.cured.name, each.plain.name)},
+                each.cured,
+                each.own_rate,
+                each.verdict,
+                change_text(each, shares),
+            )
+            for each in (*evidence.compared, *evidence.asked)
+        ]
+    return [
+        Member(
+            {(one.name, other.name) for one in each.paired.a for other in each.paired.b},
+            each.paired.a[0],
+            len({tuple(arm.rate for arm in own) for own in (each.paired.a, each.paired.b)}) > 1,
+            each.verdict,
+            contrast_text(each),
+        )
+        for each in evidence.contrasts.get(measure, ())
+    ]
+
+
+def contrast_text(each: Contrast) -> str:
+    """Write a comparison's difference, with a star where it is significant."""
+    if each.diverged is not None and not comparable(each.diverged):
+        star = "*" * ("diverge" in each.verdict)
+        return f"{signed(100 * each.diverged.value)} % diverge{star}"
+    star = "*" * (each.verdict in ("less", "more"))
+    return f"{each.difference.value:+.3g}{star}".replace("-", "−")
+
+
+def _describe(members: Sequence[Member]) -> str:
+    names = called([each.arm for each in members])
+    return "; ".join(f"{names[each.arm.name]} {each.text}" for each in members)
+
+
+def rule_text(claim: ArmsClaim) -> str:
+    """Write what decides a claim."""
+    own = MEASURES[claim.measure]
+    one, other = ("less", "more") if claim.less else ("more", "less")
+    text = (
+        f"{own.words}: {claim.arms}, less {claim.against}, on the same seeds, with all settings "
+        "the same but those named; * where its p-value, by turning signs and corrected for the "
+        f"number of comparisons, is below {SIGNIFICANT}; supported if {one} with at least one arm "
+        f"and {other} with none; refuted if {other} with at least one and {one} with none"
+    )
+    if own.cut_short:
+        also = "these decide" if claim.less else "the arm is left out"
+        text += (
+            f". Where the shares of runs that diverge differ so, {also}, and where they may differ "
+            "(the same p-value without the correction) nothing does"
+        )
+    text += ". At the same learning rate" + ", or at its own" * (not claim.same_rate)
+    if claim.measure == SPIKES:
+        text += (
+            ". In brackets, where they differ so, the shares of runs that solve the task at some "
+            "time, and that end solved: runs that never leave ln 4 have no spikes either"
+        )
+    return text
+
+
+AnyClaim = Claim | ArmsClaim
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The comparisons of a chapter.
+
+    Args:
+        cures: those of cures with none.
+        asked: those in spikes that claims ask for besides.
+        contrasts: those in other measures that claims ask for, by measure.
+    """
+
+    cures: Sequence[Comparison]
+    asked: Sequence[Comparison]
+    contrasts: Mapping[str, Sequence[Contrast]]
+
+
+def compare_all(arms: Sequence[Arm], claims: Sequence[AnyClaim]) -> Compared:
+    """Compare cures with none, and what claims ask for.
+
+    P-values are corrected for all comparisons of the arms in the same measure.
+    """
+    asked: dict[str, dict[tuple[str, str], tuple[Arm, Arm]]] = {}
+    for claim in claims:
+        if isinstance(claim, ArmsClaim):
+            own = {(one.name, other.name): (one, other) for one, other in claim.pairs(arms)}
+            asked.setdefault(claim.measure, {}).update(own)
+    cures = {(one.name, other.name): (one, other) for one, other in references(arms)}
+    found = compare([*(cures | asked.pop(SPIKES, {})).values()])
+    return Compared(
+        [each for each in found if (each.cured.name, each.plain.name) in cures],
+        [each for each in found if (each.cured.name, each.plain.name) not in cures],
+        {
+            name: contrasts(
+                paired(name, MEASURES[name].groups([([a], [b]) for a, b in of.values()]))
+            )
+            for name, of in asked.items()
+        },
+    )

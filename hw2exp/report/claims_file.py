@@ -1,0 +1,131 @@
+"""Read claims from a file: data only, whose every problem is told in a line."""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hw2exp.compare.measures import check_measures
+from hw2exp.compare.sides import Side, read_conditions
+from hw2exp.config.registry import CHOICES
+from hw2exp.config.schema import OPERATIONAL, TrainConfig
+from hw2exp.config.validation import knobs
+from hw2exp.config.yaml_file import load_yaml
+from hw2exp.report.arm_claims import ArmsClaim
+from hw2exp.system.problems import ConfigError, show, unknown_choice, unknown_key
+
+CLAIMS_FILE = "claims.yaml"
+
+LONGEST = 500
+"""Most letters of a claim's words."""
+
+
+class _Entry(BaseModel):
+    """A claim in the file, see :class:`ArmsClaim`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    part: str = Field(min_length=1, max_length=LONGEST)
+    words: str = Field(min_length=1, max_length=LONGEST)
+    arms: str | list[str] = Field(min_length=1)
+    against: str | list[str] = Field(min_length=1)
+    measure: str = "spikes"
+    rule: Literal["less", "more"]
+    by: list[str] = []
+    same_rate: bool = False
+
+
+def own_claims(folder: Path, path: Path | None) -> list[ArmsClaim]:
+    """Return the claims of a file, by default of the folder's ``claims.yaml``, if it has one.
+
+    Raises:
+        ConfigError: the file can't be read, or holds invalid claims.
+    """
+    if path is None:
+        path = folder / CLAIMS_FILE
+        if not os.path.lexists(path):
+            return []
+    return read_claims(path)
+
+
+def read_claims(path: Path) -> list[ArmsClaim]:
+    """Read a file of claims.
+
+    Raises:
+        ConfigError: the file can't be read, or holds invalid claims; with a line for each problem.
+    """
+    content = load_yaml(path)
+    listed = content.get("claims") if isinstance(content, Mapping) else None
+    if not isinstance(listed, list) or not listed or len(content) > 1:
+        raise ConfigError([f"{path}: must hold claims, a list, and nothing else"])
+    found: dict[str, ArmsClaim] = {}
+    problems: list[str] = []
+    for number, values in enumerate(listed, 1):
+        own = values.get("words") if isinstance(values, Mapping) else None
+        name = f"{path}: “{own}”" if isinstance(own, str) and own else f"{path}: claim {number}"
+        if own in found:
+            problems.append(f"{name}: words: stand there twice")
+            continue
+        try:
+            entry = _Entry.model_validate(values)
+            if own_problems := list(_problems(entry)):
+                problems += [f"{name}: {problem}" for problem in own_problems]
+                continue
+            found[entry.words] = ArmsClaim(
+                entry.part, entry.words, _side(entry.arms), _side(entry.against),
+                entry.measure, entry.rule == "less", entry.by, entry.same_rate,
+            )  # fmt: skip
+        except ValidationError as error:
+            problems += [f"{name}: {line}" for line in _faults(error)]
+    if problems:
+        raise ConfigError(problems)
+    return [*found.values()]
+
+
+def _side(words: str | list[str]) -> Side:
+    return Side([read_conditions(each) for each in ([words] if isinstance(words, str) else words)])
+
+
+def _faults(error: ValidationError) -> Iterator[str]:
+    """Describe the wrong values of a claim."""
+    allowed = ", ".join(_Entry.model_fields)
+    for each in error.errors(include_url=False):
+        key = ".".join(str(part) for part in each["loc"] if part not in ("str", "list[str]"))
+        match each["type"]:
+            case "extra_forbidden":
+                yield unknown_key(key, each["input"], _Entry.model_fields)
+            case "missing":
+                yield f"{key}: is missing; a claim has {allowed}"
+            case _ if not key:
+                yield f"must be a mapping with {allowed}"
+            case _:
+                yield f"{key}={show(each['input'])}: {each['msg']}"
+
+
+def _problems(entry: _Entry) -> Iterator[str]:
+    """Yield what is wrong in a claim of the right form."""
+    known = {key for key, _, _ in knobs(TrainConfig)}
+    for group, sections in CHOICES.items():
+        known |= {group} | {key for own in sections.values() for key, _, _ in knobs(own, group)}
+    known = {key for key in known if key.partition(".")[0] not in {*OPERATIONAL, "seed"}}
+    for key in entry.by:
+        if key not in known:
+            yield unknown_key("by", key, known)
+    for name, words in (("arms", entry.arms), ("against", entry.against)):
+        try:
+            conditions = _side(words).conditions
+        except ConfigError as error:
+            yield f"{name}={show(words)}: {error}"
+            continue
+        for each in conditions:
+            if each.key not in known:
+                yield f"{name}: {unknown_key(each.key, ','.join(each.values), known)}"
+            for value in each.values if each.key in CHOICES and each.key in known else ():
+                if value not in CHOICES[each.key]:
+                    yield f"{name}: {unknown_choice(each.key, value, CHOICES[each.key])}"
+    try:
+        check_measures([entry.measure], "measure")
+    except ConfigError as error:
+        yield str(error)
