@@ -10,6 +10,7 @@ from hw2exp.records.arm_pairs import labels, setting_of
 from hw2exp.records.arms import Arm
 from hw2exp.records.found import Found
 from hw2exp.report.aftermath import Aftermath, aftermath
+from hw2exp.report.agreement import Agreed, make_agreed
 from hw2exp.report.arm_claims import AnyClaim, ArmsClaim, compare_all
 from hw2exp.report.brake import AFTERMATH, after_explosions, aftermath_rows
 from hw2exp.report.claim import Evidence, Judged
@@ -21,7 +22,7 @@ from hw2exp.report.dose_response import DOSES, dose_response
 from hw2exp.report.gated_rnn import reached_by
 from hw2exp.report.lengths import LENGTHS, by_length, lengths_figure
 from hw2exp.report.maps import Maps, make_maps
-from hw2exp.report.measures import ArmMeasures, arm_rows, measure, run_rows
+from hw2exp.report.measures import ArmMeasures, arm_rows, measure, run_rows, with_scores
 from hw2exp.report.plan import ChapterPlan
 from hw2exp.report.published import PUBLISHED, published, published_curves
 from hw2exp.report.solving import RATES, UNSOLVED, rates, unsolved
@@ -68,6 +69,7 @@ class Chapter:
         found: the runs.
         maps: the maps of the runs.
         measured: the measures of all arms; empty if there are maps.
+        agreed: which measures rank arms alike, and the learning-rate sensitivity.
         compared: the comparisons of cures with none.
         trials: the effects of interventions on spikes.
         claims: each claim with its findings.
@@ -82,6 +84,7 @@ class Chapter:
     found: Found
     maps: Maps
     measured: Sequence[ArmMeasures]
+    agreed: Agreed
     compared: Sequence[Comparison]
     trials: Trials
     claims: Sequence[tuple[AnyClaim, Sequence[Judged]]]
@@ -120,10 +123,10 @@ def make_chapter(
     disk.make_folder(target)
     maps = make_maps(found, target) if plan.wants("maps") else Maps()
     arms = [] if maps.measured else found.arms
-    measured = [measure(arm) for arm in arms]
+    measured = [with_scores(measure(arm)) for arm in arms]
     wanted = claims_of_parts(plan.claims, own)
     both = compare_all(arms, wanted)
-    compared = both.cures
+    compared, agreed = both.cures, make_agreed(measured, target)
     trials = make_trials(arms, target)
     evidence = Evidence(arms, compared, trials.effects, trials.lasting, both.asked, both.contrasts)
     claims = judge(evidence, plan.claims, own) if arms else []
@@ -155,7 +158,19 @@ def make_chapter(
     if compared:
         write_table(comparison_rows(compared), target, "comparisons")
     return Chapter(
-        plan, folder, found, maps, measured, compared, trials, claims, drawn, warned, why, notes
+        plan,
+        folder,
+        found,
+        maps,
+        measured,
+        agreed,
+        compared,
+        trials,
+        claims,
+        drawn,
+        warned,
+        why,
+        notes,
     )
 
 

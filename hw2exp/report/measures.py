@@ -2,14 +2,22 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from hw2exp.compare.measures import PER, count_spikes, spikes_per_1000, watched_until
-from hw2exp.diagnostics.statistics import Estimate, interquartile_mean, median, rate, share
+from hw2exp.compare.measures import PER, count_spikes, score_of, spikes_per_1000, watched_until
+from hw2exp.diagnostics.statistics import (
+    UNKNOWN,
+    Estimate,
+    interquartile_mean,
+    median,
+    proportion,
+    rate,
+    share,
+)
 from hw2exp.diagnostics.survival import Survival, survival
 from hw2exp.records.arms import Arm
-from hw2exp.report.tables import cell, columns, number, percent, plain, steps
+from hw2exp.report.tables import cell, columns, number, percent, plain, small_percent, steps
 from hw2exp.system.problems import show
 
 
@@ -28,6 +36,9 @@ class ArmMeasures:
         unsolved: the share of runs that have not solved the task yet, step by step.
         test_loss: the median of the final test loss.
         test_loss_mean: the interquartile mean of the final test loss.
+        spike_score: the share of outliers among the training losses, see
+            :mod:`hw2exp.diagnostics.spike_score`; unknown until :func:`with_scores`.
+        grad_spike_score: the same of the gradient norms.
     """
 
     arm: Arm
@@ -40,6 +51,8 @@ class ArmMeasures:
     unsolved: Survival
     test_loss: Estimate
     test_loss_mean: Estimate
+    spike_score: Estimate = UNKNOWN
+    grad_spike_score: Estimate = UNKNOWN
 
 
 def measure(arm: Arm) -> ArmMeasures:
@@ -63,6 +76,20 @@ def measure(arm: Arm) -> ArmMeasures:
         test_loss=median(losses),
         test_loss_mean=interquartile_mean(losses),
     )
+
+
+def with_scores(measured: ArmMeasures) -> ArmMeasures:
+    """Return the measures of an arm with its spike scores; this reads every run's metrics."""
+    return replace(
+        measured,
+        spike_score=_score(measured.arm, "loss_train"),
+        grad_spike_score=_score(measured.arm, "grad_norm_raw"),
+    )
+
+
+def _score(arm: Arm, metric: str) -> Estimate:
+    found = [score_of(run, metric) for run in arm.runs.values()]
+    return proportion([each.outliers for each in found], [each.judged for each in found])
 
 
 def _per_1000(counts: Sequence[int], steps: Sequence[int]) -> Estimate:
@@ -120,6 +147,8 @@ SHOWN: Mapping[str, tuple[str, str, Callable[[float], str]]] = {
     "steps_to_solve": ("steps_to_solve_median", "steps to solve, median", steps),
     "test_loss": ("test_loss_median", "test loss, median", number),
     "test_loss_mean": ("test_loss_iqm", "test loss, interquartile mean", number),
+    "spike_score": ("spike_score", "spike score", small_percent),
+    "grad_spike_score": ("grad_spike_score", "spike score, gradient norm", small_percent),
 }
 """The estimates of an arm: the column in the table, the heading on the page, the format."""
 

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from hw2exp.records.arms import Arm
 from hw2exp.records.run_dir import RunResult
 from hw2exp.records.signals import SIGNALS
+from hw2exp.report.agreement import agreement_cells, sensitivity_cells
 from hw2exp.report.arm_claims import AnyClaim
 from hw2exp.report.before_spikes import NEAR, Phase, look_cells
 from hw2exp.report.chapter import Chapter, size_of
@@ -55,6 +56,7 @@ def render(
     environment.filters["base64"] = _base64
     environment.globals |= {
         "counted": counted, "HEADINGS": HEADINGS, "NEAR": NEAR, "PHASES": list(Phase), "WHY": WHY,
+        "agreement_cells": agreement_cells, "sensitivity_cells": sensitivity_cells,
         "arm_cells": arm_cells, "comparison_cells": comparison_cells, "look_cells": look_cells,
         "effect_cells": effect_cells, "lasting_cells": lasting_cells, "main_effects": main_effects,
         "main_lasting": main_lasting, "SIGNALS": SIGNALS, "best_leads": best_leads,

@@ -19,6 +19,11 @@ def percent(value: float) -> str:
     return "–" if math.isnan(value) else f"{100 * value:.0f} %"
 
 
+def small_percent(value: float) -> str:
+    """Write a small share, from 0 to 1, in percent, in two digits."""
+    return "–" if math.isnan(value) else f"{100 * value:.2g} %"
+
+
 def within(estimate: Estimate, written: Callable[[float], str]) -> str:
     """Write an estimate with its interval, if it has one; a single run has none."""
     value = written(estimate.value)
