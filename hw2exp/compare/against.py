@@ -11,7 +11,7 @@ from hw2exp.compare.measures import MEASURES, Groups
 from hw2exp.compare.sides import listed
 from hw2exp.records.arm_pairs import partners
 from hw2exp.records.arms import RATE, Arm, differing, words
-from hw2exp.system.problems import ConfigError, counted, unknown_key
+from hw2exp.system.problems import ConfigError, counted, nearest
 
 MOST = 1_000
 """Most pairs of arms."""
@@ -118,7 +118,7 @@ def _grouped(pairs: Pairs, by: Sequence[str] | None) -> Groups:
     keys = dict.fromkeys(key for one, _ in pairs for key in one.settings)
     for key in by:
         if key not in keys:
-            raise ConfigError([unknown_key("--by", key, [*keys, "none"])])
+            raise ConfigError([f"--by={key}: no such key; {nearest(key, keys)}"])
         if any(one.settings.get(key) != other.settings.get(key) for one, other in pairs):
             raise ConfigError(
                 [f"--by={key}: the sides differ in it; must be a key that they share"]

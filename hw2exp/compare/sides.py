@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from hw2exp.config.settings import Value, rank
 from hw2exp.records.arms import Arm, Settings
-from hw2exp.system.problems import ConfigError, show, unknown_key
+from hw2exp.system.problems import ConfigError, nearest, show
 
 SETTING = re.compile(r"([A-Za-z_][\w.]*?)(!?)=(.*)", re.DOTALL)
 """A setting: a key, ``=`` or ``!=``, and a value."""
@@ -127,7 +127,7 @@ def select(side: Side, arms: Sequence[Arm]) -> list[Arm]:
     keys = dict.fromkeys(key for arm in arms for key in arm.settings)
     for each in side.conditions:
         if each.key not in keys:
-            raise ConfigError([unknown_key(each.key, ",".join(each.values), keys)])
+            raise ConfigError([f"{each}: no such key; {nearest(each.key, keys)}"])
         for value in each.values:
             if not any(Condition(each.key, (value,), False).holds(arm.settings) for arm in arms):
                 there = listed(arm.settings.get(each.key) for arm in arms)

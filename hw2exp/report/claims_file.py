@@ -14,7 +14,7 @@ from hw2exp.config.schema import OPERATIONAL, TrainConfig
 from hw2exp.config.validation import knobs
 from hw2exp.config.yaml_file import load_yaml
 from hw2exp.report.arm_claims import ArmsClaim
-from hw2exp.system.problems import ConfigError, show, unknown_choice, unknown_key
+from hw2exp.system.problems import ConfigError, nearest, show, unknown_choice, unknown_key
 
 CLAIMS_FILE = "claims.yaml"
 
@@ -112,7 +112,7 @@ def _problems(entry: _Entry) -> Iterator[str]:
     known = {key for key in known if key.partition(".")[0] not in {*OPERATIONAL, "seed"}}
     for key in entry.by:
         if key not in known:
-            yield unknown_key("by", key, known)
+            yield f"by={key}: no such key; {nearest(key, known)}"
     for name, words in (("arms", entry.arms), ("against", entry.against)):
         try:
             conditions = _side(words).conditions
@@ -121,7 +121,7 @@ def _problems(entry: _Entry) -> Iterator[str]:
             continue
         for each in conditions:
             if each.key not in known:
-                yield f"{name}: {unknown_key(each.key, ','.join(each.values), known)}"
+                yield f"{name}: {each}: no such key; {nearest(each.key, known)}"
             for value in each.values if each.key in CHOICES and each.key in known else ():
                 if value not in CHOICES[each.key]:
                     yield f"{name}: {unknown_choice(each.key, value, CHOICES[each.key])}"

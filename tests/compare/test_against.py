@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars
 import pytest
+import yaml
 from scipy.stats import false_discovery_control, permutation_test
 
 from hw2exp.compare.__main__ import main
@@ -74,11 +75,16 @@ def value(run, measure):
 def by_settings(folder, measure):
     """The measure of each run, by clip, optimizer, rate and seed."""
     found = {}
-    for path in folder.glob("*/.hydra/overrides.yaml"):
-        words = dict(re.findall(r"- ([\w.]+)=(\S+)", path.read_text()))
-        key = words["clip"], words["optimizer"], float(words["optimizer.lr"]), int(words["seed"])
-        found[key] = value(path.parents[1], measure)
+    for config, path in configs(folder):
+        clip, optimizer = config["clip"]["name"], config["optimizer"]
+        found[clip, optimizer["name"], optimizer["lr"], config["seed"]] = value(path, measure)
     return found
+
+
+def configs(folder):
+    """The config and the folder of each run."""
+    for path in sorted(folder.glob("[0-9]*/.hydra/config.yaml")):
+        yield yaml.safe_load(path.read_text()), path.parents[1]
 
 
 MEASURED = ["spikes", "solved", "test_loss", "last_loss", "largest_grad"]
@@ -149,18 +155,16 @@ def test_sensitivity_is_compared_over_the_rates(sweeps):
     folder = str(sweeps / "folders")
     found = compare_sides([folder, "clip=norm"], ["clip=none"], ["lr_sensitivity"])
     assert found.labels == ["optimizer=sgd", "optimizer=rmsprop"]
-    of = by_settings(
-        sweeps / "folders", "test_loss"
-    )  # at most the initial one, as in its definition
+    of = by_settings(sweeps / "folders", "test_loss")  # limited, as in the definition
     losses = [[of["norm", "sgd", rate, seed] for rate in (0.02, 0.2)] for seed in range(4)]
     expected = [np.mean(each) - min(each) for each in losses]
     assert found.contrasts[0].paired.values[0] == pytest.approx(expected)
 
 
 def test_folders_are_compared_by_what_is_not_the_same_in_them(here):
-    for number, path in enumerate(sorted(here.glob("folders/*/.hydra/overrides.yaml"))):
-        side = "a" if "clip=norm" in path.read_text() else "b"
-        shutil.move(path.parents[1], here / side / str(number))
+    for config, path in configs(here / "folders"):
+        side = "a" if config["clip"]["name"] == "norm" else "b"
+        shutil.move(path, here / side / path.name)
     found = compare_sides(["a"], ["b"], ["spikes"])
     same = compare_sides(["packed", "clip=norm"], ["clip=none"], ["spikes"])
     assert [each.difference for each in found.contrasts] == [
@@ -173,11 +177,12 @@ def test_folders_are_compared_by_what_is_not_the_same_in_them(here):
     ]
 
 
-def test_seeds_of_one_side_are_named_and_not_counted(here, capsys):
-    for path in here.glob("folders/*/.hydra/overrides.yaml"):
-        words = path.read_text()
-        if "seed=3" in words and "clip=norm" in words and "lr=0.02" in words:
-            shutil.rmtree(path.parents[1])
+def test_seeds_of_one_side_are_named_and_not_counted(here, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "140")
+    for config, path in configs(here / "folders"):
+        own = config["seed"], config["clip"]["name"], config["optimizer"]["lr"]
+        if own == (3, "norm", 0.02):
+            shutil.rmtree(path)
     assert main(["folders", "clip=norm", "--against", "clip=none", "--measure", "spikes"]) == 0
     out, error = capsys.readouterr()
     assert error.count("not on both sides, not counted: seed 3\n") == 2
@@ -245,16 +250,16 @@ def test_bad_input_is_one_line(line, message, sweeps, monkeypatch, capsys):
 def test_what_differs_besides_is_told(here):
     from hw2exp.train import main as train
 
-    words = [*SHORT, "optimizer.lr=0.02", "batch_size=8", "seed=0,1", "hydra.sweep.dir=small"]
-    assert train(["-m", *words]) == 0
-    told = r"they differ in batch_size \(32; 8\) too; name it on both sides"
+    words = [*SHORT, "steps=40", "batch_size=8", "optimizer=rmsprop", "optimizer.lr=0.02"]
+    assert train(["-m", *words, "seed=0,1", "hydra.sweep.dir=small"]) == 0
+    one = ["folders", "small", "clip=norm,optimizer=rmsprop,optimizer.lr=0.02"]
+    told = r"differ in batch_size \(32; 8\) too; name it on both sides"
     with pytest.raises(ConfigError, match=told):
-        compare_sides(
-            ["folders", "optimizer=rmsprop,clip=norm"], ["small", "clip=none"], ["spikes"]
-        )
-    named = "clip=norm,batch_size=32,optimizer=rmsprop,optimizer.lr=0.02"
-    found = compare_sides(["folders", named], ["small", "clip=none"], ["spikes"])
-    assert {"clip", "batch_size"} <= {*found.differ}
+        compare_sides(one, ["clip=none,steps=40"], ["spikes"])
+    found = compare_sides(one, ["clip=none,steps=40,batch_size=8"], ["spikes"])
+    assert [*found.differ] == ["clip", "steps", "batch_size"]
+    found = compare_sides(["folders", *one[2:]], ["small", "clip=none"], ["spikes"])
+    assert [*found.differ] == ["clip", "steps", "batch_size"]  # each constant in its folder
 
 
 def test_how_settings_are_written(sweeps):
@@ -273,8 +278,8 @@ def test_how_settings_are_written(sweeps):
     assert chosen("optimizer=sgd,clip=none,optimizer.lr=.2") == {("none", "sgd", 0.2)}
     assert chosen("clip=none", "optimizer=sgd") == chosen("clip=none") | chosen("optimizer=sgd")
     assert chosen("clip.max_norm=1") == chosen("clip=norm")
-    ranges = ",".join(f"[{a},{b}]" for a, b in arms[0].config.task.ranges)
-    assert chosen(f"task.ranges=[{ranges}],clip=none") == chosen("clip=none")
+    first, last = arms[0].settings["task.t1"]
+    assert chosen(f"task.t1=[{first},{last}],clip=none") == chosen("clip=none")
     for wrong in ("clip", "", "=norm", "clip=,x=1", ","):
         with pytest.raises(ConfigError, match="must be settings such as"):
             read_conditions(wrong)
