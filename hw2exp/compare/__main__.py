@@ -87,6 +87,7 @@ def _against(arguments: Namespace) -> int:
 
 
 def _side_by_side(arguments: Namespace) -> int:
+    from hw2exp.compare.chosen import is_setting
     from hw2exp.compare.columns import read_columns
     from hw2exp.compare.rows import config_of, differing, results, versions_of
     from hw2exp.compare.sameness import parting, same_runs
@@ -95,6 +96,9 @@ def _side_by_side(arguments: Namespace) -> int:
     for name in ("measure", "by"):
         if getattr(arguments, name) is not None:
             raise ConfigError([f"--{name}={getattr(arguments, name)}: needs --against"])
+    for word in arguments.folders:
+        if is_setting(word) and not Path(word).exists():
+            raise ConfigError([f"{word}: no such folder; settings need --against"])
     found = read_columns([Path(word) for word in arguments.folders])
     for line in found.notes:
         warn(printable(line))

@@ -13,8 +13,8 @@ from hw2exp.records.arm_pairs import partners
 from hw2exp.records.arms import RATE, Arm, differing, words
 from hw2exp.system.problems import ConfigError, counted, nearest
 
-MOST = 1_000
-"""Most pairs of arms."""
+MOST, MOST_AVERAGED = 1_000, 1 << 20
+"""Most pairs of arms: each of them a comparison, or averaged."""
 
 Pairs = Sequence[tuple[Arm, Arm]]
 
@@ -61,7 +61,7 @@ def compare_sides(
     notes: list[str] = []
     sides, lost = read_sides(one, other, notes)
     check_apart(*sides)
-    pairs = _pairs(*sides)
+    pairs = _pairs(*sides, MOST if by is None else MOST_AVERAGED)
     left_over = [*_alone(sides, pairs)]
     groups = _grouped(pairs, by)
     rows: list[Paired] = []
@@ -81,12 +81,13 @@ def compare_sides(
     return Against(sides, contrasts(rows), labels, _differing(pairs), notes, lost)
 
 
-def _pairs(a: Chosen, b: Chosen) -> Pairs:
+def _pairs(a: Chosen, b: Chosen, most: int) -> Pairs:
     """Pair the arms that differ only in what a side names."""
     named = tuple(dict.fromkeys((*a.keys, *b.keys)))
-    pairs = [*islice(partners(a.arms, b.arms, named), MOST + 1)]
-    if len(pairs) > MOST:
-        raise ConfigError([f"{a.name} and {b.name}: more than {MOST:,} pairs of arms; name more"])
+    pairs = [*islice(partners(a.arms, b.arms, named), most + 1)]
+    if len(pairs) > most:
+        what = f"{a.name} and {b.name}: more than {most:,} pairs of arms"
+        raise ConfigError([f"{what}; name more settings, or average over some by --by"])
     if pairs:
         return pairs
     found = []
@@ -141,7 +142,7 @@ def _not_counted(name: str, groups: Groups, rows: Sequence[Paired]) -> Iterator[
         if apart := sorted(every - (own & others)):
             yield f"{label}: not on both sides, not counted: seed {listed(apart)}"
         elif unknown := sorted(own & others - counted_seeds.get(id(a), set())):
-            yield f"{label}: {MEASURES[name].words} unknown or of one pair: seed {listed(unknown)}"
+            yield f"{label}: {name} unknown, or of one seed, not counted: seed {listed(unknown)}"
 
 
 def _label(row: Paired, arms: Sequence[Sequence[Arm]], by: Sequence[str] | None) -> str:

@@ -114,6 +114,9 @@ class _Choices(Mapping[str, Mapping[str, type[Choice]]]):
 
         return {name: _SECTIONS[group][name] for name in sorted(_SECTIONS[group], key=place)}
 
+    def __contains__(self, group: object) -> bool:
+        return group in FAMILIES  # without sorting its choices: asked for each key of each run
+
     def __iter__(self) -> Iterator[str]:
         return iter(FAMILIES)
 

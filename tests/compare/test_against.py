@@ -233,6 +233,7 @@ def test_the_table_and_what_it_says(sweeps, monkeypatch, capsys):
          "--measure=spikes: stands there twice"),
         ("packed clip=norm --against clip=none --by clip", "--by=clip: the sides differ in it"),
         ("packed clip=norm --against clip=none --by lr", "--by=lr: no such key; did you mean"),
+        ("packed clip=norm", "clip=norm: no such folder; settings need --against"),
         ("packed --measure spikes", "--measure=spikes: needs --against"),
         ("packed --by optimizer", "--by=optimizer: needs --against"),
         ("packed clip=norm,optimizer.lr=0.02 --against clip=none,optimizer=sgd,optimizer.lr=0.2 "
