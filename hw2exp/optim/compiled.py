@@ -153,6 +153,7 @@ OPTIMIZERS = {
     "sgd": (SGD, ("velocity",)),
     "rmsprop": (RMSPROP, ("mean_square", "velocity", "mean")),
     "adam": (ADAM, ("mean", "mean_square")),
+    "adamw": (ADAM, ("mean", "mean_square")),
 }
 """The number of each optimizer, and the tensors ``(R, P)`` of its state."""
 

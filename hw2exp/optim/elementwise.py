@@ -13,7 +13,7 @@ def cos_pi(x: Tensor) -> Tensor:
     """
     from hw2exp.system import elementary  # lazily: the compiler loads slowly
 
-    return _on_host(elementary.cosines, x)
+    return on_host(elementary.cosines, x)
 
 
 def power(base: Tensor, n: Tensor) -> Tensor:
@@ -25,9 +25,15 @@ def power(base: Tensor, n: Tensor) -> Tensor:
     """
     from hw2exp.system import elementary
 
-    return _on_host(elementary.powers, base, n)
+    return on_host(elementary.powers, base, n)
 
 
-def _on_host(function: Any, *arguments: Tensor) -> Tensor:
+def on_host(function: Any, *arguments: Tensor) -> Tensor:
+    """Return what a function of numpy's arrays makes of tensors, on their device.
+
+    Args:
+        function: the function.
+        arguments: the tensors.
+    """
     result = function(*(argument.cpu().numpy() for argument in arguments))
     return torch.from_numpy(result).to(arguments[0].device)

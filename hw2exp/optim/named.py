@@ -47,7 +47,7 @@ class InRows:
     def preconditioner(self, state: State) -> Tensor | None:
         """Return the divisor of the gradient in rows, if there is one."""
         divisor = self.own.preconditioner(state)
-        return None if divisor is None else self._flat(divisor)
+        return self._flat(divisor) if isinstance(divisor, dict) else divisor
 
     def _flat(self, by_name: dict[str, Tensor]) -> Tensor:
         return self.layout.flatten([by_name[name] for name in self.layout.shapes])

@@ -8,9 +8,11 @@ over the few steps that are followed.
 
 from dataclasses import dataclass
 
+from hw2exp.config.registry import equations
 from hw2exp.fleet.fleet import Fleet
+from hw2exp.optim.optimizers.adam import Adam
 from hw2exp.records.moments import PLACEBOS, Kind
-from hw2exp.whatif.intervention import has_second_moments
+from hw2exp.whatif.intervention import changes_adam, has_second_moments
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,14 @@ def shipped(run: Fleet) -> tuple[list[Choice], list[str]]:
     else:
         left_out.append("other data: the notebook's stream depends on no seed")
     if has_second_moments(run):
-        found.append(Choice("update=1", Kind.UPDATE, STABLE))
-        placebos.append(Choice(PLACEBOS[Kind.UPDATE], Kind.PLACEBO, "of the clipping of updates"))
+        if changes_adam(run):
+            left_out.append(
+                f"update clipped to RMS 1: optimizer={config.optimizer.name} has limits"
+            )
+        else:
+            found.append(Choice("update=1", Kind.UPDATE, STABLE))
+            words = PLACEBOS[Kind.UPDATE]
+            placebos.append(Choice(words, Kind.PLACEBO, "of the clipping of updates"))
         moments = "optimizer.mean_square"
         found += [
             Choice(f"{moments}*{factor}", Kind.MOMENTS, BRAKE) for factor in ("0", "0.25", "4")
@@ -83,7 +91,7 @@ def shipped(run: Fleet) -> tuple[list[Choice], list[str]]:
         name = config.optimizer.name
         left_out.append(f"second moments: optimizer={name} has none that can be scaled alone")
         left_out.append("update clipped to RMS 1 (Wortsman et al. 2023): needs second moments")
-    if config.optimizer.name == "adam":
+    if issubclass(equations("optimizer", config.optimizer.name), Adam):
         found.append(Choice("optimizer.mean*0", Kind.MOMENTUM, SPAM))
         found.append(Choice("optimizer.mean*0 optimizer.mean_square*0", Kind.MOMENTUM, SPAM))
     elif "velocity" in state and getattr(config.optimizer, "momentum", None):

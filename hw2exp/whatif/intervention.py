@@ -23,9 +23,11 @@ from dataclasses import dataclass
 
 from hw2exp.config.changed import CHANGEABLE, changed
 from hw2exp.config.knob import shape_key
+from hw2exp.config.registry import equations
 from hw2exp.config.schema import TrainConfig
 from hw2exp.config.yaml_file import leaves
 from hw2exp.fleet.fleet import Fleet
+from hw2exp.optim.optimizers.adam import Adam
 from hw2exp.system.problems import ConfigError, nearest
 
 WORD = re.compile(r"(?P<key>[\w.]+)(?P<sign>[*~])(?P<number>[^*~=]*)")
@@ -174,14 +176,22 @@ def _limit(word: str, text: str, run: Fleet) -> float:
         raise ConfigError([f"{word}: must be a number > 0"])
     if not has_second_moments(run):
         raise ConfigError([f"{word}: optimizer={name} has no second moments to compare with"])
+    if changes_adam(run):
+        raise ConfigError([f"{word}: optimizer={name} limits gradients or updates by itself"])
     return limit
 
 
 def has_second_moments(run: Fleet) -> bool:
-    """Return whether a run's optimizer divides by the root of second moments, and nothing else."""
+    """Return whether a run's optimizer divides by the root of second moments."""
     return "mean_square" in run.state.optimizer and not getattr(
         run.config.optimizer, "centered", False
     )
+
+
+def changes_adam(run: Fleet) -> bool:
+    """Return whether a run's optimizer is Adam with limits of its own on gradients or updates."""
+    own = equations("optimizer", run.config.optimizer.name)
+    return issubclass(own, Adam) and own is not Adam
 
 
 def _count(word: str, text: str) -> int:

@@ -4,21 +4,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet.fleet import Fleet
-from hw2exp.models.axes import State, means, roots
+from hw2exp.models.axes import State
 from hw2exp.optim.optimizers.formulas import with_decay
+from hw2exp.optim.optimizers.stable_adamw import limit_steps
 
 
 @dataclass(frozen=True)
 class UpdateClip:
     """An optimizer with update clipping (Wortsman et al. 2023, arXiv:2304.13013, algorithm 2).
 
-    The step of each tensor of parameters is divided by max(1, RMS / limit), where
-    RMS = √mean(g² / (√ŝ + ε)²) compares its gradient with its second moments.
+    As :func:`hw2exp.optim.optimizers.stable_adamw.limit_steps`, for any optimizer that divides
+    gradients by a preconditioner, such as √ŝ + ε, and does nothing else to them.
 
     Args:
         inner: the optimizer, with a preconditioner.
@@ -47,15 +47,8 @@ class UpdateClip:
         """Update the parameters, see the optimizer's own method."""
         moved, after = self.inner.update(params, grads, state, lr)
         g = with_decay(grads, params, self.inner.l2)  # (R, P)
-        ratios = self.fleet.layout.unflatten(g / self.inner.preconditioner(after))
-        scales = [1 / self._excess(ratio).expand_as(ratio) for ratio in ratios.values()]
-        scale = self.fleet.layout.flatten(scales)  # (R, P)
-        return torch.where(scale == 1, moved, params + (moved - params) * scale), after
-
-    def _excess(self, ratio: Tensor) -> Tensor:
-        """Return max(1, RMS / limit) of a tensor, ``(R, 1, …)``."""
-        rms = roots(means((ratio * ratio).flatten(1)))  # (R,)
-        return (rms / self.limit).clamp(min=1).view(-1, *[1] * (ratio.dim() - 1))
+        ratios = g / self.inner.preconditioner(after)
+        return limit_steps(params, moved, ratios, self.limit, self.fleet.layout), after
 
 
 class ClippedUpdates(Fleet):

@@ -61,6 +61,18 @@ def rescale(grads: Tensor, grad_norm: Tensor, limit: Tensor) -> Tensor:
         grad_norm: norm of each replica's gradients, ``(R,)`` in float64.
         limit: the largest norm, ``(R,)``.
     """
+    return scale_down(grads, limit / (grad_norm + EPS))
+
+
+def scale_down(grads: Tensor, factor: Tensor) -> Tensor:
+    """Multiply gradients by factors, but not by more than 1.
+
+    Args:
+        grads: gradients, ``(R, ...)``.
+        factor: a factor for each entry along the first axes, ``(R,)`` or more, in float64.
+    """
     # In float64, rounded once, because the factor for a gradient of 1e38 underflows in float32.
-    factor = (limit / (grad_norm + EPS)).clamp(max=1)  # (R,)
-    return (grads * factor.reshape(-1, *[1] * (grads.dim() - 1))).to(grads.dtype)
+    factor = factor.clamp(max=1)
+    return (grads * factor.reshape(*factor.shape, *[1] * (grads.dim() - factor.dim()))).to(
+        grads.dtype
+    )

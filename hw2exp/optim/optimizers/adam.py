@@ -1,7 +1,7 @@
 """Adam and AdamW."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from hw2exp.config.doors import register_optimizer
 from hw2exp.config.knob import per_replica, shared
@@ -11,10 +11,13 @@ from hw2exp.optim.optimizers.protocol import Optimizer
 from hw2exp.system.lazy_torch import Tensor, torch
 
 
+@register_optimizer("adamw")
 @register_optimizer("adam")
 @dataclass(frozen=True)
 class Adam(Optimizer):
     """Adam (Kingma & Ba 2015, algorithm 1); AdamW (Loshchilov & Hutter 2019) if decoupled.
+
+    Both are one class: ``optimizer=adamw`` is ``optimizer=adam`` with another default.
 
     Args:
         lr: learning rate, ``(R,)``.
@@ -33,6 +36,13 @@ class Adam(Optimizer):
     ]
     eps: Annotated[Tensor, per_replica("added to the root of the second mean", gt=0)]
     decoupled: Annotated[bool, shared("decay weights apart from the gradient: AdamW")]
+
+    @staticmethod
+    def contradictions(knobs: Any, config: Any) -> list[str]:
+        """Return the problem of an AdamW whose decay is not decoupled."""
+        if knobs.decoupled or "adamw" not in knobs.name:
+            return []
+        return [f"optimizer.decoupled=false: must be true for optimizer={knobs.name}"]
 
     @property
     def l2(self) -> Tensor:
@@ -65,13 +75,22 @@ class Adam(Optimizer):
             "updates": t,
         }
         rate = columns(lr / bias_correction(self.beta1, t), params)
-        return params - rate * after["mean"] / self.preconditioner(after), after
+        return params - rate * after["mean"] / self.divisor(after), after
 
-    def preconditioner(self, state: State) -> Tensor:
+    def preconditioner(self, state: State) -> Tensor | None:
         """Return √ŝ + ε."""
+        return self.divisor(state)
+
+    def divisor(self, state: State) -> Tensor:
+        """Return √ŝ + ε, by which an update divides, ``(R, P)``."""
+        root = self.root(state)
+        return root + columns(self.eps, root)
+
+    def root(self, state: State) -> Tensor:
+        """Return √ŝ, ``(R, P)``."""
         s = state["mean_square"]
         correction = bias_correction(self.beta2, state["updates"])  # (R,)
-        return roots(s) / columns(roots(correction), s) + columns(self.eps, s)
+        return roots(s) / columns(roots(correction), s)
 
     def stability_limit(self, lr: Tensor) -> Tensor:
         """Return 2 (1+β₁) / ((1-β₁) lr), valid once the bias of m is negligible."""

@@ -33,5 +33,8 @@ class WarmupCosine(Cosine):
     def at(self, updates: int, state: State) -> Tensor:
         """Return (t + 1) / (warmup + 1) during warm-up, then the half cosine over the rest."""
         rise = (updates + 1) / (self.warmup_steps + 1).double()
-        progress = (updates - self.warmup_steps) / (self.steps - self.warmup_steps).double()
-        return torch.where(updates < self.warmup_steps, rise, self.anneal(progress))
+        return torch.where(updates < self.warmup_steps, rise, self.anneal(self.progress(updates)))
+
+    def progress(self, updates: int) -> Tensor:
+        """Return the progress of the decay, from 0 to 1 but below 0 during warm-up, ``(R,)``."""
+        return (updates - self.warmup_steps) / (self.steps - self.warmup_steps).double()

@@ -1,0 +1,98 @@
+"""Stable-SPAM: Adam on gradients whose spikes are clipped and whose norm is steadied."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from hw2exp.config.doors import register_optimizer
+from hw2exp.config.knob import per_replica
+from hw2exp.models.axes import Layout, State, columns, norms, roots
+from hw2exp.optim.optimizers.adam import Adam
+from hw2exp.optim.optimizers.formulas import bias_correction
+from hw2exp.optim.optimizers.spam import forget
+from hw2exp.system.lazy_torch import Tensor, torch
+
+
+@register_optimizer("stable_spam")
+@dataclass(frozen=True)
+class StableSPAM(Adam):
+    """Adam with adaptive clipping, adaptive gradient norm and momentum reset, tensor by tensor.
+
+    AdaClip: T = γ₃ T + (1-γ₃) max|g|; an entry with |g| > T̂ becomes T̂ g / max|g|.
+    AdaGN: a = γ₁ a + (1-γ₁) ‖g‖,  b = γ₂ b + (1-γ₂) ‖g‖²;  g becomes g / ‖g‖ · â / (√b̂ + ε).
+    In update ΔT, 2ΔT, … Adam's moments and their bias begin anew. Otherwise as :class:`Adam`.
+
+    A gradient of zero stays zero. How large a gradient is no longer matters, so that there is no
+    preconditioner to state the curvature in.
+
+    Args:
+        gamma1: decay of the running norm, γ₁, ``(R,)``.
+        gamma2: decay of the running squared norm, γ₂, ``(R,)``.
+        gamma3: decay of the running largest entry, γ₃, ``(R,)``.
+        reset_every: updates between two resets, ΔT, ``(R,)``.
+
+    Source: Huang et al. 2025, "Stable-SPAM: how to train in 4-bit more stably than 16-bit Adam",
+    arXiv:2502.17055v1, algorithm 1.
+    """
+
+    rows = False
+
+    gamma1: Annotated[Tensor, per_replica("decay of the running norm of a tensor", ge=0, lt=1)]
+    gamma2: Annotated[
+        Tensor, per_replica("decay of the running squared norm of a tensor", ge=0, lt=1)
+    ]
+    gamma3: Annotated[
+        Tensor, per_replica("decay of the running largest entry of a tensor", ge=0, lt=1)
+    ]
+    reset_every: Annotated[
+        Tensor, per_replica("updates between two resets of the moments", int, ge=2)
+    ]
+
+    def init(self, params: Any) -> State:
+        """Return the state of Adam in rows, and zeros for each tensor."""
+        none = torch.zeros_like(self.lr)[:, None].repeat(1, len(params))  # (R, tensors)
+        own = {"largest": none, "norm": none, "norm_square": none}
+        rows = Layout.of(params).flatten(list(params.values()))
+        return super().init(rows) | own | {"steps": torch.zeros_like(self.lr)}
+
+    def update(self, params: Any, grads: Any, state: State, lr: Tensor) -> tuple[Any, State]:
+        """Clip spikes, steady the norms, reset the moments if it is time, update as Adam."""
+        layout, t = Layout.of(params), state["steps"] + 1
+        steadied, *seen = zip(
+            *(
+                self._steady(grads[name], state, place, t)
+                for place, name in enumerate(layout.shapes)
+            ),
+            strict=True,
+        )
+        g, before = layout.flatten(steadied), layout.flatten([params[n] for n in layout.shapes])
+        now = t % self.reset_every == 0  # (R,)
+        state = forget(state, now) | {"updates": torch.where(now, 0, state["updates"])}
+        moved, after = super().update(before, g, state, lr)
+        names = ("largest", "norm", "norm_square")
+        own = {name: torch.stack(values, 1) for name, values in zip(names, seen, strict=True)}
+        return layout.unflatten(moved), after | own | {"steps": t}
+
+    def _steady(
+        self, grad: Tensor, state: State, place: int, t: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return a tensor's new gradient, its T, a and b, each ``(R,)`` in float64."""
+        g = grad.flatten(1).double()  # (R, n); in float32 a spike's squares would overflow
+        peak = g.abs().amax(1)  # (R,)
+        largest = self.gamma3 * state["largest"][:, place] + (1 - self.gamma3) * peak
+        limit = largest / bias_correction(self.gamma3, t)
+        spikes = g.abs() > columns(limit, g)
+        g = torch.where(spikes, g * columns(limit / peak, g), g)
+        size = norms(g)  # (R,)
+        norm = self.gamma1 * state["norm"][:, place] + (1 - self.gamma1) * size
+        square = self.gamma2 * state["norm_square"][:, place] + (1 - self.gamma2) * size * size
+        deviation = roots(square / bias_correction(self.gamma2, t)) + self.eps
+        usual = norm / bias_correction(self.gamma1, t) / deviation
+        factor = torch.where(size == 0, 0, usual / size)
+        return (g * columns(factor, g)).to(grad.dtype).view_as(grad), largest, norm, square
+
+    def preconditioner(self, state: State) -> None:
+        """Return None."""
+
+    def stability_limit(self, lr: Tensor) -> Tensor:
+        """Return NaN."""
+        return lr * float("nan")
