@@ -96,7 +96,7 @@ def test_what_can_t_be_read_is_named(trained, tmp_path, capsys):
     assert {"folders/0", "folders/1", "packed/"} == set(loaded.unread)
     assert "result.json" in loaded.unread["folders/0"]
     assert "no result" in loaded.unread["folders/1"]
-    assert "of 4 runs have no result" in loaded.unread["packed/"]
+    assert "of 4 runs have no result" in loaded.unread["packed"]
     assert names(loaded.results)[:3] == ["folders/2", "folders/3", "run"]
     assert capsys.readouterr().err == ""
     assert "folders/2" not in names(loaded.metrics)
