@@ -1,6 +1,6 @@
 """Hold the values of a large sweep by axis, and the numbers of its jobs."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -29,10 +29,15 @@ class Axis:
     values: Sequence[int | float] | None
 
     @property
+    def told(self) -> Sequence[int | float | str]:
+        """Return the values as numbers if they are data, else as typed."""
+        typed = [line.partition("=")[2] for line in self.lines]
+        return typed if self.values is None else self.values
+
+    @property
     def repeats(self) -> bool:
         """Return whether a value comes twice."""
-        values = self.lines if self.values is None else self.values
-        return len(set(values)) < len(values)
+        return len(set(self.told)) < len(self.told)
 
     @property
     def ends(self) -> list[int]:
@@ -92,11 +97,9 @@ class Axes:
         """Return the values of some jobs on each swept axis, by key: numbers, or texts."""
         places = np.unravel_index(np.asarray(numbers), self.shape)
         return {
-            axis.key: [
-                axis.lines[n].partition("=")[2] if axis.values is None else axis.values[n]
-                for n in own
-            ]
+            axis.key: [values[n] for n in own]
             for axis, own in zip(self.swept, places, strict=True)
+            for values in [axis.told]
         }
 
     def program(self, number: int) -> int:
@@ -114,6 +117,25 @@ class Axes:
         numbers = np.arange(len(self)).reshape(self.shape).transpose(*rest, *data)
         return [*np.sort(numbers.reshape(-1, self.data_size), axis=1)]
 
+    def differences(self, other: "Axes") -> list[str]:
+        """Describe how these axes number jobs otherwise than others; empty if they do not.
+
+        Args:
+            other: the other axes.
+        """
+        here, there = ({axis.key: axis for axis in own.swept} for own in (self, other))
+        if {*here} != {*there}:
+            return [f"the swept keys {_listed(here)}, not {_listed(there)}"]
+        if [*here] != [*there]:
+            return [f"the swept keys in the order {_listed(here)}, not {_listed(there)}"]
+        return [
+            f"the values of {key} in another order"
+            if {*axis.told} == {*there[key].told}
+            else f"other values of {key}"
+            for key, axis in here.items()
+            if [*axis.told] != [*there[key].told]
+        ]
+
     def samples(self) -> Iterator[int]:
         """Yield the numbers of some jobs of each program: if they are valid, all its jobs are.
 
@@ -127,6 +149,10 @@ class Axes:
             others = [(*first[:n], end, *first[n + 1 :]) for n, end in ends]
             for places in dict.fromkeys([first, *others]):
                 yield int(np.ravel_multi_index(places, self.shape)) if places else 0
+
+
+def _listed(keys: Iterable[str]) -> str:
+    return " ".join(keys) or "(none)"
 
 
 def with_data(config: TrainConfig, data: Mapping[str, int | float]) -> TrainConfig:

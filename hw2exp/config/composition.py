@@ -94,7 +94,6 @@ class Composition:
                 override.is_hydra_override()
                 or override.is_sweep_override()
                 or override.is_add()
-                or override.is_force_add()
                 or override.is_delete()
                 or override.package is not None
                 or "${" in str(override.value())

@@ -76,7 +76,7 @@ def _meet(one: Override, other: Override, composition: Composition) -> bool:
         return True
     if composition.is_choice(one) or composition.is_choice(other):
         return False
-    mine, theirs = ([f"{key}." for key in _keys(each)] for each in (one, other))
+    mine, theirs = ({f"{key}." for key in _keys(each)} for each in (one, other))
     return any(a.startswith(b) or b.startswith(a) for a in mine for b in theirs)
 
 

@@ -102,11 +102,9 @@ class PackedSweep:
                 raise ConfigError([f"resume={self.folder}: holds fleets, but no {PACKED}/{SWEEP}"])
             return
         there = PackedSweep.named(self.folder)
-        problems: dict[str, None] = {}
-        if there.axes.swept != self.axes.swept:
-            keys = " ".join(axis.key for axis in there.axes.swept)
-            problems[f"other values, of {keys or 'no key'}"] = None
-        for old, new in zip(there.configs, self.configs, strict=False):
+        problems = dict.fromkeys(there.axes.differences(self.axes))
+        same_jobs = not problems
+        for old, new in zip(there.configs, self.configs, strict=True) if same_jobs else ():
             texts = differences(old.model_dump(), new)
             if old.steps < new.steps:
                 texts["steps"] = f"steps={old.steps}, not {new.steps}: packed runs begin anew"

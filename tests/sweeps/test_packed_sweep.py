@@ -217,6 +217,13 @@ def test_many_jobs_are_packed_by_themselves():
     assert read([*words, "checkpoint_every=10"]).grid is None
 
 
+@pytest.mark.parametrize("word", ["seed=range(0,3000)", "++seed=range(0,3000)"])
+def test_values_of_a_forced_key_are_data_too(word):
+    grid = read(["-m", *SHORT, word]).grid
+    assert len(grid.templates) == 1
+    assert grid.job(2999).config.seed == 2999
+
+
 def test_seventy_words_are_no_seventy_dimensions():
     axes = [Axis(f"key{n}", [f"key{n}=1"], None) for n in range(70)]
     axes[40] = Axis("seed", ["seed=3", "seed=4"], [3, 4])
@@ -277,9 +284,19 @@ def test_resume_refuses_another_sweep(both, tmp_path, monkeypatch, capsys):
     assert train(*AXES, "records=packed", "steps=50", "resume=s") == 2
     assert "resume=s: has steps=40, not 50: packed runs begin anew" in capsys.readouterr().err
     assert train(*AXES[:-1], "seed=range(0,3)", "records=packed", "resume=s") == 2
-    assert "resume=s: has other values, of optimizer.lr clip init.scale seed" in (
-        capsys.readouterr().err
-    )
+    assert "resume=s: has other values of seed\n" in capsys.readouterr().err
+    assert train(*AXES[:2], *AXES[:1:-1], "records=packed", "resume=s") == 2
+    assert (
+        "resume=s: has the swept keys in the order optimizer.lr clip init.scale seed, not "
+        "optimizer.lr clip seed init.scale\n"
+    ) in capsys.readouterr().err
+    assert train(*AXES[:-1], "seed=1,0", "records=packed", "resume=s") == 2
+    assert "resume=s: has the values of seed in another order\n" in capsys.readouterr().err
+    assert train(*AXES[:-1], "seed=0", "records=packed", "resume=s") == 2
+    assert (
+        "resume=s: has the swept keys optimizer.lr clip init.scale seed, not optimizer.lr clip "
+        "init.scale\n"
+    ) in capsys.readouterr().err
     assert train(*AXES, "records=folders", "resume=s") == 2
     assert "resume=s: holds packed records; type records=packed" in capsys.readouterr().err
     shutil.copytree(both / "folders", tmp_path / "f")
