@@ -1,6 +1,8 @@
 """Decide whether a sweep keeps the records of its runs packed, or in a folder each."""
 
 from collections.abc import Iterator, Sequence
+from importlib.resources import files
+from pathlib import Path
 
 from hydra.core.override_parser.types import Override
 
@@ -10,6 +12,7 @@ from hw2exp.config.grid import Grid, axis_of
 from hw2exp.config.job import Job
 from hw2exp.config.overrides import MOST_JOBS, MOST_PACKED, axes_of, too_many
 from hw2exp.config.refusals import one_error
+from hw2exp.config.yaml_file import load_yaml
 from hw2exp.system.problems import ConfigError
 
 ENUMERATING = ("fleet", "basic")
@@ -21,7 +24,8 @@ MANY = 2048
 MOST_PROGRAMS = 1024
 """Most combinations of values in which the runs of a fleet can't differ."""
 
-OF_FOLDERS = ("checkpoint_every", "keep_checkpoints", "hydra.sweep.subdir")
+OF_CHECKPOINTS = ("checkpoint_every", "keep_checkpoints")
+OF_FOLDERS = (*OF_CHECKPOINTS, "hydra.sweep.subdir")
 """Keys that mean nothing without a folder for each run."""
 
 
@@ -74,6 +78,20 @@ def _needing_folders(
     for line in [*(str(o.input_line) for o in overrides), *of_hydra]:
         if line.lstrip("+").partition("=")[0] in OF_FOLDERS:
             yield f"{line} is for runs with a folder each; leave it out"
+
+
+def without_effect(grid: Grid) -> list[str]:
+    """Return the values of a config file that mean nothing without a folder for each run.
+
+    Typed ones are refused, or keep the folders.
+
+    Args:
+        grid: the jobs of a sweep with packed records.
+    """
+    shipped = load_yaml(Path(str(files("hw2exp.configs"))) / "train.yaml")
+    found = ((key, job.config) for job in grid.templates for key in OF_CHECKPOINTS)
+    values = ((key, getattr(config, key)) for key, config in found)
+    return [*dict.fromkeys(f"{key}={own}" for key, own in values if own not in (0, shipped[key]))]
 
 
 def _of_folders(job: Job) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from math import prod
@@ -13,14 +13,16 @@ import numpy as np
 
 from hw2exp.config.axes import Numbers
 from hw2exp.config.grid import Grid
+from hw2exp.config.packing import without_effect
 from hw2exp.config.run_files import ARMS
 from hw2exp.records.packed import PackedSweep
 from hw2exp.records.packed_rows import JOB
-from hw2exp.runs.fleet_run import announce_compilation
+from hw2exp.runs.fleet_run import Outcome, announce_compilation
 from hw2exp.runs.summary import resume_word
 from hw2exp.sweeps.arms import SHOWN, arms_of, ended, table_text
-from hw2exp.sweeps.executor import ClusterLost, FleetExecutor
+from hw2exp.sweeps.executor import ClusterLost, FleetExecutor, WorkerDied
 from hw2exp.sweeps.failures import report
+from hw2exp.sweeps.fleet_task import NotRun
 from hw2exp.sweeps.grouping import AUTOGRAD, by_autograd, cost, prunes, whole_arms
 from hw2exp.sweeps.job_outcome import JobOutcome
 from hw2exp.sweeps.live import SweepTable
@@ -94,17 +96,20 @@ def run_packed_sweep(
     done = sweep.settle(warn)
     fleets = list(_fleets(sweep, done, executor.workers))
     echo(f"{len(grid):,} jobs in {counted(len(fleets), 'fleet')} → {relative(root)}, packed")
+    for setting in without_effect(grid):
+        warn(f"{setting}: has no effect, since packed records have no checkpoints")
     if len(done):
         echo(f"{len(done):,} of {len(grid):,} jobs have their result")
     if fleets:
         note_alone([[sweep.config(job) for job in (jobs[0], jobs[-1])] for _, jobs in fleets])
         announce_compilation(sweep.configs)
     failed = _train(sweep, fleets, executor, interrupt) if fleets else {}
-    without = [JobOutcome(grid.job(number).at(root), error) for number, error in failed.items()]
-    report(without, root, interrupt)
+    report(
+        [JobOutcome(grid.job(n).at(root), error) for n, error in failed.items()], root, interrupt
+    )
     runs = sweep.runs()
     missing = len(grid) - len(runs) - len(failed)
-    jobs = [] if _too_many_arms(sweep) else [*_with_result(grid, sweep), *without]
+    jobs = [] if _too_many_arms(sweep) else _jobs(grid, sweep, failed)
     at = runs.filter(runs["diverged_at"].is_not_null())[JOB].to_numpy()
     strict = any(sweep.configs[n].fail_on_divergence for n in {*sweep.program_of(at).tolist()})
     outcome = PackedOutcome(sweep, jobs, failed, missing, len(at), strict)
@@ -118,9 +123,13 @@ def _too_many_arms(sweep: PackedSweep) -> bool:
     return arms > SHOWN or len(sweep.axes) > MOST_LISTED
 
 
-def _with_result(grid: Grid, sweep: PackedSweep) -> Iterator[JobOutcome]:
-    for number, result in sweep.results():
-        yield JobOutcome(grid.job(number).at(sweep.folder), result)
+def _jobs(grid: Grid, sweep: PackedSweep, failed: Mapping[int, Exception]) -> list[JobOutcome]:
+    """Return all jobs with their results or errors."""
+    known: dict[int, Outcome] = {**failed, **dict(sweep.results())}
+    return [
+        JobOutcome(grid.job(number).at(sweep.folder), known.get(number, NotRun()))
+        for number in range(len(grid))
+    ]
 
 
 def _fleets(sweep: PackedSweep, done: Numbers, workers: int) -> Iterator[tuple[int, list[int]]]:
@@ -182,10 +191,7 @@ def _train(
             try:
                 each = as_they_end(submit, len(fleets), table, interrupt, executor)
                 for number, future in each:
-                    error = future.exception()
-                    end = future.result() if error is None else PackedEnd(Progress(), {})
-                    if isinstance(error, Exception):
-                        failed |= dict.fromkeys(fleets[number][1], error)
+                    end = _end_of(future, fleets[number][1], interrupt)
                     failed |= end.failed
                     table.finish(number, end.progress or Progress(), end.progress is not None)
             except ClusterLost as error:
@@ -194,19 +200,34 @@ def _train(
     return failed
 
 
+def _end_of(future: Future[PackedEnd], numbers: Sequence[int], interrupt: Interrupt) -> PackedEnd:
+    """Return the end of a fleet of some jobs, which failed if it raised an error.
+
+    But a worker has nothing to save, and ends at once by the signal that interrupts a sweep.
+    """
+    error = future.exception()
+    if error is None:
+        return future.result()
+    if interrupt() and isinstance(error, WorkerDied):
+        return PackedEnd(None, {})
+    failure = error if isinstance(error, Exception) else RuntimeError(str(error))
+    return PackedEnd(Progress(), dict.fromkeys(numbers, failure))
+
+
 def _print_end(outcome: PackedOutcome, runs: "polars.DataFrame") -> None:
     """Print what became of the runs, and the commands to look at them or to resume."""
     sweep, folder, lines = outcome.sweep, typed(outcome.sweep.folder), list[str]()
     arms = arms_of(outcome.jobs)
     if arms:
         lines.append(table_text(arms, sweep.folder))
-    elif len(runs):
+    else:
         solved = int(runs["solved_at"].is_not_null().sum())
         spikes = int(runs["spikes"].list.len().sum())
         pruned = int(runs["pruned_at"].is_not_null().sum())
         counts = f"{solved:,} solved, {outcome.diverged:,} diverged, {spikes:,} spikes"
         counts += f", {pruned:,} pruned" * (pruned > 0)
-        lines.append(f"{len(runs):,} runs: {counts}")
+        of_all = f" of {len(sweep.axes):,}" * (len(runs) < len(sweep.axes))
+        lines.append(f"{len(runs):,}{of_all} runs: {counts}")
     if len(runs):
         lines.append(f"  look at   python -m hw2exp.report {folder}")
         if any(sum(map(ended, arm.outcomes)) > 1 for arm in arms):

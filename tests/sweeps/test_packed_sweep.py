@@ -3,6 +3,7 @@
 import json
 import random
 import shutil
+import signal
 
 import polars
 import pytest
@@ -18,7 +19,9 @@ from hw2exp.records.parameters import read_parameters as read_own_parameters
 from hw2exp.records.runs import read_runs
 from hw2exp.runs.packed_run import run_packed
 from hw2exp.sweeps import packed_sweep
-from hw2exp.system.interrupt import NEVER
+from hw2exp.sweeps.execution import execute
+from hw2exp.sweeps.executor import WorkerDied
+from hw2exp.system.interrupt import NEVER, Interrupt
 from hw2exp.system.problems import ConfigError
 from hw2exp.train import main
 
@@ -400,6 +403,46 @@ def test_the_dry_run_counts_the_jobs(capsys):
     out = capsys.readouterr().out
     assert "would run 3,000 jobs into" in out
     assert ", packed; the first's config is above" in out
+
+
+def test_a_file_that_sets_checkpoints_is_told_that_there_are_none(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "experiment").mkdir()
+    text = "# @package _global_\ncheckpoint_every: 7\nkeep_checkpoints: 2\n"
+    (tmp_path / "experiment/mine.yaml").write_text(text)
+    words = ("seed=0,1", "clip=none,norm", "experiment=mine", "--config-dir", str(tmp_path))
+    assert train(*words, "records=packed", "hydra.sweep.dir=s") == 0
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if "checkpoint" in line)
+    assert "checkpoint_every=7: has no effect, since packed records have no checkpoints" in line
+
+
+@pytest.mark.parametrize("seeds", [16, packed_sweep.MOST_LISTED + 2])
+def test_an_interrupted_sweep_says_what_is_missing(tmp_path, monkeypatch, capsys, seeds):
+    """The second worker is killed by the interrupt: its runs did not fail."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(packed_sweep, "PACKED_SIZE", 4)
+    interrupt, trained = Interrupt([]), packed_sweep.train_packed
+
+    def killed(progress, *args):
+        if progress.stem == "0":
+            return trained(progress, *args)
+        interrupt.tell(signal.SIGINT)
+        raise WorkerDied("worker 1 was killed by signal 15")
+
+    monkeypatch.setattr(packed_sweep, "train_packed", killed)
+    words = [*SHORT, f"seed=range(0,{seeds})", "records=packed", "hydra.sweep.dir=s"]
+    outcome = execute(read(["-m", *words]), interrupt)
+    out = capsys.readouterr().out
+    ended = len(outcome.sweep.runs())
+    assert ended == 4
+    assert (outcome.failed, outcome.missing) == ({}, seeds - ended)
+    assert outcome.status(interrupt) == 128 + signal.SIGINT
+    if seeds == 16:
+        (row,) = (line.split() for line in out.splitlines() if line.startswith("all "))
+        assert row[:5] == ["all", "16", "0", "0", str(16 - ended)]
+    else:
+        assert f"{ended} of 16,386 runs: 0 solved, 0 diverged, 0 spikes\n" in out
+    assert "  resume    the same command with resume=s\n" in out
 
 
 def test_from_python(tmp_path, monkeypatch):
