@@ -183,10 +183,10 @@ def _centers(windows: Floats) -> tuple[Floats, Floats]:
 
 def _median(windows: Floats) -> Floats:
     """Return the median along the last axis without NaN; NaN if less than half is known."""
-    enough = (~np.isnan(windows)).sum(-1) >= windows.shape[-1] // 2
-    if enough.all() and not np.isnan(windows).any():
-        return np.asarray(np.median(windows, axis=-1))
-    median = np.full(enough.shape, np.nan)
-    if enough.any():
-        median[enough] = np.nanmedian(windows[enough], axis=-1)
-    return median
+    known = (~np.isnan(windows)).sum(-1, keepdims=True)
+    ordered = np.sort(windows, axis=-1)  # NaN last; many times faster than nanmedian
+    low, high = (
+        np.take_along_axis(ordered, np.maximum(place, 0), -1)
+        for place in ((known - 1) // 2, known // 2)
+    )
+    return np.where(known >= windows.shape[-1] // 2, (low + high) / 2, np.nan)[..., 0]

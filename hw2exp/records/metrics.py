@@ -132,7 +132,9 @@ class MetricsTable(StepTable[float]):
 
     def digest(self) -> str:
         """Return ``metrics_sha256``, see :func:`digest_of_columns`."""
-        return digest_of_columns(self.steps, {name: self.column(name) for name in CATALOG})
+        rows = [[row.get(name, MISSING) for name in CATALOG] for _, row in self._rows]
+        columns = np.array(rows, dtype=np.float64).reshape(-1, len(CATALOG)).T
+        return digest_of_columns(self.steps, dict(zip(CATALOG, columns, strict=True)))
 
 
 def digest_of_columns(steps: NDArray[np.int64], columns: Mapping[str, Column]) -> str:
@@ -146,15 +148,13 @@ def digest_of_columns(steps: NDArray[np.int64], columns: Mapping[str, Column]) -
         steps: the logged steps.
         columns: the other columns by name, with NaN for missing values.
     """
+    values = np.array([*columns.values()], dtype="<f8")  # (columns, rows)
+    values[np.isnan(values)] = MISSING
+    content = {STEP: steps.astype("<i8"), **dict(zip(columns, values, strict=True))}
     digest = hashlib.sha256()
-    for name in sorted([STEP, *columns]):
+    for name in sorted(content):
         digest.update(name.encode())
-        if name == STEP:
-            digest.update(steps.astype("<i8").tobytes())
-        else:
-            values = columns[name].astype("<f8")
-            values[np.isnan(values)] = MISSING
-            digest.update(values.tobytes())
+        digest.update(content[name].tobytes())
     return digest.hexdigest()
 
 

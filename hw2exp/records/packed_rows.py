@@ -14,7 +14,7 @@ from hw2exp.records.step_table import STEP
 if TYPE_CHECKING:
     import polars
 
-JOB, LAST_LOSS = "job", "last_loss"
+JOB, LAST_LOSS, SPIKES = "job", "last_loss", "spikes"
 
 LAST_STEPS = 20
 """Steps at a run's end of which ``last_loss`` is the mean training loss."""
@@ -117,8 +117,30 @@ def _result_columns(results: Sequence[RunResult]) -> "list[polars.Series]":
     columns: dict[str, Any] = {name: [getattr(each, name) for each in results] for name in PLAIN}
     for name, keys in PARTS.items():
         columns |= {f"{name}_{key}": [getattr(each, name)[key] for each in results] for key in keys}
-    columns["spikes"] = [each.spikes for each in results]
-    return [polars.Series(name, columns[name], kind) for name, kind in _result_types().items()]
+    types = _result_types()
+    spikes = _lists([each.spikes for each in results], types.pop(SPIKES))
+    series = [polars.Series(name, columns[name], kind) for name, kind in types.items()]
+    return [*series, spikes.alias(SPIKES)]
+
+
+def _lists(rows: "Sequence[Sequence[Any]]", kind: "polars.List") -> "polars.Series":
+    """Return a column of lists, built at once, since polars takes long to begin a list.
+
+    Args:
+        rows: the list of each row.
+        kind: the type of the column.
+    """
+    import polars
+
+    places = [place for place, own in enumerate(rows) for _ in own]
+    values = polars.Series("value", [value for own in rows for value in own], kind.inner)
+    gathered = polars.DataFrame(
+        {"row": places, "value": values}, {"row": polars.Int64, "value": kind.inner}
+    )
+    lists = gathered.group_by("row").agg("value")  # in order within a row
+    every = polars.DataFrame({"row": range(len(rows))}, {"row": polars.Int64})
+    joined = every.join(lists, on="row", how="left", maintain_order="left")
+    return joined["value"].fill_null([])
 
 
 def result_of(row: Mapping[str, Any], versions: Mapping[str, str]) -> RunResult:
@@ -130,7 +152,7 @@ def result_of(row: Mapping[str, Any], versions: Mapping[str, str]) -> RunResult:
     """
     parts = {name: {key: row[f"{name}_{key}"] for key in keys} for name, keys in PARTS.items()}
     values: dict[str, Any] = {**{name: row[name] for name in PLAIN}, **parts}
-    return RunResult(**values, spikes=row["spikes"], versions=versions)
+    return RunResult(**values, spikes=row[SPIKES], versions=versions)
 
 
 def _result_types() -> "dict[str, Any]":
@@ -152,6 +174,6 @@ def _result_types() -> "dict[str, Any]":
         "seconds": pl.Float64,
         **numbers,
         **counts,
-        "spikes": pl.List(pl.Struct(spike)),
+        SPIKES: pl.List(pl.Struct(spike)),
         **dict.fromkeys(ADDED, pl.Int64),
     }

@@ -1,7 +1,6 @@
 """Make the result of a run that ends, and draw its curve."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +58,7 @@ def result_of(
             "test_accuracy": table.last("accuracy_test"),
         },
         spikes=[
-            {**asdict(spike), "after_explosion": after}
+            {**vars(spike), "after_explosion": after}
             for spike, after in zip(spikes, exploded.after, strict=True)
         ],
         parameters_sha256=parameters_sha256(params),

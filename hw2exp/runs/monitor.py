@@ -126,8 +126,8 @@ class Monitor(ABC):
         """
         block = host(self._pending)  # (6, n, R)
         self._unsearched.append(self._by_config(block[[LOSS, NORM]]))
-        since = np.concatenate([*self._since_row, block], axis=1)
-        before, config = self._last - since.shape[1], self.fleet.config
+        since = [*self._since_row, block]
+        before, config = self._last - sum(part.shape[1] for part in since), self.fleet.config
         steps = range(self._last - block.shape[1] + 1, self._last + 1)
         first_logged = -(-steps.start // config.log_every) * config.log_every
         logged = range(first_logged, steps.stop, config.log_every)
@@ -136,13 +136,14 @@ class Monitor(ABC):
         if every:
             sizes = np.diff([before, *every])
             rows = np.flatnonzero(np.full(block.shape[2], True) if due or ended is None else ended)
-            columns = trained_columns(since[:, : sizes.sum(), rows], sizes).tolist()
+            past = np.concatenate([part[..., rows] for part in since], axis=1)
+            columns = trained_columns(past[:, : sizes.sum()], sizes).tolist()
             for row, own in zip(rows.tolist(), columns, strict=True):
                 steps_of = due if ended is None or not ended[row] else every
                 self._append(row, int(self.fleet.members[row]), steps_of, own[: len(steps_of)])
-        self._since_row = (
-            [since[:, due[-1] - before :].copy()] if due else [*self._since_row, block]
-        )
+        if due:
+            since = [np.concatenate(since, axis=1)[:, due[-1] - before :].copy()]
+        self._since_row = since
         self._pending.clear()
         self._tests.clear()
 
