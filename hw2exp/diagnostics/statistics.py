@@ -6,7 +6,7 @@ refused.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -20,6 +20,9 @@ CONFIDENCE = 0.95
 TAIL = (1 - CONFIDENCE) / 2
 RESAMPLES = 9_999
 """Resamples of a bootstrap."""
+
+MOST = 1 << 22
+"""Most runs of resamples in memory at once."""
 
 
 @dataclass(frozen=True)
@@ -212,18 +215,20 @@ def bootstrapped(statistic: Callable[[Any], Any], runs: int) -> Estimate:
     value = float(statistic(np.arange(runs)))
     if runs == 1:  # every resample is the same run
         return Estimate(value, math.nan, math.nan)
-    return _between(value, statistic(_resampled(runs)))
+    return _between(value, np.concatenate([statistic(rows) for rows in _resampled(runs)]))
 
 
-def _resampled(runs: int) -> NDArray[np.int64]:
-    """Return the run indices of each resample, ``(RESAMPLES, R)``."""
-    return np.random.default_rng(0).integers(runs, size=(RESAMPLES, runs))
+def _resampled(runs: int) -> Iterator[NDArray[np.int64]]:
+    """Yield the run indices of all resamples in blocks, ``(n, R)``, whose sizes change no index."""
+    generator, most = np.random.default_rng(0), max(1, MOST // runs)
+    for first in range(0, RESAMPLES, most):
+        yield generator.integers(runs, size=(min(most, RESAMPLES - first), runs))
 
 
 @lru_cache(maxsize=1)
 def _weights(runs: int) -> Floats:
     """Return how many times each resample has each run, ``(RESAMPLES, R)``."""
-    return multiplicities(_resampled(runs))
+    return multiplicities(np.concatenate([*_resampled(runs)]))
 
 
 def multiplicities(rows: NDArray[np.int64]) -> Floats:

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hw2exp.diagnostics import statistics
 from hw2exp.diagnostics.paired_tests import adjusted, mean_difference, paired_pvalue, paired_pvalues
 from hw2exp.diagnostics.statistics import (
     interquartile_mean,
@@ -249,3 +250,13 @@ def test_every_table_writes_the_same_median():
     values = [1.0, 2.0, 4.0, math.inf]
     assert spread(values) == "3 [1, 4]"
     assert median(values).value == of_tensorboard(np.array([values]))[1, 0] == 3
+
+
+@pytest.mark.parametrize("most", [1, 31 * 1000])
+def test_resamples_in_blocks_are_those_at_once(monkeypatch, most):
+    """Memory is bounded however many runs there are."""
+    events, losses = np.arange(31) % 5, np.random.default_rng(2).lognormal(size=31)
+    monkeypatch.setattr(statistics, "RESAMPLES", 2_500)
+    at_once = rate(events, np.full(31, 150)), interquartile_mean(losses)
+    monkeypatch.setattr(statistics, "MOST", most)
+    assert (rate(events, np.full(31, 150)), interquartile_mean(losses)) == at_once
