@@ -54,18 +54,19 @@ class PackedSweep:
     configs: Sequence[TrainConfig]
 
     @classmethod
-    def read(cls, folder: Path) -> Self:
+    def read(cls, folder: Path, shown: bool = False) -> Self:
         """Read the records of a sweep; its fleets are read when asked for.
 
         Args:
             folder: the folder of the sweep.
+            shown: the runs are only shown, so that choices without code are allowed.
 
         Raises:
             OSError: there are none.
             ValueError: they are damaged.
             ConfigError: the configs are not of this version.
         """
-        return cls(folder, *read_axes(folder / PACKED / SWEEP))
+        return cls(folder, *read_axes(folder / PACKED / SWEEP, shown))
 
     @classmethod
     def named(cls, folder: Path) -> Self:

@@ -52,11 +52,12 @@ def write_axes(path: Path, axes: Axes, configs: Sequence[TrainConfig]) -> None:
     disk.write_together({path: json.dumps(values).encode()})
 
 
-def read_axes(path: Path) -> tuple[Axes, list[TrainConfig]]:
+def read_axes(path: Path, shown: bool = False) -> tuple[Axes, list[TrainConfig]]:
     """Read what :func:`write_axes` wrote; all jobs of the axes are checked.
 
     Args:
         path: the file.
+        shown: the runs are only shown, so that choices without code are allowed.
 
     Raises:
         OSError: there is no such file.
@@ -75,11 +76,11 @@ def read_axes(path: Path) -> tuple[Axes, list[TrainConfig]]:
         raise ValueError(f"{path}: axes: must have as many values as lines")
     if len(read.configs) != len(axes) // axes.data_size:
         raise ValueError(f"{path}: configs: must be one for each program")
-    configs = [config_of_result(values) for values in read.configs]
+    configs = [config_of_result(values, shown) for values in read.configs]
     try:
         for number in axes.samples():
             job = with_data(configs[axes.program(number)], axes.data(number))
-            validate(job.model_dump())
+            validate(job.model_dump(), shown)
     except (ConfigError, AttributeError, OverflowError) as error:
         raise ValueError(f"{path}: axes: {error}") from error
     return axes, configs

@@ -1,20 +1,25 @@
 """Read the runs below a folder."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import repeat
 from pathlib import Path
+
+import numpy as np
 
 from hw2exp.config.folder import check_there
 from hw2exp.config.own_code import MODULES
 from hw2exp.config.recorded import UnknownConfigError
 from hw2exp.config.run_files import CONFIG, PACKED, RESULT
+from hw2exp.config.schema import TrainConfig
 from hw2exp.config.settings import rank_of_path
 from hw2exp.config.validation import codeless
 from hw2exp.records.arms import Run, arm_numbers, gather
 from hw2exp.records.found import Found, FoundArms, FoundPacked, runs_of
 from hw2exp.records.packed import SWEEP as PACKED_SWEEP
 from hw2exp.records.packed import PackedSweep
+from hw2exp.records.packed_rows import JOB
 from hw2exp.system.problems import ConfigError, counted
 
 PARTLY = "; other seeds of {} stay, from fleets in which they were ahead"
@@ -33,7 +38,7 @@ def read_runs(folder: Path, shown: bool = False) -> Found:
         ConfigError: there is no such folder, or no usable run in it.
     """
     check_there(folder, str(folder))
-    if (whole := _only_packed(folder)) is not None:
+    if (whole := _only_packed(folder, shown)) is not None:
         return whole
     runs: list[Run] = []
     left_out: Counter[str] = Counter()
@@ -50,12 +55,12 @@ def read_runs(folder: Path, shown: bool = False) -> Found:
             left_out[problem] += 1
         else:
             runs.append(run)
-    for sweep, own in packed_runs(folder):
+    for sweep, own in packed_runs(folder, shown):
         if isinstance(own, Exception):
             left_out[_why(own, f"packed records can't be read: {own}")] += 1
         else:
             runs += own
-            left_out[NO_RESULT] += len(PackedSweep.read(sweep).axes) - len(own)
+            left_out[NO_RESULT] += len(PackedSweep.read(sweep, shown).axes) - len(own)
     arms, repeated = gather(run for run in runs if run.result.pruned_at is None)
     lost = [_line(why, count) for why, count in left_out.items() if count]
     again = [_line(REPEATED, repeated)] * (repeated > 0)
@@ -68,12 +73,17 @@ def read_runs(folder: Path, shown: bool = False) -> Found:
 
 def without_code(runs: Iterable[Run]) -> list[str]:
     """Return a line on the choices whose code is not known, if some runs have such choices."""
+    return _codeless([(1, run.config, run.result.versions) for run in runs])
+
+
+def _codeless(counts: Iterable[tuple[int, TrainConfig, Mapping[str, str]]]) -> list[str]:
+    """Return that line of numbers of runs, their config and their versions."""
     number, choices, modules = 0, dict[str, None](), dict[str, None]()
-    for run in runs:
-        if missing := codeless(run.config):
-            number += 1
+    for count, config, versions in counts:
+        if missing := codeless(config):
+            number += count
             choices |= dict.fromkeys(missing)
-            modules |= dict.fromkeys(run.result.versions.get(MODULES, "").split())
+            modules |= dict.fromkeys(versions.get(MODULES, "").split())
     if not number:
         return []
     known = "".join(f" --import {name}" for name in modules)
@@ -81,7 +91,7 @@ def without_code(runs: Iterable[Run]) -> list[str]:
     return [f"{counted(number, 'run')} shown as recorded: no code of {', '.join(choices)}{where}"]
 
 
-def _only_packed(folder: Path) -> Found | None:
+def _only_packed(folder: Path, shown: bool) -> Found | None:
     """Return the runs of sweeps with packed records if the folder has no others.
 
     Folders of their own jobs were extracted from them.
@@ -91,7 +101,7 @@ def _only_packed(folder: Path) -> Found | None:
     if not all(run.parent in own and run.name.isdecimal() for run in runs):
         return None
     try:
-        read = [PackedSweep.read(each) for each in own]
+        read = [PackedSweep.read(each, shown) for each in own]
         every = [(sweep, rows) for sweep in read if len(rows := sweep.runs())]
     except (ConfigError, OSError, ValueError):
         return None  # to be told about with all others
@@ -105,6 +115,11 @@ def _only_packed(folder: Path) -> Found | None:
     repeated = ended - len(found.swept)
     pruned = [run for own, _ in every if own.prunes for run in runs_of(own)]
     lines = [*_pruned_lines(pruned), *[_line(REPEATED, repeated)] * (repeated > 0)]
+    for sweep, rows in every:
+        programs, counts = np.unique(sweep.program_of(rows[JOB].to_numpy()), return_counts=True)
+        configs = [sweep.configs[program] for program in programs.tolist()]
+        versions = next(iter(sweep.versions()), {})
+        lines += _codeless(zip(counts.tolist(), configs, repeat(versions), strict=False))
     return replace(found, left_out=(*lost, *lines))
 
 
@@ -128,26 +143,27 @@ def runs_below(folder: Path) -> Iterator[tuple[Path, Run | Exception]]:
         except (ConfigError, OSError, ValueError) as error:
             run = error
         yield path, run
-    for sweep, runs in packed_runs(folder):
+    for sweep, runs in packed_runs(folder, shown=True):
         if isinstance(runs, Exception):
             yield sweep, runs
         else:
             yield from ((run.folder, run) for run in runs)
-            jobs = len(PackedSweep.read(sweep).axes)
+            jobs = len(PackedSweep.read(sweep, shown=True).axes)
             if len(runs) < jobs:
                 yield sweep, ValueError(f"{jobs - len(runs)} of {jobs} runs have no result")
 
 
-def packed_runs(folder: Path) -> Iterator[tuple[Path, list[Run] | Exception]]:
+def packed_runs(folder: Path, shown: bool = False) -> Iterator[tuple[Path, list[Run] | Exception]]:
     """Yield each sweep with packed records below a folder: its runs that have ended, or an error.
 
     Args:
         folder: the folder.
+        shown: the runs are only shown, so that choices without code are allowed.
     """
     for path in sorted(folder.glob(f"**/{PACKED}/{PACKED_SWEEP}")):
         own = path.parent.parent
         try:
-            yield own, runs_of(PackedSweep.read(own))
+            yield own, runs_of(PackedSweep.read(own, shown))
         except (ConfigError, OSError, ValueError) as error:
             yield own, error
 

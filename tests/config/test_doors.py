@@ -198,6 +198,20 @@ def test_readers_show_runs_whose_module_is_missing(sweep):
     assert "model=my_mingru: no such choice" in asked.stderr
 
 
+def test_packed_runs_whose_module_is_missing_are_shown_too(sweep):
+    words = ["--import", "my_choices", "-m", "model=rnn", *CHOSEN[1:3], "steps=4", "eval_every=4",
+             "eval_batches=1", "batch_size=4", "seed=range(0,3)", "records=packed"]  # fmt: skip
+    done = command("hw2exp.train", *words, "hydra.sweep.dir=p", cwd=sweep)
+    assert done.returncode == 0, done.stderr
+    report = command("hw2exp.report", "p", cwd=sweep)
+    assert report.returncode == 0
+    what = "no code of task=first_letter, optimizer=my_lion; it comes by --import my_choices"
+    assert f"3 runs shown as recorded: {what}" in report.stdout
+    refused = command("hw2exp.extract", "p", "--job", "1", cwd=sweep)
+    assert refused.returncode == 2
+    assert "task=first_letter: no such choice" in refused.stderr
+
+
 def test_changed_code_resumes_only_if_trusted(sweep, tmp_path):
     source = (EXAMPLES / "my_choices.py").read_text(encoding="utf-8")
     changed = source.replace("rescale(g, norms", "rescale(2 * g, norms")
