@@ -134,8 +134,8 @@ def make_chapter(
     why = make_why(arms, target, plan.wants("why"))
     warned, unread = warned_of(arms)
     left_out = [*found.left_out, *maps.notes, *why.notes, *trials.notes, *unread]
-    decided = [claim.words for claim, _ in claims]
-    undecided = [each for each in own if each in wanted and each.words not in decided]
+    decided = [claim for claim, _ in claims]
+    undecided = [each for each in own if each in wanted and each not in decided]
     left_out += [NO_PAIRS.format(claim.words) for claim in undecided]
     if maps.measured:
         left_out.append(ONE_BY_ONE.format(counted(found.size[1], "arm")))
