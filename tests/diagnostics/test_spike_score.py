@@ -27,7 +27,7 @@ def curve(seed, n=2_500):
     generator = np.random.default_rng(seed)
     values = 1.4 * np.exp(-np.arange(n) / 700) + 0.02 * generator.standard_normal(n)
     places = generator.integers(n, size=30)
-    values[places] += generator.choice([-0.3, 0.2, 1.0, 1e3, 1e7], size=30)
+    values[places] += generator.choice([-0.3, 0.13, 0.15, 0.17, 0.2, 1.0, 1e7], size=30)
     return values
 
 
