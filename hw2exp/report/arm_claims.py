@@ -85,7 +85,8 @@ class ArmsClaim:
                 told.append(str(settings[key]))
             elif settings.get(key, NO_CURE.get(key)) != NO_CURE.get(key):
                 told.append(f"{key}={show(settings[key])}")
-        return " ".join(told), "at its own rate" if member.own_rate else ""
+        where = " ".join(told) or ("no cure" if self.by else "")
+        return where, "at its own rate" if member.own_rate else ""
 
     def _finding(self, members: Sequence["Member"]) -> Finding:
         verdicts = {each.verdict.split()[0] for each in members} - {"undecided"}
@@ -157,10 +158,11 @@ def rule_text(claim: ArmsClaim) -> str:
     own = MEASURES[claim.measure]
     one, other = ("less", "more") if claim.less else ("more", "less")
     text = (
-        f"{own.words}: {claim.arms}, less {claim.against}, on the same seeds, with all settings "
-        "the same but those named; * where its p-value, by turning signs and corrected for the "
-        f"number of comparisons, is below {SIGNIFICANT}; supported if {one} with at least one arm "
-        f"and {other} with none; refuted if {other} with at least one and {one} with none"
+        f"{own.words} of runs with {claim.arms}, less that of runs with {claim.against}, on the "
+        "same seeds, with all settings the same but those named; * where its p-value, by turning "
+        f"signs and corrected for the number of comparisons, is below {SIGNIFICANT}. Supported if "
+        f"{one} with at least one arm and {other} with none; refuted if {other} with at least one "
+        f"and {one} with none"
     )
     if own.cut_short:
         also = "these decide" if claim.less else "the arm is left out"
@@ -168,7 +170,7 @@ def rule_text(claim: ArmsClaim) -> str:
             f". Where the shares of runs that diverge differ so, {also}, and where they may differ "
             "(the same p-value without the correction) nothing does"
         )
-    text += ". At the same learning rate" + ", or at its own" * (not claim.same_rate)
+    text += ". At the same learning rate" + ", or at the arm's own" * (not claim.same_rate)
     if claim.measure == SPIKES:
         text += (
             ". In brackets, where they differ so, the shares of runs that solve the task at some "

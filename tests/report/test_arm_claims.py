@@ -192,7 +192,7 @@ def test_a_claim_of_your_own_on_any_measure(tmp_path):
     evidence = Evidence(arms, both.cures, (), (), both.asked, both.contrasts)
     found = {claim.words: own for claim, own in judge(evidence, ["mine"], claims)}
     of_clip = {each.setting: each for each in found["Adam solves more"]}
-    assert of_clip[""].finding is Finding.SUPPORTED
+    assert of_clip["no cure"].finding is Finding.SUPPORTED
     assert of_clip["clip=norm"].finding is Finding.UNDECIDED
     (lower,) = found["Adam ends lower"]
     assert lower.finding is Finding.SUPPORTED
