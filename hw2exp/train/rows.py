@@ -45,7 +45,8 @@ def frame_of(
     import polars
 
     first = polars.Series(label, names, dtype=None if names else polars.String)
-    own = [_column(key, [each.get(key) for each in configs]) for key in keys or _keys(configs)]
+    shown = _keys(configs) if keys is None else keys
+    own = [_column(key, [each.get(key) for each in configs]) for key in shown]
     types = {str: polars.String, int: polars.Int64, float: polars.Float64, bool: polars.Boolean}
     schema = {name: types[kind] for name, kind in ROW.items()}
     rows = polars.DataFrame([row_of(result) for result in results], schema)

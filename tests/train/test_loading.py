@@ -84,6 +84,12 @@ def test_each_kind_of_folder(trained, part, expected):
     assert set(names(loaded.metrics)) == set(expected)
 
 
+def test_a_sweep_of_one_job_has_no_keys_that_vary(trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    results = hw2exp.sweep(*SHORT, "hydra.sweep.dir=s").results
+    assert results.columns[:2] == ["job", "status"]
+
+
 def test_what_can_t_be_read_is_named(trained, tmp_path, capsys):
     folder = tmp_path / "many"
     shutil.copytree(trained[0], folder)
