@@ -180,7 +180,7 @@ def _cell(values: Sequence[Number]) -> str:
     if not known:
         return ABSENT
     if all(isinstance(value, bool) for value in known):
-        return YES_NO[not known[0]] if len(values) == 1 else f"{sum(known)} of {len(values)}"
+        return YES_NO[not known[0]] if len(values) == 1 else f"{sum(known)} of {len(known)}"
     write = (COUNT if all(isinstance(value, int) for value in known) else MEASURED).format
     text = write(known[0]) if len(values) == 1 else spread(known, write=write)
     return text if len(known) == len(values) else f"{text}, of {len(known)}"
