@@ -216,8 +216,12 @@ def test_statistics_count_the_pruned_as_such(sweeps, capsys):
     assert compare([str(sweeps / "pruned"), str(sweeps / "whole")]) == 0
     table = capsys.readouterr().out
     assert f"{JOBS - len(pruned) - 2} finished, 2 diverged, {len(pruned)}" in table
-    assert f", of {JOBS - len(pruned)}" in next(r for r in table.splitlines() if "test loss" in r)
-    assert f"0 of {JOBS - len(pruned)} " in next(r for r in table.splitlines() if "ends solved" in r)
+    ends, loss = (
+        next(line for line in table.splitlines() if line.startswith(name))
+        for name in ("ends solved", "test loss")
+    )
+    assert f"0 of {JOBS - len(pruned)} " in ends
+    assert f", of {JOBS - len(pruned)}" in loss
 
 
 def test_the_end_table_and_bad_input(tmp_path, monkeypatch, capsys):
