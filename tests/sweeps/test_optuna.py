@@ -88,7 +88,7 @@ def test_the_trials_of_a_batch_are_compared(tmp_path, monkeypatch):
     assert main(["-m", OPTUNA[0], *batch, SPACE[0], *short, *prune]) == 0
     for first in (0, 4):
         own = [read_result(tmp_path / f"sweep/{first + n}") for n in range(4)]
-        assert sorted(result.pruned_at or 30 for result in own) == [10, 10, 30, 30]
+        assert sorted(result.pruned_at or 30 for result in own) == [10, 10, 20, 30]
     found = yaml.safe_load((tmp_path / "sweep/optimization_results.yaml").read_text())
     losses = [read_result(tmp_path / f"sweep/{n}").final["test_loss"] for n in range(8)]
     assert found["best_value"] == min(losses)
