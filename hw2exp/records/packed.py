@@ -106,7 +106,8 @@ class PackedSweep:
         problems = dict.fromkeys(there.axes.differences(self.axes))
         same_jobs = not problems
         for old, new in zip(there.configs, self.configs, strict=True) if same_jobs else ():
-            texts = differences(old.model_dump(), new)
+            recorded = {**old.model_dump(), "fleet_size": new.fleet_size}  # which is not recorded
+            texts = differences(recorded, new)
             if old.steps < new.steps:
                 texts["steps"] = f"steps={old.steps}, not {new.steps}: packed runs begin anew"
             problems |= dict.fromkeys(texts.values())

@@ -146,6 +146,13 @@ def test_it_resumes_as_if_whole(sweeps, tmp_path, monkeypatch, ended):
     assert facts(tmp_path / "pruned") == facts(sweeps / "pruned")
 
 
+def test_it_resumes_with_the_same_fleets_only(sweeps, monkeypatch, capsys):
+    monkeypatch.chdir(sweeps)
+    assert train(*AXES, *ASHA, "resume=pruned", "fleet_size=6") == 2
+    assert "has fleet_size=0, not 6: prune=asha compares" in capsys.readouterr().err
+    assert train(*AXES, "resume=whole", "fleet_size=6") == 0
+
+
 @pytest.mark.slow
 def test_without_a_common_checkpoint_all_begin_again(sweeps, tmp_path, monkeypatch):
     shutil.copytree(sweeps / "pruned", tmp_path / "pruned")
