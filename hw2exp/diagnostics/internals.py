@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from hw2exp.models.axes import Params
-from hw2exp.models.cell import GATE, SCORES, product, run
+from hw2exp.models.cell import GATE, SCORES, prepare, product, run
 from hw2exp.models.classifier import Classifier
 
 SATURATED = 0.05
@@ -46,7 +46,7 @@ def internals(model: Classifier, params: Params, symbols: Tensor) -> Internals:
     cell = model.cell
     x = model.input_vectors(symbols, params["readout_weight"].dtype)  # (R, T, B, I)
     norm = model.normalization.forward(params, cell.terms())
-    prepared = cell.prepare(params)
+    prepared = prepare(cell, params, norm)
     seen = run(cell, prepared, x, norm)
     decided = cell.decisions(prepared, seen, norm)
     logits = product(params["readout_weight"], seen.states[-1], params["readout_bias"])

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hw2exp.models.axes import Params
-from hw2exp.models.cell import Carry, Cell, Inputs
+from hw2exp.models.cell import Carry, Cell, Inputs, prepare
 from hw2exp.models.normalization import NormPass
 
 NO_NORM = NormPass()
@@ -75,7 +75,8 @@ def trajectory(cell: Cell, params: Params, x: Tensor, norm_pass: NormPass) -> Tr
         norm_pass: a normalization before its first time step; left unchanged.
     """
     R, T, B, _ = x.shape
-    params = cell.prepare({name: value.detach() for name, value in params.items()})
+    detached = {name: value.detach() for name, value in params.items()}
+    params = prepare(cell, detached, norm_pass)
     run = Trajectory(cell, x, params, norm_pass, cell.project(params, x, norm_pass), [], [])
     zeros = x.new_zeros(R, B, cell.hidden_size, requires_grad=torch.is_grad_enabled())
     run.carries.append(cell.start(params, zeros))

@@ -2,14 +2,18 @@
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from hw2exp.models.axes import Params, Shape
-from hw2exp.models.normalization import NormPass, Terms
+from hw2exp.models.normalization import Gain, Matrices, Norm, NormPass, Terms
 from hw2exp.system.lazy_torch import Tensor, torch
 
-Role = Literal["input", "recurrent", "bias", "readout", "readout_bias"]
+Role = Literal["input", "recurrent", "bias", "readout", "readout_bias", "own"]
+Draw = Callable[[Params, Any], Tensor]
+"""A function that draws a parameter in float32, from those drawn before it and a generator."""
+
 Inputs = tuple[Tensor, ...]
 Carry = tuple[Tensor, ...]
 
@@ -38,10 +42,11 @@ class Weight:
 
     Args:
         shape: ``(out, in)`` for a matrix, ``(out,)`` for a bias.
-        role: role, which selects the initialization.
+        role: role, which selects the initialization; ``own``: always as ``draw`` does, unscaled.
         fan: fan-in; torch's default draws from U(-1/√fan, 1/√fan).
         blocks: number of matrices stacked along the first axis.
         forget: entries that are the bias of a forget gate, if any.
+        draw: a draw of its own, in place of torch's default.
     """
 
     shape: Shape
@@ -49,6 +54,7 @@ class Weight:
     fan: int
     blocks: int = 1
     forget: slice | None = None
+    draw: Draw | None = None
 
     @property
     def bound(self) -> float:
@@ -84,6 +90,11 @@ class Cell(ABC):
     def terms(self) -> Terms:
         """Return the terms that a normalization may act on, by name; none by default."""
         return {}
+
+    def matrices(self) -> Matrices:
+        """Return the names of the matrices, and how many each parameter holds."""
+        weights = self.weights().items()
+        return {name: weight.blocks for name, weight in weights if len(weight.shape) == 2}
 
     def prepare(self, params: Params) -> Params:
         """Return the parameters and tensors derived from them, once a forward pass."""
@@ -127,15 +138,25 @@ class Cell(ABC):
         return {}
 
 
+def gains_of(cell: Cell, norm: Norm) -> dict[str, Gain]:
+    """Return the parameters that a normalization adds to those of a cell, by name."""
+    return norm.gains(cell.terms()) | norm.matrix_gains(cell.matrices())
+
+
+def prepare(cell: Cell, params: Params, norm: NormPass) -> Params:
+    """Return the parameters of a pass, for :func:`run` and for :meth:`Cell.step`."""
+    return cell.prepare(norm.prepare(params))
+
+
 def unroll(cell: Cell, params: Params, x: Tensor, norm: NormPass) -> list[Tensor]:
     """Run a cell over input vectors ``(R, T, B, I)``; return the T hidden states ``(R, B, H)``."""
-    return run(cell, cell.prepare(params), x, norm).states
+    return run(cell, prepare(cell, params, norm), x, norm).states
 
 
 def run(cell: Cell, params: Params, x: Tensor, norm: NormPass) -> Unrolled:
     """Run a cell over input vectors ``(R, T, B, I)``, and keep the inputs of every step.
 
-    The parameters are those from the cell's ``prepare``.
+    The parameters are those from :func:`prepare`.
     """
     replicas, _, batch_size, _ = x.shape
     inputs = [term.unbind(1) for term in cell.project(params, x, norm)]

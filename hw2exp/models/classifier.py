@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hw2exp.config.schema import Init
 from hw2exp.models.axes import Layout, Params, State, StateTrajectory
-from hw2exp.models.cell import Cell, Weight, linear, product, unroll
+from hw2exp.models.cell import Cell, Weight, gains_of, linear, product, unroll
 from hw2exp.models.initialization import initialize
 from hw2exp.models.normalization import Norm
 from hw2exp.tasks.temporal_order import CLASSES
@@ -139,7 +139,7 @@ class Classifier:
     def layout(self) -> Layout:
         """Return the layout of all parameters in a row, in the order of :meth:`initialize`."""
         own = {name: weight.shape for name, weight in self.weights().items()}
-        gains = self.normalization.gains(self.cell.terms())
+        gains = gains_of(self.cell, self.normalization)
         return Layout(own | {name: gain.shape for name, gain in gains.items()})
 
     def initialize(self, init: Sequence[Init], seeds: Sequence[int]) -> Params:
@@ -147,7 +147,7 @@ class Classifier:
         drawn = initialize(self.weights(), init, seeds)
         gains = {
             name: gain.start.float().reshape(-1, *[1] * len(gain.shape)).repeat(1, *gain.shape)
-            for name, gain in self.normalization.gains(self.cell.terms()).items()
+            for name, gain in gains_of(self.cell, self.normalization).items()
         }
         return {name: value.to(self.device) for name, value in (drawn | gains).items()}
 

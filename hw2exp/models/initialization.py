@@ -63,10 +63,14 @@ def seeded(seed: int) -> torch.Generator:
 
 def _draw_all(weights: dict[str, Weight], init: Init, seed: int) -> Params:
     generator = seeded(seed)
-    return {
-        name: _draw(weight, _kind_and_scale(weight, init)[0], generator)
-        for name, weight in weights.items()
-    }
+    drawn: Params = {}
+    for name, weight in weights.items():
+        kind = _kind_and_scale(weight, init)[0]
+        if kind == "torch" and weight.draw is not None:
+            drawn[name] = weight.draw(drawn, generator)
+        else:
+            drawn[name] = _draw(weight, kind, generator)
+    return drawn
 
 
 def _scaled(weights: dict[str, Weight], init: Init, drawn: Params) -> Params:
@@ -90,6 +94,8 @@ def _kind_and_scale(weight: Weight, init: Init) -> tuple[str, float]:
             return "zeros" if init.readout == "zeros" else init.bias, init.readout_scale
         case "bias":
             return init.bias, 1.0
+        case "own":
+            return "torch", 1.0
 
 
 def _draw(weight: Weight, kind: str, generator: torch.Generator) -> Tensor:

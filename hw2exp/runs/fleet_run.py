@@ -15,6 +15,7 @@ from hw2exp.fleet.loop import Observer, train
 from hw2exp.fleet.pruning import Pruner
 from hw2exp.fleet.torch_state import choose_device, torch_as_known
 from hw2exp.fleet.training_path import longest_kernel
+from hw2exp.models.cell import Cell, gains_of
 from hw2exp.models.hyperparameters import build
 from hw2exp.records.checkpoint_file import Checkpoint
 from hw2exp.records.checkpoint_folder import discard_after, newest
@@ -53,8 +54,8 @@ def check_machine(configs: Sequence[TrainConfig]) -> None:
         if config.norm.name == "none":
             continue
         symbols = len(task_of(config.task).symbols)
-        terms = equations("model", config.model.name)(config.model, symbols).terms()
-        if not build("norm", [config.norm]).gains(terms):
+        cell: Cell = equations("model", config.model.name)(config.model, symbols)
+        if not gains_of(cell, build("norm", [config.norm])):
             model = f"model={config.model.name} names no terms for it"
             problems[f"norm={config.norm.name}: {model}; use norm=none"] = None
     if problems:

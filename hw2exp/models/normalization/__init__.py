@@ -1,5 +1,5 @@
 """Normalization inside a recurrent cell: one file a member."""
 
-from hw2exp.models.normalization.protocol import Features, Norm, NormPass, Terms
+from hw2exp.models.normalization.protocol import Features, Gain, Matrices, Norm, NormPass, Terms
 
-__all__ = ["Features", "Norm", "NormPass", "Terms"]
+__all__ = ["Features", "Gain", "Matrices", "Norm", "NormPass", "Terms"]

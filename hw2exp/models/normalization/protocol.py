@@ -31,6 +31,9 @@ class Features:
 
 Terms = dict[str, Features]
 
+Matrices = dict[str, int]
+"""A cell's matrices: how many are stacked along the first axis of each parameter."""
+
 
 @dataclass(frozen=True)
 class Gain:
@@ -47,6 +50,10 @@ class Gain:
 
 class NormPass:
     """One forward pass through a normalization; this base class changes nothing."""
+
+    def prepare(self, params: Params) -> Params:
+        """Return the parameters that the cell uses in place of its own, once a forward pass."""
+        return params
 
     def at(self, t: int) -> "NormPass":
         """Return this pass at a time step, counted from 0."""
@@ -89,7 +96,11 @@ class Norm:
     other in training, and a test needs given statistics."""
 
     def gains(self, terms: Terms) -> dict[str, Gain]:
-        """Return the parameters by name: none."""
+        """Return the parameters for a cell's terms by name: none."""
+        return {}
+
+    def matrix_gains(self, matrices: Matrices) -> dict[str, Gain]:
+        """Return the parameters for a cell's matrices by name: none."""
         return {}
 
     def forward(self, params: Params, terms: Terms, statistics: State | None = None) -> NormPass:

@@ -1,0 +1,79 @@
+"""σReparam: matrices whose spectral norm is a parameter."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from hw2exp.config.doors import register_norm
+from hw2exp.config.knob import per_replica
+from hw2exp.models.axes import Params, State
+from hw2exp.models.normalization.protocol import Gain, Matrices, Norm, NormPass, Terms
+from hw2exp.system.lazy_torch import Tensor, torch
+
+PREFIX = "gamma_"
+"""What the name of a matrix's gain begins with."""
+
+
+@register_norm("sigma_reparam")
+@dataclass(frozen=True)
+class SigmaReparam(Norm):
+    """The reparametrization γ W / σ(W) of every matrix of a cell, with σ its spectral norm.
+
+    Each of the matrices that are stacked in a parameter has its own γ. The paper follows the
+    singular vectors of σ by one step of the power iteration a training step; what they follow is
+    taken exactly here, from the singular value decomposition. So a pass depends on the parameters
+    alone, and a fixed number of iterations, which a small gap between singular values may need many
+    of, is no knob. The readout, which is not part of the cell, stays as it is.
+
+    Args:
+        gamma: initial γ, ``(R,)``; 1 in the paper.
+
+    Source: Zhai et al. 2023, "Stabilizing transformer training by preventing attention entropy
+    collapse", arXiv:2303.06296, §3.2 and algorithm 1.
+    """
+
+    gamma: Annotated[Tensor, per_replica("spectral norm of each matrix at the start", gt=0)]
+
+    def matrix_gains(self, matrices: Matrices) -> dict[str, Gain]:
+        """Return γ of every matrix."""
+        return {PREFIX + name: Gain((blocks,), self.gamma) for name, blocks in matrices.items()}
+
+    def forward(self, params: Params, terms: Terms, statistics: State | None = None) -> NormPass:
+        """Begin a pass."""
+        return _SigmaPass()
+
+
+class _SigmaPass(NormPass):
+    def prepare(self, params: Params) -> Params:
+        own = {
+            name: _reparametrize(params[name], gamma)
+            for key, gamma in params.items()
+            if (name := key.removeprefix(PREFIX)) != key
+        }
+        return params | own
+
+
+def _reparametrize(stacked: Tensor, gamma: Tensor) -> Tensor:
+    """Return γ W / σ(W) of matrices W that are stacked in one parameter; zeros stay zeros.
+
+    Args:
+        stacked: the parameter, ``(R, n out, in)``.
+        gamma: γ of each matrix, ``(R, n)``.
+    """
+    matrices = stacked.unflatten(1, (gamma.shape[1], -1))  # (R, n, out, in)
+    sigma = spectral_norm(matrices)  # (R, n)
+    factor = torch.where(sigma > 0, gamma / torch.where(sigma > 0, sigma, 1), 0)
+    return (factor[..., None, None] * matrices).flatten(1, 2)
+
+
+def spectral_norm(matrices: Tensor) -> Tensor:
+    """Return σ = uᵀ W v of matrices ``(R, n, out, in)``, differentiable by ∂σ/∂W = u vᵀ.
+
+    The singular vectors are held fixed, as in the paper: their own derivatives, which grow as two
+    singular values meet, cancel in that of σ.
+    """
+    with torch.no_grad():
+        sound = matrices.isfinite().all(-1).all(-1)  # (R, n); a decomposition refuses NaN
+        finite = torch.where(sound[..., None, None], matrices, 0).double()
+        left, _, right = torch.linalg.svd(finite, full_matrices=False)
+        u, v = left[..., :, 0].to(matrices.dtype), right[..., 0, :].to(matrices.dtype)
+    return ((matrices * v[..., None, :]).sum(-1) * u).sum(-1)
