@@ -6,8 +6,17 @@ from hw2exp.config.registry import CHOICES
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.loop import train
 
+BY_AUTOGRAD = ("gru", "lru", "mingru")
+"""Models without a compiled form."""
 
-@pytest.mark.parametrize("model", list(CHOICES["model"]))
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in BY_AUTOGRAD else ())
+        for name in CHOICES["model"]
+    ],
+)
 def test_easy_is_solved(compose, model):
     config = compose(f"model={model}", "task=easy", "stop_when_solved=true")
     fleet = Fleet([config])

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hw2exp.diagnostics.trajectory import Trajectory, floating, leaves, numbers
+from hw2exp.diagnostics.trajectory import Trajectory, leaves
 from hw2exp.models.cell import Carry
 from hw2exp.models.normalization import NormPass
+from hw2exp.models.stretching import floating, numbers
 
 AT_ONCE = 1 << 16
 """Most Jacobian elements in a backward pass; beyond, one pass for each row is faster."""

@@ -87,16 +87,6 @@ def trajectory(cell: Cell, params: Params, x: Tensor, norm_pass: NormPass) -> Tr
     return run
 
 
-def floating(carry: Iterable[Tensor]) -> Carry:
-    """Return the floating-point tensors of a carry, without counters and flags."""
-    return tuple(part for part in carry if part.is_floating_point())
-
-
-def numbers(carry: Carry) -> Tensor:
-    """Concatenate a carry's floating-point tensors to a vector for each sequence, ``(R, B, S)``."""
-    return torch.cat([part.flatten(2) for part in floating(carry)], -1)
-
-
 def leaves(tensors: Iterable[Tensor]) -> Carry:
     """Detach tensors, and make the floating-point ones leaves of autograd."""
     return tuple(

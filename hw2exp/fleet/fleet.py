@@ -206,6 +206,19 @@ class Fleet:
         grads = self.regularizer.add(back.of, self.model.cell, params, back.path)
         return self.layout.flatten(list(grads.values())), back
 
+    def finish(self, params: Tensor, symbols: Tensor) -> Tensor:
+        """Let the clip change updated parameters by the attention of the step, if it wants to.
+
+        Args:
+            params: the updated parameters in rows, ``(R, P)``.
+            symbols: the step's symbols, ``(R, B, T)``.
+        """
+        if not self.clip.needs_scores:
+            return params
+        scores = self.model.largest_scores(self.params, symbols)
+        after = self.clip.finish(self.layout.unflatten(params), scores)
+        return self.layout.flatten(list(after.values()))
+
     @torch.no_grad()
     def initial(self) -> tuple[Tensor, Tensor]:
         """Measure loss and accuracy of a large fresh batch before training, each ``(R,)``."""

@@ -154,6 +154,7 @@ def plain_step(fleet: Fleet, step: int, inspector: Inspector | None = None) -> S
     grads, clip_state = fleet.clip.update(raw, state.params, grad_norm, state.clip)
     (lr,) = fleet.rates(step, step)  # (R,)
     params, optimizer_state = fleet.optimizer.update(state.params, grads, state.optimizer, lr)
+    params = fleet.finish(params, symbols)
     proposed = replace(state, params=params, optimizer=optimizer_state, clip=clip_state)
     fleet.accept(step, back.loss, grad_norm, proposed)
     if inspector is not None:

@@ -91,6 +91,15 @@ class Cell(ABC):
         """Return the terms that a normalization may act on, by name; none by default."""
         return {}
 
+    def heads(self) -> dict[tuple[str, str], slice]:
+        """Return the heads of an attention; none by default.
+
+        Returns:
+            By the names of a head's query and key matrix, its columns of the scores that
+            :meth:`decisions` returns.
+        """
+        return {}
+
     def matrices(self) -> Matrices:
         """Return the names of the matrices, and how many each parameter holds."""
         weights = self.weights().items()

@@ -9,9 +9,19 @@ from torch import Tensor
 
 from hw2exp.config.schema import Init
 from hw2exp.models.axes import Layout, Params, State, StateTrajectory
-from hw2exp.models.cell import Cell, Weight, gains_of, linear, product, unroll
+from hw2exp.models.cell import (
+    SCORES,
+    Cell,
+    Unrolled,
+    Weight,
+    gains_of,
+    linear,
+    prepare,
+    product,
+    run,
+)
 from hw2exp.models.initialization import initialize
-from hw2exp.models.normalization import Norm
+from hw2exp.models.normalization import Norm, NormPass
 from hw2exp.tasks.temporal_order import CLASSES
 
 
@@ -45,6 +55,9 @@ class Pass:
         labels: class indices, ``(R, B)``.
         states: h[t] for t = 1…T, each ``(R, B, H)``.
         logits: the readout's logits, ``(R, B, C)``.
+        prepared: the parameters as the cell's steps use them.
+        unrolled: the inputs, carries and states of all steps.
+        norm: the normalization.
     """
 
     cell: Cell
@@ -53,6 +66,9 @@ class Pass:
     labels: Tensor
     states: Sequence[Tensor]
     logits: Tensor
+    prepared: Params
+    unrolled: Unrolled
+    norm: NormPass
 
 
 Term = Callable[[Pass], Tensor]
@@ -166,12 +182,32 @@ class Classifier:
         Returns:
             Logits ``(R, B, C)``, and the batch statistics if the norm used them.
         """
+        logits, _, seen, norm_pass = self._run(params, symbols, statistics)
+        self._states = seen.states if self._keeps_states else []
+        return logits, norm_pass.statistics()
+
+    def _run(
+        self, params: Params, symbols: Tensor, statistics: State | None = None
+    ) -> tuple[Tensor, Params, Unrolled, NormPass]:
+        """Compute the logits; return what the cell used and met on its way, too."""
         x = self.input_vectors(symbols, params["readout_weight"].dtype)
         norm_pass = self.normalization.forward(params, self.cell.terms(), statistics)
-        states = unroll(self.cell, params, x, norm_pass)  # T times (R, B, H)
-        self._states = states if self._keeps_states else []
-        logits = product(params["readout_weight"], states[-1], params["readout_bias"])  # (R, B, C)
-        return logits, norm_pass.statistics()
+        prepared = prepare(self.cell, params, norm_pass)
+        seen = run(self.cell, prepared, x, norm_pass)
+        last = seen.states[-1]  # (R, B, H)
+        logits = product(params["readout_weight"], last, params["readout_bias"])  # (R, B, C)
+        return logits, prepared, seen, norm_pass
+
+    @torch.no_grad()
+    def largest_scores(self, params: Params, symbols: Tensor) -> dict[tuple[str, str], Tensor]:
+        """Return the largest score of each head of the cell's attention, by its matrices, ``(R,)``.
+
+        The scores are those of a forward pass by the cell's equations.
+        """
+        _, prepared, seen, norm = self._run(params, symbols)
+        scores = self.cell.decisions(prepared, seen, norm)[SCORES]  # (R, B, T, 1 + K)
+        heads = self.cell.heads().items()
+        return {head: scores[..., own].flatten(1).amax(1) for head, own in heads}
 
     def losses(
         self, params: Params, symbols: Tensor, labels: Tensor, statistics: State | None = None
@@ -233,12 +269,11 @@ class Classifier:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Compute the mean loss, the correct sequences, and the loss with the term."""
         assert self.term is not None
-        wanted, self._keeps_states = self._keeps_states, True
-        logits, _ = self.forward(params, symbols)
+        logits, prepared, seen, norm = self._run(params, symbols)
+        self._states = seen.states if self._keeps_states else []
         loss = cross_entropy(logits, labels).mean(1)  # (R,)
-        seen = Pass(self.cell, params, symbols, labels, self._states, logits)
-        self._states = self._states if wanted else []
-        return loss, correct(logits, labels), loss + self.term(seen)
+        known = Pass(self.cell, params, symbols, labels, seen.states, logits, prepared, seen, norm)
+        return loss, correct(logits, labels), loss + self.term(known)
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

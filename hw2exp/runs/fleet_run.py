@@ -42,7 +42,7 @@ Outcome = RunResult | Exception
 
 
 def check_machine(configs: Sequence[TrainConfig]) -> None:
-    """Check the configs where torch is needed: the device must exist, a norm must have an effect.
+    """Check the configs where torch is needed: the device exists, norm and clip have an effect.
 
     Raises:
         ConfigError: a check failed; one line for every problem.
@@ -51,13 +51,15 @@ def check_machine(configs: Sequence[TrainConfig]) -> None:
     if any(config.device == "cuda" for config in configs) and not torch.cuda.is_available():
         problems["device=cuda: there is no CUDA device; use device=cpu"] = None
     for config in configs:
-        if config.norm.name == "none":
+        model, norm, clip = config.model.name, config.norm.name, config.clip.name
+        needs_heads = equations("clip", clip).needs_scores
+        if norm == "none" and not needs_heads:
             continue
-        symbols = len(task_of(config.task).symbols)
-        cell: Cell = equations("model", config.model.name)(config.model, symbols)
-        if not gains_of(cell, build("norm", [config.norm])):
-            model = f"model={config.model.name} names no terms for it"
-            problems[f"norm={config.norm.name}: {model}; use norm=none"] = None
+        cell: Cell = equations("model", model)(config.model, len(task_of(config.task).symbols))
+        if norm != "none" and not gains_of(cell, build("norm", [config.norm])):
+            problems[f"norm={norm}: model={model} names no terms for it; use norm=none"] = None
+        if needs_heads and not cell.heads():
+            problems[f"clip={clip}: model={model} names no heads for it; use clip=none"] = None
     if problems:
         raise ConfigError(problems)
 

@@ -59,6 +59,31 @@ BAD = {
         ["model=rnn", "norm=batch", "regularizer=omega"],
         ["regularizer=omega", "needs norm=none", "norm=batch"],
     ),
+    "QK-Clip without queries": (["model=gru", "clip=qk_clip"], ["clip=qk_clip", "attn_rnn"]),
+    "QK-Clip with a norm": (
+        ["model=attn_rnn", "clip=qk_clip", "norm=layer"],
+        ["clip=qk_clip", "needs norm=none", "norm=layer"],
+    ),
+    "half a complex number": (
+        ["model=lru", "model.hidden_size=7"],
+        ["model.hidden_size=7", "must be even", "model=lru"],
+    ),
+    "a ring without room": (
+        ["model=lru", "model.r_min=0.9", "model.r_max=0.8"],
+        ["model.r_min=0.9", "< model.r_max=0.8"],
+    ),
+    "more exponents than units": (
+        ["regularizer=flossing", "regularizer.exponents=17"],
+        ["regularizer.exponents=17", "<= model.hidden_size=16"],
+    ),
+    "exponents of a whole batch": (
+        ["regularizer=flossing", "norm=batch"],
+        ["regularizer=flossing", "norm=batch"],
+    ),
+    "a forget gate that has another name": (
+        ["model=gru", "init.forget_bias=1"],
+        ["init.forget_bias=1", "needs model=lstm", "model=gru"],
+    ),
     "sequence too short for its marks": (
         ["task=torder", "task.symbols=9"],
         ["task.symbols=9", ">= 10"],

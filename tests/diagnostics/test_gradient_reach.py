@@ -6,7 +6,7 @@ from hw2exp.diagnostics.gradient_reach import lstm_memory, spectral_norms, state
 from hw2exp.models.cell import Cell, linear, product, unroll
 from hw2exp.models.normalization import Norm
 
-MODELS = ["gated_rnn", "attn_rnn", "attn_rnn_inf", "rnn", "lstm"]
+MODELS = ["gated_rnn", "attn_rnn", "attn_rnn_inf", "rnn", "lstm", "gru", "mingru", "lru"]
 R, T, B, I, H = 2, 6, 3, 8, 5  # fmt: skip
 
 
@@ -20,7 +20,9 @@ def small(compose, model, seed=0):
     return cell, params, torch.randn(R, T, B, I, dtype=torch.float64, generator=generator)
 
 
-@pytest.mark.parametrize("model", ["gated_rnn", "rnn", "lstm"])  # which hand on their state itself
+@pytest.mark.parametrize(
+    "model", ["gated_rnn", "rnn", "lstm", "gru", "lru"]
+)  # which hand on their state itself
 def test_it_is_the_derivative_by_a_nudge_of_the_state(compose, model):
     """A nudge of one state, handed on by the cell's own step, moves the last state by it."""
     cell, params, x = small(compose, model)

@@ -9,14 +9,15 @@ from hw2exp.diagnostics.all_steps import AllSteps
 from hw2exp.diagnostics.gradient_reach import spectral_norms, state_jacobians
 from hw2exp.diagnostics.jacobian import jacobian_growth
 from hw2exp.diagnostics.lyapunov import largest_exponents
-from hw2exp.diagnostics.trajectory import NO_NORM, numbers, trajectory
+from hw2exp.diagnostics.trajectory import NO_NORM, trajectory
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.models.cell import Cell, linear, product, unroll
 from hw2exp.models.hyperparameters import build
+from hw2exp.models.stretching import numbers
 from hw2exp.tasks.task import CHECK
 from hw2exp.theory import attention_rnn
 
-MODELS = ["gated_rnn", "attn_rnn", "attn_rnn_inf", "rnn", "lstm"]
+MODELS = ["gated_rnn", "attn_rnn", "attn_rnn_inf", "rnn", "lstm", "gru", "mingru", "lru"]
 NORMS = [
     ("gated_rnn", "batch"),
     ("attn_rnn", "batch"),

@@ -67,6 +67,10 @@ COMBINATIONS = [
     ("model=attn_rnn_inf", "optimizer=adam", "clip=value", "schedule=warmup_cosine"),
     ("model=rnn", "optimizer=rmsprop", "clip=norm", "schedule=plateau", "norm=batch"),
     ("model=lstm", "optimizer=sgd", "clip=none", "norm=layer"),
+    ("model=gru", "optimizer=adam", "norm=sigma_reparam", "regularizer=z_loss"),
+    ("model=mingru", "optimizer=rmsprop", "norm=batch", "regularizer=label_smoothing"),
+    ("model=lru", "model.hidden_size=6", "optimizer=adam", "regularizer=flossing"),
+    ("model=attn_rnn", "optimizer=rmsprop", "clip=qk_clip", "clip.max_score=0.1"),
 ]
 
 

@@ -207,7 +207,7 @@ def test_what_all_sequences_share_drives_no_update(name, kind, B):
 
 
 def test_which_models_have_one():
-    assert set(KINDS) == set(CHOICES["norm"]) - {"none"}
+    assert set(KINDS) == set(CHOICES["norm"]) - {"none", "sigma_reparam"}
     models = {name: make_options(5, 2) for name, make_options in MODELS.items()}
     assert all(has_closed_form(options, "batch") for options in models.values())
     sigmoid = ElmanRNNKnobs(name="rnn", hidden_size=4, nonlinearity="sigmoid")

@@ -9,6 +9,7 @@ from hw2exp.models.axes import Params
 from hw2exp.models.cell import Cell, product
 from hw2exp.models.cells.attn_rnn import score
 from hw2exp.models.cells.attn_rnn_inf import AttnRNNInf
+from hw2exp.models.cells.gru import GRU
 from hw2exp.models.cells.lstm import LSTM
 from hw2exp.models.cells.rnn import ElmanRNN
 
@@ -19,7 +20,7 @@ def from_torch(module: nn.RNNBase, readout: nn.Linear) -> Params:
     """Copy the weights of a one-layer module and of its linear readout.
 
     Args:
-        module: ``nn.RNN`` or ``nn.LSTM`` with one layer and one direction.
+        module: ``nn.RNN``, ``nn.LSTM`` or ``nn.GRU`` with one layer and one direction.
         readout: the linear layer from the hidden state to the classes.
 
     Returns:
@@ -34,7 +35,7 @@ def to_torch(cell: Cell, params: Params, replica: int = 0) -> tuple[nn.RNNBase, 
     """Build torch modules with the weights of one replica.
 
     Args:
-        cell: an ``ElmanRNN`` or ``LSTM``.
+        cell: an ``ElmanRNN``, ``LSTM`` or ``GRU``.
         params: the parameters, each ``(R, ...)``.
         replica: index of the replica.
 
@@ -46,6 +47,8 @@ def to_torch(cell: Cell, params: Params, replica: int = 0) -> tuple[nn.RNNBase, 
         module = nn.RNN(cell.input_size, cell.hidden_size, nonlinearity=cell.options.nonlinearity)
     elif isinstance(cell, LSTM):
         module = nn.LSTM(cell.input_size, cell.hidden_size)
+    elif isinstance(cell, GRU):
+        module = nn.GRU(cell.input_size, cell.hidden_size)
     else:
         raise TypeError(f"torch has no module for {type(cell).__name__}")
     classes = params["readout_bias"].shape[1]

@@ -1,4 +1,4 @@
-"""rnn and lstm are torch's; all cells start as torch's modules would."""
+"""rnn, lstm and gru are torch's; all cells start as torch's modules would."""
 
 import pytest
 import torch
@@ -6,6 +6,7 @@ import torch
 from hw2exp.config.groups import Model
 from hw2exp.config.schema import Init
 from hw2exp.models.cell import unroll
+from hw2exp.models.cells.gru import GRU
 from hw2exp.models.cells.lstm import LSTM
 from hw2exp.models.cells.rnn import ElmanRNN
 from hw2exp.models.cells.rnn import ElmanRNNKnobs as RNNOptions
@@ -28,11 +29,13 @@ TORCH = Init(
 def cell_and_module(name, hidden):
     if name == "lstm":
         return LSTM(Model(name="lstm", hidden_size=hidden), 8), torch.nn.LSTM(8, hidden)
+    if name == "gru":
+        return GRU(Model(name="gru", hidden_size=hidden), 8), torch.nn.GRU(8, hidden)
     options = RNNOptions(name="rnn", hidden_size=hidden, nonlinearity=name)
     return ElmanRNN(options, 8), torch.nn.RNN(8, hidden, nonlinearity=name)
 
 
-@pytest.mark.parametrize("name", ["tanh", "relu", "lstm"])
+@pytest.mark.parametrize("name", ["tanh", "relu", "lstm", "gru"])
 def test_states_and_gradients_equal_torchs(name):
     torch.manual_seed(0)
     replicas = []
@@ -72,7 +75,7 @@ def test_a_sigmoid_network_is_half_of_a_tanh_network_and_a_half():
         to_torch(cell, params)
 
 
-@pytest.mark.parametrize("name", ["relu", "lstm"])
+@pytest.mark.parametrize("name", ["relu", "lstm", "gru"])
 def test_weights_go_to_torch_and_back(name):
     cell, _ = cell_and_module(name, 6)
     model = Classifier(cell, Norm(), 9)
@@ -86,7 +89,7 @@ def test_weights_go_to_torch_and_back(name):
     torch.testing.assert_close(mine, module(x[1])[0][-1], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["relu", "tanh", "lstm"])
+@pytest.mark.parametrize("name", ["relu", "tanh", "lstm", "gru"])
 @pytest.mark.parametrize("hidden", [4, 12, 16, 7])
 def test_a_seed_draws_what_torch_draws(name, hidden):
     cell, _ = cell_and_module(name, hidden)

@@ -1,4 +1,4 @@
-"""The cells against the write-up's equations, written out one vector at a time."""
+"""The cells against their equations, written out one vector at a time."""
 
 import math
 
@@ -24,6 +24,9 @@ def make(name, lags=2):
         "rnn": RNNOptions(name=name, hidden_size=HIDDEN, nonlinearity="tanh")
         if name == "rnn"
         else None,
+        "lru": CHOICES["model"]["lru"](
+            name=name, hidden_size=HIDDEN + 1, r_min=0.5, r_max=0.9, max_phase=1.0
+        ),
     }.get(name) or Model(name=name, hidden_size=HIDDEN)
     return equations("model", name)(options, INPUTS)
 
@@ -79,6 +82,24 @@ def attn_rnn_inf(p, x):
         yield h
 
 
+def mingru(p, x):
+    h = torch.zeros(HIDDEN, dtype=x.dtype)
+    for x_t in x:
+        z = 1 / (1 + torch.exp(-(p["W_z"] @ x_t)))
+        h = (1 - z) * h + z * (p["W_h"] @ x_t)
+        yield h
+
+
+def lru(p, x):
+    n = len(p["nu_log"])
+    eigenvalues = torch.exp(torch.complex(-p["nu_log"].exp(), p["theta_log"].exp()))
+    B = torch.complex(p["B"][:n], p["B"][n:])
+    s = torch.zeros(n, dtype=B.dtype)
+    for x_t in x:
+        s = eigenvalues * s + torch.exp(p["gamma_log"]) * (B @ x_t.to(B.dtype))
+        yield torch.cat((s.real, s.imag))
+
+
 def check(cell, equations):
     params, x = draw(cell)
     params = {name: value / 2 for name, value in params.items()}
@@ -99,6 +120,14 @@ def test_attn_rnn_is_its_equations(lags):
 
 def test_attn_rnn_inf_is_its_equations():
     check(make("attn_rnn_inf"), attn_rnn_inf)
+
+
+def test_mingru_is_its_equations():
+    check(make("mingru"), mingru)
+
+
+def test_lru_is_its_equations_in_complex_numbers():
+    check(make("lru"), lru)
 
 
 def test_running_softargmax_equals_the_quadratic_form():
@@ -137,7 +166,7 @@ def test_attn_rnn_inf_is_attn_rnn_with_shared_weights_once_states_exist():
 @pytest.mark.parametrize("name", CHOICES["model"])
 def test_no_biases_where_the_equations_have_none(name):
     biases = [key for key, weight in make(name).weights().items() if weight.role == "bias"]
-    assert bool(biases) == (name in ("rnn", "lstm"))
+    assert bool(biases) == (name in ("rnn", "lstm", "gru"))
 
 
 def test_sigmoid_is_torchs():

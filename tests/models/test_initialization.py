@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
 import torch
-from scipy.stats import beta, kstest
+from scipy.stats import beta, kstest, uniform
 
 from hw2exp.config.groups import Model
 from hw2exp.config.schema import Init
 from hw2exp.models import random_matrices
 from hw2exp.models.cells.gated_rnn import GatedRNN
+from hw2exp.models.cells.lru import LRU
 from hw2exp.models.cells.lstm import LSTM
 from hw2exp.models.classifier import Classifier
 from hw2exp.models.initialization import seeded
@@ -187,3 +188,43 @@ def test_a_forget_bias_keeps_a_torch_lstms_memory():
     assert kept[0] == pytest.approx(0.5, abs=0.1)
     assert kept[1] == pytest.approx(1, abs=0.02)
     assert all(torch.equal(v[0], v[1]) for name, v in params.items() if name != "bias_ih")
+
+
+def lru(hidden=6, r_min=0.6, r_max=0.9, max_phase=1.5):
+    ring = {"r_min": r_min, "r_max": r_max, "max_phase": max_phase}
+    return LRU(LRU.Knobs(name="lru", hidden_size=hidden, **ring), 8)
+
+
+def test_the_eigenvalues_of_an_lru_are_uniform_in_their_ring():
+    """Orvieto et al. 2023, lemma 3.2: uniform are the square of the modulus, and the phase."""
+    params = start(lru(4000), [1], [START])
+    nu, theta, gamma = (
+        params[f"{name}_log"][0].double() for name in ("nu", "theta", "gamma")
+    )  # fmt: skip
+    eigenvalues = torch.exp(torch.complex(-nu.exp(), theta.exp()))
+    squares = eigenvalues.abs().square()
+    assert kstest(squares.numpy(), uniform(0.36, 0.81 - 0.36).cdf).pvalue > 1e-3
+    assert kstest(eigenvalues.angle().numpy(), uniform(0, 1.5).cdf).pvalue > 1e-3
+    torch.testing.assert_close(gamma.exp(), (1 - squares).sqrt(), rtol=1e-5, atol=0)
+    drawn = params["B"].double().flatten() * 4  # of variance 1/2I each, the real and the other part
+    assert kstest(drawn.numpy(), "norm").pvalue > 1e-3
+
+
+def test_an_eigenvalue_at_the_end_of_the_ring_is_finite(monkeypatch):
+    cell = lru(6, 0.0, 1.0, 6.283)
+    for drawn in (0.0, 1 - 2.0**-24):
+        monkeypatch.setattr(torch, "rand", lambda n, drawn=drawn, **_: torch.full((n,), drawn))
+        nu = cell._draw_nu({}, None)
+        values = [nu, cell._draw_theta({}, None), cell._gamma({"nu_log": nu}, None)]
+        assert torch.stack(values).isfinite().all()
+
+
+def test_an_lrus_recurrence_has_its_own_start_whatever_the_weights_have():
+    others = {"recurrent": "orthogonal", "bias": "zeros", "scale": 3.0}
+    own = start(lru(), [1], [START])
+    again = start(lru(), [1], [START.model_copy(update=others)])
+    assert all(torch.equal(own[name], again[name]) for name in lru().weights())
+    scaled = start(lru(), [1], [START.model_copy(update={"input_scale": 2.0})])
+    assert torch.equal(scaled["B"], 2 * own["B"])
+    drawn = start(lru(), [1], [START.model_copy(update={"input": "orthogonal"})])["B"][0]
+    torch.testing.assert_close(drawn @ drawn.mT, torch.eye(6), rtol=0, atol=1e-6)

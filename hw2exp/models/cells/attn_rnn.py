@@ -43,6 +43,10 @@ class AttnRNN(Cell):
         }
         return of_input | of_states
 
+    def heads(self) -> dict[tuple[str, str], slice]:
+        """Return Q_i and K_i of the input and of each lag."""
+        return {(f"Q_{i}", f"K_{i}"): slice(i, i + 1) for i in range(self.options.lags + 1)}
+
     def terms(self) -> Terms:
         """Return queries, keys and values of the input, and those of a state for all lags."""
         hidden, lags = self.hidden_size, self.options.lags

@@ -32,6 +32,10 @@ class AttnRNNInf(Cell):
         embedding = {"E": linear(hidden, self.input_size, "input")}
         return embedding | {name: linear(hidden, hidden, "recurrent") for name in "QKV"}
 
+    def heads(self) -> dict[tuple[str, str], slice]:
+        """Return Q and K, which all scores share."""
+        return {("Q", "K"): slice(None)}
+
     def terms(self) -> Terms:
         """Return queries, keys and values of the input and of a state."""
         return {name: Features((3, self.hidden_size), attention=True) for name in "xh"}

@@ -9,8 +9,8 @@ from hw2exp.models.axes import Params, State
 from hw2exp.models.normalization.protocol import Gain, Matrices, Norm, NormPass, Terms
 from hw2exp.system.lazy_torch import Tensor, torch
 
-PREFIX = "gamma_"
-"""What the name of a matrix's gain begins with."""
+PREFIX = "sigma_"
+"""What the name of a matrix's γ begins with: it is the spectral norm of the matrix in use."""
 
 
 @register_norm("sigma_reparam")
@@ -47,7 +47,7 @@ class _SigmaPass(NormPass):
         own = {
             name: _reparametrize(params[name], gamma)
             for key, gamma in params.items()
-            if (name := key.removeprefix(PREFIX)) != key
+            if key.startswith(PREFIX) and (name := key.removeprefix(PREFIX)) in params
         }
         return params | own
 
@@ -59,10 +59,12 @@ def _reparametrize(stacked: Tensor, gamma: Tensor) -> Tensor:
         stacked: the parameter, ``(R, n out, in)``.
         gamma: γ of each matrix, ``(R, n)``.
     """
-    matrices = stacked.unflatten(1, (gamma.shape[1], -1))  # (R, n, out, in)
+    R, n = gamma.shape
+    matrices = stacked.reshape(R, n, -1, stacked.shape[2])  # (R, n, out, in)
     sigma = spectral_norm(matrices)  # (R, n)
     factor = torch.where(sigma > 0, gamma / torch.where(sigma > 0, sigma, 1), 0)
-    return (factor[..., None, None] * matrices).flatten(1, 2)
+    scaled: Tensor = factor[..., None, None] * matrices
+    return scaled.flatten(1, 2)
 
 
 def spectral_norm(matrices: Tensor) -> Tensor:
@@ -76,4 +78,5 @@ def spectral_norm(matrices: Tensor) -> Tensor:
         finite = torch.where(sound[..., None, None], matrices, 0).double()
         left, _, right = torch.linalg.svd(finite, full_matrices=False)
         u, v = left[..., :, 0].to(matrices.dtype), right[..., 0, :].to(matrices.dtype)
-    return ((matrices * v[..., None, :]).sum(-1) * u).sum(-1)
+    along: Tensor = (matrices * v[..., None, :]).sum(-1)  # W v, (R, n, out)
+    return (along * u).sum(-1)

@@ -3,9 +3,12 @@
 from typing import Any, ClassVar
 
 from hw2exp.config.doors import register_clip
-from hw2exp.models.axes import State
+from hw2exp.models.axes import Params, State
 from hw2exp.optim.clipping.eps import EPS
 from hw2exp.system.lazy_torch import Tensor
+
+Scores = dict[tuple[str, str], Tensor]
+"""A number ``(R,)`` for each head, by the names of its query's and its key's matrix."""
 
 
 class Clip:
@@ -16,6 +19,9 @@ class Clip:
     """
 
     rows: ClassVar[bool] = False
+
+    needs_scores: ClassVar[bool] = False
+    """True if :meth:`finish` changes parameters after the update, by the scores of an attention."""
 
     def init(self, params: Any) -> State:
         """Return the state before the first step: tensors ``(R, ...)`` by any names.
@@ -38,6 +44,15 @@ class Clip:
             The limited gradients, rows or by name, and the new state.
         """
         raise NotImplementedError
+
+    def finish(self, params: Params, scores: Scores) -> Params:
+        """Change the parameters after the optimizer's update.
+
+        Args:
+            params: the updated parameters by name, also with ``rows``, each ``(R, ...)``.
+            scores: the largest score of each head in the step's forward pass, before the update.
+        """
+        return params
 
 
 @register_clip("none")
