@@ -25,6 +25,11 @@ EXPERIMENTS = [
     "pascanu_tanh",
     "pascanu_smart_tanh",
 ]
+BY_AUTOGRAD = ("gru", "lru", "mingru")
+"""Models without a compiled form, whose steps take longer."""
+
+WELL_KNOWN = ("batch", "layer")
+"""Norms that the other models show in the quick suite."""
 
 
 def shipped():
@@ -53,6 +58,7 @@ def test_a_shipped_choice_starts_at_ln_4_and_runs(compose, choice, monkeypatch):
         "regularizer=omega": ["model=rnn"],
         "prune=asha": ["-m", "eval_every=1", "prune.first_rung=1"],
         "prune=median": ["-m", "eval_every=1", "prune.warmup=1"],
+        "regularizer=flossing": ["task=easy"],
     }
     extra = ["-m"] if choice.startswith("executor=") else needs.get(choice, [])
     first_steps(compose(choice, *SHORT, *extra))
@@ -61,7 +67,9 @@ def test_a_shipped_choice_starts_at_ln_4_and_runs(compose, choice, monkeypatch):
 @pytest.mark.parametrize(
     ("model", "norm"),
     [
-        (model, norm)
+        pytest.param(model, norm, marks=pytest.mark.slow if norm in WELL_KNOWN else ())
+        if model in BY_AUTOGRAD
+        else (model, norm)
         for model, norm in itertools.product(CHOICES["model"], CHOICES["norm"])
         if norm != "qk" or model.startswith("attn")
     ],

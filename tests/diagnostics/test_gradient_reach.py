@@ -7,7 +7,7 @@ from hw2exp.models.cell import Cell, linear, product, unroll
 from hw2exp.models.normalization import Norm
 
 MODELS = ["gated_rnn", "attn_rnn", "attn_rnn_inf", "rnn", "lstm", "gru", "mingru", "lru"]
-R, T, B, I, H = 2, 6, 3, 8, 5  # fmt: skip
+R, T, B, I, H = 2, 6, 3, 8, 6  # fmt: skip
 
 
 def small(compose, model, seed=0):

@@ -13,7 +13,7 @@ from hw2exp.diagnostics.trajectory import NO_NORM, trajectory
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.models.cell import Cell, linear, product, unroll
 from hw2exp.models.hyperparameters import build
-from hw2exp.models.stretching import numbers
+from hw2exp.models.stretching import numbers, orthonormal_directions
 from hw2exp.tasks.task import CHECK
 from hw2exp.theory import attention_rnn
 
@@ -229,7 +229,7 @@ def test_the_largest_exponent_is_the_growth_under_the_jacobians(compose, model, 
     jacobians = carry_jacobians(cell, params, x)
     assert exponents.shape == (R, B, min(lyapunov.STARTS, jacobians.shape[-1]))
     assert exponents.isfinite().all()
-    starts = lyapunov._directions(jacobians.shape[-1], exponents.shape[-1])
+    starts = orthonormal_directions(jacobians.shape[-1], exponents.shape[-1])
     for n, start in enumerate(starts.T):  # each start by itself
         torch.testing.assert_close(exponents[..., n], by_products(jacobians, start=start))
     torch.testing.assert_close(exponents[..., 0], by_products(jacobians))

@@ -78,5 +78,6 @@ def spectral_norm(matrices: Tensor) -> Tensor:
         finite = torch.where(sound[..., None, None], matrices, 0).double()
         left, _, right = torch.linalg.svd(finite, full_matrices=False)
         u, v = left[..., :, 0].to(matrices.dtype), right[..., 0, :].to(matrices.dtype)
-    along: Tensor = (matrices * v[..., None, :]).sum(-1)  # W v, (R, n, out)
-    return (along * u).sum(-1)
+    along = (matrices * v[..., None, :]).sum(-1)  # W v, (R, n, out)
+    sigma: Tensor = (along * u).sum(-1)
+    return sigma
