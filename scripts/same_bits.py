@@ -23,6 +23,7 @@ SHORT = (
     "eval_batches=3", "checkpoint_every=15", "check_initial_loss=warn", "device=cpu", "plot=false",
 )  # fmt: skip
 WARMUP = "schedule=warmup_cosine schedule.warmup_steps=9"
+RESET = "optimizer.reset_every=12"
 INPUT, RECURRENT, READOUT = (f"init.{part}" for part in ("input", "recurrent", "readout"))
 RUNS = {  # of each model: a run, a fleet, a resumed run
     "rnn": (
@@ -34,22 +35,23 @@ RUNS = {  # of each model: a run, a fleet, a resumed run
     "lstm": (
         f"optimizer=rmsprop optimizer.centered=true {WARMUP} {RECURRENT}=sparse",
         "norm=layer optimizer=adam clip=zclip clip.warmup_steps=5 schedule=step schedule.every=3",
-        f"optimizer=adam optimizer.decoupled=true schedule=plateau {RECURRENT}=orthogonal",
+        f"optimizer=adamw schedule=plateau {RECURRENT}=orthogonal",
     ),
     "gated_rnn": (
         f"optimizer=sgd clip=norm schedule=plateau {RECURRENT}=orthogonal {INPUT}=normal",
         f"norm=batch {WARMUP} optimizer=adam clip=value {RECURRENT}=sparse",
-        "optimizer=rmsprop clip=value schedule=cosine optimizer.weight_decay=0.01",
+        "optimizer=muon clip=agc schedule=linear optimizer.weight_decay=0.01",
     ),
     "attn_rnn": (
         "optimizer=rmsprop clip=zclip clip.warmup_steps=5",
         f"norm=qk optimizer=sgd clip=norm schedule=cosine {INPUT}=orthogonal",
-        f"optimizer=adam {WARMUP} optimizer.weight_decay=0.01",
+        f"optimizer=spam clip=adagc clip.warmup_steps=9 optimizer.weight_decay=0.01 {RESET} "
+        "schedule=wsd schedule.warmup_steps=9",
     ),
     "attn_rnn_inf": (
-        "optimizer=adam schedule=cosine clip=value",
-        f"optimizer=rmsprop schedule=plateau clip=norm {RECURRENT}=orthogonal",
-        "optimizer=sgd schedule=step schedule.every=9 clip=norm",
+        "optimizer=lion schedule=cosine clip=value",
+        f"optimizer=stable_spam {RESET} schedule=plateau clip=autoclip {RECURRENT}=orthogonal",
+        "optimizer=stable_adamw schedule=step schedule.every=9 clip=norm",
     ),
 }
 

@@ -55,6 +55,7 @@ def test_a_shipped_choice_starts_at_ln_4_and_runs(compose, choice, monkeypatch):
     monkeypatch.setattr("hw2exp.config.jobs.find_spec", lambda package: True)  # of a logger
     needs = {
         "schedule=warmup_cosine": ["schedule.warmup_steps=1"],
+        "schedule=wsd": ["schedule.warmup_steps=1"],
         "regularizer=omega": ["model=rnn"],
         "prune=asha": ["-m", "eval_every=1", "prune.first_rung=1"],
         "prune=median": ["-m", "eval_every=1", "prune.warmup=1"],

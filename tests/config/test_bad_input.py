@@ -97,6 +97,14 @@ BAD = {
         ["schedule=warmup_cosine", "steps=50"],
         ["schedule.warmup_steps=100", "below steps=50"],
     ),
+    "warm-up into the decay": (
+        ["schedule=wsd", "steps=110"],
+        ["schedule.warmup_steps=100", "before the decay", "the last 0.2 of steps=110"],
+    ),
+    "AdamW that is Adam": (
+        ["optimizer=adamw", "optimizer.decoupled=false"],
+        ["optimizer.decoupled=false", "must be true for optimizer=adamw"],
+    ),
     "notebook with another rhythm": (
         ["task.stream=notebook", "eval_every=100"],
         ["eval_every=100", "multiple of 31"],
@@ -219,7 +227,10 @@ BAD = {
     "a mapping for a number": (["seed={x:1}"], ["seed={x:1}: must be an integer"]),
     "a key below a number": (["seed.x=1"], ["seed={x:1}: must be an integer"]),
     "a number for a section": (["init=1"], ["init=1: must be a mapping"]),
-    "a mapping for a choice": (["clip={}"], ["clip={}: no such choice; allowed: none, norm"]),
+    "a mapping for a choice": (
+        ["clip={}"],
+        ["clip={}: no such choice; allowed: adagc, agc, autoclip, none, norm"],
+    ),
     "nothing for a range": (["task.t1=null"], ["task.t1=null", "two integers"]),
     "a mapping for a range": (["task.t2={a:1}"], ["task.t2={a:1}: must be two integers"]),
     "a mapping for a list": (

@@ -18,7 +18,7 @@ OPTIMIZERS = (
     "optimizer=rmsprop",
     "optimizer=rmsprop optimizer.centered=true optimizer.momentum=0.5 optimizer.weight_decay=0.01",
     "optimizer=adam optimizer.weight_decay=0.01",
-    "optimizer=adam optimizer.decoupled=true optimizer.weight_decay=0.1",
+    "optimizer=adamw optimizer.weight_decay=0.1",
 )
 CLIPS = (
     "clip=none",

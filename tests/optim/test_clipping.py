@@ -2,18 +2,25 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw2exp.config.groups import Clip
+from hw2exp.models.axes import Layout
 from hw2exp.models.axes import norms as norms_of
-from hw2exp.models.hyperparameters import build as build_fleet
+from hw2exp.models.hyperparameters import build as build_rule
+from hw2exp.optim.clipping.adagc import AdaGC
+from hw2exp.optim.clipping.agc import AGC
+from hw2exp.optim.clipping.autoclip import AutoClip
 from hw2exp.optim.clipping.norm import ClipByNorm
 from hw2exp.optim.clipping.value import ClipByValue
 from hw2exp.optim.clipping.zclip import ZClip
+from hw2exp.optim.named import in_rows
 
+LAYOUT = Layout({"weight_ih": (5, 3), "bias": (5,), "readout_weight": (4, 4), "gamma": (1,)})
 NUMBERS = 37
 ALPHA, Z_THRESHOLD, WARMUP = (0.97, 0.5, 0.9, 0.0), (2.5, 1.0, 2.0, 0.7), (25, 2, 10, 7)
 
@@ -27,9 +34,32 @@ SECTIONS = {
         z_threshold=Z_THRESHOLD[r % 4],
         warmup_steps=WARMUP[r % 4],
     ),
+    "agc": lambda r: AGC.Knobs(
+        name="agc",
+        max_ratio=(0.01, 0.1, 1.0, 5.0)[r % 4],
+        eps=(1e-3, 1e-2, 0.5, 3.0)[r % 4],
+        readout=True,
+    ),
+    "adagc": lambda r: AdaGC.Knobs(
+        name="adagc",
+        beta=(0.98, 0.5, 0.9, 0.0)[r % 4],
+        max_ratio=(1.05, 2.0, 1.5, 0.9)[r % 4],
+        warmup_norm=(1.0, 5.0, 0.1, 1e6)[r % 4],
+        warmup_steps=(10, 1, 3, 6)[r % 4],
+    ),
+    "autoclip": lambda r: AutoClip.Knobs(
+        name="autoclip", percentile=(10.0, 50.0, 75.0, 33.3)[r % 4], history=9
+    ),
 }
 
+STEPS = {"agc": 3, "adagc": 12, "autoclip": 12}
+"""Fewer steps, where they show all there is to see."""
+
 each_clip = pytest.mark.parametrize("name", SECTIONS)
+
+
+def build_fleet(group, sections):
+    return in_rows(build_rule(group, sections), LAYOUT)
 
 
 def build(name, replicas):
@@ -174,10 +204,111 @@ def test_zclip_clips_the_first_step_after_its_warmup():
     torch.testing.assert_close(norms_of(clipped), torch.tensor([2.5]).double(), rtol=1e-5, atol=0)
 
 
+def agc_by_torch(grad, param, knobs):
+    """Brock et al. 2021, eq. 3, for one replica's tensor."""
+
+    def unit(x):
+        return x.norm(dim=1, keepdim=True) if x.dim() == 2 else x.norm()
+
+    limit = knobs.max_ratio * unit(param).clamp(min=knobs.eps)
+    return torch.where(unit(grad) > limit, grad * limit / unit(grad), grad)
+
+
+@pytest.mark.parametrize("readout", [True, False])
+def test_agc_follows_the_paper(readout):
+    sections = [SECTIONS["agc"](r).model_copy(update={"readout": readout}) for r in range(4)]
+    grads, weights = draw(20, 4), draw(21, 4)[-1]
+    weights[:, :3] = 0  # a unit without weights
+    grads[10, :, :3] = 0  # and without a gradient
+    program, changed = build_fleet("clip", sections), 0
+    for g in grads:
+        clipped, _ = program.update(g, weights, norms_of(g), {})
+        changed += int((clipped != g).sum())
+        ours, params = LAYOUT.unflatten(clipped), LAYOUT.unflatten(weights)
+        for name, grad in LAYOUT.unflatten(g).items():
+            free = name == "readout_weight" and not readout
+            for r, knobs in enumerate(sections):
+                expected = grad[r] if free else agc_by_torch(grad[r], params[name][r], knobs)
+                torch.testing.assert_close(ours[name][r], expected, rtol=1e-13, atol=0)
+    assert 0 < changed < grads.numel()
+
+
+def adagc_by_one(grads, knobs):
+    """Wang et al. 2025, algorithm 1, for one replica: the tensors' clipped gradients."""
+    gamma = {}
+    for t, own in enumerate(grads, 1):
+        whole = math.sqrt(sum(float(g.norm()) ** 2 for g in own.values()))
+        clipped = {}
+        for name, g in own.items():
+            if t <= knobs.warmup_steps:
+                clipped[name] = g * min(knobs.warmup_norm / whole, 1)
+                norm = float(clipped[name].norm())
+                gamma[name] = min(gamma.get(name, math.inf), norm)
+            else:
+                clipped[name] = g * min(knobs.max_ratio * gamma[name] / float(g.norm()), 1)
+                norm = float(clipped[name].norm())
+                gamma[name] = knobs.beta * gamma[name] + (1 - knobs.beta) * norm
+        yield clipped
+
+
+def test_adagc_follows_the_paper():
+    grads = draw(100, 4)
+    clipped, _ = run(build("adagc", 4), grads)
+    for r in range(4):
+        own = [LAYOUT.unflatten(g[r : r + 1]) for g in grads]
+        for step, expected in enumerate(adagc_by_one(own, SECTIONS["adagc"](r))):
+            for name, found in LAYOUT.unflatten(clipped[step, r : r + 1]).items():
+                torch.testing.assert_close(found, expected[name], rtol=1e-11, atol=0)
+
+
+def test_a_gradient_of_zero_does_not_silence_a_tensor_for_adagc():
+    """Neither in the warm-up, nor all through it."""
+    sections = [
+        AdaGC.Knobs(name="adagc", beta=0.9, max_ratio=2.0, warmup_norm=1.0, warmup_steps=3)
+    ] * 2
+    program, grads = build_fleet("clip", sections), torch.ones(8, 2, NUMBERS).double()
+    grads[1, 0, :15] = 0
+    grads[:4, 1, :15] = 0
+    clipped, state = run(program, grads)
+    assert torch.equal(clipped == 0, grads == 0)
+    assert norms_of(clipped[4, 1:, :15]) <= 1, "what is seen late is clipped as in the warm-up"
+    assert (state["norms"] > 0).all()
+
+
+def test_autoclip_is_the_percentile_of_the_newest_norms():
+    grads = draw(200, 4)
+    grads[3] *= 1e30
+    clipped, _ = run(build("autoclip", 4), grads)
+    for r in range(4):
+        knobs, seen = SECTIONS["autoclip"](r), []
+        for step, g in enumerate(grads[:, r]):
+            seen.append(float(g.norm()))
+            param = parameter_with(g)
+            limit = np.percentile(seen[-knobs.history :], knobs.percentile)
+            torch.nn.utils.clip_grad_norm_([param], limit)
+            torch.testing.assert_close(clipped[step, r], param.grad, rtol=1e-11, atol=0)
+
+
+@pytest.mark.parametrize("name", ["agc", "adagc", "autoclip"])
+def test_a_spike_of_1e30_is_brought_back_and_a_zero_gradient_stays_zero(name):
+    grads = draw(60, 4, torch.float32)
+    grads[40] *= 1e30
+    grads[50] = 0
+    program = build(name, 4)
+    state, weights, clipped = program.init(grads[0]), draw(1, 4, torch.float32)[0], []
+    for g in grads:
+        g, state = program.update(g, weights, norms_of(g), state)
+        clipped.append(norms_of(g))
+    assert (clipped[40] < 100 * torch.stack(clipped[30:40]).amax(0)).all()
+    assert (clipped[50] == 0).all()
+    assert all(value.isfinite().all() for value in state.values())
+    assert (clipped[51] > 0).all()
+
+
 @each_clip
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_same_bits_alone_and_in_a_fleet(name, dtype):
-    grads = draw(60, 64, dtype)
+    grads = draw(STEPS.get(name, 60), 64, dtype)
     sections = [SECTIONS[name](r) for r in range(64)]
     fleet, fleet_state = run(build_fleet("clip", sections), grads)
     for size in (1, 3):
@@ -213,7 +344,7 @@ def test_what_is_not_a_number_is_not_hidden(name):
     assert clipped[40, 1].isnan().all()
 
 
-@pytest.mark.parametrize("name", ["none", "norm", "zclip"])  # by value ∞ is the limit, as in torch
+@pytest.mark.parametrize("name", SECTIONS.keys() - {"value"})  # there ∞ is the limit, as in torch
 def test_an_infinite_entry_is_not_hidden(name):
     grads = draw(60, 4, torch.float32)
     grads[40, 2, 5] = torch.inf
@@ -238,10 +369,12 @@ def test_update_is_out_of_place(name):
 def test_state_has_a_number_for_every_replica(name):
     program = build(name, 4)
     _, after = run(program, draw(60, 4, torch.float32))
-    before = program.init(torch.zeros(4, 1))
+    before = program.init(torch.zeros(4, NUMBERS))
     assert before.keys() == after.keys()
     for key in before:
-        assert before[key].shape == after[key].shape == (4,)
+        assert before[key].shape == after[key].shape
+        assert len(before[key]) == 4
+        assert (before[key].dim() == 1) == (key != "norms"), "several norms of a replica"
         assert before[key].dtype == after[key].dtype == torch.float64
 
 

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from hw2exp.config.groups import Schedule
 from hw2exp.models.hyperparameters import build
 from hw2exp.optim.schedules.cosine import Cosine
+from hw2exp.optim.schedules.linear import Linear
 from hw2exp.optim.schedules.plateau import Plateau
 from hw2exp.optim.schedules.step import StepDecay
 from hw2exp.optim.schedules.warmup_cosine import WarmupCosine
+from hw2exp.optim.schedules.wsd import WSD
 
 STEPS, LR = 200, 0.3
 
@@ -26,6 +28,18 @@ SECTIONS = {
         name="warmup_cosine",
         min_factor=(0.0, 0.1, 0.5, 0.2)[r % 4],
         warmup_steps=(20, 0, 1, 99)[r % 4],
+    ),
+    "linear": lambda r: Linear.Knobs(
+        name="linear",
+        min_factor=(0.0, 0.1, 0.5, 0.2)[r % 4],
+        warmup_steps=(20, 0, 1, 99)[r % 4],
+    ),
+    "wsd": lambda r: WSD.Knobs(
+        name="wsd",
+        min_factor=(0.0, 0.1, 0.5, 0.2)[r % 4],
+        warmup_steps=(20, 0, 1, 99)[r % 4],
+        decay=(0.2, 1.0, 0.995, 0.505)[r % 4],
+        shape="sqrt",
     ),
     "plateau": lambda r: Plateau.Knobs(
         name="plateau",
@@ -133,6 +147,63 @@ def test_warmup_rises_in_equal_steps_to_one():
         assert (factors[warmup:].diff() <= 0).all()
 
 
+def after_warmup(make):
+    """Torch's factors of a linear warm-up, then another schedule, for each replica's knobs."""
+
+    def with_knobs(knobs):
+        def both(o):
+            lr_scheduler = torch.optim.lr_scheduler
+            after = make(o, knobs)  # first, since it falls from the rate that it finds
+            if knobs.warmup_steps == 0:
+                return after
+            rise = lr_scheduler.LinearLR(
+                o, start_factor=1 / (knobs.warmup_steps + 1), total_iters=knobs.warmup_steps
+            )
+            return lr_scheduler.SequentialLR(o, [rise, after], milestones=[knobs.warmup_steps])
+
+        return torch_factors(both)
+
+    return with_knobs
+
+
+def test_linear_equals_torch():
+    def line(o, knobs):
+        span = STEPS - knobs.warmup_steps
+        return torch.optim.lr_scheduler.LinearLR(o, 1, knobs.min_factor, span)
+
+    factors, _ = run(fleet("linear"), LOSSES[:, :4])
+    for r, knobs in enumerate(fleet("linear")):
+        close(factors[:, r], after_warmup(line)(knobs))
+
+
+@pytest.mark.parametrize("shape", ["linear", "sqrt"])
+def test_wsd_follows_the_papers(shape):
+    """Hägele et al. 2024, eq. 1 and §3.2, with N steps, of which N_decay are the decay."""
+
+    def fall(o, knobs):
+        N, N_decay = STEPS, round(knobs.decay * STEPS)
+
+        def factor(updates):
+            n = updates + knobs.warmup_steps
+            x = (n - (N - N_decay)) / N_decay
+            left = 1 if n <= N - N_decay else 1 - x if shape == "linear" else 1 - math.sqrt(x)
+            return knobs.min_factor + (1 - knobs.min_factor) * left
+
+        return torch.optim.lr_scheduler.LambdaLR(o, factor)
+
+    sections = [knobs.model_copy(update={"shape": shape}) for knobs in fleet("wsd")]
+    factors, _ = run(sections, LOSSES[:, :4])
+    for r, knobs in enumerate(sections):
+        close(factors[:, r], after_warmup(fall)(knobs))
+
+
+def test_wsd_stays_between_its_rise_and_its_fall():
+    factors, _ = run(fleet("wsd"), LOSSES[:, :4])
+    assert (factors[20:161, 0] == 1).all()
+    assert (factors[161:, 0].diff() < 0).all()
+    assert factors[160 + 10, 0] == pytest.approx(0.5)  # 1 - √¼
+
+
 def test_warmup_cosine_without_warmup_is_the_cosine():
     warm = [WarmupCosine.Knobs(name="warmup_cosine", min_factor=0.1, warmup_steps=0)]
     plain = [Cosine.Knobs(name="cosine", min_factor=0.1)]
@@ -184,11 +255,12 @@ def test_same_bits_alone_and_in_a_fleet(name):
     sections = fleet(name, 64)
     if name == "step":  # with powers of many numbers
         sections = [StepDecay.Knobs(name="step", every=1, gamma=0.9 + r / 1000) for r in range(64)]
-    factors, state = run(sections, LOSSES)
+    steps = 30 if name in ("linear", "wsd") else STEPS
+    factors, state = run(sections, LOSSES, steps)
     for size in (1, 3):
         for first in range(0, 64, size):
             part = slice(first, first + size)
-            few, few_state = run(sections[part], LOSSES[:, part])
+            few, few_state = run(sections[part], LOSSES[:, part], steps)
             assert torch.equal(few, factors[:, part])
             for key, value in few_state.items():
                 assert torch.equal(value, state[key][part]), key

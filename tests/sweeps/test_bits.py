@@ -31,7 +31,7 @@ MODELS = (
 )
 SOON = {
     "step": ["schedule.every=4"], "plateau": ["schedule.patience=0"],
-    "warmup_cosine": ["schedule.warmup_steps=3"],
+    "warmup_cosine": ["schedule.warmup_steps=3"], "wsd": ["schedule.warmup_steps=3"],
 }  # fmt: skip
 """Knobs by which a schedule changes the learning rate within some steps."""
 

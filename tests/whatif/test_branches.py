@@ -219,7 +219,11 @@ def test_every_shipped_intervention_can_be_read(compose, optimizer, words):
     assert unread == ["clip=norm clip.max_norm=1: changes nothing of this run"] * (
         "clip=norm" in words
     )
-    assert any("second moments" in line for line in left_out) == (optimizer == "sgd")
+    without = optimizer in ("sgd", "lion", "muon")
+    assert any("second moments" in line for line in left_out) == without
+    assert ("update=1" in {each.do for each in choices}) == (
+        optimizer in ("rmsprop", "adam", "adamw")
+    )
 
 
 @pytest.mark.parametrize("every", [8, 0])

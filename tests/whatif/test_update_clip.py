@@ -70,6 +70,8 @@ def test_a_replica_that_leaves_leaves_the_others_clipped(compose):
 
 WRONG = {
     ("sgd", "update=1"): "optimizer=sgd has no second moments to compare with",
+    ("lion", "update=1"): "optimizer=lion has no second moments to compare with",
+    ("spam", "update=1"): "optimizer=spam limits gradients or updates by itself",
     ("adam", "update=0"): "must be a number > 0",
     ("adam", "update=x"): "must end with a finite number",
     ("adam", "update=1 update=2"): "update comes twice",

@@ -26,7 +26,7 @@ class AdaGC(Clip):
     Args:
         beta: decay of the running mean, β, ``(R,)``.
         max_ratio: λ_rel, ``(R,)``.
-        max_norm: λ_abs, ``(R,)``.
+        warmup_norm: λ_abs, ``(R,)``.
         warmup_steps: steps of the warm-up, T_start - 1, ``(R,)``.
 
     Source: Wang et al. 2025, "AdaGC: improving training stability for large language model
@@ -37,7 +37,7 @@ class AdaGC(Clip):
     max_ratio: Annotated[
         Tensor, per_replica("largest norm of a tensor's gradient, over that mean", gt=0)
     ]
-    max_norm: Annotated[
+    warmup_norm: Annotated[
         Tensor, per_replica("largest norm of the whole gradient during the warm-up", gt=0)
     ]
     warmup_steps: Annotated[
@@ -59,7 +59,7 @@ class AdaGC(Clip):
         known = gamma > 0
         raw = torch.stack([norms(g.flatten(1)) for g in grads.values()], 1)  # (R, tensors)
         relative = self.max_ratio[:, None] * gamma / raw
-        factor = torch.where(known & ~warm, relative, (self.max_norm / grad_norm)[:, None])
+        factor = torch.where(known & ~warm, relative, (self.warmup_norm / grad_norm)[:, None])
         seen = raw * factor.clamp(max=1)
         both = known & (seen > 0)
         smallest = torch.where(both, torch.minimum(gamma, seen), torch.maximum(gamma, seen))

@@ -1,7 +1,8 @@
-"""SGD, RMSprop and Adam on rows of parameters, with hyperparameters for each replica.
+"""Optimizers with hyperparameters for each replica: one file an optimizer.
 
-Each optimizer has pure functions ``init`` and ``update``, and equals the class of the same name in
-``torch.optim``. Factors are computed in float64 and rounded once, to the parameters' dtype.
+Each has pure functions ``init`` and ``update``. SGD, RMSprop, Adam and AdamW equal the classes of
+the same names in ``torch.optim``. Factors are computed in float64 and rounded once, to the
+parameters' dtype.
 """
 
 ORDER = ("sgd", "rmsprop", "adam")

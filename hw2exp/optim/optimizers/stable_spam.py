@@ -57,38 +57,37 @@ class StableSPAM(Adam):
     def update(self, params: Any, grads: Any, state: State, lr: Tensor) -> tuple[Any, State]:
         """Clip spikes, steady the norms, reset the moments if it is time, update as Adam."""
         layout, t = Layout.of(params), state["steps"] + 1
-        steadied, *seen = zip(
-            *(
-                self._steady(grads[name], state, place, t)
-                for place, name in enumerate(layout.shapes)
-            ),
-            strict=True,
-        )
-        g, before = layout.flatten(steadied), layout.flatten([params[n] for n in layout.shapes])
+        clipped, largest = self._clip([grads[name] for name in layout.shapes], state, t)
+        steadied, own = self._steady(clipped, state, t)
+        before = layout.flatten([params[name] for name in layout.shapes])  # (R, P)
+        g = layout.flatten(steadied).to(before.dtype)
         now = t % self.reset_every == 0  # (R,)
         state = forget(state, now) | {"updates": torch.where(now, 0, state["updates"])}
         moved, after = super().update(before, g, state, lr)
-        names = ("largest", "norm", "norm_square")
-        own = {name: torch.stack(values, 1) for name, values in zip(names, seen, strict=True)}
-        return layout.unflatten(moved), after | own | {"steps": t}
+        return layout.unflatten(moved), after | own | {"largest": largest, "steps": t}
 
-    def _steady(
-        self, grad: Tensor, state: State, place: int, t: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return a tensor's new gradient, its T, a and b, each ``(R,)`` in float64."""
-        g = grad.flatten(1).double()  # (R, n); in float32 a spike's squares would overflow
-        peak = g.abs().amax(1)  # (R,)
-        largest = self.gamma3 * state["largest"][:, place] + (1 - self.gamma3) * peak
-        limit = largest / bias_correction(self.gamma3, t)
-        spikes = g.abs() > columns(limit, g)
-        g = torch.where(spikes, g * columns(limit / peak, g), g)
-        size = norms(g)  # (R,)
-        norm = self.gamma1 * state["norm"][:, place] + (1 - self.gamma1) * size
-        square = self.gamma2 * state["norm_square"][:, place] + (1 - self.gamma2) * size * size
-        deviation = roots(square / bias_correction(self.gamma2, t)) + self.eps
-        usual = norm / bias_correction(self.gamma1, t) / deviation
-        factor = torch.where(size == 0, 0, usual / size)
-        return (g * columns(factor, g)).to(grad.dtype).view_as(grad), largest, norm, square
+    def _clip(self, grads: list[Tensor], state: State, t: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Return the clipped gradients in float64, where no square overflows, and T."""
+        grads = [g.double() for g in grads]
+        peaks = torch.stack([g.flatten(1).abs().amax(1) for g in grads], 1)  # (R, tensors)
+        largest = running(self.gamma3, state["largest"], peaks)
+        limits = largest / bias_correction(self.gamma3, t)[:, None]
+        clipped = []
+        for g, peak, limit in zip(grads, peaks.unbind(1), limits.unbind(1), strict=True):
+            spikes = g.abs() > columns(limit, g)
+            clipped.append(torch.where(spikes, g * columns(limit / peak, g), g))
+        return clipped, largest
+
+    def _steady(self, grads: list[Tensor], state: State, t: Tensor) -> tuple[list[Tensor], State]:
+        """Return gradients of steady norms, and a and b."""
+        sizes = torch.stack([norms(g.flatten(1)) for g in grads], 1)  # (R, tensors)
+        norm = running(self.gamma1, state["norm"], sizes)
+        square = running(self.gamma2, state["norm_square"], sizes * sizes)
+        deviation = roots(square / bias_correction(self.gamma2, t)[:, None])
+        usual = norm / bias_correction(self.gamma1, t)[:, None] / (deviation + self.eps[:, None])
+        factors = torch.where(sizes == 0, 0, usual / sizes)
+        steadied = [g * columns(f, g) for g, f in zip(grads, factors.unbind(1), strict=True)]
+        return steadied, {"norm": norm, "norm_square": square}
 
     def preconditioner(self, state: State) -> None:
         """Return None."""
@@ -96,3 +95,14 @@ class StableSPAM(Adam):
     def stability_limit(self, lr: Tensor) -> Tensor:
         """Return NaN."""
         return lr * float("nan")
+
+
+def running(decay: Tensor, mean: Tensor, new: Tensor) -> Tensor:
+    """Return a running mean after a new value.
+
+    Args:
+        decay: its decay, ``(R,)``.
+        mean: the mean before, ``(R, n)``.
+        new: the new value, ``(R, n)``.
+    """
+    return decay[:, None] * mean + (1 - decay)[:, None] * new
