@@ -10,10 +10,10 @@ pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
 ]
-MODELS = "gated_rnn", "attn_rnn", "attn_rnn_inf", "rnn", "lstm"
+MODELS = "gated_rnn", "attn_rnn", "attn_rnn_inf", "rnn", "lstm", "gru", "mingru", "lru"
 
 
-@pytest.mark.parametrize("norm", ["none", "layer"])
+@pytest.mark.parametrize("norm", ["none", "layer", "sigma_reparam"])
 @pytest.mark.parametrize("model", MODELS)
 def test_the_first_steps_agree_with_the_cpus(compose, model, norm):
     configs = [

@@ -55,7 +55,7 @@ def test_hydra_runs_what_was_checked(tmp_path, monkeypatch, kind):
     seen = []
     monkeypatch.chdir(tmp_path)
     flags = [f"hydra/launcher={kind}", f"hydra/sweeper={kind}", "hydra.sweep.dir=s"]
-    words = ["-m", "seed=shuffle(range(0,4))", "model=glob([rnn,l*])", *SHORT, *flags]
+    words = ["-m", "seed=shuffle(range(0,4))", "model=glob([rnn,ls*])", *SHORT, *flags]
     reads = execution.execute
 
     def noted(command, *args, **kwargs):

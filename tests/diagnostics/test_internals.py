@@ -7,7 +7,7 @@ from hw2exp.models.cell import product
 from hw2exp.tasks.temporal_order import PAD
 from tests.models.references import quadratic_states
 
-MODELS = ("gated_rnn", "attn_rnn", "attn_rnn_inf", "rnn", "lstm")
+MODELS = ("gated_rnn", "attn_rnn", "attn_rnn_inf", "rnn", "lstm", "gru", "mingru")
 
 
 @pytest.fixture
@@ -56,6 +56,26 @@ def test_the_forget_gate_of_the_lstm_is_torchs(look):
             gates.append(torch.sigmoid(z[:, 16:32])[symbols[0, :, t] != PAD])
             h, c = cell(x[t], (h, c))
     torch.testing.assert_close(found.gate_mean[0].float(), torch.cat(gates).mean())
+
+
+def test_the_update_gate_of_the_gru_is_that_along_torchs_states(look):
+    fleet, symbols, found = look("model=gru", "init.scale=2", seeds=(4,))
+    cell = torch.nn.GRUCell(8, 16)
+    cell.load_state_dict({name: fleet.params[name][0] for name in cell.state_dict()})
+    x, h, gates = vectors(fleet, symbols)[0], torch.zeros(5, 16), []
+    for x_t, shown in zip(x, symbols[0].T != PAD, strict=True):
+        weight = cell.weight_ih[16:32], cell.weight_hh[16:32]
+        drive = x_t @ weight[0].T + h @ weight[1].T + cell.bias_ih[16:32] + cell.bias_hh[16:32]
+        gates.append(torch.sigmoid(drive.detach())[shown])
+        h = cell(x_t, h).detach()
+    torch.testing.assert_close(found.gate_mean[0].float(), torch.cat(gates).mean())
+
+
+def test_the_gate_of_the_mingru_is_one_minus_z(look):
+    fleet, symbols, found = look("model=mingru", "init.input_scale=2", seeds=(4,))
+    z = torch.sigmoid(vectors(fleet, symbols)[0] @ fleet.params["W_z"][0].T)  # (T, B, H)
+    expected = (1 - z)[symbols[0].T != PAD].mean()
+    torch.testing.assert_close(found.gate_mean[0].float(), expected)
 
 
 def attention(fleet, symbols, r, lags, shared):
