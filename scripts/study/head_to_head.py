@@ -49,7 +49,7 @@ CURES: dict[str, Cure] = {
     "σReparam": Cure("norm=sigma_reparam"),
     "Ω": Cure("regularizer=omega", "regularizer.weight", (0.1, 1.0, 4.0), elman=True),
     "z-loss": Cure("regularizer=z_loss", "regularizer.weight", (1e-4, 1e-3, 1e-2)),
-    "label smoothing": Cure("regularizer=label_smoothing", "regularizer.share", (0.01, 0.1, 0.3)),
+    "label smoothing": Cure("regularizer=label_smoothing", "regularizer.weight", (0.01, 0.1, 0.3)),
     "flossing": Cure("regularizer=flossing", "regularizer.weight", (1e-3, 1e-2, 1e-1)),
     "cosine": Cure("schedule=cosine"),
     "linear": Cure("schedule=linear"),
