@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import polars
 import pytest
-import yaml
 from scipy.stats import false_discovery_control, permutation_test
 
 from hw2exp.compare.__main__ import main
@@ -21,7 +20,7 @@ from hw2exp.records.runs import read_runs
 from hw2exp.system.problems import ConfigError
 
 SHORT = [
-    "task=easy", "model=rnn", "steps=60", "eval_every=20", "eval_batches=2", "log_every=2",
+    "task=easy", "model=rnn", "steps=40", "eval_every=20", "eval_batches=2", "log_every=2",
     "plot=false", "spikes.window=5", "spikes.margin=0.05", "spikes.deviations=2", "workers=1",
 ]  # fmt: skip
 
@@ -83,8 +82,8 @@ def by_settings(folder, measure):
 
 def configs(folder):
     """The config and the folder of each run."""
-    for path in sorted(folder.glob("[0-9]*/.hydra/config.yaml")):
-        yield yaml.safe_load(path.read_text()), path.parents[1]
+    for path in sorted(folder.glob("[0-9]*/result.json")):
+        yield json.loads(path.read_text())["config"], path.parent
 
 
 MEASURED = ["spikes", "solved", "test_loss", "last_loss", "largest_grad"]
@@ -97,9 +96,10 @@ def test_two_optimizers_equal_a_plain_computation(sweeps):
         MEASURED,
     )
     pvalues = []
+    known = {measure: by_settings(sweeps / "folders", measure) for measure in MEASURED}
     for place, each in enumerate(found.contrasts):
         measure, rate = MEASURED[place // 2], [0.02, 0.2][place % 2]
-        of = by_settings(sweeps / "folders", measure)
+        of = known[measure]
         a, b = (
             np.array([of["none", name, rate, seed] for seed in range(4)])
             for name in ("sgd", "rmsprop")
@@ -251,13 +251,20 @@ def test_bad_input_is_one_line(line, message, sweeps, monkeypatch, capsys):
 def test_what_differs_besides_is_told(here):
     from hw2exp.train import main as train
 
-    words = [*SHORT, "steps=40", "batch_size=8", "optimizer=rmsprop", "optimizer.lr=0.02"]
+    words = [
+        *SHORT[:2],
+        "steps=30",
+        *SHORT[3:],
+        "batch_size=8",
+        "optimizer=rmsprop",
+        "optimizer.lr=0.02",
+    ]
     assert train(["-m", *words, "seed=0,1", "hydra.sweep.dir=small"]) == 0
     one = ["folders", "small", "clip=norm,optimizer=rmsprop,optimizer.lr=0.02"]
     told = r"differ in batch_size \(32; 8\) too; name it on both sides"
     with pytest.raises(ConfigError, match=told):
-        compare_sides(one, ["clip=none,steps=40"], ["spikes"])
-    found = compare_sides(one, ["clip=none,steps=40,batch_size=8"], ["spikes"])
+        compare_sides(one, ["clip=none,steps=30"], ["spikes"])
+    found = compare_sides(one, ["clip=none,steps=30,batch_size=8"], ["spikes"])
     assert [*found.differ] == ["clip", "steps", "batch_size"]
     found = compare_sides(["folders", *one[2:]], ["small", "clip=none"], ["spikes"])
     assert [*found.differ] == ["clip", "steps", "batch_size"]  # each constant in its folder
