@@ -46,7 +46,7 @@ RUNS = {  # of each model: a run, a fleet, a resumed run
         "optimizer=rmsprop clip=zclip clip.warmup_steps=5",
         f"norm=qk optimizer=sgd clip=norm schedule=cosine {INPUT}=orthogonal",
         f"optimizer=spam clip=adagc clip.warmup_steps=9 optimizer.weight_decay=0.01 {RESET} "
-        "schedule=wsd schedule.warmup_steps=9",
+        "optimizer.clip_after=5 schedule=wsd schedule.warmup_steps=9",
     ),
     "attn_rnn_inf": (
         "optimizer=lion schedule=cosine clip=value",

@@ -78,7 +78,7 @@ class Optimizer(Choice):
     """The knobs of every optimizer."""
 
     lr: float = per_replica("learning rate, before the schedule's factor", gt=0)
-    weight_decay: float = per_replica("L2 penalty (AdamW: decoupled decay)", ge=0)
+    weight_decay: float = per_replica("L2 penalty, or decoupled decay (AdamW, Lion, Muon)", ge=0)
 
 
 class Clip(Choice):

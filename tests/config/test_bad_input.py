@@ -101,6 +101,10 @@ BAD = {
         ["schedule=wsd", "steps=110"],
         ["schedule.warmup_steps=100", "before the decay", "the last 0.2 of steps=110"],
     ),
+    "SPAM that never clips": (
+        ["optimizer=spam", "optimizer.reset_every=20"],
+        ["optimizer.clip_after=20", "below optimizer.reset_every=20"],
+    ),
     "AdamW that is Adam": (
         ["optimizer=adamw", "optimizer.decoupled=false"],
         ["optimizer.decoupled=false", "must be true for optimizer=adamw"],

@@ -1,7 +1,7 @@
 """SPAM: Adam that clips spikes of single entries and forgets its moments from time to time."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from hw2exp.config.doors import register_optimizer
 from hw2exp.config.knob import per_replica
@@ -51,6 +51,16 @@ class SPAM(Adam):
     clip_after: Annotated[
         Tensor, per_replica("updates after a reset before spikes are clipped", int, ge=1)
     ]
+
+    @staticmethod
+    def contradictions(knobs: Any, config: Any) -> list[str]:
+        """Return the problem of resets so frequent that no spike is ever clipped."""
+        if knobs.clip_after < knobs.reset_every:
+            return []
+        return [
+            f"optimizer.clip_after={knobs.clip_after}: must be below "
+            f"optimizer.reset_every={knobs.reset_every}, or no spike is ever clipped"
+        ]
 
     def update(
         self, params: Tensor, grads: Tensor, state: State, lr: Tensor
