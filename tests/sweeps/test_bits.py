@@ -139,7 +139,7 @@ def test_autograd_and_norms_too(compose, run):
 @pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS, ids=" ".join)
 def test_all_pairs_of_choices(compose, run, model):
-    """Each model, optimizer, clip and schedule with each other one of another kind."""
+    """Each model with each schedule; optimizers and clips take turns with all of them."""
     place = MODELS.index(model)
     for turn in range(len(SCHEDULES)):
         optimizer = OPTIMIZERS[(place + turn) % len(OPTIMIZERS)]
