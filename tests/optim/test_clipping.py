@@ -344,7 +344,8 @@ def test_what_is_not_a_number_is_not_hidden(name):
     assert clipped[40, 1].isnan().all()
 
 
-@pytest.mark.parametrize("name", sorted(SECTIONS.keys() - {"value"}))  # there ∞ is the limit, as in torch
+# By value ∞ is the limit, as in torch.
+@pytest.mark.parametrize("name", sorted(SECTIONS.keys() - {"value"}))
 def test_an_infinite_entry_is_not_hidden(name):
     grads = draw(60, 4, torch.float32)
     grads[40, 2, 5] = torch.inf
