@@ -8,7 +8,6 @@ from hw2exp.config.groups import AnyOrder, Range
 from hw2exp.config.knob import shared
 from hw2exp.config.registry import register
 from hw2exp.system.problems import show
-from hw2exp.tasks.temporal_order import TemporalOrder
 
 EPOCH_SEQUENCES = 1000
 """Sequences of an epoch of the notebook, before whole batches are cut from them."""
@@ -82,12 +81,5 @@ class Hochreiter(AnyOrder):
         return problems
 
 
-class FramedOrder(TemporalOrder):
-    """Temporal order with a frame; a fleet itself replays the notebook's stream."""
-
-    def __init__(self, length: Range, t1: Range, t2: Range, **_: Any) -> None:
-        super().__init__(length, t1, t2, framed=True)
-
-
 for name in ("easy", "normal", "moderate", "hard", "nightmare"):
-    register("task", name, Hochreiter)(FramedOrder)
+    register("task", name)(Hochreiter)
