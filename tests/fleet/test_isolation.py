@@ -23,7 +23,10 @@ COMBINATIONS = [
     ("model=rnn", "optimizer=rmsprop", "clip=value", "norm=batch", "schedule=plateau"),
     ("model=lstm", "optimizer=sgd", "clip=norm", "norm=layer"),
     ("model=attn_rnn", "optimizer=adam", "clip=qk_clip", "clip.max_score=0.1"),
-    ("model=mingru", "optimizer=sgd", "norm=sigma_reparam", "regularizer=z_loss"),
+    pytest.param(
+        ("model=mingru", "optimizer=sgd", "norm=sigma_reparam", "regularizer=flossing"),
+        marks=pytest.mark.slow,
+    ),
 ]
 POISONS = {
     "nan": lambda values: torch.full_like(values, torch.nan),
