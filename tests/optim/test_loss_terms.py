@@ -112,6 +112,15 @@ def test_the_gradient_of_flossing_is_that_of_differences(compose):
         torch.testing.assert_close(along, nudged, rtol=1e-5, atol=1e-9)
 
 
+def test_a_sequence_of_a_single_symbol_adds_nothing_to_flossing(compose):
+    fleet, params, symbols, labels = fleet_of(compose, "model=rnn", "regularizer=flossing")
+    symbols[:, :, :-1] = fleet.model.cell.input_size  # padding
+    total = fleet.model.gradient(params, symbols, labels).of
+    fleet.model.term = None
+    plain = fleet.model.gradient(params, symbols, labels).of
+    assert all(torch.equal(total[name], plain[name]) for name in plain)
+
+
 def test_flossing_brings_exponents_to_zero(compose):
     """Those of a network whose gradients vanish."""
     words = "model=rnn", "regularizer=flossing", "regularizer.exponents=2", "optimizer=adam"

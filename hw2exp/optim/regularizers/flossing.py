@@ -7,7 +7,7 @@ from hw2exp.config.doors import register_regularizer
 from hw2exp.config.knob import per_replica, shared
 from hw2exp.config.registry import equations
 from hw2exp.optim.regularizers.protocol import Regularizer
-from hw2exp.system.lazy_torch import Tensor
+from hw2exp.system.lazy_torch import Tensor, torch
 
 
 @register_regularizer("flossing")
@@ -50,6 +50,7 @@ class Flossing(Regularizer):
     def value(self, seen: Any) -> Tensor:
         """Return the term, ``(R,)``."""
         exponents = self.of(seen)  # (R, B, k)
+        exponents = torch.where(exponents.isnan(), 0, exponents)  # a single symbol has none
         term = exponents.square().flatten(1).mean(1)
         return (self.weight * term).to(seen.logits.dtype)
 
@@ -68,7 +69,7 @@ class Flossing(Regularizer):
             own = inputs[t], carries[t], seen.norm.at(t), now
             return stretching.moved(seen.cell, seen.prepared, *own, create_graph=True)
 
-        size = stretching.numbers(carries[1]).shape[-1]
+        size = stretching.numbers(carries[-1]).shape[-1]
         shown = seen.symbols[:, few].mT != seen.cell.input_size  # (R, T, B)
         start = stretching.orthonormal_directions(size, self.exponents)
         return stretching.mean_growth(move, start, stretching.counted_steps(shown))
