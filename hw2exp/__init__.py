@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from hw2exp.config.doors import (
         register_cell,
         register_clip,
+        register_logger,
         register_metric,
         register_norm,
         register_optimizer,
@@ -34,9 +35,9 @@ __all__ = [
     "Cell", "Clip", "Loaded", "Metric", "Norm", "Optimizer", "Regularizer", "Run", "Schedule",
     "Sweep", "Task", "Weight", "columns", "generators", "linear", "load", "norms", "per_replica",
     "product",
-    "register_cell", "register_clip", "register_metric", "register_norm", "register_optimizer",
-    "register_regularizer", "register_schedule", "register_task", "rescale", "run", "shared",
-    "sweep",
+    "register_cell", "register_clip", "register_logger", "register_metric", "register_norm",
+    "register_optimizer", "register_regularizer", "register_schedule", "register_task", "rescale",
+    "run", "shared", "sweep",
 ]  # fmt: skip
 
 # MKL chooses among kernels by how a matrix lies in memory, which depends on its place in a fleet;
@@ -48,7 +49,7 @@ __version__ = VERSION
 
 _HOMES = {
     "hw2exp.config.doors": (
-        "register_cell", "register_clip", "register_metric", "register_norm",
+        "register_cell", "register_clip", "register_logger", "register_metric", "register_norm",
         "register_optimizer", "register_regularizer", "register_schedule", "register_task",
     ),
     "hw2exp.config.knob": ("per_replica", "shared"),

@@ -110,9 +110,12 @@ def test_that_judge_makes_runs_of_every_choice(monkeypatch):
     import same_bits
 
     words = " ".join(" ".join(runs) for runs in same_bits.RUNS.values()).split()
+    # These use torch's own products and decompositions, whose bits depend on the CPU.
+    by_torch = {"clip": {"qk_clip"}, "norm": {"sigma_reparam"}}
     for group in ("clip", "norm", "optimizer", "schedule"):
         default = read(["task=easy"]).jobs[0].config
         chosen = {word.partition("=")[2] for word in words if word.startswith(f"{group}=")}
-        assert chosen | {getattr(default, group).name} == set(CHOICES[group]), group
+        judged = set(CHOICES[group]) - by_torch.get(group, set())
+        assert chosen | {getattr(default, group).name} == judged, group
     drawn = {word.partition("=")[2] for word in words if word.startswith("init.")}
     assert drawn >= {"orthogonal", "normal", "sparse"}

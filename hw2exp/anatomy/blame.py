@@ -94,7 +94,7 @@ def suspects_of(config: TrainConfig, seen: Replayed, place: int) -> tuple[list[S
         key = losses
     else:
         back = singles.model.gradient(params, symbols[:, None], labels[:, None])
-        rows = singles.layout.flatten(list(back.of.values()))
+        rows = singles.layout.rows(back.of)
         losses, sizes = back.loss, norms(rows)
         key = sizes
     order = key.nan_to_num(torch.inf).argsort(descending=True, stable=True).tolist()

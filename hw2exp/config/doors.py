@@ -70,6 +70,8 @@ def register_task(name: str, **defaults: Any) -> Callable[[C], C]:
     """
 
     def enter(own: C) -> C:
+        if missing := [each for each in ("symbols", "classes") if not hasattr(own, each)]:
+            raise ValueError(f"task={name}: lacks {' and '.join(missing)}")
         entered = _door("task", groups.AnyTask, name, defaults, data=False)(own)
         getattr(own, KNOBS).classes = own.classes
         return entered
@@ -153,3 +155,16 @@ def register_metric(name: str, **defaults: Any) -> Callable[[C], C]:
         ValueError: the name is taken, or a knob is not shared.
     """
     return _door("metric", groups.Metric, name, {"every": 100, **defaults}, data=False)
+
+
+def register_logger(name: str, **defaults: Any) -> Callable[[C], C]:
+    """Register a logger, a subclass of :class:`hw2exp.config.groups.Logger`, as ``logger=name``.
+
+    Args:
+        name: the choice.
+        defaults: default values of the knobs, which are fields of the class.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+    return register("logger", name, **defaults)

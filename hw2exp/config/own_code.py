@@ -43,7 +43,10 @@ def own_code(config: Any) -> dict[str, str]:
     chosen = [(group, getattr(config, group).name) for group in CHOICES]
     own = [each for each in chosen if each in ADDED_CHOICES]
     modules = {equations(*each).__module__ for each in own} - {*MAIN}
-    found = {each: digest for each in map("=".join, own) if (digest := digest_of(each))}
+    found = {}
+    for group, name in own:
+        code: Any = equations(group, name)
+        found[f"{group}={name}"] = code_digest(code)
     return found | ({MODULES: " ".join(sorted(modules))} if modules else {})
 
 

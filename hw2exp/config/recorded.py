@@ -9,14 +9,12 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from hw2exp.config.refusals import one_error
+from hw2exp.config.run_files import CONFIG
 from hw2exp.config.schema import OPERATIONAL, TrainConfig
 from hw2exp.config.trusted import WITHIN, bounded_references, trusted_resolvers
 from hw2exp.config.validation import validate
 from hw2exp.config.yaml_file import load_yaml
 from hw2exp.system.problems import ConfigError
-
-CONFIG = ".hydra/config.yaml"
-"""Path of the config in a run folder."""
 
 ADDED: dict[str, Any] = {
     "checkpoint_every": 0,

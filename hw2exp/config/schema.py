@@ -108,7 +108,7 @@ class TrainConfig(Section):
     solved_accuracy: float = shared("test accuracy that counts as solved", gt=0.25, le=1)
     solved_passes: int = shared("test passes in a row that must reach it", ge=1)
     check_initial_loss: Literal["error", "warn", "off"] = shared(
-        "what to do if training would not start at loss ln 4 and accuracy 0.25"
+        "what to do if training would not start at loss ln C and accuracy 1/C, for C classes"
     )
     fail_on_divergence: bool = shared("exit with status 3 if a run diverges")
     closed_form: bool = shared(

@@ -52,7 +52,7 @@ def validate(raw: Mapping[str, Any], shown: bool = False) -> TrainConfig:
             for detail in error.errors()
             if detail["loc"][0] not in CHOICES  # reported above, in more detail
         ]
-    if not problems:
+    if not problems and not codeless(config):  # those ran already; a rule may need the code
         parts = [part for _, part in config if isinstance(part, Section)]
         problems = [line for part in parts for line in part.contradictions(config)]
     if problems:

@@ -129,7 +129,7 @@ def gradient_at(fleet: Fleet, params: Tensor, symbols: Tensor, labels: Tensor) -
     """
     there = fleet.layout.unflatten(params)
     back = fleet.model.gradient(there, symbols, labels)
-    return fleet.layout.flatten(list(back.of.values()))
+    return fleet.layout.rows(back.of)
 
 
 def difference_product(

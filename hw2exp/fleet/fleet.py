@@ -81,7 +81,7 @@ class Fleet:
         self._left: list[tuple[NDArray[np.int64], FleetState]] = []
         self.enlist(configs)
         params = self.model.initialize([c.init for c in configs], [c.seed for c in configs])
-        self.state = self._initial_state(self.layout.flatten(list(params.values())))
+        self.state = self._initial_state(self.layout.rows(params))
 
     def enlist(self, configs: Sequence[TrainConfig]) -> None:
         """Build everything that depends on the configs; the state stays.
@@ -204,7 +204,7 @@ class Fleet:
         params = self.params
         back = self.model.gradient(params, symbols, labels, keeps_flow)
         grads = self.regularizer.add(back.of, self.model.cell, params, back.path)
-        return self.layout.flatten(list(grads.values())), back
+        return self.layout.rows(grads), back
 
     def finish(self, params: Tensor, symbols: Tensor) -> Tensor:
         """Let the clip change updated parameters by the attention of the step, if it wants to.
@@ -217,7 +217,7 @@ class Fleet:
             return params
         scores = self.model.largest_scores(self.params, symbols)
         after = self.clip.finish(self.layout.unflatten(params), scores)
-        return self.layout.flatten(list(after.values()))
+        return self.layout.rows(after)
 
     @torch.no_grad()
     def initial(self) -> tuple[Tensor, Tensor]:

@@ -77,7 +77,7 @@ class SequenceLoss:
         Returns:
             The losses, the correct sequences, and the batch statistics if the norm used them.
         """
-        rows = Layout.of(params).flatten(list(params.values())).numpy()
+        rows = Layout.of(params).rows(params).numpy()
         sequences = _sequences(symbols, labels)
         given = self.norm.over_batch and statistics is not None
         memory = self.memory(symbols.shape, rows.dtype, statistics if given else None)

@@ -6,9 +6,9 @@
  R      replicas              independent runs; nothing is ever reduced over R
  B      batch                 sequences of one step
  T      time                  positions of a sequence, padding first
- I      input symbols (8)     one-hot vector of a symbol; padding is zero
+ I      input symbols         one-hot vector of a symbol; padding is zero
  H      hidden                units of the recurrent state
- C      classes (4)           Q, R, S, U
+ C      classes               Q, R, S, U in temporal order
  K      lags                  past states that an attention cell attends to
  P      parameters            all of a replica's numbers in one row
 ====== ===================== ==================================================
@@ -53,6 +53,10 @@ class Layout:
     def flatten(self, tensors: Sequence[Tensor]) -> Tensor:
         """Join tensors ``(R, ...)``, in the order of the names, into rows ``(R, P)``."""
         return torch.cat([tensor.flatten(1) for tensor in tensors], 1)
+
+    def rows(self, by_name: Params) -> Tensor:
+        """Join parameters ``(R, ...)`` into rows ``(R, P)``, in the order of the layout."""
+        return self.flatten([by_name[name] for name in self.shapes])
 
     def unflatten(self, rows: Tensor) -> Params:
         """Cut rows ``(R, P)`` into parameters ``(R, ...)``, as views."""

@@ -42,12 +42,9 @@ class InRows:
         by_name, state = self.own.update(
             self.layout.unflatten(changed), self.layout.unflatten(other), *more
         )
-        return self._flat(by_name), state
+        return self.layout.rows(by_name), state
 
     def preconditioner(self, state: State) -> Tensor | None:
         """Return the divisor of the gradient in rows, if there is one."""
         divisor = self.own.preconditioner(state)
-        return self._flat(divisor) if isinstance(divisor, dict) else divisor
-
-    def _flat(self, by_name: dict[str, Tensor]) -> Tensor:
-        return self.layout.flatten([by_name[name] for name in self.layout.shapes])
+        return self.layout.rows(divisor) if isinstance(divisor, dict) else divisor

@@ -63,8 +63,9 @@ def read_claims(path: Path) -> list[ArmsClaim]:
     found: dict[str, ArmsClaim] = {}
     problems: list[str] = []
     for number, values in enumerate(listed, 1):
-        own = values.get("words") if isinstance(values, Mapping) else None
-        name = f"{path}: “{own}”" if isinstance(own, str) and own else f"{path}: claim {number}"
+        words = values.get("words") if isinstance(values, Mapping) else None
+        own = words if isinstance(words, str) else None
+        name = f"{path}: “{own}”" if own else f"{path}: claim {number}"
         if own in found:
             problems.append(f"{name}: words: stand there twice")
             continue

@@ -48,8 +48,10 @@ class RunLoggers:
         self._of: dict[int, RunLogger] = {}
         for member, config in configs.items():
             self._name = config.logger.name
-            if self._name != "none":
-                self._try(lambda: self._begin(member, config, tables[member]))  # noqa: B023
+            if self._name == "none" or not self._try(
+                lambda: self._begin(member, config, tables[member])  # noqa: B023
+            ):
+                break
 
     def _begin(self, member: int, config: TrainConfig, table: MetricsTable) -> None:
         own = config.logger.new()
@@ -81,9 +83,12 @@ class RunLoggers:
             if (own := self._of.pop(member, None)) is not None:
                 self._try(lambda: own.end(row_of(result), self.folders[member]))  # noqa: B023
 
-    def _try(self, tell: Callable[[], None]) -> None:
+    def _try(self, tell: Callable[[], None]) -> bool:
+        """Tell something, and return whether it worked; after a failure there are no loggers."""
         try:
             tell()
         except Exception as error:  # of other people's code and servers
             self._of.clear()
             _warn(self._name, error)
+            return False
+        return True

@@ -2,9 +2,9 @@
 
 from typing import ClassVar
 
+from hw2exp.config.doors import register_cell
 from hw2exp.config.groups import Model
 from hw2exp.config.knob import shared
-from hw2exp.config.registry import register
 from hw2exp.models.axes import Params
 from hw2exp.models.cell import SCORES, Carry, Cell, Inputs, Unrolled, Weight, linear, product
 from hw2exp.models.normalization import Features, NormPass, Terms
@@ -24,7 +24,7 @@ class AttnRNNKnobs(Model):
         return 1 + 2 * self.lags
 
 
-@register("model", "attn_rnn", AttnRNNKnobs)
+@register_cell("attn_rnn", AttnRNNKnobs)
 class AttnRNN(Cell):
     """Attention over the input and the last k states, with Q, K, V of its own for every lag.
 

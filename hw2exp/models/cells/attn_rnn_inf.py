@@ -2,8 +2,8 @@
 
 from typing import ClassVar
 
+from hw2exp.config.doors import register_cell
 from hw2exp.config.groups import Model
-from hw2exp.config.registry import register
 from hw2exp.models.axes import Params
 from hw2exp.models.cell import SCORES, Carry, Cell, Inputs, Unrolled, Weight, linear, product
 from hw2exp.models.cells.attn_rnn import score
@@ -17,7 +17,7 @@ class AttnRNNInfKnobs(Model):
     attention: ClassVar[bool] = True
 
 
-@register("model", "attn_rnn_inf", AttnRNNInfKnobs)
+@register_cell("attn_rnn_inf", AttnRNNInfKnobs)
 class AttnRNNInf(Cell):
     """Attention over the input and all states so far, with one Q, K, V for all.
 

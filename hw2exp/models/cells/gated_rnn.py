@@ -1,7 +1,6 @@
 """The gated RNN (write-up, part 1.2.1)."""
 
-from hw2exp.config.groups import Model
-from hw2exp.config.registry import register
+from hw2exp.config.doors import register_cell
 from hw2exp.models.axes import Params
 from hw2exp.models.cell import (
     GATE,
@@ -18,7 +17,7 @@ from hw2exp.models.normalization import Features, NormPass, Terms
 from hw2exp.system.lazy_torch import Tensor, torch
 
 
-@register("model", "gated_rnn", Model)
+@register_cell("gated_rnn")
 class GatedRNN(Cell):
     """A recurrent cell whose gate decides how much of the state stays.
 

@@ -1,7 +1,6 @@
 """The GRU, equal to ``torch.nn.GRU`` (Cho et al. 2014)."""
 
-from hw2exp.config.groups import Model
-from hw2exp.config.registry import register
+from hw2exp.config.doors import register_cell
 from hw2exp.models.axes import Params
 from hw2exp.models.cell import (
     GATE,
@@ -17,7 +16,7 @@ from hw2exp.models.normalization import Features, NormPass, Terms
 from hw2exp.system.lazy_torch import Tensor, torch
 
 
-@register("model", "gru", Model)
+@register_cell("gru")
 class GRU(Cell):
     """A recurrent cell whose update gate decides how much of the state stays.
 

@@ -1,7 +1,6 @@
 """The LSTM, equal to ``torch.nn.LSTM`` (Hochreiter & Schmidhuber 1997; forget gate: Gers 2000)."""
 
-from hw2exp.config.groups import Model
-from hw2exp.config.registry import register
+from hw2exp.config.doors import register_cell
 from hw2exp.models.axes import Params
 from hw2exp.models.cell import (
     GATE,
@@ -17,7 +16,7 @@ from hw2exp.models.normalization import Features, NormPass, Terms
 from hw2exp.system.lazy_torch import Tensor, torch
 
 
-@register("model", "lstm", Model)
+@register_cell("lstm")
 class LSTM(Cell):
     """A recurrent cell with a gated memory.
 

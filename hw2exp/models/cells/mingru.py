@@ -1,7 +1,6 @@
 """The minGRU, whose gate sees the input alone (Feng et al. 2024)."""
 
-from hw2exp.config.groups import Model
-from hw2exp.config.registry import register
+from hw2exp.config.doors import register_cell
 from hw2exp.models.axes import Params
 from hw2exp.models.cell import (
     GATE,
@@ -18,7 +17,7 @@ from hw2exp.models.normalization import Features, NormPass, Terms
 from hw2exp.system.lazy_torch import Tensor, torch
 
 
-@register("model", "mingru", Model)
+@register_cell("mingru")
 class MinGRU(Cell):
     """A recurrent cell that is linear in its state: no gate depends on the state.
 

@@ -2,9 +2,9 @@
 
 from typing import Literal
 
+from hw2exp.config.doors import register_cell
 from hw2exp.config.groups import Model
 from hw2exp.config.knob import shared
-from hw2exp.config.registry import register
 from hw2exp.models.axes import Params
 from hw2exp.models.cell import Carry, Cell, Inputs, Weight, product, sigmoid
 from hw2exp.models.normalization import Features, NormPass, Terms
@@ -22,7 +22,7 @@ class ElmanRNNKnobs(Model):
         return self.name if self.nonlinearity == "tanh" else f"{self.name}_{self.nonlinearity}"
 
 
-@register("model", "rnn", ElmanRNNKnobs)
+@register_cell("rnn", ElmanRNNKnobs)
 class ElmanRNN(Cell):
     """Elman's RNN: h[t] = φ(W_ih x[t] + b_ih + W_hh h[t-1] + b_hh), with φ = tanh, ReLU or σ."""
 

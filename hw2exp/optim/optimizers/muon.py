@@ -68,7 +68,7 @@ class Muon(Optimizer):
         """Return zero momentum and AdamW's state."""
         hidden, others = split(params)
         momentum = {f"momentum_{name}": torch.zeros_like(p) for name, p in hidden.items()}
-        rows = Layout.of(others).flatten(list(others.values()))
+        rows = Layout.of(others).rows(others)
         return momentum | {f"adam_{k}": value for k, value in self.adam.init(rows).items()}
 
     def update(

@@ -7,7 +7,6 @@ from hw2exp.config.doors import register_optimizer
 from hw2exp.config.knob import per_replica
 from hw2exp.models.axes import Layout, State, columns, means, roots
 from hw2exp.optim.optimizers.adam import Adam
-from hw2exp.optim.optimizers.formulas import with_decay
 from hw2exp.system.lazy_torch import Tensor, torch
 
 
@@ -34,15 +33,15 @@ class StableAdamW(Adam):
 
     def init(self, params: Any) -> State:
         """Return the state of Adam, in rows."""
-        return super().init(Layout.of(params).flatten(list(params.values())))
+        return super().init(Layout.of(params).rows(params))
 
     def update(self, params: Any, grads: Any, state: State, lr: Tensor) -> tuple[Any, State]:
         """Update as AdamW, then shorten the steps."""
         layout = Layout.of(params)
-        before, g = (layout.flatten([own[n] for n in layout.shapes]) for own in (params, grads))
+        before, g = (layout.rows(own) for own in (params, grads))
         moved, after = super().update(before, g, state, lr)  # (R, P)
         root = self.root(after)
-        ratios = with_decay(g, before, self.l2) / torch.maximum(root, columns(self.eps, root))
+        ratios = g / torch.maximum(root, columns(self.eps, root))
         return layout.unflatten(limit_steps(before, moved, ratios, self.max_rms, layout)), after
 
 

@@ -51,7 +51,7 @@ class StableSPAM(Adam):
         """Return the state of Adam in rows, and zeros for each tensor."""
         none = torch.zeros_like(self.lr)[:, None].repeat(1, len(params))  # (R, tensors)
         own = {"largest": none, "norm": none, "norm_square": none}
-        rows = Layout.of(params).flatten(list(params.values()))
+        rows = Layout.of(params).rows(params)
         return super().init(rows) | own | {"steps": torch.zeros_like(self.lr)}
 
     def update(self, params: Any, grads: Any, state: State, lr: Tensor) -> tuple[Any, State]:
@@ -59,7 +59,7 @@ class StableSPAM(Adam):
         layout, t = Layout.of(params), state["steps"] + 1
         clipped, largest = self._clip([grads[name] for name in layout.shapes], state, t)
         steadied, own = self._steady(clipped, state, t)
-        before = layout.flatten([params[name] for name in layout.shapes])  # (R, P)
+        before = layout.rows(params)  # (R, P)
         g = layout.flatten(steadied).to(before.dtype)
         now = t % self.reset_every == 0  # (R,)
         state = forget(state, now) | {"updates": torch.where(now, 0, state["updates"])}

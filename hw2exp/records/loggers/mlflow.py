@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hw2exp.config.doors import register_logger
 from hw2exp.config.groups import Logger
 from hw2exp.config.knob import shared
-from hw2exp.config.registry import register
 from hw2exp.records.loggers.protocol import RunLogger, artifacts
 from hw2exp.records.tensorboard import Plain
 
@@ -25,7 +25,7 @@ STATUS = {"interrupted": "KILLED", "diverged": "FAILED"}
 """MLflow's status of a run by its status here; of all others, ``FINISHED``."""
 
 
-@register("logger", "mlflow")
+@register_logger("mlflow")
 class MLflow(Logger):
     """The knobs of MLflow."""
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from hw2exp.config.doors import register_logger
 from hw2exp.config.groups import Logger
 from hw2exp.config.knob import shared
-from hw2exp.config.registry import register
 from hw2exp.records.loggers.protocol import RunLogger, artifacts
 from hw2exp.records.tensorboard import Plain
 
@@ -22,7 +22,7 @@ QUIET: dict[str, Any] = {
 """Settings without what the run folder has already, or what is of the machine."""
 
 
-@register("logger", "wandb")
+@register_logger("wandb")
 class WandB(Logger):
     """The knobs of Weights & Biases."""
 
