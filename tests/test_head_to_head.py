@@ -1,0 +1,56 @@
+"""The script that compares every cure with none, at a size of seconds."""
+
+import sys
+from pathlib import Path
+
+import polars
+import pytest
+from PIL import Image
+
+from hw2exp.config.command_line import read
+
+SCRIPTS = Path(__file__).parents[1] / "scripts"
+GROUPS = ("clip", "norm", "regularizer", "schedule")
+
+
+@pytest.fixture(scope="module")
+def script():
+    sys.path.insert(0, str(SCRIPTS))
+    import head_to_head
+
+    yield head_to_head
+    sys.path.remove(str(SCRIPTS))
+
+
+def test_every_cure_composes_and_has_the_same_budget(script):
+    names = set()
+    for model, optimizer in (("rnn", "adam"), ("attn_rnn", "sgd")):
+        for name, cure in script.cures_of(model, optimizer):
+            words = script._last([f"model={model}", f"optimizer={optimizer}", *cure.words.split()])
+            jobs = read(["-m", *words, *script._grid(script.FULL, cure, optimizer)]).jobs
+            assert len(jobs) == script.FULL.budget * script.FULL.tuning_seeds, name
+            names.add(name)
+    assert names == set(script.CURES)
+
+
+@pytest.mark.slow
+def test_cures_are_tuned_compared_and_resumed(script, tmp_path, monkeypatch, capsys):
+    kept = {name: script.CURES[name] for name in ("none", "clip norm", "StableAdamW")}
+    for module in (script, sys.modules["study.head_to_head"]):
+        monkeypatch.setattr(module, "CURES", kept)
+    monkeypatch.setattr(script, "OPTIMIZERS", {"adam": (1e-3, 1e-1)})
+    short = ("task=easy", "steps=30", "batch_size=8", "eval_every=10", "eval_batches=1",
+             "check_initial_loss=off", "plot=false", "records=packed")  # fmt: skip
+    monkeypatch.setattr(script, "RUNS", short)
+    monkeypatch.setattr(script, "QUICK", script.Profile(("rnn",), 4, 6, 1, (0.5, 1.0)))
+    for _ in range(2):
+        words = ["head_to_head", "--out", str(tmp_path / "out"), "--docs", str(tmp_path / "docs")]
+        monkeypatch.setattr(sys, "argv", words)
+        assert script.main() == 0
+    assert capsys.readouterr().out.count("6 of 6 jobs have their result") == 3
+    table = polars.read_csv(tmp_path / "docs" / "head_to_head.csv")
+    assert table["cure"].to_list() == list(kept)
+    assert table["solved_less_none"].null_count() == 1  # that of none
+    assert table["lr_sensitivity"].is_not_null().all()
+    with Image.open(tmp_path / "docs" / "head_to_head.png") as picture:
+        assert picture.width > 400
