@@ -28,14 +28,15 @@ class Measure:
     Args:
         words: its name in a table.
         of: the function that returns a run's value; None if it is unknown.
-        unit: the function that returns the smallest nonzero difference of two runs.
+        unit: the function that returns the smallest nonzero difference of two runs; 0 if any
+            difference is possible.
         cut_short: whether a run that diverges early has little of it, so that it decides nothing
             where more runs diverge on one side.
     """
 
     words: str
     of: Callable[[Run], float | None]
-    unit: Callable[[Run], float] = lambda run: 1.0
+    unit: Callable[[Run], float] = lambda run: 0.0
     cut_short: bool = False
 
     def by_seed(self, arms: Sequence[Arm]) -> dict[int, float]:
@@ -141,6 +142,10 @@ def _limited(run: Run, loss: float | None) -> float:
     return min(loss, initial)
 
 
+def _one(run: Run) -> float:
+    return 1.0
+
+
 def _per_1000(run: Run) -> float:
     return PER / run.result.step
 
@@ -181,9 +186,9 @@ MEASURES: Mapping[str, Measure] = {
         True,
     ),
     "explosions": Measure("exploding gradients per 1,000 steps", _explosions, _per_1000, True),
-    "diverged": Measure("diverged", lambda run: float(run.result.diverged_at is not None)),
-    "solved": Measure("solved", lambda run: float(run.result.solved_at is not None)),
-    "ends_solved": Measure("ends solved", lambda run: float(bool(run.result.ends_solved))),
+    "diverged": Measure("diverged", lambda run: float(run.result.diverged_at is not None), _one),
+    "solved": Measure("solved", lambda run: float(run.result.solved_at is not None), _one),
+    "ends_solved": Measure("ends solved", lambda run: float(bool(run.result.ends_solved)), _one),
     "steps_to_solve": Measure(
         "steps to solve, all of them if unsolved",
         lambda run: run.config.steps if run.result.solved_at is None else run.result.solved_at,
@@ -205,7 +210,7 @@ MEASURES: Mapping[str, Measure] = {
         "largest gradient norm", lambda run: _largest(run, "grad_norm_raw_max")
     ),
     "largest_update": Measure("largest update", lambda run: _largest(run, "update_norm_max")),
-    "last_step": Measure("last step", lambda run: run.result.step),
+    "last_step": Measure("last step", lambda run: run.result.step, _one),
     "seconds": Measure("seconds", lambda run: run.result.seconds),
     "lr_sensitivity": RateSensitivity(
         "learning-rate sensitivity of the test loss", lambda run: None

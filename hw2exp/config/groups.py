@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BeforeValidator, Field
 
 from hw2exp.config.knob import Choice, per_replica, shared
-from hw2exp.config.registry import register
+from hw2exp.config.registry import CHOICES, register
 
 
 def _tuple(value: object) -> object:
@@ -43,6 +43,22 @@ class Model(Choice):
     def products(self) -> int:
         """Return the matrix products of a time step, for estimates of a run's cost."""
         return 4
+
+
+def lacks_attention(choice: str, config: Any) -> list[str]:
+    """Return the problem of a choice that needs queries and keys, in a model without them.
+
+    Args:
+        choice: the choice, such as ``norm=qk``.
+        config: the whole config.
+    """
+    if config.model.attention:
+        return []
+    own = CHOICES["model"].items()
+    able = ", ".join(name for name, section in own if getattr(section, "attention", False))
+    return [
+        f"{choice}: needs a model with queries and keys ({able}), not model={config.model.name}"
+    ]
 
 
 class AnyTask(Choice):

@@ -9,9 +9,9 @@ import hashlib
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
-from functools import cache
-from inspect import unwrap
-from types import CodeType, FunctionType
+from enum import Enum
+from functools import cache, cached_property, partial, partialmethod
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from hw2exp.config.knob import KNOBS
@@ -74,8 +74,8 @@ def digest_of(choice: str) -> str | None:
 def code_digest(own: Any) -> str:
     """Return the SHA-256 of a class's code and of the user's code that it uses.
 
-    Functions, classes and plain constants count, including the globals that they refer to. Other
-    objects, such as tensors, and installed packages don't.
+    Functions, classes and plain constants count, including the globals that they refer to; of what
+    installed packages and this one define, the name counts. Other objects, such as tensors, don't.
     """
     return hashlib.sha256("\n".join(_of_value(own, set())).encode(errors="replace")).hexdigest()
 
@@ -90,20 +90,19 @@ def _is_own(module: str) -> bool:
 
 
 def _of_value(value: Any, seen: set[int]) -> Iterator[str]:
-    """Yield texts that describe a value, if it is a plain constant or code."""
+    """Yield texts that describe a value: a plain constant, code, or the name of other people's."""
     if isinstance(value, staticmethod | classmethod):
         value = value.__func__
-    if isinstance(value, FunctionType):
-        value = unwrap(value)
-    if isinstance(value, PLAIN):
+    if isinstance(value, (*PLAIN, range, Enum)):
         yield repr(value)
-    elif isinstance(value, list | tuple | frozenset):
-        parts = ["\n".join(_of_value(each, seen)) for each in value]
-        yield from sorted(parts) if isinstance(value, frozenset) else parts
-    elif isinstance(value, dict):
-        yield from _of_value([part for pair in value.items() for part in pair], seen)
+    elif isinstance(value, list | tuple | set | frozenset | dict):
+        yield from _of_container(value, seen)
     elif isinstance(value, property):
         yield from _of_value((value.fget, value.fset), seen)
+    elif isinstance(value, partial | partialmethod):
+        yield from _of_value((value.func, value.args, value.keywords), seen)
+    elif isinstance(value, cached_property):
+        yield from _of_value(value.func, seen)
     elif isinstance(value, CodeType):
         yield from _of_code(value, seen)
     elif isinstance(value, type | FunctionType) and _is_own(value.__module__):
@@ -114,6 +113,29 @@ def _of_value(value: Any, seen: set[int]) -> Iterator[str]:
             yield from _of_class(value, seen)
         else:
             yield from _of_function(value, seen)
+    elif hasattr(value, "__wrapped__"):  # such as a function with a cache
+        yield from _of_value(value.__wrapped__, seen)
+    elif (name := getattr(value, "__qualname__", None)) is not None:
+        yield f"{getattr(value, '__module__', None)}.{name}"
+    else:
+        yield type(value).__qualname__
+        if type(value).__qualname__ == "dtype":
+            yield repr(value)
+        elif _is_own(type(value).__module__) and hasattr(value, "__dict__"):
+            yield from _of_value((type(value), vars(value)), seen)
+
+
+def _of_container(value: Any, seen: set[int]) -> Iterator[str]:
+    """Yield the texts of a container's parts between brackets; one within itself has none."""
+    if -id(value) in seen:
+        return
+    seen.add(-id(value))
+    parts = [part for pair in value.items() for part in pair] if isinstance(value, dict) else value
+    texts = ["\n".join(_of_value(part, seen)) for part in parts]
+    seen.discard(-id(value))
+    yield "("
+    yield from sorted(texts) if isinstance(value, set | frozenset) else texts
+    yield ")"
 
 
 def _of_class(kind: type, seen: set[int]) -> Iterator[str]:
@@ -127,13 +149,33 @@ def _of_class(kind: type, seen: set[int]) -> Iterator[str]:
 def _of_function(function: FunctionType, seen: set[int]) -> Iterator[str]:
     code = function.__code__
     yield from _of_code(code, seen, skipped=function.__doc__)
-    enclosed = tuple(cell.cell_contents for cell in function.__closure__ or ())
     keywords = tuple(sorted((function.__kwdefaults__ or {}).items()))
-    yield from _of_value((function.__defaults__, keywords, enclosed), seen)
-    for name in _names(code):
-        if name in function.__globals__:
-            yield name
-            yield from _of_value(function.__globals__[name], seen)
+    yield from _of_value((function.__defaults__, keywords, _enclosed(function)), seen)
+    names = [*_names(code)]
+    for name in names:
+        if name not in function.__globals__:
+            continue
+        value = function.__globals__[name]
+        yield name
+        if not isinstance(value, ModuleType):
+            yield from _of_value(value, seen)
+        elif _is_own(value.__name__):  # of which the function may use what it names
+            for used in sorted({*names} & vars(value).keys()):
+                yield used
+                yield from _of_value(vars(value)[used], seen)
+        else:
+            yield value.__name__
+
+
+def _enclosed(function: FunctionType) -> tuple[Any, ...]:
+    """Return the values that a function encloses; None for one that is not known yet."""
+    values = []
+    for cell in function.__closure__ or ():
+        try:
+            values.append(cell.cell_contents)
+        except ValueError:
+            values.append(None)
+    return tuple(values)
 
 
 def _of_code(code: CodeType, seen: set[int], skipped: str | None = None) -> Iterator[str]:

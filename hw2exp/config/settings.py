@@ -9,6 +9,9 @@ from hw2exp.config.registry import CHOICES
 from hw2exp.config.schema import TrainConfig
 from hw2exp.system.problems import show
 
+Plain = bool | int | float | str
+"""A value that TensorBoard and loggers show as it is."""
+
 Value = Any
 """A hashable value of a config: a number, a text, a bool, None, or a tuple of such values."""
 

@@ -12,18 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from hw2exp.config.groups import Prune
 from hw2exp.config.knob import shared
 from hw2exp.config.registry import register
 from hw2exp.config.schema import TrainConfig
-from hw2exp.records.arms import arm_numbers
-
-Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
-Members = NDArray[np.int64]
+from hw2exp.system.lazy_numpy import Floats, Mask, Members, np
 
 
 class Pruner(Protocol):
@@ -158,6 +151,8 @@ class Pruning(Pruner):
         step: int = 0,
     ) -> None:
         self.rule: Any = configs[0].prune
+        from hw2exp.records.arms import arm_numbers  # lazily: its libraries load slowly
+
         self.arms = np.array(arm_numbers(configs))
         self.places = np.arange(len(configs)) if places is None else np.array(places)
         self._past = dict(past or {})

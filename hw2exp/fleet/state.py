@@ -70,7 +70,8 @@ class FleetState:
             *self.clip.values(),
         ]
         # The largest absolute value of a row is NaN or infinite if any number in the row is.
-        largest = [t.reshape(len(t), -1).abs().amax(1).double() for t in tensors if t[0].numel()]
+        numbers = [t for t in tensors if t[0].numel() and t.dtype != torch.bool]
+        largest = [t.reshape(len(t), -1).abs().amax(1).double() for t in numbers]
         return torch.stack(largest).isfinite().all(0)
 
     def after(self, step: int, sound: Tensor) -> "FleetState":

@@ -30,6 +30,8 @@ class InRows:
     layout: Layout
 
     def __getattr__(self, name: str) -> Any:
+        if name == "own":  # not there yet, in a copy that is being made
+            raise AttributeError(name)
         return getattr(self.own, name)
 
     def init(self, params: Tensor) -> State:
@@ -42,7 +44,8 @@ class InRows:
         by_name, state = self.own.update(
             self.layout.unflatten(changed), self.layout.unflatten(other), *more
         )
-        return self.layout.rows(by_name), state
+        # Knobs are in float64, so that a rule may return a wider dtype than the parameters'.
+        return self.layout.rows(by_name).to(changed.dtype), state
 
     def preconditioner(self, state: State) -> Tensor | None:
         """Return the divisor of the gradient in rows, if there is one."""

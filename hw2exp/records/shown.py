@@ -5,12 +5,13 @@ from pathlib import Path
 
 from hw2exp.config.run_files import CURVES, EVENTS, METRICS
 from hw2exp.config.schema import OPERATIONAL, TrainConfig
+from hw2exp.config.settings import Plain
 from hw2exp.records.curve_figure import draw_curve
 from hw2exp.records.layout import Layout
 from hw2exp.records.metrics import CATALOG, MetricsTable, read_metrics
 from hw2exp.records.run_dir import RunResult
 from hw2exp.records.spike import Spike
-from hw2exp.records.tensorboard import EventWriter, Plain, flatten
+from hw2exp.records.tensorboard import EventWriter, flatten
 from hw2exp.records.write_order import settle
 from hw2exp.system import disk
 from hw2exp.system.problems import counted

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hw2exp.config.run_files import EVENTS_BEGIN
+from hw2exp.config.settings import Plain
 from hw2exp.records.encoding import BINS, bins, png
 from hw2exp.records.layout import Layout, serialized
 from hw2exp.records.manifest import Events
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 FLUSH_SECONDS = 1.0
 """Time after which a write flushes: the lag of a TensorBoard that watches the run."""
-
-Plain = bool | int | float | str
 
 _count = itertools.count()
 

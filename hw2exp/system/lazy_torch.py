@@ -5,9 +5,9 @@ a command. It imports ``torch``, ``Tensor`` and ``Device`` from here instead of 
 time the last two are for annotations only.
 """
 
-import importlib
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+from hw2exp.system.lazy_module import LazyModule
 
 if TYPE_CHECKING:
     import torch as torch
@@ -17,10 +17,4 @@ if TYPE_CHECKING:
 else:
     Tensor = Device = Any
 
-    class _Torch(ModuleType):
-        def __getattr__(self, name: str) -> Any:
-            vars(self).update(vars(importlib.import_module("torch")))
-            self.__class__ = ModuleType  # whose attributes are faster
-            return getattr(self, name)
-
-    torch = _Torch("torch")
+    torch = LazyModule("torch")

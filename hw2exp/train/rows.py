@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hw2exp.config.schema import OPERATIONAL, TrainConfig
+from hw2exp.config.settings import Plain
 from hw2exp.records.result_row import ROW, row_of
 from hw2exp.records.run_dir import RunResult
-from hw2exp.records.tensorboard import Plain, flatten
+from hw2exp.records.tensorboard import flatten
 from hw2exp.system.problems import show
 
 if TYPE_CHECKING:

@@ -12,15 +12,28 @@ from hw2exp.config.own_code import code_digest, digest_of
 from hw2exp.train import main
 
 SOURCE = '''
+from functools import partial, wraps
+
 import torch
+from hw2exp.models.cells.gru import GRU
 from hw2exp.config.doors import register_cell
 from hw2exp.models.cell import Cell, linear, product
 
 ALPHA = 0.2
 SIZES = {"all": 1.0}
+LAYERS = ((1, 2), 3)
+SIZES["itself"] = SIZES
+power = partial(pow, exp=1)
 
+def scaled(function):
+    @wraps(function)
+    def wrapper(x):
+        return 1.0 * function(x)
+    return wrapper
+
+@scaled
 def squash(x, factor=1.0):
-    return torch.tanh(x) * factor * SIZES["all"]
+    return torch.tanh(x) * factor * SIZES["all"] * len(LAYERS) / len(LAYERS) * power(1.0)
 
 class Base(Cell):
     def start(self, params, zeros):
@@ -64,6 +77,11 @@ OTHER = {
     "a class attribute": ("(0.0, 0.5)", "(0.0, 0.6)"),
     "a base": ("return (zeros,)", "return (zeros + 1,)"),
     "a function in a function": ("ALPHA * new", "ALPHA * old"),
+    "another function of a package": ("torch.tanh(x)", "torch.relu(x)"),
+    "a shipped base": ("class Base(Cell)", "class Base(GRU)"),
+    "how a list is grouped": ("((1, 2), 3)", "((1,), (2, 3))"),
+    "what a decorator does": ("return 1.0 * function(x)", "return 2.0 * function(x)"),
+    "an argument of a partial": ("partial(pow, exp=1)", "partial(pow, exp=2)"),
     "an operation": ("drive + product", "drive - product"),
 }
 

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+from hw2exp.config import groups
 from hw2exp.config.doors import register_norm
 from hw2exp.config.knob import per_replica
-from hw2exp.config.registry import CHOICES
 from hw2exp.models.axes import Params, State
 from hw2exp.models.normalization.layer import standardize
 from hw2exp.models.normalization.protocol import Gain, GainPass, Norm, NormPass, Terms, over
@@ -28,14 +28,7 @@ class QKNorm(Norm):
     @staticmethod
     def contradictions(knobs: Any, config: Any) -> list[str]:
         """Return the problem of a model without queries and keys."""
-        if config.model.attention:
-            return []
-        able = ", ".join(
-            name for name, own in CHOICES["model"].items() if getattr(own, "attention", False)
-        )
-        return [
-            f"norm=qk: needs a model with queries and keys ({able}), not model={config.model.name}"
-        ]
+        return groups.lacks_attention("norm=qk", config)
 
     def gains(self, terms: Terms) -> dict[str, Gain]:
         """Return a gain for each feature of every query and key."""

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+from hw2exp.config import groups
 from hw2exp.config.doors import register_clip
 from hw2exp.config.knob import per_replica
-from hw2exp.config.registry import CHOICES
 from hw2exp.models.axes import Params, State, columns, roots
 from hw2exp.optim.clipping.protocol import Clip, Scores
 from hw2exp.system.lazy_torch import Tensor, torch
@@ -35,13 +35,7 @@ class QKClip(Clip):
     @staticmethod
     def contradictions(knobs: Any, config: Any) -> list[str]:
         """Return the problems of a model without queries and keys, and of normalized ones."""
-        problems = []
-        if not config.model.attention:
-            able = ", ".join(
-                name for name, own in CHOICES["model"].items() if getattr(own, "attention", False)
-            )
-            needs = f"needs a model with queries and keys ({able})"
-            problems.append(f"clip=qk_clip: {needs}, not model={config.model.name}")
+        problems = groups.lacks_attention("clip=qk_clip", config)
         if config.norm.name != "none":
             why = f"norm={config.norm.name} undoes a factor on a matrix"
             problems.append(f"clip=qk_clip: needs norm=none; {why}")

@@ -9,8 +9,8 @@ from typing import Any
 from hw2exp.config.doors import register_logger
 from hw2exp.config.groups import Logger
 from hw2exp.config.knob import shared
+from hw2exp.config.settings import Plain
 from hw2exp.records.loggers.protocol import RunLogger, artifacts
-from hw2exp.records.tensorboard import Plain
 
 MOST_METRICS, MOST_PARAMS = 1000, 100
 """Most entries of a call to MLflow."""

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hw2exp.config.run_files import CONFIG, CURVES, RESULT
-from hw2exp.records.tensorboard import Plain
+from hw2exp.config.settings import Plain
 
 
 class RunLogger(Protocol):

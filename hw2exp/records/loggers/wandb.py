@@ -8,8 +8,8 @@ from typing import Any, Literal
 from hw2exp.config.doors import register_logger
 from hw2exp.config.groups import Logger
 from hw2exp.config.knob import shared
+from hw2exp.config.settings import Plain
 from hw2exp.records.loggers.protocol import RunLogger, artifacts
-from hw2exp.records.tensorboard import Plain
 
 QUIET: dict[str, Any] = {
     "silent": True,
