@@ -1,6 +1,6 @@
 """Choices of your own, one through each door.
 
-    python -m hw2exp.train --import my_choices model=my_mingru task=first_letter optimizer=my_lion \
+    python -m hw2exp.train --import my_choices model=leaky task=first_letter optimizer=my_lion \
         clip=tensor_norm regularizer=smoothing schedule=linear_to metric=angle
 
 R is the replica axis, the runs of a fleet; B the batch, T time, H the state's size, C the classes.
@@ -40,23 +40,26 @@ from hw2exp import (
 )
 
 
-@register_cell("my_mingru")
-class MinGRU(Cell):
-    """h[t] = (1 - z) h[t-1] + z W_h x[t], with z = σ(W_z x[t]) (Feng et al. 2024)."""
+@register_cell("leaky", leak=0.2)
+class LeakyRNN(Cell):
+    """h[t] = (1 - α) h[t-1] + α tanh(W_x x[t] + W_h h[t-1])."""
+
+    leak: Annotated[float, shared("share of the state that is replaced, α", gt=0, le=1)]
 
     def weights(self):
         hidden, inputs = self.hidden_size, self.input_size
-        return {"W_z": linear(hidden, inputs, "input"), "W_h": linear(hidden, inputs, "input")}
+        return {"W_x": linear(hidden, inputs, "input"), "W_h": linear(hidden, hidden, "recurrent")}
 
     def project(self, params, x, norm):  # x is (R, T, B, I): all time steps at once
-        return torch.tanh(product(params["W_z"], x) / 2) / 2 + 0.5, product(params["W_h"], x)
+        return (product(params["W_x"], x),)
 
     def start(self, params, zeros):
         return (zeros,)
 
     def step(self, params, inputs, carry, norm):
-        (z, candidate), (h,) = inputs, carry  # each (R, B, H)
-        h = (1 - z) * h + z * candidate
+        (drive,), (h,) = inputs, carry  # both (R, B, H)
+        new = torch.tanh(drive + product(params["W_h"], h))
+        h = (1 - self.options.leak) * h + self.options.leak * new  # a cell is no dataclass
         return h, (h,)
 
 
@@ -102,8 +105,6 @@ class Smoothing(Regularizer):
     """Label smoothing: the loss of a label that is uniform to some share."""
 
     share: Annotated[Tensor, per_replica("share of the uniform label", ge=0, le=1)]
-
-    has_value = True
 
     def value(self, seen):
         log_p = seen.logits.log_softmax(-1)  # (R, B, C)

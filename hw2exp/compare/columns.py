@@ -145,7 +145,11 @@ def read_runs_below(folder: Path, notes: list[str]) -> tuple[list[Run], int]:
         folder: the folder.
         notes: the list to which a line on each other run is added.
     """
-    return _each_below(folder, notes, _ended, lambda run: run)  # packed records are checked whole
+    whole = _each_below(folder, notes, _ended, lambda run: run)  # packed records are checked whole
+    found = [run for run in whole[0] if run.result.pruned_at is None]
+    if pruned := len(whole[0]) - len(found):
+        notes.append(f"{folder}: {counted(pruned, 'run')} left out: pruned before the end")
+    return found, whole[1]
 
 
 def _each_below(

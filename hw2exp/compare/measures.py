@@ -228,7 +228,6 @@ def check_measures(names: Sequence[str], what: str) -> None:
     """
     for place, name in enumerate(names):
         if name not in MEASURES:
-            allowed = f"{nearest(name, MEASURES)} allowed: {', '.join(MEASURES)}"
-            raise ConfigError([f"{what}={name}: no such measure; {allowed}"])
+            raise ConfigError([f"{what}={name}: no such measure; {nearest(name, MEASURES)}"])
         if name in names[:place]:
             raise ConfigError([f"{what}={name}: stands there twice"])

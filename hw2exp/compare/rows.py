@@ -138,8 +138,9 @@ def config_of(each: Compared) -> Settings:
 
 
 def versions_of(each: Compared) -> Mapping[str, str]:
-    """Return the versions of the software that a run used."""
-    return each.result.versions
+    """Return the versions of the software that a run used; digests of code are cut short."""
+    own = each.result.versions
+    return {name: made[:8] if "=" in name else made for name, made in own.items()}
 
 
 def results(columns: Sequence[Column]) -> Iterator[Row]:

@@ -12,6 +12,7 @@ Keyword arguments are the default values of the knobs.
 """
 
 from collections.abc import Callable
+from dataclasses import is_dataclass
 from typing import Any, TypeVar
 
 from hw2exp.config import groups
@@ -32,11 +33,46 @@ def _door(
             knobs := [k for k, f in section.model_fields.items() if is_per_replica(f)]
         ):
             raise ValueError(f"{group}={name}: its knobs must be shared, not {', '.join(knobs)}")
+        if problem := _unfit(own, section, group, defaults):
+            raise ValueError(f"{group}={name}: {problem}")
         entered = register(group, name, section, **defaults)(own)
         setattr(own, KNOBS, section)
         return entered
 
     return enter
+
+
+BASES = {
+    "model": ("hw2exp.Cell", "project"),
+    "task": ("hw2exp.Task", "batch"),
+    "optimizer": ("hw2exp.Optimizer", "stability_limit"),
+    "clip": ("hw2exp.Clip", "needs_scores"),
+    "norm": ("hw2exp.Norm", "gains"),
+    "regularizer": ("hw2exp.Regularizer", "needs_path"),
+    "schedule": ("hw2exp.Schedule", "observe"),
+    "metric": ("hw2exp.Metric", "measure"),
+}
+"""The base class of each group's choices, and a name by which its subclasses are known."""
+
+
+def _unfit(
+    own: type[Any], section: type[Choice], group: str, defaults: dict[str, Any]
+) -> str | None:
+    """Return why a class can't be a choice of a group, or None."""
+    base, mark = BASES[group]
+    if not hasattr(own, mark):
+        return f"must be a subclass of {base}"
+    knobs = section.model_fields.keys() - {"name"}
+    if group == "model" and is_dataclass(own):
+        return "a cell must be no dataclass; it finds the values of its knobs in self.options"
+    if group != "model" and knobs and not is_dataclass(own):
+        return "must be a dataclass, as it has knobs"
+    if unknown := [key for key in defaults if key not in knobs]:
+        what = "Annotated[Tensor, per_replica(...)] or Annotated[int, shared(...)]"
+        return f"has no knob {', '.join(unknown)}; a knob is a field annotated as {what}"
+    if not own.__module__.startswith("hw2exp.") and (missing := knobs - defaults.keys()):
+        return f"needs a default value of {', '.join(sorted(missing))}, as a keyword of its door"
+    return None
 
 
 def register_cell(

@@ -29,7 +29,7 @@ from hw2exp.optim.regularizers.protocol import Regularizer
 from hw2exp.optim.schedules.protocol import Schedule
 from hw2exp.tasks.chosen import task_of
 from hw2exp.tasks.notebook_stream import NotebookStream
-from hw2exp.tasks.task import CHECK, POPULATION, TEST, TRAIN, Task
+from hw2exp.tasks.task import CHECK, POPULATION, TEST, TRAIN, Task, check_batch
 from hw2exp.tasks.temporal_order import TemporalOrder
 from hw2exp.tasks.variants.hochreiter import Hochreiter
 
@@ -185,6 +185,8 @@ class Fleet:
         source = self.notebook if self.notebook and stream in (TRAIN, TEST) else self.task
         drawn = step + self.skipped if stream == TRAIN else step
         symbols, labels = source.batch(self.seeds, drawn, size, stream)
+        if source is self.task and not isinstance(source, TemporalOrder):
+            check_batch(source, symbols, labels)
         return torch.from_numpy(symbols).to(self.device), torch.from_numpy(labels).to(self.device)
 
     def loss_and_gradient(

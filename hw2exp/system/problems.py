@@ -76,7 +76,7 @@ def unknown_choice(group: str, value: object, allowed: Iterable[str], own: bool 
     names = sorted(allowed)
     close = get_close_matches(str(value).lower(), names, n=1)
     meant = f"did you mean {close[0]}? " if close else ""
-    mine = own and isinstance(value, str) and not close
+    mine = own and isinstance(value, str)
     more = "; one of your own needs --import MODULE" if mine else ""
     return f"{group}={show(value)}: no such choice; {meant}allowed: {', '.join(names)}{more}"
 

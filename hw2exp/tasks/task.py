@@ -5,6 +5,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from hw2exp.system.problems import ConfigError
+
 TRAIN, TEST, CHECK, POPULATION = range(4)
 """Streams of batches; no two share a draw."""
 
@@ -67,3 +69,21 @@ def generators(seeds: NDArray[np.uint64], step: int, stream: int) -> list[np.ran
     start = [0, 0, step, stream]
     philoxes = [np.random.Philox(counter=start, key=int(seed)) for seed in seeds]
     return [np.random.Generator(each) for each in philoxes]
+
+
+def check_batch(task: Task, symbols: NDArray[np.uint8], labels: NDArray[np.uint8]) -> None:
+    """Check that a task's batch holds only its symbols and classes.
+
+    Args:
+        task: the task.
+        symbols: symbols of its batch, ``(R, B, T)``.
+        labels: labels of its batch, ``(R, B)``.
+
+    Raises:
+        ConfigError: a symbol or a label is out of range.
+    """
+    name = type(task).__name__
+    if (largest := int(labels.max())) >= len(task.classes):
+        raise ConfigError([f"{name}.batch: label {largest}, but {len(task.classes)} classes"])
+    if (largest := int(symbols.max())) > len(task.symbols):
+        raise ConfigError([f"{name}.batch: symbol {largest}, but {len(task.symbols)} symbols"])

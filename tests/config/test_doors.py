@@ -4,8 +4,10 @@ import ast
 import json
 import math
 import os
+import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,18 +18,20 @@ from hydra.core.config_store import ConfigStore
 
 import hw2exp
 from hw2exp.config import registry
-from hw2exp.config.doors import register_cell, register_task
+from hw2exp.config.doors import register_cell, register_clip, register_task
 from hw2exp.diagnostics.metrics.protocol import Step
 from hw2exp.diagnostics.metrics.spectrum import Spectrum
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.loop import train
 from hw2exp.models.cell import Cell
+from hw2exp.optim.clipping.protocol import Clip
+from hw2exp.optim.optimizers.protocol import Optimizer
 from hw2exp.tasks.task import Task
 from hw2exp.train import main
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 CHOSEN = [
-    "model=my_mingru", "task=first_letter", "optimizer=my_lion", "clip=tensor_norm",
+    "model=leaky", "task=first_letter", "optimizer=my_lion", "clip=tensor_norm",
     "regularizer=smoothing", "schedule=linear_to", "metric=angle",
 ]  # fmt: skip
 SHORT = ["steps=6", "eval_every=3", "eval_batches=1", "batch_size=8", "plot=false",
@@ -85,8 +89,8 @@ def test_a_replica_of_own_choices_is_the_same_alone_and_in_a_fleet(own, compose)
         train(alone, [])
         for name, tensor in alone.outcome.tensors().items():
             assert torch.equal(tensor[0], whole.outcome.tensors()[name][row]), name
-    assert "my_mingru" in whole.config.model.name
-    assert {*whole.outcome.optimizer} == {"W_z", "W_h", "readout_weight", "readout_bias"}
+    assert "leaky" in whole.config.model.name
+    assert {*whole.outcome.optimizer} == {"W_x", "W_h", "readout_weight", "readout_bias"}
     assert not torch.equal(whole.outcome.params[0], whole.outcome.params[1])
 
 
@@ -95,7 +99,7 @@ def test_a_step_is_what_the_classes_say(own, compose, optimizer):
     """Against torch's label smoothing, and the rules of clip and optimizer one tensor at a time."""
     words = [*CHOSEN, *SHORT, f"optimizer={optimizer}", "optimizer.lr=0.01"]
     plain = ["optimizer.momentum=0"] if optimizer == "sgd" else []
-    config = compose(*words, *plain, "clip.max_norm=0.05", "schedule=constant")
+    config = compose(*words, *plain, "clip.max_norm=0.15", "schedule=constant")
     fleet = Fleet([config])
     before = {name: p.double() for name, p in fleet.params.items()}
     symbols, labels = fleet.batch(1, 0, 8)
@@ -109,8 +113,8 @@ def test_a_step_is_what_the_classes_say(own, compose, optimizer):
     clipped = 0
     for name, g in grads.items():
         norm = float(g.norm())
-        clipped += norm > 0.05
-        step = g * min(1, 0.05 / (norm + 1e-6))
+        clipped += norm > 0.15
+        step = g * min(1, 0.15 / (norm + 1e-6))
         step = step.sign() if optimizer == "my_lion" else step
         moved = before[name].detach() - 0.01 * step
         torch.testing.assert_close(fleet.params[name].double(), moved, rtol=0, atol=1e-7)
@@ -146,10 +150,44 @@ def test_classes_that_are_not_balanced_do_not_start(own, tmp_path, monkeypatch, 
 
 @pytest.mark.parametrize(("door", "base"), [(register_cell, Cell), (register_task, Task)])
 def test_what_decides_the_program_has_no_knob_of_data(door, base):
-    own = type("Mine", (base,), {"__annotations__": {"leak": hw2exp_data()}, "classes": "AB"})
+    names = {"__annotations__": {"leak": hw2exp_data()}, "symbols": "ab", "classes": "AB"}
+    own = type("Mine", (base,), names)
     with pytest.raises(ValueError, match="mine: its knobs must be shared, not leak"):
         door("mine")(own)
     assert "mine" not in registry._SECTIONS["model"] | registry._SECTIONS["task"]
+
+
+@pytest.mark.parametrize(
+    ("bases", "names", "defaults", "problem"),
+    [
+        ((Optimizer,), {}, {}, "must be a subclass of hw2exp.Clip"),
+        ((Clip,), {"max_norm": 1.0}, {"max_norm": 1.0}, "has no knob max_norm; a knob is a field"),
+        ((Clip,), {"__annotations__": {"leak": hw2exp.shared}}, {"leak": 1}, "has no knob leak"),
+    ],
+)
+def test_a_class_that_is_no_choice_is_refused_at_its_door(bases, names, defaults, problem):
+    with pytest.raises(ValueError, match=re.escape(f"clip=mine: {problem}")):
+        register_clip("mine", **defaults)(type("Mine", bases, names))
+    assert "mine" not in registry._SECTIONS["clip"]
+
+
+def test_knobs_need_a_dataclass_and_default_values():
+    annotated = {"__annotations__": {"leak": hw2exp_data()}}
+    with pytest.raises(ValueError, match="clip=mine: must be a dataclass, as it has knobs"):
+        register_clip("mine", leak=1.0)(type("Mine", (Clip,), dict(annotated)))
+    with pytest.raises(ValueError, match="needs a default value of leak, as a keyword"):
+        register_clip("mine")(dataclass(frozen=True)(type("Mine", (Clip,), dict(annotated))))
+    with pytest.raises(ValueError, match="a cell must be no dataclass"):
+        register_cell("mine")(dataclass(type("Mine", (Cell,), {})))
+
+
+def test_a_label_beyond_the_classes_is_told_in_a_line(own, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    FirstLetter = own["FirstLetter"]
+    register_task("few", length=8)(type("Few", (FirstLetter,), {"classes": "ABC"}))
+    assert main(["model=rnn", "task=few", *SHORT]) != 0
+    assert "Few.batch: label 5, but 3 classes" in capsys.readouterr().err
+    ConfigStore.instance().repo["task"].pop("few.yaml")
 
 
 def hw2exp_data():
@@ -195,7 +233,7 @@ def test_readers_show_runs_whose_module_is_missing(sweep):
     assert "shown as recorded" not in known.stdout + known.stderr
     asked = command("hw2exp.anatomy", "s/0", cwd=sweep)
     assert asked.returncode == 2
-    assert "model=my_mingru: no such choice" in asked.stderr
+    assert "model=leaky: no such choice" in asked.stderr
 
 
 def test_packed_runs_whose_module_is_missing_are_shown_too(sweep):

@@ -29,8 +29,6 @@ class Flossing(Regularizer):
     Jacobians", arXiv:2312.17306, §3; the QR decompositions are differentiated as torch does.
     """
 
-    has_value = True
-
     weight: Annotated[Tensor, per_replica("factor of the mean square of the exponents", ge=0)]
     exponents: Annotated[int, shared("how many exponents, the largest ones", ge=1)]
     sequences: Annotated[int, shared("sequences of a batch that are looked at", ge=1)]

@@ -24,8 +24,6 @@ class LabelSmoothing(Regularizer):
     arXiv:1512.00567, §7.
     """
 
-    has_value = True
-
     weight: Annotated[Tensor, per_replica("share of a label that goes to all classes", ge=0, le=1)]
 
     def value(self, seen: Any) -> Tensor:

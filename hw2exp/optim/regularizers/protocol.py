@@ -16,10 +16,14 @@ class Regularizer:
     """
 
     has_value: ClassVar[bool] = False
-    """True if the term has a value; the run then trains by autograd."""
+    """True if the class defines :meth:`value`; the run then trains by autograd."""
 
     needs_path: ClassVar[bool] = False
     """True if :meth:`add` needs the states and their gradients."""
+
+    def __init_subclass__(cls) -> None:
+        """Note whether the term has a value."""
+        cls.has_value = cls.value is not Regularizer.value
 
     def value(self, seen: Any) -> Tensor:
         """Return the term, ``(R,)``.

@@ -21,8 +21,6 @@ class ZLoss(Regularizer):
     arXiv:2204.02311, §5.
     """
 
-    has_value = True
-
     weight: Annotated[Tensor, per_replica("factor of log² Z", ge=0)]
 
     def value(self, seen: Any) -> Tensor:
