@@ -22,7 +22,7 @@ from hw2exp.records.packed import PackedSweep
 from hw2exp.records.packed_rows import JOB
 from hw2exp.system.problems import ConfigError, counted
 
-PARTLY = "; other seeds of {} stay, from fleets in which they were ahead"
+PARTLY = "; other seeds of {} stay: they were ahead in their fleets, or diverged before"
 REPEATED = "another run has its settings and seed"
 NO_RESULT = "no result: interrupted, failed, or still running"
 

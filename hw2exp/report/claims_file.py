@@ -99,6 +99,8 @@ def _faults(error: ValidationError) -> Iterator[str]:
                 yield unknown_key(key, each["input"], _Entry.model_fields)
             case "missing":
                 yield f"{key}: is missing; a claim has {allowed}"
+            case "literal_error":
+                yield f"{key}={show(each['input'])}: must be {each['ctx']['expected']}"
             case _ if not key:
                 yield f"must be a mapping with {allowed}"
             case _:
