@@ -215,7 +215,7 @@ GOOD = "part: a, words: w, arms: clip=norm, against: clip=none, rule: less"
         ("claims: [{part: a}]", [f"claim 1: {key}: is missing; a claim has part, words, arms, "
                                  for key in ("words", "arms", "against", "rule")]),
         (f"claims: [{{{GOOD}, rule2: x}}]", ["“w”: rule2=x: no such key; did you mean rule?"]),
-        (f"claims: [{{{GOOD[:-4]}fewer}}]", ["“w”: rule=fewer: Input should be 'less' or 'more'"]),
+        (f"claims: [{{{GOOD[:-4]}fewer}}]", ["“w”: rule=fewer: must be 'less' or 'more'"]),
         (f"claims: [{{{GOOD}, measure: spike}}]",
          ["“w”: measure=spike: no such measure; did you mean spikes? allowed: spikes, above"]),
         (f"claims: [{{{GOOD}, by: [optimiser]}}]",
