@@ -80,9 +80,9 @@ def code_digest(own: Any) -> str:
     return hashlib.sha256("\n".join(_of_value(own, set())).encode(errors="replace")).hexdigest()
 
 
-def _is_own(module: str) -> bool:
+def _is_own(module: str | None) -> bool:
     """Return whether a module is the user's: the main program, or not installed and not ours."""
-    if module in MAIN:  # its file may be that of a notebook's kernel
+    if module is None or module in MAIN:  # made by exec; or its file is that of a notebook's kernel
         return True
     top = module.partition(".")[0]
     path = getattr(sys.modules.get(module), "__file__", None) or ""

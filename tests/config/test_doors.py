@@ -190,6 +190,31 @@ def test_a_label_beyond_the_classes_is_told_in_a_line(own, tmp_path, monkeypatch
     ConfigStore.instance().repo["task"].pop("few.yaml")
 
 
+@pytest.mark.parametrize(
+    ("changed", "problem"),
+    [
+        (
+            lambda g: g / g.norm(),
+            "clip=mine: a run's step is not the same alone and in a fleet",
+        ),
+        (lambda g: g[:, :1, :1, :1], "clip=mine: a step fails: IndexError: too many indices"),
+    ],
+)
+def test_a_step_is_tried_before_anything_is_made(
+    own, changed, problem, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+
+    def update(self, grads, params, grad_norm, state):
+        return {name: changed(g) for name, g in grads.items()}, state
+
+    register_clip("mine")(type("Mine", (Clip,), {"update": update}))
+    assert main(["model=rnn", "clip=mine", *SHORT]) == 2
+    assert problem in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+    ConfigStore.instance().repo["clip"].pop("mine.yaml")
+
+
 def hw2exp_data():
     from typing import Annotated
 
