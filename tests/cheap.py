@@ -37,6 +37,10 @@ class InProcess(FleetExecutor):
             future.set_exception(error)
         return future
 
+    def check(self, fn: Callable[..., Any], /, *args: Any) -> Any:
+        """Call a function at once."""
+        return fn(*args)
+
 
 @contextmanager
 def in_process() -> Iterator[None]:

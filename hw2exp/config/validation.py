@@ -31,6 +31,7 @@ def validate(raw: Mapping[str, Any], shown: bool = False) -> TrainConfig:
         ConfigError: the config has problems, one line each.
     """
     problems: list[str] = []
+    unknown: list[str] = []  # choices without code, which are told if other problems are
     values = dict(raw)
     for group, choices in CHOICES.items():
         section = raw.get(group)
@@ -39,6 +40,8 @@ def validate(raw: Mapping[str, Any], shown: bool = False) -> TrainConfig:
         if not isinstance(section, Mapping) or not isinstance(name, str) or not known:
             problems.append(unknown_choice(group, name, choices))
             continue
+        if name not in choices:
+            unknown.append(unknown_choice(group, name, choices))
         schema = choices[name] if name in choices else without_code(group)
         try:
             values[group] = schema.model_validate(dict(section))
@@ -56,7 +59,7 @@ def validate(raw: Mapping[str, Any], shown: bool = False) -> TrainConfig:
         parts = [part for _, part in config if isinstance(part, Section)]
         problems = [line for part in parts for line in part.contradictions(config)]
     if problems:
-        raise ConfigError(dict.fromkeys(problems))
+        raise ConfigError(dict.fromkeys([*unknown, *problems]))
     return config
 
 

@@ -217,7 +217,7 @@ GOOD = "part: a, words: w, arms: clip=norm, against: clip=none, rule: less"
         (f"claims: [{{{GOOD}, rule2: x}}]", ["“w”: rule2=x: no such key; did you mean rule?"]),
         (f"claims: [{{{GOOD[:-4]}fewer}}]", ["“w”: rule=fewer: must be 'less' or 'more'"]),
         (f"claims: [{{{GOOD}, measure: spike}}]",
-         ["“w”: measure=spike: no such measure; did you mean spikes? allowed: spikes, above"]),
+         ["“w”: measure=spike: no such measure; did you mean spikes?"]),
         (f"claims: [{{{GOOD}, by: [optimiser]}}]",
          ["“w”: by=optimiser: no such key; did you mean optimizer?"]),
         (f"claims: [{{{GOOD}}}, {{{GOOD}}}]", ["“w”: words: stand there twice"]),

@@ -30,7 +30,7 @@ def test_what_differs_is_named(facts, tmp_path):
         other = replace(facts, versions=versions | {"numba": "0.1"})
         assert problem(other) == f"has numba {versions['numba']}, not 0.1"
         assert "can't import no_such: Module" in problem(replace(facts, modules=["no_such"]))
-        assert "no model=mine" in problem(replace(facts, cells={"mine": "0"}))
+        assert "no model=mine" in problem(replace(facts, choices={"model=mine": "0"}))
         assert "shared disk" in problem(replace(facts, folder=tmp_path / "other"))
         assert "shared disk" in problem(replace(facts, token="hw2exp-2"))
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hw2exp.config.registry import CHOICES
 from hw2exp.system.problems import ConfigError
 from hw2exp.theory.answer import Verdict
 from hw2exp.theory.answers import vanishing
@@ -192,7 +193,7 @@ def test_runs_that_cannot_be_read_are_counted(sweep, tmp_path, forget_config):
     (tmp_path / "copy" / "1" / "result.json").write_text("{")
     found, left_out = after_training(tmp_path / "copy")
     assert len(found["gated_rnn"].logarithms) == 1
-    models = "attn_rnn, attn_rnn_inf, gated_rnn, lstm, rnn"
+    models = ", ".join(sorted(CHOICES["model"]))
     assert left_out == (
         f"1 run left out: model=3: no such choice; allowed: {models}",
         "1 run left out: config or result can't be read",

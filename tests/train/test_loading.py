@@ -99,7 +99,7 @@ def test_what_can_t_be_read_is_named(trained, tmp_path, capsys):
     fleet = sorted((folder / "packed/packed").glob("*.safetensors"))[0]
     fleet.unlink()
     loaded = hw2exp.load(folder)
-    assert {"folders/0", "folders/1", "packed/"} == set(loaded.unread)
+    assert {"folders/0", "folders/1", "packed"} == set(loaded.unread)
     assert "result.json" in loaded.unread["folders/0"]
     assert "no result" in loaded.unread["folders/1"]
     assert "of 4 runs have no result" in loaded.unread["packed"]
