@@ -51,7 +51,8 @@ def knobs():
     for group, choices in CHOICES.items():
         for choice, schema in choices.items():
             for name, about in schema.model_json_schema()["properties"].items():
-                if name != "name" and "type" in about:
+                free = about.get("type") == "string" and not {"enum", "pattern"} & about.keys()
+                if name != "name" and "type" in about and not free:  # any text is a right one
                     yield [f"{group}={choice}"], f"{group}.{name}", about
 
 

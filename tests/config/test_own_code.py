@@ -161,6 +161,6 @@ if __name__ == "__main__":
         check=False,
     )
     assert done.returncode == 2, done.stderr
-    assert "model=own: the workers of a sweep can't import this cell" in done.stderr
+    assert "model=own: the workers of a sweep can't import it" in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "s").exists()
