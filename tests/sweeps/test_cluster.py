@@ -351,6 +351,7 @@ def test_a_cell_of_the_users_reaches_the_workers_by_name(tmp_path):
         results = [read_result(tmp_path / executor / job) for job in "01"]
         made[executor] = [(r.parameters_sha256, r.metrics_sha256) for r in results]
     assert made["local"] == made["dask"]
-    for more, status in (([], 2), (["--import", "my_cells"], 0)):
+    for more, told in (([], 2), (["--import", "my_cells"], 0)):
         with running(tmp_path, "-m", "hw2exp.compare", "dask/0", "dask/1", *more) as process:
-            ended(process, status)
+            _, lines = ended(process)
+        assert len([line for line in lines if "no code of model=leaky_rnn" in line]) == told
