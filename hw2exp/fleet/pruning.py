@@ -20,7 +20,7 @@ from hw2exp.system.lazy_numpy import Floats, Mask, Members, np
 
 
 class Pruner(Protocol):
-    """What decides which replicas of a fleet are behind and leave."""
+    """A rule that decides which replicas of a fleet leave early."""
 
     def begin(self, members: Members) -> None:
         """Note which members of the fleet train: others may have an error in place of a run."""

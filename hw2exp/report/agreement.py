@@ -60,7 +60,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Agreed:
-    """What a chapter tells of measures.
+    """The agreement of measures in a chapter.
 
     Args:
         sensitive: the learning-rate sensitivity of each group of arms.

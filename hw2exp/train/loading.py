@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from hw2exp.config.folder import at_home, check_there
 from hw2exp.records.arms import Run
 from hw2exp.records.packed import PackedSweep
+from hw2exp.records.packed_rows import JOB
 from hw2exp.records.runs import runs_below
 from hw2exp.system.problems import ConfigError
 from hw2exp.system.terminal import warn
@@ -67,8 +68,8 @@ class Loaded:
         for name, sweep in self.packed.items():
             try:
                 yield sweep.metrics().select(
-                    polars.concat_str(polars.lit(name), polars.col("job")).alias(RUN),
-                    polars.exclude("job"),
+                    polars.concat_str(polars.lit(name), polars.col(JOB)).alias(RUN),
+                    polars.exclude(JOB),
                 )
             except (OSError, ValueError) as error:
                 self._leave_out(name, error)

@@ -10,7 +10,7 @@ from hw2exp.system.lazy_torch import Tensor
 
 @dataclass(frozen=True)
 class Step:
-    """What a training step made.
+    """The tensors of a training step, by name.
 
     Args:
         params: the parameters before the step by name, each ``(R, ...)``.

@@ -9,7 +9,7 @@ from hw2exp.config.settings import Plain
 
 
 class RunLogger(Protocol):
-    """What a logger is told about one run; it never changes the run.
+    """The logger of one run; it never changes the run.
 
     If a method raises an exception, the run goes on without its logger, and a line says so.
     """
