@@ -190,6 +190,17 @@ def test_a_label_beyond_the_classes_is_told_in_a_line(own, tmp_path, monkeypatch
     ConfigStore.instance().repo["task"].pop("few.yaml")
 
 
+def test_a_rule_in_float64_leaves_the_parameters_type(own, compose):
+    def update(self, grads, params, grad_norm, state):
+        return {name: g.double() for name, g in grads.items()}, state
+
+    register_clip("wide")(type("Wide", (Clip,), {"update": update}))
+    fleet = Fleet([compose("model=rnn", "task=easy", "clip=wide", *SHORT)])
+    train(fleet, [], last=1)
+    assert fleet.state.params.dtype == torch.float32
+    ConfigStore.instance().repo["clip"].pop("wide.yaml")
+
+
 @pytest.mark.parametrize(
     ("changed", "problem"),
     [
