@@ -1,6 +1,6 @@
 """Compare every cure with none: one table and one figure of docs/head_to_head.
 
-    python scripts/head_to_head.py [--full] [--out DIR] [--docs DIR] [model ...]
+    python scripts/head_to_head.py [--full] [--seeds N] [--out DIR] [--docs DIR] [model ...]
 
 Each cure is tuned by the same rule with the same budget, its own knob included; then it is run over
 many seeds, at its best learning rate and up to two octaves around. After an interruption, the same
@@ -11,7 +11,7 @@ import argparse
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -72,13 +72,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("models", nargs="*", metavar="model", help=f"{', '.join(MODELS)}")
     parser.add_argument("--full", action="store_true", help="all models, 64 seeds: some hours")
+    parser.add_argument("--seeds", type=int, metavar="N", help="runs of an arm: 64, or 16")
     parser.add_argument("--out", type=Path, metavar="DIR", help="by default outputs/head_to_head/…")
     parser.add_argument("--docs", type=Path, default=Path("docs/head_to_head"), metavar="DIR")
     arguments = parser.parse_args()
     if unknown := set(arguments.models) - set(MODELS):
         parser.error(f"no model {', '.join(sorted(unknown))}; there are {', '.join(MODELS)}")
     profile = FULL if arguments.full else QUICK
-    folder = arguments.out or Path("outputs", "head_to_head", "full" if arguments.full else "quick")
+    profile = replace(profile, seeds=arguments.seeds or profile.seeds)
+    size = f"{'full' if arguments.full else 'quick'}_{profile.seeds}"
+    folder = arguments.out or Path("outputs", "head_to_head", size)
     try:
         rows = [
             row
