@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help setup train theory reproduce test test-next lint format tensorboard bench
+.PHONY: help setup train theory reproduce test test-next lint format docs tensorboard bench
 
 help: ## list the targets; ARGS="..." passes arguments on
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,11 @@ lint: setup ## check style and types
 format: setup ## repair style where ruff can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: setup ## build the documentation into docs/_build/html, and run its notebooks
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,docs]"
+	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html
+	@echo docs/_build/html/index.html
 
 tensorboard: setup ## serve outputs/ on this machine
 	$(BIN)/tensorboard --logdir outputs --host 127.0.0.1 $(ARGS)

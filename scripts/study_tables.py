@@ -1,10 +1,10 @@
-"""Make the tables and sentences of the README's section on the study from the study's CSV files.
+"""Make the tables and sentences of the page on the study, docs/study/index.md, from CSV files.
 
-    python scripts/study_tables.py [DIR] [--write README]
+    python scripts/study_tables.py [DIR] [--write PAGE]
 
 DIR is the report of a reproduction; by default docs/study, which keeps that of the full profile. In
-the README, each block is between a line ``<!-- study: NAME -->`` and a line ``<!-- end -->``;
---write replaces the blocks of the file.
+the page each block is between a line ``<!-- study: NAME -->`` and a line ``<!-- end -->``; --write
+replaces the blocks of the file.
 """
 
 import argparse
@@ -35,7 +35,7 @@ PLACE = re.compile(r"(<!-- study: (\w+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", nargs="?", type=Path, default=KEPT, metavar="DIR")
-    parser.add_argument("--write", type=Path, metavar="README", help="the file to write into")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="the file to write into")
     arguments = parser.parse_args()
     if arguments.write is None:
         print("\n\n".join(block(arguments.folder) for block in BLOCKS.values()))

@@ -99,8 +99,8 @@ def test_few_rooms_and_floors():
     assert len(FLOORS) <= 10
 
 
-def test_the_readme_prints_these_floors():
-    text = (ROOT.parent / "README.md").read_text(encoding="utf-8")
+def test_the_documentation_prints_these_floors():
+    text = (ROOT.parent / "docs" / "explanation" / "house.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\d) \| (.*) \|$", text.partition("| floor | rooms |")[2], re.MULTILINE)
     printed = [set(re.findall(r"(?:^|; )`(\w+)`:", words)) for _, words in rows[: len(FLOORS)]]
     assert printed == FLOORS

@@ -71,16 +71,17 @@ def test_a_run_equals_the_plain_loop_until_it_leaves_the_plateau(reference, comp
     assert min(agree) >= 6
 
 
-def test_the_readme_says_for_how_many_epochs_the_curves_agree():
+def test_the_documentation_says_for_how_many_epochs_the_curves_agree():
     folder = Path(__file__).parents[1]
     runs = polars.read_csv(folder / "docs" / "study" / "notebook" / "reference.csv")
     agree = runs["epochs_that_agree"]
     assert ((agree - runs["plateau"]) >= -2).all()
-    readme = " ".join((folder / "README.md").read_text(encoding="utf-8").split())
+    page = folder / "docs" / "study" / "experiments.md"
+    text = " ".join(page.read_text(encoding="utf-8").split())
     told = (
         f"for {agree.min()} to {agree.max()} epochs, {agree.median():g} in the median of 16 seeds"
     )
-    assert told in readme
+    assert told in text
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The README's section on the study is what the script makes of the CSV files."""
+"""The documentation's page on the study is what the script makes of the CSV files."""
 
 import csv
 import shutil
@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 STUDY = ROOT / "docs" / "study"
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "study" / "index.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +25,9 @@ def scripts():
 
 def test_the_readme_has_what_the_script_makes(scripts):
     script, _, _ = scripts
-    places = [name for _, name, _ in script.PLACE.findall(README)]
+    places = [name for _, name, _ in script.PLACE.findall(PAGE)]
     assert places == list(script.BLOCKS)
-    assert script.filled(README, STUDY) == README
+    assert script.filled(PAGE, STUDY) == PAGE
     assert all(make(STUDY) for make in script.BLOCKS.values())
 
 

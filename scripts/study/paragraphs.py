@@ -1,4 +1,4 @@
-"""Write the README's paragraphs on the study besides cures; all findings follow from CSV files."""
+"""Write the paragraphs of the study's page besides cures; all findings follow from CSV files."""
 
 import math
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Write the README's sentences on the study; all findings follow from the CSV files."""
+"""Write the sentences of the study's page; all findings follow from the CSV files."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path

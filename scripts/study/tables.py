@@ -1,4 +1,4 @@
-"""Make the README's tables of the study from the CSV files of its report."""
+"""Make the tables of the study's page from the CSV files of its report."""
 
 import csv
 from collections.abc import Callable, Mapping

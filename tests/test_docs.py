@@ -1,9 +1,12 @@
-"""What the README shows is what happens."""
+"""What the README and the documentation show is what happens."""
 
+import json
 import os
 import re
+import shlex
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -13,13 +16,37 @@ from hw2exp.diagnostics.spikes import GAP, first_watched
 from hw2exp.records.run_dir import read_result
 from hw2exp.tasks.temporal_order import TemporalOrder, encode
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = {
+    str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
+    for path in (ROOT / "README.md", *sorted(DOCS.glob("*.md")), *sorted(DOCS.glob("[a-z]*/*.md")))
+    if path.name not in ("keys.md", "commands.md")  # made from the schema
+}
+TEXT = "\n".join(PAGES.values())
+
+
+def page(name):
+    return PAGES[f"docs/{name}.md"]
 
 
 def block(language, containing):
-    blocks = re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+    blocks = re.findall(rf"```{language}\n(.*?)```", TEXT, flags=re.DOTALL)
     (found,) = (text for text in blocks if containing in text)
     return found
+
+
+def commands(name):
+    """Return the words of each command ``python -m hw2exp.NAME …`` that a page or notebook shows."""
+    text = "\n".join([TEXT, *map("".join, cells())]).replace("\\\n", " ")
+    found = re.findall(rf"python -m hw2exp\.{name}\b([^`\n#]*)", text)
+    return [shlex.split(words) for words in found if words.strip()]
+
+
+def cells():
+    for path in DOCS.glob("notebooks/*.ipynb"):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            yield cell["source"]
 
 
 def run(*arguments, cwd):
@@ -31,7 +58,8 @@ def run(*arguments, cwd):
 
 def test_the_definition_of_a_spike_is_that_of_the_code(compose):
     spikes = compose().spikes
-    text = " ".join(README[README.index("A **spike** is") :][:600].split())
+    text = page("explanation/statistics")
+    text = " ".join(text[text.index("A **spike** is") :][:600].split())
     assert f"the median of the {spikes.window} steps before by more than the margin" in text
     assert f"the larger of {spikes.margin:g} and six robust standard deviations" in text
     assert spikes.deviations == 6
@@ -80,46 +108,52 @@ def test_the_example_of_use_from_python(tmp_path):
 
 
 def test_the_table_of_groups_is_the_schemas():
+    lines = page("reference/choices").splitlines()
     for group in group_names():
-        (line,) = (line for line in README.splitlines() if line.startswith(f"| `{group}` |"))
+        (line,) = (line for line in lines if line.startswith(f"| `{group}` |"))
         named = re.findall(r"`([a-z0-9_]+)`", line.split("|")[2])
         assert named == list(_choices(group)), group
 
 
 def test_the_sequence_shown_is_read_and_written_so():
-    assert "BXaYbE → R" in README
+    assert all("BXaYbE → R" in page(name) for name in ("tutorial", "reference/choices"))
     order = TemporalOrder((6, 7), (1, 2), (3, 4))
     assert order.text(*encode("BXaYbE")) == "BXaYbE → R"
 
 
-def test_every_command_shown_is_accepted(compose):
+def test_every_command_that_trains_is_accepted():
     from hw2exp.config.command_line import read
 
-    text = README.replace("\\\n", " ")
-    lines = re.findall(r"python -m hw2exp\.train ([^`\n#]+)", text)
-    assert len(lines) >= 5
-    import shlex
-
-    for line in lines:
+    lines = commands("train")
+    assert len(lines) >= 30
+    for words in lines:
         shown = ("--help", "--dry-run", "resume=")  # the last needs a run that is there
-        arguments = [word for word in shlex.split(line) if not word.startswith(shown)]
-        assert read(arguments).jobs
+        if "…" not in words and not any(word.startswith("--import") for word in words):
+            assert read([word for word in words if not word.startswith(shown)]).jobs, words
+
+
+@pytest.mark.parametrize("name", ["anatomy", "compare", "report", "theory", "whatif"])
+def test_every_command_that_asks_is_accepted(name):
+    parser = import_module(f"hw2exp.{name}.__main__")._parser()
+    lines = commands(name)
+    assert len(lines) >= 3
+    for words in lines:
+        assert parser.parse_args(words), words
 
 
 def test_every_part_shown_is_one_of_the_write_ups():
     from hw2exp.theory.__main__ import _parser
     from hw2exp.theory.sheet import select
 
-    lines = re.findall(r"python -m hw2exp\.theory([^`\n#]*)", README)
-    assert len(lines) >= 4
-    for line in lines:
-        assert select(_parser().parse_args(line.split()).part)
+    for words in commands("theory"):
+        assert select(_parser().parse_args(words).part)
 
 
-def test_every_comparison_shown_is_accepted():
-    from hw2exp.compare.__main__ import _parser
+def test_the_front_page_is_short():
+    assert len(PAGES["README.md"].encode()) <= 12_000
 
-    lines = re.findall(r"python -m hw2exp\.compare ([^`\n#]*)", README)
-    assert lines
-    for line in lines:
-        assert len(_parser().parse_args(line.split()).folders) >= 2
+
+def test_links_lead_to_pages_and_pictures():
+    """Sphinx checks those of the documentation; the README is read elsewhere."""
+    for link in re.findall(r"\]\(([^)#]+)", PAGES["README.md"]):
+        assert (ROOT / link).exists() or link.startswith("https:"), link
