@@ -8,7 +8,8 @@ from hw2exp import __version__
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "hw2exp"
-author = "the founders of hw2exp"
+author = "the hw2exp authors"
+copyright = f"{author}, MIT license"
 release = __version__
 extensions = [
     "mathml",
