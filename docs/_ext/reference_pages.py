@@ -22,9 +22,9 @@ PAGES = Path(__file__).parents[1] / "reference"
 
 HEAD = """# Every key
 
-This page is made from the schema that checks each command. A key is set by `key=value`; a choice's keys
-exist where the choice is made. *Swept* says what a fleet does with a swept key: *data* means that runs
-with different values train in one fleet, *shape* that each value has fleets of its own.
+This page is made from the schema that checks each command. A key is set by `key=value`; a choice's
+keys exist where the choice is made. *Swept* says what a fleet does with a swept key: *data* means
+that runs with different values train in one fleet, *shape* that each value has fleets of its own.
 """
 
 
@@ -79,7 +79,10 @@ def table(
         rows.append((*cells, field.description or ""))
     if rows:
         yield "| key | default | allowed | swept | meaning |\n| --- | --- | --- | --- | --- |"
-        yield from ("| " + " | ".join(escape(c, quote=False).replace("|", "\\|") for c in row) + " |" for row in rows)
+        yield from (
+            "| " + " | ".join(escape(c, quote=False).replace("|", "\\|") for c in row) + " |"
+            for row in rows
+        )
 
 
 def shown(value: Any) -> str:

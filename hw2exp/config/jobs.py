@@ -139,7 +139,7 @@ def check_pruned(jobs: Sequence[Job], multirun: bool) -> None:
     Raises:
         ConfigError: the command is no sweep, or its launcher knows no fleets.
     """
-    names = dict.fromkeys(job.config.prune.name for job in jobs if job.config.prune.name != "none")
+    names = dict.fromkeys(job.config.prune.name for job in jobs if job.config.prunes)
     launcher = jobs[0].choice("hydra/launcher")
     if names and not multirun:
         raise ConfigError(

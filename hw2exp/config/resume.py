@@ -123,7 +123,7 @@ def differences(values: Mapping[str, Any], new: TrainConfig) -> dict[str, str]:
     wanted = new.model_dump()
     old = validate({**values, **{key: wanted[key] for key in FREE}})
     size = values.get("fleet_size", new.fleet_size)
-    if new.prune.name != "none" and size != new.fleet_size:
+    if new.prunes and size != new.fleet_size:
         why = f"prune={new.prune.name} compares the arms of a fleet"
         return {"fleet_size": f"fleet_size={size}, not {new.fleet_size}: {why}"}
     if old == new:

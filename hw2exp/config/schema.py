@@ -131,6 +131,11 @@ class TrainConfig(Section):
     trust_changed: bool = shared("resume a run although the code of a choice of yours has changed")
     dry_run: bool = shared("print the resolved config and what would run, then stop")
 
+    @property
+    def prunes(self) -> bool:
+        """Return whether the arms of a fleet are compared, so that some leave early."""
+        return self.prune.name != "none"
+
     def describe(self) -> str:
         """Describe the run in a line."""
         return f"{self.describe_shape()}, lr {self.optimizer.lr:g}, seed {self.seed}"

@@ -128,7 +128,7 @@ class PackedSweep:
     @property
     def prunes(self) -> bool:
         """Return whether runs may have been pruned."""
-        return any(config.prune.name != "none" for config in self.configs)
+        return any(config.prunes for config in self.configs)
 
     def config(self, number: int) -> TrainConfig:
         """Return the config of a job."""

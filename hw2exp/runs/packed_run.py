@@ -83,7 +83,7 @@ def run_packed(
         after an interrupt.
     """
     with torch_as_known():
-        pruning = Pruning(configs) if configs[0].prune.name != "none" else None
+        pruning = Pruning(configs) if configs[0].prunes else None
         fleet, initial, out = begin_fleet(configs, pruning=pruning)
         if len(out) == len(configs):
             return {}, out

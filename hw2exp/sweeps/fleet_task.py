@@ -12,7 +12,6 @@ from hw2exp.records.checkpoint_file import Checkpoint
 from hw2exp.records.run_dir import RunResult, read_finished
 from hw2exp.runs.fleet_run import Outcome, find_start, hold_folders, run_fleet
 from hw2exp.sweeps.comparison import Starts, at_one_step, comparison
-from hw2exp.sweeps.grouping import prunes
 from hw2exp.sweeps.progress import ProgressWriter, read_progress
 from hw2exp.system.interrupt import Interrupt
 from hw2exp.system.lock import PATIENCE
@@ -72,7 +71,7 @@ def train_fleet(
             else:
                 starts.setdefault(found.step if found else 0, {})[place] = found
         pruning = None
-        if prunes(configs[0]) and starts:
+        if configs[0].prunes and starts:
             starts = at_one_step(starts, folders, configs)
             ended = {n: each for n, each in outcomes.items() if isinstance(each, RunResult)}
             ((step, saved),) = starts.items()

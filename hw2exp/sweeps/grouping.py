@@ -56,14 +56,14 @@ def group(
     """
     shapes: dict[tuple[str, int], list[int]] = {}
     for place, config in enumerate(configs):
-        start = starts[place] if starts and not prunes(config) else 0
+        start = starts[place] if starts and not config.prunes else 0
         key = json.dumps(shape_key(config), sort_keys=True), start
         shapes.setdefault(key, []).append(place)
     fleets = []
     for places in shapes.values():
         config = configs[places[0]]
         most = config.fleet_size or default_size(config)
-        if prunes(config):
+        if config.prunes:
             fleets += whole_arms(_arms(places, configs), most)
             continue
         # No fleet exceeds a worker's share of all jobs.
@@ -79,11 +79,6 @@ def _cut(places: Sequence[int], size: int, workers: int) -> Fleets:
         parts = min(-(-parts // workers) * workers, len(places))
     ends = [i * len(places) // parts for i in range(parts + 1)]
     return [list(places[begin:end]) for begin, end in pairwise(ends)]
-
-
-def prunes(config: TrainConfig) -> bool:
-    """Return whether the arms of a fleet are compared, so that some leave early."""
-    return config.prune.name != "none"
 
 
 def _arms(places: Sequence[int], configs: Sequence[TrainConfig]) -> Fleets:

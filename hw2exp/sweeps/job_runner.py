@@ -27,7 +27,6 @@ from hw2exp.sweeps.arms import print_sweep
 from hw2exp.sweeps.executor import FleetExecutor, WorkerDied
 from hw2exp.sweeps.failures import report
 from hw2exp.sweeps.fleet_task import whereabouts
-from hw2exp.sweeps.grouping import prunes
 from hw2exp.sweeps.hydra_records import resolve_record
 from hw2exp.sweeps.job_outcome import JobOutcome
 from hw2exp.sweeps.job_return import JobFailed
@@ -167,7 +166,7 @@ class JobRunner:
             saved |= {
                 n: None
                 for n, each in enumerate(known)
-                if isinstance(each, RunResult) and prunes(jobs[n].config)
+                if isinstance(each, RunResult) and jobs[n].config.prunes
             }
             saved = dict(sorted(saved.items()))
         self._print_begin(jobs, known)

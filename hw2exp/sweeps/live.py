@@ -14,7 +14,6 @@ from rich.text import Text
 from hw2exp.config.schema import TrainConfig
 from hw2exp.runs.live_curves import curves_line
 from hw2exp.runs.live_line import PLAIN_SECONDS, show_live
-from hw2exp.sweeps.grouping import prunes
 from hw2exp.sweeps.progress import Progress, read_progress
 from hw2exp.system.terminal import clock, echo, live_console
 
@@ -62,7 +61,7 @@ class SweepTable:
         self._ended: dict[int, Progress] = {}
         self._done: set[int] = set()
         self._live: Live | None = None
-        self._prunes = any(prunes(fleet[0]) for fleet in fleets)
+        self._prunes = any(fleet[0].prunes for fleet in fleets)
 
     def __enter__(self) -> Self:
         self._began = self._shown = time.monotonic()

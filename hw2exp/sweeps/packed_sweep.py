@@ -23,7 +23,7 @@ from hw2exp.sweeps.arms import SHOWN, arms_of, ended, table_text
 from hw2exp.sweeps.executor import ClusterLost, FleetExecutor, WorkerDied
 from hw2exp.sweeps.failures import report
 from hw2exp.sweeps.fleet_task import NotRun
-from hw2exp.sweeps.grouping import AUTOGRAD, by_autograd, cost, prunes, whole_arms
+from hw2exp.sweeps.grouping import AUTOGRAD, by_autograd, cost, whole_arms
 from hw2exp.sweeps.job_outcome import JobOutcome
 from hw2exp.sweeps.live import SweepTable
 from hw2exp.sweeps.packed_task import PackedEnd, PackedFleet, train_packed
@@ -141,7 +141,7 @@ def _fleets(sweep: PackedSweep, done: Numbers, workers: int) -> Iterator[tuple[i
     for program, numbers in sorted(programs, key=lambda each: -cost(sweep.configs[each[0]])):
         config = sweep.configs[program]
         most = config.fleet_size or (AUTOGRAD if by_autograd(config) else PACKED_SIZE)
-        if prunes(config):
+        if config.prunes:
             fleets = whole_arms(_arms(sweep, numbers), most)
             left = ([job for job in fleet if not ended[job]] for fleet in fleets)
             yield from ((program, fleet) for fleet in left if fleet)

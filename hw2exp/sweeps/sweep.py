@@ -14,7 +14,7 @@ from hw2exp.records.run_dir import RunResult, read_finished
 from hw2exp.runs.fleet_run import Outcome, announce_compilation
 from hw2exp.sweeps.executor import ClusterLost, FleetExecutor, WorkerExecutor
 from hw2exp.sweeps.fleet_task import NotRun, train_fleet
-from hw2exp.sweeps.grouping import group, prunes
+from hw2exp.sweeps.grouping import group
 from hw2exp.sweeps.live import SweepTable
 from hw2exp.sweeps.progress import Progress
 from hw2exp.system.interrupt import NEVER, SAVE, Interrupt
@@ -101,7 +101,7 @@ def note_alone(fleets: Sequence[Sequence[TrainConfig]]) -> None:
     Args:
         fleets: the configs of each fleet.
     """
-    pruned = [fleet for fleet in fleets if prunes(fleet[0])]
+    pruned = [fleet for fleet in fleets if fleet[0].prunes]
     if alone := sum(max(arm_numbers(fleet)) == 0 for fleet in pruned):
         warn(
             f"prune={pruned[0][0].prune.name}: {alone} of {counted(len(fleets), 'fleet')} "

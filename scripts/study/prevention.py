@@ -1,4 +1,4 @@
-"""Make the tables of the study's page of interventions on spikes from the CSV files of the study's report."""
+"""Make the study's tables of interventions on spikes from the CSV files of its report."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

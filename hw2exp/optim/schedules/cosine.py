@@ -30,12 +30,5 @@ class Cosine(Schedule):
 
     def at(self, updates: int, state: State) -> Tensor:
         """Return min + (1 - min) (1 + cos(π t / steps)) / 2."""
-        return self.anneal(torch.full_like(self.min_factor, updates / self.steps))
-
-    def anneal(self, progress: Tensor) -> Tensor:
-        """Return the half cosine at some progress.
-
-        Args:
-            progress: progress from 0 to 1, ``(R,)``.
-        """
+        progress = torch.full_like(self.min_factor, updates / self.steps)
         return self.min_factor + (1 - self.min_factor) * (1 + cos_pi(progress)) / 2

@@ -6,13 +6,13 @@ from typing import Annotated, Any, Literal
 from hw2exp.config.doors import register_schedule
 from hw2exp.config.knob import per_replica, shared
 from hw2exp.models.axes import roots
-from hw2exp.optim.schedules.warmup_cosine import WarmupCosine
+from hw2exp.optim.schedules.warmed_up import WarmedUp
 from hw2exp.system.lazy_torch import Tensor
 
 
 @register_schedule("wsd")
 @dataclass(frozen=True)
-class WSD(WarmupCosine):
+class WSD(WarmedUp):
     """Warm-up, a stable learning rate, and decay over the last share of the run.
 
     Args:
@@ -45,11 +45,6 @@ class WSD(WarmupCosine):
         fall = self.steps * self.decay
         return ((updates - (self.steps - fall)) / fall).clamp(min=0)
 
-    def anneal(self, progress: Tensor) -> Tensor:
-        """Return min + (1 - min) (1 - x) or min + (1 - min) (1 - √x).
-
-        Args:
-            progress: progress x from 0 to 1, ``(R,)``.
-        """
-        x = roots(progress) if self.shape == "sqrt" else progress
-        return self.min_factor + (1 - self.min_factor) * (1 - x)
+    def remaining(self, progress: Tensor) -> Tensor:
+        """Return 1 - x or 1 - √x."""
+        return 1 - (roots(progress) if self.shape == "sqrt" else progress)
