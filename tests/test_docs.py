@@ -39,7 +39,7 @@ def block(language, containing):
 def commands(name):
     """Return the words of each command ``python -m hw2exp.NAME …`` that is shown."""
     text = "\n".join([TEXT, *map("".join, cells())]).replace("\\\n", " ")
-    found = re.findall(rf"python -m hw2exp\.{name}\b([^`\n#]*)", text)
+    found = re.findall(rf"(?:python|executable}}) -m hw2exp\.{name}\b([^`\n#|]*)", text)
     return [shlex.split(words) for words in found if words.strip()]
 
 
