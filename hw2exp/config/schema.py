@@ -46,6 +46,14 @@ class Init(Section):
             return []
         return [f"init.forget_bias={self.forget_bias:g}: needs model=lstm, not model={model}"]
 
+    def unscaled(self, why: str) -> list[str]:
+        """Return the problem of a scale where no recurrent weight would take it.
+
+        Args:
+            why: what sets the recurrent weights there, or that there are none.
+        """
+        return [] if self.scale == 1 else [f"init.scale={self.scale:g}: has no effect, since {why}"]
+
 
 class Spikes(Section):
     """The definition of a spike of the training loss."""

@@ -84,6 +84,13 @@ BAD = {
         ["model=gru", "init.forget_bias=1"],
         ["init.forget_bias=1", "needs model=lstm", "model=gru"],
     ),
+    **{
+        f"a scale without effect: {choice}": (
+            [choice, "init.scale=2"],
+            ["init.scale=2: has no effect", choice],
+        )
+        for choice in ("model=lru", "model=mingru", "norm=sigma_reparam")
+    },
     "sequence too short for its marks": (
         ["task=torder", "task.symbols=9"],
         ["task.symbols=9", ">= 10"],

@@ -17,7 +17,7 @@ from distributed import Client
 
 from hw2exp.records.run_dir import read_result
 from hw2exp.train import main
-from tests.test_readme import block
+from tests.test_docs import block
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 pytestmark = [pytest.mark.slow, linux]

@@ -1,5 +1,7 @@
 """The minGRU, whose gate sees the input alone (Feng et al. 2024)."""
 
+from typing import Any
+
 from hw2exp.config.doors import register_cell
 from hw2exp.models.axes import Params
 from hw2exp.models.cell import (
@@ -26,6 +28,12 @@ class MinGRU(Cell):
     Source: Feng et al. 2024, "Were RNNs all we needed?", arXiv:2410.01201, §3.1.3. Without biases,
     as the paper counts its parameters.
     """
+
+    @staticmethod
+    def contradictions(knobs: Any, config: Any) -> list[str]:
+        """Return the problem of a scale without effect."""
+        problems: list[str] = config.init.unscaled("model=mingru has no recurrent weights")
+        return problems
 
     def weights(self) -> dict[str, Weight]:
         """Return W_z, W_h: (H, I); no biases."""

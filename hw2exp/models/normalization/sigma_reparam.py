@@ -1,7 +1,7 @@
 """σReparam: matrices whose spectral norm is a parameter."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from hw2exp.config.doors import register_norm
 from hw2exp.config.knob import per_replica
@@ -32,6 +32,14 @@ class SigmaReparam(Norm):
     """
 
     gamma: Annotated[Tensor, per_replica("spectral norm of each matrix at the start", gt=0)]
+
+    @staticmethod
+    def contradictions(knobs: Any, config: Any) -> list[str]:
+        """Return the problem of a scale without effect."""
+        problems: list[str] = config.init.unscaled(
+            "norm=sigma_reparam gives each matrix the spectral norm norm.gamma"
+        )
+        return problems
 
     def matrix_gains(self, matrices: Matrices) -> dict[str, Gain]:
         """Return γ of every matrix."""
