@@ -18,13 +18,13 @@ FLOORS = [
     {"kernels", "optim"},
     {"fleet"},
     {"diagnostics"},
-    {"runs"},
-    {"anatomy", "compare", "sweeps", "theory"},
-    {"__main__", "extract", "report", "train", "whatif", "zoom"},
+    {"compare", "runs", "theory"},
+    {"anatomy", "report", "sweeps"},
+    {"__main__", "extract", "plot", "train", "whatif", "zoom"},
 ]
 """The rooms of the package, from the ground up; a room imports from lower floors only."""
 
-COMMANDS_OF_ONE_MODULE = {"extract", "zoom"}
+COMMANDS_OF_ONE_MODULE = {"extract", "plot", "zoom"}
 """Rooms that are a command of one module, and add no place to look for code."""
 
 HYDRA_MAY_BE_KNOWN_TO = {

@@ -8,9 +8,9 @@ from typing import get_args
 
 from hw2exp.compare.columns import Column, Compared
 from hw2exp.config.settings import Value, rank, settings_of
+from hw2exp.diagnostics.statistics import spread
 from hw2exp.records.arms import Settings
 from hw2exp.records.run_dir import RunResult, Status
-from hw2exp.runs.summary import spread
 from hw2exp.system.problems import counted, show
 
 ABSENT = "–"

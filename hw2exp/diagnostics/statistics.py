@@ -161,6 +161,25 @@ def quartiles(values: ArrayLike, axis: int = -1) -> Floats:
     return np.stack([at(-(-count // 4) - 1), middle, at(-(-3 * count // 4) - 1)])
 
 
+def spread(
+    values: Sequence[float],
+    ends: bool = True,
+    write: Callable[[float], str] = "{:.3g}".format,
+) -> str:
+    """Format the median, with the quartiles if they differ.
+
+    Args:
+        values: numbers, which may be infinite.
+        ends: whether to show the quartiles.
+        write: formatter of one number.
+    """
+    if not values:
+        return "–"
+    low, middle, high = map(float, quartiles(values))
+    text = write(middle)
+    return f"{text} [{write(low)}, {write(high)}]" if ends and low < high else text
+
+
 def median(values: ArrayLike) -> Estimate:
     """Return the median, with an interval between two of the values (order statistics).
 

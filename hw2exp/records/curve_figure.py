@@ -23,6 +23,9 @@ LINEAR_UP_TO = 2.0
 
 LABELED_SPIKES = 12
 
+DPI = 130
+"""Pixels per inch of ``curve.png``."""
+
 
 def draw_curve(
     table: MetricsTable,
@@ -33,16 +36,33 @@ def draw_curve(
     diverged_at: int | None = None,
     classes: int = 4,
 ) -> None:
-    """Draw ``curve.png`` and ``curve.svg``.
+    """Draw ``curve.png`` and ``curve.svg`` into a run's folder, see :func:`curve_pictures`."""
+    content = curve_pictures(table, spikes, title, initial_loss, diverged_at, classes)
+    for name, each in zip(CURVES, content, strict=True):
+        disk.write(folder / name, each, sync=False)
+
+
+def curve_pictures(
+    table: MetricsTable,
+    spikes: Sequence[Spike],
+    title: str,
+    initial_loss: float | None = None,
+    diverged_at: int | None = None,
+    classes: int = 4,
+    kinds: Sequence[str] = ("png", "svg"),
+    dpi: int = DPI,
+) -> list[bytes]:
+    """Return pictures of a run's curves.
 
     Args:
         table: the run's metrics.
         spikes: the spikes of its training loss.
         title: the figure's title.
-        folder: the run folder.
         initial_loss: the loss before training, drawn as a point at step 0.
         diverged_at: the step at which the run turned non-finite, if it did.
         classes: the number of the task's classes, C; a line marks the loss ln C.
+        kinds: the kinds of files, see :func:`encoded`.
+        dpi: pixels per inch of a PNG.
     """
     # A line through a single point would be invisible.
     with figure_style({**STYLE, "lines.marker": "." if len(table) == 1 else "None"}):
@@ -65,9 +85,7 @@ def draw_curve(
         lr.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
         for axes in (loss, accuracy, norm, lr):
             axes.yaxis.set_label_coords(-0.085, 0.5)
-        content = encoded(figure, "png", dpi=130), encoded(figure, "svg")
-    for name, each in zip(CURVES, content, strict=True):
-        disk.write(folder / name, each, sync=False)
+        return [encoded(figure, kind, dpi=dpi if kind == "png" else "figure") for kind in kinds]
 
 
 def _draw_loss(

@@ -17,6 +17,9 @@ BLUE, ORANGE, GREEN, VERMILION, RED, GRAY = (
 )  # fmt: skip
 """Colors that color-blind readers can tell apart, most of them by Okabe and Ito."""
 
+DATES = {"svg": "Date", "pdf": "CreationDate"}
+"""The entry of the date in the kinds of files that have one."""
+
 STYLE: dict[Any, Any] = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
 
 
@@ -55,19 +58,19 @@ def import_matplotlib() -> None:
 
 
 def encoded(figure: "Figure", kind: str, fonts: str = "none", **options: Any) -> bytes:
-    """Return a figure as a PNG or SVG file, with the same bytes each time.
+    """Return a figure as a PNG, SVG or PDF file, with the same bytes each time.
 
     Args:
         figure: the figure.
-        kind: ``png`` or ``svg``.
+        kind: ``png``, ``svg`` or ``pdf``.
         fonts: matplotlib's ``svg.fonttype``: ``none`` for text, ``path`` for outlines.
         options: further options of matplotlib's ``savefig``.
     """
     import matplotlib
 
     content = BytesIO()
-    if kind == "svg":
-        options["metadata"] = {"Date": None}
+    if kind in DATES:
+        options["metadata"] = {DATES[kind]: None}
     with matplotlib.rc_context({"svg.hashsalt": "hw2exp", "svg.fonttype": fonts}):
         figure.savefig(content, format=kind, **options)
     return content.getvalue()

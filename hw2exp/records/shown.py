@@ -6,7 +6,8 @@ from pathlib import Path
 from hw2exp.config.run_files import CURVES, EVENTS, METRICS
 from hw2exp.config.schema import OPERATIONAL, TrainConfig
 from hw2exp.config.settings import Plain
-from hw2exp.records.curve_figure import draw_curve
+from hw2exp.records.arms import Run
+from hw2exp.records.curve_figure import curve_pictures, draw_curve
 from hw2exp.records.layout import Layout
 from hw2exp.records.metrics import CATALOG, MetricsTable, read_metrics
 from hw2exp.records.run_dir import RunResult
@@ -74,9 +75,33 @@ def draw_run(
         spikes: the spikes of the result.
         result: the run's result.
     """
-    title = f"{config.describe()}\n{result.status} after {counted(result.step, 'step')}"
-    initial, classes = result.initial["loss"], len(config.task.classes)
-    draw_curve(table, spikes, title, folder, initial, result.diverged_at, classes)
+    draw_curve(table, spikes, _title(config, result), folder, *_marks(config, result))
+
+
+def curve_png(run: Run, dpi: int) -> bytes:
+    """Return the picture of ``curve.png`` of a run, whether it has one or not.
+
+    Args:
+        run: the run.
+        dpi: pixels per inch.
+
+    Raises:
+        OSError: the metrics can't be read.
+        ValueError: the metrics are damaged.
+    """
+    table = MetricsTable.of_frame(run.metrics())
+    spikes = [Spike.of(each) for each in run.result.spikes]
+    title, marks = _title(run.config, run.result), _marks(run.config, run.result)
+    return curve_pictures(table, spikes, title, *marks, kinds=["png"], dpi=dpi)[0]
+
+
+def _title(config: TrainConfig, result: RunResult) -> str:
+    return f"{config.describe()}\n{result.status} after {counted(result.step, 'step')}"
+
+
+def _marks(config: TrainConfig, result: RunResult) -> tuple[float, int | None, int]:
+    """Return what is marked: the initial loss, the step of divergence, the number of classes."""
+    return result.initial["loss"], result.diverged_at, len(config.task.classes)
 
 
 def emptied(folder: Path) -> list[Path]:

@@ -21,6 +21,30 @@ POINTS = 300
 
 
 @dataclass(frozen=True)
+class Curve:
+    """A metric that is drawn against the training step.
+
+    Args:
+        column: its column in a run's metrics.
+        label: its label on an axis.
+        worst: its worst value, at which a diverged run is.
+    """
+
+    column: str
+    label: str
+    worst: float = np.inf
+
+
+CURVES = {
+    "loss": Curve("loss_train_max", "training loss"),
+    "accuracy": Curve("accuracy_train", "training accuracy", worst=0.0),
+    "grad_norm": Curve("grad_norm_raw_max", "gradient norm"),
+    "test_loss": Curve("loss_test", "test loss"),
+    "test_accuracy": Curve("accuracy_test", "test accuracy", worst=0.0),
+}
+
+
+@dataclass(frozen=True)
 class Band:
     """A metric of an arm's R runs against the training step.
 
@@ -29,7 +53,7 @@ class Band:
         low: the lower quartile over runs, ``(n,)``.
         middle: the median, ``(n,)``.
         high: the upper quartile, ``(n,)``.
-        runs: each run's curve, infinite after the run diverged, ``(R, n)``.
+        runs: each run's curve, at the worst value after the run diverged, ``(R, n)``.
     """
 
     steps: Floats
@@ -40,35 +64,41 @@ class Band:
 
 
 def loss_band(arm: Arm) -> Band:
-    """Return the band of the training loss; each point is the largest loss of its steps.
+    """Return the band of the training loss."""
+    return band_of(arm, CURVES["loss"])
 
-    A run that was stopped once solved stays at its last loss; a diverged run is at infinity.
+
+def band_of(arm: Arm, curve: Curve) -> Band:
+    """Return the band of a metric; each point is the worst value of its steps.
+
+    A run that was stopped once solved stays at its last value; a diverged run is at the worst.
     """
     last = max(run.result.step for run in arm.runs.values())
     edges = np.unique(np.linspace(0, last, POINTS + 1).round())[1:]  # (n,)
-    curves = np.stack([_sampled(run, edges) for run in arm.runs.values()])  # (R, n)
+    curves = np.stack([_sampled(run, edges, curve) for run in arm.runs.values()])  # (R, n)
     low, middle, high = quartiles(curves, axis=0)
     return Band(edges, low, middle, high, curves)
 
 
-def _sampled(run: Run, edges: Floats) -> Floats:
-    """Return the largest loss between each edge and the one before; gaps hold the last value."""
-    metrics = run.metrics()
+def _sampled(run: Run, edges: Floats, curve: Curve) -> Floats:
+    """Return the worst value between each edge and the one before; gaps hold the last value."""
+    metrics = run.metrics().drop_nulls(curve.column)
     steps = metrics[STEP].to_numpy()
-    losses = np.nan_to_num(metrics["loss_train_max"].to_numpy().astype(float), nan=np.inf)
+    values = np.nan_to_num(metrics[curve.column].to_numpy().astype(float), nan=curve.worst)
+    sign = 1.0 if curve.worst > 0 else -1.0  # of what is worse
     places = np.searchsorted(edges, steps)  # (rows,)
     points = np.full(len(edges), -np.inf)
-    np.maximum.at(points, places[places < len(edges)], losses[places < len(edges)])
+    np.maximum.at(points, places[places < len(edges)], sign * values[places < len(edges)])
     if run.result.diverged_at is not None:
-        points[np.searchsorted(edges, run.result.diverged_at) :] = np.inf
-    return _held(points)
+        points[np.searchsorted(edges, run.result.diverged_at) :] = sign * curve.worst
+    return sign * _held(points, sign * curve.worst)
 
 
-def _held(points: Floats) -> Floats:
-    """Fill gaps (-∞) with the value before, or else with the first value; with none, return ∞."""
+def _held(points: Floats, unknown: float) -> Floats:
+    """Fill gaps (-∞) with the value before, or else with the first value; all if none is known."""
     known = np.flatnonzero(points > -np.inf)
     if not len(known):
-        return np.full(len(points), np.inf)
+        return np.full(len(points), unknown)
     places = np.searchsorted(known, np.arange(len(points)), side="right") - 1
     return points[known[np.maximum(places, 0)]]
 
@@ -101,16 +131,28 @@ def curves(arms: Sequence[Arm], names: Sequence[str]) -> "Figure | None":
     figure, panels = grid(len(arms), height=2.1)
     top = min(max((float(each.max()) for each in finite if each.size), default=0), HIGHEST)
     for axes, arm, band, name in zip(panels, arms, bands, names, strict=True):
-        shown = np.minimum([band.low, band.middle, band.high], 10 * top)
-        axes.fill_between(band.steps, shown[0], shown[2], color=BLUE, alpha=0.25, linewidth=0)
         for place in examples(arm, ALONE):
             axes.plot(band.steps, band.runs[place], color=ORANGE, linewidth=0.5, alpha=0.8)
-        axes.plot(band.steps, shown[1], color=BLUE, linewidth=1.3)
+        draw_band(axes, band, 10 * top, color=BLUE, linewidth=1.3)
         axes.axhline(arm.config.task.initial_loss, color=GRAY, linewidth=0.7, linestyle="--")
         loss_axis(axes, top)
         axes.set_title(folded(name), fontsize=8)
     label_outer(panels, "training step", "loss")
     return figure
+
+
+def draw_band(axes: Any, band: Band, highest: float, **look: Any) -> None:
+    """Draw the median as a line and the quartiles as a band.
+
+    Args:
+        axes: the panel.
+        band: the band.
+        highest: the value above all visible ones at which larger and infinite ones are drawn.
+        look: options of matplotlib's ``plot``, a color among them.
+    """
+    low, middle, high = np.minimum([band.low, band.middle, band.high], highest)
+    axes.fill_between(band.steps, low, high, color=look["color"], alpha=0.25, linewidth=0)
+    axes.plot(band.steps, middle, **look)
 
 
 def curves_caption(arms: Sequence[Arm]) -> str:

@@ -10,7 +10,14 @@ from hw2exp.records.figure_style import GRAY, GREEN, RED
 from hw2exp.records.moments import PLACEBOS
 from hw2exp.report.effects import OTHER_DATA, Effect, at_main_lead
 from hw2exp.report.solving import legend_above
-from hw2exp.report.style import columns_for, first_arms, folded, grid, label_outer
+from hw2exp.report.style import (
+    columns_for,
+    draw_estimates,
+    first_arms,
+    folded,
+    grid,
+    label_outer,
+)
 from hw2exp.system.problems import counted
 
 if TYPE_CHECKING:
@@ -118,10 +125,7 @@ def _lines(
         known = {do: place + shift for do, place in of_dose.items() if do in estimates}
         own = [estimates[do] for do in known]
         xs = list(known.values())
-        axes.plot(xs, [each.value for each in own], color=color, linewidth=0.9)
-        axes.vlines(
-            xs, [each.low for each in own], [each.high for each in own], color=color, linewidth=0.9
-        )
+        draw_estimates(axes, xs, own, color=color, linewidth=0.9)
         for do, x in known.items():
             hollow = family == NOISE or do in PLACEBOS.values()
             axes.plot(

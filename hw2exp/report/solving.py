@@ -8,7 +8,7 @@ import numpy as np
 from hw2exp.records.arm_pairs import setting_of
 from hw2exp.records.arms import RATE, Arm, Key
 from hw2exp.report.measures import ArmMeasures
-from hw2exp.report.style import MOST_ARMS, PALETTE, columns_for, folded, panels_of
+from hw2exp.report.style import MOST_ARMS, PALETTE, columns_for, draw_estimates, folded, panels_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -77,9 +77,10 @@ def rates(measured: Sequence[ArmMeasures]) -> "Figure | None":
     for line in lines:
         arm = line[0].arm
         own = [each.arm.rate for each in line]
-        losses = [each.test_loss.value for each in line]
-        axes, look = panels[setting_of(arm)], looks[arm.name]
-        axes.plot(own, losses, marker=".", label=arm.cures or "no cure", linewidth=1, **look)
+        losses = [each.test_loss for each in line]
+        axes = panels[setting_of(arm)]
+        look = looks[arm.name] | {"label": arm.cures or "no cure", "marker": ".", "linewidth": 1}
+        draw_estimates(axes, own, losses, bounded=False, **look)
         axes.set(xscale="log", yscale="log")
     one_legend(figure, panels.values())
     figure.supxlabel("learning rate", fontsize=8)

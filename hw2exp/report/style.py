@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hw2exp.diagnostics.statistics import Estimate
 from hw2exp.records.arms import Arm
 from hw2exp.records.figure_style import BLUE, GREEN, ORANGE, RED, STYLE, encoded
 from hw2exp.system import disk
@@ -101,6 +102,25 @@ def loss_axis(axes: Any, top: float) -> None:
     axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks], minor=False)
     axes.set_yticks([], minor=True)
     axes.set_ylim(0, top)
+
+
+def draw_estimates(
+    axes: Any, xs: Sequence[float], estimates: Sequence[Estimate], bounded: bool = True, **look: Any
+) -> None:
+    """Draw estimates as a line.
+
+    Args:
+        axes: the panel.
+        xs: the place of each estimate.
+        estimates: the estimates.
+        bounded: whether to draw their intervals too.
+        look: options of matplotlib's ``plot``, a color among them.
+    """
+    axes.plot(xs, [each.value for each in estimates], **look)
+    if bounded:
+        ends = [[each.low for each in estimates], [each.high for each in estimates]]
+        same = {key: look[key] for key in ("color", "linewidth", "transform") if key in look}
+        axes.vlines(xs, *ends, **same)
 
 
 def folded(name: str, width: int = 44) -> str:

@@ -3,7 +3,6 @@
 import os
 import re
 import shlex
-from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 from urllib.parse import quote
@@ -89,27 +88,6 @@ def print_summary(config: TrainConfig, result: RunResult, folder: Path, root: Pa
 def number(value: float | None) -> str:
     """Format a number; a missing one is a dash."""
     return "–" if value is None else f"{value:.4g}"
-
-
-def spread(
-    values: Sequence[float],
-    quartiles: bool = True,
-    write: Callable[[float], str] = "{:.3g}".format,
-) -> str:
-    """Format the median, with the quartiles if they differ.
-
-    Args:
-        values: numbers, which may be infinite.
-        quartiles: whether to show the quartiles.
-        write: formatter of one number.
-    """
-    if not values:
-        return "–"
-    from hw2exp.diagnostics import statistics
-
-    low, middle, high = map(float, statistics.quartiles(values))
-    text = write(middle)
-    return f"{text} [{write(low)}, {write(high)}]" if quartiles and low < high else text
 
 
 def tensorboard_of_run(folder: Path) -> str:

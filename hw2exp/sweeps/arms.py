@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
 from hw2exp.config.run_files import ARMS
+from hw2exp.diagnostics.statistics import spread
 from hw2exp.records.arms import Settings, by_arm, settings_of_arm
 from hw2exp.records.run_dir import RunResult
 from hw2exp.runs.fleet_run import Outcome
-from hw2exp.runs.summary import resume_word, spread
+from hw2exp.runs.summary import resume_word
 from hw2exp.sweeps.job_outcome import JobOutcome
 from hw2exp.system.problems import ConfigError
 from hw2exp.system.terminal import echo, on_terminal, relative, typed

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from hw2exp.config.run_files import DIAGNOSTICS, METRICS
 from hw2exp.records.packed_rows import JOB
 from hw2exp.records.run_dir import RunResult
+from hw2exp.train.lines import run_line, runs_line
 from hw2exp.train.rows import Flat, flat, frame_of, varying
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from hw2exp.sweeps.packed_sweep import PackedOutcome
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """A run that has ended.
 
@@ -38,6 +39,14 @@ class Run:
     folder: Path
     config: Flat
     result: RunResult
+
+    def __repr__(self) -> str:
+        return run_line(self.folder, self.result)
+
+    def _repr_html_(self) -> str:
+        from hw2exp.train.notebook import run_html
+
+        return run_html(repr(self), self.folder)
 
     @cached_property
     def metrics(self) -> "polars.DataFrame":
@@ -80,7 +89,7 @@ class Run:
             return make_page(read_request(self.folder, str(spike), None, "spike "), echo)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Sweep:
     """A sweep that has ended.
 
@@ -95,6 +104,15 @@ class Sweep:
     jobs: dict[int, Run]
     failed: dict[int, Exception]
     packed: "PackedSweep | None" = None
+
+    def __repr__(self) -> str:
+        ended = zip(self.results["status"], self.results["spikes"], strict=True)
+        return runs_line(self.folder, [*ended], len(self.failed))
+
+    def _repr_html_(self) -> str:
+        from hw2exp.train.notebook import arms_html
+
+        return arms_html(repr(self), self.folder)
 
     @cached_property
     def results(self) -> "polars.DataFrame":

@@ -14,6 +14,7 @@ from hw2exp.records.packed_rows import JOB
 from hw2exp.records.runs import runs_below
 from hw2exp.system.problems import ConfigError
 from hw2exp.system.terminal import warn
+from hw2exp.train.lines import runs_line
 from hw2exp.train.rows import flat, frame_of
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 RUN = "run"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Loaded:
     """The runs below a folder.
 
@@ -37,6 +38,16 @@ class Loaded:
     folder: Path
     runs: dict[str, Run]
     unread: dict[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        results = [run.result for run in self.runs.values()]
+        ended = [(result.status, len(result.spikes)) for result in results]
+        return runs_line(self.folder, ended, len(self.unread))
+
+    def _repr_html_(self) -> str:
+        from hw2exp.train.notebook import arms_html
+
+        return arms_html(repr(self), self.folder)
 
     @cached_property
     def results(self) -> "polars.DataFrame":

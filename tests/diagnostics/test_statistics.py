@@ -17,6 +17,7 @@ from hw2exp.diagnostics.statistics import (
     quartiles,
     rate,
     share,
+    spread,
 )
 from hw2exp.diagnostics.survival import survival
 
@@ -244,7 +245,6 @@ def test_quartiles_of_what_is_there():
 
 
 def test_every_table_writes_the_same_median():
-    from hw2exp.runs.summary import spread
     from hw2exp.sweeps.arm_events import quartiles as of_tensorboard
 
     values = [1.0, 2.0, 4.0, math.inf]

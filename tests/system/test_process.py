@@ -61,7 +61,7 @@ def test_the_list_of_commands_runs_none(capsys):
 
 
 def main_of(name):
-    own = name in (".train", ".extract", ".zoom")
+    own = name in (".train", ".extract", ".plot", ".zoom")
     return importlib.import_module(f"hw2exp{name}" + ("" if own else ".__main__")).main
 
 
@@ -78,7 +78,7 @@ def test_every_command_refuses_an_unknown_flag_in_a_line(name, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
-@pytest.mark.parametrize("name", ["anatomy", "compare", "report", "theory"])
+@pytest.mark.parametrize("name", ["anatomy", "compare", "plot", "report", "theory"])
 def test_what_saves_nothing_ends_at_once_when_interrupted(name):
     """By the system, without a word; Python would print where it was."""
     script = f"MODULE = 'hw2exp.{name}'\n{SCRIPT}"

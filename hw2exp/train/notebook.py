@@ -1,0 +1,67 @@
+"""Show runs in a notebook: the curve of one, a table of the arms of many."""
+
+from base64 import b64encode
+from collections.abc import Iterable
+from html import escape
+from pathlib import Path
+
+from hw2exp.records.arms import Arm, Run
+from hw2exp.records.runs import read_runs
+from hw2exp.records.shown import curve_png
+from hw2exp.report.measures import SHOWN, measure
+from hw2exp.report.tables import cell
+from hw2exp.system.problems import ConfigError, counted, visible
+
+DPI = 80
+"""Pixels per inch of a curve: it is 640 pixels wide, and a notebook stays small."""
+
+SHOWN_ARMS = 24
+"""Most arms of a table."""
+
+MEASURES = "solved", "spikes", "test_loss"
+"""The measures of the table, by the report's names."""
+
+
+def run_html(line: str, folder: Path) -> str:
+    """Return a line about a run above its curve.
+
+    Args:
+        line: the line.
+        folder: the run folder.
+    """
+    try:
+        picture = b64encode(curve_png(Run.read(folder, shown=True), DPI)).decode()
+    except (ConfigError, OSError, ValueError) as error:
+        return f"<p>{escape(line)}<br/>its curve can't be drawn: {escape(str(error))}</p>"
+    source = f"data:image/png;base64,{picture}"
+    return f'<p>{escape(line)}</p><img src="{source}" width="640" alt="{escape(line)}"/>'
+
+
+def arms_html(line: str, folder: Path) -> str:
+    """Return a line about many runs above a table of their arms.
+
+    Args:
+        line: the line.
+        folder: the folder of the runs.
+    """
+    try:
+        arms = read_runs(folder, shown=True).arms
+    except (ConfigError, OSError, ValueError) as error:
+        return f"<p>{escape(line)}<br/>{escape(str(error))}</p>"
+    headings = ["arm", "runs", *(SHOWN[name][1] for name in MEASURES)]
+    rows = [_row("th", map(escape, headings)), *map(_arm, arms[:SHOWN_ARMS])]
+    rest = len(arms) - SHOWN_ARMS
+    more = f"<p>and {counted(rest, 'more arm')}</p>" if rest > 0 else ""
+    return f"<p>{escape(line)}</p><table>{''.join(rows)}</table>{more}"
+
+
+def _arm(arm: Arm) -> str:
+    """Return the row of an arm: each measure with its interval."""
+    measured = measure(arm)
+    cells = [cell(getattr(measured, name), SHOWN[name][2]) for name in MEASURES]
+    texts = [f"{escape(each['text'])}<br/>{escape(each['interval'])}" for each in cells]
+    return _row("td", [escape(visible(arm.short_name)), str(len(arm.runs)), *texts])
+
+
+def _row(tag: str, cells: Iterable[str]) -> str:
+    return f"<tr>{''.join(f'<{tag}>{each}</{tag}>' for each in cells)}</tr>"
