@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from hw2exp.config.folder import asked_for, at_home, check_path
+from hw2exp.config.folder import asked_for, at_home, check_path, check_there
 from hw2exp.system import disk
 from hw2exp.system.problems import ConfigError, printable
 from hw2exp.system.process import failed, parser_of, process
@@ -102,6 +102,8 @@ def _target(arguments: Namespace, by: Sequence[str]) -> Path:
     if target.suffix not in KINDS:
         raise ConfigError([f"{arguments.out or repr('')}: must end in {', '.join(KINDS)}"])
     check_path(target, str(target))
+    if arguments.out is not None:
+        check_there(target.parent, str(target))
     return target
 
 

@@ -76,7 +76,8 @@ def ask(arms: Sequence[Arm], by: Sequence[str] | None, x: str | None, y: str) ->
     if y not in NAMES:
         raise ConfigError([f"--y={y}: no such measure; {nearest(y, NAMES)}"])
     settings = [arm.settings for arm in arms]
-    apart = [key for key in telling(settings) if key != x]
+    told = sorted(telling(settings), key=lambda key: key not in CHOICES)
+    apart = [key for key in told if key != x]
     for flag, keys in (("--by", by or ()), ("--x", () if x is None else (x,))):
         for key in keys:
             _check_swept(f"{flag}={key}", key, arms)
