@@ -9,7 +9,7 @@ from hw2exp.system.terminal import echo
 COMMANDS = {
     "train": "train one run, or with -m a sweep",
     "report": "make one page of all runs below a folder: tables, figures, claims",
-    "plot": "draw one picture of the runs below a folder: curves, or a measure against a number",
+    "plot": "draw one picture of many runs, for a slide or a paper",
     "extract": "write the folders of some runs of a sweep whose records are packed",
     "zoom": "run a map's sweep again on a smaller window",
     "compare": "show runs or sweeps side by side: what differs, and how each ended",

@@ -16,6 +16,10 @@ Y = "loss"
 """What is drawn by default."""
 
 
+MANY = 5_000
+"""Arms above which a picture takes minutes."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with the given arguments, by default those of the process.
 
@@ -74,6 +78,8 @@ def _run(arguments: Namespace) -> int:
     by = None if arguments.by is None else arguments.by.split(",")
     target = _target(arguments, by or [])
     found = read_runs(Path(arguments.folder), shown=True)
+    if (arms := found.size[1]) > MANY:
+        warn(f"{arms:,} arms take minutes; python -m hw2exp.report draws them as a map at once")
     question = ask(found.arms, by, arguments.x, arguments.y)
     size = SIZES[arguments.size]
     with figure_style(size.style):

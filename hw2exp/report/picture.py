@@ -117,7 +117,7 @@ def picture(question: Question, size: Size) -> "Figure":
         where = {"loc": "outside upper center", "ncols": columns}
         one_legend(figure, [panels["y"]], fontsize=size.font, **where)
         figure.set_figheight(size.height + size.row * (math.ceil(len(looks) / columns) - 1))
-    note = _plain(folded(note_of(question), size.letters))
+    note = _plain(folded(note_of(question), round(size.letters / 0.85)))
     figure.supxlabel(note, fontsize=0.8 * size.font, color=NOTE)
     return figure
 

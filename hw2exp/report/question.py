@@ -201,7 +201,7 @@ def note_of(question: Question) -> str:
         text += "line" if question.x is None else "point"
     if counts[-1] > 1:
         drawn = question.x is None and question.y in CURVES
-        text += f": {'median and quartiles; ' * drawn}bars are 95 % intervals"
+        text += f": {'median and quartiles; ' * drawn}bars are 95\N{NO-BREAK SPACE}% intervals"
     if question.pooled:
         text += f"; pooled over {', '.join(question.pooled)}"
     if question.tied:

@@ -157,7 +157,9 @@ def test_what_is_pooled_and_what_differs_along_is_said(tmp_path, monkeypatch):
     large, _, figure = drawn(arms(tmp_path, made), ["clip"], y="spikes")
     assert values(large) == [([0], [3]), ([1], [0])]
     note = figure.get_supxlabel().replace("\n", " ")
-    assert note.startswith("6 runs, 2 to 4 a line: bars are 95 % intervals; pooled over model;")
+    assert note.startswith(
+        "6 runs, 2 to 4 a line: bars are 95\N{NO-BREAK SPACE}% intervals; pooled over model;"
+    )
     assert note.endswith("they differ in batch_size too")
 
 
@@ -219,12 +221,14 @@ def test_sizes(both, tmp_path, size, pixels):
     target.unlink()
 
 
-def test_a_run_alone_has_one_panel(both, tmp_path):
+def test_a_run_alone_has_one_panel(both, tmp_path, monkeypatch, capsys):
     found = read_runs(both / "folders" / "0").arms
     _, small, figure = drawn(found)
     assert (small, figure.legends) == ([], [])
     shutil.copytree(both / "folders" / "0", tmp_path / "0")
+    monkeypatch.setattr(plot, "MANY", 0)
     assert plot.main([str(tmp_path)]) == 0
+    assert "1 arms take minutes" in capsys.readouterr().err
     assert (tmp_path / "plot.png").stat().st_size > 10_000
 
 
