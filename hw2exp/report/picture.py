@@ -31,11 +31,7 @@ NOTE = "0.35"
 HANDLE = 7
 """Letters for which a legend's entry has room besides its text."""
 
-DECADE = 10.0
-"""The ratio of largest to least from which an axis is logarithmic."""
-
 LOGARITHMIC = {"test_loss", "test_loss_mean", "last_loss", "largest_grad", "largest_update"}
-"""Measures on a logarithmic scale."""
 
 
 @dataclass(frozen=True)
@@ -123,12 +119,12 @@ def picture(question: Question, size: Size) -> "Figure":
 
 
 def _looks(lines: Sequence[Line], size: Size) -> list[dict[str, Any]]:
-    """Return the look of each line; one without cures is black if others have some."""
+    """Return the look of each line; the only one without cures is black."""
     cured = [any(arm.cures for arm in line.points.values()) for line in lines]
-    colors = iter(PALETTE)
+    colors, alone = iter(PALETTE), len(lines) > 1 and cured.count(False) == 1
     return [
         {
-            "color": "black" if any(cured) and not own else next(colors),
+            "color": "black" if alone and not own else next(colors),
             "linewidth": size.line,
             "markersize": 3 * size.line,
             "label": _plain(folded(line.name, size.letters - HANDLE)),
@@ -149,7 +145,8 @@ def _draw_curves(
     bands = [band_of(arm, curve) for line in question.lines for arm in line.points.values()]
     seen = np.concatenate([np.ravel([band.low, band.middle, band.high]) for band in bands])
     seen = seen[np.isfinite(seen)]
-    top = min(float(seen.max(initial=0.0)), HIGHEST) if "loss" in curve.column else seen.max()
+    limit = HIGHEST if "loss" in curve.column else math.inf
+    top = min(float(seen.max(initial=0.0)) or 1.0, limit)
     for band, look in zip(bands, looks, strict=True):
         draw_band(axes, band, 10 * top, **look)
     if "loss" in curve.column:
@@ -163,14 +160,11 @@ def _draw_curves(
     axes.set(xlabel="training step", ylabel=curve.label, xlim=(0, None))
 
 
-Estimates = Mapping[float | None, Estimate]
-
-
 def _draw_measure(
     axes: Any,
     x: str | None,
     name: str,
-    found: Sequence[Estimates],
+    found: Sequence[Mapping[float | None, Estimate]],
     looks: Sequence[Mapping[str, Any]],
 ) -> None:
     """Draw a measure with its intervals: against a number, or a point for each line.
@@ -243,7 +237,7 @@ def _measure_axis(axes: Any, name: str, known: Sequence[Estimate]) -> float:
 def _number_axis(axes: Any, values: Sequence[float]) -> None:
     """Set the horizontal axis to a number, logarithmic if its values span a decade."""
     positive = [value for value in values if value > 0]
-    if min(values) >= 0 and max(values) >= DECADE * min(positive, default=math.inf):
+    if min(values) >= 0 and max(values) >= 10 * min(positive, default=math.inf):
         if min(values) > 0:
             axes.set_xscale("log")
         else:

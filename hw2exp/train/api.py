@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Literal
 from hw2exp.config.run_files import DIAGNOSTICS, METRICS
 from hw2exp.records.packed_rows import JOB
 from hw2exp.records.run_dir import RunResult
-from hw2exp.train.lines import run_line, runs_line
 from hw2exp.train.rows import Flat, flat, frame_of, varying
 
 if TYPE_CHECKING:
@@ -41,6 +40,8 @@ class Run:
     result: RunResult
 
     def __repr__(self) -> str:
+        from hw2exp.train.notebook import run_line
+
         return run_line(self.folder, self.result)
 
     def _repr_html_(self) -> str:
@@ -106,6 +107,8 @@ class Sweep:
     packed: "PackedSweep | None" = None
 
     def __repr__(self) -> str:
+        from hw2exp.train.notebook import runs_line
+
         ended = zip(self.results["status"], self.results["spikes"], strict=True)
         return runs_line(self.folder, [*ended], len(self.failed))
 

@@ -14,7 +14,6 @@ from hw2exp.records.packed_rows import JOB
 from hw2exp.records.runs import runs_below
 from hw2exp.system.problems import ConfigError
 from hw2exp.system.terminal import warn
-from hw2exp.train.lines import runs_line
 from hw2exp.train.rows import flat, frame_of
 
 if TYPE_CHECKING:
@@ -40,6 +39,8 @@ class Loaded:
     unread: dict[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
+        from hw2exp.train.notebook import runs_line
+
         results = [run.result for run in self.runs.values()]
         ended = [(result.status, len(result.spikes)) for result in results]
         return runs_line(self.folder, ended, len(self.unread))

@@ -1,16 +1,19 @@
-"""Show runs in a notebook: the curve of one, a table of the arms of many."""
+"""Show results in Python: in a line, in a notebook a run's curve or a table of arms."""
 
 from base64 import b64encode
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
 from hw2exp.records.arms import Arm, Run
+from hw2exp.records.run_dir import RunResult
 from hw2exp.records.runs import read_runs
 from hw2exp.records.shown import curve_png
 from hw2exp.report.measures import SHOWN, measure
 from hw2exp.report.tables import cell
 from hw2exp.system.problems import ConfigError, counted, visible
+from hw2exp.system.terminal import relative
 
 DPI = 80
 """Pixels per inch of a curve: it is 640 pixels wide, and a notebook stays small."""
@@ -20,6 +23,43 @@ SHOWN_ARMS = 24
 
 MEASURES = "solved", "spikes", "test_loss"
 """The measures of the table, by the report's names."""
+
+
+def run_line(folder: Path, result: RunResult) -> str:
+    """Return a line about a run.
+
+    Args:
+        folder: the run folder.
+        result: the run's result.
+    """
+    where = f" at step {result.diverged_at:,}" if result.diverged_at is not None else ""
+    final = {name: result.final[name] for name in ("train_loss", "test_loss")}
+    losses = [f"{name.replace('_', ' ')} {_number(value)}" for name, value in final.items()]
+    parts = [f"{result.status}{where} after {counted(result.step, 'step')}", *losses]
+    return _line("Run", [*parts, counted(len(result.spikes), "spike")], folder)
+
+
+def runs_line(folder: Path, ended: Sequence[tuple[str, int]], failed: int) -> str:
+    """Return a line about the runs of a sweep, or of any folder.
+
+    Args:
+        folder: the folder of the runs.
+        ended: the status of each run, and its number of spikes.
+        failed: number of others, without a result.
+    """
+    statuses = Counter(status for status, _ in ended)
+    counts = [f"{count:,} {status}" for status, count in statuses.most_common()]
+    counts.append(counted(sum(spikes for _, spikes in ended), "spike"))
+    lost = [f"{failed:,} without a result"] * (failed > 0)
+    return _line(counted(len(ended), "run"), [*counts, *lost], folder)
+
+
+def _line(what: str, parts: Sequence[str], folder: Path) -> str:
+    return visible(f"<{what}: {', '.join(parts)}; {relative(folder)}>")
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4g}"
 
 
 def run_html(line: str, folder: Path) -> str:

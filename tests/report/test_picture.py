@@ -13,7 +13,7 @@ from hw2exp.compare.measures import MEASURES
 from hw2exp.diagnostics.statistics import mean
 from hw2exp.records.figure_style import figure_style
 from hw2exp.records.runs import read_runs
-from hw2exp.report.curves import CURVES, band_of, curves
+from hw2exp.report.curves import CURVES, Band, band_of, curves
 from hw2exp.report.measures import measure
 from hw2exp.report.picture import SIZES, picture
 from hw2exp.report.question import ask
@@ -170,6 +170,25 @@ def test_numbers_are_in_order_and_choices_in_the_registrys(tmp_path):
         for clip in ("none", "norm")
         for lr in (0.001, 0.01, 0.1, 1.0)
     ]
+
+
+def test_each_line_has_its_own_color(sweep):
+    for by, black in ((["clip"], 1), (["model"], 0), (["model", "clip"], 0)):
+        large, _, _ = drawn(read_runs(sweep).arms, by, y="solved")
+        colors = [line.get_color() for line in large.lines]
+        assert len({*colors}) == len(colors) == 2 * len(by)
+        assert colors.count("black") == black
+
+
+@pytest.mark.parametrize("y", ["loss", "grad_norm", "accuracy", "test_loss"])
+def test_runs_that_are_all_lost_are_drawn(sweep, monkeypatch, y):
+    found = read_runs(sweep).arms[:2]
+    lost = np.full(3, CURVES[y].worst)
+    band = Band(np.arange(3.0), lost, lost, lost, lost)
+    monkeypatch.setattr("hw2exp.report.picture.band_of", lambda arm, curve: band)
+    _, _, figure = drawn(found, y=y)
+    with figure_style():
+        figure.canvas.draw()
 
 
 WORDS = (
