@@ -101,6 +101,24 @@ def _explosion(seen: Dissection) -> str:
     return f"The gradient was {_size(seen)}, and with the step it made {_went(seen)}."
 
 
+def _later(seen: Dissection) -> float:
+    """Return the largest gradient between the culprit and the peak, in units of its usual size."""
+    between = seen.raw[seen.culprit + 1 : seen.peak]
+    usual = seen.raw[seen.culprit] / seen.gradient_times
+    return float(np.nan_to_num(between, nan=np.inf).max(initial=0.0) / usual)
+
+
+def _chain(seen: Dissection) -> str:
+    over = "went over a cliff" if _falls_off(seen) else "raised the loss"
+    times, high = _later(seen), seen.fresh_loss[seen.peak]
+    beyond = f"was {_number(times)} times its usual size" if np.isfinite(times) else "had no end"
+    return (
+        f"The gradient exploded: step {seen.steps[seen.culprit]:,} {over}, the gradient beyond it "
+        f"{beyond}, and the step it made took the loss from {short(seen.spike.median)} to "
+        f"{_finite(high)}."
+    )
+
+
 def _calm(what: Callable[[Dissection], str]) -> Callable[[Dissection], str]:
     """Begin a sentence with a gradient that has not exploded."""
     least = f"more than {FACTOR:g} would count"
@@ -139,8 +157,11 @@ def _went(seen: Dissection) -> str:
         before, after = seen.fresh_loss[seen.culprit], seen.fresh_loss[seen.after]
     else:
         before, after = seen.spike.median, seen.fresh_loss[seen.peak]
-    high = short(after) if np.isfinite(after) else "no finite number"
-    return f"the loss went from {short(before)} to {high}"
+    return f"the loss went from {short(before)} to {_finite(after)}"
+
+
+def _finite(loss: float) -> str:
+    return short(loss) if np.isfinite(loss) else "no finite number"
 
 
 def _number(value: float) -> str:
@@ -169,6 +190,7 @@ RULES = (
     ),
     Rule("explosion over a cliff", lambda s: _exploded(s) and _falls_off(s), _explosion, CLIFF),
     Rule("explosion", _exploded, _explosion, NORMS),
+    Rule("explosion beyond a step", lambda seen: _later(seen) > FACTOR, _chain, NORMS),
     Rule("long step", lambda seen: seen.update_times > FACTOR, _calm(_long), NORMS),
     Rule("learning rate too high", lambda seen: _rate(seen) > 1, _calm(_sharp), SHARPNESS),
     Rule(

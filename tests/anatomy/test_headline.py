@@ -57,6 +57,10 @@ NORMS, CLIFF, ALONG = "Norms of the gradient and of the update", "The cliff", "L
 SHARP, LOSS = "Sharpness, in units of what the optimizer can stand", "Loss before each step"
 JUMPED = "and the step it made jumped over a cliff"
 TOO_HIGH = "times what the curvature there allows, the step"
+BEYOND = {
+    "spike": Spike(16, 15, 16, math.nan, 1, True),
+    "fresh_loss": np.array([1, 1, 1, 1, 5, math.nan]),
+}
 CASES = [
     ({"gradient": 60}, f"The gradient was 60 times its usual size, {JUMPED}: {WENT}.", CLIFF),
     ({"gradient": 10.6}, f"The gradient was 11 times its usual size, {JUMPED}: {WENT}.", CLIFF),
@@ -134,6 +138,24 @@ CASES = [
         {"fresh_loss": np.array([1, 1, 1, 1, 3, 5]), "spike": Spike(16, 15, 16, 5, 1, False)},
         f"{CALM}{LONGER}, and the loss went from 1 to 3.",  # half of the rise is enough
         CLIFF,
+    ),
+    (
+        BEYOND | {"raw": np.array([1, 1, 1, 2, 300, 1])},
+        "The gradient exploded: step 14 went over a cliff, the gradient beyond it was 300 times "
+        "its usual size, and the step it made took the loss from 1 to no finite number.",
+        NORMS,
+    ),
+    (
+        BEYOND | {"raw": np.array([1, 1, 1, 2, math.nan, 1]), "own": line},
+        "The gradient exploded: step 14 raised the loss, the gradient beyond it had no end, and "
+        "the step it made took the loss from 1 to no finite number.",
+        NORMS,
+    ),
+    (
+        BEYOND | {"raw": np.array([1, 1, 1, 2, 10, 900])},  # the peak's own comes too late
+        f"{CALM}no single step did it, and the loss went from 1 to no finite number over several "
+        "steps.",
+        LOSS,
     ),
     (
         {"culprit": 0, "fresh_loss": np.array([1.0, 5, 5, 5, 5, 5])},
