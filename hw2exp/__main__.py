@@ -24,6 +24,10 @@ Begin with a gradient that explodes, ask why, and cure it:
   python -m hw2exp.anatomy outputs/lost --spike divergence
   python -m hw2exp.train experiment=explosion_sgd clip=norm
 
+Then a surprise: under RMSprop clipping makes more spikes, and more runs that solve their task:
+
+  python -m hw2exp.train -m experiment=explosion clip=none,norm 'seed=range(0,32)'
+
 Each command says more with --help."""
 
 

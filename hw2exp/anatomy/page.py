@@ -195,7 +195,8 @@ def _rows(where: str, sequences: list[Suspect]) -> list[str]:
     rows = [f"{'gradient':>9} {'loss':>8}  {where}"]
     for each in sequences[:SEQUENCES]:
         text, _, label = each.text.partition(" → ")
-        rows.append(f"{each.gradient:9.3g} {each.loss:8.3g}  {shortened(text)} → {label}")
+        size, loss = (f"{x:.3g}" if np.isfinite(x) else "–" for x in (each.gradient, each.loss))
+        rows.append(f"{size:>9} {loss:>8}  {shortened(text)} → {label}")
     return rows
 
 

@@ -6,8 +6,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from hw2exp.anatomy.blame import Suspect
 from hw2exp.anatomy.dissection import Dissection
 from hw2exp.anatomy.headline import headline
+from hw2exp.anatomy.page import _rows
 from hw2exp.anatomy.surroundings import Along
 from hw2exp.records.spike import Spike
 
@@ -193,3 +195,8 @@ def test_a_hard_batch_is_told_from_a_thrown_network(measured, begin):
         "sequences is 1.25, where the usual loss is 1.",
         f"Look first at the panel “{LOSS}”.",
     )
+
+
+def test_a_number_that_is_not_finite_is_a_dash():
+    _, row = _rows("there", [Suspect("BXYE → R", loss=math.nan, gradient=math.inf)])
+    assert row.split() == ["–", "–", "BXYE", "→", "R"]
