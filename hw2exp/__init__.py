@@ -1,8 +1,20 @@
 """A bench for one question: why does training a recurrent network blow up, and what cures it?"""
 
 import os
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+try:
+    import fcntl  # noqa: F401
+except ImportError:  # Windows has no such file locks
+    NEEDS = (
+        "hw2exp needs Linux or macOS; on Windows, use WSL: https://learn.microsoft.com/windows/wsl"
+    )
+    if os.path.basename(sys.argv[0]).partition(".")[0] in ("-m", "hw2exp-train"):  # a command
+        print(NEEDS, file=sys.stderr)
+        sys.exit(2)
+    raise ImportError(NEEDS) from None
 
 from hw2exp.system.version import VERSION
 

@@ -18,6 +18,19 @@ COMMANDS = {
     "theory": "work out the write-up's answers, and check them",
 }
 
+BEGIN = """\
+Begin with a gradient that explodes, ask why, and cure it:
+
+  python -m hw2exp.train experiment=explosion_sgd hydra.run.dir=outputs/lost
+  python -m hw2exp.anatomy outputs/lost --spike divergence
+  python -m hw2exp.train experiment=explosion_sgd clip=norm
+
+Then a surprise: under RMSprop clipping makes more spikes, and more runs that solve their task:
+
+  python -m hw2exp.train -m experiment=explosion clip=none,norm 'seed=range(0,32)'
+
+Each command says more with --help."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """List the commands.
@@ -29,8 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0 listed, 2 bad input.
     """
     names = "\n".join(f"  python -m hw2exp.{name:<8} {what}" for name, what in COMMANDS.items())
-    text = f"{VERSION}: train recurrent networks, and see why they blow up\n\n{names}\n\n"
-    text += "Each command says more with --help."
+    text = f"{VERSION}: train recurrent networks, and see why they blow up\n\n{names}\n\n{BEGIN}"
     try:
         parser = parser_of("hw2exp", "List the commands.")
         parser.add_argument("command", nargs="*", help="none is run from here")

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from hw2exp.anatomy.dissection import Dissection, dissect
+from hw2exp.anatomy.headline import headline
 from hw2exp.anatomy.page import draw
 from hw2exp.anatomy.replay import Replayed, replay
 from hw2exp.anatomy.verdict import sentences
@@ -34,7 +35,7 @@ def make_page(request: Request, tell: Callable[[str], None]) -> Path:
         OSError: the page can't be written.
     """
     found = dissect_spike(request, tell)
-    for line in [request.title, *(f"  {line}" for line in sentences(found))]:
+    for line in [*headline(found), request.title, *(f"  {line}" for line in sentences(found))]:
         tell(line)
     drawn = draw(found, request.title)
     disk.make_folder(request.out)

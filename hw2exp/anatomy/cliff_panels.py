@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hw2exp.anatomy.dissection import Dissection
-from hw2exp.anatomy.words import empty, legend_above
+from hw2exp.anatomy.words import ALONG, CLIFF, empty, legend_above
 from hw2exp.records.figure_style import BLUE, ORANGE, RED
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def contour(axes: "Axes", seen: Dissection, figure: Any) -> None:
 
     The figure gets the color bar.
     """
-    axes.set_title(f"The cliff: loss of step {seen.steps[seen.culprit]:,}'s batch")
+    axes.set_title(f"{CLIFF}: loss of step {seen.steps[seen.culprit]:,}'s batch")
     if seen.cliff is None or not np.isfinite(seen.cliff.loss.numpy()).any():
         empty(axes, "no finite step to draw along")
         return
@@ -84,5 +84,5 @@ def along(axes: "Axes", seen: Dissection) -> None:
     for share in (0, 1):
         axes.axvline(share, color=RED, linewidth=1, linestyle="--", zorder=0)
     axes.set_xlabel(f"from before step {step:,} (0) to after it (1), and beyond")
-    axes.set_title(f"Loss along step {step:,}")
+    axes.set_title(ALONG)
     legend_above(axes)

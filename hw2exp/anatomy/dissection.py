@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from hw2exp.anatomy.blame import Suspect, find_culprit, suspects_of
+from hw2exp.anatomy.blame import HALF, Suspect, find_culprit, rise_of, suspects_of
 from hw2exp.anatomy.replay import Replayed
 from hw2exp.anatomy.surroundings import Along, cliff_around, host, loss_along
 from hw2exp.config.schema import TrainConfig
@@ -84,6 +84,21 @@ class Dissection:
     def peak(self) -> int:
         """Return the index of the peak among the steps."""
         return self.steps.index(self.spike.step)
+
+    @property
+    def after(self) -> int:
+        """Return the index of the step after the culprit, or of the last one."""
+        return min(self.culprit + 1, len(self.steps) - 1)
+
+    @property
+    def at_once(self) -> bool:
+        """Return whether the culprit's update alone made half of the others' rise or more."""
+        baseline = self.spike.median
+        before, after, high = (
+            rise_of(float(self.fresh_loss[place]), baseline)
+            for place in (self.culprit, self.after, self.peak)
+        )
+        return after - before >= HALF * high
 
     @property
     def update_times(self) -> float:

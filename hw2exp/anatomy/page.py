@@ -8,8 +8,9 @@ import numpy as np
 from hw2exp.anatomy.blame import Suspect
 from hw2exp.anatomy.cliff_panels import along, contour, surface
 from hw2exp.anatomy.dissection import Dissection
+from hw2exp.anatomy.headline import headline
 from hw2exp.anatomy.verdict import sentences
-from hw2exp.anatomy.words import empty, legend_above
+from hw2exp.anatomy.words import LOSS, NORMS, SHARPNESS, empty, legend_above
 from hw2exp.records.figure_style import BLUE, GRAY, GREEN, ORANGE, RED, STYLE, encoded, figure_style
 from hw2exp.tasks.temporal_order import MARKS
 
@@ -17,13 +18,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 TITLES = {"axes.titlesize": 10, "axes.titlelocation": "left"}
-SIZE = 15.0, 11.5  # inches
+SIZE = 15.0, 12.1  # inches
 SEQUENCES = 4
 DECADES, BEYOND = 1e8, 1e4
 """Axis limits as factors of the median, and color limit as a factor of the largest flow so far."""
 
-WIDEST, BROADEST = 47, 125
-"""The most characters shown of a sequence, and in a line of text."""
+WIDEST, BROADEST, WIDE = 47, 125, 120
+"""The most characters shown of a sequence, and in a line of small and of large text."""
 
 
 def draw(seen: Dissection, title: str) -> bytes:
@@ -32,9 +33,9 @@ def draw(seen: Dissection, title: str) -> bytes:
         from matplotlib.figure import Figure
 
         figure = Figure(SIZE, layout="constrained")
-        figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
-        parts: Any = figure.subfigures(2, 1, height_ratios=(9.2, 2.3))
-        above, below = parts
+        parts: Any = figure.subfigures(3, 1, height_ratios=(0.9, 8.9, 2.3))
+        top, above, below = parts
+        _headline(top, title, headline(seen))
         panels = above.subplots(3, 3)
         _curve(panels[0, 0], seen)
         _norms(panels[0, 1], seen)
@@ -48,6 +49,14 @@ def draw(seen: Dissection, title: str) -> bytes:
         along(panels[2, 2], seen)
         _text(below, seen)
         return encoded(figure, "png", dpi=110, metadata={"Software": None})
+
+
+def _headline(figure: Any, title: str, said: tuple[str, str]) -> None:
+    """Write the page's title, and below it why the spike happened and where to look first."""
+    sentence = fill(said[0], WIDE)
+    figure.text(0.01, 0.97, title, va="top", fontsize=11, color=GRAY)
+    figure.text(0.01, 0.75, sentence, va="top", fontsize=13, fontweight="bold")
+    figure.text(0.01, 0.20 if "\n" in sentence else 0.45, said[1], va="top", fontsize=11)
 
 
 def _mark(axes: "Axes", seen: Dissection) -> None:
@@ -81,7 +90,7 @@ def _curve(axes: "Axes", seen: Dissection) -> None:
     top = np.nanmax(np.where(np.isfinite(seen.loss), seen.loss, np.nan))
     axes.set_yscale("log" if top > 20 else "linear")
     step = seen.steps[seen.culprit]
-    axes.set_title("Loss before each step")
+    axes.set_title(LOSS)
     axes.set_title(f"step {step:,} {_what(seen)}", loc="right", color=RED, fontsize=8)
     legend_above(axes)
     _mark(axes, seen)
@@ -94,7 +103,7 @@ def _norms(axes: "Axes", seen: Dissection) -> None:
     label = "how far the parameters moved"
     axes.plot(seen.steps, seen.updates, "^-", color=GREEN, markersize=3, label=label)
     _log(axes, *(each[: seen.culprit + 1] for each in (seen.raw, seen.updates)))
-    axes.set_title("Norms of the gradient and of the update")
+    axes.set_title(NORMS)
     legend_above(axes)
     _mark(axes, seen)
 
@@ -161,7 +170,7 @@ def _sharpness(axes: "Axes", seen: Dissection) -> None:
     axes.plot(seen.steps, ratio, "o-", color=BLUE, markersize=3)
     axes.axhline(1, color=GRAY, linewidth=0.8)
     _log(axes, ratio[: seen.culprit + 1])
-    axes.set_title("Sharpness, in units of what the optimizer can stand")
+    axes.set_title(SHARPNESS)
     _mark(axes, seen)
 
 
@@ -186,7 +195,8 @@ def _rows(where: str, sequences: list[Suspect]) -> list[str]:
     rows = [f"{'gradient':>9} {'loss':>8}  {where}"]
     for each in sequences[:SEQUENCES]:
         text, _, label = each.text.partition(" → ")
-        rows.append(f"{each.gradient:9.3g} {each.loss:8.3g}  {shortened(text)} → {label}")
+        size, loss = (f"{x:.3g}" if np.isfinite(x) else "–" for x in (each.gradient, each.loss))
+        rows.append(f"{size:>9} {loss:>8}  {shortened(text)} → {label}")
     return rows
 
 

@@ -52,18 +52,17 @@ def _fault(seen: Dissection) -> str:
             return f"It is a hard batch, {at_fault}: {others} is {high:.3g} there."
         risen = f"{others} goes from {baseline:.3g} to {high:.3g}, {share:.0%} of the rise"
         return f"It is a hard batch for the most part: {risen}."
-    before, after = fresh[place], fresh[min(place + 1, len(fresh) - 1)]
+    before, after = fresh[place], fresh[seen.after]
     hard = ""
     if seen.spike.loss > 2 * high:
         hard = f" The peak's batch is a hard one besides: its loss is {seen.spike.loss:.3g}."
-    rise = rise_of(high, baseline)
-    if rise_of(after, baseline) - rise_of(before, baseline) >= HALF * rise:
+    if seen.at_once:
         then = "" if high < 2 * after or place + 1 >= seen.peak else f", then {_loss(high)}"
         taken = f"from {before:.3g} to {_loss(after)}"
         return f"Step {_step(seen)} did it: it takes {others} {taken}{then}.{hard}"
     return (
         f"Several steps did it: {others} goes from {baseline:.3g} to {_loss(high)} at the peak, "
-        f"and crosses {baseline + HALF * rise:.3g} at step {_step(seen)}.{hard}"
+        f"and crosses {baseline + HALF * rise_of(high, baseline):.3g} at step {_step(seen)}.{hard}"
     )
 
 

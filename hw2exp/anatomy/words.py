@@ -1,4 +1,4 @@
-"""Text in the anatomy's panels: legends above the curves, and notes in empty panels."""
+"""Text in the anatomy's panels: titles, legends above the curves, notes in empty panels."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -6,6 +6,13 @@ from hw2exp.records.figure_style import GRAY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+LOSS = "Loss before each step"
+NORMS = "Norms of the gradient and of the update"
+SHARPNESS = "Sharpness, in units of what the optimizer can stand"
+CLIFF = "The cliff"
+ALONG = "Loss along the step"
+"""The titles of panels; a page may say more after a colon."""
 
 ROW = 0.085
 """The height of a legend's row, as a share of the panel's."""

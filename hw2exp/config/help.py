@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import yaml
 from pydantic import BaseModel
 
-from hw2exp.config.registry import ADDED_CHOICES, CHOICES
+from hw2exp.config.registry import ADDED_CHOICES, CHOICES, equations
 from hw2exp.config.schema import TrainConfig
 from hw2exp.config.validation import allowed_values, knobs
 from hw2exp.system.problems import counted
@@ -24,8 +24,10 @@ usage: python -m hw2exp.train [group=choice] [key=value] [-m] [--dry-run] [--ver
 
 Train a recurrent network on temporal order, and see it blow up.
 
-  python -m hw2exp.train model=attn_rnn                      one run
-  python -m hw2exp.train experiment=explosion clip=norm      an experiment, with a cure
+  python -m hw2exp.train experiment=explosion_sgd            a gradient that explodes
+  python -m hw2exp.train experiment=explosion_sgd clip=norm  the same, cured by clipping
+  python -m hw2exp.train experiment=explosion clip=norm      under RMSprop: a surprise
+  python -m hw2exp.train model=lstm seed=3                   any choice, any key
   python -m hw2exp.train -m model=rnn,lstm 'seed=range(0,8)' a sweep: every combination
   python -m hw2exp.train --dry-run optimizer.lr=0.01         show the config, run nothing
 """
@@ -36,29 +38,36 @@ def help_text() -> str:
     groups = "\n".join(f"  {group:<11} {', '.join(_choices(group))}" for group in group_names())
     keys = "\n".join(_key_lines(TrainConfig))
     sections = "\n".join(_section_lines())
-    names = _choices("experiment")
-    wide = max(map(len, names))
-    experiments = "\n".join(f"  {name:<{wide}} {experiment_words(name)}" for name in names)
+    told = "\n".join(_choice_lines())
     return (
-        f"{HEAD}\nGroups (group=choice)\n{groups}\n\nExperiments (experiment=NAME)\n{experiments}"
+        f"{HEAD}\nGroups (group=choice)\n{groups}\n\nChoices\n{told}"
         f"\n\nKeys (key=value)\n{keys}\n\nKeys of a choice\n{sections}\n\n"
         "Hydra's own flags, and shell completion of hw2exp-train: --hydra-help"
     )
 
 
-def experiment_words(name: str) -> str:
-    """Return the first sentence of the comment at the head of an experiment's file.
+def _choice_lines() -> Iterator[str]:
+    for group in group_names():
+        names = _choices(group)
+        wide = max(map(len, names))
+        yield from (f"  {group}={name:<{wide}} {words_on(group, name)}".rstrip() for name in names)
+
+
+def words_on(group: str, name: str) -> str:
+    """Return a sentence on a choice: the first of its file's comment, else of its docstring.
 
     Args:
-        name: the experiment; without a file (added by a user's code), the sentence is empty.
+        group: the group, or ``experiment``.
+        name: the choice.
     """
-    path = files("hw2exp.configs") / "experiment" / f"{name}.yaml"
-    if not path.is_file():
-        return ""
-    _, *lines = path.read_text(encoding="utf-8").splitlines()
+    path = files("hw2exp.configs") / group / f"{name}.yaml"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    lines = [line for line in lines if not line.startswith("# @package")]
     comment = itertools.takewhile(lambda line: line.startswith("#"), lines)
     text = " ".join(line.removeprefix("#").strip() for line in comment)
-    return re.split(r"(?<=[.?!]) (?=[A-Z])", text)[0]
+    if not text and group in CHOICES:
+        text = (equations(group, name).__doc__ or "").partition("\n\n")[0]
+    return re.split(r"(?<=[.?!]) (?=[A-Z])", " ".join(text.split()).replace("``", ""))[0]
 
 
 def group_names() -> list[str]:

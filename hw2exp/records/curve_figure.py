@@ -12,6 +12,7 @@ from hw2exp.records.figure_style import BLUE, GRAY, RED, STYLE, VERMILION, encod
 from hw2exp.records.metrics import MetricsTable
 from hw2exp.records.spike import Spike
 from hw2exp.system import disk
+from hw2exp.system.problems import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +22,11 @@ TEST_LINE: dict[str, Any] = {"color": VERMILION, "linewidth": 1.2, "marker": "."
 LINEAR_UP_TO = 2.0
 """Larger losses are drawn on a logarithmic scale, so that a spike of 1,000 hides nothing else."""
 
-LABELED_SPIKES = 12
+LABELED_SPIKES = 20
+"""The most spikes with their numbers; of more the highest have one."""
+
+APART = 0.015, 0.05
+"""The least distance of two numbers, across and up, in shares of the panel."""
 
 DPI = 130
 """Pixels per inch of ``curve.png``."""
@@ -115,14 +120,15 @@ def _draw_loss(
         every = math.ceil(len(decades) / 5)
         axes.set_yticks([0, 0.5, 1, 1.5, 2, *(10.0**d for d in decades[::every])], minor=False)
         axes.set_yticks([], minor=True)
-        axes.yaxis.set_major_formatter(lambda value, _: _short(value))
+        axes.yaxis.set_major_formatter(lambda value, _: short(value))
         # Leave room for the labels and the legend, for any number of decades.
         axes.set_ylim(0, top * (top / LINEAR_UP_TO) ** 0.3 * 3)
     else:
         axes.set_ylim(0, 1.25 * max(top, 1.5))
     _mark_spikes(axes, spikes)
     axes.set_ylabel("loss, logarithmic above 2" if logarithmic else "loss")
-    axes.legend(loc="upper left", frameon=False, ncols=6, fontsize=8)
+    tight = {"columnspacing": 1.2, "handlelength": 1.6}
+    axes.legend(loc="upper left", frameon=False, ncols=6, fontsize=8, **tight)
 
 
 def _draw_with_envelope(axes: "Axes", table: MetricsTable, name: str, label: str) -> None:
@@ -147,12 +153,13 @@ def _mark_spikes(axes: "Axes", spikes: Sequence[Spike]) -> None:
         marker="v",
         markersize=4,
         color=RED,
-        label=f"{len(spikes)} spike{'s' * (len(spikes) > 1)}",
+        label=f"{counted(len(spikes), 'spike')} (--spike N)",
         transform=above,
     )
-    for spike in _labeled(spikes, *axes.get_xlim()):
+    for number in _labeled(axes, spikes):
+        spike = spikes[number - 1]
         axes.annotate(
-            _short(spike.loss),
+            str(number),
             (spike.step, spike.loss),
             xytext=(0, 8),
             textcoords="offset points",
@@ -162,17 +169,23 @@ def _mark_spikes(axes: "Axes", spikes: Sequence[Spike]) -> None:
         )
 
 
-def _labeled(spikes: Sequence[Spike], left: float, right: float) -> list[Spike]:
-    """Choose the highest spikes whose labels don't overlap."""
-    chosen: list[Spike] = []
-    for spike in sorted(spikes, key=lambda spike: -spike.loss):
-        room = all(abs(spike.step - other.step) > 0.045 * (right - left) for other in chosen)
-        if room and len(chosen) < LABELED_SPIKES:
-            chosen.append(spike)
+def _labeled(axes: "Axes", spikes: Sequence[Spike]) -> list[int]:
+    """Choose the numbers, from 1, of the highest spikes whose labels don't overlap."""
+    to_shares = axes.transData - axes.transAxes
+    at = {
+        number: to_shares.transform((spike.step, spike.loss))
+        for number, spike in enumerate(spikes, 1)
+    }
+    chosen: list[int] = []
+    for number in sorted(at, key=lambda number: -spikes[number - 1].loss):
+        near = (abs(at[number] - at[other]) < APART for other in chosen)
+        if len(chosen) < LABELED_SPIKES and not any(both.all() for both in near):
+            chosen.append(number)
     return chosen
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
+    """Write a number in three digits, or as a whole number from 100 on."""
     return f"{value:,.0f}" if 100 <= value < 1e6 else f"{value:.3g}"
 
 
@@ -208,7 +221,7 @@ def _draw_norm(axes: "Axes", table: MetricsTable) -> None:
         axes.plot(table.steps, clipped, color=VERMILION, linewidth=0.7, label="clipped")
     if (raw[np.isfinite(raw)] > 0).any():
         axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(lambda value, _: _short(value))
+        axes.yaxis.set_major_formatter(lambda value, _: short(value))
         bottom, top = axes.get_ylim()
         axes.set_ylim(bottom, top * (top / bottom) ** 0.2)  # room for the legend
     if len(axes.lines) > 1:

@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         arguments = _parser().parse_args(argv)
-        return _run(arguments.folder, arguments.out, arguments.claims)
+        return _run(arguments.folder, arguments.out, arguments.claims, arguments.slides)
     except (ConfigError, OSError) as error:
         return failed(error)
 
@@ -45,10 +45,15 @@ def _parser() -> ArgumentParser:
         metavar="FILE",
         help="claims of your own to decide; by default DIR/claims.yaml, if it is there",
     )
+    parser.add_argument(
+        "--slides",
+        action="store_true",
+        help="large type, and a screen for each section; arrow keys turn",
+    )
     return parser
 
 
-def _run(word: str, out: str | None, claims: str | None) -> int:
+def _run(word: str, out: str | None, claims: str | None, slides: bool) -> int:
     from hw2exp.report.build import make_report
 
     if not word or out == "":
@@ -60,7 +65,7 @@ def _run(word: str, out: str | None, claims: str | None) -> int:
     if out is None and os.path.islink(target):  # untrusted: may lead anywhere
         raise ConfigError([f"{target}: is a link; must be a folder, or named by --out"])
     lost: list[str] = []
-    page = make_report(folder, target, echo, lost.append, Path(claims) if claims else None)
+    page = make_report(folder, target, echo, lost.append, Path(claims) if claims else None, slides)
     echo(f"  look at   {relative(page)}")
     for line in lost:
         warn(printable(line))

@@ -30,6 +30,7 @@ def make_report(
     echo: Callable[[str], None] = lambda _: None,
     lose: Callable[[str], None] = lambda _: None,
     claims_file: Path | None = None,
+    slides: bool = False,
 ) -> Path:
     """Write tables, figures and the page of all runs below a folder.
 
@@ -44,6 +45,7 @@ def make_report(
         lose: the function that receives a line for each reason why runs were unusable.
         claims_file: the file of the user's claims; None: ``claims.yaml`` in the folder of the runs,
             if it is there.
+        slides: whether the page has large type, and a screen for each section.
 
     Returns:
         The path of the page.
@@ -72,8 +74,9 @@ def make_report(
             write_table(claim_rows(claims), target, "claims")
         if plan is None and len(chapters) > 1:
             write_table(_window_rows(chapters), target, "maps")
-        options = [] if claims_file is None else ["--claims", str(claims_file)]
-        page = render(folder, plan, chapters, claims, options)
+        options = ["--slides"] * slides
+        options += [] if claims_file is None else ["--claims", str(claims_file)]
+        page = render(folder, plan, chapters, claims, options, slides)
         disk.write(target / PAGE, page.encode(errors="replace"))  # a folder's name may not be UTF-8
     for _, runs in found:
         for line in runs.lost:

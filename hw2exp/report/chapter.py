@@ -51,6 +51,7 @@ ONE_BY_ONE = "what is told of each arm left out: there are {}, and the maps show
 NO_PAIRS = "claim “{}” left out: no arms of these runs differ as it says, on two seeds or more"
 
 EMPTY = {
+    "cures": "no run has spikes",
     "unsolved": "no run has solved its task",
     "curves": "no run has logged a finite loss",
     "spikes": "no run has spikes",
@@ -190,8 +191,9 @@ def _figures(
         figure = published_curves(of_notebook)
         yield "published", "The published curve", PUBLISHED, figure
     if wanted("cures") and compared:
-        figure = cures_figure(compared)
-        yield "cures", "What each cure does to spikes", CURES, figure
+        spiking = any(result.spikes for arm in arms for result in arm.results)
+        of_cures = cures_figure(compared) if spiking else None
+        yield "cures", "What each cure does to spikes", CURES, of_cures
     if wanted("effects") and evidence.effects:
         of_doses = dose_response(evidence.effects)
         yield "effects", "What would have prevented spikes", DOSES, of_doses

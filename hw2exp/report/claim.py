@@ -19,6 +19,21 @@ class Finding(StrEnum):
     REFUTED = "refuted"
     UNDECIDED = "undecided"
 
+    @property
+    def meaning(self) -> str:
+        """Return what the finding means, as a sentence without its full stop."""
+        return {
+            Finding.SUPPORTED: "by the rule that decides, these runs show what the claim says",
+            Finding.REFUTED: "by the same rule, they show that the claim does not hold for them",
+            Finding.UNDECIDED: "their numbers allow for both; more seeds may decide",
+        }[self]
+
+
+SURPRISE = (
+    "A refuted claim is a result about these runs, not an error: with their model, their optimizer "
+    "and their learning rate it does not hold. Check it with more seeds, then at another rate."
+)
+
 
 @dataclass(frozen=True)
 class Judged:

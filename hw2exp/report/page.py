@@ -15,7 +15,7 @@ from hw2exp.report.agreement import agreement_cells, sensitivity_cells
 from hw2exp.report.arm_claims import AnyClaim
 from hw2exp.report.before_spikes import NEAR, Phase, look_cells
 from hw2exp.report.chapter import Chapter, size_of
-from hw2exp.report.claim import Finding, Judged
+from hw2exp.report.claim import SURPRISE, Finding, Judged
 from hw2exp.report.comparisons import comparison_cells
 from hw2exp.report.effects import effect_cells, main_effects
 from hw2exp.report.lasting import lasting_cells, main_lasting
@@ -40,10 +40,12 @@ def render(
     chapters: Sequence[Chapter],
     claims: Sequence[tuple[AnyClaim, Sequence[Judged]]],
     options: Sequence[str] = (),
+    slides: bool = False,
 ) -> str:
     """Render the page of one or more chapters and the claims of all of them, as HTML.
 
-    The page shows its own command, with these options.
+    The page shows its own command, with these options. As slides it has large type, and a screen
+    for each section.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -61,7 +63,8 @@ def render(
         "effect_cells": effect_cells, "lasting_cells": lasting_cells, "main_effects": main_effects,
         "main_lasting": main_lasting, "SIGNALS": SIGNALS, "best_leads": best_leads,
         "size_of": size_of, "warning_cells": warning_cells, "map_cells": map_cells,
-        "MAP_HEADINGS": MAP_HEADINGS, "sources": _sources(chapters),
+        "MAP_HEADINGS": MAP_HEADINGS, "sources": _sources(chapters), "Finding": Finding,
+        "SURPRISE": SURPRISE,
     }  # fmt: skip
     found = [chapter.found for chapter in chapters]
     return environment.get_template("page.html.jinja").render(
@@ -72,6 +75,8 @@ def render(
         size=size_of(*found),
         summary=[line for chapter in chapters for line in _summary(chapter)],
         claims=claims,
+        refuted=any(each.finding is Finding.REFUTED for _, judged in claims for each in judged),
+        slides=slides,
         chapters=chapters,
         tables=_tables(claims, chapters),
         versions=sorted(set().union(*(each.versions for each in found))),
@@ -141,10 +146,11 @@ def _summary(chapter: Chapter) -> list[str]:
     if len(measured) > 1 and not title:
         most = max(measured, key=lambda each: each.spikes.value)
         best = max(measured, key=lambda each: each.solved.value)
-        lines.append(
-            f"Most spikes: {most.arm.name}, {number(most.spikes.value)} per 1,000 steps. "
-            f"Most often solved: {best.arm.name}, {percent(best.solved.value)}."
-        )
+        if most.spikes.value > 0:
+            rate = number(most.spikes.value)
+            lines.append(f"Most spikes: {most.arm.name}, {rate} per 1,000 steps.")
+        if best.solved.value > 0:
+            lines.append(f"Most often solved: {best.arm.name}, {percent(best.solved.value)}.")
     counts = {
         kind: sum(each.finding is kind for _, judged in chapter.claims for each in judged)
         for kind in Finding
@@ -158,18 +164,21 @@ def _summary(chapter: Chapter) -> list[str]:
 
 def _outcomes(results: Sequence[RunResult]) -> str:
     """Write how many runs solved their task, diverged and had spikes."""
-    spiking = sum(bool(result.spikes) for result in results)
+    solved, diverged, spiking = (
+        sum(map(bool, found)) or "none"
+        for found in zip(*((r.solved_at, r.diverged_at, r.spikes) for r in results), strict=True)
+    )
+    count = counted(sum(len(r.spikes) for r in results), "spike")
     return (
-        f"{sum(r.solved_at is not None for r in results):,} of {counted(len(results), 'run')} "
-        f"solved the task, {sum(r.diverged_at is not None for r in results):,} diverged; "
-        f"{spiking:,} had spikes, {sum(len(r.spikes) for r in results):,} in all."
+        f"Of {counted(len(results), 'run')} {solved} solved the task, {diverged} diverged, "
+        f"and {spiking} had {'a spike' if spiking == 'none' else f'spikes: {count} in all'}."
     )
 
 
 def _diverged(arms: Sequence[Arm]) -> str:
     """Write which runs diverged, and when; the table of runs has all of them."""
     found = [
-        f"{arm.name or 'the run'} seed {seed} at step {run.result.diverged_at:,}"
+        f"{arm.name} " * (len(arms) > 1) + f"seed {seed} at step {run.result.diverged_at:,}"
         for arm in arms
         for seed, run in arm.runs.items()
         if run.result.diverged_at

@@ -1,5 +1,6 @@
 """Print the start and the end of a run; format its numbers and the commands for the next steps."""
 
+import math
 import os
 import re
 import shlex
@@ -78,7 +79,7 @@ def print_summary(config: TrainConfig, result: RunResult, folder: Path, root: Pa
         which = "divergence"
         if not result.diverged_at:
             highest = max(range(len(spikes)), key=lambda place: float(spikes[place]["loss"])) + 1
-            which = f"{highest}  # its highest"
+            which = f"{highest}\n            about its highest spike"
         lines.append(f"  ask why   python -m hw2exp.anatomy {typed(folder)} --spike {which}")
     if result.status == "interrupted":
         lines.append(f"  resume    the same command with {resume_word(root)}")
@@ -87,7 +88,9 @@ def print_summary(config: TrainConfig, result: RunResult, folder: Path, root: Pa
 
 def number(value: float | None) -> str:
     """Format a number; a missing one is a dash."""
-    return "–" if value is None else f"{value:.4g}"
+    if value is None:
+        return "–"
+    return f"{value:.4g}" if math.isfinite(value) else "not finite"
 
 
 def tensorboard_of_run(folder: Path) -> str:

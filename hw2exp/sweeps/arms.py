@@ -146,7 +146,8 @@ def print_sweep(jobs: Sequence[JobOutcome], folder: Path) -> None:
     if any(sum(map(ended, arm.outcomes)) > 1 for arm in arms):
         lines[-1] = (  # by default TensorBoard doesn't show all runs at once
             f"  or run    tensorboard --logdir {typed(folder / ARMS)}\n"
-            f"            or --logdir {typed(folder)}, which has every run, and HParams"
+            f"  or        tensorboard --logdir {typed(folder)}\n"
+            "            which has every run, and HParams"
         )
     if not all(ended(job.outcome) for job in jobs):
         lines.append(f"  resume    the same command with {resume_word(folder)}")

@@ -31,8 +31,8 @@ T = TypeVar("T")
 PRELOADED = "hw2exp.sweeps.preloaded"
 """The module that workers have imported when they start, if the system can fork."""
 
-
-METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+METHOD = "spawn" if sys.platform == "darwin" else "forkserver"
+"""How workers start: macOS's own libraries may start threads, which a forked process lacks."""
 
 
 def prepare(*more: str) -> None:

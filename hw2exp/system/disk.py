@@ -5,6 +5,7 @@ turn.
 """
 
 import errno
+import fcntl
 import hashlib
 import os
 from collections.abc import Collection, Iterator, Mapping
@@ -16,6 +17,9 @@ PART = ".part"
 """Suffix of an incomplete file or folder, whose name begins with a dot."""
 
 BUFFER = 1 << 16
+
+FULL: int | None = getattr(fcntl, "F_FULLFSYNC", None)
+"""The request of macOS to write through the disk's own cache, where its fsync stops."""
 
 WAITS = 16
 """Concurrent syncs. The disk serves them together, in little more than the time of one."""
@@ -174,13 +178,13 @@ def append(path: Path, at: int, content: bytes) -> None:
         os.ftruncate(file, at)
         os.lseek(file, at, os.SEEK_SET)
         _write_all(file, content)
-        os.fsync(file)
+        _fsync(file)
 
 
 def sync_path(path: Path) -> None:
     """Sync a file's content, or the names in a folder, to disk."""
     with _opened(path, os.O_RDONLY | os.O_NONBLOCK) as file:
-        os.fsync(file)
+        _fsync(file)
 
 
 def sync_together(paths: Collection[Path]) -> None:
@@ -280,7 +284,15 @@ def _write_new(path: Path, content: bytes, sync: bool) -> None:
     with _opened(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW) as file:
         _write_all(file, content)
         if sync:
-            os.fsync(file)
+            _fsync(file)
+
+
+def _fsync(file: int) -> None:
+    if FULL is not None:
+        with suppress(OSError):  # not every file system knows it
+            fcntl.fcntl(file, FULL)
+            return
+    os.fsync(file)
 
 
 def _write_all(file: int, content: bytes) -> None:

@@ -5,6 +5,7 @@ after a kill. The content of the lock file only names the holder.
 """
 
 import errno
+import fcntl
 import os
 import re
 import socket
@@ -13,12 +14,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-
-try:
-    import fcntl
-except ImportError as error:
-    what = "hw2exp needs Linux or macOS, whose file locks it uses; on Windows, install it in WSL"
-    raise ImportError(what) from error
 
 LOCK = ".lock"
 PATIENCE = 10.0

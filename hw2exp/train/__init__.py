@@ -99,9 +99,9 @@ def _ask_hydra(words: Sequence[str]) -> int:
 
 def process() -> NoReturn:
     """Run `main` and exit; after a signal, skip interpreter shutdown."""
-    from hw2exp.system.process import check_system, end
+    from hw2exp.system.process import check_installed, end
 
-    check_system()
+    check_installed()
     status = main()
     if status in INTERRUPTED:
         with suppress(OSError):

@@ -60,6 +60,8 @@ def seen(run):
 def test_the_page_is_drawn(run, capsys):
     assert main([str(run), "--spike", "1"]) == 0
     printed = capsys.readouterr().out
+    assert printed.startswith("The ")
+    assert printed.splitlines()[1].startswith("Look first at the panel “")
     assert "The loss rises from" in printed
     with Image.open(run / "anatomy" / "spike_1.png") as page:
         assert page.width > 1000

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from hw2exp.config.arguments import parse_arguments, words_of
 from hw2exp.config.command_line import CONFIG_MODULE, CONFIG_NAME, VERSION_BASE, read
-from hw2exp.config.help import _choices, experiment_words, help_text
+from hw2exp.config.help import _choices, group_names, help_text, words_on
 from hw2exp.config.registry import CHOICES
 from hw2exp.config.validation import validate
 from hw2exp.train import main
@@ -54,12 +54,24 @@ def test_help_lists_every_group_choice_and_key(capsys):
         assert key in text
 
 
-def test_help_says_some_words_on_every_experiment():
-    for name in _choices("experiment"):
-        words = experiment_words(name)
-        assert 10 < len(words) < 200, name
-        assert words[-1] in ".?", name
-        assert words in help_text()
+def test_help_says_a_sentence_on_every_choice():
+    lines = help_text().splitlines()
+    for group in group_names():
+        told = {name: words_on(group, name) for name in _choices(group)}
+        assert len({*told.values()}) == len(told), group
+        for name, words in told.items():
+            assert 10 < len(words) < 200, name
+            assert words[-1] in ".?", name
+            assert "``" not in words
+            assert "base class" not in words
+            assert any(line.split()[:1] == [f"{group}={name}"] and words in line for line in lines)
+
+
+def test_the_first_example_is_a_gradient_that_explodes():
+    examples = [line for line in help_text().splitlines() if line.startswith("  python -m")]
+    assert "experiment=explosion_sgd " in examples[0]
+    assert "experiment=explosion_sgd clip=norm " in examples[1]
+    assert "experiment=explosion " in examples[2]
 
 
 SEVERAL = ["task=easy", "seed=1", "steps=50"]

@@ -14,7 +14,11 @@ import pytest
 from hw2exp.records.runs import read_runs
 from hw2exp.report.__main__ import main
 from hw2exp.report.build import make_report
+from hw2exp.report.chapter import make_chapter
+from hw2exp.report.claim import SURPRISE, Claim, Finding, Judged
 from hw2exp.report.curves import Band, curves, gallery
+from hw2exp.report.page import render
+from hw2exp.report.plan import ChapterPlan
 from hw2exp.system import disk
 
 FILES = [
@@ -133,6 +137,57 @@ def test_one_comparison_is_one(sweep, tmp_path):
     words = words_of((tmp_path / "rnn/report/report.html").read_text())
     assert " 1 comparison arm against " in words
     assert "1 comparisons" not in words
+
+
+def test_findings_are_explained_where_they_stand(report):
+    words = words_of((report / "report.html").read_text())
+    for finding in Finding:
+        assert f"{finding} : {finding.meaning}." in words
+        assert words.index(f"{finding} : ") < words.index("where found numbers")
+    found = polars.read_csv(report / "claims.csv")["finding"].to_list()
+    assert (SURPRISE in words) == ("refuted" in found)
+
+
+def test_a_refuted_claim_is_called_a_result_not_an_error(sweep, tmp_path):
+    claim = Claim("part", "words", "rule", lambda evidence: [])
+    plan = ChapterPlan(folder="0", title="", figures=())
+    chapter = make_chapter(plan, sweep / "0", read_runs(sweep / "0"), tmp_path)
+    for finding in Finding:
+        page = render(sweep, None, [chapter], [(claim, [Judged("", finding, "3 of 4")])])
+        assert (SURPRISE in words_of(page)) == (finding is Finding.REFUTED)
+
+
+def test_slides_are_the_same_page_in_another_mode(report, sweep, tmp_path):
+    assert main([str(sweep), "--out", str(tmp_path), "--slides"]) == 0
+    plain, slides = ((each / "report.html").read_text() for each in (report, tmp_path))
+    assert '<html lang="en" class="slides">' in slides
+    expected = plain.replace('<html lang="en">', '<html lang="en" class="slides">')
+    assert slides == expected.replace(f"hw2exp.report {sweep}", f"hw2exp.report {sweep} --slides")
+
+
+def test_each_section_is_a_screen(report):
+    page = (report / "report.html").read_text()
+    body = page.partition("<body>")[2]
+    assert body.count("<section") == body.count("</section>")
+    assert body.count("<div") == body.count("</div>")
+    heads = re.split(r'class="[^"]*screen"', body)[1:]
+    assert [part.count("<h3") <= 1 for part in heads] == [True] * len(heads)
+    assert len(heads) == body.count("<h3") + 3  # the summary, the claims, and once more
+
+
+def test_what_there_is_none_of_is_not_ranked(sweep, tmp_path):
+    """Of arms without a spike or a solved run, none has the most."""
+    for job in range(8):
+        folder = tmp_path / "runs" / str(job)
+        shutil.copytree(sweep / str(job), folder)
+        result = json.loads((folder / "result.json").read_text())
+        result |= {"solved_at": None, "spikes": []}
+        (folder / "result.json").write_text(json.dumps(result))
+    assert main([str(tmp_path / "runs")]) == 0
+    words = words_of((tmp_path / "runs/report/report.html").read_text())
+    assert "Of 8 runs none solved the task, none diverged, and none had a spike." in words
+    assert "Most" not in words.partition("Claims")[0]
+    assert "Figure “What each cure does to spikes” left out: no run has spikes." in words
 
 
 def test_the_command_for_the_page_quotes_the_folder(sweep, tmp_path, monkeypatch):

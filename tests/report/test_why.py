@@ -99,7 +99,7 @@ def test_the_table_lies_beside_the_page(shown):
 
 def test_the_page_shows_figures_numbers_and_anatomies(shown):
     page = (shown / "out" / "report.html").read_text()
-    section = re.search(r'<section class="why">.*</section>', page, re.DOTALL)[0]
+    section = re.search(r'<section class="why">.*?</section>', page, re.DOTALL)[0]
     assert section.count("<img") == 2
     assert "model=rnn, seed 0" in section
     assert "6 looks, 2 runs" in section
@@ -129,7 +129,7 @@ def test_without_diagnostics_nothing_of_it_is_there(shown, tmp_path):
     with_them = (shown / "out" / "report.html").read_text()
     note = "\n  <li>1 anatomy page left out: no PNG, too large, or a link.</li>"
     assert note in with_them
-    cut = re.sub(r'\n<section class="why">.*</section>', "", with_them, flags=re.DOTALL)
+    cut = re.sub(r'\n<section class="why">.*?</section>', "", with_them, flags=re.DOTALL)
     assert cut.replace(note, "") == page
     assert not list((tmp_path / "out").rglob("why*"))
 

@@ -107,3 +107,12 @@ def test_a_long_temporary_folder_stops_no_worker(tmp_path):
         [sys.executable, str(path)], env=environment, capture_output=True, text=True, timeout=120
     )
     assert done.stdout.split() == ["3", str(folder)], done.stderr
+
+
+@pytest.mark.slow
+def test_workers_may_start_afresh(monkeypatch):
+    """As on macOS, where a fork is not safe."""
+    monkeypatch.setattr("hw2exp.sweeps.executor.METHOD", "spawn")
+    with WorkerExecutor(1) as fresh:
+        value, process = fresh.submit(answer, 7).result()
+    assert (value, process != os.getpid()) == (7, True)

@@ -152,3 +152,22 @@ def test_what_fails_leaves_what_was_there(tmp_path, monkeypatch, failing):
         disk.write(tmp_path / "a", b"new")
     assert (tmp_path / "a").read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_macos_is_asked_to_write_through_the_disks_cache(notes, tmp_path, monkeypatch):
+    """Its fsync stops before that cache; a file system that can't is asked for fsync."""
+    asked = []
+
+    def full(file, request):
+        asked.append(request)
+        if len(asked) > 1:
+            raise OSError("not here")
+
+    monkeypatch.setattr(disk, "FULL", 51)
+    monkeypatch.setattr(disk.fcntl, "fcntl", full)
+    disk.write(tmp_path / "a", b"a")
+    assert asked == [51]
+    assert [word.split()[0] for word in notes.done] == ["write", "replace"]
+    disk.write(tmp_path / "b", b"b")
+    assert asked == [51, 51]
+    assert [word.split()[0] for word in notes.done[2:]] == ["write", "fsync", "replace"]
