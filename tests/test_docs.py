@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hw2exp.config.help import _choices, group_names
+from hw2exp.config.help import choices_of, group_names
 from hw2exp.diagnostics.spikes import GAP, first_watched
 from hw2exp.records.run_dir import read_result
 from hw2exp.tasks.temporal_order import TemporalOrder, encode
@@ -112,7 +112,7 @@ def test_the_table_of_groups_is_the_schemas():
     for group in group_names():
         (line,) = (line for line in lines if line.startswith(f"| `{group}` |"))
         named = re.findall(r"`([a-z0-9_]+)`", line.split("|")[2])
-        assert named == list(_choices(group)), group
+        assert named == list(choices_of(group)), group
 
 
 def test_the_sequence_shown_is_read_and_written_so():

@@ -12,9 +12,9 @@ from pydantic import BaseModel
 
 from hw2exp.__main__ import COMMANDS
 from hw2exp.config.command_line import read
-from hw2exp.config.help import experiment_words, group_names
+from hw2exp.config.help import choices_of, group_names, words_on
 from hw2exp.config.knob import is_per_replica
-from hw2exp.config.registry import CHOICES, equations
+from hw2exp.config.registry import CHOICES
 from hw2exp.config.schema import TrainConfig
 from hw2exp.config.validation import allowed_values, knobs
 
@@ -51,7 +51,7 @@ def key_lines() -> Iterator[str]:
             continue
         yield f"\n## {group}\n"
         for name, section in CHOICES[group].items():
-            yield f"\n### {group}={name}\n\n{first_line(equations(group, name))}\n"
+            yield f"\n### {group}={name}\n\n{words_on(group, name)}\n"
             yield from table(section, group, defaults(group, name))
 
 
@@ -92,30 +92,18 @@ def shown(value: Any) -> str:
     return str(value)
 
 
-def first_line(own: type[Any]) -> str:
-    """Return the first paragraph of a class's docstring, as one line."""
-    return " ".join((own.__doc__ or "").partition("\n\n")[0].split())
-
-
 def command_lines() -> Iterator[str]:
     """Yield the lines of the page on commands: what each says with --help."""
     yield "# Commands\n\nEach command says this itself, by `--help`.\n"
-    for name, words in COMMANDS.items():
-        yield f"\n## python -m hw2exp.{name}\n\n{words[0].upper()}{words[1:]}.\n"
-        if name == "train":
+    for command, words in COMMANDS.items():
+        yield f"\n## python -m hw2exp.{command}\n\n{words[0].upper()}{words[1:]}.\n"
+        if command == "train":
             yield "Its groups and keys: [every key](keys.md). Its experiments:\n"
             yield "| experiment | what it is |\n| --- | --- |"
-            for experiment in experiments():
-                yield f"| `{experiment}` | {experiment_words(experiment)} |"
+            for name in choices_of("experiment"):
+                yield f"| `{name}` | {words_on('experiment', name)} |"
             continue
-        yield f"```text\n{help_of(name)}```"
-
-
-def experiments() -> list[str]:
-    """Return the names of the experiments."""
-    from hw2exp.config.help import _choices
-
-    return _choices("experiment")
+        yield f"```text\n{help_of(command)}```"
 
 
 def help_of(name: str) -> str:

@@ -35,7 +35,7 @@ Train a recurrent network on temporal order, and see it blow up.
 
 def help_text() -> str:
     """Return the text of ``--help``: groups and choices; keys with meaning and range."""
-    groups = "\n".join(f"  {group:<11} {', '.join(_choices(group))}" for group in group_names())
+    groups = "\n".join(f"  {group:<11} {', '.join(choices_of(group))}" for group in group_names())
     keys = "\n".join(_key_lines(TrainConfig))
     sections = "\n".join(_section_lines())
     told = "\n".join(_choice_lines())
@@ -48,7 +48,7 @@ def help_text() -> str:
 
 def _choice_lines() -> Iterator[str]:
     for group in group_names():
-        names = _choices(group)
+        names = choices_of(group)
         wide = max(map(len, names))
         yield from (f"  {group}={name:<{wide}} {words_on(group, name)}".rstrip() for name in names)
 
@@ -75,7 +75,7 @@ def group_names() -> list[str]:
     return [*CHOICES, "experiment"]
 
 
-def _choices(group: str) -> list[str]:
+def choices_of(group: str) -> list[str]:
     """Return the choices of a group: shipped and added by a user's code."""
     folder = files("hw2exp.configs") / group
     shipped = [entry.name.removesuffix(".yaml") for entry in folder.iterdir()]

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from hw2exp.config.arguments import parse_arguments, words_of
 from hw2exp.config.command_line import CONFIG_MODULE, CONFIG_NAME, VERSION_BASE, read
-from hw2exp.config.help import _choices, group_names, help_text, words_on
+from hw2exp.config.help import choices_of, group_names, help_text, words_on
 from hw2exp.config.registry import CHOICES
 from hw2exp.config.validation import validate
 from hw2exp.train import main
@@ -57,7 +57,7 @@ def test_help_lists_every_group_choice_and_key(capsys):
 def test_help_says_a_sentence_on_every_choice():
     lines = help_text().splitlines()
     for group in group_names():
-        told = {name: words_on(group, name) for name in _choices(group)}
+        told = {name: words_on(group, name) for name in choices_of(group)}
         assert len({*told.values()}) == len(told), group
         for name, words in told.items():
             assert 10 < len(words) < 200, name
