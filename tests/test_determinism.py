@@ -16,6 +16,7 @@ import hw2exp
 from hw2exp.config.command_line import read
 from hw2exp.config.registry import CHOICES
 from hw2exp.records.run_dir import read_result
+from tests.tiers import first_slow
 
 MODELS = ("gated_rnn", "attn_rnn", "attn_rnn_inf", "rnn", "lstm")
 SEEDS = 8
@@ -67,8 +68,7 @@ def shared(tmp_path_factory):
     return tmp_path_factory.mktemp("baseline")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("cures", [(), tuple(CURES)], ids=["plain", "cured"])
+@pytest.mark.parametrize("cures", first_slow((tuple(CURES),), ((),)), ids=["cured", "plain"])
 @pytest.mark.parametrize("change", SETTINGS, ids=str)
 def test_a_sweep_has_the_same_digests(change, cures, shared, tmp_path):
     what = (MODELS, SEEDS, cures)

@@ -14,6 +14,7 @@ from hw2exp.config.job import put
 from hw2exp.config.registry import CHOICES
 from hw2exp.config.schema import TrainConfig
 from hw2exp.config.validation import keys_of
+from tests.tiers import first_slow
 
 VALUES = [
     "3", "-7", "0", "1_000", "99999999999999999999", "0.5", "-.5", "1e-3", "1E+5", "inf", "nan",
@@ -70,8 +71,9 @@ def test_every_key_with_some_kinds_of_value(ways):
     same_by_both_ways(ways, LAYERS[0], SOME)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: "-".join(layer.values()))
+@pytest.mark.parametrize(
+    "layer", first_slow(*LAYERS, slow=2), ids=lambda layer: "-".join(layer.values())
+)
 def test_every_choice_and_key_with_every_kind_of_value(ways, layer):
     """Keys of earlier layers come again with some kinds of value: Hydra takes long over each."""
     earlier = {key for other in LAYERS[: LAYERS.index(layer)] for key in keys(other)}

@@ -11,6 +11,7 @@ from hw2exp.config.schema import Init, Spikes, TrainConfig
 from hw2exp.config.validation import keys_of
 from hw2exp.system.problems import show
 from hw2exp.train import main
+from tests.tiers import first_slow
 
 NUMBER = 500
 HINT = re.compile(r"must be |allowed: |did you mean |belongs to |needs |at most ")
@@ -164,7 +165,7 @@ def told_in(line, key, text):
     return line in text or f"{key}={show(read)}" in text
 
 
-BLOCKS = [0, *(pytest.param(block, marks=pytest.mark.slow) for block in range(1, 10))]
+BLOCKS = [0, *first_slow(*range(1, 10), slow=3)]
 
 
 @pytest.mark.parametrize("block", BLOCKS)

@@ -9,9 +9,13 @@ import pytest
 
 from tests.survival.crash_states import LIVES, PROMISES, Bench, program, sample
 from tests.survival.file_system import FileSystem
+from tests.tiers import first_slow
 
 QUICK = 24
-SLOW = {"run": 700, "inspected": 500, "resumed": 250, "extended": 330, "drawn": 30, "sweep": 100,
+OFTEN = {"run", "extended"}
+"""Lives of the quick suite."""
+
+NIGHTLY = {"run": 700, "inspected": 500, "resumed": 250, "extended": 330, "drawn": 30, "sweep": 100,
         "swept further": 100}  # fmt: skip
 
 
@@ -32,7 +36,9 @@ def reasons(bench, states):
     return Counter(filter(None, map(bench.lost, states)))
 
 
-@pytest.mark.parametrize("name", ["run", "extended"])
+@pytest.mark.parametrize(
+    "name", [*sorted(OFTEN), *first_slow(*sorted(LIVES.keys() - OFTEN), slow=5)]
+)
 def test_a_run_resumes_from_what_is_left(bench, name):
     states = sample(bench(name).states(), QUICK)
     lost = reasons(bench(name), states)
@@ -63,20 +69,20 @@ def test_a_run_that_syncs_nothing_would_be_found(bench, monkeypatch, lost):
     assert reasons(whole, whole.states()[-12:])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", LIVES)
 def test_every_life_resumes_from_what_is_left(bench, name):
     states = bench(name).states()
     if name == "drawn":  # until it draws, it is like any run
         states = states[next(n for n, state in enumerate(states) if "curve" in state.cut) :]
-    states = sample(states, SLOW[name])
+    states = sample(states, NIGHTLY[name])
     lost = reasons(bench(name), states)
-    assert len(states) == SLOW[name]
+    assert len(states) == NIGHTLY[name]
     assert not lost
 
 
 def test_enough_states_are_tried():
-    assert sum(SLOW.values()) >= 2000
+    assert sum(NIGHTLY.values()) >= 2000
 
 
 def test_what_was_tried_is_printed(capsys):

@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.tiers import first_slow
+
 MODELS = ["gated_rnn", "attn_rnn", "attn_rnn_inf", "rnn", "lstm"]
 EVERY = 10
 """Steps between two checkpoints, as ``lives.py`` has it."""
@@ -13,8 +15,7 @@ def runs(folder):
     return whole, sorted({*folder.glob("*/run")} - {whole})
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", first_slow(*MODELS))
 def test_killed_at_random_instants(lives, same, tmp_path, model):
     told = lives("random", model, 42, tmp_path)
     assert told["kills"] == 42
@@ -39,8 +40,7 @@ def test_killed_at_random_instants_while_it_is_looked_into(lives, same, tmp_path
     same(*runs(tmp_path))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("fault", ["kill", "fail"])
+@pytest.mark.parametrize("fault", first_slow("kill", "fail"))
 def test_operations_go_wrong_while_it_is_looked_into(lives, same, tmp_path, fault):
     told = lives("operations", fault, tmp_path, 1, 16, *SEEN)[fault]
     assert told["failures"] == []
@@ -48,9 +48,10 @@ def test_operations_go_wrong_while_it_is_looked_into(lives, same, tmp_path, faul
     same(*runs(tmp_path / fault))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("share", range(2))
-@pytest.mark.parametrize("fault", ["kill", "fail"])
+@pytest.mark.parametrize(
+    ("fault", "share"),
+    first_slow(("kill", 0), ("fail", 1), ("kill", 1), ("fail", 0)),
+)
 def test_each_operation_of_a_run_goes_wrong(lives, same, tmp_path, fault, share):
     told = lives("operations", fault, tmp_path, share, 2)[fault]
     assert told["failures"] == []

@@ -16,6 +16,7 @@ import pytest
 import hw2exp
 from hw2exp.system.interrupt import HANGUP, SAVE
 from tests.survival.progress import steps_saved, wait_for_steps, wait_until
+from tests.tiers import first_slow
 
 ROOT = Path(hw2exp.__file__).parent.parent
 SECONDS = 2.0
@@ -73,8 +74,9 @@ def whole_sweep(tmp_path_factory):
     return uninterrupted(tmp_path_factory.mktemp("whole"), *JOBS, "hydra.sweep.dir=sweep")
 
 
-@pytest.mark.slow  # in the quick suite: test_train.py, without the digests
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(  # in the quick suite: test_train.py, without the digests
+    ("number", "status"), first_slow((signal.SIGTERM, 143), (signal.SIGINT, 130))
+)
 def test_an_ended_run_saves_and_resumes(tmp_path, whole, same, number, status):
     process = start(tmp_path, *SMALL, "hydra.run.dir=run")
     wait_for_steps(process, tmp_path)
@@ -90,9 +92,8 @@ def test_an_ended_run_saves_and_resumes(tmp_path, whole, same, number, status):
     same(whole / "run", [tmp_path / "run"])
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(HANGUP is None, reason="there is no such signal")
-@pytest.mark.parametrize("sweep", [False, True])
+@pytest.mark.parametrize("sweep", first_slow(True, False))
 def test_a_terminal_that_closes_ends_it_in_order(tmp_path, sweep):
     """Its shell hangs up too; whoever was started with nohup goes on."""
     where = [*JOBS, "hydra.sweep.dir=run"] if sweep else [*SMALL, "hydra.run.dir=run"]
@@ -113,8 +114,7 @@ def test_a_terminal_that_closes_ends_it_in_order(tmp_path, sweep):
     assert ignoring.returncode == 0
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("sweep", [False, True])
+@pytest.mark.parametrize("sweep", first_slow(False, True))
 def test_a_terminal_that_is_gone_keeps_no_file_back(tmp_path, sweep):
     """On a terminal a line is renewed in place; where that fails the run is recorded still."""
     pty = pytest.importorskip("pty")
@@ -186,8 +186,9 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-@pytest.mark.slow  # in the quick suite: on a terminal, below
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(  # in the quick suite: on a terminal, below
+    "number", first_slow(signal.SIGINT, signal.SIGTERM)
+)
 def test_a_second_signal_ends_at_once(tmp_path, number):
     process = subprocess.Popen(
         [sys.executable, "-uc", SLOW_STEPS, *SMALL, "hydra.run.dir=run"],
@@ -202,9 +203,15 @@ def test_a_second_signal_ends_at_once(tmp_path, number):
     assert seconds < 0.5
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("sweep", [False, True])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("number", "sweep"),
+    first_slow(
+        (signal.SIGINT, True),
+        (signal.SIGINT, False),
+        (signal.SIGTERM, True),
+        (signal.SIGTERM, False),
+    ),
+)
 def test_who_leaves_while_it_compiles_does_not_wait(tmp_path, number, sweep):
     for name in ("hw2exp", "hydra_plugins"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -218,9 +225,9 @@ def test_who_leaves_while_it_compiles_does_not_wait(tmp_path, number, sweep):
     assert not list((tmp_path / "run").rglob("result.json"))
 
 
-@pytest.mark.slow  # in the quick suite, without digests: SIGINT to one process, test_train.py
-@pytest.mark.parametrize(
-    ("number", "group"), [(signal.SIGINT, True), (signal.SIGTERM, False), (signal.SIGTERM, True)]
+@pytest.mark.parametrize(  # in the quick suite, without digests: SIGINT, test_train.py
+    ("number", "group"),
+    first_slow((signal.SIGTERM, True), (signal.SIGINT, True), (signal.SIGTERM, False)),
 )
 def test_an_ended_sweep_saves_and_resumes(tmp_path, whole_sweep, same, number, group):
     """Also where a terminal or a cluster sends the signal to all of its processes."""
@@ -243,9 +250,8 @@ def test_an_ended_sweep_saves_and_resumes(tmp_path, whole_sweep, same, number, g
         assert mine == theirs
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(SAVE is None, reason="there is no such signal")
-@pytest.mark.parametrize("group", [False, True], ids=["one", "all"])
+@pytest.mark.parametrize("group", first_slow(False, True), ids=["one", "all"])
 def test_a_warning_to_a_sweep_saves_all_jobs(tmp_path, whole_sweep, same, group):
     process = start(tmp_path, *JOBS, "hydra.sweep.dir=sweep")
     wait_for_steps(process, tmp_path, 8)

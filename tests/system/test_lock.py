@@ -21,6 +21,7 @@ from hw2exp.sweeps import launcher
 from hw2exp.system import lock
 from hw2exp.system.lock import LOCK, TO_SIGN, FolderHeldError, hold
 from hw2exp.train import main
+from tests.tiers import first_slow
 
 HOLD = """
 import sys, time
@@ -380,8 +381,7 @@ def test_nobody_is_ever_there_with_another(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["run", "sweep", "resume"])
+@pytest.mark.parametrize("kind", first_slow("run", "sweep", "resume"))
 def test_of_four_commands_one_works(tmp_path, kind):
     where = {
         "run": ["hydra.run.dir=here"],

@@ -16,6 +16,7 @@ from hw2exp.runs import summary
 from hw2exp.runs.summary import resume_word, tensorboard_of_run
 from hw2exp.system import terminal
 from hw2exp.system.terminal import echo, live_console, on_terminal, typed
+from tests.tiers import first_slow
 
 NAMES = ["run", "2026-11-26/02-09-48", "a b", "x=1,2", "it's", 'a "b"', "$HOME", "a`b", "a\\b", "ä"]
 
@@ -79,10 +80,16 @@ ODD_OUTPUTS = {
 SWEEP = "-m seed=0,1"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "flags"),
-    [*((name, "") for name in ODD_OUTPUTS), ("both closed", SWEEP), ("dumb and narrow", SWEEP)],
+    first_slow(
+        ("both closed", SWEEP),
+        ("dumb and narrow", ""),
+        ("full", ""),
+        *((name, "") for name in ODD_OUTPUTS if name not in ("dumb and narrow", "full")),
+        ("dumb and narrow", SWEEP),
+        slow=3,
+    ),
 )
 def test_whatever_the_output_is_the_results_are_there(tmp_path, name, flags):
     shell, settings = ODD_OUTPUTS[name]

@@ -15,6 +15,7 @@ from hw2exp.train import main as train
 from hw2exp.whatif.branches import follow, make_again
 from hw2exp.whatif.choices import shipped
 from hw2exp.whatif.intervention import nothing, read_intervention
+from tests.tiers import first_slow
 
 SMALL = (
     "task=easy", "model.hidden_size=4", "batch_size=4", "steps=40", "eval_every=5",
@@ -73,8 +74,7 @@ def by_turns():
             yield model, optimizers[turn % len(optimizers)], norm
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("model", "optimizer", "norm"), [*by_turns()])
+@pytest.mark.parametrize(("model", "optimizer", "norm"), first_slow(*by_turns(), slow=8))
 def test_every_model_with_every_norm_and_optimizer(compose, model, optimizer, norm):
     check_is_the_run(compose(*SMALL, f"model={model}", f"optimizer={optimizer}", f"norm={norm}"))
 
