@@ -15,6 +15,7 @@ COMMANDS = {
     "compare": "show runs or sweeps side by side: what differs, and how each ended",
     "anatomy": "draw why a spike or a divergence of a run happened",
     "whatif": "show what would have prevented a spike of a run",
+    "playground": "write a page in which two networks train, for a browser, offline",
     "theory": "work out the write-up's answers, and check them",
 }
 
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 listed, 2 bad input.
     """
-    names = "\n".join(f"  python -m hw2exp.{name:<8} {what}" for name, what in COMMANDS.items())
+    names = "\n".join(f"  python -m hw2exp.{name:<10} {what}" for name, what in COMMANDS.items())
     text = f"{VERSION}: train recurrent networks, and see why they blow up\n\n{names}\n\n{BEGIN}"
     try:
         parser = parser_of("hw2exp", "List the commands.")

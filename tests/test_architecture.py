@@ -20,11 +20,11 @@ FLOORS = [
     {"diagnostics"},
     {"compare", "runs", "theory"},
     {"anatomy", "report", "sweeps"},
-    {"__main__", "extract", "plot", "train", "whatif", "zoom"},
+    {"__main__", "extract", "playground", "plot", "train", "whatif", "zoom"},
 ]
 """The rooms of the package, from the ground up; a room imports from lower floors only."""
 
-COMMANDS_OF_ONE_MODULE = {"extract", "plot", "zoom"}
+COMMANDS_OF_ONE_MODULE = {"extract", "playground", "plot", "zoom"}
 """Rooms that are a command of one module, and add no place to look for code."""
 
 HYDRA_MAY_BE_KNOWN_TO = {

@@ -1,0 +1,1 @@
+"""The playground's page: plain JavaScript, inlined by hw2exp.playground; one idea a file."""
