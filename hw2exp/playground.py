@@ -75,9 +75,7 @@ def page() -> str:
     """Return the page, with all scripts and styles inlined."""
     html = source("page.html")
     html = STYLE.sub(lambda tag: f"<style>\n{source(tag['name'])}</style>", html)
-    return SCRIPT.sub(
-        lambda tag: f"<script{tag['kind']}>\n{source(tag['name'])}</script>", html
-    )
+    return SCRIPT.sub(lambda tag: f"<script{tag['kind']}>\n{source(tag['name'])}</script>", html)
 
 
 def source(name: str) -> str:

@@ -23,7 +23,9 @@ def test_every_package_is_installed():
         path.parent for top in ("hw2exp", "hydra_plugins") for path in ROOT.glob(f"{top}/**/*.py")
     }
     found = {".".join(path.relative_to(ROOT).parts) for path in code}
-    assert sorted(listed) == sorted(found | {"hw2exp.configs", "hw2exp.playground_page", "hydra_plugins"})
+    assert sorted(listed) == sorted(
+        found | {"hw2exp.configs", "hw2exp.playground_page", "hydra_plugins"}
+    )
 
 
 def test_a_checkout_that_is_not_installed_says_what_to_type(tmp_path):

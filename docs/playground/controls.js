@@ -55,7 +55,7 @@ function sliderOf(name, value, use) {
     show(current);
     use(current);
   };
-  return [output, slider];
+  return [slider, output]; // a label belongs to the first of these that it holds
 }
 
 function numberOf(name, value, use) {

@@ -8,7 +8,7 @@ const STILL = matchMedia("(prefers-reduced-motion: reduce)");
 const at = (id) => document.getElementById(id);
 
 let exercise, networks, playing = false, cursor = null, hover = null, prediction = null;
-let speed = 100, rate = 0, sequence = 0, applied = true, drawn = 0;
+let speed = 100, rate = 0, sequence = 0, plays = 0, applied = true, drawn = 0;
 let turn = Promise.resolve();
 
 /** Run an action after all earlier ones: the workers answer in order, one action at a time. */
@@ -35,6 +35,7 @@ async function apply() {
 
 async function restart() {
   cursor = prediction = null;
+  at("prediction").hidden = true;
   await Promise.all(networks.map((network, i) => network.start(bothOf(exercise)[i])));
 }
 
@@ -61,13 +62,14 @@ async function follow() {
 const isOver = () => networks.every((network) => network.over) && cursor === null;
 const lastStep = () => Math.max(...networks.map((network) => network.step));
 
-/** Train until paused; a turn makes as many steps as fit into its time. */
+/** Train until paused; a turn makes as many steps as fit into its time. A run that is over begins anew. */
 async function play() {
-  if (playing || isOver()) return;
+  const own = ++plays; // pressed again meanwhile, another call takes over
   playing = true;
+  if (isOver()) await inTurn(restart);
   let fits = 1;
   showStatus();
-  while (playing) {
+  while (playing && own === plays) {
     const began = performance.now(), asked = speed ? Math.max(1, Math.round((speed * TURN) / 1000)) : Infinity;
     const left = prediction?.until ? prediction.until - (cursor ?? lastStep()) : Infinity;
     const count = Math.max(1, Math.min(Math.ceil(fits), asked, left));
@@ -194,8 +196,7 @@ function drawAll() {
   at("timeline").value = cursor ?? lastStep();
   at("timeline").setAttribute("aria-valuetext", String(cursor ?? lastStep()));
   at("play").textContent = say(playing ? "pause" : "play");
-  at("play").disabled = at("step").disabled = !playing && isOver();
-  if (playing) showStatus();
+  at("rate").textContent = playing ? say("rate", { rate: Math.round(rate) }) : "";
 }
 
 /** Write a number with three digits, a very large or small one with a power of ten. */
@@ -241,7 +242,7 @@ function readingOf({ symbols, label, predictions }, name) {
 }
 
 function showStatus() {
-  const text = playing ? say("running", { rate: Math.round(rate) })
+  const text = playing ? say("running")
     : cursor !== null ? say("back", { step: cursor })
     : isOver() ? say("ended", { steps: lastStep() }) : say("paused", { step: lastStep() });
   if (at("status").textContent !== text) at("status").textContent = text;
@@ -293,7 +294,8 @@ function figuresOf(network, i) {
     canvas.onpointerleave = () => look(network, kind, null);
     const about = element("small", { textContent: say(`about.${kind}`) });
     const bar = kind === "heat" ? [" 10⁻⁶ ", element("span", { className: "bar" }), " 10² "] : [" "];
-    const caption = element("figcaption", { textContent: say(kind) }, ...bar, about);
+    const which = element("span", { className: "narrow", textContent: ` – ${say(`networks.${i}`)}` });
+    const caption = element("figcaption", {}, element("strong", { textContent: say(kind) }, which), ...bar, about);
     return element("figure", {}, caption, canvas);
   });
   const heading = element("div", {}, network.title, network.summary);
@@ -329,7 +331,7 @@ function begin() {
     showStatus();
     const words = exercise.problems.map(([word, allowed]) => say("bad_word", { word, allowed }));
     if (words.length) at("status").textContent = words.join(" ");
-    if (new URLSearchParams(location.hash.slice(1)).has("predict")) ask();
+    if (exercise.predict) ask();
   });
 }
 

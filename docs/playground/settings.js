@@ -1,25 +1,23 @@
 // The settings of a network: what they may be, how they stand in the address, and the command.
 "use strict";
 
-const CONSTANT = "constant", NONE = "none";
-
 /** By setting: its choices, or its range; whether it fixes the start of a run. */
 const SETTINGS = {
   model: { choices: Object.keys(CELLS), start: true },
   task: { choices: Object.keys(TASKS), start: true },
   optimizer: { choices: Object.keys(OPTIMIZERS), start: true },
-  lr: { low: 1e-4, high: 3, logarithmic: true },
-  clip: { low: 0.01, high: 100, logarithmic: true, off: 0 }, // 0: no clipping
-  norm: { choices: [NONE, "layer"], start: true },
+  norm: { choices: ["none", "layer"], start: true },
   schedule: { choices: Object.keys(SCHEDULES) },
   scale: { low: 0.1, high: 10, logarithmic: true, start: true },
   seed: { low: 0, high: 2 ** 32 - 1, whole: true, start: true },
   steps: { low: 10, high: 10000, whole: true },
+  lr: { low: 1e-4, high: 3, logarithmic: true },
+  clip: { low: 0.01, high: 100, logarithmic: true, off: 0 }, // 0: no clipping
 };
 
 const DEFAULTS = {
-  model: "gated_rnn", task: "easy", optimizer: "sgd", lr: 0.1, clip: 0, norm: NONE,
-  schedule: CONSTANT, scale: 1, seed: 0, steps: 1000,
+  model: "gated_rnn", task: "easy", optimizer: "sgd", norm: "none", schedule: "constant", scale: 1,
+  seed: 0, steps: 1000, lr: 0.1, clip: 0,
 };
 
 /** Return why a word is no value of a setting, or null. */
@@ -33,14 +31,11 @@ function problemOf(name, word) {
   return `${low} … ${high}${off === undefined ? "" : `, ${off}`}`;
 }
 
-function valueOf(name, word) {
-  return SETTINGS[name].choices ? word : Number(word);
-}
-
 /**
  * Read an exercise from the part of an address after #: settings of both networks, the name of the
  * setting `knob` that differs in the second one, and its value `other` there.
- * Returns { settings, knob, other, scene, problems }; each problem is [word, what is allowed].
+ * Returns { settings, knob, other, scene, lang, predict, problems }; each problem is a word and what
+ * is allowed.
  */
 function readAddress(hash) {
   const words = Object.fromEntries(new URLSearchParams(hash.replace(/^#/, "")));
@@ -48,7 +43,7 @@ function readAddress(hash) {
   const read = (name, word, written) => {
     const problem = problemOf(name, word);
     if (problem) problems.push([`${written}=${word}`, problem]);
-    return problem ? null : valueOf(name, word);
+    return problem ? null : SETTINGS[name].choices ? word : Number(word);
   };
   for (const name of Object.keys(SETTINGS)) {
     if (name in words) settings[name] = read(name, words[name], name) ?? settings[name];
@@ -59,7 +54,8 @@ function readAddress(hash) {
     knob = "clip";
   }
   const other = "other" in words ? read(knob, words.other, "other") : null;
-  return { settings, knob, other: other ?? contrast(knob, settings[knob]), scene: words.scene, problems };
+  const { scene, lang } = words, predict = "predict" in words;
+  return { settings, knob, other: other ?? contrast(knob, settings[knob]), scene, lang, predict, problems };
 }
 
 /** Return a value of a setting that differs from a given one. */
@@ -72,9 +68,10 @@ function contrast(knob, value) {
 }
 
 /** Write an exercise as the part of an address after #, without what is the default. */
-function writeAddress({ settings, knob, other, scene }) {
+function writeAddress({ settings, knob, other, scene, lang }) {
   const words = new URLSearchParams();
   if (scene) words.set("scene", scene);
+  if (lang) words.set("lang", lang);
   for (const [name, value] of Object.entries(settings)) {
     if (value !== DEFAULTS[name]) words.set(name, value);
   }

@@ -11,7 +11,7 @@ const TEXTS = {
     scene: {
       start: { title: "It starts at ln 4", text: "A network that knows nothing gives each of the four classes a quarter, so any loss here starts at ln 4 = 1.386, whatever the network. Press Play and see which of the two first learns that it is the order of X and Y that counts." },
       reach: { title: "A gradient that reaches back", text: "The heat map shows how much the loss depends on the state after each letter: the gradient begins at the last letter, on top, and shrinks on its way down to the first. The second network starts with recurrent weights {other} times as large, and there it grows on its way back." },
-      explosion: { title: "The explosion", text: "Both networks are the same but for the learning rate. Say first which of them will blow up; then watch the gradient norm, which jumps before the loss does." },
+      explosion: { title: "The explosion", text: "Both networks are the same but for the learning rate. Say first which of them will blow up; then watch the gradient norm, which grows to ten times its size while the loss still looks fine." },
       clipping: { title: "Clipping", text: "The same explosion, and beside it the same network whose gradient is cut to norm {other} whenever it is longer. The gradient still grows in both, but a short step can't throw the second network far." },
       brake: { title: "Why RMSprop with clipping spikes more", text: "RMSprop divides each gradient by a running norm of the past ones, so an explosion makes the steps after it small: a brake. Clipping hides the explosion from that norm, the brake stays off, and the second network spikes more often." },
     },
@@ -23,7 +23,7 @@ const TEXTS = {
     settings: "Settings of both", difference: "The second differs in", knob: "Setting", other: "There it is",
     setting: {
       model: "Network", task: "Sequences", optimizer: "Optimizer", lr: "Learning rate",
-      clip: "Clip gradient to norm", norm: "Normalization", schedule: "Schedule",
+      clip: "Clip to norm", norm: "Normalization", schedule: "Schedule",
       scale: "Initial scale", seed: "Seed", steps: "Steps of the run",
     },
     value: {
@@ -32,7 +32,7 @@ const TEXTS = {
       sgd: "SGD, momentum 0.9", rmsprop: "RMSprop", none: "none", layer: "layer norm",
       constant: "constant", cosine: "cosine", linear: "linear decay",
     },
-    no_clip: "no clipping",
+    no_clip: "off",
     restarts: "Settings marked ↺ start both networks again; all others act at once.",
     loss: "Loss", gradient: "Gradient norm", heat: "‖∂ℓ/∂h[t]‖, time × step", letters: "One sequence, letter by letter",
     about: {
@@ -49,7 +49,7 @@ const TEXTS = {
     flow_at: "‖∂ℓ/∂h[t]‖ at t = {t}: {flow}.",
     heat_label: "{name}: gradient at the last letter {last}, at the first {first}.",
     letters_label: "{name}: {sequence} → {label}; predicted {predicted} with {share} %.",
-    running: "Training, {rate} steps a second.",
+    running: "Training.", rate: "{rate} steps/s",
     paused: "Paused at step {step}.",
     ended: "The run is over, after {steps} steps.",
     back: "Step {step}. Change a setting if you like, then play: the run branches from here.",

@@ -33,10 +33,10 @@ def reported(document, folder):
     heard = []
 
     class Page(BaseHTTPRequestHandler):
-        def do_GET(self):  # noqa: N802
+        def do_GET(self):
             self.answer(document.encode() if self.path == "/" else b"")
 
-        def do_POST(self):  # noqa: N802
+        def do_POST(self):
             heard.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             self.answer(b"")
 
@@ -82,8 +82,8 @@ def opened(address: str, folder) -> Iterator[subprocess.Popen]:
 def evaluate(expression, folder):
     """Return the value of an expression that uses the page's functions, but shows no page."""
     scripts = [part for part in SCRIPTS.findall(page()) if "main();\n</script>" not in part]
-    end = f"<script>reportBack({expression});</script>"
-    return reported("\n".join(['<!doctype html><meta charset="utf-8">', REPORT, *scripts, end]), folder)
+    parts = ['<!doctype html><meta charset="utf-8">', REPORT, *scripts]
+    return reported("\n".join([*parts, f"<script>reportBack({expression});</script>"]), folder)
 
 
 def act(script, folder, address=""):

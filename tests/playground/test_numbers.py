@@ -14,15 +14,16 @@ from hw2exp.diagnostics.spikes import find_spikes
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.tasks.chosen import task_of
 from hw2exp.tasks.task import TEST, TRAIN
-
-from .browser import MISSING, browser, evaluate
+from tests.playground.browser import MISSING, browser, evaluate
 
 pytestmark = pytest.mark.skipif(browser() is None, reason=MISSING)
 
 MODELS, NORMS, TASKS = ("gated_rnn", "attn_rnn", "rnn"), ("none", "layer"), ("easy", "normal")
 SEEDS = [0, 3, 2**32 - 1]
 DRAWS = [*product(TASKS, SEEDS, [0, 1, 1000], [TRAIN, TEST])]
-STARTS = [(*each, *start) for each in product(MODELS, NORMS) for start in [(3, 1), (2**32 - 1, 2.5)]]
+STARTS = [
+    (*each, *start) for each in product(MODELS, NORMS) for start in [(3, 1), (2**32 - 1, 2.5)]
+]
 CHAOTIC = "attn_rnn", "layer", "normal"
 """Over so many time steps, each of which enlarges rounding, float32 and float64 part."""
 GRADIENTS = [each for each in product(MODELS, NORMS, TASKS) if each != CHAOTIC]
@@ -73,7 +74,8 @@ PROGRAM = """(() => {
       return values.map(([name, own]) => [name, [...new Uint32Array(own.buffer)]]);
     }),
     gradients: gradients.map(([model, norm, task]) => {
-      const [net, params] = first(model, norm, 1.5, 3, B, task), own = mapped(params, (p) => new Numbers(p.length));
+      const [net, params] = first(model, norm, 1.5, 3, B, task);
+      const own = mapped(params, (p) => new Numbers(p.length));
       params.readout_weight.forEach((_, i, all) => (all[i] = Math.fround(Math.cos(i))));
       const { symbols, labels } = drawBatch(task, 3, 1, B);
       const { loss, accuracy, flow } = net.learn(params, symbols, labels, own);
@@ -81,7 +83,8 @@ PROGRAM = """(() => {
     }),
     functions: numbers.map((x) => [exp(x), sigmoid(x), tanh(x)]),
     spikes: curves.map((losses) => findSpikes(losses.map((loss) => loss ?? NaN))),
-    commands: mapped(SCENES, (address) => bothOf(readAddress(address)).map((own) => [own, commandOf(own)])),
+    commands: mapped(SCENES, (address) =>
+      bothOf(readAddress(address)).map((own) => [own, commandOf(own)])),
     replay: { whole, other, again, rejoined, seen: [...seen.states], late: [...late.states] },
     diverged: new Training({ ...settings, steps: 200 }).advance(200).length,
   };
