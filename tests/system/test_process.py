@@ -91,7 +91,7 @@ def test_the_list_of_commands_runs_none(capsys):
 
 
 def main_of(name):
-    own = name in (".train", ".extract", ".plot", ".zoom")
+    own = name in (".train", ".extract", ".playground", ".plot", ".zoom")
     return importlib.import_module(f"hw2exp{name}" + ("" if own else ".__main__")).main
 
 
