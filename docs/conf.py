@@ -25,6 +25,7 @@ html_theme = "furo"
 html_title = "hw2exp"
 html_static_path = ["_static"]
 html_css_files = ["wide_tables.css"]
+html_extra_path = ["playground.html"]
 html_copy_source = False
 
 html_math_renderer = "mathml"

@@ -3,6 +3,8 @@
 
 const NOTCHES = 200;
 
+const at = (id) => document.getElementById(id);
+
 /** Make an element with properties, and children. */
 function element(tag, properties = {}, ...children) {
   const made = Object.assign(document.createElement(tag), properties);
@@ -62,7 +64,8 @@ function numberOf(name, value, use) {
   const { low, high } = SETTINGS[name];
   const input = element("input", { type: "number", min: low, max: high, step: 1, value });
   input.onchange = () => {
-    if (problemOf(name, input.value)) input.value = Math.max(low, Math.min(high, Math.round(input.value) || low));
+    const nearest = Math.max(low, Math.min(high, Math.round(input.value) || low));
+    if (problemOf(name, input.value)) input.value = nearest;
     use(Number(input.value));
   };
   return [input];

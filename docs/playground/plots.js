@@ -3,7 +3,9 @@
 "use strict";
 
 const LEFT = 46, RIGHT = 6, TOP = 6, BOTTOM = 16;
-const CIVIDIS = [[0, 34, 78], [53, 69, 108], [102, 105, 112], [148, 142, 119], [199, 184, 92], [254, 232, 56]];
+const CIVIDIS = [
+  [0, 34, 78], [53, 69, 108], [102, 105, 112], [148, 142, 119], [199, 184, 92], [254, 232, 56],
+];
 const FLOW_RANGE = [-6, 2]; // log₁₀ ‖∂ℓ/∂h[t]‖ of the darkest and the brightest color
 
 const colors = new Map();
@@ -114,9 +116,9 @@ function drawCurves(canvas, curves, { N, low, high, reference, marks, cursor, en
   drawCursor(plot, cursor, N);
 }
 
-/** Return the color of ‖∂ℓ/∂h[t]‖, [red, green, blue]; white where it is not finite. */
+/** Return the color of ‖∂ℓ/∂h[t]‖, [red, green, blue]; red where it is not finite. */
 function flowColor(flow) {
-  if (!Number.isFinite(flow)) return [255, 255, 255];
+  if (!Number.isFinite(flow)) return [204, 51, 17];
   const [low, high] = FLOW_RANGE, last = CIVIDIS.length - 1;
   const place = Math.max(0, Math.min(1, (Math.log10(flow) - low) / (high - low))) * last;
   const i = Math.min(last - 1, Math.floor(place));
@@ -139,7 +141,7 @@ function drawHeatMap(canvas, flows, T, N, cursor) {
     }
   });
   largest.forEach((flow, pixel) => flow !== -1 && image.data.set([...flowColor(flow), 255], pixel * 4));
-  const small = new OffscreenCanvas(columns, T);
+  const small = Object.assign(document.createElement("canvas"), { width: columns, height: T });
   small.getContext("2d").putImageData(image, 0, 0);
   context.imageSmoothingEnabled = false;
   context.drawImage(small, left, top, width, height);

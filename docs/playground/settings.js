@@ -24,11 +24,9 @@ const DEFAULTS = {
 function problemOf(name, word) {
   const { choices, low, high, whole, off } = SETTINGS[name];
   if (choices) return choices.includes(word) ? null : choices.join(", ");
-  const value = Number(word);
-  if (word !== "" && (value === off || (value >= low && value <= high && (!whole || value % 1 === 0)))) {
-    return null;
-  }
-  return `${low} … ${high}${off === undefined ? "" : `, ${off}`}`;
+  const value = word === "" ? NaN : Number(word);
+  const fits = value >= low && value <= high && (!whole || Number.isInteger(value));
+  return fits || value === off ? null : `${low} … ${high}${off === undefined ? "" : `, ${off}`}`;
 }
 
 /**

@@ -6,7 +6,7 @@ const TEXTS = {
   en: {
     language: "English",
     title: "A network that blows up under your finger",
-    lead: "Two small recurrent networks train here, in your browser, from one seed and one setting apart. Turn the learning rate up while they train, and watch the gradient grow back through time until the loss jumps.",
+    lead: "Two small recurrent networks train here, in your browser, from one seed and one setting apart. They read letters and tell in which order the marks X and Y came: XX is class Q, XY is R, YX is S, YY is U. Turn the learning rate up while they train, and watch the gradient grow back through time until the loss jumps.",
     scenes: "Five scenes",
     scene: {
       start: { title: "It starts at ln 4", text: "A network that knows nothing gives each of the four classes a quarter, so any loss here starts at ln 4 = 1.386, whatever the network. Press Play and see which of the two first learns that it is the order of X and Y that counts." },
@@ -17,10 +17,9 @@ const TEXTS = {
     },
     play: "Play", pause: "Pause", step: "One step", again: "Start again", predict: "Predict first",
     speed: "Speed", steps_a_second: "{n} steps/s", fastest: "as fast as possible",
-    timeline: "Step", sequence: "Another sequence",
+    timeline: "Go back to step", sequence: "Another sequence",
     networks: ["First network", "Second network"],
-    same: "as set", differs: "{name}: {value}",
-    settings: "Settings of both", difference: "The second differs in", knob: "Setting", other: "There it is",
+    settings: "Settings of both", difference: "The second differs in", knob: "Setting", other: "Its value there",
     setting: {
       model: "Network", task: "Sequences", optimizer: "Optimizer", lr: "Learning rate",
       clip: "Clip to norm", norm: "Normalization", schedule: "Schedule",
@@ -38,7 +37,7 @@ const TEXTS = {
     about: {
       loss: "▼ spike · gray: before you went back",
       gradient: "before clipping; dashed: the clipping threshold",
-      heat: "white: not a number",
+      heat: "red: not a number",
       letters: "state h[t] after each letter, orange + / blue −; below, the predicted class; ✓ is right",
     },
     nothing: "Not started.",
@@ -63,7 +62,7 @@ const TEXTS = {
     command_note: "Each line makes the same run in the bench. The losses agree to six digits or more until a run turns chaotic; from there each program's rounding takes it its own way.",
     command_changed: "You changed settings on the way, at step {steps}: the line uses the last ones from the start.",
     copy: "Copy", copied: "Copied.",
-    bad_word: "{word}: must be one of or within {allowed}; the default is used.",
+    bad_word: "{word}: must be {allowed}; the default is used.",
     failed: "Something went wrong: {error}",
     keys: "Keys: Space plays and pauses, . makes one step, r starts again, p predicts. Hover or tap on a figure to read it. The address holds all settings: a link is an exercise.",
     made: "One file, no network; it is made by python -m hw2exp.playground and shows the same equations, draws and initial weights as the bench hw2exp.",

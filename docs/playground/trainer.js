@@ -61,7 +61,7 @@ class Training {
     }
     const size = normOf([params, velocity, meanSquare].flatMap(Object.values));
     const finite = [Math.fround(seen.loss), norm, size].every(Number.isFinite);
-    return { ...seen, norm, clipped: clip > 0 ? Math.min(norm, clip) : norm, finite };
+    return { ...seen, norm, finite };
   }
 
   /** Keep a copy of the state, with the settings from here on. */
