@@ -58,6 +58,10 @@ def test_an_installed_copy_runs_from_anywhere(tmp_path):
     environment = os.environ | {"PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"}
     # The same sources: the checkout's kernels will do.
     environment |= {"NUMBA_CACHE_DIR": str(ROOT / "hw2exp/__pycache__")}
+    subprocess.run(
+        [sys.executable, "-m", "hw2exp.playground"], cwd=tmp_path, env=environment, check=True
+    )
+    assert (tmp_path / "playground.html").read_text() == (ROOT / "docs/playground.html").read_text()
     before = kernels()
     short = ["experiment=explosion", "steps=3", "eval_batches=1", "hydra.run.dir=run"]
     where = "import hw2exp, sys; from hw2exp.train import main; print(hw2exp.__file__)"

@@ -20,7 +20,9 @@ const DEFAULTS = {
   seed: 0, steps: 1000, lr: 0.1, clip: 0,
 };
 
-/** Return why a word is no value of a setting, or null. */
+const OTHER_WORDS = ["knob", "other", "scene", "lang", "predict"]; // of an address
+
+/** Return what is allowed if a word is no value of a setting, or null. */
 function problemOf(name, word) {
   const { choices, low, high, whole, off } = SETTINGS[name];
   if (choices) return choices.includes(word) ? null : choices.join(", ");
@@ -32,8 +34,8 @@ function problemOf(name, word) {
 /**
  * Read an exercise from the part of an address after #: settings of both networks, the name of the
  * setting `knob` that differs in the second one, and its value `other` there.
- * Returns { settings, knob, other, scene, lang, predict, problems }; each problem is a word and what
- * is allowed.
+ * Returns { settings, knob, other, scene, lang, predict, problems }; each problem is a word of the
+ * address and what is allowed in its place.
  */
 function readAddress(hash) {
   const words = Object.fromEntries(new URLSearchParams(hash.replace(/^#/, "")));
@@ -46,8 +48,13 @@ function readAddress(hash) {
   for (const name of Object.keys(SETTINGS)) {
     if (name in words) settings[name] = read(name, words[name], name) ?? settings[name];
   }
+  for (const name of Object.keys(words)) {
+    if (!Object.hasOwn(SETTINGS, name) && !OTHER_WORDS.includes(name)) {
+      problems.push([name, [...Object.keys(SETTINGS), ...OTHER_WORDS].join(", ")]);
+    }
+  }
   let knob = words.knob ?? "clip";
-  if (!(knob in SETTINGS)) {
+  if (!Object.hasOwn(SETTINGS, knob)) {
     problems.push([`knob=${knob}`, Object.keys(SETTINGS).join(", ")]);
     knob = "clip";
   }

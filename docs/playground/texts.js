@@ -79,5 +79,5 @@ function say(path, values = {}) {
 /** Return the language that the address asks for (lang=de), or the browser's, if there are texts. */
 function language() {
   const asked = new URLSearchParams(location.hash.slice(1)).get("lang") ?? navigator.language.slice(0, 2);
-  return asked in TEXTS ? asked : "en";
+  return Object.hasOwn(TEXTS, asked) ? asked : "en";
 }

@@ -112,7 +112,7 @@ function showScenes() {
     return element("li", {}, link);
   }));
   const other = shown(exercise.knob, exercise.other);
-  const known = exercise.scene in SCENES;
+  const known = Object.hasOwn(SCENES, exercise.scene ?? "");
   at("scene-text").textContent = known ? say(`scene.${exercise.scene}.text`, { other }) : "";
 }
 

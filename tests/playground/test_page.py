@@ -79,7 +79,7 @@ def test_an_address_is_an_exercise(tmp_path):
     """Bad words are named with what is allowed; all others are used, and written back."""
     addresses = [
         "#model=rnn&seed=7&steps=50&lr=0.02&clip=2&knob=lr&other=0.3",
-        "#model=gru&seed=1.5&steps=&lr=-1&clip=x&knob=colour&other=3",
+        "#model=gru&seed=1.5&steps=&lr=-1&clip=x&lrr=1&knob=toString&other=3",
         "#clip=0.5&knob=clip",
         "",
     ]
@@ -91,9 +91,10 @@ def test_an_address_is_an_exercise(tmp_path):
     assert {name for name in first if first[name] != second[name]} == {"lr"}
     assert (first["model"], first["lr"], second["lr"], first["clip"]) == ("rnn", 0.02, 0.3, 2)
     words = dict(bad[0]["problems"])
-    assert list(words) == ["model=gru", "seed=1.5", "steps=", "lr=-1", "clip=x", "knob=colour"]
+    assert list(words) == ["model=gru", "seed=1.5", "steps=", "lr=-1", "clip=x", "lrr", "knob=toString"]
     assert words["model=gru"] == "gated_rnn, attn_rnn, rnn"
     assert words["lr=-1"] == "0.0001 … 3"
+    assert words["lrr"].startswith("model, task, ")
     assert bad[1][0] == plain[1][0]
     assert [own["clip"] for own in clipped[1]] == [0.5, 0]
     assert [own["clip"] for own in plain[1]] == [0, 1]
