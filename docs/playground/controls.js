@@ -45,7 +45,7 @@ function selectOf(options, value, use) {
 function sliderOf(name, value, use) {
   const setting = SETTINGS[name], max = NOTCHES + (setting.off === undefined ? 0 : 1);
   const slider = element("input", { type: "range", min: 0, max, value: 0 });
-  const output = element("output");
+  const output = element("output", { ariaHidden: "true" }); // the slider itself says it, see below
   const show = (current) => {
     output.textContent = shown(name, current);
     slider.setAttribute("aria-valuetext", output.textContent);

@@ -69,7 +69,7 @@ function contrast(knob, value) {
   if (choices) return choices.find((choice) => choice !== value);
   if (knob === "clip") return value ? 0 : 1;
   if (whole) return value < high ? value + 1 : low;
-  return value / 10 >= low ? value / 10 : value * 10;
+  return Number((value / 10 >= low ? value / 10 : value * 10).toPrecision(6));
 }
 
 /** Write an exercise as the part of an address after #, without what is the default. */

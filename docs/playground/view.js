@@ -85,8 +85,9 @@ function describe(network, i) {
   if (playing) return; // what nobody can read so fast
   canvases.loss.setAttribute("aria-label", `${name}, ${say("loss")}. ${now}`);
   canvases.gradient.setAttribute("aria-label", `${name}, ${say("gradient")}. ${now}`);
-  const ends = flow && { last: short(flow.at(-1)), first: short(flow[0]) };
-  if (flow) canvases.heat.setAttribute("aria-label", say("heat_label", { name, ...ends }));
+  const ends = flow && { name, last: short(flow.at(-1)), first: short(flow[0]) };
+  const heat = flow ? say("heat_label", ends) : `${name}, ${say("heat")}. ${now}`;
+  canvases.heat.setAttribute("aria-label", heat);
   if (seen) canvases.letters.setAttribute("aria-label", readingOf(seen, name));
 }
 

@@ -37,6 +37,7 @@ def curve(seed):
     random = np.random.default_rng(seed)
     losses = 1.4 * np.exp(-np.arange(300) / 100) + 0.05 * random.random(300)
     losses[random.integers(0, 290, 12)] += 3 * random.random(12)
+    losses[[100, 106, 130, 137]] += 4.0  # five steps between them are one spike, six are two
     losses[150:] += 1.0
     losses[-1 - seed :] = np.nan
     return losses

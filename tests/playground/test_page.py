@@ -91,13 +91,24 @@ def test_an_address_is_an_exercise(tmp_path):
     assert {name for name in first if first[name] != second[name]} == {"lr"}
     assert (first["model"], first["lr"], second["lr"], first["clip"]) == ("rnn", 0.02, 0.3, 2)
     words = dict(bad[0]["problems"])
-    assert list(words) == ["model=gru", "seed=1.5", "steps=", "lr=-1", "clip=x", "lrr", "knob=toString"]
+    named = "model=gru seed=1.5 steps= lr=-1 clip=x lrr knob=toString"
+    assert list(words) == named.split()
     assert words["model=gru"] == "gated_rnn, attn_rnn, rnn"
     assert words["lr=-1"] == "0.0001 … 3"
     assert words["lrr"].startswith("model, task, ")
     assert bad[1][0] == plain[1][0]
     assert [own["clip"] for own in clipped[1]] == [0.5, 0]
     assert [own["clip"] for own in plain[1]] == [0, 1]
+
+
+@needs_browser
+def test_a_language_is_one_object_and_the_rest_is_english(tmp_path):
+    added = "TEXTS.xx = { play: 'Los', scene: { start: { title: 'Anfang' } } }"
+    said = "[say('play'), say('pause'), say('scene.start.title'), say('back', { step: 7 })]"
+    program = f"(location.hash = '#lang=xx', {added}, {said})"
+    play, pause, title, back = evaluate(program, tmp_path)
+    assert (play, pause, title) == ("Los", "Pause", "Anfang")
+    assert back.startswith("Step 7. ")
 
 
 @needs_browser
