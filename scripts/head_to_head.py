@@ -1,4 +1,4 @@
-"""Compare every cure with none: one table and one figure of docs/head_to_head.
+"""Compare every cure with none: one table and one figure of docs/study/head_to_head.
 
     python scripts/head_to_head.py [--full] [--seeds N] [--out DIR] [--docs DIR] [model ...]
 
@@ -74,7 +74,7 @@ def main() -> int:
     parser.add_argument("--full", action="store_true", help="all models, 64 seeds: some hours")
     parser.add_argument("--seeds", type=int, metavar="N", help="runs of an arm: 64, or 16")
     parser.add_argument("--out", type=Path, metavar="DIR", help="by default outputs/head_to_head/…")
-    parser.add_argument("--docs", type=Path, default=Path("docs/head_to_head"), metavar="DIR")
+    parser.add_argument("--docs", type=Path, default=Path("docs/study/head_to_head"), metavar="DIR")
     arguments = parser.parse_args()
     if unknown := set(arguments.models) - set(MODELS):
         parser.error(f"no model {', '.join(sorted(unknown))}; there are {', '.join(MODELS)}")

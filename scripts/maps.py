@@ -1,4 +1,4 @@
-"""Make the maps of docs/maps: where small networks can be trained, and what each cure adds.
+"""Make the maps of docs/study/maps: where small networks can be trained, and what each cure adds.
 
     python scripts/maps.py [--size N] [--out DIR] [--docs DIR] [map ...]
 
@@ -65,8 +65,8 @@ def main() -> int:
     parser.add_argument("--size", type=int, default=256, metavar="N", help="runs a side: 256")
     parser.add_argument("--out", type=Path, metavar="DIR", help="by default outputs/maps/SIZE")
     parser.add_argument(
-        "--docs", type=Path, default=Path("docs/maps"), metavar="DIR",
-        help="where table and pictures go, by default docs/maps",
+        "--docs", type=Path, default=Path("docs/study/maps"), metavar="DIR",
+        help="where table and pictures go, by default docs/study/maps",
     )  # fmt: skip
     arguments = parser.parse_args()
     if unknown := set(arguments.maps) - set(MAPS):
