@@ -21,8 +21,8 @@ gc.set_threshold(50_000)  # a search after every 700 objects took a tenth of the
 
 
 def pytest_xdist_auto_num_workers(config):
-    """Run one long test more than there are cores: they wait for half of their time."""
-    return available_cores() + 1 if config.option.markexpr in ("slow", "nightly") else None
+    """Run two long tests a core: they wait for half of their time."""
+    return 2 * available_cores() if config.option.markexpr in ("slow", "nightly") else None
 
 
 @pytest.fixture(autouse=True)

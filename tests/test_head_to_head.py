@@ -24,8 +24,10 @@ def script():
 
 def test_every_cure_composes_and_has_the_same_budget(script):
     names = set()
-    for model, optimizer in (("rnn", "adam"), ("attn_rnn", "sgd")):
+    for model, optimizer in (("attn_rnn", "adam"), ("rnn", "sgd")):
         for name, cure in script.cures_of(model, optimizer):
+            if name in names:
+                continue
             words = script._last([f"model={model}", f"optimizer={optimizer}", *cure.words.split()])
             jobs = read(["-m", *words, *script._grid(script.FULL, cure, optimizer)]).jobs
             assert len(jobs) == script.FULL.budget * script.FULL.tuning_seeds, name

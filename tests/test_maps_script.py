@@ -1,5 +1,6 @@
 """The script of the maps, at a size of seconds."""
 
+import itertools
 import sys
 from pathlib import Path
 
@@ -29,9 +30,10 @@ def words_of(script, name, cure):
     return [*settings.split(), *script.CURES[cure].split(), *ends]
 
 
-def test_every_map_composes_with_every_cure(script):
-    for name in script.MAPS:
-        for cure in script.CURES:
+def test_every_map_and_every_cure_composes(script):
+    cures = itertools.cycle(script.CURES)
+    for place, name in enumerate(script.MAPS):
+        for cure in script.CURES if place == 0 else [next(cures)]:
             jobs = read(["-m", *words_of(script, name, cure), "records=folders"]).jobs
             config = jobs[0].config
             assert len(jobs) == 4

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import hw2exp
+from tests.tiers import first_slow
 
 ROOT = Path(hw2exp.__file__).parent.parent
 UNSHARE = ["unshare", "--user", "--map-root-user", "--mount"]
@@ -52,7 +53,6 @@ def can_mount():
 
 
 pytestmark = [
-    pytest.mark.slow,
     pytest.mark.skipif(not can_mount(), reason="a small disk can't be mounted here"),
 ]
 
@@ -84,7 +84,7 @@ def whole(tmp_path_factory):
     return folder / "kept"
 
 
-@pytest.mark.parametrize("size", ["4k", "24k", "100k", "140k", "160k"])
+@pytest.mark.parametrize("size", first_slow("24k", "140k", "4k", "100k", "160k", slow=2))
 def test_a_disk_that_fills_up(tmp_path, whole, same, size):
     told = story(tmp_path, size, *SMALL)
     one_line(told["first"], "No space left on device")
@@ -94,6 +94,7 @@ def test_a_disk_that_fills_up(tmp_path, whole, same, size):
     assert bool(told["left"]) == (size not in ("4k", "24k"))
 
 
+@pytest.mark.slow
 def test_a_sweep_whose_disk_fills_up(tmp_path, whole, same):
     told = story(tmp_path, "400k", "-m", *SMALL, "seed=0,1,2", "workers=1")
     one_line(told["first"], "No space left on device")
@@ -102,6 +103,7 @@ def test_a_sweep_whose_disk_fills_up(tmp_path, whole, same):
     same(whole, [tmp_path / "kept/0"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words", [["hw2exp.report", "RUN", "--out"], ["hw2exp.theory", "1.2.1a", "--figures"]]
 )

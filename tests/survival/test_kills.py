@@ -32,7 +32,7 @@ SEEN = [
 """Looked into often, by what spikes often."""
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_killed_at_random_instants_while_it_is_looked_into(lives, same, tmp_path):
     told = lives("random", "attn_rnn", 30, tmp_path, *SEEN)
     assert told["redone"] <= EVERY

@@ -4,7 +4,6 @@ import pytest
 
 from hw2exp.records.packed import PackedSweep
 from hw2exp.records.packed_fleet import ended_fleets, read_parameters
-from tests.tiers import first_slow
 
 
 def record(folder):
@@ -29,7 +28,8 @@ def check(folder):
         assert len(names) == 3 * len({name.partition(".")[0] for name in names})
 
 
-@pytest.mark.parametrize(("share", "fault"), first_slow((0, "kill"), (1, "fail")))
+@pytest.mark.nightly
+@pytest.mark.parametrize(("share", "fault"), [(0, "kill"), (1, "fail")])
 def test_every_second_operation_of_a_packed_sweep_goes_wrong(lives, tmp_path, share, fault):
     """The others go wrong in the other way; and one more does, where the sweep resumes."""
     told = lives("packed", fault, tmp_path, share, 2)[fault]
