@@ -84,7 +84,7 @@ def test_the_documentation_says_for_how_many_epochs_the_curves_agree():
     assert told in text
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_curves_shape_over_16_model_seeds(reference, compose):
     """Later the curve is chaotic and only its shape can agree with that of torch's 16 runs.
 

@@ -289,6 +289,5 @@ def test_many_arms_have_a_figure_for_each_setting(tmp_path):
     folder = sweep_into(tmp_path / "many", *words, rates, "clip=none,norm", "seed=0,1")
     assert main([str(folder)]) == 0
     names = {path.name for path in (folder / "report").glob("*.png")}
-    assert names == {
-        "cures.png", "curves_gated_rnn_rmsprop.png", "curves_rnn_rmsprop.png", "rates.png",
-    }  # fmt: skip
+    # No figure of cures: 20 steps are too few for a spike.
+    assert names == {"curves_gated_rnn_rmsprop.png", "curves_rnn_rmsprop.png", "rates.png"}

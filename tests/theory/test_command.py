@@ -199,7 +199,7 @@ def find(part):
     return getattr(importlib.import_module(f"hw2exp.theory.answers.{module}"), function)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly  # each part is in the quick suite
 def test_the_whole_sheet():
     command = [sys.executable, "-m", "hw2exp.theory"]
     shown = subprocess.run(command, capture_output=True, text=True)
