@@ -20,7 +20,7 @@ from hw2exp.train import main
 from tests.test_docs import block
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-pytestmark = [pytest.mark.slow, linux]
+pytestmark = linux
 
 SWEEP = (
     "-m", "model=rnn,lstm", "seed=range(0,4)", "fleet_size=2", "task=easy", "steps=12000",
@@ -112,6 +112,7 @@ def whole(tmp_path_factory):
     return digests(folder / "sweep")
 
 
+@pytest.mark.slow
 def test_ten_workers_are_killed(tmp_path, whole):
     folder = tmp_path / "sweep"
     with sweep(tmp_path, *LOCAL_CLUSTER, "hydra.sweep.dir=sweep") as process:
@@ -145,6 +146,7 @@ def addresses(pids):
     return {address for address, _ in listening(pids)}
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_and_no_port_is_seen_from_outside(tmp_path, whole):
     folder = tmp_path / "sweep"
     with sweep(tmp_path, *LOCAL_CLUSTER, "hydra.sweep.dir=sweep") as process:
@@ -168,6 +170,7 @@ def test_ctrl_c_saves_and_no_port_is_seen_from_outside(tmp_path, whole):
     assert digests(folder) == whole
 
 
+@pytest.mark.nightly
 def test_a_fleet_that_kills_is_given_up_and_the_others_finish(tmp_path):
     folder = tmp_path / "sweep"
     words = ("executor=dask", "executor.workers=2", "executor.deaths=1", "steps=6000")
@@ -252,6 +255,7 @@ def led_anew(folder, token):
         return False
 
 
+@pytest.mark.nightly
 def test_whoever_leads_or_schedules_is_killed(tmp_path, whole, cluster):
     folder, there = tmp_path / "sweep", ("executor=dask", f"executor.scheduler={cluster.address}")
     with sweep(tmp_path, *there, "hydra.sweep.dir=sweep") as process:
@@ -284,6 +288,7 @@ def test_whoever_leads_or_schedules_is_killed(tmp_path, whole, cluster):
     assert digests(folder) == whole
 
 
+@pytest.mark.slow
 def test_a_machine_that_cant_take_part_is_named(tmp_path, cluster):
     cluster.preload(OTHER_VERSION)
     cluster.preload(NO_LOCKS)
@@ -308,6 +313,7 @@ def test_a_machine_that_cant_take_part_is_named(tmp_path, cluster):
     assert {path.name for path in tmp_path.iterdir()} <= {"__pycache__", "my_cells.py"}
 
 
+@pytest.mark.slow
 def test_nothing_stays_on_the_scheduler_of_a_sweep_that_doesnt_begin(tmp_path, cluster):
     def plugins(dask_scheduler):
         return [name for name in dask_scheduler.worker_plugins if name.startswith("hw2exp")]
@@ -329,6 +335,7 @@ def test_nothing_stays_on_the_scheduler_of_a_sweep_that_doesnt_begin(tmp_path, c
         assert client.run_on_scheduler(plugins) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("address", ["tcp://h:abc", "ucx://x", "tls://127.0.0.1:1"])
 def test_an_address_that_is_none_is_refused_in_a_line(tmp_path, monkeypatch, capsys, address):
     monkeypatch.chdir(tmp_path)
@@ -338,6 +345,7 @@ def test_an_address_that_is_none_is_refused_in_a_line(tmp_path, monkeypatch, cap
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_cell_of_the_users_reaches_the_workers_by_name(tmp_path):
     (tmp_path / "my_cells.py").write_text(block("python", "@register_cell"))
     short = ["task=easy", "steps=20", "eval_every=20", "eval_batches=2", "plot=false"]

@@ -19,7 +19,6 @@ from tests.sweeps.test_cluster import addresses, ended, listening, running, unti
 SCRIPT = Path(__file__).with_name("slurm.sh")
 MISSING = shutil.which("slurmctld", path=f"{os.environ.get('PATH', '')}:/usr/sbin") is None
 pytestmark = [
-    pytest.mark.slow,
     pytest.mark.skipif(MISSING, reason="needs slurmctld, slurmd, slurm-client and munge"),
     pytest.mark.usefixtures("slurm"),
 ]
@@ -95,6 +94,7 @@ def whole(tmp_path_factory):
     return digests(folder)
 
 
+@pytest.mark.slow
 def test_a_cancelled_job_saves_and_another_is_submitted(tmp_path, whole, slurm):
     with started(tmp_path) as (process, job):
         assert addresses(of_slurm(slurm)) == {"127.0.0.1"}
@@ -112,6 +112,7 @@ def of_slurm(folder):
                 yield int(path.parent.name)
 
 
+@pytest.mark.nightly
 def test_a_job_saves_when_warned_and_another_follows_at_its_walltime(tmp_path, whole):
     with started(tmp_path) as (process, job):
         # Like --signal=B:USR1@60, this warns the first process of the job, and no other.
@@ -139,6 +140,7 @@ def speaks_tls(address, port):
     return True
 
 
+@pytest.mark.nightly
 def test_all_that_is_seen_from_outside_speaks_tls(tmp_path, slurm):
     anywhere = ("executor=slurm", "executor.cores=2")
     with running(tmp_path, *SWEEP, *anywhere, "hydra.sweep.dir=sweep") as process:
@@ -153,6 +155,7 @@ def test_all_that_is_seen_from_outside_speaks_tls(tmp_path, slurm):
         ended(process, 130)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("whole")  # so that kernels are compiled
 def test_an_interrupt_between_two_jobs_ends_the_sweep(tmp_path):
     with started(tmp_path) as (process, job):
@@ -173,6 +176,7 @@ def submit_other():
     return call("sbatch", *words).strip()
 
 
+@pytest.mark.slow
 def test_what_the_queue_refuses_is_said_in_a_line(tmp_path):
     with running(tmp_path, *SWEEP, *QUEUE, "executor.queue=nowhere") as process:
         _, (line,) = ended(process, 2)
@@ -181,6 +185,7 @@ def test_what_the_queue_refuses_is_said_in_a_line(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.nightly
 def test_an_interrupt_takes_waiting_jobs_back(tmp_path):
     other = submit_other()
     with running(tmp_path, *SWEEP, *QUEUE) as process:
