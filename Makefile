@@ -46,7 +46,6 @@ format: setup ## repair style where ruff can
 	$(BIN)/ruff format .
 
 docs: setup ## build the documentation into docs/_build/html, and run its notebooks
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,docs]"
 	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html
 	@echo docs/_build/html/index.html
 
