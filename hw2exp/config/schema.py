@@ -46,13 +46,19 @@ class Init(Section):
             return []
         return [f"init.forget_bias={self.forget_bias:g}: needs model=lstm, not model={model}"]
 
-    def unscaled(self, why: str) -> list[str]:
-        """Return the problem of a scale where no recurrent weight would take it.
+    def unscaled(self, why: str, *keys: str) -> list[str]:
+        """Return the problems of scales that no weight would take.
 
         Args:
-            why: what sets the recurrent weights there, or that there are none.
+            why: what sets these weights, or that there are none.
+            keys: the scales' names.
         """
-        return [] if self.scale == 1 else [f"init.scale={self.scale:g}: has no effect, since {why}"]
+        scales = {key: getattr(self, key) for key in keys}
+        return [
+            f"init.{key}={scale:g}: has no effect, since {why}"
+            for key, scale in scales.items()
+            if scale != 1
+        ]
 
 
 class Spikes(Section):

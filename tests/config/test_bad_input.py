@@ -91,6 +91,10 @@ BAD = {
         )
         for choice in ("model=lru", "model=mingru", "norm=sigma_reparam")
     },
+    "another scale without effect": (
+        ["norm=sigma_reparam", "init.input_scale=3"],
+        ["init.input_scale=3: has no effect", "norm=sigma_reparam"],
+    ),
     "sequence too short for its marks": (
         ["task=torder", "task.symbols=9"],
         ["task.symbols=9", ">= 10"],

@@ -67,7 +67,9 @@ def test_the_power_iteration_of_the_paper_ends_at_the_same_norm():
 
 
 def test_every_matrix_starts_with_the_spectral_norm_gamma(compose):
-    fleet = Fleet([compose("model=gru", "norm=sigma_reparam", "norm.gamma=0.7", "init.scale=3")])
+    fleet = Fleet(
+        [compose("model=gru", "norm=sigma_reparam", "norm.gamma=0.7", "init.recurrent=normal")]
+    )
     model = fleet.model
     used = prepare(model.cell, fleet.params, model.normalization.forward(fleet.params, {}))
     for name in ("weight_ih", "weight_hh"):

@@ -139,7 +139,7 @@ def test_the_page_has_the_figure_and_the_table(sweep, tmp_path):
     assert main([str(tmp_path), "--out", str(tmp_path / "out")]) == 0
     page = (tmp_path / "out" / "report.html").read_text()
     assert page.count("<img") == 1
-    section = re.search(r'<section class="warning">.*?</section>', page, re.DOTALL)[0]
+    section = re.search(r'<section class="warning screen">.*?</section>', page, re.DOTALL)[0]
     assert section.count("<tr>") == 1 + 3
     for signal in ("gradient", "sharpness", "loss"):
         assert f"<td>{signal}</td>" in section

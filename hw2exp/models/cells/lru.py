@@ -38,7 +38,7 @@ class LRU(Cell):
     def contradictions(knobs: Any, config: Any) -> list[str]:
         """Return the problems of an odd state, a ring without room, and a scale without effect."""
         problems: list[str] = config.init.unscaled(
-            "model=lru draws its eigenvalues from the ring of model.r_min and model.r_max"
+            "model=lru draws its eigenvalues from the ring of model.r_min and model.r_max", "scale"
         )
         if knobs.hidden_size % 2:
             why = "must be even in model=lru, whose state is real and imaginary parts"

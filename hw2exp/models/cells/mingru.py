@@ -32,7 +32,7 @@ class MinGRU(Cell):
     @staticmethod
     def contradictions(knobs: Any, config: Any) -> list[str]:
         """Return the problem of a scale without effect."""
-        problems: list[str] = config.init.unscaled("model=mingru has no recurrent weights")
+        problems: list[str] = config.init.unscaled("model=mingru has no recurrent weights", "scale")
         return problems
 
     def weights(self) -> dict[str, Weight]:

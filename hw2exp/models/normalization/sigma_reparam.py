@@ -35,9 +35,11 @@ class SigmaReparam(Norm):
 
     @staticmethod
     def contradictions(knobs: Any, config: Any) -> list[str]:
-        """Return the problem of a scale without effect."""
+        """Return the problems of scales without effect."""
         problems: list[str] = config.init.unscaled(
-            "norm=sigma_reparam gives each matrix the spectral norm norm.gamma"
+            "norm=sigma_reparam gives each matrix the spectral norm norm.gamma",
+            "scale",
+            "input_scale",
         )
         return problems
 
