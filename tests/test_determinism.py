@@ -96,7 +96,7 @@ def test_single_runs_too(shared, tmp_path):
 JUDGE = Path(__file__).parent.parent / "scripts" / "same_bits.py"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_other_kinds_of_cpu(tmp_path):
     """A thin part of what the script judges: one model and two settings."""
     compiled = Path(hw2exp.__file__).parent / "__pycache__/other-cpus"  # named by their sources

@@ -61,7 +61,7 @@ def test_an_epoch_that_differs_ends_the_agreement(reference):
     assert reference.epochs_that_agree(theirs, ours) == [2, 4, 0]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_run_equals_the_plain_loop_until_it_leaves_the_plateau(reference, compose):
     """Seeds outside of the table: of its 16 runs none parts earlier than two epochs before."""
     epochs = 25

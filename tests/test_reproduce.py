@@ -206,7 +206,7 @@ def test_every_part_runs(study, tiny, tmp_path):
     assert (tmp_path / "report" / "notebook" / "published.png").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_interventions_are_tried_on_the_spikes_of_each_setting(study, tiny, tmp_path, capsys):
     script, _, _ = study
     words = [word for word in tiny.overrides if not word.startswith("steps")]

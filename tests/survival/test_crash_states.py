@@ -37,7 +37,7 @@ def reasons(bench, states):
 
 
 @pytest.mark.parametrize(
-    "name", [*sorted(OFTEN), *first_slow(*sorted(LIVES.keys() - OFTEN, reverse=True), slow=4)]
+    "name", [*sorted(OFTEN), *first_slow(*sorted(LIVES.keys() - OFTEN, reverse=True), slow=2)]
 )
 def test_a_run_resumes_from_what_is_left(bench, name):
     states = sample(bench(name).states(), QUICK)

@@ -40,7 +40,8 @@ def test_killed_at_random_instants_while_it_is_looked_into(lives, same, tmp_path
     same(*runs(tmp_path))
 
 
-@pytest.mark.parametrize("fault", first_slow("kill", "fail"))
+@pytest.mark.nightly
+@pytest.mark.parametrize("fault", ["kill", "fail"])
 def test_operations_go_wrong_while_it_is_looked_into(lives, same, tmp_path, fault):
     told = lives("operations", fault, tmp_path, 1, 16, *SEEN)[fault]
     assert told["failures"] == []

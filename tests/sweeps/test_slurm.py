@@ -140,7 +140,7 @@ def speaks_tls(address, port):
     return True
 
 
-@pytest.mark.nightly
+@pytest.mark.slow
 def test_all_that_is_seen_from_outside_speaks_tls(tmp_path, slurm):
     anywhere = ("executor=slurm", "executor.cores=2")
     with running(tmp_path, *SWEEP, *anywhere, "hydra.sweep.dir=sweep") as process:
