@@ -280,7 +280,11 @@ def test_a_terminal_has_its_cursor_back_whoever_insists(tmp_path):
         process.send_signal(signal.SIGINT)
         time.sleep(0.3)
         assert process.poll() is None  # it waits for its step
-        process.send_signal(signal.SIGINT)
+        for _ in range(10):  # those that come before the first is seen are one with it
+            process.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(1)
+                break
         assert process.wait(5) == -signal.SIGINT
         with suppress(OSError):  # the end of a terminal
             while more := os.read(ours, 1000):
