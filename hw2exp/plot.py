@@ -13,8 +13,7 @@ from hw2exp.system.terminal import echo, relative, warn
 KINDS = ".png", ".svg", ".pdf"
 
 Y = "loss"
-"""What is drawn by default."""
-
+"""The measure that is drawn by default."""
 
 MANY = 5_000
 """Arms above which a picture takes minutes."""

@@ -165,7 +165,8 @@ def _finite(loss: float) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if 10 <= value < 1e6 else f"{value:.2g}"
+    """Write a factor in two digits."""
+    return f"{float(f'{value:.2g}'):,.0f}" if 10 <= value < 1e6 else f"{value:.2g}"
 
 
 RULES = (

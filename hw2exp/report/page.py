@@ -164,14 +164,19 @@ def _summary(chapter: Chapter) -> list[str]:
 
 def _outcomes(results: Sequence[RunResult]) -> str:
     """Write how many runs solved their task, diverged and had spikes."""
-    solved, diverged, spiking = (
-        sum(map(bool, found)) or "none"
-        for found in zip(*((r.solved_at, r.diverged_at, r.spikes) for r in results), strict=True)
-    )
-    count = counted(sum(len(r.spikes) for r in results), "spike")
+    counts = [
+        sum(map(bool, found))
+        for found in (
+            [each.solved_at for each in results],
+            [each.diverged_at for each in results],
+            [each.spikes for each in results],
+        )
+    ]
+    solved, diverged, spiking = (f"{count:,}" if count else "none" for count in counts)
+    spikes = counted(sum(len(each.spikes) for each in results), "spike")
     return (
         f"Of {counted(len(results), 'run')} {solved} solved the task, {diverged} diverged, "
-        f"and {spiking} had {'a spike' if spiking == 'none' else f'spikes: {count} in all'}."
+        f"and {spiking} had {f'spikes: {spikes} in all' if counts[-1] else 'a spike'}."
     )
 
 

@@ -39,7 +39,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Question:
-    """What a picture shows.
+    """The runs and the number that a picture shows.
 
     Args:
         lines: the runs, a line for each combination of values of the keys that were asked for.

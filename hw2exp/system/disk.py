@@ -21,6 +21,9 @@ BUFFER = 1 << 16
 FULL: int | None = getattr(fcntl, "F_FULLFSYNC", None)
 """The request of macOS to write through the disk's own cache, where its fsync stops."""
 
+UNKNOWN_REQUEST = {errno.EINVAL, errno.ENOTSUP, errno.ENOTTY}
+"""The errors of a file system that does not know this request; all others are the disk's."""
+
 WAITS = 16
 """Concurrent syncs. The disk serves them together, in little more than the time of one."""
 
@@ -288,10 +291,13 @@ def _write_new(path: Path, content: bytes, sync: bool) -> None:
 
 
 def _fsync(file: int) -> None:
-    if FULL is not None:
-        with suppress(OSError):  # not every file system knows it
+    try:
+        if FULL is not None:
             fcntl.fcntl(file, FULL)
             return
+    except OSError as error:
+        if error.errno not in UNKNOWN_REQUEST:
+            raise
     os.fsync(file)
 
 

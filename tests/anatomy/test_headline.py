@@ -65,6 +65,11 @@ BEYOND = {
 }
 CASES = [
     ({"gradient": 60}, f"The gradient was 60 times its usual size, {JUMPED}: {WENT}.", CLIFF),
+    (
+        {"gradient": 128_289},
+        f"The gradient was 130,000 times its usual size, {JUMPED}: {WENT}.",
+        CLIFF,
+    ),
     ({"gradient": 10.6}, f"The gradient was 11 times its usual size, {JUMPED}: {WENT}.", CLIFF),
     (
         {"gradient": 60, "own": line},

@@ -1,5 +1,6 @@
 """The order of the system's operations: what counts is on the disk before it has its name."""
 
+import errno
 import os
 from hashlib import sha256
 from pathlib import Path
@@ -161,7 +162,7 @@ def test_macos_is_asked_to_write_through_the_disks_cache(notes, tmp_path, monkey
     def full(file, request):
         asked.append(request)
         if len(asked) > 1:
-            raise OSError("not here")
+            raise OSError({2: errno.ENOTSUP, 3: errno.EIO}[len(asked)], "not here")
 
     monkeypatch.setattr(disk, "FULL", 51)
     monkeypatch.setattr(disk.fcntl, "fcntl", full)
@@ -171,3 +172,6 @@ def test_macos_is_asked_to_write_through_the_disks_cache(notes, tmp_path, monkey
     disk.write(tmp_path / "b", b"b")
     assert asked == [51, 51]
     assert [word.split()[0] for word in notes.done[2:]] == ["write", "fsync", "replace"]
+    with pytest.raises(OSError, match="not here"):  # a broken disk is not one that can't
+        disk.write(tmp_path / "c", b"c")
+    assert not (tmp_path / "c").exists()

@@ -1,4 +1,4 @@
-"""What schedules with a warm-up have in common: a rise, then a fall to a least factor."""
+"""Schedules with a warm-up: a rise, then a fall to a least factor."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any
