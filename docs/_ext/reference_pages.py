@@ -1,5 +1,6 @@
 """Write the reference's pages on keys and commands from the schema and the commands' parsers."""
 
+import os
 from collections.abc import Iterator
 from html import escape
 from importlib import import_module
@@ -108,6 +109,7 @@ def command_lines() -> Iterator[str]:
 
 def help_of(name: str) -> str:
     """Return a command's text of --help, 100 columns wide."""
+    os.environ["COLUMNS"] = "100"  # whatever the terminal
     home = f"hw2exp.{name}"
     if (Path(import_module(home).__file__ or "")).name == "__init__.py":
         home += ".__main__"
