@@ -52,7 +52,7 @@ their states are bounded. Their ranges hold the rates at which they learn.
 CURES = {
     "none": "",
     "clip": "clip=norm",
-    "batch": "norm=batch",
+    "batch": "norm=batch norm.population_sequences=256",
     "layer": "norm=layer",
     "warmup": "schedule=warmup_cosine schedule.warmup_steps=50 schedule.min_factor=1",
 }

@@ -38,6 +38,11 @@ ADDED: dict[str, Any] = {
 }
 """Keys that older configs lack, with the values that reproduce the older behavior."""
 
+ADDED_TO_CHOICES: dict[tuple[str, str], dict[str, Any]] = {
+    ("norm", "batch"): {"population_sequences": 1024},
+}
+"""Keys that older configs of a choice lack, by group and choice."""
+
 REMOVED = {"norm": {"momentum"}}
 """Obsolete keys by section: batch normalization once kept running statistics."""
 
@@ -70,8 +75,11 @@ def completed(values: Mapping[str, Any]) -> dict[str, Any]:
     complete = {key: value for key, value in ADDED.items() if key not in values} | dict(values)
     if isinstance(values.get("init"), dict):
         complete["init"] = ADDED["init"] | values["init"]
+    for (group, choice), added in ADDED_TO_CHOICES.items():
+        if isinstance(own := values.get(group), dict) and own.get("name") == choice:
+            complete[group] = added | own
     for section, keys in REMOVED.items():
-        if isinstance(own := values.get(section), dict):
+        if isinstance(own := complete.get(section), dict):
             complete[section] = {key: value for key, value in own.items() if key not in keys}
     return complete
 

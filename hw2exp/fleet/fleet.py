@@ -34,7 +34,7 @@ from hw2exp.tasks.temporal_order import TemporalOrder
 from hw2exp.tasks.variants.hochreiter import Hochreiter
 
 FRESH_SEQUENCES = 1024
-"""Sequences for the initial loss and for population statistics, at least."""
+"""Sequences for the initial loss, at least."""
 
 
 class Fleet:
@@ -224,18 +224,19 @@ class Fleet:
     @torch.no_grad()
     def initial(self) -> tuple[Tensor, Tensor]:
         """Measure loss and accuracy of a large fresh batch before training, each ``(R,)``."""
-        parts = [self.model.losses(self.params, *part)[:2] for part in self._fresh(0, CHECK)]
+        fresh = self._fresh(0, CHECK, FRESH_SEQUENCES)
+        parts = [self.model.losses(self.params, *part)[:2] for part in fresh]
         losses, correct = (torch.cat(column, 1) for column in zip(*parts, strict=True))
         return means(losses), means(correct.double())
 
-    def _fresh(self, step: int, stream: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Draw at least ``FRESH_SEQUENCES`` sequences.
+    def _fresh(self, step: int, stream: int, least: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Draw fresh sequences, at least as many as asked for.
 
         They come at once, but for batch normalization in batches of the training batch size, on
         which its statistics depend.
         """
         size = self.config.batch_size
-        batches = -(-FRESH_SEQUENCES // size)
+        batches = -(-least // size)
         symbols, labels = self.batch(step, stream, batches * size)
         parts = batches if self.model.normalization.over_batch else 1
         return zip(symbols.chunk(parts, 1), labels.chunk(parts, 1), strict=True)
@@ -254,11 +255,12 @@ class Fleet:
         Returns:
             Mean and variance of each term, ``(R, T, *features)``; None for other norms.
         """
-        if not self.model.normalization.over_batch:
+        norm = self.model.normalization
+        if not norm.over_batch:
             return None
         sums: dict[str, Tensor] = {}
         count = 0
-        for symbols, labels in self._fresh(step, POPULATION):
+        for symbols, labels in self._fresh(step, POPULATION, norm.population_sequences):
             _, _, seen = self.model.losses(self.params, symbols, labels)
             for name, value in seen.items():
                 sums[name] = sums[name] + value.double() if name in sums else value.double()

@@ -184,11 +184,12 @@ def test_threads_change_nothing(compose, overrides):
 NORMED = "norm=batch", "task=easy", "model.hidden_size=8"
 
 
-def test_population_statistics_are_means_over_fresh_training_batches(compose):
-    config = compose(*NORMED, "model=gated_rnn", "batch_size=30")
+@pytest.mark.parametrize(("words", "batches"), [((), 35), (("norm.population_sequences=91",), 4)])
+def test_population_statistics_are_means_over_fresh_training_batches(compose, words, batches):
+    config = compose(*NORMED, "model=gated_rnn", "batch_size=30", *words)
     fleet = Fleet([config])
     plain = Fleet([config.model_copy(update={"closed_form": False})])
-    symbols, labels = fleet.batch(7, POPULATION, 35 * 30)  # the first count from 1,024 on
+    symbols, labels = fleet.batch(7, POPULATION, batches * 30)  # at least 1,024, or 91
     seen = [
         plain.model.losses(plain.params, *part)[2]
         for part in zip(symbols.split(30, 1), labels.split(30, 1), strict=True)

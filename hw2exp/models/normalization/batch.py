@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from hw2exp.config.doors import register_norm
-from hw2exp.config.knob import per_replica
+from hw2exp.config.knob import per_replica, shared
 from hw2exp.models.axes import Params, State, columns
 from hw2exp.models.normalization.protocol import (
     Gain,
@@ -30,12 +30,16 @@ class BatchNorm(Norm):
     Args:
         gamma: initial gain, ``(R,)``; 0.1 in the paper.
         eps: added to the variance, ``(R,)``.
+        population_sequences: the least number of training sequences for the statistics of a test.
     """
 
     over_batch = True
 
     gamma: Annotated[Tensor, per_replica("gain at the start", gt=0)]
     eps: Annotated[Tensor, per_replica("added to the variance", gt=0)]
+    population_sequences: Annotated[
+        int, shared("training sequences for a test's statistics, at least", ge=2, le=65536)
+    ]
 
     @staticmethod
     def contradictions(knobs: Any, config: Any) -> list[str]:

@@ -95,6 +95,9 @@ class Norm:
     """True if the norm takes statistics over the sequences of a batch; if so, they depend on each
     other in training, and a test needs given statistics."""
 
+    population_sequences: int = 1024
+    """The least number of training sequences for the statistics of a test."""
+
     def gains(self, terms: Terms) -> dict[str, Gain]:
         """Return the parameters for a cell's terms by name: none."""
         return {}
