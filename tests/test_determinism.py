@@ -4,6 +4,7 @@ Each setting is a process of its own, since what a setting changes is set when P
 setting changes several things at once, to save time.
 """
 
+import itertools
 import os
 import subprocess
 import sys
@@ -68,8 +69,9 @@ def shared(tmp_path_factory):
     return tmp_path_factory.mktemp("baseline")
 
 
-@pytest.mark.parametrize("cures", first_slow((tuple(CURES),), ((),)), ids=["cured", "plain"])
-@pytest.mark.parametrize("change", SETTINGS, ids=str)
+@pytest.mark.parametrize(
+    ("cures", "change"), first_slow(*itertools.product((tuple(CURES), ()), SETTINGS)), ids=str
+)
 def test_a_sweep_has_the_same_digests(change, cures, shared, tmp_path):
     what = (MODELS, SEEDS, cures)
     base = baseline(shared / ("cured" if cures else "plain"), *what)

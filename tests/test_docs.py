@@ -69,6 +69,7 @@ def test_the_definition_of_a_spike_is_that_of_the_code(compose):
     assert f"can begin one is the {first}th: the median needs {first - 1}." in text
 
 
+@pytest.mark.slow
 def test_a_cell_of_ones_own_in_30_lines(tmp_path):
     source = block("python", "@register_cell")
     assert len(source.splitlines()) <= 30
@@ -122,6 +123,7 @@ def test_the_sequence_shown_is_read_and_written_so():
     assert order.text(*encode("BXaYbE")) == "BXaYbE → R"
 
 
+@pytest.mark.slow
 def test_every_command_that_trains_is_accepted():
     from hw2exp.config.command_line import read
 

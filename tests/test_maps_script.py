@@ -30,6 +30,7 @@ def words_of(script, name, cure):
     return [*settings.split(), *script.CURES[cure].split(), *ends]
 
 
+@pytest.mark.slow
 def test_every_map_and_every_cure_composes(script):
     cures = itertools.cycle(script.CURES)
     for place, name in enumerate(script.MAPS):

@@ -50,7 +50,7 @@ def digests(folder):
     }
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_rates_are_tuned_arms_run_and_a_page_is_made(study, tiny, tmp_path, capsys):
     script, _, _ = study
     script.reproduce(tiny, tmp_path, ["tune", "cures"])
@@ -149,6 +149,7 @@ def test_the_published_curve_is_studied_on_other_seeds_than_the_reference(study,
         assert not set(own) & set(reference["seed"])
 
 
+@pytest.mark.nightly
 def test_every_experiment_of_a_cure_has_its_label(study, compose):
     from hw2exp.records.arms import Arm, Run
 

@@ -29,12 +29,14 @@ from hw2exp.records.spike import Spike
 from hw2exp.runs.spike_request import read_request
 from hw2exp.tasks.temporal_order import PAD, encode
 from hw2exp.train import main as train
+from tests.tiers import first_slow
 
 SMALL = (
     "task=easy", "model.hidden_size=5", "batch_size=6", "steps=60", "eval_every=20",
     "eval_batches=2", "plot=false", "spikes.window=11", "optimizer.lr=0.1", "log_every=1",
     "check_initial_loss=off", "seed=5",
 )  # fmt: skip
+
 KEPT = "diagnostics=all", "diagnostics.steps_before=7"
 
 
@@ -57,6 +59,7 @@ def seen(run):
     return dissect_spike(read_request(run, "1", None), print)
 
 
+@pytest.mark.slow
 def test_the_page_is_drawn(run, capsys):
     assert main([str(run), "--spike", "1"]) == 0
     printed = capsys.readouterr().out
@@ -244,16 +247,16 @@ def test_the_sentences_go_by_the_numbers(seen):
     assert "sharpness" not in text(sharp=unknown)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
-    [
-        ("model=gated_rnn", "norm=batch", "clip=norm"),
-        ("model=lstm", "optimizer=adam", "schedule=plateau", "schedule.patience=0"),
-        ("model=rnn", "regularizer=omega", "optimizer=sgd", "clip=zclip"),
-        ("model=attn_rnn_inf", "clip=value", "norm=qk", "schedule=cosine"),
-        ("model=lstm", "task.stream=notebook", "batch_size=32", "eval_every=31"),
-    ],
+    first_slow(
+        ["model=gated_rnn", "norm=batch", "clip=norm"],
+        ["model=lstm", "optimizer=adam", "schedule=plateau", "schedule.patience=0"],
+        ["model=rnn", "regularizer=omega", "optimizer=sgd", "clip=zclip"],
+        ["model=attn_rnn_inf", "clip=value", "norm=qk", "schedule=cosine"],
+        ["model=lstm", "task.stream=notebook", "batch_size=32", "eval_every=31"],
+        slow=2,
+    ),
     ids=["batch", "plateau", "omega", "qk", "notebook"],
 )
 def test_whatever_the_run_is_made_of(words, tmp_path, capsys):
@@ -282,9 +285,11 @@ def test_a_run_that_diverges_after_its_spike(tmp_path, capsys):
     ("words", "before"),
     [
         (["model=rnn", "model.nonlinearity=relu", "optimizer.lr=2", "init.scale=2", "seed=1"], 3),
-        (["model=attn_rnn", "optimizer.lr=1e30"], 1),
-        (["model=lstm", "norm=batch", "optimizer.lr=1e38"], 1),
-        (["model=gated_rnn", "init.scale=1e38", "init.input_scale=1e38"], 0),
+        *first_slow(
+            (["model=attn_rnn", "optimizer.lr=1e30"], 1),
+            (["model=lstm", "norm=batch", "optimizer.lr=1e38"], 1),
+            (["model=gated_rnn", "init.scale=1e38", "init.input_scale=1e38"], 0),
+        ),
     ],
     ids=["slowly", "at once", "batch", "from the start"],
 )

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from hw2exp.anatomy.words import legend_above
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("scale", ["linear", "log"])
 @pytest.mark.parametrize(("lines", "columns", "size"), [(1, 1, 8), (3, 1, 8), (6, 3, 7), (6, 1, 8)])
 def test_a_legend_covers_no_curve(scale, lines, columns, size):

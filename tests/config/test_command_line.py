@@ -149,6 +149,7 @@ def test_shell_completion_is_that_of_the_installed_command(capsys, monkeypatch):
     assert capsys.readouterr().out.split() == sorted(f"clip={name}" for name in CHOICES["clip"])
 
 
+@pytest.mark.slow
 def test_help_and_bad_input_load_no_heavy_library():
     """What makes help feel instant: not torch, not matplotlib, not tensorboard, not polars."""
     code = (

@@ -99,6 +99,7 @@ def same_by_both_ways(ways, layer, shifts, left_out=()):
         assert as_text(mine(lines)) == as_text(theirs(lines)), lines
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     "lines",
     [

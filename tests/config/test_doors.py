@@ -244,6 +244,7 @@ def sweep(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_sweep_records_whose_code_it_was(sweep):
     result = json.loads((sweep / "s" / "0" / "result.json").read_text())
     made = result["versions"]
@@ -256,6 +257,7 @@ def test_a_sweep_records_whose_code_it_was(sweep):
     assert ((angles > 0) & (angles <= 1)).all()
 
 
+@pytest.mark.slow
 def test_readers_show_runs_whose_module_is_missing(sweep):
     line = f"shown as recorded: no code of {', '.join(each for each in CHOSEN[:3])}"
     for reader in ("hw2exp.report", "hw2exp.compare"):
@@ -272,6 +274,7 @@ def test_readers_show_runs_whose_module_is_missing(sweep):
     assert "model=leaky: no such choice" in asked.stderr
 
 
+@pytest.mark.nightly
 def test_packed_runs_whose_module_is_missing_are_shown_too(sweep):
     words = ["--import", "my_choices", "-m", "model=rnn", *CHOSEN[1:3], "steps=4", "eval_every=4",
              "eval_batches=1", "batch_size=4", "seed=range(0,3)", "records=packed"]  # fmt: skip
@@ -286,6 +289,7 @@ def test_packed_runs_whose_module_is_missing_are_shown_too(sweep):
     assert "task=first_letter: no such choice" in refused.stderr
 
 
+@pytest.mark.slow
 def test_changed_code_resumes_only_if_trusted(sweep, tmp_path):
     source = (EXAMPLES / "my_choices.py").read_text(encoding="utf-8")
     changed = source.replace("rescale(g, norms", "rescale(2 * g, norms")
@@ -300,6 +304,7 @@ def test_changed_code_resumes_only_if_trusted(sweep, tmp_path):
     assert "other code of clip=tensor_norm, which trust_changed=true allows" in trusted.stderr
 
 
+@pytest.mark.slow
 def test_an_installed_package_brings_its_choices_by_an_entry_point(tmp_path):
     about = tmp_path / "mine-1.dist-info"
     about.mkdir()

@@ -49,6 +49,7 @@ def test_only_resume_goes_where_a_run_has_been(
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("folder", ["/", "..", "../..", ".", "../here", "link"])
 @pytest.mark.parametrize("mode", ["run", "sweep"])
 def test_results_do_not_go_where_all_else_is(tmp_path, monkeypatch, capsys, folder, mode):

@@ -261,12 +261,14 @@ def write_folder(tmp_path, files):
     return f"--config-dir={tmp_path}/theirs"
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("files", FOLDERS.values(), ids=FOLDERS.keys())
 def test_hostile_folders_of_configs(files, canary, capsys, tmp_path):
     (tmp_path / "outside/run").mkdir()
     check_refused([write_folder(tmp_path, files), "model=evil"], canary, capsys)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", FOR_SWEEPS.values(), ids=FOR_SWEEPS.keys())
 def test_hostile_folders_of_configs_for_sweeps(text, canary, capsys, tmp_path):
     (tmp_path / "outside/sweep/0").mkdir(parents=True)
@@ -395,6 +397,7 @@ def test_hostile_records(text, canary, tmp_path):
     assert not canary.exists()
 
 
+@pytest.mark.nightly
 def test_the_payloads_are_real(canary, tmp_path):
     """What is refused above does run where Hydra and YAML are used as they come."""
     OmegaConf.create({"model": "${eval:\"str(__import__('payload'))\"}"}).model  # noqa: B018

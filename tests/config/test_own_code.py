@@ -10,6 +10,7 @@ from hw2exp.config import registry
 from hw2exp.config.groups import Model
 from hw2exp.config.own_code import code_digest, digest_of
 from hw2exp.train import main
+from tests.tiers import first_slow
 
 SOURCE = '''
 from functools import partial, wraps
@@ -139,8 +140,7 @@ def test_a_run_does_not_resume_with_other_equations(tmp_path, monkeypatch, capsy
         ConfigStore.instance().repo["model"].pop("own.yaml", None)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("piped", [False, True])
+@pytest.mark.parametrize("piped", first_slow(True, False))
 def test_a_sweep_whose_workers_lack_the_cell_does_not_begin(tmp_path, piped):
     """The program has no file; or it registers the cell where only the main program comes by."""
     words = ["-m", *SHORT, "seed=0,1", "workers=2", "hydra.sweep.dir=s"]

@@ -49,6 +49,7 @@ def test_a_glob_takes_choices_and_no_fragments():
     assert words == ["--multirun", "model=gated_rnn,rnn"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["fleet", "basic"])
 def test_hydra_runs_what_was_checked(tmp_path, monkeypatch, kind):
     """A shuffled sweep is drawn once, and a glob has the same choices, whoever launches it."""
@@ -81,6 +82,7 @@ FROM_FILES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("written", "values"), FROM_FILES.items(), ids=FROM_FILES)
 def test_a_sweep_that_a_file_describes_runs_what_was_checked(
     tmp_path, monkeypatch, written, values

@@ -275,6 +275,7 @@ def test_a_run_without_records_resumes_from_its_checkpoint(folder, capsys):
     assert "has seed=0, not 5" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flags", [[], ["hydra/launcher=basic", "hydra/sweeper=basic", "-m"]])
 def test_a_value_of_the_environment_is_recorded_as_it_was(folder, monkeypatch, capsys, flags):
     """Another environment is another value: refused, and nothing is written."""
@@ -300,6 +301,7 @@ def test_a_value_of_the_environment_is_recorded_as_it_was(folder, monkeypatch, c
     assert main([*words, "resume=run"]) == 0
 
 
+@pytest.mark.slow
 def test_a_refused_sweep_writes_nothing_where_its_checkpoints_alone_tell(folder, capsys):
     """Records that an older version left with an interpolation say what is asked for now."""
     words = [*SHORT, "seed=0,1", "hydra/launcher=basic", "hydra/sweeper=basic"]

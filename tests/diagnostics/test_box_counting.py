@@ -103,6 +103,7 @@ def surface(side, roughness, generator):
     return np.fft.ifft2(noise * wave ** -(roughness + 1)).real[:side, :side]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hurst", [0.2, 0.5, 0.8])
 def test_intervals_hold_the_dimension_of_random_borders(hurst):
     """A line through all counts would have intervals that hold it one time in three."""

@@ -151,6 +151,7 @@ def test_differences_are_the_exact_product(compose, model, norm):
     assert (error < 1e-5).all()
 
 
+@pytest.mark.slow
 def test_differences_hold_where_the_gradient_explodes(compose):
     fleet = Fleet([compose("model=attn_rnn", "task=normal", "optimizer.lr=0.003", "seed=5")])
     steepest = torch.zeros(1)
@@ -173,6 +174,7 @@ def test_differences_hold_where_the_gradient_explodes(compose):
 OPTIMIZERS = ["sgd", "rmsprop", "adam"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "norm"), [*((model, "none") for model in MODELS), ("gated_rnn", "batch")]
 )
@@ -271,6 +273,7 @@ def test_of_sgd_the_preconditioned_is_the_raw_one_and_its_limit_is_two_over_the_
     torch.testing.assert_close(found.instability, found.raw.value / found.limit)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_the_optimizer_sees_its_l2_penalty_too(compose, optimizer):
     words = (*SMALL, "model=gated_rnn", f"optimizer={optimizer}")
@@ -287,6 +290,7 @@ def test_the_optimizer_sees_its_l2_penalty_too(compose, optimizer):
         torch.testing.assert_close(eigenvalue.value, largest, rtol=1e-4, atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_the_curvature_along_the_gradient(compose, optimizer):
     """As Bai et al. (2025) define it, with the whole Hessian."""

@@ -43,6 +43,7 @@ def test_a_single_run_has_values_and_no_intervals():
         assert math.isnan(found.high)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("estimate", "draw", "truth"),
     [
@@ -151,6 +152,7 @@ def test_of_no_event_the_rate_has_an_upper_end():
     assert (lone.low, lone.high) == (0, pytest.approx(5.572 / 128, abs=1e-4))
 
 
+@pytest.mark.slow
 def test_a_rate_of_few_events_covers_as_often_as_it_says():
     """A bootstrap alone covers some 85 of 100 here."""
     draws = RNG.poisson(0.05, size=(200, 64))
@@ -184,6 +186,7 @@ def test_the_difference_of_shares_is_newcombes():
     assert alike == newcombe(share(10, 10), share(0, 10))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sign", [1, -1])
 def test_the_difference_of_shares_of_the_same_runs_covers_as_often_as_it_says(sign):
     rng = np.random.default_rng(6)
@@ -204,6 +207,7 @@ def test_pairs_that_do_not_differ_leave_room_for_some_that_do():
     assert mean_difference([1.0, -1, 2, 0], 0.5) == mean([1.0, -1, 2, 0])
 
 
+@pytest.mark.slow
 def test_a_lone_effect_among_many_comparisons_is_found():
     rng = np.random.default_rng(4)
     effect = rng.normal(3, 1, size=64)
@@ -252,6 +256,7 @@ def test_every_table_writes_the_same_median():
     assert median(values).value == of_tensorboard(np.array([values]))[1, 0] == 3
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("most", [1, 31 * 1000])
 def test_resamples_in_blocks_are_those_at_once(monkeypatch, most):
     """Memory is bounded however many runs there are."""

@@ -9,6 +9,7 @@ from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.loop import advance, plain_step, train
 from hw2exp.fleet.step_kernel import norm_of
 from hw2exp.models.axes import norms
+from tests.tiers import first_slow
 
 SMALL = ("task=easy", "batch_size=9", "eval_every=1000", "eval_batches=1")  # 9: a half-full vector
 MODELS = ("model=gated_rnn", "model=attn_rnn", "model=attn_rnn_inf", "model=rnn", "model=lstm")
@@ -26,6 +27,7 @@ CLIPS = (
     "clip=value clip.max_value=0.01",
     "clip=zclip clip.warmup_steps=4 clip.z_threshold=0.5",
 )
+
 SAMPLE = ("rnn", "layer"), ("gated_rnn", "batch"), ("lstm", "batch"), ("attn_rnn", "qk")
 """Compiling all takes minutes; the others are slow tests."""
 NORMED = [
@@ -90,7 +92,7 @@ def test_every_norm_equals_the_plain_step(compose, words):
     check(compose, (*words, CLIPS[1]), 12, torch.float64, 1e-9)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("words", [param.values[0] for param in NORMED], ids=str)
 def test_every_norm_equals_the_plain_step_for_long(compose, words):
     check(compose, (*words, OPTIMIZERS[4], CLIPS[1]), 200, torch.float64, 1e-6)
@@ -110,8 +112,7 @@ def test_the_notebooks_stream_is_read_as_it_is(compose):
         torch.testing.assert_close(own.loss, plain_step(plain, step).loss, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("turn", range(2))
+@pytest.mark.parametrize("turn", first_slow(0, 1))
 @pytest.mark.parametrize("model", MODELS)
 def test_every_model_equals_the_plain_step_for_long(compose, model, turn):
     place = 2 * MODELS.index(model) + turn

@@ -52,6 +52,7 @@ def poison(fleet, replica, value, place, when=WHEN):
     fleet.loss_and_gradient = broken
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overrides", COMBINATIONS, ids=" ".join)
 def test_each_replica_each_poison_in_loss_and_gradient(compose, overrides):
     configs = [compose(*SHORT, *overrides, f"seed={seed}") for seed in range(REPLICAS)]
@@ -74,6 +75,7 @@ def test_each_replica_each_poison_in_loss_and_gradient(compose, overrides):
         assert fleet.members.tolist() == others, what
 
 
+@pytest.mark.slow
 def test_it_is_shown_in_result_tensorboard_and_report(tmp_path, monkeypatch, capsys):
     """Through the command line: of four runs side by side one overflows."""
     monkeypatch.chdir(tmp_path)

@@ -19,7 +19,6 @@ from hw2exp.records.manifest import DamagedError, sealed, sha256
 from hw2exp.runs.fleet_run import find_start, run_fleet
 from hw2exp.system.interrupt import Interrupt
 from hw2exp.system.problems import ConfigError
-from tests.tiers import first_slow
 
 pytestmark = pytest.mark.usefixtures("step_by_step")
 
@@ -106,7 +105,8 @@ def test_a_flipped_bit_is_not_loaded(run):
     flip(run, 300, seed=0)
 
 
-@pytest.mark.parametrize("seed", first_slow(*range(1, 5)))
+@pytest.mark.nightly
+@pytest.mark.parametrize("seed", range(1, 5))
 def test_ten_thousand_flipped_bits_are_not_loaded(run, seed):
     flip(run, 2500, seed)
 

@@ -113,6 +113,7 @@ def test_divergence_is_marked(tmp_path, end):
     assert "diverged at step 30" in texts(tmp_path)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("losses", [[], [1.0], [NAN], [0.0, 0.0], [1.0, 3e38]])
 def test_short_and_odd_runs_are_drawn(tmp_path, losses):
     draw_curve(table(losses), [], "t", tmp_path)

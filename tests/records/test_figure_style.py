@@ -43,6 +43,7 @@ def test_a_curve_is_the_same_whatever_the_user_has_set(tmp_path):
         assert {name: matplotlib.rcParams[name] for name in USERS} == USERS
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "no backend"])
 def test_a_backend_of_another_environment_is_passed_by(tmp_path, backend):
     program = (

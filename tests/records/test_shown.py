@@ -49,6 +49,7 @@ LOST = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", LOST)
 def test_what_was_lost_is_made_again(whole, tmp_path, capsys, lost):
     pattern, left = LOST[lost]
@@ -93,6 +94,7 @@ def test_damaged_metrics_make_no_events(whole, tmp_path, capsys):
     assert f"{run}: its events or its curve are empty and can't be made again: " in error
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", ["metrics.parquet", "parameters.safetensors"])
 def test_data_that_were_emptied_are_computed_again(whole, tmp_path, capsys, name):
     run = tmp_path / "run"

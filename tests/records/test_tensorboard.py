@@ -191,6 +191,7 @@ def test_flatten():
     assert flatten({"x": None}) == {"x": "None"}
 
 
+@pytest.mark.slow
 def test_a_mixed_sweep_is_a_row_a_run_with_every_knob_and_metric_as_a_column(tmp_path):
     from hw2exp.config.command_line import read
 

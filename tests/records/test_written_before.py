@@ -72,6 +72,7 @@ def test_other_words_are_refused_as_ever(old, capsys):
     assert capsys.readouterr().err == "hw2exp: resume=run: it has seed=0, not 1\n"
 
 
+@pytest.mark.slow
 def test_old_runs_are_reported(old, capsys):
     assert report(["sweep"]) == 0
     assert "4 runs in 2 arms" in (old / "sweep/report/report.html").read_text()

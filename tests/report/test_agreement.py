@@ -15,6 +15,7 @@ from hw2exp.report.agreement import LEAST, agreements, sensitivities
 from hw2exp.report.measures import measure, with_scores
 
 
+@pytest.mark.nightly
 def test_an_arms_score_is_pooled_over_the_logged_steps_of_its_runs(sweep):
     arm = read_runs(sweep).arms[0]
     found = with_scores(measure(arm))
@@ -49,6 +50,7 @@ def rates(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_the_tables_equal_a_plain_computation(rates, tmp_path):
     assert main([str(rates), "--out", str(tmp_path)]) == 0
     runs = polars.read_parquet(tmp_path / "runs.parquet")

@@ -125,6 +125,7 @@ def plain_findings(compared, chosen, opposite=False):
     return found
 
 
+@pytest.mark.slow
 def test_ours_are_found_as_by_plain_code():
     found = []
     for seed in range(5):
@@ -267,6 +268,7 @@ claims:
 """
 
 
+@pytest.mark.nightly
 def test_the_page_decides_your_claims_before_ours(sweep, tmp_path, capsys):
     path = write(tmp_path, MINE)
     assert main([str(sweep), "--out", str(tmp_path / "out"), "--claims", str(path)]) == 0

@@ -46,6 +46,7 @@ def write(folder, text):
     (folder / "report.yaml").write_text(textwrap.dedent(text))
 
 
+@pytest.mark.slow
 def test_a_page_has_the_chapters_that_its_folder_names(study):
     write(
         study,
@@ -141,6 +142,7 @@ def test_a_chapter_stays_below_the_report(study, tmp_path, capsys):
     assert list((study / "report").iterdir()) == [link]
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("rows", [0, 1, 100])
 def test_a_run_that_was_forged_throughout_has_a_page(braked, tmp_path, rows, report_of):
     """Fewer rows than steps, spikes where there are none, and digests that agree."""
@@ -209,6 +211,7 @@ def notebook(tmp_path_factory):
     return sweep_into(tmp_path_factory.mktemp("notebook") / "sweep", *words, *short)
 
 
+@pytest.mark.nightly
 def test_the_published_curve_is_read_by_epoch(notebook):
     arms = read_runs(notebook).arms
     found = published(arms)
@@ -282,7 +285,7 @@ def test_other_lstms_are_not_the_published_one(sweep):
     assert published(read_runs(sweep).arms) == []
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_many_arms_have_a_figure_for_each_setting(tmp_path):
     words = ["model=rnn,gated_rnn", "task=easy", "steps=20", "eval_every=20", "eval_batches=1"]
     rates = "optimizer.lr=" + ",".join(f"{1e-3 * (1 + n):g}" for n in range(7))

@@ -309,6 +309,7 @@ def page_of(folder, out, figures, arms):
     return (out / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_the_report_shows_tables_and_figures(runs, tmp_path):
     page = page_of(tmp_path, tmp_path / "out", "[effects]", "true")
     table = polars.read_csv(tmp_path / "out" / "runs" / "effects.csv")
@@ -383,6 +384,7 @@ DAMAGE = {
 }  # fmt: skip
 
 
+@pytest.mark.nightly
 def test_branches_that_fit_no_run_are_left_out_with_a_line(runs):
     found, notes = read_tried(read_runs(runs).arms)
     assert ([each.branches["seed"].n_unique() for each in found], notes) == ([4, 4], [])

@@ -268,6 +268,7 @@ def test_nothing_but_maps_is_made(report):
     assert polars.read_csv(report / "runs.csv").height == 128
 
 
+@pytest.mark.nightly
 def test_a_page_without_room_shows_the_files_beside_it(swept, report, tmp_path, monkeypatch):
     size = len((report / "outcome_clip_none.png").read_bytes())
     monkeypatch.setattr(page, "ROOM", size)
@@ -277,6 +278,7 @@ def test_a_page_without_room_shows_the_files_beside_it(swept, report, tmp_path, 
     assert 'src="outcome_clip_norm.png"' in text
 
 
+@pytest.mark.nightly
 def test_a_plan_without_maps_tells_of_each_arm(swept, tmp_path):
     plan = "title: Arms\nchapters:\n  - {folder: sweep, title: Arms, figures: [unsolved]}\n"
     (swept.parent / "report.yaml").write_text(plan)
@@ -311,6 +313,7 @@ def windows(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_sweeps_on_one_window_are_compared_and_windows_are_in_order(windows, tmp_path, capsys):
     assert main([str(windows), "--out", str(tmp_path)]) == 0
     assert "left out: no" not in capsys.readouterr().out

@@ -55,6 +55,7 @@ def test_tables_hold_every_run_and_arm(report, sweep):
     assert compared["seeds"].to_list() == [4, 4]
 
 
+@pytest.mark.slow
 def test_once_more_gives_the_same_whatever_matplotlib_was_told(report, sweep, tmp_path):
     import matplotlib
 
@@ -77,6 +78,7 @@ def test_the_page_is_one_file_and_says_what_was_found(report):
     assert page.count("<img ") == 4
 
 
+@pytest.mark.nightly
 def test_a_report_lies_in_the_folder_and_is_not_read_as_runs(sweep, tmp_path, capsys):
     for job in ("0", "1"):
         shutil.copytree(sweep / job, tmp_path / "sweep" / job)
@@ -130,6 +132,7 @@ def test_one_run_has_a_report_too_which_speaks_of_one_run(sweep, tmp_path):
     assert "comparisons" not in words.partition("Once more")[2]
 
 
+@pytest.mark.nightly
 def test_one_comparison_is_one(sweep, tmp_path):
     for job in range(8):
         shutil.copytree(sweep / str(job), tmp_path / "rnn" / str(job))
@@ -157,6 +160,7 @@ def test_a_refuted_claim_is_called_a_result_not_an_error(sweep, tmp_path):
         assert (SURPRISE in words_of(page)) == (finding is Finding.REFUTED)
 
 
+@pytest.mark.nightly
 def test_slides_are_the_same_page_in_another_mode(report, sweep, tmp_path):
     assert main([str(sweep), "--out", str(tmp_path), "--slides"]) == 0
     plain, slides = ((each / "report.html").read_text() for each in (report, tmp_path))
@@ -316,7 +320,7 @@ def test_what_cannot_be_written_is_one_line(sweep, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], pytest.param(["RUN", "--out", "out"], marks=pytest.mark.slow)]
+    "words", [["--help"], pytest.param(["RUN", "--out", "out"], marks=pytest.mark.nightly)]
 )
 def test_a_full_standard_output_is_one_line(words, sweep, tmp_path):
     shutil.copytree(sweep / "0", tmp_path / "RUN")
@@ -330,7 +334,7 @@ def test_a_full_standard_output_is_one_line(words, sweep, tmp_path):
     assert shown.stderr == "hw2exp: warning: standard output: No space left on device\n"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_folder_whose_name_is_no_text_is_reported(sweep, tmp_path):
     folder = os.fsencode(tmp_path) + b"/\xff"
     shutil.copytree(sweep / "0", os.fsdecode(folder))

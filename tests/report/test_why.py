@@ -110,6 +110,7 @@ def test_the_page_shows_figures_numbers_and_anatomies(shown):
     assert not re.search(r"(src|href)=\"(?!data:)", page)
 
 
+@pytest.mark.slow
 def test_made_again_all_files_are_the_same(shown, tmp_path):
     page_of(shown / "runs", tmp_path)
     names = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*")}
@@ -198,6 +199,7 @@ ODD = {
 }  # fmt: skip
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("kind", ODD)
 @pytest.mark.parametrize("count", [1, 3])
 def test_numbers_that_are_not_finite_break_nothing(runs, kind, count, tmp_path):

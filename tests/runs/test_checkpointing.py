@@ -11,6 +11,7 @@ from hw2exp.records.checkpoint_folder import newest
 from hw2exp.records.run_dir import read_finished
 from hw2exp.runs.fleet_run import find_start, run_fleet
 from hw2exp.system.interrupt import Interrupt
+from tests.tiers import first_slow
 
 pytestmark = pytest.mark.usefixtures("step_by_step")
 
@@ -47,7 +48,9 @@ SETTINGS = {
     ],
 }  # fmt: skip
 ALIKE = {"gated_rnn", "rnn", "layer", "autograd", "solved before", "solved after"}
-"""What they carry, others in the quick suite carry too."""
+"""What they carry, others carry too."""
+
+OTHERS = SETTINGS.keys() - ALIKE
 
 
 class At(Interrupt):
@@ -84,6 +87,7 @@ def fleet(compose, tmp_path):
     return fleet
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "choice",
     ["closed_form=false", *(
@@ -108,7 +112,8 @@ def test_every_choice_resumes(compose, tmp_path, choice):
 
 
 @pytest.mark.parametrize(
-    "setting", [pytest.param(name, marks=[pytest.mark.slow] * (name in ALIKE)) for name in SETTINGS]
+    "setting",
+    first_slow(*sorted(OTHERS), *sorted(ALIKE), slow=len(OTHERS)),
 )
 def test_ended_and_resumed_in_other_company(fleet, setting):
     configs, folders = fleet(setting, "whole")
@@ -220,6 +225,7 @@ def events(folder):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["remove", "shorten", "link", "zeros"])
 def test_tensorboards_file_is_made_again_if_it_is_not_what_it_was(fleet, damage):
     configs, folders = fleet("rnn", "whole")

@@ -130,6 +130,7 @@ def test_looking_changes_nothing(runs):
     assert not (plain / "diagnostics.parquet").exists()
 
 
+@pytest.mark.slow
 def test_only_the_chosen_few_are_looked_into(runs):
     few = runs("few", range(4), *OFTEN, "diagnostics.seeds=[1,3]", "norm=layer")
     everyone = runs("all", range(4), *OFTEN, "norm=layer")
@@ -177,6 +178,7 @@ class EndAt:
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [(1,), (9,), (31, 2), (40,)])
 def test_a_resumed_run_has_seen_the_same(runs, compose, steps):
     words = "model=attn_rnn", "optimizer.lr=0.1", *OFTEN

@@ -35,6 +35,7 @@ def frames(width, steps, encoding="utf-8", terminal=True):
 EXPLODES = [measured(1.4, 1)] * 300 + [measured(90, 1e4)] + [measured(0.01, 0.1)] * 300
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("width", [20, 40, 60, 80, 100, 140])
 def test_no_line_is_wider_than_the_terminal_and_the_spike_is_seen(width):
     shown = frames(width, EXPLODES)[-2]

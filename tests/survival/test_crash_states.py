@@ -37,7 +37,7 @@ def reasons(bench, states):
 
 
 @pytest.mark.parametrize(
-    "name", [*sorted(OFTEN), *first_slow(*sorted(LIVES.keys() - OFTEN, reverse=True), slow=2)]
+    "name", [*sorted(OFTEN), *first_slow(*sorted(LIVES.keys() - OFTEN, reverse=True))]
 )
 def test_a_run_resumes_from_what_is_left(bench, name):
     states = sample(bench(name).states(), QUICK)
@@ -54,6 +54,7 @@ def test_what_is_recorded_is_all_that_is_written(bench):
     assert files.now() == bench("run").after
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", ["files", "folders"])
 def test_a_run_that_syncs_nothing_would_be_found(bench, monkeypatch, lost):
     """Had it not waited for its files, or for its folders, some states would be lost."""

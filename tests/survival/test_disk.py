@@ -84,7 +84,7 @@ def whole(tmp_path_factory):
     return folder / "kept"
 
 
-@pytest.mark.parametrize("size", first_slow("24k", "140k", "4k", "100k", "160k", slow=2))
+@pytest.mark.parametrize("size", first_slow("24k", "140k", "4k", "100k", "160k"))
 def test_a_disk_that_fills_up(tmp_path, whole, same, size):
     told = story(tmp_path, size, *SMALL)
     one_line(told["first"], "No space left on device")
@@ -103,9 +103,8 @@ def test_a_sweep_whose_disk_fills_up(tmp_path, whole, same):
     same(whole, [tmp_path / "kept/0"])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
-    "words", [["hw2exp.report", "RUN", "--out"], ["hw2exp.theory", "1.2.1a", "--figures"]]
+    "words", first_slow(["hw2exp.report", "RUN", "--out"], ["hw2exp.theory", "1.2.1a", "--figures"])
 )
 @pytest.mark.parametrize(
     ("options", "why"),

@@ -49,9 +49,10 @@ def test_operations_go_wrong_while_it_is_looked_into(lives, same, tmp_path, faul
     same(*runs(tmp_path / fault))
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("fault", "share"),
-    first_slow(("kill", 0), ("fail", 1), ("kill", 1), ("fail", 0)),
+    [("kill", 0), ("fail", 1), ("kill", 1), ("fail", 0)],
 )
 def test_each_operation_of_a_run_goes_wrong(lives, same, tmp_path, fault, share):
     told = lives("operations", fault, tmp_path, share, 2)[fault]
@@ -61,6 +62,7 @@ def test_each_operation_of_a_run_goes_wrong(lives, same, tmp_path, fault, share)
     same(*runs(tmp_path / fault))
 
 
+@pytest.mark.slow
 def test_some_operations_of_a_run_go_wrong(lives, same, tmp_path):
     """A few of the above in the quick suite."""
     for fault, told in lives("operations", "kill+fail", tmp_path, 11, 60).items():

@@ -39,6 +39,7 @@ def test_every_second_operation_of_a_packed_sweep_goes_wrong(lives, tmp_path, sh
     check(tmp_path / fault)
 
 
+@pytest.mark.slow
 def test_some_operations_of_a_packed_sweep_go_wrong(lives, tmp_path):
     """A few of the above in the quick suite."""
     for fault, told in lives("packed", "kill+fail", tmp_path, 13, 40).items():

@@ -92,8 +92,9 @@ def test_an_ended_run_saves_and_resumes(tmp_path, whole, same, number, status):
     same(whole / "run", [tmp_path / "run"])
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(HANGUP is None, reason="there is no such signal")
-@pytest.mark.parametrize("sweep", first_slow(True, False))
+@pytest.mark.parametrize("sweep", [True, False])
 def test_a_terminal_that_closes_ends_it_in_order(tmp_path, sweep):
     """Its shell hangs up too; whoever was started with nohup goes on."""
     where = [*JOBS, "hydra.sweep.dir=run"] if sweep else [*SMALL, "hydra.run.dir=run"]
@@ -114,7 +115,8 @@ def test_a_terminal_that_closes_ends_it_in_order(tmp_path, sweep):
     assert ignoring.returncode == 0
 
 
-@pytest.mark.parametrize("sweep", first_slow(False, True))
+@pytest.mark.nightly
+@pytest.mark.parametrize("sweep", [False, True])
 def test_a_terminal_that_is_gone_keeps_no_file_back(tmp_path, sweep):
     """On a terminal a line is renewed in place; where that fails the run is recorded still."""
     pty = pytest.importorskip("pty")
@@ -143,7 +145,7 @@ def drain(terminal):
             pass
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.skipif(SAVE is None, reason="there is no such signal")
 def test_a_clusters_warning_harms_nobody_who_has_nothing_to_save(tmp_path):
     """Before there is a step, and while the process ends."""
@@ -250,8 +252,9 @@ def test_an_ended_sweep_saves_and_resumes(tmp_path, whole_sweep, same, number, g
         assert mine == theirs
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(SAVE is None, reason="there is no such signal")
-@pytest.mark.parametrize("group", first_slow(False, True), ids=["one", "all"])
+@pytest.mark.parametrize("group", [False, True], ids=["one", "all"])
 def test_a_warning_to_a_sweep_saves_all_jobs(tmp_path, whole_sweep, same, group):
     process = start(tmp_path, *JOBS, "hydra.sweep.dir=sweep")
     wait_for_steps(process, tmp_path, 8)
@@ -265,6 +268,7 @@ def test_a_warning_to_a_sweep_saves_all_jobs(tmp_path, whole_sweep, same, group)
         same(whole_sweep / f"sweep/{job}", [tmp_path / f"sweep/{job}"])
 
 
+@pytest.mark.nightly
 def test_a_terminal_has_its_cursor_back_whoever_insists(tmp_path):
     """A live display hides it; a process that is ended at once can't show it again."""
     ours, theirs = pty.openpty()

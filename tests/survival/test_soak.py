@@ -29,7 +29,7 @@ sys.exit(code)
 """
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_twenty_thousand_steps(tmp_path):
     done = subprocess.run(

@@ -162,6 +162,7 @@ def test_a_full_disk_is_told_of_and_no_failure(tmp_path, sweep, monkeypatch, cap
     assert capsys.readouterr().err == "hw2exp: warning: arms/all: No space left on device\n"
 
 
+@pytest.mark.slow
 def test_a_resumed_sweep_writes_them_anew_and_they_are_no_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = ["-m", "model=rnn", "task=easy", "eval_every=4", "eval_batches=1",

@@ -7,6 +7,7 @@ from hw2exp.config.registry import CHOICES
 from hw2exp.runs.fleet_run import run_fleet
 from hw2exp.sweeps.executor import WorkerExecutor
 from hw2exp.sweeps.sweep import run_sweep
+from tests.tiers import first_slow
 
 SHORT = (
     "steps=12",
@@ -29,6 +30,7 @@ MODELS = (
     ["model=rnn", "model.nonlinearity=sigmoid", "regularizer=omega"],
     ["model=lstm"],
 )
+
 SOON = {
     "step": ["schedule.every=4"], "plateau": ["schedule.patience=0"],
     "warmup_cosine": ["schedule.warmup_steps=3"], "wsd": ["schedule.warmup_steps=3"],
@@ -136,8 +138,7 @@ def test_autograd_and_norms_too(compose, run):
         assert_the_same_in_company(compose(*SHORT, "model=attn_rnn", *extra), run, 64)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("model", MODELS, ids=" ".join)
+@pytest.mark.parametrize("model", first_slow(*((model,) for model in MODELS), slow=2), ids=" ".join)
 def test_all_pairs_of_choices(compose, run, model):
     """Each model with each schedule; optimizers and clips take turns with all of them."""
     place = MODELS.index(model)

@@ -288,7 +288,7 @@ def test_whoever_leads_or_schedules_is_killed(tmp_path, whole, cluster):
     assert digests(folder) == whole
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_machine_that_cant_take_part_is_named(tmp_path, cluster):
     cluster.preload(OTHER_VERSION)
     cluster.preload(NO_LOCKS)
@@ -313,7 +313,7 @@ def test_a_machine_that_cant_take_part_is_named(tmp_path, cluster):
     assert {path.name for path in tmp_path.iterdir()} <= {"__pycache__", "my_cells.py"}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_nothing_stays_on_the_scheduler_of_a_sweep_that_doesnt_begin(tmp_path, cluster):
     def plugins(dask_scheduler):
         return [name for name in dask_scheduler.worker_plugins if name.startswith("hw2exp")]

@@ -49,6 +49,7 @@ def test_a_folder_that_a_job_script_cant_name_is_refused(tmp_path, compose):
         executor.start(tmp_path / "my sweep", 1).__enter__()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "wrong"),
     [
@@ -94,6 +95,7 @@ def test_a_network_that_is_none_is_refused_in_a_line(tmp_path, compose):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "submit", "cancel", "state", "said"),
     [

@@ -13,15 +13,17 @@ from omegaconf import OmegaConf
 
 from hw2exp.records.run_dir import RunResult
 from hw2exp.records.write_order import write_results
+from tests.tiers import first_slow
 
 SWEEPS = {
+    "texts and lists": ["check_initial_loss=warn,'off'", "task.length=[30,41],[31,50]"],
+    "added, deleted, interpolated": ["++steps=5,6", "eval_every=${steps}", "seed=1,2"],
+    "folder of a value": ["seed=3,4", "hydra.sweep.subdir=s${seed}_${model.name}"],
+    "no records": ["seed=0,1", "hydra.output_subdir=null"],
     "defaults": ["seed=0"],
     "values and choices": ["model=lstm,rnn", "seed=0,1", "optimizer.lr=1e-5,0.3"],
-    "texts and lists": ["check_initial_loss=warn,'off'", "task.length=[30,41],[31,50]"],
     "an experiment": ["experiment=explosion_sgd", "init={scale:0.5}"],
-    "added, deleted, interpolated": ["++steps=5,6", "eval_every=${steps}", "seed=1,2"],
     "folder of overrides": ["seed=0,1", "hydra.sweep.subdir=${hydra.job.override_dirname}"],
-    "folder of a value": ["seed=3,4", "hydra.sweep.subdir=s${seed}_${model.name}"],
     "folder of a time": ["seed=3,4", "hydra.sweep.dir=at/${now:%Y-%m-%d}"],
     "name of overrides": [
         "seed=0,1",
@@ -30,10 +32,7 @@ SWEEPS = {
         "hydra.job.config.override_dirname.exclude_keys=[model]",
     ],
     "other records": ["seed=0,1", "hydra.output_subdir=records"],
-    "no records": ["seed=0,1", "hydra.output_subdir=null"],
 }
-
-QUICK = "texts and lists", "added, deleted, interpolated", "folder of a value", "no records"
 
 
 def records(folder):
@@ -65,13 +64,7 @@ def name_job(hydra):
         job["override_dirname"] = style["item_sep"].join(kept).replace("=", style["kv_sep"])
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        pytest.param(words, id=name, marks=[pytest.mark.slow] * (name not in QUICK))
-        for name, words in SWEEPS.items()
-    ],
-)
+@pytest.mark.parametrize("arguments", first_slow(*SWEEPS.values(), slow=4), ids=SWEEPS)
 def test_it_leaves_and_returns_what_hydras_own_does(sweep, tmp_path, monkeypatch, arguments):
     where = [] if any("sweep.dir" in word for word in arguments) else ["hydra.sweep.dir=sweep"]
     got, given = {}, []

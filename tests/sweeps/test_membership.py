@@ -39,6 +39,7 @@ def test_a_lock_that_nobody_seems_to_hold_is_no_lock(facts):
     assert "doesn't see the lock" in problem(facts)
 
 
+@pytest.mark.slow
 def test_nothing_of_dask_is_imported_without_need():
     program = (
         "import sys; import hw2exp.train, hw2exp.sweeps.command_run, hw2exp.sweeps.execution;"

@@ -212,6 +212,7 @@ def test_what_needs_folders_is_refused_where_packed_is_typed(word):
     assert any(REFUSED[word] in problem for problem in caught.value.problems)
 
 
+@pytest.mark.slow
 def test_many_jobs_are_packed_by_themselves():
     words = ["-m", *SHORT, "seed=range(0,2049)"]
     assert len(read(words).grid) == 2049
@@ -262,6 +263,7 @@ def test_every_value_is_checked_before_anything_starts(word):
     assert any(INVALID[word] in problem for problem in caught.value.problems)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", [".safetensors", ".runs.parquet"])
 def test_resume_runs_what_is_missing(both, tmp_path, monkeypatch, capsys, lost):
     """A fleet whose last file is missing is run again; other fleets stay as they are."""
@@ -351,6 +353,7 @@ def copy_fleet(folder, old, new):
         shutil.copy(path, path.with_name(path.name.replace(old, new, 1)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", SPOILED)
 def test_resume_mends_what_is_spoiled(both, tmp_path, monkeypatch, how):
     shutil.copytree(both / "packed", tmp_path / "s")

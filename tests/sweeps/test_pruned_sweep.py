@@ -231,6 +231,7 @@ def test_statistics_count_the_pruned_as_such(sweeps, capsys):
     assert f", of {JOBS - len(pruned)}" in loss
 
 
+@pytest.mark.slow
 def test_the_end_table_and_bad_input(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert train("optimizer.lr=0.1,0.2", "clip=none,norm", *ASHA, "hydra.sweep.dir=s") == 0

@@ -94,7 +94,7 @@ def whole(tmp_path_factory):
     return digests(folder)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_cancelled_job_saves_and_another_is_submitted(tmp_path, whole, slurm):
     with started(tmp_path) as (process, job):
         assert addresses(of_slurm(slurm)) == {"127.0.0.1"}

@@ -92,6 +92,7 @@ def test_a_killed_worker_fails_its_own_jobs_and_resume_runs_just_these(tmp_path)
         assert len(list((tmp_path / "sweep" / str(job)).glob("events*"))) == 1
 
 
+@pytest.mark.slow
 @linux
 def test_workers_end_when_the_sweep_is_killed(tmp_path):
     process = start(tmp_path, "steps=10000000")

@@ -248,6 +248,7 @@ def test_what_a_kernel_imports_names_the_cache_and_its_callers_do_not():
     assert not own & {"kernels/choice.py", "runs/fleet_run.py", "fleet/fleet.py"}
 
 
+@pytest.mark.nightly
 def test_kernels_load_without_scipy_and_products_of_other_code_still_compile():
     """Numba imports scipy.linalg only to see whether there is a BLAS."""
     program = """

@@ -108,6 +108,7 @@ def test_every_command_refuses_an_unknown_flag_in_a_line(name, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", ["anatomy", "compare", "plot", "report", "theory"])
 def test_what_saves_nothing_ends_at_once_when_interrupted(name):
     """By the system, without a word; Python would print where it was."""

@@ -88,7 +88,6 @@ SWEEP = "-m seed=0,1"
         ("full", ""),
         *((name, "") for name in ODD_OUTPUTS if name not in ("dumb and narrow", "full")),
         ("dumb and narrow", SWEEP),
-        slow=3,
     ),
 )
 def test_whatever_the_output_is_the_results_are_there(tmp_path, name, flags):

@@ -231,6 +231,7 @@ def test_no_part_is_left_out():
     assert MEASURED | VERDICTS.keys() == PARTS.keys()
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("part", "place", "module", "name", "breaks"), BREAKS, ids=[f"{b[0]}-{b[1]}" for b in BREAKS]
 )
@@ -257,6 +258,7 @@ def break_the_compiled_pass(monkeypatch):
     monkeypatch.setattr(cells.SequenceLoss, "forward_backward", broken)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("part", "place", "name"),
     [("1.2.1c", 1, "state_jacobian"), ("1.2.1d", 0, "state_jacobian")],

@@ -125,6 +125,7 @@ def test_a_full_disk_is_one_line(operation, tmp_path, monkeypatch, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("words", [["1.1a"], ["--help"]])
 def test_a_full_standard_output_is_one_line(words):
     command = [sys.executable, "-m", "hw2exp.theory", *words]
@@ -159,6 +160,7 @@ def test_a_reader_may_leave_off():
     assert (shown.returncode, shown.stderr) == (0, "")
 
 
+@pytest.mark.nightly
 def test_an_interrupt_ends_it_at_once():
     command = [sys.executable, "-m", "hw2exp.theory"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:

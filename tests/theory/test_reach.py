@@ -144,6 +144,7 @@ def sweep(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_trained_networks_are_read_from_their_sweep(sweep):
     found, left_out = after_training(sweep)
     assert left_out == ()

@@ -73,6 +73,7 @@ def test_a_sweep_gives_frames(here):
     assert same.result.parameters_sha256 == alone.result.parameters_sha256
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("subdir", "flags"),
     [
@@ -102,7 +103,7 @@ def test_a_sweep_without_any_result_is_an_error(here):
         hw2exp.sweep("model=rnn", "seed=0,1", "init.readout_scale=50", *SHORT)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_script_that_is_piped_can_sweep(here):
     sizes = ", ".join(map(repr, SHORT))
     script = f"""import hw2exp

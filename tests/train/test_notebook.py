@@ -41,6 +41,7 @@ def elements(html):
     return {each.tag: whole.findall(f".//{each.tag}") for each in whole.iter()}
 
 
+@pytest.mark.nightly
 def test_a_line_says_what_became_of_it(sweeps):
     sweep = sweeps["folders"]
     spikes = sum(len(job.result.spikes) for job in sweep.jobs.values())

@@ -74,7 +74,7 @@ def by_turns():
             yield model, optimizers[turn % len(optimizers)], norm
 
 
-@pytest.mark.parametrize(("model", "optimizer", "norm"), first_slow(*by_turns(), slow=8))
+@pytest.mark.parametrize(("model", "optimizer", "norm"), first_slow(*by_turns(), slow=4))
 def test_every_model_with_every_norm_and_optimizer(compose, model, optimizer, norm):
     check_is_the_run(compose(*SMALL, f"model={model}", f"optimizer={optimizer}", f"norm={norm}"))
 
@@ -204,6 +204,7 @@ def test_a_word_that_does_not_apply_is_refused_in_a_line(compose, do, problem):
     assert len(error.value.problems) == 1
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("optimizer", CHOICES["optimizer"])
 @pytest.mark.parametrize("words", [[], ["task=torder"], ["clip=norm", "schedule=step"]])
 def test_every_shipped_intervention_can_be_read(compose, optimizer, words):

@@ -43,6 +43,7 @@ def hessian(fleet, batch):
     return torch.cat([product(row[None]) for row in torch.eye(at.shape[1]).double()])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [
@@ -112,6 +113,7 @@ def test_the_sum_over_any_deviations():
     assert 0 < np.count_nonzero(found) < 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["optimizer=sgd"], ["regularizer=omega"], ["norm=batch"]])
 def test_the_run_goes_on_as_if_nothing_was_measured(compose, words):
     config = compose(*SMALL, "model=rnn", *words)

@@ -57,6 +57,7 @@ def outcomes(folder, *dos, following=20):
     return found
 
 
+@pytest.mark.slow
 def test_the_page_and_its_numbers(run, capsys):
     assert main([str(run), "--follow", "30"]) == 0
     printed = capsys.readouterr().out
@@ -83,6 +84,7 @@ def test_without_the_usual_lead_the_picture_shows_another(run, tmp_path):
     assert main([str(run), "--follow", "5", *words]) == 0
 
 
+@pytest.mark.nightly
 def test_ones_own_interventions_come_with_placebos(run, tmp_path):
     words = ["--do", "clip=norm clip.max_norm=0.5", "--do", "lr*0.5", "--out", str(tmp_path / "x")]
     assert main([str(run), "--follow", "5", *words]) == 0
@@ -193,6 +195,7 @@ def test_in_a_world_of_one_cause_what_removes_it_prevents(burst, tmp_path):
         assert found[do] <= {"happens", "worse"}, do
 
 
+@pytest.mark.slow
 def test_in_a_world_where_nothing_helps_nothing_prevents(tmp_path, monkeypatch):
     """The labels of one step are wrong, whatever the parameters and the data."""
 
