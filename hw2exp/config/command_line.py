@@ -28,6 +28,7 @@ from hw2exp.config.refusals import one_error
 from hw2exp.config.registry import ADDED_CHOICES, import_packages
 from hw2exp.config.repository import confined_configs
 from hw2exp.config.resume import check_resumed
+from hw2exp.config.schema import TrainConfig
 from hw2exp.config.trusted import (
     trusted_resolvers,
     unnamed,
@@ -77,6 +78,12 @@ class Command:
     overrides: list[Override]
     words: list[str]
     loader: ConfigLoader
+
+    @property
+    def configs(self) -> list[TrainConfig]:
+        """Return the configs of all jobs; of a grid, one for each program."""
+        jobs = self.jobs if self.grid is None else self.grid.templates
+        return [job.config for job in jobs]
 
     @property
     def launcher(self) -> str | None:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 
-from hw2exp.config.registry import equations
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.initial_loss import InitialLossError, check_initial
@@ -15,8 +14,6 @@ from hw2exp.fleet.loop import Observer, train
 from hw2exp.fleet.pruning import Pruner
 from hw2exp.fleet.torch_state import choose_device, torch_as_known
 from hw2exp.fleet.training_path import longest_kernel
-from hw2exp.models.cell import Cell, gains_of
-from hw2exp.models.hyperparameters import build
 from hw2exp.records.checkpoint_file import Checkpoint
 from hw2exp.records.checkpoint_folder import discard_after, newest
 from hw2exp.records.manifest import DamagedError
@@ -31,37 +28,12 @@ from hw2exp.system import disk
 from hw2exp.system.interrupt import NEVER, Interrupt
 from hw2exp.system.kernel_cache import cache_problem, compiled_before
 from hw2exp.system.lock import PATIENCE, FolderHeldError, hold
-from hw2exp.system.problems import ConfigError
 from hw2exp.system.terminal import echo, warn
-from hw2exp.tasks.chosen import task_of
 
 NONE: Mapping[int, Exception] = {}
 
 Outcome = RunResult | Exception
 """The result of a job, or the exception that prevented it."""
-
-
-def check_machine(configs: Sequence[TrainConfig]) -> None:
-    """Check the configs where torch is needed: the device exists, norm and clip have an effect.
-
-    Raises:
-        ConfigError: a check failed; one line for every problem.
-    """
-    problems: dict[str, None] = {}
-    if any(config.device == "cuda" for config in configs) and not torch.cuda.is_available():
-        problems["device=cuda: there is no CUDA device; use device=cpu"] = None
-    for config in configs:
-        model, norm, clip = config.model.name, config.norm.name, config.clip.name
-        needs_heads = equations("clip", clip).needs_scores
-        if norm == "none" and not needs_heads:
-            continue
-        cell: Cell = equations("model", model)(config.model, len(task_of(config.task).symbols))
-        if norm != "none" and not gains_of(cell, build("norm", [config.norm])):
-            problems[f"norm={norm}: model={model} names no terms for it; use norm=none"] = None
-        if needs_heads and not cell.heads():
-            problems[f"clip={clip}: model={model} names no heads for it; use clip=none"] = None
-    if problems:
-        raise ConfigError(problems)
 
 
 def find_start(

@@ -27,15 +27,13 @@ def run_command(command: Command, interrupt: Interrupt) -> "list[JobOutcome] | P
     if command.multirun:
         command.jobs[0].config.executor.prepare()
     with uncollected():
-        from hw2exp.runs.fleet_run import check_machine
+        from hw2exp.runs.checks import check_code, check_device
         from hw2exp.runs.inspection import without_run
-        from hw2exp.runs.own_step import check_own_steps
         from hw2exp.sweeps.execution import execute
 
-    jobs = command.jobs if command.grid is None else command.grid.templates
-    configs = [job.config for job in jobs]
-    check_machine(configs)
-    check_own_steps(configs)
+    configs = command.configs
+    check_device(configs)
+    check_code(configs)
     here = command.jobs[0].config.executor.name == "local"  # a cluster's workers prove it later
     if command.multirun and here and command.launcher == "fleet":
         from hw2exp.sweeps.sweep import check_own

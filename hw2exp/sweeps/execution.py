@@ -46,8 +46,7 @@ def execute(command: Command, interrupt: Interrupt) -> list[JobOutcome] | Packed
         for each in command.jobs:
             check_can_resume(folder / each.subfolder, each.config)
         if command.grid is not None:
-            configs = [job.config for job in command.grid.templates]
-            PackedSweep(folder, command.grid.axes, configs).check_resumes()
+            PackedSweep(folder, command.grid.axes, command.configs).check_resumes()
     with (
         _reserved(command) as folder,
         _alone_in(folder, key if explicit else None),

@@ -75,7 +75,9 @@ def _run(words: Sequence[str], interrupt: "Interrupt") -> int:
     if command.jobs[0].config.dry_run:
         from hw2exp.config.help import plan_text
         from hw2exp.fleet.training_path import plain_steps
+        from hw2exp.runs.checks import check_code
 
+        check_code(command.configs)
         echo("\n".join(filter(None, (plan_text(command), plain_steps(command.jobs)))))
         return 0
     from hw2exp.sweeps.command_run import run_command

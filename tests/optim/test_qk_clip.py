@@ -9,8 +9,9 @@ from hw2exp.config.registry import CHOICES
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.loop import plain_step
 from hw2exp.optim.clipping.qk_clip import QKClip
-from hw2exp.runs.fleet_run import check_machine
+from hw2exp.runs.checks import check_effects
 from hw2exp.system.problems import ConfigError
+from hw2exp.train import main
 
 SHORT = ("task=easy", "batch_size=6", "model.hidden_size=6", "init.scale=4", "init.input_scale=4")
 LIMITS = 0.2, 1e-3, 1e6
@@ -90,14 +91,16 @@ def test_after_a_step_no_score_of_the_same_batch_exceeds_the_limit(compose, mode
     assert sum(score > LIMITS[r] for (r, _), score in largest(before).items()) >= 2
 
 
-def test_a_cell_that_names_no_heads_is_refused(compose, monkeypatch):
+def test_a_cell_that_names_no_heads_is_refused(compose, monkeypatch, capsys):
     config = compose("model=attn_rnn", "clip=qk_clip")
-    check_machine([config])
+    check_effects([config])
     from hw2exp.models.cells.attn_rnn import AttnRNN
 
     monkeypatch.setattr(AttnRNN, "heads", lambda self: {})
     with pytest.raises(ConfigError, match="clip=qk_clip: model=attn_rnn names no heads"):
-        check_machine([config])
+        check_effects([config])
+    assert main(["model=attn_rnn", "clip=qk_clip", "--dry-run"]) == 2
+    assert capsys.readouterr().err.startswith("hw2exp: clip=qk_clip: model=attn_rnn names no heads")
 
 
 def test_scores_that_are_not_finite_or_negative_clip_nothing():

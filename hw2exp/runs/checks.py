@@ -1,16 +1,62 @@
-"""Try a step of a user's choices before a run's folder is made."""
+"""Check configs by the code that they choose, before a run's folder is made."""
 
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+import torch
 
 from hw2exp.config.own_code import own_choices
+from hw2exp.config.registry import equations
 from hw2exp.config.schema import TrainConfig
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.loop import train_step
 from hw2exp.fleet.torch_state import torch_as_known
+from hw2exp.models.cell import Cell, gains_of
+from hw2exp.models.hyperparameters import build
 from hw2exp.system.problems import ConfigError
+from hw2exp.tasks.chosen import task_of
+
+
+def check_device(configs: Iterable[TrainConfig]) -> None:
+    """Refuse a device that this machine lacks.
+
+    Raises:
+        ConfigError: there is no CUDA device.
+    """
+    if any(config.device == "cuda" for config in configs) and not torch.cuda.is_available():
+        raise ConfigError(["device=cuda: there is no CUDA device; use device=cpu"])
+
+
+def check_code(configs: Sequence[TrainConfig]) -> None:
+    """Refuse choices whose code has no effect, fails, or mixes the runs of a fleet.
+
+    Raises:
+        ConfigError: a check failed; one line for every problem.
+    """
+    check_effects(configs)
+    check_own_steps(configs)
+
+
+def check_effects(configs: Iterable[TrainConfig]) -> None:
+    """Refuse a norm or a clip for which the cell names nothing.
+
+    Raises:
+        ConfigError: a check failed; one line for every problem.
+    """
+    problems: dict[str, None] = {}
+    for config in configs:
+        model, norm, clip = config.model.name, config.norm.name, config.clip.name
+        needs_heads = equations("clip", clip).needs_scores
+        if norm == "none" and not needs_heads:
+            continue
+        cell: Cell = equations("model", model)(config.model, len(task_of(config.task).symbols))
+        if norm != "none" and not gains_of(cell, build("norm", [config.norm])):
+            problems[f"norm={norm}: model={model} names no terms for it; use norm=none"] = None
+        if needs_heads and not cell.heads():
+            problems[f"clip={clip}: model={model} names no heads for it; use clip=none"] = None
+    if problems:
+        raise ConfigError(problems)
 
 
 def check_own_steps(configs: Iterable[TrainConfig]) -> None:
