@@ -79,7 +79,7 @@ def test_a_sweep_has_the_same_digests(change, cures, shared, tmp_path):
     assert sweep(tmp_path / "sweep", {**BASE, **change}, *what) == base
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_single_runs_too(shared, tmp_path):
     """A run that is no job of a sweep: as in the sweep."""
     base = baseline(shared / "plain", MODELS, SEEDS, ())

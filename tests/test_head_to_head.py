@@ -22,7 +22,7 @@ def script():
     sys.path.remove(str(SCRIPTS))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_every_cure_composes_and_has_the_same_budget(script):
     names = set()
     for model, optimizer in (("attn_rnn", "adam"), ("rnn", "sgd")):

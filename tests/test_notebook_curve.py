@@ -39,7 +39,7 @@ def test_three_epochs_equal_a_plain_loop_on_the_same_stream(reference, compose):
     assert reference.epochs_that_agree(theirs, ours) == [3]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("network", [LSTM, RNN])
 def test_ten_epochs_equal_a_plain_loop_on_the_same_stream(reference, compose, network):
     """With the notebook's own seed; with seed 7 the LSTM leaves the plateau at epoch 10."""

@@ -34,7 +34,7 @@ class Row:
     """A row of the table.
 
     Args:
-        label: a config key, or the name of a measure.
+        label: a config key, or the label of a reading.
         cells: the text of each column.
         same: all columns agree, bit for bit.
     """
@@ -45,11 +45,11 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Measure:
+class Reading:
     """A number from a run's result.
 
     Args:
-        label: the measure's name.
+        label: its name in the table.
         of: the function that reads the number from a run.
         worst: the value of a diverged run in a column of several runs.
         of_end: whether it is of a run's end; pruned runs have none in a column of several runs.
@@ -61,11 +61,11 @@ class Measure:
     of_end: bool = False
 
     def values(self, column: Column) -> list[Number]:
-        """Return the measure of each run of a column."""
+        """Return the reading of each run of a column."""
         return [self.of(each) if column.alone else self._beside(each) for each in column.members]
 
     def _beside(self, each: Compared) -> Number:
-        """Return the measure of a run beside others."""
+        """Return the reading of a run beside others."""
         if self.of_end and each.result.pruned_at is not None:
             return None
         diverged = self.worst is not None and each.result.diverged_at is not None
@@ -81,27 +81,27 @@ def _after_explosion(each: Compared) -> Number:
     return sum(bool(spike["after_explosion"]) for spike in each.result.spikes) if known else None
 
 
-MEASURES = (
-    Measure("last step", lambda each: each.result.step),
-    Measure("diverged at", lambda each: each.result.diverged_at),
-    Measure("pruned at", lambda each: each.result.pruned_at),
-    Measure("solved at", lambda each: each.result.solved_at),
-    Measure("ends solved", lambda each: each.result.ends_solved, of_end=True),
-    Measure("initial loss", lambda each: each.result.initial["loss"]),
-    Measure("train loss", lambda each: each.result.final["train_loss"], math.inf, True),
-    Measure("test loss", lambda each: each.result.final["test_loss"], math.inf, True),
-    Measure("test accuracy", lambda each: each.result.final["test_accuracy"], 0.0, True),
-    Measure("spikes", lambda each: len(each.result.spikes)),
-    Measure("above initial", _count("above_initial")),
-    Measure("after explosion", _after_explosion),
-    Measure(
+READINGS = (
+    Reading("last step", lambda each: each.result.step),
+    Reading("diverged at", lambda each: each.result.diverged_at),
+    Reading("pruned at", lambda each: each.result.pruned_at),
+    Reading("solved at", lambda each: each.result.solved_at),
+    Reading("ends solved", lambda each: each.result.ends_solved, of_end=True),
+    Reading("initial loss", lambda each: each.result.initial["loss"]),
+    Reading("train loss", lambda each: each.result.final["train_loss"], math.inf, True),
+    Reading("test loss", lambda each: each.result.final["test_loss"], math.inf, True),
+    Reading("test accuracy", lambda each: each.result.final["test_accuracy"], 0.0, True),
+    Reading("spikes", lambda each: len(each.result.spikes)),
+    Reading("above initial", _count("above_initial")),
+    Reading("after explosion", _after_explosion),
+    Reading(
         "largest spike",
         lambda each: max((spike["loss"] for spike in each.result.spikes), default=None),
     ),
-    Measure("explosions", lambda each: each.result.explosions.get("steps")),
-    Measure("largest |grad|", lambda each: each.grad_norm),
-    Measure("largest update", lambda each: each.update_norm),
-    Measure("seconds", lambda each: each.result.seconds),
+    Reading("explosions", lambda each: each.result.explosions.get("steps")),
+    Reading("largest |grad|", lambda each: each.grad_norm),
+    Reading("largest update", lambda each: each.update_norm),
+    Reading("seconds", lambda each: each.result.seconds),
 )
 
 
@@ -144,15 +144,15 @@ def versions_of(each: Compared) -> Mapping[str, str]:
 
 
 def results(columns: Sequence[Column]) -> Iterator[Row]:
-    """Yield the rows of the results; a measure that no run has is left out."""
+    """Yield the rows of the results; a reading that no run has is left out."""
     if any(column.alone is None for column in columns):
         yield Row("runs", [str(len(column.members)) for column in columns])
     statuses = [[each.result.status for each in column.members] for column in columns]
     yield Row("status", [_statuses(each) for each in statuses], _agree(statuses))
-    for measure in MEASURES:
-        values = [measure.values(column) for column in columns]
+    for reading in READINGS:
+        values = [reading.values(column) for column in columns]
         if any(value is not None for each in values for value in each):
-            yield Row(measure.label, [_cell(each) for each in values], _agree(values))
+            yield Row(reading.label, [_cell(each) for each in values], _agree(values))
     if any(column.alone for column in columns):
         yield _digests("parameters", columns, lambda result: result.parameters_sha256)
         yield _digests("metrics", columns, lambda result: result.metrics_sha256)

@@ -247,7 +247,7 @@ class Fleet:
 
         They are computed with the current parameters: means, over fresh training batches, of the
         batch mean and of the unbiased batch variance (Ioffe & Szegedy 2015, algorithm 2; Cooijmans
-        et al. 2016, section 4.1). Running averages would lag behind parameters that move fast.
+        et al. 2016). Running averages would lag behind parameters that move fast.
 
         Args:
             step: the training step; it selects the fresh batches.

@@ -31,7 +31,7 @@ class Choice:
 
 
 PASCANU = "Pascanu, Mikolov & Bengio 2013, algorithm 1"
-MIKOLOV = "Mikolov 2012, section 3.2.2"
+MIKOLOV = "Mikolov 2012"
 ZCLIP = "Kumar et al. 2025, arXiv:2504.02507; measures for two steps before it clips"
 PALM = "Chowdhery et al. 2022 (PaLM), section 5.1"
 SPAM = "Huang et al. 2025 (SPAM), arXiv:2501.06842"

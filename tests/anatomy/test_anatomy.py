@@ -255,7 +255,6 @@ def test_the_sentences_go_by_the_numbers(seen):
         ["model=rnn", "regularizer=omega", "optimizer=sgd", "clip=zclip"],
         ["model=attn_rnn_inf", "clip=value", "norm=qk", "schedule=cosine"],
         ["model=lstm", "task.stream=notebook", "batch_size=32", "eval_every=31"],
-        slow=2,
     ),
     ids=["batch", "plateau", "omega", "qk", "notebook"],
 )

@@ -138,7 +138,7 @@ def test_autograd_and_norms_too(compose, run):
         assert_the_same_in_company(compose(*SHORT, "model=attn_rnn", *extra), run, 64)
 
 
-@pytest.mark.parametrize("model", first_slow(*((model,) for model in MODELS), slow=2), ids=" ".join)
+@pytest.mark.parametrize("model", first_slow(*((model,) for model in MODELS)), ids=" ".join)
 def test_all_pairs_of_choices(compose, run, model):
     """Each model with each schedule; optimizers and clips take turns with all of them."""
     place = MODELS.index(model)

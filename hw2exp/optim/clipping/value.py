@@ -13,7 +13,7 @@ from hw2exp.system.lazy_torch import Tensor
 @register_clip("value")
 @dataclass(frozen=True)
 class ClipByValue(Clip):
-    """Clipping of every entry of the gradient by itself (Mikolov 2012, §3.2.2).
+    """Clipping of every entry of the gradient by itself (Mikolov 2012).
 
     Args:
         max_value: the largest absolute value, ``(R,)``.
