@@ -12,6 +12,7 @@ from hw2exp.records.runs import read_runs
 from hw2exp.records.shown import curve_png
 from hw2exp.report.measures import SHOWN, measure
 from hw2exp.report.tables import cell
+from hw2exp.runs.summary import number
 from hw2exp.system.problems import ConfigError, counted, visible
 from hw2exp.system.terminal import relative
 
@@ -34,7 +35,7 @@ def run_line(folder: Path, result: RunResult) -> str:
     """
     where = f" at step {result.diverged_at:,}" if result.diverged_at is not None else ""
     final = {name: result.final[name] for name in ("train_loss", "test_loss")}
-    losses = [f"{name.replace('_', ' ')} {_number(value)}" for name, value in final.items()]
+    losses = [f"{name.replace('_', ' ')} {number(value)}" for name, value in final.items()]
     parts = [f"{result.status}{where} after {counted(result.step, 'step')}", *losses]
     return _line("Run", [*parts, counted(len(result.spikes), "spike")], folder)
 
@@ -56,10 +57,6 @@ def runs_line(folder: Path, ended: Sequence[tuple[str, int]], failed: int) -> st
 
 def _line(what: str, parts: Sequence[str], folder: Path) -> str:
     return visible(f"<{what}: {', '.join(parts)}; {relative(folder)}>")
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4g}"
 
 
 def run_html(line: str, folder: Path) -> str:
