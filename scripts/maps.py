@@ -1,5 +1,7 @@
 """Make the maps of docs/study/maps: where small networks can be trained, and what each cure adds.
 
+One picture shows all maps, and one table their measures.
+
     python scripts/maps.py [--size N] [--out DIR] [--docs DIR] [map ...]
 
 Each pixel is a training run. After an interruption, the same command resumes.
@@ -8,20 +10,23 @@ Each pixel is a training run. After an interruption, the same command resumes.
 import argparse
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars
 
 from hw2exp.diagnostics.statistics import Estimate
+from hw2exp.records.figure_style import encoded, figure_style
 from hw2exp.records.map_axes import axes_of
 from hw2exp.records.runs import read_runs
 from hw2exp.report.build import make_report
+from hw2exp.report.map_colors import outcome_picture
 from hw2exp.report.map_measures import map_rows, measure_maps
-from hw2exp.report.maps import pixel_image
 from hw2exp.report.run_map import RunMap, run_maps
+from hw2exp.report.style import panels_of
 from hw2exp.report.tables import number, signed, within
+from hw2exp.system import disk
 from study.sweeps import sweep
 
 Range = tuple[float, float]
@@ -57,6 +62,9 @@ CURES = {
     "warmup": "schedule=warmup_cosine schedule.warmup_steps=50 schedule.min_factor=1",
 }
 """What each cure adds to the settings of a map; warm-up is not followed by a cosine."""
+
+SIDE, DPI = 1.7, 130
+"""Inches a side of a map in the picture of all, and its pixels per inch."""
 
 
 def main() -> int:
@@ -101,7 +109,7 @@ def make(maps: Sequence[str], size: int, out: Path) -> None:
 
 
 def collect(out: Path, docs: Path) -> None:
-    """Write the table of all maps that are there, and of each an image of one pixel a run.
+    """Write the table and the picture of all maps that are there.
 
     Args:
         out: the folder of the sweeps.
@@ -109,21 +117,38 @@ def collect(out: Path, docs: Path) -> None:
     """
     docs.mkdir(parents=True, exist_ok=True)
     rows = []
+    drawn: dict[str, dict[str, RunMap]] = {}
     for name in (each for each in MAPS if (out / each / "report").is_dir()):
         found = read_runs(out / name)
         axes = axes_of(found.swept)
         assert axes is not None, f"{out / name}: makes no map"
         maps = run_maps(found.outcomes, *axes)
         measured = {cure_of(each.map): each for each in measure_maps(maps)}
+        drawn[name] = {cure: measured[cure].map for cure in CURES}
         for cure in CURES:
             own = measured[cure]
-            (docs / f"{name}_{cure}.png").write_bytes(pixel_image(own.map))
             gained = own.solved.value - measured["none"].solved.value
             (row,) = map_rows([own])
             rows.append(row | {"map": name, "cure": cure, "gained": gained})
     polars.DataFrame(rows, infer_schema_length=None).write_csv(docs / "maps.csv")
     (docs / "maps.md").write_text(markdown(rows), encoding="utf-8")
-    print(f"{docs / 'maps.csv'}, {docs / 'maps.md'}, and {len(rows)} images")
+    with figure_style():
+        disk.write(docs / "maps.png", encoded(sheet(drawn), "png", dpi=DPI))
+    print(", ".join(str(docs / f"maps.{kind}") for kind in ("csv", "md", "png")))
+
+
+def sheet(drawn: Mapping[str, Mapping[str, RunMap]]) -> Any:
+    """Draw the outcomes of all maps, a row for each map and a column for each cure."""
+    figure, panels = panels_of(SIDE * len(CURES), SIDE * len(drawn), len(drawn), len(CURES))
+    for row, (name, maps) in zip(panels, drawn.items(), strict=True):
+        _, rates, scales = MAPS[name]
+        for axes, (cure, own) in zip(row, maps.items(), strict=True):
+            axes.imshow(outcome_picture(own).pixels, origin="lower", interpolation="nearest")
+            axes.set(xticks=[], yticks=[])
+            axes.set_title(cure, fontsize=8)
+            axes.set_xlabel(f"rate {rates[0]:g} … {rates[1]:g}", fontsize=6)
+        row[0].set_ylabel(f"{name}\nscale {scales[0]:g} … {scales[1]:g}", fontsize=7)
+    return figure
 
 
 def cure_of(own: RunMap) -> str:
@@ -133,7 +158,7 @@ def cure_of(own: RunMap) -> str:
 
 
 HEADINGS = (
-    "map", "cure", "area solved", "gained", "area diverged", "border moved",
+    "map", "runs", "cure", "area solved", "points gained", "area diverged", "border moved",
     "border's dimension [95 %]",
 )  # fmt: skip
 
@@ -150,9 +175,10 @@ def _cells(row: dict[str, Any]) -> list[str]:
     rough = Estimate(row["dimension"], row["dimension_low"], row["dimension_high"])
     return [
         row["map"],
+        f"{row['runs']:,}",
         row["cure"],
         f"{100 * row['solved']:.1f} %",
-        "" if row["cure"] == "none" else f"{signed(100 * row['gained'])} %",
+        "" if row["cure"] == "none" else signed(100 * row["gained"]),
         f"{100 * row['diverged']:.1f} %",
         moved,
         row["no_dimension"] or within(rough, lambda value: f"{value:.2f}"),

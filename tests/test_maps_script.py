@@ -61,10 +61,14 @@ def test_maps_are_made_measured_and_resumed(script, tmp_path, monkeypatch, capsy
     assert table["runs"].to_list() == [64] * 3
     assert 0 < table["diverged"][0] < 1
     assert table["gained"].to_list() == (table["solved"] - table["solved"][0]).to_list()
+    names = {"none": "none_schedule_con", "clip": "norm", "warmup": "warmup"}
     for cure, diverged in table.select("cure", "diverged").rows():
-        sea = (np.asarray(Image.open(docs / f"rnn_{cure}.png")) == SEA).all(-1)
+        (image,) = (out / "rnn/report").glob(f"map_*{names[cure]}*.png")
+        sea = (np.asarray(Image.open(image)) == SEA).all(-1)
         assert sea.shape == (8, 8)
         assert sea.mean() == diverged
+    with Image.open(docs / "maps.png") as picture:
+        assert (np.asarray(picture)[..., :3] == SEA).all(-1).any()
     lines = (docs / "maps.md").read_text().splitlines()
     assert len(lines) == 2 + 3
     assert (out / "rnn" / "report" / "report.html").is_file()

@@ -62,7 +62,7 @@ def roughness(maps: ArrayLike) -> Roughness:
         return _none(f"a map needs {4 * FINEST * COARSEST} values a side")
     squares = border(values)
     if not squares.any():
-        return _none("all outcomes are the same")
+        return _none("no border: all outcomes are the same")
     if squares.sum() < len(values) * side / 2:
         return _none("the border is shorter than half the map's side")
     shares = [share.mean() for share in _shares(squares, sizes)]

@@ -132,9 +132,9 @@ def test_the_border_lies_between_different_values_and_not_beside_unknown_ones():
 @pytest.mark.parametrize(
     ("made", "reason"),
     [
-        (np.zeros((256, 256)), "all outcomes are the same"),
-        (np.ones((256, 256)), "all outcomes are the same"),
-        (np.full((256, 256), np.nan), "all outcomes are the same"),
+        (np.zeros((256, 256)), "no border: all outcomes are the same"),
+        (np.ones((256, 256)), "no border: all outcomes are the same"),
+        (np.full((256, 256), np.nan), "no border: all outcomes are the same"),
         (np.eye(64), "a map needs 128 values a side"),
         (plane(256)[0] + plane(256)[1] < 0.1, "the border is shorter than half the map's side"),
         (plane(256)[0] < 0.01, "the border lies at the map's edge"),
