@@ -65,6 +65,7 @@ def _against(arguments: Namespace) -> int:
     from hw2exp.compare.against import compare_sides
     from hw2exp.compare.measures import MEASURES, check_measures
     from hw2exp.compare.table import contrast_table
+    from hw2exp.diagnostics.paired_tests import too_few
 
     measures = (MEASURE if arguments.measure is None else arguments.measure).split(",")
     check_measures(measures, "--measure")
@@ -75,6 +76,8 @@ def _against(arguments: Namespace) -> int:
     for mark, side in zip("AB", found.sides, strict=True):
         echo(f"{mark}  {printable(str(side))}")
     echo(contrast_table(found.contrasts, found.labels, *_terminal()), styled=True)
+    if few := too_few(max(len(each.paired.seeds) for each in found.contrasts)):
+        echo(few)
     echo("")
     for name in measures:
         echo(f"{name}: {MEASURES[name].words}")

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hw2exp.diagnostics.statistics import Estimate, Floats, known_values, mean, share, widened
+from hw2exp.system.problems import counted
 
 SIGNINGS = 99_999
 """Sign patterns of a permutation test, at least; all of them if there are no more."""
@@ -18,6 +19,9 @@ LEAST_CORRECTED = 0.005
 """Upper limit of a permutation test's smallest p-value, corrected for the number of tests."""
 
 SIGNIFICANT = 0.05
+
+LEAST_SEEDS = 1 + math.ceil(-math.log2(SIGNIFICANT))
+"""Fewest seeds with which a comparison can be significant: that of n seeds has p ≥ 2/2ⁿ."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +63,20 @@ def mean_difference(differences: ArrayLike, unit: float) -> Estimate:
         unit: the smallest nonzero difference of a pair.
     """
     found = mean(differences)
-    if np.any(np.asarray(differences, float)):
-        return found
+    if np.any(own := np.asarray(differences, float)):
+        noise = 1e-12 * float(np.max(np.abs(own), where=np.isfinite(own), initial=0.0))
+        ends = found.value, found.low, found.high
+        return Estimate(*(0.0 if abs(each) < noise else each for each in ends))
     most = unit * share(0, np.size(differences)).high
     return widened(found, -most, most)
+
+
+def too_few(seeds: int) -> str:
+    """Return a line if comparisons of so many seeds can't decide anything, else an empty text."""
+    if seeds >= LEAST_SEEDS:
+        return ""
+    least = f"the p-value of {counted(seeds, 'seed')} is at least {2 / 2**seeds:.2g}"
+    return f"too few seeds to decide anything: {least}; it takes {LEAST_SEEDS}"
 
 
 def adjusted(pvalues: Sequence[float]) -> list[float]:

@@ -116,7 +116,8 @@ class FoundArms(Found):
     @property
     def commands(self) -> list[str]:
         """Return the commands that made the runs."""
-        return commands(run.folder for arm in self.arms for run in arm.runs.values())
+        runs = (run for arm in self.arms for run in arm.runs.values())
+        return commands((run.folder, run.result.versions) for run in runs)
 
     @property
     def versions(self) -> set[str]:
@@ -172,7 +173,7 @@ class FoundPacked(Found):
     @property
     def commands(self) -> list[str]:
         """Return the commands that made the runs."""
-        return commands(own.folder / "0" for own in self._own)
+        return commands((own.folder / "0", own.versions()[0]) for own in self._own)
 
     @property
     def versions(self) -> set[str]:

@@ -20,7 +20,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         arguments = _parser().parse_args(argv)
-        return _run(arguments.folder, arguments.out, arguments.claims, arguments.slides)
+        return _run(
+            arguments.folder,
+            arguments.out,
+            arguments.claims,
+            arguments.slides,
+            getattr(arguments, "import") or (),
+        )
     except (ConfigError, OSError) as error:
         return failed(error)
 
@@ -53,7 +59,9 @@ def _parser() -> ArgumentParser:
     return parser
 
 
-def _run(word: str, out: str | None, claims: str | None, slides: bool) -> int:
+def _run(
+    word: str, out: str | None, claims: str | None, slides: bool, imports: Sequence[str]
+) -> int:
     from hw2exp.report.build import make_report
 
     if not word or out == "":
@@ -65,8 +73,9 @@ def _run(word: str, out: str | None, claims: str | None, slides: bool) -> int:
     if out is None and os.path.islink(target):  # untrusted: may lead anywhere
         raise ConfigError([f"{target}: is a link; must be a folder, or named by --out"])
     lost: list[str] = []
-    page = make_report(folder, target, echo, lost.append, Path(claims) if claims else None, slides)
-    echo(f"  look at   {relative(page)}")
+    own = Path(claims) if claims else None
+    page = make_report(folder, target, echo, lost.append, own, slides, imports)
+    echo(f"  look at   {relative(page)}" + "  (→ and ← turn the slides)" * slides)
     for line in lost:
         warn(printable(line))
     return 1 if lost else 0

@@ -45,6 +45,8 @@ class ArmsClaim:
         less: whether they have less.
         by: keys; each combination of their values has its own finding.
         same_rate: whether only arms at the same learning rate count.
+        divergence_decides: whether, where the shares of diverged runs differ, these decide in place
+            of a measure that is cut short; if not, nothing does.
     """
 
     part: str
@@ -55,6 +57,7 @@ class ArmsClaim:
     less: bool
     by: Sequence[str]
     same_rate: bool
+    divergence_decides: bool
 
     @property
     def rule(self) -> str:
@@ -71,8 +74,6 @@ class ArmsClaim:
         """Yield a finding for each setting."""
         known = {(one.name, other.name) for one, other in self.pairs(evidence.arms)}
         found = [each for each in _members(evidence, self.measure) if each.names & known]
-        if not self.less and MEASURES[self.measure].cut_short:
-            found = [each for each in found if "diverge" not in each.verdict]
         for where, group in groupby(sorted(found, key=self._where), key=self._where):
             members = list(group)
             yield Judged(" ".join(where).strip(), self._finding(members), _describe(members))
@@ -89,7 +90,10 @@ class ArmsClaim:
         return where, "at its own rate" if member.own_rate else ""
 
     def _finding(self, members: Sequence["Member"]) -> Finding:
-        verdicts = {each.verdict.split()[0] for each in members} - {"undecided"}
+        deciding = [
+            each for each in members if self.divergence_decides or "diverge" not in each.verdict
+        ]
+        verdicts = {each.verdict.split()[0] for each in deciding} - {"undecided"}
         some = bool(verdicts)
         less, more = some and verdicts <= {"fewer", "less"}, some and verdicts <= {"more"}
         return finding_of(less, more) if self.less else finding_of(more, less)
@@ -145,7 +149,9 @@ def contrast_text(each: Contrast) -> str:
         star = "*" * ("diverge" in each.verdict)
         return f"{signed(100 * each.diverged.value)} % diverge{star}"
     star = "*" * (each.verdict in ("less", "more"))
-    return f"{each.difference.value:+.3g}{star}".replace("-", "−")
+    d = each.difference
+    interval = f"[{d.low:+.3g}, {d.high:+.3g}]"
+    return f"{d.value:+.3g}{star} {interval}".replace("-", "−")
 
 
 def _describe(members: Sequence[Member]) -> str:
@@ -165,11 +171,12 @@ def rule_text(claim: ArmsClaim) -> str:
         f"and {one} with none"
     )
     if own.cut_short:
-        also = "these decide" if claim.less else "the arm is left out"
         text += (
-            f". Where the shares of runs that diverge differ so, {also}, and where they may differ "
-            "(the same p-value without the correction) nothing does"
+            ". A run that diverges has no time for more: where the shares of runs that diverge may "
+            "differ (the same p-value without the correction), this measure decides nothing"
         )
+        if claim.divergence_decides:
+            text += "; where they differ (with it), these shares decide in its place"
     text += ". At the same learning rate" + ", or at the arm's own" * (not claim.same_rate)
     if claim.measure == SPIKES:
         text += (

@@ -31,6 +31,7 @@ def make_report(
     lose: Callable[[str], None] = lambda _: None,
     claims_file: Path | None = None,
     slides: bool = False,
+    imports: Sequence[str] = (),
 ) -> Path:
     """Write tables, figures and the page of all runs below a folder.
 
@@ -46,6 +47,7 @@ def make_report(
         claims_file: the file of the user's claims; None: ``claims.yaml`` in the folder of the runs,
             if it is there.
         slides: whether the page has large type, and a screen for each section.
+        imports: the user's modules, for the command that the page shows.
 
     Returns:
         The path of the page.
@@ -74,7 +76,8 @@ def make_report(
             write_table(claim_rows(claims), target, "claims")
         if plan is None and len(chapters) > 1:
             write_table(_window_rows(chapters), target, "maps")
-        options = ["--slides"] * slides
+        options = [word for name in imports for word in ("--import", name)]
+        options += ["--slides"] * slides
         options += [] if claims_file is None else ["--claims", str(claims_file)]
         page = render(folder, plan, chapters, claims, options, slides)
         disk.write(target / PAGE, page.encode(errors="replace"))  # a folder's name may not be UTF-8

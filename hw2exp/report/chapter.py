@@ -6,6 +6,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hw2exp.diagnostics.paired_tests import LEAST_SEEDS, too_few
 from hw2exp.records.arm_pairs import labels, setting_of
 from hw2exp.records.arms import Arm
 from hw2exp.records.found import Found
@@ -138,6 +139,8 @@ def make_chapter(
     decided = [claim for claim, _ in claims]
     undecided = [each for each in own if each in wanted and each not in decided]
     left_out += [NO_PAIRS.format(claim.words) for claim in undecided]
+    if few := too_few(max((each.seeds for each in compared), default=LEAST_SEEDS)):
+        left_out.append(few)
     if maps.measured:
         left_out.append(ONE_BY_ONE.format(counted(found.size[1], "arm")))
     drawn = []
@@ -156,8 +159,8 @@ def make_chapter(
         write_table(aftermath_rows(after), target, "aftermath")
     if warned:
         write_table(warning_rows(warned), target, "warning")
-    if compared:
-        write_table(comparison_rows(compared), target, "comparisons")
+    if all_compared := [*compared, *both.asked]:
+        write_table(comparison_rows(all_compared), target, "comparisons")
     return Chapter(
         plan,
         folder,

@@ -35,6 +35,7 @@ class _Entry(BaseModel):
     rule: Literal["less", "more"]
     by: list[str] = []
     same_rate: bool = False
+    divergence_decides: bool = False
 
 
 def own_claims(folder: Path, path: Path | None) -> list[ArmsClaim]:
@@ -77,6 +78,7 @@ def read_claims(path: Path) -> list[ArmsClaim]:
             found[entry.words] = ArmsClaim(
                 entry.part, entry.words, _side(entry.arms), _side(entry.against),
                 entry.measure, entry.rule == "less", entry.by, entry.same_rate,
+                entry.divergence_decides,
             )  # fmt: skip
         except ValidationError as error:
             problems += [f"{name}: {line}" for line in _faults(error)]

@@ -16,9 +16,11 @@ from hw2exp.records.figure_style import (
     encoded,
     figure_style,
 )  # fmt: skip
-from hw2exp.records.moments import Kind, Outcome
+from hw2exp.records.moments import NOTHING, Kind, Outcome
+from hw2exp.whatif.branches import Branches
+from hw2exp.whatif.choices import Choice
 from hw2exp.whatif.trial import Tried
-from hw2exp.whatif.verdict import WORSE
+from hw2exp.whatif.verdict import WORSE, Fate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,16 +42,27 @@ PALETTE = BLUE, ORANGE, GREEN, VERMILION, "#7F3C8D"
 
 def summary(tried: Tried) -> list[str]:
     """Say in a line for each intervention from which leads the spike happens, and which not."""
-    wide = max(len(choice.do) for choice in tried.choices)
+    wide = max(len(shown(choice)) for choice in tried.choices)
     lines = []
     for place, choice in enumerate(tried.choices):
-        by_outcome: dict[Outcome, list[str]] = {}
+        by_end: dict[str, list[str]] = {}
         for lead, fates in tried.fates.items():
-            by_outcome.setdefault(fates[place].outcome, []).append(str(lead))
-        parts = [f"{outcome} from {', '.join(leads)}" for outcome, leads in by_outcome.items()]
+            by_end.setdefault(_end(fates[place], tried.branches[lead], place), []).append(str(lead))
+        parts = [f"{end} from {', '.join(leads)}" for end, leads in by_end.items()]
         mark = "placebo: " if choice.kind is Kind.PLACEBO and place else ""
-        lines.append(f"{choice.do:<{wide}}  {mark}{'; '.join(parts)}")
+        lines.append(f"{shown(choice):<{wide}}  {mark}{'; '.join(parts)}")
     return lines
+
+
+def _end(fate: Fate, branches: Branches, place: int) -> str:
+    """Say what became of the spike in a branch, and whether the branch diverged later."""
+    lost = branches.diverged_at[place] and fate.outcome is not Outcome.DIVERGES
+    return f"{fate.outcome}{', then diverges' * bool(lost)}"
+
+
+def shown(choice: Choice) -> str:
+    """Return an intervention as it is shown."""
+    return "(no change)" if choice.do == NOTHING else choice.do
 
 
 def render(tried: Tried) -> str:
@@ -67,6 +80,7 @@ def render(tried: Tried) -> str:
         rows=_rows(tried),
         worse=WORSE,
         last=len(tried.losses),
+        shown=shown,
     )
 
 

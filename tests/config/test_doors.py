@@ -1,6 +1,7 @@
 """Choices of one's own: those of docs/examples, by each command, and in a fleet."""
 
 import ast
+import html
 import json
 import math
 import os
@@ -269,6 +270,9 @@ def test_readers_show_runs_whose_module_is_missing(sweep):
     known = command("hw2exp.report", "--import", "my_choices", "s", cwd=sweep)
     assert known.returncode == 0
     assert "shown as recorded" not in known.stdout + known.stderr
+    page = html.unescape((sweep / "s/report/report.html").read_text())
+    assert "python -m hw2exp.report s --import my_choices" in page
+    assert "python -m hw2exp.train --import my_choices -m " in page
     asked = command("hw2exp.anatomy", "s/0", cwd=sweep)
     assert asked.returncode == 2
     assert "model=leaky: no such choice" in asked.stderr

@@ -6,7 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw2exp.diagnostics import statistics
-from hw2exp.diagnostics.paired_tests import adjusted, mean_difference, paired_pvalue, paired_pvalues
+from hw2exp.diagnostics.paired_tests import (
+    LEAST_SEEDS,
+    SIGNIFICANT,
+    adjusted,
+    mean_difference,
+    paired_pvalue,
+    paired_pvalues,
+    too_few,
+)
 from hw2exp.diagnostics.statistics import (
     interquartile_mean,
     mean,
@@ -131,6 +139,21 @@ def test_the_same_runs_give_the_same_numbers():
     values = RNG.exponential(size=20)
     assert interquartile_mean(values) == interquartile_mean(values)
     assert paired_pvalue(values - 1) == paired_pvalue(values - 1)
+
+
+@pytest.mark.parametrize("seeds", range(2, 9))
+def test_too_few_seeds_are_those_whose_clearest_difference_decides_nothing(seeds):
+    clearest = paired_pvalue(np.full(seeds, 7.0))
+    assert clearest == 2 / 2**seeds
+    assert bool(too_few(seeds)) == (clearest >= SIGNIFICANT) == (seeds < LEAST_SEEDS)
+    if text := too_few(seeds):
+        assert f"at least {clearest:.2g}; it takes 6" in text
+
+
+def test_a_mean_of_rounding_errors_is_zero():
+    found = mean_difference([0.1 + 0.2, -0.3, 0.0, 1.0, -1.0], 1.0)
+    assert found.value == 0
+    assert found.low < 0 < found.high
 
 
 @pytest.mark.parametrize("estimate", [median, mean, interquartile_mean, paired_pvalue])

@@ -117,7 +117,8 @@ def plain_findings(compared, chosen, opposite=False):
             groups[f"{each.cured.optimizer} {each.cured.cures}{own}"].append(each.verdict)
     found = {}
     for where, verdicts in groups.items():
-        signs = {verdict.split()[0] for verdict in verdicts} - {"undecided"}
+        counted = [each for each in verdicts if not (opposite and "diverge" in each)]
+        signs = {verdict.split()[0] for verdict in counted} - {"undecided"}
         good, bad = ("more", "fewer") if opposite else ("fewer", "more")
         found[where] = {good: Finding.SUPPORTED, bad: Finding.REFUTED}.get(
             signs.pop() if len(signs) == 1 else "", Finding.UNDECIDED
@@ -144,9 +145,7 @@ def test_ours_are_found_as_by_plain_code():
         more = [
             each
             for each in compared
-            if each.cured.optimizer == "rmsprop"
-            and each.cured.rate == each.plain.rate
-            and "diverge" not in each.verdict
+            if each.cured.optimizer == "rmsprop" and each.cured.rate == each.plain.rate
         ]
         expected = plain_findings(more, alone("clip", "norm"), opposite=True)
         assert judged.get(CLIPPING, {}) == expected
@@ -160,6 +159,32 @@ def write(folder, text):
     path = folder / "claims.yaml"
     path.write_text(textwrap.dedent(text))
     return path
+
+
+def test_where_runs_diverge_spikes_decide_nothing_unless_a_claim_says_so(tmp_path):
+    sides = "arms: clip=norm, against: clip=none"
+    path = write(
+        tmp_path,
+        f"""
+        claims:
+          - {{part: mine, words: fewer, {sides}, rule: less}}
+          - {{part: mine, words: more, {sides}, rule: more}}
+          - {{part: mine, words: cures, {sides}, rule: less, divergence_decides: true}}
+          - {{part: mine, words: keeps, {sides}, rule: less, measure: diverged}}
+        """,
+    )
+    claims = read_claims(path)
+    lost, kept = [result(1, diverged_at=100)] * SEEDS, [result(9)] * SEEDS
+    arms = arms_of({"optimizer=sgd": lost, "optimizer=sgd clip=norm": kept})
+    both = compare_all(arms, claims)
+    evidence = Evidence(arms, both.cures, (), (), both.asked, both.contrasts)
+    found = {claim.words: own for claim, (own,) in judge(evidence, ["mine"], claims)}
+    assert {words: own.finding for words, own in found.items()} == {
+        "fewer": Finding.UNDECIDED, "more": Finding.UNDECIDED,
+        "cures": Finding.SUPPORTED, "keeps": Finding.SUPPORTED,
+    }  # fmt: skip
+    assert all("−100.0 % diverge*" in found[words].numbers for words in ("fewer", "more"))
+    assert "[−1, −1]" in found["keeps"].numbers
 
 
 def test_a_claim_of_your_own_on_any_measure(tmp_path):

@@ -61,7 +61,7 @@ def outcomes(folder, *dos, following=20):
 def test_the_page_and_its_numbers(run, capsys):
     assert main([str(run), "--follow", "30"]) == 0
     printed = capsys.readouterr().out
-    assert "nothing " in printed
+    assert "(no change) " in printed
     assert "happens from 50, 20, 10, 5, 2, 1" in printed
     target = run / "whatif"
     page = (target / "spike_1.html").read_text()
