@@ -37,10 +37,10 @@ def _parser() -> ArgumentParser:
         "hw2exp.plot",
         "Draw one picture of all runs below DIR, for a slide or a paper: curves by training step "
         "(the median over runs, and a band between the quartiles), or with --x a measure against "
-        "a number that was swept. Two small panels show spikes per 1,000 steps and the share of "
-        "runs that solved the task. Bars are 95 % intervals over runs; a cross at the upper edge "
-        "is infinite, as where most runs diverged. Dashed: a guess's loss, or runs without the "
-        "number of --x.",
+        "a number that was swept. Two small panels show spikes per 1,000 steps, or the share of "
+        "diverged runs if there are some, and the share of runs that solved the task. Bars are 95 "
+        "% intervals over runs; a cross at the upper edge is infinite, as where most runs "
+        "diverged. Dashed: a guess's loss, or runs without the number of --x.",
     )
     parser.add_argument(
         "folder", type=at_home, metavar="DIR", help="of a run, of a sweep, or of many"

@@ -57,7 +57,7 @@ const TEXTS = {
     you_said: "You said: {answer}. Now watch.",
     verdict: "You said: {answer}. {verdict} {facts}",
     right: "Right.", wrong: "Not this time.",
-    blew_up: "{name}: at step {step}.", held: "{name}: not until step {step}.",
+    blew_up: "{name}: at step {step}.", held: "{name}: not within {step} steps.",
     command: "Show me the command",
     command_note: "Each line makes the same run in the bench. The losses agree to six digits or more until a run turns chaotic; from there each program's rounding takes it its own way.",
     command_changed: "You changed settings on the way, at step {steps}: the line uses the last ones from the start.",

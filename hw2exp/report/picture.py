@@ -1,6 +1,6 @@
 """Draw one picture of many runs, for a slide or a paper, by the functions of the report's figures.
 
-A large panel shows what was asked for, two small ones spikes and solved runs.
+A large panel shows what was asked for, two small ones spikes, or diverged runs, and solved runs.
 """
 
 import math
@@ -22,8 +22,10 @@ from hw2exp.report.tables import percent
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BESIDE = "spikes", "solved", "test_loss"
-"""The measures of the small panels: the first two that the large one does not show."""
+BESIDE, BESIDE_LOST = ("spikes", "solved", "test_loss"), ("diverged", "solved", "test_loss")
+"""The measures of the small panels: the first two that the large one does not show.
+
+Where runs diverge, these count, not spikes: a run that diverges has no time for more of them."""
 
 NOTE = "0.35"
 """The color of the note below a picture."""
@@ -86,7 +88,8 @@ def picture(question: Question, size: Size) -> "Figure":
     from matplotlib.figure import Figure
 
     figure = Figure((size.width, size.height), layout="constrained")
-    small = [name for name in BESIDE if name != question.y][:2]
+    lost = any(result.diverged_at for arm in question.arms for result in arm.results)
+    small = [name for name in (BESIDE_LOST if lost else BESIDE) if name != question.y][:2]
     if sum(len(arm.runs) for arm in question.arms) == 1:
         small, panels = [], figure.subplot_mosaic("y")
     else:

@@ -199,9 +199,11 @@ def note_of(question: Question) -> str:
     if len(question.arms) > 1:
         text += f", {' to '.join(map(str, counts[:: max(1, len(counts) - 1)]))} a "
         text += "line" if question.x is None else "point"
+    drawn = question.x is None and question.y in CURVES
     if counts[-1] > 1:
-        drawn = question.x is None and question.y in CURVES
         text += f": {'median and quartiles; ' * drawn}bars are 95\N{NO-BREAK SPACE}% intervals"
+    if drawn and "loss" in CURVES[question.y].column:
+        text += "; dashed: a guess"
     if question.pooled:
         text += f"; pooled over {', '.join(question.pooled)}"
     if question.tied:

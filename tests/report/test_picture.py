@@ -116,7 +116,7 @@ def swept(tmp_path, **more):
 def test_a_dose_response_is_the_reports_of_the_learning_rate(tmp_path):
     found = swept(tmp_path)
     measured = [measure(arm) for arm in found]
-    large, (spikes, solved), figure = drawn(found, ["clip"], "optimizer.lr")
+    large, (lost, solved), figure = drawn(found, ["clip"], "optimizer.lr")
     (report, *_) = rates(measured).axes
     finite = [np.isfinite(line.get_ydata()) for line in report.lines]
     assert [each.sum() for each in finite] == [3, 4]
@@ -128,7 +128,7 @@ def test_a_dose_response_is_the_reports_of_the_learning_rate(tmp_path):
         1
     ]
     of_norm = [each for each in measured if each.arm.cures]
-    for axes, name in ((spikes, "spikes"), (solved, "solved")):
+    for axes, name in ((lost, "diverged"), (solved, "solved")):
         ends = [(each.low, each.high) for each in (getattr(own, name) for own in of_norm)]
         assert intervals(axes)[1] == ends
     assert {axes.get_xscale() for axes in figure.axes} == {"log"}
