@@ -2,10 +2,12 @@
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import reduce
 from importlib.resources import files
+from operator import getitem
 from textwrap import indent
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import BaseModel
@@ -13,7 +15,7 @@ from pydantic import BaseModel
 from hw2exp.config.registry import ADDED_CHOICES, CHOICES, equations
 from hw2exp.config.schema import TrainConfig
 from hw2exp.config.validation import allowed_values, knobs
-from hw2exp.system.problems import counted
+from hw2exp.system.problems import counted, show
 
 if TYPE_CHECKING:
     from hw2exp.config.command_line import Command
@@ -35,8 +37,12 @@ Train a recurrent network on temporal order, and see it blow up.
 
 def help_text() -> str:
     """Return the text of ``--help``: groups and choices; keys with meaning and range."""
-    groups = "\n".join(f"  {group:<11} {', '.join(choices_of(group))}" for group in group_names())
-    keys = "\n".join(_key_lines(TrainConfig))
+    values = yaml.safe_load((files("hw2exp.configs") / "train.yaml").read_text(encoding="utf-8"))
+    chosen = {
+        group: name for own in values["defaults"] if own != "_self_" for group, name in own.items()
+    }
+    groups = "\n".join(_group_line(group, chosen[group]) for group in group_names())
+    keys = "\n".join(_key_lines(TrainConfig, values=values))
     sections = "\n".join(_section_lines())
     told = "\n".join(_choice_lines())
     return (
@@ -44,6 +50,11 @@ def help_text() -> str:
         f"\n\nKeys (key=value)\n{keys}\n\nKeys of a choice\n{sections}\n\n"
         "Hydra's own flags, and shell completion of hw2exp-train: --hydra-help"
     )
+
+
+def _group_line(group: str, default: str | None) -> str:
+    line = f"  {group:<11} {', '.join(choices_of(group))}"
+    return line if default is None else f"{line} (default {default})"
 
 
 def _choice_lines() -> Iterator[str]:
@@ -85,11 +96,15 @@ def choices_of(group: str) -> list[str]:
     return sorted(set(names), key=lambda name: (known.index(name) if name in known else 0, name))
 
 
-def _key_lines(schema: type[BaseModel], prefix: str = "") -> Iterator[str]:
+def _key_lines(
+    schema: type[BaseModel], prefix: str = "", values: Mapping[str, Any] | None = None
+) -> Iterator[str]:
     for key, section, name in knobs(schema, prefix):
         if prefix or key.split(".")[0] not in CHOICES:
-            meaning = section.model_fields[name].description
-            yield f"  {key:<24} {meaning} ({allowed_values(section, name)})"
+            meaning, allowed = section.model_fields[name].description, allowed_values(section, name)
+            if values is not None:
+                allowed += f"; default {show(reduce(getitem, key.split('.'), values))}"
+            yield f"  {key:<24} {meaning} ({allowed})"
 
 
 def _section_lines() -> Iterator[str]:

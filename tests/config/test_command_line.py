@@ -44,12 +44,16 @@ def test_a_sweep_is_every_combination_in_hydras_order():
     ]
 
 
-def test_help_lists_every_group_choice_and_key(capsys):
+def test_help_lists_every_group_choice_and_key(compose, capsys):
     assert main(["--help"]) == 0
+    config = compose()
     text = capsys.readouterr().out
     for group, choices in CHOICES.items():
         line = next(line for line in text.splitlines() if line.split()[:1] == [group])
-        assert line.split(maxsplit=1)[1] == ", ".join(choices)
+        listed, _, default = line.split(maxsplit=1)[1].partition(" (default ")
+        assert listed == ", ".join(choices)
+        assert default == f"{getattr(config, group).name})"
+    assert "training steps (an integer >= 1 and <= 2147483648; default 3000)" in text
     for key in ("seed", "init.scale", "clip.max_norm", "schedule.warmup_steps", "explosion_sgd"):
         assert key in text
 
