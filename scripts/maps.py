@@ -63,8 +63,11 @@ CURES = {
 }
 """What each cure adds to the settings of a map; warm-up is not followed by a cosine."""
 
-SIDE, DPI = 1.7, 130
-"""Inches a side of a map in the picture of all, and its pixels per inch."""
+SIDE, DPI = 2.0, 160
+"""Inches a side of a map and its labels in the picture of all, and its pixels per inch.
+
+A map of 256 x 256 runs has more than 256 pixels a side, so that no run is left out.
+"""
 
 
 def main() -> int:

@@ -99,7 +99,7 @@ def _flow(seen: Dissection) -> list[str]:
         times = flow[at - 1] / flow[-1]
         before = counted(T - at, "step")
         way = f"at t = {at}, {before} before the end, {times:.3g} times what it is there"
-    line = f"On its way back at step {_step(seen)} ‖∂ℓ/∂h[t]‖ is largest {way}"
+    line = f"At step {_step(seen)}, on the way back, ‖∂ℓ/∂h[t]‖ is largest {way}"
     if fit >= FITS:
         line += f"; a fitted line (R² {fit:.2f}) has a factor of {factor:.3g} a step back"
     jacobians = seen.jacobians

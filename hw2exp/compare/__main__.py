@@ -76,7 +76,7 @@ def _against(arguments: Namespace) -> int:
     for mark, side in zip("AB", found.sides, strict=True):
         echo(f"{mark}  {printable(str(side))}")
     echo(contrast_table(found.contrasts, found.labels, *_terminal()), styled=True)
-    if few := too_few(max(len(each.paired.seeds) for each in found.contrasts)):
+    if few := too_few([len(each.paired.seeds) for each in found.contrasts]):
         echo(few)
     echo("")
     for name in measures:

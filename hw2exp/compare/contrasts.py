@@ -108,8 +108,15 @@ def paired(name: str, groups: Groups) -> list[Paired]:
 
 def differences_of(rows: Sequence[Paired]) -> list[Difference]:
     """Return the mean difference of each comparison; p-values are corrected for all of them."""
-    return differences([one - other for one, other in (each.values for each in rows)],
-                       [each.unit for each in rows])  # fmt: skip
+    return differences([_difference(*each.values) for each in rows], [each.unit for each in rows])
+
+
+def _difference(one: Floats, other: Floats) -> Floats:
+    """Subtract values of the same seeds; means that differ by rounding alone are equal."""
+    size = np.maximum(np.abs(one), np.abs(other))
+    with np.errstate(invalid="ignore"):  # infinite values of both sides
+        own = one - other
+    return np.where(np.isfinite(size) & (np.abs(own) <= 1e-12 * size), 0.0, own)
 
 
 def contrasts(rows: Sequence[Paired]) -> list[Contrast]:

@@ -12,7 +12,7 @@ Keyword arguments are the default values of the knobs.
 """
 
 from collections.abc import Callable
-from dataclasses import is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, TypeVar
 
 from hw2exp.config import groups
@@ -33,13 +33,22 @@ def _door(
             knobs := [k for k, f in section.model_fields.items() if is_per_replica(f)]
         ):
             raise ValueError(f"{group}={name}: its knobs must be shared, not {', '.join(knobs)}")
-        if problem := _unfit(own, section, group, defaults):
+        values = _own_defaults(own, section) | defaults
+        if problem := _unfit(own, section, group, values):
             raise ValueError(f"{group}={name}: {problem}")
-        entered = register(group, name, section, **defaults)(own)
+        entered = register(group, name, section, **values)(own)
         setattr(own, KNOBS, section)
         return entered
 
     return enter
+
+
+def _own_defaults(own: type[Any], section: type[Choice]) -> dict[str, Any]:
+    """Return the defaults of a user's fields; those of shipped classes stand in the configs."""
+    if not is_dataclass(own) or own.__module__.startswith("hw2exp."):
+        return {}
+    known = [each for each in fields(own) if each.name in section.model_fields]
+    return {each.name: each.default for each in known if each.default is not MISSING}
 
 
 BASES = {

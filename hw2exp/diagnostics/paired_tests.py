@@ -66,17 +66,22 @@ def mean_difference(differences: ArrayLike, unit: float) -> Estimate:
     if np.any(own := np.asarray(differences, float)):
         noise = 1e-12 * float(np.max(np.abs(own), where=np.isfinite(own), initial=0.0))
         ends = found.value, found.low, found.high
-        return Estimate(*(0.0 if abs(each) < noise else each for each in ends))
+        return Estimate(*(0.0 if abs(each) < noise else each for each in ends))  # sums that cancel
     most = unit * share(0, np.size(differences)).high
     return widened(found, -most, most)
 
 
-def too_few(seeds: int) -> str:
-    """Return a line if comparisons of so many seeds can't decide anything, else an empty text."""
-    if seeds >= LEAST_SEEDS:
+def too_few(seeds: Sequence[int]) -> str:
+    """Return a line on comparisons whose seeds are too few to be significant, or an empty text.
+
+    Args:
+        seeds: the number of seeds of each comparison.
+    """
+    short = [each for each in seeds if each < LEAST_SEEDS]
+    if not short:
         return ""
-    least = f"the p-value of {counted(seeds, 'seed')} is at least {2 / 2**seeds:.2g}"
-    return f"too few seeds to decide anything: {least}; it takes {LEAST_SEEDS}"
+    number = f"{counted(len(short), 'comparison')} of {len(seeds):,}"
+    return f"{number} with too few seeds for a p-value below {SIGNIFICANT}: it takes {LEAST_SEEDS}"
 
 
 def adjusted(pvalues: Sequence[float]) -> list[float]:

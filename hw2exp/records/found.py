@@ -173,7 +173,9 @@ class FoundPacked(Found):
     @property
     def commands(self) -> list[str]:
         """Return the commands that made the runs."""
-        return commands((own.folder / "0", own.versions()[0]) for own in self._own)
+        return commands(
+            (own.folder / "0", versions) for own in self._own for versions in own.versions()
+        )
 
     @property
     def versions(self) -> set[str]:

@@ -1,5 +1,6 @@
 """Read the runs below a folder."""
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -86,7 +87,7 @@ def _codeless(counts: Iterable[tuple[int, TrainConfig, Mapping[str, str]]]) -> l
             modules |= dict.fromkeys(versions.get(MODULES, "").split())
     if not number:
         return []
-    known = "".join(f" --import {name}" for name in modules)
+    known = "".join(f" --import {shlex.quote(name)}" for name in modules)
     where = f"; it comes by{known}" if modules else ""
     return [f"{counted(number, 'run')} shown as recorded: no code of {', '.join(choices)}{where}"]
 

@@ -22,21 +22,23 @@ def commands(runs: Iterable[tuple[Path, Mapping[str, str]]]) -> list[str]:
         runs: the folder of each run, and the versions in its result: they name modules of the
             user's, which the command imports.
     """
-    found: dict[str, None] = {}
-    sweeps: set[Path] = set()
+    modules: dict[Path, dict[str, None]] = {}
+    sweeps: dict[Path, bool] = {}
     for folder, versions in runs:
-        if folder.parent in sweeps:
-            continue
-        if (folder.parent / SWEEP).is_file():
-            sweeps.add(folder.parent)
-            words = _typed(_read(folder.parent / SWEEP))
-        else:
-            words = _read(folder / OVERRIDES)
+        above = folder.parent
+        if above not in sweeps:
+            sweeps[above] = (above / SWEEP).is_file()
+        named = versions.get(MODULES, "").split()
+        modules.setdefault(above if sweeps[above] else folder, {}).update(dict.fromkeys(named))
+    found: dict[str, None] = {}
+    for folder, names in modules.items():
+        whole = sweeps.get(folder, False)
+        words = _typed(_read(folder / SWEEP)) if whole else _read(folder / OVERRIDES)
         if not isinstance(words, list):
             continue
-        modules = [word for name in versions.get(MODULES, "").split() for word in (IMPORT, name)]
-        typed = [shlex.quote(str(word)) for word in words if not str(word).startswith("resume=")]
-        found[" ".join(["python -m hw2exp.train", *modules, *typed])] = None
+        imports = [word for name in names for word in (IMPORT, name)]
+        typed = [str(word) for word in words if not str(word).startswith("resume=")]
+        found[f"python -m hw2exp.train {shlex.join([*imports, *typed])}".rstrip()] = None
     return list(found)
 
 

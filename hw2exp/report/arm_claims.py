@@ -172,11 +172,14 @@ def rule_text(claim: ArmsClaim) -> str:
     )
     if own.cut_short:
         text += (
-            ". A run that diverges has no time for more: where the shares of runs that diverge may "
-            "differ (the same p-value without the correction), this measure decides nothing"
+            ". A run that diverges has no time for more: where more runs may diverge on one side "
+            f"(p < {SIGNIFICANT}, not corrected), this measure decides nothing"
         )
         if claim.divergence_decides:
-            text += "; where they differ (with it), these shares decide in its place"
+            text += (
+                f"; where they do (p < {SIGNIFICANT}, corrected), the shares of diverged runs "
+                "decide instead"
+            )
     text += ". At the same learning rate" + ", or at the arm's own" * (not claim.same_rate)
     if claim.measure == SPIKES:
         text += (

@@ -6,7 +6,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hw2exp.diagnostics.paired_tests import LEAST_SEEDS, too_few
+from hw2exp.diagnostics.paired_tests import too_few
 from hw2exp.records.arm_pairs import labels, setting_of
 from hw2exp.records.arms import Arm
 from hw2exp.records.found import Found
@@ -73,6 +73,7 @@ class Chapter:
         measured: the measures of all arms; empty if there are maps.
         agreed: which measures rank arms alike, and the learning-rate sensitivity.
         compared: the comparisons of cures with none.
+        asked: further comparisons in spikes, for which claims ask.
         trials: the effects of interventions on spikes.
         claims: each claim with its findings.
         figures: the figures in order.
@@ -88,6 +89,7 @@ class Chapter:
     measured: Sequence[ArmMeasures]
     agreed: Agreed
     compared: Sequence[Comparison]
+    asked: Sequence[Comparison]
     trials: Trials
     claims: Sequence[tuple[AnyClaim, Sequence[Judged]]]
     figures: Sequence[Drawn]
@@ -139,7 +141,9 @@ def make_chapter(
     decided = [claim for claim, _ in claims]
     undecided = [each for each in own if each in wanted and each not in decided]
     left_out += [NO_PAIRS.format(claim.words) for claim in undecided]
-    if few := too_few(max((each.seeds for each in compared), default=LEAST_SEEDS)):
+    by_measure = [each for own in both.contrasts.values() for each in own]
+    seeds = [each.seeds for each in (*compared, *both.asked)]
+    if few := too_few([*seeds, *(len(each.paired.seeds) for each in by_measure)]):
         left_out.append(few)
     if maps.measured:
         left_out.append(ONE_BY_ONE.format(counted(found.size[1], "arm")))
@@ -169,6 +173,7 @@ def make_chapter(
         measured,
         agreed,
         compared,
+        both.asked,
         trials,
         claims,
         drawn,

@@ -90,7 +90,7 @@ def _written(value: object) -> object:
 
 def _tables(claims: Sequence[object], chapters: Sequence[Chapter]) -> list[str]:
     """Return the names of the written tables."""
-    compared = any(chapter.compared for chapter in chapters)
+    compared = any(chapter.compared or chapter.asked for chapter in chapters)
     measured = any(chapter.measured for chapter in chapters)
     mapped = any(chapter.maps.measured for chapter in chapters)
     names = {"claims": claims, "runs": True, "arms": measured, "comparisons": compared}

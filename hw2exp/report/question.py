@@ -203,7 +203,7 @@ def note_of(question: Question) -> str:
     if counts[-1] > 1:
         text += f": {'median and quartiles; ' * drawn}bars are 95\N{NO-BREAK SPACE}% intervals"
     if drawn and "loss" in CURVES[question.y].column:
-        text += "; dashed: a guess"
+        text += "; dashed: the loss of a guess"
     if question.pooled:
         text += f"; pooled over {', '.join(question.pooled)}"
     if question.tied:

@@ -18,33 +18,28 @@ from hw2exp.system.problems import ConfigError
 from hw2exp.tasks.chosen import task_of
 
 
-def check_device(configs: Iterable[TrainConfig]) -> None:
-    """Refuse a device that this machine lacks.
-
-    Raises:
-        ConfigError: there is no CUDA device.
-    """
-    if any(config.device == "cuda" for config in configs) and not torch.cuda.is_available():
-        raise ConfigError(["device=cuda: there is no CUDA device; use device=cpu"])
-
-
-def check_code(configs: Sequence[TrainConfig]) -> None:
-    """Refuse choices whose code has no effect, fails, or mixes the runs of a fleet.
+def check_machine(configs: Sequence[TrainConfig]) -> None:
+    """Refuse a device that this machine lacks, and all that :func:`check_code` refuses.
 
     Raises:
         ConfigError: a check failed; one line for every problem.
     """
-    check_effects(configs)
-    check_own_steps(configs)
+    cuda = any(config.device == "cuda" for config in configs)
+    lacks = ["device=cuda: there is no CUDA device; use device=cpu"]
+    check_code(configs, lacks if cuda and not torch.cuda.is_available() else [])
 
 
-def check_effects(configs: Iterable[TrainConfig]) -> None:
-    """Refuse a norm or a clip for which the cell names nothing.
+def check_code(configs: Sequence[TrainConfig], known: Sequence[str] = ()) -> None:
+    """Refuse a norm or a clip for which the cell names nothing, and what `check_own_steps` does.
+
+    Args:
+        configs: the configs.
+        known: lines about other problems.
 
     Raises:
-        ConfigError: a check failed; one line for every problem.
+        ConfigError: there are problems; one line for each.
     """
-    problems: dict[str, None] = {}
+    problems = dict.fromkeys(known)
     for config in configs:
         model, norm, clip = config.model.name, config.norm.name, config.clip.name
         needs_heads = equations("clip", clip).needs_scores
@@ -57,6 +52,7 @@ def check_effects(configs: Iterable[TrainConfig]) -> None:
             problems[f"clip={clip}: model={model} names no heads for it; use clip=none"] = None
     if problems:
         raise ConfigError(problems)
+    check_own_steps(configs)
 
 
 def check_own_steps(configs: Iterable[TrainConfig]) -> None:

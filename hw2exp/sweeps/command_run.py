@@ -27,13 +27,12 @@ def run_command(command: Command, interrupt: Interrupt) -> "list[JobOutcome] | P
     if command.multirun:
         command.jobs[0].config.executor.prepare()
     with uncollected():
-        from hw2exp.runs.checks import check_code, check_device
+        from hw2exp.runs.checks import check_machine
         from hw2exp.runs.inspection import without_run
         from hw2exp.sweeps.execution import execute
 
     configs = command.configs
-    check_device(configs)
-    check_code(configs)
+    check_machine(configs)
     here = command.jobs[0].config.executor.name == "local"  # a cluster's workers prove it later
     if command.multirun and here and command.launcher == "fleet":
         from hw2exp.sweeps.sweep import check_own

@@ -67,7 +67,7 @@ def _one_spike(folder: Path, arguments: Namespace) -> int:
     out = None if arguments.out is None else Path(arguments.out)
     request = read_request(folder, number, out, pages=WHATIF)
     if request.number is None:
-        before = "; of a divergence, ask for the spike before it" * (number == "divergence")
+        before = "; for a divergence, name the spike before it" * (number == "divergence")
         raise ConfigError([f"--spike={number}: must be the number of a spike, or {ALL}{before}"])
 
     from hw2exp.whatif.whatif import make_page  # slow: only after the request is accepted

@@ -17,10 +17,9 @@ from hw2exp.records.figure_style import (
     figure_style,
 )  # fmt: skip
 from hw2exp.records.moments import NOTHING, Kind, Outcome
-from hw2exp.whatif.branches import Branches
 from hw2exp.whatif.choices import Choice
 from hw2exp.whatif.trial import Tried
-from hw2exp.whatif.verdict import WORSE, Fate
+from hw2exp.whatif.verdict import WORSE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,19 +44,18 @@ def summary(tried: Tried) -> list[str]:
     wide = max(len(shown(choice)) for choice in tried.choices)
     lines = []
     for place, choice in enumerate(tried.choices):
-        by_end: dict[str, list[str]] = {}
+        by_end: dict[tuple[Outcome, bool], list[str]] = {}
         for lead, fates in tried.fates.items():
-            by_end.setdefault(_end(fates[place], tried.branches[lead], place), []).append(str(lead))
-        parts = [f"{end} from {', '.join(leads)}" for end, leads in by_end.items()]
+            outcome = fates[place].outcome
+            lost = outcome is not Outcome.DIVERGES and tried.branches[lead].diverged_at[place] > 0
+            by_end.setdefault((outcome, bool(lost)), []).append(str(lead))
+        parts = [
+            f"{outcome} from {', '.join(leads)}{' (and diverges later)' * lost}"
+            for (outcome, lost), leads in by_end.items()
+        ]
         mark = "placebo: " if choice.kind is Kind.PLACEBO and place else ""
         lines.append(f"{shown(choice):<{wide}}  {mark}{'; '.join(parts)}")
     return lines
-
-
-def _end(fate: Fate, branches: Branches, place: int) -> str:
-    """Say what became of the spike in a branch, and whether the branch diverged later."""
-    lost = branches.diverged_at[place] and fate.outcome is not Outcome.DIVERGES
-    return f"{fate.outcome}{', then diverges' * bool(lost)}"
 
 
 def shown(choice: Choice) -> str:
@@ -85,11 +83,16 @@ def render(tried: Tried) -> str:
 
 
 def _rows(tried: Tried) -> list[Any]:
-    """Return a row for each intervention: itself, and by lead its fate, test loss and accuracy."""
+    """Return a row for each intervention: itself, and by lead its fate, end, loss and accuracy."""
     rows = []
     for place, choice in enumerate(tried.choices):
         cells = [
-            (tried.fates[lead][place], own.test_loss[place], own.test_accuracy[place])
+            (
+                tried.fates[lead][place],
+                bool(own.diverged_at[place]),
+                own.test_loss[place],
+                own.test_accuracy[place],
+            )
             for lead, own in tried.branches.items()
         ]
         rows.append((choice, cells))

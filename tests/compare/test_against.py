@@ -13,6 +13,7 @@ from scipy.stats import false_discovery_control, permutation_test
 
 from hw2exp.compare.__main__ import main
 from hw2exp.compare.against import compare_sides
+from hw2exp.compare.contrasts import _difference
 from hw2exp.compare.measures import MEASURES
 from hw2exp.compare.sides import Side, read_conditions
 from hw2exp.diagnostics.spike_score import spike_score
@@ -291,3 +292,11 @@ def test_how_settings_are_written(sweeps):
     for wrong in ("clip", "", "=norm", "clip=,x=1", ","):
         with pytest.raises(ConfigError, match="must be settings such as"):
             read_conditions(wrong)
+
+
+def test_means_that_differ_by_rounding_alone_are_equal():
+    one, other = (0.1 + 0.2 + 0.3) / 3, (0.3 + 0.2 + 0.1) / 3
+    assert one != other
+    (same,) = [_difference(np.full(8, one), np.full(8, other))]
+    assert not same.any()
+    assert _difference(np.array([np.inf, 1.0]), np.array([0.5, 0.5])).tolist() == [np.inf, 0.5]

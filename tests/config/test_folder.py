@@ -3,6 +3,7 @@
 import pytest
 
 from hw2exp.train import main
+from tests.tiers import first_slow
 
 NESTED = ["-m", "seed=0,1", "hydra.sweep.subdir=${model.name}/${seed}"]
 
@@ -49,8 +50,9 @@ def test_only_resume_goes_where_a_run_has_been(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-@pytest.mark.nightly
-@pytest.mark.parametrize("folder", ["/", "..", "../..", ".", "../here", "link"])
+@pytest.mark.parametrize(
+    "folder", ["..", "link", *first_slow("/", "../..", ".", "../here", slow=0)]
+)
 @pytest.mark.parametrize("mode", ["run", "sweep"])
 def test_results_do_not_go_where_all_else_is(tmp_path, monkeypatch, capsys, folder, mode):
     (tmp_path / "here").mkdir()

@@ -18,6 +18,7 @@ from hw2exp.config.folder import check_subfolder
 from hw2exp.config.recorded import read_values
 from hw2exp.system.problems import ConfigError
 from hw2exp.train import main
+from tests.tiers import first_slow
 
 # OmegaConf 2.4 names it otherwise; there 2.3 has an older function.
 pytestmark = pytest.mark.filterwarnings("ignore:register_new_resolver")
@@ -261,8 +262,7 @@ def write_folder(tmp_path, files):
     return f"--config-dir={tmp_path}/theirs"
 
 
-@pytest.mark.nightly
-@pytest.mark.parametrize("files", FOLDERS.values(), ids=FOLDERS.keys())
+@pytest.mark.parametrize("files", first_slow(*FOLDERS.values(), slow=8), ids=FOLDERS.keys())
 def test_hostile_folders_of_configs(files, canary, capsys, tmp_path):
     (tmp_path / "outside/run").mkdir()
     check_refused([write_folder(tmp_path, files), "model=evil"], canary, capsys)

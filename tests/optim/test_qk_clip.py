@@ -9,7 +9,7 @@ from hw2exp.config.registry import CHOICES
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.loop import plain_step
 from hw2exp.optim.clipping.qk_clip import QKClip
-from hw2exp.runs.checks import check_effects
+from hw2exp.runs.checks import check_code
 from hw2exp.system.problems import ConfigError
 from hw2exp.train import main
 
@@ -93,12 +93,12 @@ def test_after_a_step_no_score_of_the_same_batch_exceeds_the_limit(compose, mode
 
 def test_a_cell_that_names_no_heads_is_refused(compose, monkeypatch, capsys):
     config = compose("model=attn_rnn", "clip=qk_clip")
-    check_effects([config])
+    check_code([config])
     from hw2exp.models.cells.attn_rnn import AttnRNN
 
     monkeypatch.setattr(AttnRNN, "heads", lambda self: {})
     with pytest.raises(ConfigError, match="clip=qk_clip: model=attn_rnn names no heads"):
-        check_effects([config])
+        check_code([config])
     assert main(["model=attn_rnn", "clip=qk_clip", "--dry-run"]) == 2
     assert capsys.readouterr().err.startswith("hw2exp: clip=qk_clip: model=attn_rnn names no heads")
 

@@ -253,6 +253,8 @@ GOOD = "part: a, words: w, arms: clip=norm, against: clip=none, rule: less"
           "“w”: against=clip: clip: must be settings such as clip=norm"]),
         ("claims: [{part: a, words: w, arms: clpi=norm, against: workers=3, rule: less}]",
          ["“w”: arms: clpi=norm: no such key", "“w”: against: workers=3: no such key"]),
+        (f"claims: [{{{GOOD}, divergence_decides: true, measure: solved}}]",
+         ["divergence_decides=true: has no effect on measure=solved; only on spikes"]),
         (f"claims: [{{{GOOD}, same_rate: 1}}]", ["“w”: same_rate=1: Input should be a valid bool"]),
         ("claims: [", ["can't be read"]),
         ("[" * 10_000, ["nested too deep"]),

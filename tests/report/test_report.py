@@ -160,7 +160,7 @@ def test_a_refuted_claim_is_called_a_result_not_an_error(sweep, tmp_path):
         assert (SURPRISE in words_of(page)) == (finding is Finding.REFUTED)
 
 
-@pytest.mark.nightly
+@pytest.mark.slow
 def test_slides_are_the_same_page_in_another_mode(report, sweep, tmp_path):
     assert main([str(sweep), "--out", str(tmp_path), "--slides"]) == 0
     plain, slides = ((each / "report.html").read_text() for each in (report, tmp_path))

@@ -64,7 +64,7 @@ def test_each_operation_of_a_run_goes_wrong(lives, same, tmp_path, fault, share)
 
 @pytest.mark.slow
 def test_some_operations_of_a_run_go_wrong(lives, same, tmp_path):
-    """A few of the above in the quick suite."""
+    """A few of the above at each landing."""
     for fault, told in lives("operations", "kill+fail", tmp_path, 11, 60).items():
         assert told["failures"] == []
         assert told["cases"] >= 2

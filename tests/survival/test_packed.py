@@ -41,7 +41,7 @@ def test_every_second_operation_of_a_packed_sweep_goes_wrong(lives, tmp_path, sh
 
 @pytest.mark.slow
 def test_some_operations_of_a_packed_sweep_go_wrong(lives, tmp_path):
-    """A few of the above in the quick suite."""
+    """A few of the above at each landing."""
     for fault, told in lives("packed", "kill+fail", tmp_path, 13, 40).items():
         assert told["failures"] == []
         assert told["cases"] >= 1

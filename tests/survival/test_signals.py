@@ -97,9 +97,8 @@ def test_an_ended_run_saves_and_resumes(tmp_path, whole, same, number, status):
     same(whole / "run", [tmp_path / "run"])
 
 
-@pytest.mark.nightly
 @pytest.mark.skipif(HANGUP is None, reason="there is no such signal")
-@pytest.mark.parametrize("sweep", [True, False])
+@pytest.mark.parametrize("sweep", first_slow(False, True))
 def test_a_terminal_that_closes_ends_it_in_order(tmp_path, sweep):
     """Its shell hangs up too; whoever was started with nohup goes on."""
     where = [*JOBS, "hydra.sweep.dir=run"] if sweep else [*SMALL, "hydra.run.dir=run"]
@@ -165,7 +164,7 @@ def test_a_clusters_warning_harms_nobody_who_has_nothing_to_save(tmp_path):
     assert process.returncode == 0
 
 
-@pytest.mark.nightly
+@pytest.mark.slow
 @pytest.mark.skipif(SAVE is None, reason="there is no such signal")
 def test_a_clusters_warning_saves_and_the_run_continues(tmp_path, whole, same):
     process = start(tmp_path, *SMALL, "hydra.run.dir=run")
@@ -232,7 +231,7 @@ def test_who_leaves_while_it_compiles_does_not_wait(tmp_path, number, sweep):
     assert not list((tmp_path / "run").rglob("result.json"))
 
 
-@pytest.mark.parametrize(  # in the quick suite, without digests: SIGINT, test_train.py
+@pytest.mark.parametrize(  # without digests: SIGINT, test_train.py
     ("number", "group"),
     first_slow((signal.SIGTERM, True), (signal.SIGINT, True), (signal.SIGTERM, False)),
 )

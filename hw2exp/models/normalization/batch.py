@@ -39,7 +39,7 @@ class BatchNorm(Norm):
     eps: Annotated[Tensor, per_replica("added to the variance", gt=0)]
     population_sequences: Annotated[
         int, shared("training sequences for a test's statistics, at least", ge=2, le=65536)
-    ]
+    ] = field(default=Norm.population_sequences, kw_only=True)  # after the fields of a subclass
 
     @staticmethod
     def contradictions(knobs: Any, config: Any) -> list[str]:
