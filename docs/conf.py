@@ -19,7 +19,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
 ]
-exclude_patterns = ["_build", "**/.ipynb_checkpoints"]
+exclude_patterns = ["_build", "**/.ipynb_checkpoints", "study/maps/maps.md"]  # a part of study/maps
 root_doc = "index"
 html_theme = "furo"
 html_title = "hw2exp"

@@ -63,10 +63,10 @@ CURES = {
 }
 """What each cure adds to the settings of a map; warm-up is not followed by a cosine."""
 
-SIDE, DPI = 2.0, 160
-"""Inches a side of a map and its labels in the picture of all, and its pixels per inch.
+SIDE, DENSITY = 2.0, 0.8
+"""Inches a side of a map with its labels, and pixels per inch for each run a side.
 
-A map of 256 x 256 runs has more than 256 pixels a side, so that no run is left out.
+So a map has more pixels than runs a side, and none is left out.
 """
 
 
@@ -136,7 +136,8 @@ def collect(out: Path, docs: Path) -> None:
     polars.DataFrame(rows, infer_schema_length=None).write_csv(docs / "maps.csv")
     (docs / "maps.md").write_text(markdown(rows), encoding="utf-8")
     with figure_style():
-        disk.write(docs / "maps.png", encoded(sheet(drawn), "png", dpi=DPI))
+        most = max(max(own.loss.shape[1:]) for maps in drawn.values() for own in maps.values())
+        disk.write(docs / "maps.png", encoded(sheet(drawn), "png", dpi=max(100, DENSITY * most)))
     print(", ".join(str(docs / f"maps.{kind}") for kind in ("csv", "md", "png")))
 
 
@@ -184,7 +185,8 @@ def _cells(row: dict[str, Any]) -> list[str]:
         "" if row["cure"] == "none" else signed(100 * row["gained"]),
         f"{100 * row['diverged']:.1f} %",
         moved,
-        row["no_dimension"] or within(rough, lambda value: f"{value:.2f}"),
+        (row["no_dimension"] or "").partition(":")[0]
+        or within(rough, lambda value: f"{value:.2f}"),
     ]
 
 
