@@ -162,7 +162,10 @@ def test_a_replica_has_its_bits_alone_and_beside_one_that_is_not_finite(name, ki
     norm = norm_of(kind, 3)
     for r in (0, 2):
         alone = make(name, kind, 1)
-        fields = {key: value[r : r + 1] for key, value in vars(norm).items()}
+        fields = {
+            key: value[r : r + 1] if torch.is_tensor(value) else value
+            for key, value in vars(norm).items()
+        }
         alone.norm = type(norm)(**fields)
         alone.closed_form.norm = alone.norm
         own = [{n: v[r : r + 1].detach().requires_grad_() for n, v in inputs[0].items()}]
