@@ -89,7 +89,7 @@ def test_a_cell_of_ones_own_in_30_lines(tmp_path):
     assert "norm=batch: model=leaky_rnn names no terms" in told.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_cell_of_ones_own_in_a_sweep(tmp_path):
     (tmp_path / "leaky_rnn.py").write_text(block("python", "@register_cell"), encoding="utf-8")
     short = ["task=easy", "steps=20", "eval_every=20", "eval_batches=2", "plot=false"]

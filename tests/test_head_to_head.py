@@ -36,7 +36,7 @@ def test_every_cure_composes_and_has_the_same_budget(script):
     assert names == set(script.CURES)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_cures_are_tuned_compared_and_resumed(script, tmp_path, monkeypatch, capsys):
     kept = {name: script.CURES[name] for name in ("none", "clip norm", "StableAdamW")}
     for module in (script, sys.modules["study.head_to_head"]):

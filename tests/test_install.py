@@ -48,7 +48,7 @@ def test_a_checkout_that_is_not_installed_says_what_to_type(tmp_path):
         )
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_an_installed_copy_runs_from_anywhere(tmp_path):
     site = tmp_path / "site"
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(site)]

@@ -196,7 +196,7 @@ def test_cures_can_be_tried_at_the_rate_without_alone(study, tiny, tmp_path):
     assert len(runs) == 3 * len(tiny.cures)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_every_part_runs(study, tiny, tmp_path):
     script, _, _ = study
     script.reproduce(tiny, tmp_path, [part for part in script.PARTS if part != "reach"])

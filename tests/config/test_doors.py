@@ -258,7 +258,7 @@ def test_a_sweep_records_whose_code_it_was(sweep):
     assert ((angles > 0) & (angles <= 1)).all()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_readers_show_runs_whose_module_is_missing(sweep):
     line = f"shown as recorded: no code of {', '.join(each for each in CHOSEN[:3])}"
     for reader in ("hw2exp.report", "hw2exp.compare"):

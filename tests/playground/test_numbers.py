@@ -217,7 +217,7 @@ RUNS = [
 ]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_losses_are_the_benchs(tmp_path):
     runs = []
     for task, model, optimizer, clip, norm, schedule in RUNS:

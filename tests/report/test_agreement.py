@@ -50,7 +50,7 @@ def rates(tmp_path_factory):
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_tables_equal_a_plain_computation(rates, tmp_path):
     assert main([str(rates), "--out", str(tmp_path)]) == 0
     runs = polars.read_parquet(tmp_path / "runs.parquet")

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.tiers import first_slow
-
 SCRIPT = Path(__file__).parent.parent.parent / "scripts/power_cut.py"
 spec = importlib.util.spec_from_file_location("power_cut", SCRIPT)
 power_cut = importlib.util.module_from_spec(spec)
@@ -53,7 +51,8 @@ def test_and_a_file_system_that_cannot_be_mounted(monkeypatch, capsys):
 @pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("mkfs.ext4") is None, reason="ext4 can't be mounted here"
 )
-@pytest.mark.parametrize("kind", first_slow("ext4, names before data", "ext4"))
+@pytest.mark.nightly
+@pytest.mark.parametrize("kind", ["ext4, names before data", "ext4"])
 def test_a_run_resumes_from_a_real_file_system(kind):
     done = subprocess.run(
         [sys.executable, SCRIPT, "--kinds", kind, "--lives", "extended", "--every", "8"],

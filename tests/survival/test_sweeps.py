@@ -11,7 +11,6 @@ import pytest
 
 import hw2exp
 from tests.survival.progress import steps_saved, wait_until
-from tests.tiers import first_slow
 
 ROOT = Path(hw2exp.__file__).parent.parent
 STEPS, RUNS, KILLS = 4000, 8, 4
@@ -67,7 +66,8 @@ def whole(tmp_path_factory):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize("victim", first_slow("worker", "leader"))
+@pytest.mark.nightly
+@pytest.mark.parametrize("victim", ["worker", "leader"])
 def test_killed_again_and_again(tmp_path, whole, same, victim):
     draw, kills = random.Random(victim), 0
     for life in range(12):

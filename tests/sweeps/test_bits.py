@@ -132,7 +132,7 @@ def test_the_processes_threads_change_nothing(compose, run, extra):
         torch.set_num_threads(1)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_autograd_and_norms_too(compose, run):
     for extra in (["closed_form=false"], ["norm=batch"], ["norm=layer"]):
         assert_the_same_in_company(compose(*SHORT, "model=attn_rnn", *extra), run, 64)

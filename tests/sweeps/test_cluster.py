@@ -112,7 +112,7 @@ def whole(tmp_path_factory):
     return digests(folder / "sweep")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_ten_workers_are_killed(tmp_path, whole):
     folder = tmp_path / "sweep"
     with sweep(tmp_path, *LOCAL_CLUSTER, "hydra.sweep.dir=sweep") as process:
@@ -345,7 +345,7 @@ def test_an_address_that_is_none_is_refused_in_a_line(tmp_path, monkeypatch, cap
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_cell_of_the_users_reaches_the_workers_by_name(tmp_path):
     (tmp_path / "my_cells.py").write_text(block("python", "@register_cell"))
     short = ["task=easy", "steps=20", "eval_every=20", "eval_batches=2", "plot=false"]

@@ -88,7 +88,7 @@ def test_shutdown_leaves_no_process_behind():
             os.kill(process, 0)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_long_temporary_folder_stops_no_worker(tmp_path):
     """The path of a socket has some hundred bytes; a shared machine's TMPDIR may be as long."""
     folder = tmp_path / ("long" * 25)

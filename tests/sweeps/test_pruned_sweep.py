@@ -116,7 +116,7 @@ def test_fleets_don_t_depend_on_workers(compose):
         assert len(set(map(frozenset, seeds.values()))) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_number_of_workers_changes_nothing(sweeps, tmp_path, monkeypatch, workers):
     monkeypatch.chdir(tmp_path)
     for count in (1, 2):

@@ -155,7 +155,7 @@ def test_all_that_is_seen_from_outside_speaks_tls(tmp_path, slurm):
         ended(process, 130)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.usefixtures("whole")  # so that kernels are compiled
 def test_an_interrupt_between_two_jobs_ends_the_sweep(tmp_path):
     with started(tmp_path) as (process, job):

@@ -246,7 +246,7 @@ def test_a_sweep_exits_with_the_worst_of_its_jobs(here, workers, launcher):
     assert [read_result(sweep / str(n)).status for n in (0, 1)] == ["diverged", "finished"]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_an_interrupt_ends_a_sweep_in_order(here):
     arguments = ["-m", "steps=1000000", "seed=0,1,2", "plot=false", "hydra.sweep.dir=sweep"]
     with command(*arguments, *SMALL, "workers=2", "fleet_size=1", cwd=here) as process:
