@@ -99,7 +99,7 @@ def test_a_cell_of_ones_own_in_a_sweep(tmp_path):
     assert {read_result(tmp_path / "sweep" / job).status for job in "01"} == {"finished"}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_example_of_use_from_python(tmp_path):
     (tmp_path / "example.py").write_text(block("python", "hw2exp.sweep("), encoding="utf-8")
     done = run("example.py", cwd=tmp_path)

@@ -33,7 +33,7 @@ SAMPLE = ("rnn", "layer"), ("gated_rnn", "batch"), ("lstm", "batch"), ("attn_rnn
 NORMED = [
     pytest.param(
         (f"model={model}", f"norm={norm}"),
-        marks=() if (model, norm) in SAMPLE else pytest.mark.slow,
+        marks=() if (model, norm) in SAMPLE else pytest.mark.nightly,
         id=f"{model} {norm}",
     )
     for model in ("rnn", "gated_rnn", "lstm", "attn_rnn")

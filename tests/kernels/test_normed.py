@@ -27,9 +27,9 @@ MODELS = {
     "attn_rnn": lambda H, K: AttnRNNKnobs(name="attn_rnn", hidden_size=H, lags=K),
 }
 SAMPLE = {("rnn", "layer"), ("gated_rnn", "batch"), ("lstm", "batch"), ("attn_rnn", "qk")}
-"""Compiling all takes two minutes; the others are slow tests."""
+"""Compiling all takes two minutes; the others are compiled every night."""
 ALL = [
-    pytest.param(name, kind, marks=() if (name, kind) in SAMPLE else pytest.mark.slow)
+    pytest.param(name, kind, marks=() if (name, kind) in SAMPLE else pytest.mark.nightly)
     for name in MODELS
     for kind in KINDS
     if kind != "qk" or name == "attn_rnn"

@@ -94,7 +94,7 @@ def test_a_disk_that_fills_up(tmp_path, whole, same, size):
     assert bool(told["left"]) == (size not in ("4k", "24k"))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_sweep_whose_disk_fills_up(tmp_path, whole, same):
     told = story(tmp_path, "400k", "-m", *SMALL, "seed=0,1,2", "workers=1")
     one_line(told["first"], "No space left on device")

@@ -231,9 +231,10 @@ def test_who_leaves_while_it_compiles_does_not_wait(tmp_path, number, sweep):
     assert not list((tmp_path / "run").rglob("result.json"))
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(  # without digests: SIGINT, test_train.py
     ("number", "group"),
-    first_slow((signal.SIGTERM, True), (signal.SIGINT, True), (signal.SIGTERM, False)),
+    [(signal.SIGTERM, True), (signal.SIGINT, True), (signal.SIGTERM, False)],
 )
 def test_an_ended_sweep_saves_and_resumes(tmp_path, whole_sweep, same, number, group):
     """Also where a terminal or a cluster sends the signal to all of its processes."""
