@@ -81,6 +81,11 @@ def verdict_of(difference: Difference, diverged: Difference | None, less: str = 
     return less if difference.value < 0 else "more"
 
 
+def on_divergence(verdict: str) -> bool:
+    """Return whether a verdict of :func:`verdict_of` is on divergence, not on the difference."""
+    return verdict.endswith("diverge")
+
+
 def comparable(diverged: Difference | None) -> bool:
     """Return whether the shares of diverged runs don't differ, or don't matter.
 

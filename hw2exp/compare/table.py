@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hw2exp.compare.columns import Column
-from hw2exp.compare.contrasts import Contrast
+from hw2exp.compare.contrasts import Contrast, on_divergence
 from hw2exp.compare.rows import Row
 from hw2exp.system.problems import counted, printable
 
@@ -75,7 +75,7 @@ def contrast_table(
             *(f"{mean:.3g}" for mean in each.paired.values.mean(1)),
             f"{own.value:+.3g} [{own.low:+.3g}, {own.high:+.3g}]",
             f"{own.pvalue:.2g}",
-            f"undecided: {each.verdict}" if "diverge" in each.verdict else each.verdict,
+            f"undecided: {each.verdict}" if on_divergence(each.verdict) else each.verdict,
         ]
         sections.setdefault(each.paired.name, []).append(Row(label, cells))
     return table_of(["seeds", "A", "B", "A - B", "p", "A has"], sections, width, color)

@@ -8,7 +8,7 @@ A choice is a class with its equations. It declares its knobs as annotated field
     class ClipEachTensor(Clip):
         max_norm: Annotated[Tensor, per_replica("largest norm of one tensor", gt=0)]
 
-Keyword arguments are the default values of the knobs.
+Keyword arguments are the default values of the knobs; so is the default of a field.
 """
 
 from collections.abc import Callable

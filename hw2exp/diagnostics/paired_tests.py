@@ -56,7 +56,8 @@ def mean_difference(differences: ArrayLike, unit: float) -> Estimate:
     """Return the mean of paired differences, with a bootstrap interval.
 
     If no pair differs, a bootstrap has no width. Then the interval is ± unit times the upper end of
-    Wilson's interval for zero differing pairs.
+    Wilson's interval for zero differing pairs. A mean of differences that cancel but for rounding
+    is 0.
 
     Args:
         differences: one a seed, ``(R,)``.

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from hw2exp.compare.contrasts import Contrast, comparable, contrasts, paired
+from hw2exp.compare.contrasts import Contrast, comparable, contrasts, on_divergence, paired
 from hw2exp.compare.measures import MEASURES
 from hw2exp.compare.sides import Side
 from hw2exp.diagnostics.paired_tests import SIGNIFICANT
@@ -91,7 +91,7 @@ class ArmsClaim:
 
     def _finding(self, members: Sequence["Member"]) -> Finding:
         deciding = [
-            each for each in members if self.divergence_decides or "diverge" not in each.verdict
+            each for each in members if self.divergence_decides or not on_divergence(each.verdict)
         ]
         verdicts = {each.verdict.split()[0] for each in deciding} - {"undecided"}
         some = bool(verdicts)
@@ -146,7 +146,7 @@ def _members(evidence: Evidence, measure: str) -> list[Member]:
 def contrast_text(each: Contrast) -> str:
     """Write a comparison's difference, with a star where it is significant."""
     if each.diverged is not None and not comparable(each.diverged):
-        star = "*" * ("diverge" in each.verdict)
+        star = "*" * on_divergence(each.verdict)
         return f"{signed(100 * each.diverged.value)} % diverge{star}"
     star = "*" * (each.verdict in ("less", "more"))
     d = each.difference
@@ -205,6 +205,12 @@ class Compared:
     cures: Sequence[Comparison]
     asked: Sequence[Comparison]
     contrasts: Mapping[str, Sequence[Contrast]]
+
+    @property
+    def seeds(self) -> list[int]:
+        """Return the number of seeds of each comparison."""
+        by_measure = [len(each.paired.seeds) for own in self.contrasts.values() for each in own]
+        return [each.seeds for each in (*self.cures, *self.asked)] + by_measure
 
 
 def compare_all(arms: Sequence[Arm], claims: Sequence[AnyClaim]) -> Compared:

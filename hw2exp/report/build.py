@@ -76,8 +76,7 @@ def make_report(
             write_table(claim_rows(claims), target, "claims")
         if plan is None and len(chapters) > 1:
             write_table(_window_rows(chapters), target, "maps")
-        options = [word for name in imports for word in ("--import", name)]
-        options += ["--slides"] * slides
+        options = [f"--import={name}" for name in imports] + ["--slides"] * slides
         options += [] if claims_file is None else ["--claims", str(claims_file)]
         page = render(folder, plan, chapters, claims, options, slides)
         disk.write(target / PAGE, page.encode(errors="replace"))  # a folder's name may not be UTF-8

@@ -1,6 +1,6 @@
 """Make a chapter of the page: measure, compare, judge and draw the runs below one folder."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -41,6 +41,8 @@ from hw2exp.theory.reach_figure import reach_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    Named = tuple[str, str, str, Figure | None]
 
 REACH = (
     "The norm of ∂h[T]/∂h[t] against the lag, median and quartiles over runs. The line marks how "
@@ -141,46 +143,38 @@ def make_chapter(
     decided = [claim for claim, _ in claims]
     undecided = [each for each in own if each in wanted and each not in decided]
     left_out += [NO_PAIRS.format(claim.words) for claim in undecided]
-    by_measure = [each for own in both.contrasts.values() for each in own]
-    seeds = [each.seeds for each in (*compared, *both.asked)]
-    if few := too_few([*seeds, *(len(each.paired.seeds) for each in by_measure)]):
-        left_out.append(few)
+    left_out += filter(None, [too_few(both.seeds)])
     if maps.measured:
         left_out.append(ONE_BY_ONE.format(counted(found.size[1], "arm")))
-    drawn = []
-    for name, title, caption, figure in _figures(plan, evidence, measured, after, warned):
-        if figure is None:
-            left_out.append(f"figure “{title}” left out: {EMPTY[name.partition('_')[0]]}")
-        else:
-            drawn.append(draw(figure, target, name, title, caption))
+    drawn, empty = _draw_all(_figures(plan, evidence, measured, after, warned), target)
+    left_out += empty
     notes = [f"{line[0].upper()}{line[1:]}." for line in left_out]
     write_table(found.outcomes if maps.measured else run_rows(arms), target, "runs")
-    if measured:
-        write_table(arm_rows(measured), target, "arms")
-    if spiking := [each for each in map(causes, arms) if each]:
-        write_table(spike_rows(spiking), target, "spikes")
-    if after:
-        write_table(aftermath_rows(after), target, "aftermath")
-    if warned:
-        write_table(warning_rows(warned), target, "warning")
-    if all_compared := [*compared, *both.asked]:
-        write_table(comparison_rows(all_compared), target, "comparisons")
+    tables = {
+        "arms": arm_rows(measured),
+        "spikes": spike_rows([each for each in map(causes, arms) if each]),
+        "aftermath": aftermath_rows(after),
+        "warning": warning_rows(warned),
+        "comparisons": comparison_rows([*compared, *both.asked]),
+    }
+    for name, rows in tables.items():
+        if rows:
+            write_table(rows, target, name)
     return Chapter(
-        plan,
-        folder,
-        found,
-        maps,
-        measured,
-        agreed,
-        compared,
-        both.asked,
-        trials,
-        claims,
-        drawn,
-        warned,
-        why,
-        notes,
-    )
+        plan, folder, found, maps, measured, agreed, compared, both.asked, trials, claims, drawn,
+        warned, why, notes,
+    )  # fmt: skip
+
+
+def _draw_all(figures: "Iterable[Named]", target: Path) -> tuple[list[Drawn], list[str]]:
+    """Draw the figures; return a line for each empty one, too."""
+    drawn, empty = [], []
+    for name, title, caption, figure in figures:
+        if figure is None:
+            empty.append(f"figure “{title}” left out: {EMPTY[name.partition('_')[0]]}")
+        else:
+            drawn.append(draw(figure, target, name, title, caption))
+    return drawn, empty
 
 
 def _figures(
@@ -189,7 +183,7 @@ def _figures(
     measured: Sequence[ArmMeasures],
     after: Sequence[Aftermath],
     warned: Sequence[Warned],
-) -> Iterator[tuple[str, str, str, "Figure | None"]]:
+) -> "Iterator[Named]":
     """Yield each wanted figure: name, title, caption, and the figure, or None if it is empty.
 
     Figures that need runs of a special kind are left out where there are none.
@@ -231,7 +225,7 @@ def _figures(
         yield "spikes", "The highest spikes", gallery_caption(arms), gallery(arms)
 
 
-def _curves(arms: Sequence[Arm]) -> Iterator[tuple[str, str, str, "Figure | None"]]:
+def _curves(arms: Sequence[Arm]) -> "Iterator[Named]":
     """Yield one figure; with more than ``MOST_ARMS`` arms, one for each model and optimizer."""
     if len(arms) <= MOST_ARMS:
         figure = curves(arms, [arm.name for arm in arms])

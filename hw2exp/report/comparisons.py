@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hw2exp.compare.contrasts import comparable, differences_of, paired, verdict_of
+from hw2exp.compare.contrasts import comparable, differences_of, on_divergence, paired, verdict_of
 from hw2exp.diagnostics.paired_tests import SIGNIFICANT, Difference
 from hw2exp.records.arms import Arm
 from hw2exp.report.tables import cell, columns, plain, points, signed
@@ -130,7 +130,7 @@ def change_text(each: Change, shares: Sequence[str]) -> str:
     star = "*" if each.verdict in ("fewer", "more") else ""
     text = f"{signed(each.spikes.value)}{star}"
     if not each.comparable:
-        star = "*" * ("diverge" in each.verdict)
+        star = "*" * on_divergence(each.verdict)
         text = f"{signed(100 * each.diverged.value)} % diverge{star}"
     for name in shares:
         if (own := getattr(each, name)).pvalue < SIGNIFICANT:

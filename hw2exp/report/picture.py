@@ -23,9 +23,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BESIDE, BESIDE_LOST = ("spikes", "solved", "test_loss"), ("diverged", "solved", "test_loss")
-"""The measures of the small panels: the first two that the large one does not show.
-
-Where runs diverge, these count, not spikes: a run that diverges has no time for more of them."""
+"""The measures of the small panels, the first two that the large one does not show; and those
+where runs diverge, since a run that diverges has no time for more spikes."""
 
 NOTE = "0.35"
 """The color of the note below a picture."""

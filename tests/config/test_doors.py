@@ -19,6 +19,7 @@ from hydra.core.config_store import ConfigStore
 
 import hw2exp
 from hw2exp.config import registry
+from hw2exp.config.command_line import read
 from hw2exp.config.doors import register_cell, register_clip, register_task
 from hw2exp.diagnostics.metrics.protocol import Step
 from hw2exp.diagnostics.metrics.spectrum import Spectrum
@@ -271,7 +272,7 @@ def test_readers_show_runs_whose_module_is_missing(sweep):
     assert known.returncode == 0
     assert "shown as recorded" not in known.stdout + known.stderr
     page = html.unescape((sweep / "s/report/report.html").read_text())
-    assert "python -m hw2exp.report s --import my_choices" in page
+    assert "python -m hw2exp.report s --import=my_choices" in page
     assert "python -m hw2exp.train --import my_choices -m " in page
     asked = command("hw2exp.anatomy", "s/0", cwd=sweep)
     assert asked.returncode == 2
@@ -333,3 +334,24 @@ def test_the_spectrum_is_that_of_numpy(compose):
             radius, norm = found[f"radius_{name}_{place}"][r], found[f"norm_{name}_{place}"][r]
             assert float(radius) == pytest.approx(np.abs(np.linalg.eigvals(block)).max())
             assert float(norm) == pytest.approx(np.linalg.norm(block, 2))
+
+
+def test_a_subclass_of_batch_norm_takes_the_defaults_of_its_fields(own):
+    source = """
+from dataclasses import dataclass
+from typing import Annotated
+from torch import Tensor
+from hw2exp import per_replica, register_norm
+from hw2exp.models.normalization.batch import BatchNorm
+
+@register_norm("powered", gamma=0.2, eps=1e-5)
+@dataclass(frozen=True)
+class Powered(BatchNorm):
+    power: Annotated[Tensor, per_replica("power", gt=0)] = 1.5
+"""
+    try:
+        exec(source, {"__name__": "my_choices"})
+        norm = read(["norm=powered", "norm.eps=1e-4"]).jobs[0].config.norm
+    finally:
+        ConfigStore.instance().repo["norm"].pop("powered.yaml", None)
+    assert (norm.gamma, norm.eps, norm.power, norm.population_sequences) == (0.2, 1e-4, 1.5, 1024)
