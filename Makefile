@@ -2,6 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+unexport PYTHONDONTWRITEBYTECODE  # with it, every process compiles all of its modules again
 
 .PHONY: help setup train theory reproduce test test-next lint format docs tensorboard bench
 
@@ -12,7 +13,7 @@ setup: $(VENV)/.installed ## create .venv and install the pinned versions
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	@touch $@
 
 train: setup ## train one run, or a sweep with ARGS="-m ..."

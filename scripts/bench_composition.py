@@ -14,7 +14,8 @@ from pathlib import Path
 import hydra
 from omegaconf import OmegaConf
 
-from hw2exp.config.command_line import CONFIG_MODULE, CONFIG_NAME, VERSION_BASE, read
+from hw2exp.config.command_line import read
+from hw2exp.config.hydra_session import CONFIG_MODULE, CONFIG_NAME, VERSION_BASE
 from hw2exp.config.validation import validate
 
 

@@ -15,6 +15,7 @@ from hw2exp.diagnostics.jacobian import JacobianGrowth, jacobian_growth
 from hw2exp.diagnostics.sharpness import Sharpness, sharpness
 from hw2exp.diagnostics.statistics import Floats
 from hw2exp.diagnostics.step_buffer import norms_by_tensor
+from hw2exp.fleet.evaluation import evaluate_initial, population_statistics
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.state import concatenate
 from hw2exp.fleet.torch_state import torch_as_known
@@ -127,7 +128,7 @@ def dissect(
         afters = concatenate([trace.after for trace in seen.traces])
         fleet = Fleet([config] * len(seen.steps))
         fleet.state = replace(befores, optimizer=afters.optimizer)  # as each step divided by it
-        fresh = host(fleet.initial()[0])
+        fresh = host(evaluate_initial(fleet)[0])
         culprit, thrown = find_culprit(fresh, peak, spike, config.spikes.margin)
         symbols, labels = (
             torch.cat([getattr(trace, name) for trace in seen.traces])
@@ -141,7 +142,7 @@ def dissect(
         suspects, order = suspects_of(config, seen, culprit)
         at_peak, _ = suspects_of(config, seen, peak)
         first = symbols[culprit][order[0]].expand(len(seen.steps), 1, -1)  # (n, 1, T)
-        statistics = fleet.population(seen.steps[culprit])
+        statistics = population_statistics(fleet, seen.steps[culprit])
         jacobians = jacobian_growth(fleet.model, fleet.params, first, statistics)
         flow = torch.cat([trace.flow for trace in seen.traces if trace.flow is not None]).numpy()
         grads = torch.cat([trace.grads for trace in seen.traces])

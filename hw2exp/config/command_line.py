@@ -2,48 +2,33 @@
 
 import argparse
 import os
-from collections.abc import Iterator, Sequence, Set
-from contextlib import contextmanager
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra import __version__, compose, initialize_config_module
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.config_search_path import SearchPathQuery
-from hydra.core.config_store import ConfigStore
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override
 
 from hw2exp.config.arguments import inspects, parse_arguments, words_of
 from hw2exp.config.composition import Composition
 from hw2exp.config.folder import at_home, check_folder, check_inside, check_subfolder
 from hw2exp.config.grid import Grid
+from hw2exp.config.hydra_session import hydra_started
 from hw2exp.config.job import Job, Plain
 from hw2exp.config.jobs import check_configs, check_loggers, check_pruned, sweep_jobs
 from hw2exp.config.overrides import parse_lines
 from hw2exp.config.packing import ENUMERATING
 from hw2exp.config.refusals import one_error
-from hw2exp.config.registry import ADDED_CHOICES, import_packages
-from hw2exp.config.repository import confined_configs
 from hw2exp.config.resume import check_resumed
 from hw2exp.config.schema import TrainConfig
 from hw2exp.config.trusted import (
-    trusted_resolvers,
     unnamed,
     untrusted_directives,
     untrusted_node,
 )
 from hw2exp.config.unused import unused
 from hw2exp.system.problems import ConfigError
-
-CONFIG_MODULE = "hw2exp.configs"
-CONFIG_NAME = "train"
-VERSION_BASE: dict[str, Any] = {"version_base": "1.3"} if __version__.startswith("1.3.") else {}
-"""The argument that asks Hydra 1.3 for its own defaults; later versions have no others."""
-
-JOB_NAME = "train"  # as Hydra names it after the module
 
 
 @dataclass(frozen=True)
@@ -109,7 +94,7 @@ def read(argv: Sequence[str]) -> Command:
     multirun = bool(arguments.multirun)
     key = f"hydra.{'sweep' if multirun else 'run'}.dir"
     shipped = _shipped(arguments) if arguments.config_dir is not None else None
-    with _hydra(arguments.config_dir) as composition:
+    with hydra_started(arguments.config_dir) as composition:
         overrides, fixed, jobs, grid = _jobs(arguments, composition, shipped)
         typed = {override.key_or_group for override in overrides}
         folder, resumes = _folder(jobs, grid, fixed, key, typed, shipped)
@@ -132,7 +117,7 @@ def read(argv: Sequence[str]) -> Command:
 
 def _shipped(arguments: argparse.Namespace) -> Plain:
     """Compose Hydra's node without the files of ``--config-dir``."""
-    with _hydra(None) as composition:
+    with hydra_started(None) as composition:
         overrides, _ = parse_lines(arguments.overrides, composition)
         lines = [str(o.input_line) for o in overrides if o.is_hydra_override()]
         return one_error(composition.job, lines).base.hydra
@@ -251,40 +236,3 @@ def _check_jobs_folders(jobs: Sequence[Job], folder: Path) -> None:
             if other != job.number:
                 both = f"jobs {other} and {job.number} would share it"
                 raise ConfigError([f"{folder / job.subfolder}: is a link; {both}"])
-
-
-@contextmanager
-def hydra_kept() -> Iterator[None]:
-    """Restore the Hydra state of a caller that uses Hydra itself."""
-    loaded, job = GlobalHydra.instance().hydra, HydraConfig.instance().cfg
-    try:
-        yield
-    finally:  # by then Hydra has made other instances
-        GlobalHydra.instance().hydra, HydraConfig.instance().cfg = loaded, job
-
-
-@contextmanager
-def _hydra(config_dir: str | None) -> Iterator[Composition]:
-    store_added_choices()
-    GlobalHydra.instance().clear()
-    with confined_configs(), initialize_config_module(CONFIG_MODULE, JOB_NAME, **VERSION_BASE):
-        loader: Any = GlobalHydra.instance().config_loader()
-        if config_dir is not None:  # as in hydra.main, before the first look-up
-            path = loader.get_search_path()
-            folder = f"file://{Path(config_dir).absolute()}"
-            path.prepend("command-line", folder, anchor=SearchPathQuery(provider="schema"))
-            loader.repository.initialize_sources(path)
-        with trusted_resolvers():
-            yield Composition(
-                loader,
-                lambda lines: compose(CONFIG_NAME, overrides=list(lines), return_hydra_config=True),
-            )
-
-
-def store_added_choices() -> None:
-    """Register the choices that a user's code added with Hydra."""
-    import_packages()
-    known = ConfigStore.instance()
-    for (group, name), defaults in ADDED_CHOICES.items():
-        known.repo.get(group, {}).pop(f"{name}.yaml", None)  # Hydra 1.4 warns of a second one
-        known.store(group=group, name=name, node=dict(defaults))

@@ -1,6 +1,6 @@
 """A fleet: R runs that train together as one tensor program."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,11 +17,12 @@ from hw2exp.fleet.state import FleetState, concatenate
 from hw2exp.fleet.training_path import training_path
 from hw2exp.kernels.choice import closed_form_of
 from hw2exp.kernels.loss import SequenceLoss
-from hw2exp.models.axes import Params, State, means
+from hw2exp.models.axes import Params
 from hw2exp.models.cell import Cell
-from hw2exp.models.classifier import Classifier, Gradient
+from hw2exp.models.classifier import Classifier
 from hw2exp.models.hyperparameters import build
 from hw2exp.models.normalization import Norm
+from hw2exp.models.passes import Gradient
 from hw2exp.optim.clipping.protocol import Clip
 from hw2exp.optim.named import in_rows
 from hw2exp.optim.optimizers.protocol import Optimizer
@@ -29,12 +30,9 @@ from hw2exp.optim.regularizers.protocol import Regularizer
 from hw2exp.optim.schedules.protocol import Schedule
 from hw2exp.tasks.chosen import task_of
 from hw2exp.tasks.notebook_stream import NotebookStream
-from hw2exp.tasks.task import CHECK, POPULATION, TEST, TRAIN, Task, check_batch
+from hw2exp.tasks.task import TEST, TRAIN, Task, check_batch
 from hw2exp.tasks.temporal_order import TemporalOrder
 from hw2exp.tasks.variants.hochreiter import Hochreiter
-
-FRESH_SEQUENCES = 1024
-"""Sequences for the initial loss, at least."""
 
 
 class Fleet:
@@ -220,68 +218,6 @@ class Fleet:
         scores = self.model.largest_scores(self.params, symbols)
         after = self.clip.finish(self.layout.unflatten(params), scores)
         return self.layout.rows(after)
-
-    @torch.no_grad()
-    def initial(self) -> tuple[Tensor, Tensor]:
-        """Measure loss and accuracy of a large fresh batch before training, each ``(R,)``."""
-        fresh = self._fresh(0, CHECK, FRESH_SEQUENCES)
-        parts = [self.model.losses(self.params, *part)[:2] for part in fresh]
-        losses, correct = (torch.cat(column, 1) for column in zip(*parts, strict=True))
-        return means(losses), means(correct.double())
-
-    def _fresh(self, step: int, stream: int, least: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Draw fresh sequences, at least as many as asked for.
-
-        They come at once, but for batch normalization in batches of the training batch size, on
-        which its statistics depend.
-        """
-        size = self.config.batch_size
-        batches = -(-least // size)
-        symbols, labels = self.batch(step, stream, batches * size)
-        parts = batches if self.model.normalization.over_batch else 1
-        return zip(symbols.chunk(parts, 1), labels.chunk(parts, 1), strict=True)
-
-    @torch.no_grad()
-    def population(self, step: int) -> State | None:
-        """Estimate the statistics that batch normalization uses in a test pass.
-
-        They are computed with the current parameters: means, over fresh training batches, of the
-        batch mean and of the unbiased batch variance (Ioffe & Szegedy 2015, algorithm 2; Cooijmans
-        et al. 2016). Running averages would lag behind parameters that move fast.
-
-        Args:
-            step: the training step; it selects the fresh batches.
-
-        Returns:
-            Mean and variance of each term, ``(R, T, *features)``; None for other norms.
-        """
-        norm = self.model.normalization
-        if not norm.over_batch:
-            return None
-        sums: dict[str, Tensor] = {}
-        count = 0
-        for symbols, labels in self._fresh(step, POPULATION, norm.population_sequences):
-            _, _, seen = self.model.losses(self.params, symbols, labels)
-            for name, value in seen.items():
-                sums[name] = sums[name] + value.double() if name in sums else value.double()
-            count += 1
-        return {name: (total / count).to(self.state.params.dtype) for name, total in sums.items()}
-
-    @torch.no_grad()
-    def test(self, step: int) -> tuple[Tensor, Tensor]:
-        """Run a test pass and return the loss of each batch and the overall accuracy.
-
-        Args:
-            step: the training step just before the test pass.
-
-        Returns:
-            Losses ``(R, batches)`` and accuracy ``(R,)``.
-        """
-        size, batches = self.config.batch_size, self.config.eval_batches
-        symbols, labels = self.batch(step, TEST, batches * size)
-        losses, correct, _ = self.model.losses(self.params, symbols, labels, self.population(step))
-        by_batch = means(losses.view(-1, size)).view(-1, batches)
-        return by_batch, means(correct.double())
 
     def accept(self, step: int, loss: Tensor, grad_norm: Tensor, proposed: FleetState) -> None:
         """Accept a step, but freeze each replica whose loss, gradient or state is not finite.

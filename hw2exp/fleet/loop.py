@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from hw2exp.config.schema import TrainConfig
+from hw2exp.fleet.evaluation import evaluate
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.measurements import EvalMetrics, StepMetrics, StepTrace
 from hw2exp.models.axes import means, norms
@@ -172,6 +173,6 @@ def test_step(fleet: Fleet, step: int) -> EvalMetrics:
         fleet: the runs.
         step: the training step just before the test pass.
     """
-    losses, accuracy = fleet.test(step)
+    losses, accuracy = evaluate(fleet, step)
     fleet.judge(step, means(losses), accuracy)
     return EvalMetrics(losses, accuracy)

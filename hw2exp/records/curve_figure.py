@@ -135,7 +135,7 @@ def _draw_with_envelope(axes: "Axes", table: MetricsTable, name: str, label: str
     """Draw a column, and behind it the largest values between its rows if they differ."""
     values, largest = table.column(name), table.column(f"{name}_max")
     if not np.array_equal(values, largest, equal_nan=True):
-        about = f"{label}, largest since the last row"
+        about = f"{label}, largest of the steps between"
         axes.plot(table.steps, largest, color=BLUE, alpha=0.4, linewidth=0.7, label=about)
     axes.plot(table.steps, values, color=BLUE, linewidth=0.7, label=label)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from hw2exp.config.schema import TrainConfig
+from hw2exp.fleet.evaluation import evaluate_initial
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.initial_loss import InitialLossError, check_initial
 from hw2exp.fleet.loop import Observer, train
@@ -188,7 +189,7 @@ def begin_fleet(
         of them, none has left.
     """
     fleet = Fleet(configs, choose_device(configs[0].device), pruning=pruning)
-    loss, accuracy = (values.double().cpu().numpy() for values in fleet.initial())
+    loss, accuracy = (values.double().cpu().numpy() for values in evaluate_initial(fleet))
     wrong = dict(out)
     for place, values in enumerate(zip(loss, accuracy, strict=True)):
         if place not in out and (problem := _check(configs[0], *values)):

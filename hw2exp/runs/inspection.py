@@ -18,6 +18,7 @@ from hw2exp.diagnostics.internals import internals
 from hw2exp.diagnostics.jacobian import jacobian_growth
 from hw2exp.diagnostics.metrics.protocol import Metric, Step
 from hw2exp.diagnostics.sharpness import sharpness
+from hw2exp.fleet.evaluation import population_statistics
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.measurements import StepTrace
 from hw2exp.models.axes import Params
@@ -152,7 +153,7 @@ class Inspection:
             columns |= {name: value for name, value in vars(found).items() if value is not None}
         if due(options.jacobian_every, step):
             few = trace.symbols[:, :ALONG]
-            statistics = probe.population(step)
+            statistics = population_statistics(probe, step)
             grown = jacobian_growth(probe.model, probe.params, few, statistics)
             columns["jacobian_norm"], columns["jacobian_product"] = grown.step, grown.product
             columns["jacobian_largest"] = grown.step.amax(1)

@@ -59,6 +59,8 @@ def print_summary(config: TrainConfig, result: RunResult, folder: Path, root: Pa
     where = f" at step {result.diverged_at}" if result.diverged_at else ""
     above = sum(spike["above_initial"] for spike in spikes)
     steps = counted(result.step, "step")
+    untested = 0 if result.step == config.steps else result.step % config.eval_every
+    tested = f" (at step {result.step - untested})" if 0 < untested < result.step else ""
     more = ""
     if spikes:
         largest = max(spike["loss"] for spike in spikes)
@@ -69,7 +71,7 @@ def print_summary(config: TrainConfig, result: RunResult, folder: Path, root: Pa
         f"  started   loss {initial['loss']:.4f} ({config.task.initial_loss_text})  "
         f"accuracy {initial['accuracy']:.3f}",
         f"  ended     train loss {number(final['train_loss'])}  test loss "
-        f"{number(final['test_loss'])}  test accuracy {number(final['test_accuracy'])}",
+        f"{number(final['test_loss'])}  test accuracy {number(final['test_accuracy'])}{tested}",
         f"  spikes    {len(spikes)}{more}",
         f"  look at   {relative(folder)}/ with {', '.join(written)}",
         f"  or run    {tensorboard_of_run(folder)}",

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from omegaconf import open_dict, read_write
 
-from hw2exp.config.command_line import CONFIG_NAME, Command
+from hw2exp.config.command_line import Command
 from hw2exp.config.folder import check_folder, reserve
+from hw2exp.config.hydra_session import CONFIG_NAME
 from hw2exp.config.overrides import assignment
 from hw2exp.config.trusted import PER_JOB
 from hw2exp.records.checkpoint_folder import check_can_resume

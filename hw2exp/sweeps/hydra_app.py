@@ -12,7 +12,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.utils import env_override
 from omegaconf import DictConfig
 
-from hw2exp.config.command_line import CONFIG_MODULE, CONFIG_NAME, JOB_NAME, VERSION_BASE
+from hw2exp.config.hydra_session import CONFIG_MODULE, CONFIG_NAME, JOB_NAME, VERSION_BASE
 from hw2exp.config.repository import confined_configs
 from hw2exp.system.replaced import replaced
 

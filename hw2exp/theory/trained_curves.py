@@ -11,6 +11,7 @@ from hw2exp.config.command_line import read
 from hw2exp.config.schema import TrainConfig
 from hw2exp.diagnostics.spikes import find_spikes
 from hw2exp.diagnostics.statistics import Floats
+from hw2exp.fleet.evaluation import evaluate_initial
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.loop import train
 from hw2exp.fleet.measurements import EvalMetrics, StepMetrics
@@ -97,7 +98,7 @@ def train_curves(overrides: Sequence[str], seeds: int, keep_params: bool = False
     """
     configs = [job.config for job in read(["-m", *overrides, f"seed=range(0,{seeds})"]).jobs]
     fleet = Fleet(configs)
-    loss, _ = fleet.initial()
+    loss, _ = evaluate_initial(fleet)
     notes = _Notes(fleet, keep_params)
     # The state changes only after a block, so keeping every step's needs blocks of one.
     train(fleet, [notes], block=1 if keep_params else None)

@@ -206,7 +206,7 @@ def _undisturbed() -> Iterator[None]:
     Raises:
         ConfigError: this process is a fork of one that has trained.
     """
-    from hw2exp.config.command_line import hydra_kept
+    from hw2exp.config.hydra_session import hydra_kept
     from hw2exp.system.problems import ConfigError
 
     global _trained_in

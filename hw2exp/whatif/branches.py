@@ -11,6 +11,7 @@ from torch import Tensor
 from hw2exp.config.knob import shape_key
 from hw2exp.config.schema import TrainConfig
 from hw2exp.diagnostics.statistics import Floats
+from hw2exp.fleet.evaluation import evaluate
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.loop import train
 from hw2exp.fleet.measurements import EvalMetrics, StepMetrics
@@ -163,7 +164,7 @@ def _train(
     if (active := fleet.state.active.numpy()).any():
         same_data = [each.model_copy(update={"seed": config.seed}) for each in fleet.configs]
         fleet.enlist(same_data)
-        test_losses, accuracy = fleet.test(steps[-1])
+        test_losses, accuracy = evaluate(fleet, steps[-1])
         ends[1:, fleet.members[active]] = torch.stack([means(test_losses), accuracy])[:, active]
     return curves.losses, ends
 

@@ -9,8 +9,9 @@ from hydra import initialize_config_module
 from omegaconf import OmegaConf
 
 from hw2exp.config.arguments import parse_arguments, words_of
-from hw2exp.config.command_line import CONFIG_MODULE, CONFIG_NAME, VERSION_BASE, read
+from hw2exp.config.command_line import read
 from hw2exp.config.help import choices_of, group_names, help_text, words_on
+from hw2exp.config.hydra_session import CONFIG_MODULE, CONFIG_NAME, VERSION_BASE
 from hw2exp.config.registry import CHOICES
 from hw2exp.config.validation import validate
 from hw2exp.train import main

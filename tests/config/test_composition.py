@@ -8,8 +8,9 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import OmegaConf, open_dict
 
-from hw2exp.config.command_line import CONFIG_MODULE, CONFIG_NAME, VERSION_BASE, read
+from hw2exp.config.command_line import read
 from hw2exp.config.composition import Composition
+from hw2exp.config.hydra_session import CONFIG_MODULE, CONFIG_NAME, VERSION_BASE
 from hw2exp.config.job import put
 from hw2exp.config.registry import CHOICES
 from hw2exp.config.schema import TrainConfig

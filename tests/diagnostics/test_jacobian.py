@@ -10,6 +10,7 @@ from hw2exp.diagnostics.gradient_reach import spectral_norms, state_jacobians
 from hw2exp.diagnostics.jacobian import jacobian_growth
 from hw2exp.diagnostics.lyapunov import largest_exponents
 from hw2exp.diagnostics.trajectory import NO_NORM, trajectory
+from hw2exp.fleet.evaluation import population_statistics
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.models.cell import Cell, linear, product, unroll
 from hw2exp.models.hyperparameters import build
@@ -410,7 +411,7 @@ def test_a_replica_has_the_same_bits_alone_and_in_a_fleet(compose, overrides):
     fleet, params, all_symbols = fleet_of(compose, *overrides)
     last = slice(2, 3)
     alone = Fleet([fleet.configs[2]]).model
-    statistics = fleet.population(1)
+    statistics = population_statistics(fleet, 1)
     own_params, own_statistics = (
         {name: value[last] for name, value in tensors.items()}
         for tensors in (params, statistics or {})
@@ -440,7 +441,7 @@ def test_the_bits_do_not_depend_on_how_many_rows_are_made_at_once(compose, overr
     some = 5 * symbols.numel() * 16  # of the states' Jacobians 5 rows
     for elements in (1, some, 1 << 30):
         monkeypatch.setattr(all_steps, "AT_ONCE", elements)
-        looks.append(jacobian_growth(fleet.model, params, symbols, fleet.population(1)))
+        looks.append(jacobian_growth(fleet.model, params, symbols, population_statistics(fleet, 1)))
     assert copies[::2] == [1, 5, 16]
     assert_same_bits(looks[0], looks[1])
     assert_same_bits(looks[0], looks[2])
@@ -497,9 +498,9 @@ def test_a_look_leaves_no_trace(compose):
     free = {name: value.requires_grad_() for name, value in params.items()}
     before = {name: value.clone() for name, value in params.items()}
     state = torch.get_rng_state()
-    first = jacobian_growth(fleet.model, free, symbols, fleet.population(1))
+    first = jacobian_growth(fleet.model, free, symbols, population_statistics(fleet, 1))
     with torch.no_grad():
-        second = jacobian_growth(fleet.model, free, symbols, fleet.population(1))
+        second = jacobian_growth(fleet.model, free, symbols, population_statistics(fleet, 1))
         assert not torch.is_grad_enabled()
     assert torch.is_grad_enabled()
     assert_same_bits(first, second)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from hw2exp.fleet.evaluation import evaluate, evaluate_initial, population_statistics
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.loop import train
 from hw2exp.tasks.task import POPULATION, TEST, TRAIN
@@ -194,12 +195,12 @@ def test_population_statistics_are_means_over_fresh_training_batches(compose, wo
         plain.model.losses(plain.params, *part)[2]
         for part in zip(symbols.split(30, 1), labels.split(30, 1), strict=True)
     ]
-    found = fleet.population(7)
+    found = population_statistics(fleet, 7)
     assert found.keys() == seen[0].keys()
     for name, value in found.items():
         expected = torch.stack([each[name].double() for each in seen]).mean(0).float()
         torch.testing.assert_close(value, expected, rtol=1e-4, atol=1e-5)
-    assert Fleet([compose("norm=layer")]).population(7) is None
+    assert population_statistics(Fleet([compose("norm=layer")]), 7) is None
 
 
 @pytest.mark.parametrize("model", ["gated_rnn", "attn_rnn_inf"])
@@ -209,9 +210,9 @@ def test_a_test_pass_is_a_function_of_seed_step_and_parameters(compose, model):
     trained, fresh = Fleet([config]), Fleet([config])
     train(trained, [])
     fresh.state = replace(fresh.state, params=trained.state.params)
-    for mine, theirs in zip(trained.test(12), fresh.test(12), strict=True):
+    for mine, theirs in zip(evaluate(trained, 12), evaluate(fresh, 12), strict=True):
         assert torch.equal(mine, theirs)
-    assert not torch.equal(trained.test(12)[0], trained.test(13)[0])
+    assert not torch.equal(evaluate(trained, 12)[0], evaluate(trained, 13)[0])
 
 
 def test_batch_norm_is_judged_by_what_it_has_learned(compose):
@@ -219,7 +220,7 @@ def test_batch_norm_is_judged_by_what_it_has_learned(compose):
     words = "model=gated_rnn", "optimizer=rmsprop", "optimizer.lr=0.03", "steps=300"
     fleet = Fleet([compose(*NORMED, *words, f"seed={seed}") for seed in range(12)])
     train(fleet, [])
-    _, tested = fleet.test(300)
-    _, by_batch = fleet.initial()  # of fresh batches, each by its own statistics
+    _, tested = evaluate(fleet, 300)
+    _, by_batch = evaluate_initial(fleet)  # of fresh batches, each by its own statistics
     assert (by_batch > 0.9).all()
     assert (tested - by_batch).abs().mean() < 0.015  # of a single run, 0.04 by chance

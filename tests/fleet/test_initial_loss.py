@@ -2,6 +2,7 @@ import math
 
 import pytest
 
+from hw2exp.fleet.evaluation import evaluate_initial
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.initial_loss import check_initial
 
@@ -57,7 +58,7 @@ def test_every_sound_start_of_a_small_network_passes_and_a_wrong_one_does_not(co
         init = config.init.model_copy(update={"readout_scale": scale})
         change = {"init": init}
         runs = [config.model_copy(update={**change, "seed": seed}) for seed in range(100)]
-        starts = zip(*(each.tolist() for each in Fleet(runs).initial()), strict=True)
+        starts = zip(*(each.tolist() for each in evaluate_initial(Fleet(runs))), strict=True)
         return [check_initial(loss, accuracy, hidden) for loss, accuracy in starts]
 
     assert problems(1.0) == [None] * 100
@@ -66,6 +67,6 @@ def test_every_sound_start_of_a_small_network_passes_and_a_wrong_one_does_not(co
 
 def test_a_zero_readout_starts_at_exactly_ln_4(compose):
     fleet = Fleet([compose("init.readout=zeros", "task=easy")])
-    loss, accuracy = fleet.initial()
+    loss, accuracy = evaluate_initial(fleet)
     assert float(loss) == pytest.approx(math.log(4), abs=1e-6)
     assert 0.2 < float(accuracy) < 0.3

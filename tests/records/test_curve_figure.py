@@ -96,10 +96,10 @@ def test_of_many_spikes_the_highest_have_their_numbers(tmp_path):
 
 def test_rows_further_apart_show_the_largest_between_them(tmp_path):
     draw_curve(table(np.full(30, 1.0), every=1), [], "t", tmp_path)
-    assert "train, largest since the last row" not in texts(tmp_path)
+    assert "train, largest of the steps between" not in texts(tmp_path)
     draw_curve(table(np.full(30, 1.0), every=3), [], "t", tmp_path)
     said = texts(tmp_path)
-    assert {"train, largest since the last row", "raw, largest since the last row"} <= set(said)
+    assert {"train, largest of the steps between", "raw, largest of the steps between"} <= set(said)
 
 
 def test_without_clipping_and_tests_neither_is_in_a_legend(tmp_path):

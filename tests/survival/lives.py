@@ -27,6 +27,7 @@ import tensorboard.plugins.text.metadata  # noqa: F401
 import hw2exp.runs.recording
 import hw2exp.sweeps.execution  # noqa: F401
 from hw2exp.config.command_line import read
+from hw2exp.fleet.evaluation import evaluate_initial
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.loop import train
 from hw2exp.fleet.torch_state import torch_as_known
@@ -153,7 +154,7 @@ def warm(words):
     config = read([*words, "steps=2"]).jobs[0].config
     with torch_as_known():
         fleet = Fleet([config])
-        fleet.initial()
+        evaluate_initial(fleet)
         train(fleet, [])
 
 

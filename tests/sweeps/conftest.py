@@ -8,7 +8,7 @@ from zlib import crc32
 import hydra
 import pytest
 
-from hw2exp.config.command_line import CONFIG_MODULE, CONFIG_NAME, VERSION_BASE
+from hw2exp.config.hydra_session import CONFIG_MODULE, CONFIG_NAME, VERSION_BASE
 from hw2exp.config.schema import TrainConfig
 from hw2exp.sweeps.job_outcome import JobOutcome
 

@@ -18,7 +18,8 @@ from numba.core.dispatcher import Dispatcher
 import hw2exp
 from hw2exp.system import disk
 from hw2exp.system import kernel_cache as kernel
-from hw2exp.system.kernel_cache import KernelCache, cache_folder, cache_problem
+from hw2exp.system.kernel_cache import KernelCache, cache_problem
+from hw2exp.system.kernel_folder import PACKAGE, cache_folder, sources
 
 DAMAGES = {
     "emptied": lambda content: b"",
@@ -207,9 +208,9 @@ def test_the_place_can_be_chosen(tmp_path, monkeypatch):
 def test_beside_a_package_that_cant_be_written_the_users_cache_is_used(tmp_path, monkeypatch):
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache_folder().parent == kernel.PACKAGE / "__pycache__"
+    assert cache_folder().parent == PACKAGE / "__pycache__"
     access = os.access
-    within = str(kernel.PACKAGE)
+    within = str(PACKAGE)
     monkeypatch.setattr(
         os, "access", lambda path, mode: not str(path).startswith(within) and access(path, mode)
     )
@@ -238,12 +239,12 @@ def test_the_file_of_every_kernel_names_the_cache():
         if isinstance(value, Dispatcher)
     }
     assert len(files) > 10
-    assert files <= set(kernel.sources())
+    assert files <= set(sources())
 
 
 def test_what_a_kernel_imports_names_the_cache_and_its_callers_do_not():
     """Its constants are compiled into it; a caller's change needs no new compilation."""
-    own = {path.relative_to(kernel.PACKAGE).as_posix() for path in kernel.sources()}
+    own = {path.relative_to(PACKAGE).as_posix() for path in sources()}
     assert "models/axes.py" in own
     assert not own & {"kernels/choice.py", "runs/fleet_run.py", "fleet/fleet.py"}
 

@@ -17,7 +17,7 @@ import torch
 from hydra.core.global_hydra import GlobalHydra
 
 import hw2exp
-from hw2exp.config.command_line import CONFIG_MODULE, VERSION_BASE
+from hw2exp.config.hydra_session import CONFIG_MODULE, VERSION_BASE
 from hw2exp.records.run_dir import read_result
 from hw2exp.system.problems import ConfigError
 from hw2exp.train import main

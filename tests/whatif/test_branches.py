@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from hw2exp.config.registry import CHOICES
+from hw2exp.fleet.evaluation import evaluate
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.loop import train_step
 from hw2exp.models.axes import means
@@ -41,7 +42,7 @@ def check_is_the_run(config):
     for step in range(1, LAST + 1):
         losses.append(float(train_step(fleet, step).loss))
         if step % config.eval_every == 0:
-            test_losses, accuracy = fleet.test(step)
+            test_losses, accuracy = evaluate(fleet, step)
             fleet.judge(step, means(test_losses), accuracy)
     np.testing.assert_array_equal(again.losses, losses)
     np.testing.assert_array_equal(branches.losses[:, 0], losses[FIRST - 1 :])
@@ -176,7 +177,7 @@ def test_the_test_pass_at_the_end_is_on_the_runs_own_data(compose):
     for step in STEPS:
         train_step(fleet, step)
     fleet.enlist([config])
-    losses, accuracy = fleet.test(LAST)
+    losses, accuracy = evaluate(fleet, LAST)
     assert branches.test_loss[1] == float(means(losses))
     assert branches.test_accuracy[1] == float(accuracy)
 

@@ -29,7 +29,7 @@ class Regularizer:
         """Return the term, ``(R,)``.
 
         Args:
-            seen: a forward pass, a :class:`hw2exp.models.classifier.Pass`.
+            seen: a forward pass, a :class:`hw2exp.models.passes.Pass`.
         """
         raise NotImplementedError
 

@@ -5,6 +5,7 @@ import torch
 
 from hw2exp.config.command_line import read
 from hw2exp.config.schema import TrainConfig
+from hw2exp.fleet.evaluation import evaluate_initial
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.initial_loss import LOSS_TOLERANCE
 from hw2exp.records.metrics import INITIAL_ACCURACY, INITIAL_LOSS
@@ -76,7 +77,7 @@ def initial_values(model: str) -> tuple[np.ndarray, np.ndarray]:
     """Return loss and accuracy ``(R,)`` of a model's initializations, as training checks them."""
     configs = _configs(model, INITIALIZATIONS)
     parts = [
-        Fleet(configs[start : start + SMALL_FLEET]).initial()
+        evaluate_initial(Fleet(configs[start : start + SMALL_FLEET]))
         for start in range(0, INITIALIZATIONS, SMALL_FLEET)
     ]
     loss, accuracy = (torch.cat(column).double().numpy() for column in zip(*parts, strict=True))
