@@ -28,6 +28,7 @@ from hw2exp.report.measures import measure
 from hw2exp.report.style import panels_of
 from hw2exp.system import disk
 from study.head_to_head import CURES, OPTIMIZERS, Cure, cures_of
+from study.head_to_head_table import markdown
 from study.sweeps import TUNING_SEED, seeds, sweep, values
 
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -36,6 +37,9 @@ FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 RUNS = ("task=easy", "steps=600", "batch_size=16", "eval_every=50", "eval_batches=8",
         "check_initial_loss=off", "plot=false", "records=packed")  # fmt: skip
 """The settings of all runs."""
+
+BLOCK = 16
+"""Seeds of a sweep: with more ``--seeds``, the sweeps already made are kept."""
 
 COMPARED = ("solved", "spikes", "spike_score", "lr_sensitivity")
 """The measures of the table."""
@@ -107,7 +111,9 @@ def run(profile: Profile, folder: Path, model: str, optimizer: str) -> dict[str,
         own = [f"{cure.knob}={knob:g}"] if cure.knob else []
         rates = [rate * factor for factor in profile.factors]
         tried = [values("optimizer.lr", [float(f"{each:.6g}") for each in rates])]
-        sweep(place / "runs", *_last(words), *own, *tried, seeds(profile.seeds))
+        for first in range(0, profile.seeds, BLOCK):
+            several = seeds(min(BLOCK, profile.seeds - first), first)
+            sweep(place / "runs" / f"{first:03}", *_last(words), *own, *tried, several)
         arms = sorted(
             read_runs(place / "runs").arms, key=lambda arm: abs(math.log(arm.rate / rate))
         )
@@ -187,12 +193,13 @@ def seconds_a_step(arm: Arm) -> float:
 
 
 def write(rows: list[dict[str, Any]], docs: Path) -> None:
-    """Write the table and the figure."""
+    """Write all numbers, the table and the figure."""
     docs.mkdir(parents=True, exist_ok=True)
     polars.DataFrame(rows, infer_schema_length=None).write_csv(docs / "head_to_head.csv")
+    (docs / "head_to_head.md").write_text(markdown(rows), encoding="utf-8")
     with figure_style():
         disk.write(docs / "head_to_head.png", encoded(_figure(rows), "png", dpi=110))
-    print(f"{docs / 'head_to_head.csv'}, {docs / 'head_to_head.png'}")
+    print(*(docs / f"head_to_head.{kind}" for kind in ("csv", "md", "png")))
 
 
 def _figure(rows: list[dict[str, Any]]) -> Any:

@@ -55,5 +55,33 @@ def test_cures_are_tuned_compared_and_resumed(script, tmp_path, monkeypatch, cap
     assert table["cure"].to_list() == list(kept)
     assert table["solved_less_none"].null_count() == 1  # that of none
     assert table["lr_sensitivity"].is_not_null().all()
+    lines = (tmp_path / "docs" / "head_to_head.md").read_text().splitlines()
+    assert [line.split(" | ")[:2] for line in lines[2:]] == [
+        ["| clip norm", "1"],
+        ["| StableAdamW", "1"],
+    ]
     with Image.open(tmp_path / "docs" / "head_to_head.png") as picture:
         assert picture.width > 400
+
+
+def test_a_row_is_the_mean_over_settings_of_independent_differences(script):
+    from study.head_to_head_table import markdown
+
+    def row(optimizer, cure, seconds, **differences):
+        found = {"model": "rnn", "optimizer": optimizer, "cure": cure, "seconds": seconds}
+        for measured in script.COMPARED:
+            values = differences.get(measured, (0.0, 0.0, 0.0, "undecided"))
+            ends = (f"{measured}_{end}" for end in ("less_none", "low", "high", "verdict"))
+            found |= dict(zip(ends, values, strict=True))
+        return found
+
+    rows = [
+        row("sgd", "none", 1.0),
+        row("adam", "none", 2.0),
+        row("sgd", "clip", 2.0, spikes=(-2.0, -5.0, -1.0, "less"), solved=(0.5, 0.2, 0.6, "more")),
+        row("adam", "clip", 16.0, spikes=(4.0, 0.0, 4.0, "more")),
+    ]
+    clip = markdown(rows).splitlines()[2]
+    assert "| +1.00 [−1.50, +1.50]; 1 / 1 |" in clip  # (3² + 4²)½ / 2 below
+    assert "| +25.0 [+10.0, +30.0]; 1 / 0 |" in clip
+    assert clip.endswith("| × 4.0 |")  # of 2 and 8
