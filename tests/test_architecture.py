@@ -32,6 +32,7 @@ HYDRA_MAY_BE_KNOWN_TO = {
     "config.command_line",
     "config.composition",
     "config.grid",
+    "config.hydra_session",
     "config.job",
     "config.jobs",
     "config.overrides",
