@@ -17,7 +17,7 @@ from hw2exp.optim.optimizers.stable_adamw import limit_steps
 class UpdateClip:
     """An optimizer with update clipping (Wortsman et al. 2023, arXiv:2304.13013, algorithm 2).
 
-    As :func:`hw2exp.optim.optimizers.stable_adamw.limit_steps`, for any optimizer that divides
+    It uses :func:`hw2exp.optim.optimizers.stable_adamw.limit_steps` for any optimizer that divides
     gradients by a preconditioner, such as √ŝ + ε, and does nothing else to them.
 
     Args:
