@@ -46,7 +46,7 @@ def run_command(command: Command, interrupt: Interrupt) -> "list[JobOutcome] | P
 
 
 def _check_launcher(launcher: str | None, configs: Sequence[TrainConfig]) -> None:
-    """Refuse a launcher whose jobs can't start in processes of their own.
+    """Refuse a launcher whose jobs can't start in their own processes.
 
     Raises:
         ConfigError: there is no Slurm, or the processes don't know a choice.

@@ -29,7 +29,7 @@ GAP = 2
 
 
 class SweepTable:
-    """The display of a running sweep: a table on a terminal, elsewhere a line now and then.
+    """The display of a running sweep: a table on a terminal, elsewhere a line every few seconds.
 
     Args:
         fleets: the configs of each fleet.
@@ -91,8 +91,8 @@ class SweepTable:
 
         Args:
             number: the fleet's number, from 0.
-            progress: its progress in the end.
-            done: whether no run of it was interrupted.
+            progress: its last progress.
+            done: whether none of its runs was interrupted.
         """
         self._ended[number] = progress
         if done:
