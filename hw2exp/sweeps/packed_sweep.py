@@ -203,7 +203,7 @@ def _train(
 def _end_of(future: Future[PackedEnd], numbers: Sequence[int], interrupt: Interrupt) -> PackedEnd:
     """Return the end of a fleet; if it raised an error, all of its jobs have failed.
 
-    The exception is a worker that died after an interrupt: it has nothing to save, and ends at once.
+    But a worker that died after an interrupt has not failed: it had nothing to save.
     """
     error = future.exception()
     if error is None:
