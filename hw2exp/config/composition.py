@@ -19,11 +19,11 @@ from hw2exp.system.problems import ConfigError
 
 
 class Composition:
-    """A composer of jobs, which caches Hydra's part.
+    """A composer of jobs, which caches the configs that Hydra composes.
 
     Args:
         loader: Hydra's loader (a ``ConfigLoaderImpl``), which knows the choices.
-        compose: function that lets Hydra compose overrides, with Hydra's node.
+        compose: the function that lets Hydra compose overrides, with Hydra's node.
     """
 
     def __init__(self, loader: Any, compose: Callable[[Sequence[str]], DictConfig]) -> None:
@@ -34,7 +34,7 @@ class Composition:
         self._kinds: dict[str, bool] = {}
 
     def choices(self, group: str) -> list[str]:
-        """Return the choices of a group, without fragments (leading _); empty if no such group."""
+        """Return the choices of a group, without fragments (leading _); empty for other names."""
         if group not in self._choices:
             # Not the loader's own method, which copies the repository at each call.
             known = self.loader.repository.get_group_options
@@ -54,7 +54,7 @@ class Composition:
             number: the job's number in its sweep.
 
         Raises:
-            ConfigError: an override sets a mapping in the place of a list.
+            ConfigError: an override sets a mapping instead of a list, or the other way round.
             HydraException: Hydra refuses the overrides.
         """
         simple = [line for line in lines if self.is_simple(line)]
@@ -87,7 +87,7 @@ class Composition:
         return self._bases[lines]
 
     def is_simple(self, line: str) -> bool:
-        """Return whether an override only sets a plain value, without a need for Hydra."""
+        """Return whether an override only sets a plain value, for which Hydra isn't needed."""
         if line not in self._kinds:
             override = parse(line)
             self._kinds[line] = not (

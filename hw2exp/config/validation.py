@@ -25,7 +25,7 @@ def validate(raw: Mapping[str, Any], shown: bool = False) -> TrainConfig:
 
     Args:
         raw: the composed config, plain values, nested by group.
-        shown: the config is only shown, so that choices without code are allowed.
+        shown: whether the config is only shown, so that choices without code are allowed.
 
     Raises:
         ConfigError: the config has problems, one line each.
@@ -118,7 +118,7 @@ def _line(
 def _locate(
     detail: ErrorDetails, schema: type[BaseModel], raw: Mapping[str, Any]
 ) -> tuple[list[str], Any]:
-    """Return a key and its whole value, even if only one item or one union type is wrong."""
+    """Return the path of a wrong key and its whole value, even if only one item of it is wrong."""
     location: list[str] = []
     kind: type[BaseModel] = schema
     value: Any = raw
@@ -164,7 +164,7 @@ def keys_of(schema: type[BaseModel], prefix: str = "") -> list[str]:
 
 
 def unfit(raw: Mapping[str, Any], group: str = "") -> Iterator[str]:
-    """Return the problems of mappings and lists that stand where the other is allowed.
+    """Return the problems of mappings in the place of lists, and of lists in that of mappings.
 
     Hydra can't merge the two, and doesn't say what is allowed.
 
