@@ -101,7 +101,11 @@ class SpikeDetector:
     def restore(self, replica: int, step: int, recent: Floats, spikes: Sequence[Spike]) -> None:
         """Restore a replica from its last searched step; all replicas must be at the same one.
 
-        ``recent`` are its last losses, ``(window,)``, and ``spikes`` all its spikes so far.
+        Args:
+            replica: the replica.
+            step: the last searched step.
+            recent: its last losses, ``(window,)``.
+            spikes: all its spikes so far.
         """
         self._steps = step
         self._recent[:, replica] = recent
