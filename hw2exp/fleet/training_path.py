@@ -1,4 +1,4 @@
-"""Choose the code that a run trains by: compiled steps, or plain ones by closed form or autograd."""
+"""Choose the code that trains a run: compiled steps, or plain ones by closed form or autograd."""
 
 from collections import Counter
 from collections.abc import Sequence
