@@ -88,7 +88,7 @@ def _extract(sweep: "PackedSweep", number: int, record: Mapping[str, Any]) -> in
     config = sweep.config(number).model_copy(update={"check_initial_loss": "off"})
     write_config(own, config, sweep.axes.lines(number))
     with Interrupt() as interrupt:
-        end = KnownEnd(record["pruned_at"])  # which others decided
+        end = KnownEnd(record["pruned_at"])  # other arms decided it
         (outcome,) = run_fleet([config], [own], interrupt, show=False, pruning=end)
     if interrupt():
         disk.remove(own)

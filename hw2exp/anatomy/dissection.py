@@ -134,7 +134,7 @@ def dissect(
         befores = concatenate([trace.before for trace in seen.traces])
         afters = concatenate([trace.after for trace in seen.traces])
         fleet = Fleet([config] * len(seen.steps))
-        fleet.state = replace(befores, optimizer=afters.optimizer)  # as each step divided by it
+        fleet.state = replace(befores, optimizer=afters.optimizer)  # by which each step divided
         fresh = host(evaluate_initial(fleet)[0])
         culprit, thrown = find_culprit(fresh, peak, spike, config.spikes.margin)
         symbols, labels = (

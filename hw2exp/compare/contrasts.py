@@ -119,7 +119,7 @@ def differences_of(rows: Sequence[Paired]) -> list[Difference]:
 def _difference(one: Floats, other: Floats) -> Floats:
     """Subtract values of the same seeds; means that differ by rounding alone are equal."""
     size = np.maximum(np.abs(one), np.abs(other))
-    with np.errstate(invalid="ignore"):  # infinite values of both sides
+    with np.errstate(invalid="ignore"):  # if both sides are infinite
         own = one - other
     return np.where(np.isfinite(size) & (np.abs(own) <= 1e-12 * size), 0.0, own)
 

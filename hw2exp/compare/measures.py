@@ -130,7 +130,7 @@ def watched_until(run: Run) -> int:
 def score_of(run: Run, metric: str) -> SpikeScore:
     """Return the spike score of a run's metric, a column of the catalog."""
     frame = run.metrics()
-    logged = frame[STEP].to_numpy() % run.config.log_every == 0  # not those of test passes alone
+    logged = frame[STEP].to_numpy() % run.config.log_every == 0  # without rows of test passes alone
     return spike_score(frame[metric].to_numpy()[logged], run.config.log_every)
 
 

@@ -60,7 +60,7 @@ class Composition:
         simple = [line for line in lines if self.is_simple(line)]
         rest = [line for line in lines if not self.is_simple(line)]
         values = [line for line in rest if self._sets_value(parse(line))]
-        if values:  # a choice changes no value below it that is set before
+        if values:  # a choice keeps the values below it that were set before
             simple = [line for line in simple if not _is_changed_later(line, lines, values)]
             rest = [line for line in lines if line not in simple]
         plain = {parse(line).key_or_group: parse(line).value() for line in simple}

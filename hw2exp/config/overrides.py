@@ -53,7 +53,7 @@ def parse_lines(lines: Sequence[str], composition: Composition) -> tuple[list[Ov
             continue
         nested = isinstance(override.value(), dict | list) and not composition.is_choice(override)
         if nested and (wrong := list(unfit(put({}, key_of(override), override.value())))):
-            problems += wrong  # Hydra could not merge it, and nothing else would be told
+            problems += wrong  # Hydra could not merge it, and would hide all other problems
             continue
         override = written_out(override, composition.choices(key_of(override)))
         if wrong := _wrong_choices(override, composition):

@@ -160,7 +160,7 @@ def _of_function(function: FunctionType, seen: set[int]) -> Iterator[str]:
         yield name
         if not isinstance(value, ModuleType):
             yield from _of_value(value, seen)
-        elif _is_own(value.__name__):  # of which the function may use what it names
+        elif _is_own(value.__name__):  # the function may use its members by name
             for used in sorted({*names} & vars(value).keys()):
                 yield used
                 yield from _of_value(vars(value)[used], seen)

@@ -115,7 +115,7 @@ class _Choices(Mapping[str, Mapping[str, type[Choice]]]):
         return {name: _SECTIONS[group][name] for name in sorted(_SECTIONS[group], key=place)}
 
     def __contains__(self, group: object) -> bool:
-        return group in FAMILIES  # without sorting its choices: asked for each key of each run
+        return group in FAMILIES  # without sorting the choices: called for each key of each run
 
     def __iter__(self) -> Iterator[str]:
         return iter(FAMILIES)

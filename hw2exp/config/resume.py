@@ -73,7 +73,7 @@ def check_resumed(
 def _compare(jobs: Sequence[Job], runs: Sequence[Path]) -> tuple[bool, list[str]]:
     """Return whether any of the jobs exists, and a line on each difference of recorded configs."""
     there = False
-    problems: dict[str, str] = {}  # by key, of the first job that differs
+    problems: dict[str, str] = {}  # by key, for the first job that differs
     for job, own in zip(jobs, runs, strict=True):
         name = "it" if job.number is None else f"job {job.number}"
         path = own / CONFIG

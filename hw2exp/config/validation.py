@@ -31,7 +31,7 @@ def validate(raw: Mapping[str, Any], shown: bool = False) -> TrainConfig:
         ConfigError: the config has problems, one line each.
     """
     problems: list[str] = []
-    unknown: list[str] = []  # choices without code, which are told if other problems are
+    unknown: list[str] = []  # choices without code, reported only with other problems
     values = dict(raw)
     for group, choices in CHOICES.items():
         section = raw.get(group)
@@ -55,7 +55,7 @@ def validate(raw: Mapping[str, Any], shown: bool = False) -> TrainConfig:
             for detail in error.errors()
             if detail["loc"][0] not in CHOICES  # reported above, in more detail
         ]
-    if not problems and not codeless(config):  # those ran already; a rule may need the code
+    if not problems and not codeless(config):  # such runs have ended; a rule may need the code
         parts = [part for _, part in config if isinstance(part, Section)]
         problems = [line for part in parts for line in part.contradictions(config)]
     if problems:

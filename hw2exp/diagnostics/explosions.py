@@ -34,7 +34,7 @@ def explosions(norms: Floats, factor: float = FACTOR, before: Floats | None = No
     seen = norms[:0] if before is None else before
     series = np.concatenate([np.full((1, norms.shape[1]), np.nan), seen, norms])
     with np.errstate(invalid="ignore"):
-        # A median is not below the smallest norm before, and few norms are so many times as large.
+        # A median is at least the smallest norm before, and few norms are so many times as large.
         high = norms > factor * np.fmin.accumulate(series)[len(seen) : -1]
         exploded = norms > factor * running_median(norms, WINDOW, seen, high)
     return np.asarray(exploded | np.isinf(norms))

@@ -134,7 +134,7 @@ def _pooled(
     alone = Estimate(value, alone.low + shift, alone.high + shift)
     if len(some) == 1:  # every resample is the same run
         return value, np.full(1, math.nan), alone
-    # Not by BLAS, whose threads cost more than they bring here.
+    # Not by BLAS, whose threads cost more than they save here.
     sums, base = (np.einsum("nr,r->n", _weights(len(some)), each) for each in (net, of_all))
     with np.errstate(invalid="ignore"):  # resampled runs may have no events
         shares = sums / base

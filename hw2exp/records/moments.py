@@ -90,7 +90,7 @@ MOMENT: dict[str, type] = {
     "start": int,  # the moment's first step
     "end": int,  # its last step
     "stage": float,  # the running median of the loss before it
-    "lead": int,  # from how many steps before the moment
+    "lead": int,  # the number of steps before the moment at which the branch begins
 }
 """The columns that both tables have, with their types."""
 

@@ -112,7 +112,7 @@ class PackedSweep:
                 texts["steps"] = f"steps={old.steps}, not {new.steps}: packed runs begin anew"
             problems |= dict.fromkeys(texts.values())
         for first in ended_fleets(self.path):
-            with suppress(OSError, ValueError):  # damaged: to be made again
+            with suppress(OSError, ValueError):  # damaged: will be made again
                 config = self.configs[self.axes.program(first)]
                 changed = other_code(config, versions_of(self.path, first))
                 if changed and not config.trust_changed:

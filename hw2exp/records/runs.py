@@ -105,7 +105,7 @@ def _only_packed(folder: Path, shown: bool) -> Found | None:
         read = [PackedSweep.read(each, shown) for each in own]
         every = [(sweep, rows) for sweep in read if len(rows := sweep.runs())]
     except (ConfigError, OSError, ValueError):
-        return None  # to be told about with all others
+        return None  # reported together with all others
     if not every:
         return None
     sweeps = [(sweep, rows.filter(rows["pruned_at"].is_null())) for sweep, rows in every]

@@ -85,7 +85,7 @@ def _sampled(run: Run, edges: Floats, curve: Curve) -> Floats:
     metrics = run.metrics().drop_nulls(curve.column)
     steps = metrics[STEP].to_numpy()
     values = np.nan_to_num(metrics[curve.column].to_numpy().astype(float), nan=curve.worst)
-    sign = 1.0 if curve.worst > 0 else -1.0  # of what is worse
+    sign = 1.0 if curve.worst > 0 else -1.0  # 1 if larger values are worse
     places = np.searchsorted(edges, steps)  # (rows,)
     points = np.full(len(edges), -np.inf)
     np.maximum.at(points, places[places < len(edges)], sign * values[places < len(edges)])

@@ -86,7 +86,7 @@ def _draw_border(axes: Any, own: RunMap, looks: list[dict[str, Any]]) -> None:
     cells = own.mostly_diverged
     if cells.all() or not cells.any():
         return
-    fine = [max(1, FINE // extent) for extent in cells.shape]  # a contour cuts corners
+    fine = [max(1, FINE // extent) for extent in cells.shape]  # because a contour cuts corners
     shown = cells.repeat(fine[0], 0).repeat(fine[1], 1)
     at = [
         (np.arange(extent * k) + 0.5) / k - 0.5 for extent, k in zip(cells.shape, fine, strict=True)

@@ -81,7 +81,7 @@ def picture(question: Question, size: Size) -> "Figure":
     """Draw the runs of a question; call it within ``figure_style(size.style)``.
 
     Args:
-        question: what to show.
+        question: the runs and the number to show.
         size: the size of the picture.
     """
     from matplotlib.figure import Figure

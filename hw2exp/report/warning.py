@@ -131,7 +131,7 @@ def _judge(name: str, measured: Measured) -> Iterator[Warned]:
         own.with_columns(seed=polars.lit(run.config.seed), run=polars.lit(place))
         for place, (run, own) in enumerate(measured)
     )
-    pair = ["run", "number", "lead"]  # a spike and the quiet moment at its stage
+    pair = ["run", "number", "lead"]  # a spike and its quiet moment
     frame = frame.filter(polars.struct(pair).is_duplicated())
     results = [run.result for run, _ in measured]
     spikes = PER * sum(len(r.spikes) for r in results) / sum(r.step for r in results)

@@ -91,7 +91,7 @@ def _problem(config: TrainConfig, own: str) -> str | None:
             train_step(fleet, 1)
     except ConfigError:
         raise
-    except Exception as error:  # of the user's code
+    except Exception as error:  # from the user's code
         last = traceback.extract_tb(error.__traceback__)[-1]
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         return f"{own}: a step fails: {what} ({last.filename}, line {last.lineno})"

@@ -100,5 +100,5 @@ def draw_if_wanted(
         draw_run(folder, config, table, spikes, result)
     except (OSError, MemoryError):
         raise
-    except Exception as error:  # from matplotlib or a font; the run is worth more
+    except Exception as error:  # from matplotlib or a font; it must not lose the run
         warn(f"{folder}: its curve can't be drawn: {type(error).__name__}: {error}")

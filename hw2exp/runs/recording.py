@@ -128,12 +128,12 @@ class Recording(Monitor):
             try:
                 if self.keeps_folder(member):
                     results[member] = self._write_files(row)
-                    if not self.interrupt():  # else somebody waits for the end
+                    if not self.interrupt():  # else the user waits for the end
                         config, spikes = self.fleet.configs[row], self.detector.spikes(member)
                         folder, table = self.folders[member], self.tables[member]
                         draw_if_wanted(folder, config, table, spikes, results[member])
             except OSError:
-                if self.keeps_folder(member):  # a full disk is a matter of the whole fleet
+                if self.keeps_folder(member):  # a full disk concerns the whole fleet
                     raise
         while True:
             results = {member: own for member, own in results.items() if self.keeps_folder(member)}

@@ -91,7 +91,7 @@ class RunLoggers:
         """Call a function, and return whether it worked; after a failure, drop all loggers."""
         try:
             tell()
-        except Exception as error:  # of other people's code and servers
+        except Exception as error:  # from other people's code and servers
             self._of.clear()
             _warn(self._name, error)
             return False

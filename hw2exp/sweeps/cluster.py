@@ -168,7 +168,7 @@ def connected(address: str) -> Iterator[Client]:
     _silence()
     try:
         client = Client(address, timeout=PATIENCE, set_as_default=False)
-    except Exception as error:  # of many types: an address may be wrong in many ways
+    except Exception as error:  # of any type: an address may be wrong in many ways
         why = f"{type(error).__name__}: {error}"
         problem = f"executor.scheduler={address}: no scheduler can be reached there: {why}"
         raise ConfigError([problem]) from error
@@ -206,7 +206,7 @@ def joined(client: Client, folder: Path, workers: int = 0) -> Iterator[ClusterEx
                 client.subscribe_topic(token, lambda event: warn(event[1]))
                 yield ClusterExecutor(client, token, workers or len(machines), shared)
             finally:
-                # The scheduler may be gone, and a worker that can't import the plugin has none.
+                # The scheduler may be gone, and workers that can't import the plugin don't have it.
                 with suppress(Exception, CancelledError):
                     client.unregister_worker_plugin(token)
     finally:

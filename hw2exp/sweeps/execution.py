@@ -105,7 +105,7 @@ def _executor(
     config = command.jobs[0].config
     with ExitStack() as started:
         starting = config.executor.start(folder, config.workers or available_cores())
-        if config.executor.name == "local":  # it has nothing to take back yet
+        if config.executor.name == "local":  # it has started nothing that must be undone
             yield started.enter_context(starting)
             return
         interrupt.begin_to_save()

@@ -228,7 +228,7 @@ def _work(connection: Connection, modules: Sequence[str]) -> None:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, GROUP)
     for name in modules:
-        with suppress(Exception):  # see check_cells
+        with suppress(Exception):  # check_own finds missing choices
             import_module(name)
     while True:
         try:

@@ -78,9 +78,9 @@ def queue_cluster(
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     settings = {
         "distributed.scheduler.allowed-failures": deaths - 1,
-        "distributed.deploy.lost-worker-timeout": "1000 days",  # since _Jobs looks after that
+        "distributed.deploy.lost-worker-timeout": "1000 days",  # because _Jobs handles lost workers
     }
-    for left in folder.glob(f"{JOBS}*"):  # by a process that was killed
+    for left in folder.glob(f"{JOBS}*"):  # left by a process that was killed
         disk.remove(left)
     with (
         dask.config.set(settings),
@@ -189,7 +189,7 @@ class _Jobs:
         except (OSError, RuntimeError):
             for name, job in self.cluster.workers.items():
                 if job.job_id is None:
-                    job.status = Status.failed  # which the cluster's end asks of it
+                    job.status = Status.failed  # needed when the cluster ends
                     del spec[name]
             raise
 

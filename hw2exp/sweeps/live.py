@@ -160,7 +160,7 @@ class SweepTable:
         numbers = sum(max(map(len, column)) + GAP for column in columns)
         width = min(max(WIDE, *map(len, names)), self.console.width - numbers) if rows else 0
         if 2 * len(rows) + 3 > self.console.height:
-            width = 0  # the terminal is too low for curves
+            width = 0  # the terminal has too few lines for curves
         table = Table(box=None, pad_edge=False)
         table.add_column(headings[0], no_wrap=True, overflow="ellipsis")
         for heading in headings[1:]:

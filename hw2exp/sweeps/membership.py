@@ -214,7 +214,7 @@ def perform(token: str, task: Callable[..., Any], *args: Any) -> Any:
         )
     try:
         pickle.loads(pickle.dumps(answer))
-    except Exception as error:  # the leading process would wait for ever
+    except Exception as error:  # else the leading process would wait for ever
         raise RuntimeError(f"{type(error).__name__}: {error}") from error
     return answer
 

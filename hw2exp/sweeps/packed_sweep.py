@@ -90,7 +90,7 @@ def run_packed_sweep(
         executor: the executor of the fleets.
         interrupt: the signals to end, checked now and then.
     """
-    folder = Path(os.path.abspath(root))  # workers may stand elsewhere
+    folder = Path(os.path.abspath(root))  # workers may have another current folder
     sweep = PackedSweep(folder, grid.axes, [job.config for job in grid.templates])
     sweep.begin()
     done = sweep.settle(warn)

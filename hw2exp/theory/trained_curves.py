@@ -100,7 +100,7 @@ def train_curves(overrides: Sequence[str], seeds: int, keep_params: bool = False
     fleet = Fleet(configs)
     loss, _ = evaluate_initial(fleet)
     notes = _Notes(fleet, keep_params)
-    # The state changes only after a block, so keeping every step's needs blocks of one.
+    # The state changes only after a block, so keeping that of every step needs blocks of one step.
     train(fleet, [notes], block=1 if keep_params else None)
     return Curves(configs, loss.double().numpy(), notes.losses, notes.norms, notes.params)
 

@@ -218,7 +218,7 @@ def _undisturbed() -> Iterator[None]:
         try:
             yield
         finally:
-            gc.unfreeze()  # the caller's objects too
+            gc.unfreeze()  # this also unfreezes the caller's objects
 
 
 def _execute(flags: Sequence[str], overrides: Sequence[str]) -> "list[JobOutcome] | PackedOutcome":

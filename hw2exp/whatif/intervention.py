@@ -1,4 +1,4 @@
-"""Read an intervention: what changes at the step to which a run is taken back.
+"""Read an intervention: the changes at the step to which a run is taken back.
 
 An intervention is written as words with spaces between:
 

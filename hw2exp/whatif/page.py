@@ -112,7 +112,7 @@ def draw(tried: Tried) -> bytes:
         for axes, kind in zip(panels, kinds, strict=False):
             _fan(axes, tried, lead, kind)
         top = min(panels[0].get_ylim()[1], HIGHEST * tried.spike.loss)
-        panels[0].set_ylim(top=top)  # of all panels
+        panels[0].set_ylim(top=top)  # all panels share the axis
         for unused in panels[len(kinds) :]:
             unused.set_visible(False)
         first = tried.branches[lead].first

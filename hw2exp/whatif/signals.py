@@ -48,7 +48,7 @@ def measure(fleet: Fleet, step: int, history: History) -> dict[str, float]:
     made = advance(fleet, step, step, seen)[0]
     trace = seen.trace
     assert trace.flow is not None
-    fleet.state = replace(before, optimizer=trace.after.optimizer)  # as the step divides by it
+    fleet.state = replace(before, optimizer=trace.after.optimizer)  # by which the step divides
     inside = internals(fleet.model, fleet.params, trace.symbols)
     sharp = sharpness(fleet, trace.symbols, trace.labels, made.lr)
     curvature = directional_curvature(fleet, trace.symbols, trace.labels) / sharp.limit
