@@ -11,7 +11,7 @@ seeds on EASY, the five models started at 0.05 to 0.43, while their losses staye
 
 
 class InitialLossError(Exception):
-    """The initial loss is far from ln 4, or the initial accuracy far from 0.25."""
+    """The initial loss is far from ln C, or the initial accuracy far from 1/C, for C classes."""
 
 
 def loss_above(hidden_size: int) -> float:
