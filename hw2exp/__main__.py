@@ -1,4 +1,4 @@
-"""The command ``python -m hw2exp``: says which commands there are."""
+"""Run the command ``python -m hw2exp``: list the commands."""
 
 from collections.abc import Sequence
 
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments; by default those of the process.
 
     Returns:
-        The exit status: 0 listed, 2 bad input.
+        The exit status: 0 for success, 2 for bad input.
     """
     names = "\n".join(f"  python -m hw2exp.{name:<10} {what}" for name, what in COMMANDS.items())
     text = f"{VERSION}: train recurrent networks, and see why they blow up\n\n{names}\n\n{BEGIN}"

@@ -1,6 +1,6 @@
-"""The command ``python -m hw2exp.extract``: write the folders of runs from packed records.
+"""Run the command ``python -m hw2exp.extract``: write the folders of runs from packed records.
 
-A run is made again, since its config gives the same bits, and compared with its record.
+A run is made again, because its config gives the same bits, and is compared with its record.
 """
 
 from argparse import ArgumentParser
@@ -21,8 +21,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with the given arguments, by default those of the process.
 
     Returns:
-        The exit status: 0 the folders are written; 1 an OSError, or a run came out otherwise than
-        its record; 2 bad input, and nothing was written.
+        The exit status: 0 for success; 1 if a folder can't be written, or a run differs from its
+        record; 2 for bad input, when nothing is written.
     """
     try:
         arguments = _parser().parse_args(argv)
@@ -88,7 +88,7 @@ def _extract(sweep: "PackedSweep", number: int, record: Mapping[str, Any]) -> in
     config = sweep.config(number).model_copy(update={"check_initial_loss": "off"})
     write_config(own, config, sweep.axes.lines(number))
     with Interrupt() as interrupt:
-        end = KnownEnd(record["pruned_at"])  # which others decided
+        end = KnownEnd(record["pruned_at"])  # other arms decided it
         (outcome,) = run_fleet([config], [own], interrupt, show=False, pruning=end)
     if interrupt():
         disk.remove(own)

@@ -1,6 +1,6 @@
-"""The command ``python -m hw2exp.playground``: write a page in which two networks train.
+"""Run the command ``python -m hw2exp.playground``: write a page in which two networks train.
 
-The page is one file that asks for nothing else: its scripts and styles are inlined.
+The page is one file that needs no other: its scripts and styles are inlined.
 """
 
 import re
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments; by default those of the process.
 
     Returns:
-        The exit status: 0 written, 1 the disk refuses, 2 bad input.
+        The exit status: 0 for success, 1 if the page can't be written, 2 for bad input.
     """
     try:
         arguments = _parser().parse_args(argv)
@@ -55,10 +55,10 @@ def _parser() -> ArgumentParser:
 
 
 def _checked(word: str) -> Path:
-    """Return the page's path; a page that is there is replaced.
+    """Return the page's path; an existing page will be replaced.
 
     Raises:
-        ConfigError: no page can be there.
+        ConfigError: no page can be written there.
     """
     path = Path(word)
     check_path(path, word)

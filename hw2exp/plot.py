@@ -1,4 +1,4 @@
-"""The command ``python -m hw2exp.plot``: draw one picture of the runs below a folder."""
+"""Run the command ``python -m hw2exp.plot``: draw one picture of the runs below a folder."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
@@ -16,15 +16,15 @@ Y = "loss"
 """The measure that is drawn by default."""
 
 MANY = 5_000
-"""Arms above which a picture takes minutes."""
+"""The number of arms above which a picture takes minutes."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with the given arguments, by default those of the process.
 
     Returns:
-        The exit status: 0 drawn; 1 the picture can't be written, or leaves out unusable runs;
-        2 bad input, and nothing was written.
+        The exit status: 0 for success; 1 if the picture can't be written, or leaves out unusable
+        runs; 2 for bad input, when nothing is written.
     """
     try:
         return _run(_parser().parse_intermixed_args(argv))
@@ -97,7 +97,7 @@ def _target(arguments: Namespace, by: Sequence[str]) -> Path:
     """Return the file to write.
 
     Raises:
-        ConfigError: the words name none.
+        ConfigError: the arguments name no folder, or no file that can be written.
     """
     if not arguments.folder:
         raise ConfigError(["'': must be a folder"])

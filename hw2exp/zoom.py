@@ -1,4 +1,4 @@
-"""The command ``python -m hw2exp.zoom``: run a map's sweep again on a smaller window.
+"""Run the command ``python -m hw2exp.zoom``: run a map's sweep again on a smaller window.
 
 The new sweep differs from the first in the values of the map's two numbers only.
 """
@@ -32,8 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with the given arguments, by default those of the process.
 
     Returns:
-        The exit status: that of ``python -m hw2exp.train``, which this process becomes; 0 the
-        command is only printed; 1 an OSError; 2 bad input.
+        The exit status: that of ``python -m hw2exp.train``, which this process becomes; 0 if the
+        command is only printed; 1 if a file can't be read; 2 for bad input.
     """
     try:
         arguments = _parser().parse_args(argv)
@@ -114,7 +114,7 @@ def _axes(sweep: "PackedSweep") -> "tuple[Axis, Axis]":
     """Return the axes of a sweep's map.
 
     Raises:
-        ConfigError: it makes no map, or one with nothing between its values.
+        ConfigError: the sweep makes no map, or an axis holds whole numbers or is uneven.
     """
     import polars
 
@@ -146,7 +146,7 @@ def _axes(sweep: "PackedSweep") -> "tuple[Axis, Axis]":
 def _problems(
     axes: "Sequence[Axis]", around: Sequence[float], factor: float, side: int | None
 ) -> Iterator[str]:
-    """Yield what is wrong with a window."""
+    """Yield the problems of a window."""
     from hw2exp.records.map_axes import LEAST
 
     for axis, middle in zip(axes, around, strict=True):
@@ -160,10 +160,16 @@ def _problems(
 
 
 def _window(axis: "Axis", middle: float, factor: float, count: int) -> str:
-    """Write the values of a window: a part of an axis, with the middle where its edges allow it.
+    """Write the values of a window on an axis; near the axis's ends, the window ends there.
+
+    Args:
+        axis: the axis.
+        middle: the middle of the window.
+        factor: how many times smaller the window is.
+        count: the number of values.
 
     Raises:
-        ConfigError: single precision, in which networks are trained, can't tell them apart.
+        ConfigError: values are equal in single precision, in which networks are trained.
     """
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""The command ``python -m hw2exp.anatomy``: why one spike of a run happened, on one page."""
+"""Run the command ``python -m hw2exp.anatomy``: explain one spike of a run on one page."""
 
 from argparse import ArgumentParser
 from collections.abc import Sequence

@@ -24,11 +24,15 @@ AFTER = 8
 """The number of steps examined after the peak."""
 
 LONGEST = 60
-"""The most steps examined before the peak: a spike may last long until its peak."""
+"""The most steps examined before the peak, which may come long after a spike's first step."""
 
 
 def make_page(request: Request, tell: Callable[[str], None]) -> Path:
     """Draw the anatomy of a spike, tell its findings line by line, and return the page's path.
+
+    Args:
+        request: the requested spike of a run.
+        tell: the function that receives the lines.
 
     Raises:
         ConfigError: the replayed steps differ from the recorded ones.
@@ -45,7 +49,11 @@ def make_page(request: Request, tell: Callable[[str], None]) -> Path:
 
 
 def dissect_spike(request: Request, tell: Callable[[str], None]) -> Dissection:
-    """Replay the steps around a spike and examine them; tell if that takes long.
+    """Replay the steps around a spike and examine them.
+
+    Args:
+        request: the requested spike of a run.
+        tell: the function that receives a line if the run must be trained again from its start.
 
     Raises:
         ConfigError: the replayed steps differ from the recorded ones.
@@ -100,7 +108,7 @@ def _kept(request: Request) -> KeptSpike | None:
 
 
 def _other(seen: Replayed, kept: KeptSpike | None) -> str | None:
-    """Return how the replayed steps differ from those that were kept, or None if they agree."""
+    """Return how the replayed steps differ from the kept ones, or None if they agree."""
     if kept is None:
         return None
     steps = [step for step in seen.steps if step <= kept.start]

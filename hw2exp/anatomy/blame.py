@@ -87,7 +87,7 @@ def suspects_of(config: TrainConfig, seen: Replayed, place: int) -> tuple[list[S
     symbols, labels = trace.symbols[0], trace.labels[0]  # (B, T), (B,)
     singles = Fleet([config] * len(labels))
     params = singles.layout.unflatten(trace.before.params.expand(len(labels), -1))
-    if singles.model.normalization.over_batch:  # a sequence alone has no deviation
+    if singles.model.normalization.over_batch:  # a single sequence has no variance
         together = {name: value[:1] for name, value in params.items()}
         losses = Fleet([config]).model.losses(together, trace.symbols, trace.labels)[0][0]
         sizes = torch.full_like(losses, torch.nan)

@@ -53,7 +53,7 @@ def _way(axes: "Axes", seen: Dissection) -> None:
 
 
 def surface(axes: Any, seen: Dissection) -> None:
-    """Draw the loss on the same plane as a surface, in a panel of three dimensions."""
+    """Draw the loss on the same plane as a surface, in a three-dimensional panel."""
     if seen.cliff is None or not np.isfinite(seen.cliff.loss.numpy()).any():
         axes.set_axis_off()
         return
@@ -70,7 +70,7 @@ def surface(axes: Any, seen: Dissection) -> None:
 
 
 def along(axes: "Axes", seen: Dissection) -> None:
-    """Draw the loss along the step and beyond."""
+    """Draw the loss of two batches along the culprit's step, from before it to beyond it."""
     step, line = seen.steps[seen.culprit], seen.along
     axes.plot(line.share, line.own, color=BLUE, label=f"of step {step:,}'s batch")
     label = f"of step {seen.spike.step:,}'s batch"

@@ -42,14 +42,14 @@ class Dissection:
         sharp: the sharpness on each step's own batch.
         thrown: whether the parameters are at fault: at the peak other sequences have a high loss
             too.
-        culprit: the index among the steps of the one whose update caused the spike; of the step
+        culprit: the index in ``steps`` of the step whose update caused the spike, or of the step
             before the peak if the parameters are not at fault.
         along: the loss on the straight line through the parameters before and after the culprit's
             update.
         cliff: the loss around the parameters before the culprit's update, on the culprit's batch,
             in the plane of the update and a random direction; None if there is no such plane.
-        path: coordinates on the cliff of the parameters before some steps around the culprit,
-            ``(k, 2)``.
+        path: the parameters before some steps around the culprit, as coordinates on the cliff's
+            plane, ``(k, 2)``.
         path_steps: these steps, ``(k,)``.
         off: the distance of these parameters from the cliff's plane, ``(k,)``.
         sequences: the sequences of the culprit's batch by falling gradient norm; by falling loss
@@ -121,13 +121,20 @@ def _times(values: Floats, place: int) -> float:
 def dissect(
     config: TrainConfig, spike: Spike, seen: Replayed, diverged_at: int | None = None
 ) -> Dissection:
-    """Measure the steps around a spike."""
+    """Measure the steps around a spike.
+
+    Args:
+        config: the run's config.
+        spike: the spike.
+        seen: the replayed steps.
+        diverged_at: the step at which the run diverged, if it did.
+    """
     peak = seen.steps.index(spike.step)
     with torch_as_known():
         befores = concatenate([trace.before for trace in seen.traces])
         afters = concatenate([trace.after for trace in seen.traces])
         fleet = Fleet([config] * len(seen.steps))
-        fleet.state = replace(befores, optimizer=afters.optimizer)  # as each step divided by it
+        fleet.state = replace(befores, optimizer=afters.optimizer)  # by which each step divided
         fresh = host(evaluate_initial(fleet)[0])
         culprit, thrown = find_culprit(fresh, peak, spike, config.spikes.margin)
         symbols, labels = (

@@ -1,4 +1,4 @@
-"""Say in one plain sentence why a spike happened, and which panel to look at first."""
+"""Write one plain sentence on why a spike happened, and name the panel to look at first."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,23 +12,23 @@ from hw2exp.diagnostics.explosions import FACTOR
 from hw2exp.records.curve_figure import short
 
 STEEP = 3
-"""The points of ``Along``, a fifth of the step, in which a cliff has half of its rise or more.
+"""A cliff makes half of its rise or more within this many points of ``Along``, a fifth of the step.
 
-A parabola needs 0.29 of the step for it, a straight line 0.5.
+A parabola needs 0.29 of the step for half of its rise, a straight line 0.5.
 """
 
 CUT = 0.99
-"""The share of a gradient's norm below which it counts as clipped."""
+"""A gradient counts as clipped if clipping leaves less than this share of its norm."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A sentence, and when it is said.
+    """A sentence of the headline, and the condition for it.
 
     Args:
         name: the rule's name.
-        when: whether the rule applies.
-        says: the sentence.
+        when: the function that returns whether the rule applies.
+        says: the function that writes the sentence.
         look: the title of the panel to look at first.
     """
 
@@ -39,7 +39,7 @@ class Rule:
 
 
 def headline(seen: Dissection) -> tuple[str, str]:
-    """Return the sentence of the first rule that applies, and what to look at first."""
+    """Return the sentence of the first rule that applies, and a sentence on where to look first."""
     rule = next(rule for rule in RULES if rule.when(seen))
     return rule.says(seen), f"Look first at the panel “{rule.look}”."
 
@@ -69,7 +69,7 @@ def _suits_its_batch(seen: Dissection) -> bool:
 
 
 def _rate(seen: Dissection) -> float:
-    """Return the learning rate in units of what the curvature allows; clipping makes it smaller."""
+    """Return the learning rate, as clipping reduces it, relative to what the curvature allows."""
     place = seen.culprit
     clipped = seen.clipped[place] / seen.raw[place] if seen.raw[place] > 0 else 1.0
     return float(seen.sharp.instability[place] * clipped)
@@ -120,7 +120,7 @@ def _chain(seen: Dissection) -> str:
 
 
 def _calm(what: Callable[[Dissection], str]) -> Callable[[Dissection], str]:
-    """Begin a sentence with a gradient that has not exploded."""
+    """Return a function that writes that the gradient has not exploded, then the other's text."""
     least = f"more than {FACTOR:g} would count"
     return lambda seen: f"The gradient has not exploded ({_size(seen)}; {least}): {what(seen)}."
 
@@ -146,7 +146,7 @@ def _cliff(seen: Dissection) -> str:
 
 
 def _size(seen: Dissection) -> str:
-    """Write the culprit's gradient norm; empty if it has nothing to be compared with."""
+    """Write the culprit's gradient norm relative to its usual size; empty if that is unknown."""
     times = seen.gradient_times
     return f"{_number(times)} times its usual size" if np.isfinite(times) else ""
 

@@ -28,7 +28,15 @@ WIDEST, BROADEST, WIDE = 47, 125, 120
 
 
 def draw(seen: Dissection, title: str) -> bytes:
-    """Draw the page of an examined spike as PNG."""
+    """Draw the page of an anatomy.
+
+    Args:
+        seen: the measurements of the spike.
+        title: the page's title.
+
+    Returns:
+        The bytes of a PNG.
+    """
     with figure_style(STYLE | TITLES):
         from matplotlib.figure import Figure
 
@@ -73,7 +81,7 @@ def _what(seen: Dissection) -> str:
 
 
 def _log(axes: "Axes", *seen: Any) -> None:
-    """Set a logarithmic scale that fits these values; extreme values elsewhere are cut off."""
+    """Set a logarithmic scale that fits these values, and cut off extreme values elsewhere."""
     values = np.concatenate([np.ravel(each) for each in seen])
     known = values[np.isfinite(values) & (values > 0)]
     if len(known):
@@ -109,7 +117,7 @@ def _norms(axes: "Axes", seen: Dissection) -> None:
 
 
 def _tensors(axes: "Axes", seen: Dissection) -> None:
-    """Draw the gradient norm by parameter, with names for the largest at the culprit."""
+    """Draw the gradient norm by parameter, with names for the six largest at the culprit."""
     order = sorted(seen.gradients_by_tensor.items(), key=lambda own: -own[1][seen.culprit])
     for place, (name, norms) in enumerate(order):
         named = place < 6

@@ -39,7 +39,11 @@ class Along:
 def loss_along(config: TrainConfig, seen: Replayed, culprit: int, peak: int) -> Along:
     """Measure the loss of a step's and the peak's batch before, within and beyond the step.
 
-    ``culprit`` is the index of the step among those replayed, ``peak`` that of the peak.
+    Args:
+        config: the run's config.
+        seen: the replayed steps.
+        culprit: the index of the step among them.
+        peak: the index of the peak among them.
     """
     share = torch.linspace(*LINE, POINTS)
     trace = seen.traces[culprit]
@@ -66,7 +70,7 @@ def cliff_around(
         config: the run's config.
         params: the parameters before each step, ``(n, P)``.
         seen: the replayed steps.
-        culprit: the index of the step.
+        culprit: the index of the culprit among them.
 
     Returns:
         The loss on the plane, or None; the indices of the steps around; their coordinates on the

@@ -11,11 +11,11 @@ SLIGHT = 0.1
 """A share of the rise too small to mention."""
 
 FITS = 0.5
-"""The least R² at which a line describes the growth of the gradient."""
+"""The least R² at which a fitted line describes the growth of the gradient."""
 
 
 def sentences(seen: Dissection) -> list[str]:
-    """Write the findings, a sentence each."""
+    """Write each finding as a sentence or two."""
     spike = seen.spike
     known = spike.above_initial and np.isfinite(spike.loss)
     above = ", above the loss before training" if known else ""

@@ -1,4 +1,4 @@
-"""Text in the anatomy's panels: titles, legends above the curves, notes in empty panels."""
+"""Write text into the anatomy's panels: titles, legends above the curves, notes in empty panels."""
 
 from typing import TYPE_CHECKING, Any
 

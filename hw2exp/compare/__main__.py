@@ -1,4 +1,4 @@
-"""The command ``python -m hw2exp.compare``: compare the configs and the results of runs."""
+"""Run the command ``python -m hw2exp.compare``: compare the configs and the results of runs."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
@@ -10,15 +10,15 @@ from hw2exp.system.process import failed, parser_of, process
 from hw2exp.system.terminal import echo, warn
 
 MEASURE = "spikes,solved,ends_solved,diverged"
-"""What is compared by default: the measures of the report's comparisons."""
+"""The measures compared by default, those of the report's comparisons."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with the given arguments, by default those of the process.
 
     Returns:
-        The exit status: 0 the runs are compared, equal or not; 1 an OSError, or some runs could
-        not be read; 2 bad input.
+        The exit status: 0 if the runs were compared, equal or not; 1 if some files or runs could
+        not be read; 2 for bad input.
     """
     try:
         arguments = _parser().parse_args(argv)

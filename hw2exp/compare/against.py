@@ -14,7 +14,7 @@ from hw2exp.records.arms import RATE, Arm, differing, words
 from hw2exp.system.problems import ConfigError, counted, nearest
 
 MOST, MOST_AVERAGED = 1_000, 1 << 20
-"""Most pairs of arms: each of them a comparison, or averaged."""
+"""The most pairs of arms: where each pair is a comparison, and where pairs are averaged."""
 
 Pairs = Sequence[tuple[Arm, Arm]]
 
@@ -82,7 +82,7 @@ def compare_sides(
 
 
 def _pairs(a: Chosen, b: Chosen, most: int) -> Pairs:
-    """Pair the arms that differ only in what a side names."""
+    """Pair the arms that differ only in keys that a side names."""
     named = tuple(dict.fromkeys((*a.keys, *b.keys)))
     pairs = [*islice(partners(a.arms, b.arms, named), most + 1)]
     if len(pairs) > most:
@@ -133,7 +133,7 @@ def _grouped(pairs: Pairs, by: Sequence[str] | None) -> Groups:
 
 
 def _not_counted(name: str, groups: Groups, rows: Sequence[Paired]) -> Iterator[str]:
-    """Yield a line for the seeds of each group that only one side has, or without a value."""
+    """Yield a line for each group with seeds that one side lacks, or that have no value."""
     counted_seeds = {id(each.a): set(each.seeds) for each in rows if each.name == name}
     for a, b in groups:
         own, others = (set.intersection(*(set(arm.runs) for arm in arms)) for arms in (a, b))
@@ -146,7 +146,7 @@ def _not_counted(name: str, groups: Groups, rows: Sequence[Paired]) -> Iterator[
 
 
 def _label(row: Paired, arms: Sequence[Sequence[Arm]], by: Sequence[str] | None) -> str:
-    """Write the settings of a comparison: those of both sides, then those of either."""
+    """Write the settings of a comparison: first the shared ones, then those of each side."""
     shared: list[str] = []
     own: tuple[list[str], list[str]] = ([], [])
     for key in telling([arm.settings for side in arms for arm in side]):
@@ -165,7 +165,7 @@ def _label(row: Paired, arms: Sequence[Sequence[Arm]], by: Sequence[str] | None)
 
 
 def _differing(pairs: Pairs) -> list[str]:
-    """Return the keys in which paired arms differ, without what a choice decides."""
+    """Return the keys in which paired arms differ, without those that a choice decides."""
     keys = dict.fromkeys(key for pair in pairs for key in differing([arm.settings for arm in pair]))
     told = {RATE, *telling([arm.settings for pair in pairs for arm in pair])}
     return [key for key in keys if key in told]

@@ -18,8 +18,8 @@ class Chosen:
 
     Args:
         name: the side as typed.
-        keys: the keys that it names.
-        arms: its arms.
+        keys: the keys that the side names.
+        arms: the arms.
     """
 
     name: str

@@ -25,7 +25,7 @@ MOST = 12
 """Most columns into which one folder is divided, by its runs or its arms."""
 
 MOST_NOTES = 10
-"""Unreadable runs of one folder that have a line each; the rest are counted."""
+"""Most unreadable runs of a folder that have a line each; further ones are only counted."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def _divided(
 
 
 def _read_below(folder: Path, notes: list[str]) -> tuple[list[Compared], int]:
-    """Return the readable runs below a folder; add lines on the others to ``notes``, and count."""
+    """Return the readable runs below a folder, and the number of others; add these to ``notes``."""
     return _each_below(folder, notes, _compared, _compared)
 
 
@@ -155,13 +155,13 @@ def read_runs_below(folder: Path, notes: list[str]) -> tuple[list[Run], int]:
 def _each_below(
     folder: Path, notes: list[str], use: Callable[[Run], T], use_packed: Callable[[Run], T]
 ) -> tuple[list[T], int]:
-    """Read each run below a folder, and return what is made of it, and the number of others.
+    """Read each run below a folder; return a result for each, and the number of unreadable runs.
 
     Args:
         folder: the folder.
-        notes: the list to which lines on the others are added.
-        use: makes something of a run that has a folder.
-        use_packed: makes something of a run in packed records.
+        notes: the list to which lines on unreadable runs are added.
+        use: the function that returns the result of a run that has a folder.
+        use_packed: the function that returns the result of a run in packed records.
     """
     found: list[T] = []
     read, problems = [], []

@@ -22,7 +22,7 @@ class Paired:
         name: the measure.
         a: the arms of one side.
         b: the arms of the other side.
-        seeds: the seeds.
+        seeds: the seeds, ``(R,)``.
         values: the measure of either side by seed, ``(2, R)``.
     """
 
@@ -99,7 +99,7 @@ def paired(name: str, groups: Groups) -> list[Paired]:
 
     Args:
         name: the measure.
-        groups: what is compared.
+        groups: the arms of both sides of each comparison.
     """
     found = []
     for a, b in groups:
@@ -119,13 +119,13 @@ def differences_of(rows: Sequence[Paired]) -> list[Difference]:
 def _difference(one: Floats, other: Floats) -> Floats:
     """Subtract values of the same seeds; means that differ by rounding alone are equal."""
     size = np.maximum(np.abs(one), np.abs(other))
-    with np.errstate(invalid="ignore"):  # infinite values of both sides
+    with np.errstate(invalid="ignore"):  # if both sides are infinite
         own = one - other
     return np.where(np.isfinite(size) & (np.abs(own) <= 1e-12 * size), 0.0, own)
 
 
 def contrasts(rows: Sequence[Paired]) -> list[Contrast]:
-    """Compare sides; p-values are corrected for the number of comparisons, of all measures."""
+    """Compare sides; p-values are corrected for the number of comparisons over all measures."""
     guarded = [each for each in rows if each.measure.cut_short]
     of_runs = [paired("diverged", [(each.a, each.b)]) for each in guarded]
     diverged = iter(differences_of([each for found in of_runs for each in found]))

@@ -1,4 +1,4 @@
-"""Name the measures by which arms can be compared: a number of each seed."""
+"""Define the measures by which arms are compared: each gives one number per seed."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,10 +15,10 @@ from hw2exp.records.step_table import STEP
 from hw2exp.system.problems import ConfigError, nearest
 
 PER = 1_000
-"""Steps per which spikes are counted."""
+"""The number of steps to which counts of spikes refer."""
 
 Groups = list[tuple[Sequence[Arm], Sequence[Arm]]]
-"""What is compared: the arms of either side; several arms are averaged within a seed."""
+"""The arms of both sides of each comparison; several arms of a side are averaged within a seed."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Measure:
         of: the function that returns a run's value; None if it is unknown.
         unit: the function that returns the smallest nonzero difference of two runs; 0 if any
             difference is possible.
-        cut_short: whether a run that diverges early has little of it, so that it decides nothing
-            where more runs diverge on one side.
+        cut_short: whether the measure is small because a run diverged early; it then decides
+            nothing where more runs diverge on one side.
     """
 
     words: str
@@ -50,7 +50,7 @@ class Measure:
         return found
 
     def groups(self, groups: Groups) -> Groups:
-        """Return what is compared, if some groups of arms are asked for."""
+        """Return the groups to compare, given those that were asked for; here the same."""
         return groups
 
 
@@ -58,12 +58,12 @@ class RateSensitivity(Measure):
     """The learning-rate sensitivity, a measure of arms that differ in the learning rate alone."""
 
     def by_seed(self, arms: Sequence[Arm]) -> dict[int, float]:
-        """Return the mean sensitivity for each seed that all arms have; each group has its own."""
+        """Return the mean over groups of their sensitivities, for each seed that all arms have."""
         own = [_sensitivity(group) for group in by_rates(arms).values()]
         return {seed: float(np.mean([each[seed] for each in own])) for seed in _in_all(own)}
 
     def groups(self, groups: Groups) -> Groups:
-        """Return the groups joined that differ in the learning rate alone, of two rates or more."""
+        """Join groups that differ in the learning rate alone; keep those with two rates or more."""
         joined: dict[tuple[Key, ...], tuple[dict[str, Arm], dict[str, Arm]]] = {}
         for sides in groups:
             key = tuple(key for side in sides for key in by_rates(side))
@@ -130,12 +130,12 @@ def watched_until(run: Run) -> int:
 def score_of(run: Run, metric: str) -> SpikeScore:
     """Return the spike score of a run's metric, a column of the catalog."""
     frame = run.metrics()
-    logged = frame[STEP].to_numpy() % run.config.log_every == 0  # not those of test passes alone
+    logged = frame[STEP].to_numpy() % run.config.log_every == 0  # without rows of test passes alone
     return spike_score(frame[metric].to_numpy()[logged], run.config.log_every)
 
 
 def _limited(run: Run, loss: float | None) -> float:
-    """Limit a final loss to that at initialization, which a diverged run has too."""
+    """Return a final loss, at most the initial one; for a diverged run, the initial one."""
     initial = run.result.initial["loss"]
     if loss is None or math.isnan(loss) or run.result.diverged_at is not None:
         return initial
@@ -217,14 +217,18 @@ MEASURES: Mapping[str, Measure] = {
     ),
 }
 """The measures by name. A final loss counts as at most the initial one, as in learning-rate
-sensitivity: so that diverged runs count, and none counts for more than that it didn't train."""
+sensitivity: a diverged run then counts as one that did not train."""
 
 
 def check_measures(names: Sequence[str], what: str) -> None:
-    """Refuse unknown measures, or one that is named twice.
+    """Refuse unknown measures, and one that is named twice.
+
+    Args:
+        names: the names of measures.
+        what: the option that gives them, for the message.
 
     Raises:
-        ConfigError: a name is unknown, or there twice.
+        ConfigError: a name is unknown, or given twice.
     """
     for place, name in enumerate(names):
         if name not in MEASURES:

@@ -36,7 +36,7 @@ class Row:
     Args:
         label: a config key, or the label of a reading.
         cells: the text of each column.
-        same: all columns agree, bit for bit.
+        same: whether all columns agree, bit for bit.
     """
 
     label: str
@@ -52,7 +52,8 @@ class Reading:
         label: its name in the table.
         of: the function that reads the number from a run.
         worst: the value of a diverged run in a column of several runs.
-        of_end: whether it is of a run's end; pruned runs have none in a column of several runs.
+        of_end: whether it belongs to a run's end; then pruned runs have no value in a column of
+            several runs.
     """
 
     label: str
@@ -65,7 +66,7 @@ class Reading:
         return [self.of(each) if column.alone else self._beside(each) for each in column.members]
 
     def _beside(self, each: Compared) -> Number:
-        """Return the reading of a run beside others."""
+        """Return the reading of a run in a column of several."""
         if self.of_end and each.result.pruned_at is not None:
             return None
         diverged = self.worst is not None and each.result.diverged_at is not None

@@ -1,4 +1,4 @@
-"""Name the arms of a side of a comparison by settings that hold, as in ``clip=norm``."""
+"""Choose the arms of a side of a comparison by their settings, such as ``clip=norm``."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -23,8 +23,8 @@ class Condition:
 
     Args:
         key: the setting's key.
-        values: the values as typed, of which one must hold.
-        excluded: whether none of them may hold instead.
+        values: the values as typed; the setting must have one of them.
+        excluded: whether the setting must have none of them instead.
     """
 
     key: str
@@ -46,7 +46,7 @@ class Side:
     """A side of a comparison: the arms for which all conditions of an alternative hold.
 
     Args:
-        alternatives: the conditions of each alternative; no condition holds for all arms.
+        alternatives: the conditions of each alternative; without a condition, all arms fit.
     """
 
     alternatives: Sequence[Sequence[Condition]]
@@ -109,7 +109,7 @@ def _pieces(text: str) -> list[str]:
 
 
 def _is(value: Value, word: str) -> bool:
-    """Return whether a value is what a word says; numbers may be written in any way."""
+    """Return whether a value equals a typed word; numbers may be written in any form."""
     if type(value) in (int, float):
         try:
             return bool(float(word) == value)

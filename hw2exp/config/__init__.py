@@ -1,1 +1,1 @@
-"""Configs: the schema, their validation, the command line."""
+"""Define and check configs: the schema, the validation, the command line."""

@@ -27,7 +27,7 @@ HOME = re.compile(
     r"(?P<quote>['\"]?)(?P<path>~.*)(?P=quote)",
     re.DOTALL,
 )
-"""An override that names a folder by ``~``."""
+"""An override that names a folder below the home folder, by ``~``."""
 
 
 def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
@@ -40,7 +40,7 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
         Hydra's flags, and the overrides with ``~`` expanded.
 
     Raises:
-        ConfigError: an unknown flag, or one that this command can't honor.
+        ConfigError: a flag is unknown, or not supported by this command.
     """
     words = ["dry_run=true" if word == "--dry-run" else word for word in argv]
     for place, word in enumerate(words):  # argparse would read an override as the value

@@ -20,7 +20,7 @@ class Axis:
 
     Args:
         key: the key or the group.
-        lines: an override for each value.
+        lines: the override for each value.
         values: the numbers, if the runs of a fleet may differ in the key (*data*); else None.
     """
 
@@ -111,14 +111,14 @@ class Axes:
         return index
 
     def programs(self) -> list[Numbers]:
-        """Return the numbers of each program's jobs, rising."""
+        """Return the numbers of each program's jobs, in rising order."""
         data = [n for n, axis in enumerate(self.swept) if axis.values is not None]
         rest = [n for n in range(len(self.swept)) if n not in data]
         numbers = np.arange(len(self)).reshape(self.shape).transpose(*rest, *data)
         return [*np.sort(numbers.reshape(-1, self.data_size), axis=1)]
 
     def differences(self, other: "Axes") -> list[str]:
-        """Describe how these axes number jobs otherwise than others; empty if they do not.
+        """Describe how the numbering of jobs differs from that by other axes; empty if it doesn't.
 
         Args:
             other: the other axes.
@@ -139,9 +139,9 @@ class Axes:
     def samples(self) -> Iterator[int]:
         """Yield the numbers of some jobs of each program: if they are valid, all its jobs are.
 
-        In these jobs one number is at an end of its axis, and the others are the first of theirs:
-        the range of a knob has no holes, and no rule joins two numbers in which runs of a fleet
-        may differ.
+        In these jobs, one number is at an end of its axis, and the others are the first ones of
+        theirs. That is enough, because the range of a knob has no holes, and no rule joins two
+        numbers in which runs of a fleet may differ.
         """
         ends = [(n, end) for n, axis in enumerate(self.swept) for end in axis.ends]
         for numbers in self.programs():
@@ -156,7 +156,7 @@ def _listed(keys: Iterable[str]) -> str:
 
 
 def with_data(config: TrainConfig, data: Mapping[str, int | float]) -> TrainConfig:
-    """Return a config with other numbers for some knobs, which are known to be valid.
+    """Return a config with other numbers for some knobs, without checking them.
 
     Args:
         config: the config.

@@ -15,7 +15,7 @@ from hw2exp.config.yaml_file import load_yaml
 from hw2exp.system.problems import ConfigError, nearest, unknown_choice
 
 CHANGEABLE = ("optimizer", "clip", "regularizer", "schedule", "seed", "batch_size")
-"""What can change in the middle of a run: none of it decides which parameters there are."""
+"""The keys that can change in the middle of a run: none decides which parameters there are."""
 
 
 def changed(config: TrainConfig, lines: Sequence[str]) -> TrainConfig:
@@ -38,7 +38,7 @@ def changed(config: TrainConfig, lines: Sequence[str]) -> TrainConfig:
 
 
 def _check(line: str) -> None:
-    """Refuse what is no override, or changes what a run can't change any more."""
+    """Refuse a line that is no override, or that changes what a run can't change any more."""
     try:
         override = parse(line)
     except REFUSALS as error:

@@ -37,14 +37,14 @@ class Command:
 
     Args:
         jobs: the jobs; if a sweeper chooses the values, one job without them; with packed records,
-            samples of them.
+            samples of all jobs.
         grid: all jobs of a sweep with packed records.
         multirun: whether the command is a sweep.
-        inspects: whether it only asks Hydra to show something.
+        inspects: whether the command only asks Hydra to show something.
         folder: the folder of the single run, or of the sweep.
         folder_key: the key that names the folder.
-        explicit_folder: whether the folder was typed, not the default.
-        resumes: whether the folder is of an earlier run or sweep, to be resumed.
+        explicit_folder: whether the user typed the folder; else it is the default.
+        resumes: whether the folder is that of an earlier run or sweep, to be resumed.
         shared: the part that all jobs share; for a single run, its job.
         overrides: all overrides with their checked values.
         words: the words for Hydra: flags first, then the overrides.
@@ -77,7 +77,7 @@ class Command:
 
     @property
     def jobs_known(self) -> bool:
-        """Return whether the jobs are all known, not made up by a sweeper."""
+        """Return whether all jobs are known before the sweep; else a sweeper makes them."""
         return not self.multirun or self.shared.choice("hydra/sweeper") in ENUMERATING
 
 
@@ -161,7 +161,7 @@ def _check_trust(jobs: Sequence[Job], shipped: Plain | None) -> None:
 
 
 def _check_launcher(job: Job, config_dir: str | None) -> None:
-    """Refuse other launchers for jobs not known yet: they would trust the jobs' logging config."""
+    """Refuse launchers but fleet for unknown jobs: they would trust the jobs' logging config."""
     sweeper, launcher = job.choice("hydra/sweeper"), job.choice("hydra/launcher")
     if config_dir is not None and sweeper not in ENUMERATING and launcher != "fleet":
         what = f"hydra/launcher={launcher} with --config-dir={config_dir}"
@@ -171,7 +171,7 @@ def _check_launcher(job: Job, config_dir: str | None) -> None:
 
 
 def _check_executor(job: Job, multirun: bool, typed: Set[str]) -> None:
-    """Refuse an executor for what it can't run: it takes the fleets of a sweep."""
+    """Refuse an executor for a command that it can't run: executors take the fleets of a sweep."""
     what, launcher = f"executor={job.config.executor.name}", job.choice("hydra/launcher")
     if what == "executor=local":
         return
@@ -193,7 +193,7 @@ def _folder(
     typed: Set[str],
     shipped: Plain | None,
 ) -> tuple[Path, bool]:
-    """Return the checked folder of the results, and whether it is of runs to be resumed."""
+    """Return the checked folder of the results, and whether its runs are to be resumed."""
     explicit = key in typed
     folder = _composed_folder(fixed, key, None if explicit else shipped)
     resumed = jobs[0].config.resume
@@ -210,10 +210,10 @@ def _folder(
 
 
 def _composed_folder(job: Job, key: str, shipped: Plain | None) -> Path:
-    """Return the folder; keep it below its literal part, or below the current folder.
+    """Return the folder; refuse one outside its literal part, or outside the current folder.
 
-    Interpolated values may not lead out of the part before them, and a file of ``--config-dir``,
-    which differs from what is shipped, not out of the current folder.
+    Interpolated values may not lead out of the part before them. A folder that a file of
+    ``--config-dir`` sets may not lie outside the current folder.
     """
     mode = key.split(".")[1]
     written = str(job.base.hydra[mode]["dir"])
@@ -227,7 +227,7 @@ def _composed_folder(job: Job, key: str, shipped: Plain | None) -> Path:
 
 
 def _check_jobs_folders(jobs: Sequence[Job], folder: Path) -> None:
-    """Refuse folders of jobs that lie elsewhere, or that a link makes one."""
+    """Refuse folders of jobs that lie elsewhere, or of which a link makes two the same."""
     owners: dict[str, int] = {}
     for job in jobs:
         if job.number is not None:

@@ -19,11 +19,11 @@ from hw2exp.system.problems import ConfigError
 
 
 class Composition:
-    """A composer of jobs, which caches Hydra's part.
+    """A composer of jobs, which caches the configs that Hydra composes.
 
     Args:
         loader: Hydra's loader (a ``ConfigLoaderImpl``), which knows the choices.
-        compose: function that lets Hydra compose overrides, with Hydra's node.
+        compose: the function that lets Hydra compose overrides, with Hydra's node.
     """
 
     def __init__(self, loader: Any, compose: Callable[[Sequence[str]], DictConfig]) -> None:
@@ -34,7 +34,7 @@ class Composition:
         self._kinds: dict[str, bool] = {}
 
     def choices(self, group: str) -> list[str]:
-        """Return the choices of a group, without fragments (leading _); empty if no such group."""
+        """Return the choices of a group, without fragments (leading _); empty for other names."""
         if group not in self._choices:
             # Not the loader's own method, which copies the repository at each call.
             known = self.loader.repository.get_group_options
@@ -54,13 +54,13 @@ class Composition:
             number: the job's number in its sweep.
 
         Raises:
-            ConfigError: an override sets a mapping in the place of a list.
+            ConfigError: an override sets a mapping instead of a list, or the other way round.
             HydraException: Hydra refuses the overrides.
         """
         simple = [line for line in lines if self.is_simple(line)]
         rest = [line for line in lines if not self.is_simple(line)]
         values = [line for line in rest if self._sets_value(parse(line))]
-        if values:  # a choice changes no value below it that is set before
+        if values:  # a choice keeps the values below it that were set before
             simple = [line for line in simple if not _is_changed_later(line, lines, values)]
             rest = [line for line in lines if line not in simple]
         plain = {parse(line).key_or_group: parse(line).value() for line in simple}
@@ -87,7 +87,7 @@ class Composition:
         return self._bases[lines]
 
     def is_simple(self, line: str) -> bool:
-        """Return whether an override only sets a plain value, without a need for Hydra."""
+        """Return whether an override only sets a plain value, for which Hydra isn't needed."""
         if line not in self._kinds:
             override = parse(line)
             self._kinds[line] = not (

@@ -1,14 +1,14 @@
 """Register choices: the shipped ones and a user's enter through the same doors.
 
-A choice is a class with its equations. It declares its knobs as annotated fields, each a tensor
-``(R,)`` with one number a replica, or one value that all replicas share::
+A choice is a class with its equations. It declares its knobs as annotated fields. Each is a tensor
+``(R,)`` with one number for each replica, or one value that all replicas share::
 
     @register_clip("tensor_norm", max_norm=1.0)
     @dataclass(frozen=True)
     class ClipEachTensor(Clip):
         max_norm: Annotated[Tensor, per_replica("largest norm of one tensor", gt=0)]
 
-Keyword arguments are the default values of the knobs; so is the default of a field.
+Keyword arguments set the default values of the knobs; so does the default of a field.
 """
 
 from collections.abc import Callable
@@ -44,7 +44,7 @@ def _door(
 
 
 def _own_defaults(own: type[Any], section: type[Choice]) -> dict[str, Any]:
-    """Return the defaults of a user's fields; those of shipped classes stand in the configs."""
+    """Return the defaults of a user's fields; those of shipped classes are in ``configs/``."""
     if not is_dataclass(own) or own.__module__.startswith("hw2exp."):
         return {}
     known = [each for each in fields(own) if each.name in section.model_fields]
@@ -61,7 +61,7 @@ BASES = {
     "schedule": ("hw2exp.Schedule", "observe"),
     "metric": ("hw2exp.Metric", "measure"),
 }
-"""The base class of each group's choices, and a name by which its subclasses are known."""
+"""The base class of each group's choices, and an attribute by which its subclasses are known."""
 
 
 def _unfit(

@@ -39,7 +39,9 @@ def asked_for(what: str) -> Iterator[None]:
 def at_home(path: str, prefix: str = "") -> str:
     """Expand the leading ``~`` of a path, which a shell keeps in a quoted word.
 
-    The prefix, such as ``resume=``, is for the message.
+    Args:
+        path: the path as typed.
+        prefix: the text before it in the message, such as ``resume=``.
 
     Raises:
         ConfigError: no such home.
@@ -93,7 +95,7 @@ def check_inside(root: Path, path: Path, what: str) -> None:
 
 
 def check_subfolder(root: Path, name: str) -> None:
-    """Refuse a name of a job's folder in the sweep's, if it leads out or could be replaced.
+    """Refuse a job's folder that would lie outside the sweep's, or could be replaced.
 
     Raises:
         ConfigError: the name is unsuitable.
@@ -110,7 +112,7 @@ def check_subfolder(root: Path, name: str) -> None:
 def check_folder(folder: Path, key: str, explicit: bool) -> None:
     """Refuse a folder that can't be made, or that a run has written to.
 
-    Only ``resume`` may use a folder with results or checkpoints, for runs and sweeps alike.
+    Only ``resume`` may use a folder with results or checkpoints.
 
     Args:
         folder: the folder of the results.
@@ -144,7 +146,7 @@ def check_folder(folder: Path, key: str, explicit: bool) -> None:
 
 
 def _of_a_run(folder: Path) -> Path | None:
-    """Find records or checkpoints at any depth of a folder: jobs may have nested folders."""
+    """Find results or checkpoints at any depth of a folder, because jobs may have nested ones."""
     for root, folders, files in os.walk(folder):
         if RESULT in files:
             return Path(root, RESULT)
@@ -160,7 +162,7 @@ def _of_a_run(folder: Path) -> Path | None:
 def reserve(folder: Path, key: str, explicit: bool) -> Path:
     """Make the folder of the results before another process can, and return its path.
 
-    A typed (explicit) folder is used as it is; otherwise a number is added if it exists.
+    A typed (explicit) folder is used unchanged; for the default, a number is added if it exists.
 
     Raises:
         ConfigError: the folder can't be made.

@@ -1,4 +1,4 @@
-"""Hold the jobs of a large sweep; make a job only where one is needed."""
+"""Hold the jobs of a large sweep; make a job only when it is needed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -83,7 +83,7 @@ class Grid:
         return len(self.axes)
 
     def job(self, number: int) -> Job:
-        """Return a job."""
+        """Return the job of a number."""
         template = self.templates[self.axes.program(number)]
         values = {**template.values, **self.axes.data(number)}
         lines = tuple(self.axes.lines(number))
@@ -91,6 +91,6 @@ class Grid:
 
     @property
     def interpolated(self) -> bool:
-        """Return whether other values may depend on data."""
+        """Return whether other values may depend on data, by an interpolation."""
         keys = {axis.key for axis in self.axes.axes if axis.values is not None}
         return any(job.base.interpolated or keys - {*job.values} for job in self.templates)

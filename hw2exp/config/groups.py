@@ -143,16 +143,16 @@ class Logger(Choice):
     """The knobs of every logger: none."""
 
     def prepare(self) -> None:
-        """Do once, before a sweep's fleets start, what their processes can't do at the same time.
+        """Prepare once, before a sweep's fleets start, what processes can't do at the same time.
 
-        An exception costs a line, and the runs go on without the logger.
+        An exception only causes a warning, and the runs go on without the logger.
         """
 
     def new(self) -> Any:
         """Return the logger of a run, a ``RunLogger``.
 
         Raises:
-            ImportError: what it needs is not installed.
+            ImportError: a package that it needs is not installed.
         """
         raise NotImplementedError
 
@@ -167,7 +167,7 @@ class Executor(Choice):
         return [f"workers={config.workers}: is of executor=local, not of executor={self.name}"]
 
     def prepare(self) -> None:
-        """Begin in the background what takes time, before the folder of a sweep is made."""
+        """Begin slow preparations in the background, before the folder of a sweep is made."""
 
     def start(self, folder: Path, workers: int) -> AbstractContextManager[Any]:
         """Start the executor of a sweep's fleets, a ``FleetExecutor``.

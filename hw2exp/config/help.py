@@ -65,7 +65,7 @@ def _choice_lines() -> Iterator[str]:
 
 
 def words_on(group: str, name: str) -> str:
-    """Return a sentence on a choice: the first of its file's comment, else of its docstring.
+    """Return a sentence on a choice: the first of its file's comment, or of its docstring.
 
     Args:
         group: the group, or ``experiment``.

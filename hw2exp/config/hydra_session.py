@@ -36,7 +36,7 @@ def hydra_kept() -> Iterator[None]:
 
 @contextmanager
 def hydra_started(config_dir: str | None) -> Iterator[Composition]:
-    """Start Hydra on the shipped configs, and yield what composes them.
+    """Start Hydra on the shipped configs, and yield the composer.
 
     Args:
         config_dir: the folder of the user's configs, from ``--config-dir``.

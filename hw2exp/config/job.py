@@ -34,7 +34,7 @@ def put(plain: Plain, key: str, value: Any) -> Plain:
 
 @dataclass(frozen=True, eq=False)
 class Base:
-    """A config composed by Hydra, shared by all jobs that differ in plain values only.
+    """A config composed by Hydra, shared by all jobs that differ only in plain values.
 
     Args:
         full: the composed config with Hydra's node.
@@ -57,7 +57,7 @@ class Base:
 
         Args:
             folder: the sweep's folder.
-            line: the override that sets the folder; None if it was typed.
+            line: the override that sets the folder; None if the user typed it.
         """
         lines = [*([] if line is None else [line]), "hydra.mode=MULTIRUN"]
         node = self.full.hydra
@@ -69,10 +69,10 @@ class Base:
         self._scratch.clear()
 
     def set_sweep(self, params: Mapping[str, str]) -> None:
-        """Set the overrides of a sweep in a config file, so that Hydra reads what was checked.
+        """Replace a config file's overrides of a sweep by the checked ones, for Hydra to read.
 
         Args:
-            params: the values of each key as an override lists them.
+            params: the values of each key, as an override lists them.
         """
         node = self.full.hydra.sweeper
         with read_write(node), open_dict(node):
@@ -83,8 +83,11 @@ class Base:
     def scratch(self, keys: tuple[str, ...]) -> tuple[DictConfig, DictConfig]:
         """Return two copies of the config, in which jobs set these keys in turn: copying is slow.
 
+        Args:
+            keys: the dotted keys that the jobs set.
+
         Returns:
-            A copy with Hydra's node, and a copy without, as a job sees the config.
+            A copy with Hydra's node, and a copy without it, as a job sees the config.
         """
         if keys not in self._scratch:
             seen = deepcopy(self.full)
@@ -155,7 +158,7 @@ class Job:
         return self._with_hydra(self._with_values(deepcopy(self.base.full)))
 
     def choice(self, group: str) -> str | None:
-        """Return the choice of a group; None if the config has none of it."""
+        """Return the choice of a group; None if the config has no choice of it."""
         chosen: str | None = self.base.hydra["runtime"]["choices"].get(group)
         return chosen
 

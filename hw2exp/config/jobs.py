@@ -18,13 +18,18 @@ from hw2exp.config.refusals import one_error
 from hw2exp.system.problems import ConfigError
 
 LOGGERS = {"mlflow": "MLflow", "wandb": "Weights & Biases"}
-"""The loggers that need a package of the same name, with what they are called."""
+"""The loggers that need a package of the same name, with the names of the tools."""
 
 
 def sweep_jobs(
     overrides: Sequence[Override], fixed: Job, composition: Composition
 ) -> tuple[list[Job], Grid | None]:
-    """Compose the jobs of a sweep from all overrides and the job of those that are shared.
+    """Compose the jobs of a sweep.
+
+    Args:
+        overrides: all overrides.
+        fixed: the job of the overrides that all jobs share.
+        composition: the composer.
 
     Returns:
         The jobs; with packed records, samples of the jobs to check, and the grid of all.
@@ -87,7 +92,7 @@ def _check_ends(overrides: Sequence[Override], fixed: list[str], composition: Co
 
 
 def _with_integers(problems: Sequence[str], spaces: Sequence[Override]) -> list[str]:
-    """Add to a problem the right syntax, where an integer key has an interval of floats."""
+    """Add the right syntax to the problems of integer keys that have an interval of floats."""
     hinted = list(problems)
     for space in spaces:
         key, _, interval = str(space.input_line).partition("=")
@@ -134,7 +139,7 @@ def check_configs(jobs: Sequence[Job]) -> None:
 
 
 def check_pruned(jobs: Sequence[Job], multirun: bool) -> None:
-    """Refuse to prune where jobs are not trained as fleets, whose arms are compared.
+    """Refuse to prune unless jobs are trained as fleets, whose arms are compared.
 
     Raises:
         ConfigError: the command is no sweep, or its launcher knows no fleets.

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.fields import FieldInfo
 
 KNOBS = "Knobs"
-"""The name of the section of a class of equations, as its attribute."""
+"""The attribute of a class of equations that holds the section of its knobs."""
 
 
 def shared(meaning: str, **limits: Any) -> Any:
@@ -24,7 +24,7 @@ def per_replica(meaning: str, kind: type[float] = float, **limits: Any) -> Any:
 
     Args:
         meaning: a line for the help.
-        kind: ``float`` or ``int``, the type of a value where the annotation is the tensor's.
+        kind: ``float`` or ``int``, the type of a value if the annotation is that of a tensor.
         limits: pydantic's constraints (``gt``, ``ge``, ``lt``, ``le``).
     """
     field = Field(description=meaning, json_schema_extra={"per_replica": True}, **limits)
@@ -33,7 +33,7 @@ def per_replica(meaning: str, kind: type[float] = float, **limits: Any) -> Any:
 
 
 def is_per_replica(field: FieldInfo) -> bool:
-    """Return whether a knob is data (one value a replica), not shape."""
+    """Return whether a knob is data (one value for each replica), not shape."""
     extra = field.json_schema_extra
     return isinstance(extra, dict) and bool(extra.get("per_replica"))
 
@@ -62,8 +62,8 @@ def section_of(own: type[Any], base: type[Choice]) -> type[Choice]:
     """Make the section of the knobs that a class of equations declares.
 
     A knob is an annotated field: ``Annotated[Tensor, per_replica(...)]`` for a tensor ``(R,)``, or
-    such as ``Annotated[bool, shared(...)]``. A static method ``contradictions(knobs, config)`` of
-    the class becomes that of the section.
+    for example ``Annotated[bool, shared(...)]``. A static method ``contradictions(knobs, config)``
+    of the class becomes the section's method.
 
     Args:
         own: the class of equations.
@@ -84,7 +84,7 @@ def section_of(own: type[Any], base: type[Choice]) -> type[Choice]:
 
 
 def shape_key(section: Section) -> dict[str, Any]:
-    """Return the knobs that fix the program's shape: all that the schema calls shared.
+    """Return the knobs that fix the program's shape: all shared ones, nested by section.
 
     Args:
         section: a whole config, or a part of a config.

@@ -25,7 +25,7 @@ from hw2exp.config.validation import unfit
 from hw2exp.system.problems import ConfigError, show, unknown_choice
 
 MOST_JOBS, MOST_PACKED = MOST_VALUES, 1 << 20
-"""Most jobs of a sweep with a folder each, and of a sweep with packed records."""
+"""Most jobs of a sweep with a folder for each job, and of a sweep with packed records."""
 
 LONGEST_KEY = 200
 
@@ -38,8 +38,8 @@ def parse_lines(lines: Sequence[str], composition: Composition) -> tuple[list[Ov
         composition: the composer, which knows the groups.
 
     Returns:
-        The parsed overrides, their values written out, and the problems. A wrong choice is left
-        out with the keys below its group, which have no meaning without it.
+        The parsed overrides with their values written out, and the problems. A wrong choice is left
+        out, and so are the keys below its group, which mean nothing without it.
     """
     overrides, problems, unknown = [], [], set()
     for line in lines:
@@ -53,7 +53,7 @@ def parse_lines(lines: Sequence[str], composition: Composition) -> tuple[list[Ov
             continue
         nested = isinstance(override.value(), dict | list) and not composition.is_choice(override)
         if nested and (wrong := list(unfit(put({}, key_of(override), override.value())))):
-            problems += wrong  # Hydra could not merge it, and nothing else would be told
+            problems += wrong  # Hydra could not merge it, and would hide all other problems
             continue
         override = written_out(override, composition.choices(key_of(override)))
         if wrong := _wrong_choices(override, composition):
@@ -110,7 +110,7 @@ def _wrong_choices(override: Override, composition: Composition) -> list[str]:
 
 
 def axes_of(overrides: Sequence[Override]) -> list[list[str]]:
-    """List the values of each override, one line each; a sweep's jobs are their combinations.
+    """List the values of each override, each as a line; a sweep's jobs are their combinations.
 
     Raises:
         ConfigError: an override has no values, or they can't be enumerated.
@@ -134,7 +134,7 @@ def _lines(override: Override) -> list[str]:
 
 
 def too_many(overrides: Sequence[Override], most: int) -> list[str]:
-    """Return the problem of a sweep with too many jobs, if it has.
+    """Return the problem of a sweep with too many jobs; empty if it has no more than ``most``.
 
     Args:
         overrides: the overrides.

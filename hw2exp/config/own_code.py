@@ -1,8 +1,8 @@
 """Compute a digest of the code of a user's choices, to detect changed equations.
 
 The digest covers compiled code, because a class defined in a notebook has no source file. So
-comments and formatting don't count. Python versions compile the same text differently: digests of
-different versions can't be compared.
+comments and formatting don't count. Python versions compile the same text differently, so digests
+of different versions can't be compared.
 """
 
 import hashlib
@@ -74,8 +74,9 @@ def digest_of(choice: str) -> str | None:
 def code_digest(own: Any) -> str:
     """Return the SHA-256 of a class's code and of the user's code that it uses.
 
-    Functions, classes and plain constants count, including the globals that they refer to; of what
-    installed packages and this one define, the name counts. Other objects, such as tensors, don't.
+    Functions, classes and plain constants count, including the globals that they refer to. Only the
+    names count of objects from installed packages and from this one. Other objects, such as
+    tensors, don't count.
     """
     return hashlib.sha256("\n".join(_of_value(own, set())).encode(errors="replace")).hexdigest()
 
@@ -90,7 +91,7 @@ def _is_own(module: str | None) -> bool:
 
 
 def _of_value(value: Any, seen: set[int]) -> Iterator[str]:
-    """Yield texts that describe a value: a plain constant, code, or the name of other people's."""
+    """Yield texts that describe a value: a constant, the user's code, or the name of other code."""
     if isinstance(value, staticmethod | classmethod):
         value = value.__func__
     if isinstance(value, (*PLAIN, range, Enum)):
@@ -126,7 +127,7 @@ def _of_value(value: Any, seen: set[int]) -> Iterator[str]:
 
 
 def _of_container(value: Any, seen: set[int]) -> Iterator[str]:
-    """Yield the texts of a container's parts between brackets; one within itself has none."""
+    """Yield the texts of a container's parts between brackets; nothing if it is within itself."""
     if -id(value) in seen:
         return
     seen.add(-id(value))
@@ -159,7 +160,7 @@ def _of_function(function: FunctionType, seen: set[int]) -> Iterator[str]:
         yield name
         if not isinstance(value, ModuleType):
             yield from _of_value(value, seen)
-        elif _is_own(value.__name__):  # of which the function may use what it names
+        elif _is_own(value.__name__):  # the function may use its members by name
             for used in sorted({*names} & vars(value).keys()):
                 yield used
                 yield from _of_value(vars(value)[used], seen)
@@ -168,7 +169,7 @@ def _of_function(function: FunctionType, seen: set[int]) -> Iterator[str]:
 
 
 def _enclosed(function: FunctionType) -> tuple[Any, ...]:
-    """Return the values that a function encloses; None for one that is not known yet."""
+    """Return the values that a function encloses; None for a value that is not set yet."""
     values = []
     for cell in function.__closure__ or ():
         try:

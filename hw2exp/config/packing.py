@@ -1,4 +1,4 @@
-"""Decide whether a sweep keeps the records of its runs packed, or in a folder each."""
+"""Decide whether a sweep packs the records of its runs, or makes a folder for each run."""
 
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
@@ -19,10 +19,10 @@ ENUMERATING = ("fleet", "basic")
 """Sweepers that enumerate every combination of the values, so that jobs are known beforehand."""
 
 MANY = 2048
-"""Jobs above which ``records=auto`` packs."""
+"""The number of jobs above which ``records=auto`` packs."""
 
 MOST_PROGRAMS = 1024
-"""Most combinations of values in which the runs of a fleet can't differ."""
+"""Most programs: combinations of values in which the runs of a fleet can't differ."""
 
 OF_CHECKPOINTS = ("checkpoint_every", "keep_checkpoints")
 OF_FOLDERS = (*OF_CHECKPOINTS, "hydra.sweep.subdir")
@@ -69,7 +69,7 @@ def packed_grid(
 def _needing_folders(
     overrides: Sequence[Override], of_hydra: Sequence[str], fixed: Job
 ) -> Iterator[str]:
-    """Yield what a command types that needs a folder for each run."""
+    """Yield the problems of a command that needs a folder for each run."""
     for group in ("hydra/launcher", "hydra/sweeper"):
         if (choice := fixed.choice(group)) != "fleet":
             yield f"{group}={choice} makes a folder for each run; must be fleet"
@@ -95,7 +95,7 @@ def without_effect(grid: Grid) -> list[str]:
 
 
 def _of_folders(job: Job) -> Iterator[str]:
-    """Yield what a config asks for that needs a folder for each run."""
+    """Yield the problems of a config that needs a folder for each run."""
     own = job.raw.get("diagnostics")
     asked = own if isinstance(own, dict) else {}
     if any(asked.get(key) for key in asked if key.endswith("_every") or key == "spikes"):

@@ -1,6 +1,6 @@
-"""Parse overrides, and write out values that Hydra would list wrongly, or anew each time.
+"""Parse overrides, and write out values that Hydra would list wrongly, or differently each time.
 
-A command is parsed once for the checks, and once more by Hydra for the run. Both must see the same
+A command is parsed once for the checks, and again by Hydra for the run. Both must see the same
 values in the same order.
 """
 
@@ -81,7 +81,7 @@ def logspace(start: int | float, stop: int | float, count: int) -> ChoiceSweep:
 
 
 def _spaced(start: float, stop: float, count: int, value: Callable[[float], float]) -> ChoiceSweep:
-    """List the values at equal parts of the way; integers if all of them are."""
+    """List ``value`` at equally spaced parts from 0 to 1; as integers if all results are whole."""
     if not 2 <= count <= MOST_VALUES:
         raise ValueError(f"lists {count} values; must be 2 to {MOST_VALUES}")
     if not (isfinite(start) and isfinite(stop)):
@@ -99,7 +99,7 @@ PARSER.functions.register("logspace", logspace)
 
 @cache
 def parse(line: str) -> Override:
-    """Parse an override, with a cache, since the parser is slow."""
+    """Parse an override, with a cache, because the parser is slow."""
     return PARSER.parse_override(line)
 
 
@@ -126,7 +126,7 @@ def _count(space: Any) -> float:
 
 
 def written_out(override: Override, choices: list[str]) -> Override:
-    """List the values that a function makes one by one, in a fixed order.
+    """Write out the values that a function makes, one by one, in a fixed order.
 
     Args:
         override: any override; without a call in ``CALL`` it stays unchanged.

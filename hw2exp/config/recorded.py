@@ -48,14 +48,14 @@ REMOVED = {"norm": {"momentum"}}
 
 
 class UnknownConfigError(ConfigError):
-    """A readable config of another version, or of another program."""
+    """An error for a readable config that is of another version, or of another program."""
 
 
 def read_values(path: Path) -> dict[str, Any]:
     """Read a recorded config as plain values.
 
     Values may refer to other values of the record. References to anything else, such as the
-    reader's environment, are refused: their value could differ from the run's.
+    reader's environment, are refused, because their value could differ from the run's.
 
     Raises:
         ConfigError: the file can't be read, or is no config.
@@ -92,7 +92,7 @@ def recorded_config(
     Args:
         folder: the run folder.
         of_result: the config in the run's result; older results have none.
-        shown: the config is only shown, so that choices without code are allowed.
+        shown: whether the config is only shown, so that choices without code are allowed.
 
     Raises:
         ConfigError: the config can't be read, or is not of this version.
@@ -102,11 +102,11 @@ def recorded_config(
 
 
 def config_of_result(values: Mapping[str, Any], shown: bool = False) -> TrainConfig:
-    """Return the checked config of a run, with the shipped values of what a result leaves out.
+    """Return the checked config of a run, with shipped values for keys that its result leaves out.
 
     Args:
         values: the config in a result.
-        shown: the config is only shown, so that choices without code are allowed.
+        shown: whether the config is only shown, so that choices without code are allowed.
 
     Raises:
         ConfigError: the config is not of this version.
@@ -115,7 +115,7 @@ def config_of_result(values: Mapping[str, Any], shown: bool = False) -> TrainCon
 
 
 def with_shipped(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the config in a result, completed by the shipped values of what it leaves out."""
+    """Return the config in a result, completed by shipped values for keys that it leaves out."""
     return completed({**_free(), **values})
 
 

@@ -1,4 +1,4 @@
-"""Turn what Hydra and OmegaConf refuse into bad input of one line, in plain words."""
+"""Turn the refusals of Hydra and OmegaConf into errors of one line, in plain words."""
 
 import re
 from collections.abc import Callable
@@ -22,10 +22,10 @@ JARGON = re.compile(
 """Phrases of Hydra's and OmegaConf's parsers for an unexpected letter."""
 
 MERGING = "Error merging override "
-"""Beginning of what Hydra says where OmegaConf knows why."""
+"""Beginning of Hydra's message in cases where OmegaConf's own tells why."""
 
 APPENDING = re.compile(r"Could not override '.*'\.\s+To append to your config use \+(?P<line>.*)")
-"""What Hydra says of an unknown key, such as ``task.1``."""
+"""Hydra's message about an unknown key, such as ``task.1``."""
 
 KEY = re.compile(r"(\+{0,2}|~)[A-Za-z0-9_$./@:-]*")
 PLAIN = re.compile(r"[A-Za-z0-9_/\\+.$%*@?|:, \t-]")
@@ -40,7 +40,12 @@ LONGEST = 60
 
 
 def one_error(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-    """Call a function of Hydra, with its refusal as a one-line error.
+    """Call a function of Hydra, and turn its refusal into an error of one line.
+
+    Args:
+        function: the function.
+        args: its arguments.
+        kwargs: its keyword arguments.
 
     Raises:
         ConfigError: Hydra refused the input.

@@ -29,8 +29,8 @@ FAMILIES = {
 }
 """The package of each group's modules, in the order of the schema.
 
-Its ``ORDER``, if it has one, lists choices in the order in which help and tables show them. Others
-follow by name, ``none`` first.
+A package's ``ORDER``, if there is one, lists choices in the order in which help and tables show
+them. Others follow by name, ``none`` first.
 """
 
 ADDED_CHOICES: dict[tuple[str, str], dict[str, Any]] = {}
@@ -88,7 +88,7 @@ def _points() -> tuple[EntryPoint, ...]:
 
 
 _seen: set[str] = set()
-"""The entry points whose modules are imported, or being imported."""
+"""The entry points whose modules have been imported, or are being imported."""
 
 
 def import_packages() -> None:
@@ -115,7 +115,7 @@ class _Choices(Mapping[str, Mapping[str, type[Choice]]]):
         return {name: _SECTIONS[group][name] for name in sorted(_SECTIONS[group], key=place)}
 
     def __contains__(self, group: object) -> bool:
-        return group in FAMILIES  # without sorting its choices: asked for each key of each run
+        return group in FAMILIES  # without sorting the choices: called for each key of each run
 
     def __iter__(self) -> Iterator[str]:
         return iter(FAMILIES)

@@ -1,4 +1,4 @@
-"""Confine Hydra's configs: below the given folders, plain values only, a bounded number.
+"""Confine Hydra's configs to the given folders, to plain values, and to a bounded number.
 
 Otherwise Hydra would follow ``..``, absolute paths and links in a config's defaults list.
 """
@@ -18,7 +18,7 @@ from hw2exp.system.problems import ConfigError
 from hw2exp.system.replaced import replaced
 
 MOST_LOADS = 500
-"""The most loads of configs in a composition; some 60 are needed if each group is chosen."""
+"""The most loads of configs in a composition; about 60 are needed if each group is chosen."""
 
 
 class ConfinedRepository(CachingConfigRepository):
@@ -61,8 +61,8 @@ def check_file(folder: Path, name: str) -> None:
         name: the file's path in the folder.
 
     Raises:
-        ConfigError: a link leads out of the folder, the file begins with a byte-order mark, it
-            holds other than plain values, or a mapping where a list belongs.
+        ConfigError: a link leads out of the folder, or the file begins with a byte-order mark,
+            holds other than plain values, or has a mapping instead of a list.
     """
     path, about = folder / name, f"--config-dir={folder}"
     check_inside(folder, path, f"{about}: {name}")

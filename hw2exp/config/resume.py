@@ -17,7 +17,7 @@ from hw2exp.system.problems import ConfigError, show
 from hw2exp.system.regular_file import is_blank
 
 FREE = OPERATIONAL - {"log_every", "device", "diagnostics", "metric"}
-"""Knobs that may change on resume: neither the run's bits nor its rows depend on them."""
+"""Keys that may change on resume: neither the run's bits nor its rows depend on them."""
 
 
 def check_resumed(
@@ -71,9 +71,9 @@ def check_resumed(
 
 
 def _compare(jobs: Sequence[Job], runs: Sequence[Path]) -> tuple[bool, list[str]]:
-    """Return whether any of the jobs exists, and how the recorded configs differ."""
+    """Return whether any of the jobs exists, and a line on each difference of recorded configs."""
     there = False
-    problems: dict[str, str] = {}  # by key, of the first job that differs
+    problems: dict[str, str] = {}  # by key, for the first job that differs
     for job, own in zip(jobs, runs, strict=True):
         name = "it" if job.number is None else f"job {job.number}"
         path = own / CONFIG
@@ -111,7 +111,7 @@ def _led_elsewhere(folder: Path, runs: Iterable[Path]) -> list[str]:
 def differences(values: Mapping[str, Any], new: TrainConfig) -> dict[str, str]:
     """Describe how a recorded config differs from the new config, by key.
 
-    More steps are no difference, unless the schedule spreads over all of them.
+    More steps are not a difference, unless the schedule spreads over all of them.
 
     Args:
         values: the recorded config, plain values.

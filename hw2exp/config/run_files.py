@@ -1,7 +1,7 @@
 """Name the files and folders that runs and sweeps write.
 
 A run folder, or the folder of a sweep's job, holds the files of the first part. A sweep's folder
-holds the folders of its jobs besides the files of the second part.
+holds the folders of its jobs and the files of the second part.
 """
 
 from typing import Final
@@ -32,7 +32,7 @@ STATE: Final = "state.safetensors"
 ANATOMY = "anatomy"
 """The folder of the pages of spikes."""
 WHATIF = "whatif"
-"""The folder of what interventions did to spikes."""
+"""The folder of the effects of interventions on spikes."""
 
 # ---------------------------------------------------------------- of a sweep
 
@@ -44,7 +44,7 @@ ARMS = "arms"
 """The folder that holds a TensorBoard folder for each arm."""
 
 DRAWN = "curve.*", "diagnostics.[ps]*g"
-"""Patterns of pictures, those of older versions too."""
+"""Patterns of pictures, including those of older versions."""
 
 OWN_NAMES = (
     *(RESULT, METRICS, PARAMETERS, SPIKES, "diagnostics.*", "curve.*", EVENTS),

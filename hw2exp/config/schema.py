@@ -47,10 +47,10 @@ class Init(Section):
         return [f"init.forget_bias={self.forget_bias:g}: needs model=lstm, not model={model}"]
 
     def unscaled(self, why: str, *keys: str) -> list[str]:
-        """Return the problems of scales that no weight would take.
+        """Return the problems of scales that would have no effect on the weights.
 
         Args:
-            why: what sets these weights, or that there are none.
+            why: the reason, such as what sets these weights.
             keys: the scales' names.
         """
         scales = {key: getattr(self, key) for key in keys}
@@ -90,7 +90,7 @@ OPERATIONAL = {
     "trust_changed",
     "workers",
 }
-"""Knobs of how a run is executed and shown, not of what it computes."""
+"""The operational keys: they decide how a run is executed and shown, not what it computes."""
 
 
 class TrainConfig(Section):
@@ -151,11 +151,11 @@ class TrainConfig(Section):
         return self.prune.name != "none"
 
     def describe(self) -> str:
-        """Describe the run in a line."""
+        """Describe the run in one line."""
         return f"{self.describe_shape()}, lr {self.optimizer.lr:g}, seed {self.seed}"
 
     def describe_shape(self) -> str:
-        """Describe in a line the choices that the run shares with its fleet."""
+        """Describe the choices that the run shares with its fleet in one line."""
         groups = ("clip", "norm", "regularizer", "schedule")
         cures = {group: getattr(self, group).name for group in groups}
         on = [

@@ -1,4 +1,4 @@
-"""List a config's values by key, and sort values and folders as people would."""
+"""List a config's values by key, and sort values and folders in natural order."""
 
 import re
 from collections.abc import Mapping, Set
@@ -17,7 +17,12 @@ Value = Any
 
 
 def settings_of(config: TrainConfig, left_out: Set[str] = frozenset()) -> dict[str, Value]:
-    """Return a config's values by dotted key; the name of a choice by its group."""
+    """Return a config's values by dotted key; a choice's name has its group as key.
+
+    Args:
+        config: the config.
+        left_out: the top-level keys to leave out.
+    """
     found: dict[str, Value] = {}
     for name, value in config.model_dump(exclude=set(left_out)).items():
         if name in CHOICES:

@@ -2,7 +2,7 @@
 
 Hydra instantiates the launchers, sweepers, callbacks and loggers of its node, and imports the
 modules of its search path. So only the keys and choices listed here may differ from the shipped
-node, by any source.
+node, whatever sets them.
 """
 
 import re
@@ -83,13 +83,13 @@ COST = 1000
 
 NAME = re.compile(r"\.?[\w-][\w.-]*")
 WORD = re.compile(r"[\w.:,&|=*-]+")
-"""What a launcher's key may hold: a line's end in Slurm's script would begin a command."""
+"""The text that a launcher's key may hold: a line's end in Slurm's script would begin a command."""
 
 DIRECTIVE = re.compile(
     r"(-[AlPq] |--(account|constraint|exclude|gres|licenses|qos|reservation|signal)=)"
     r"[\w.,:/@=+%*&|-]+"
 )
-"""Directives of a job script that a config file may hold: none names a file or a program."""
+"""The directives of a job script that a config file may hold: none names a file or a program."""
 
 NO_WORD = "must be a number, or a word of letters, digits and . : , & | = * -"
 SHADOWING = ("train.yaml", "hydra")
@@ -161,7 +161,11 @@ def untrusted_directives(directives: Sequence[str]) -> list[str]:
 
 
 def unnamed(node: Mapping[str, Any]) -> list[str]:
-    """List the problem of the job's name in Hydra's node, if it can't be a file's name."""
+    """List the problem of the job's name in Hydra's node, if it can't be a file's name.
+
+    Args:
+        node: Hydra's node, plain values.
+    """
     if NAME.fullmatch(str(name := node["job"]["name"])):
         return []
     return [f"hydra.job.name={show(name)}: must be a name of letters, digits, '.', '_' and '-'"]

@@ -18,7 +18,12 @@ def unused(
 ) -> dict[str, str]:
     """Return the overrides that a command can't use, and why.
 
-    A command that only shows its config may set the keys of the other mode (run or sweep).
+    Args:
+        overrides: the overrides.
+        composition: the composer, which knows the groups.
+        multirun: whether the command is a sweep.
+        shows: whether the command only shows its config; then it may set the keys of the other
+            mode (run or sweep).
     """
     wrong: dict[str, str] = {}
     for override in overrides:
@@ -55,7 +60,7 @@ def _of_other_mode(overrides: Sequence[Override], multirun: bool) -> dict[str, s
 def _set_twice(overrides: Sequence[Override], composition: Composition) -> dict[str, str]:
     """Return the overrides of a sweep that others would replace, and why.
 
-    In Hydra the last of two values of a key counts. But a dimension of a sweep must not vanish
+    In Hydra, the last of two values of a key counts. Here a dimension of a sweep must not vanish
     silently.
     """
     return {

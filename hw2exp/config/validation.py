@@ -25,13 +25,13 @@ def validate(raw: Mapping[str, Any], shown: bool = False) -> TrainConfig:
 
     Args:
         raw: the composed config, plain values, nested by group.
-        shown: the config is only shown, so that choices without code are allowed.
+        shown: whether the config is only shown, so that choices without code are allowed.
 
     Raises:
         ConfigError: the config has problems, one line each.
     """
     problems: list[str] = []
-    unknown: list[str] = []  # choices without code, which are told if other problems are
+    unknown: list[str] = []  # choices without code, reported only with other problems
     values = dict(raw)
     for group, choices in CHOICES.items():
         section = raw.get(group)
@@ -55,7 +55,7 @@ def validate(raw: Mapping[str, Any], shown: bool = False) -> TrainConfig:
             for detail in error.errors()
             if detail["loc"][0] not in CHOICES  # reported above, in more detail
         ]
-    if not problems and not codeless(config):  # those ran already; a rule may need the code
+    if not problems and not codeless(config):  # such runs have ended; a rule may need the code
         parts = [part for _, part in config if isinstance(part, Section)]
         problems = [line for part in parts for line in part.contradictions(config)]
     if problems:
@@ -118,7 +118,7 @@ def _line(
 def _locate(
     detail: ErrorDetails, schema: type[BaseModel], raw: Mapping[str, Any]
 ) -> tuple[list[str], Any]:
-    """Return a key and its whole value, even if only one item or one union type is wrong."""
+    """Return the path of a wrong key and its whole value, even if only one item of it is wrong."""
     location: list[str] = []
     kind: type[BaseModel] = schema
     value: Any = raw
@@ -164,7 +164,7 @@ def keys_of(schema: type[BaseModel], prefix: str = "") -> list[str]:
 
 
 def unfit(raw: Mapping[str, Any], group: str = "") -> Iterator[str]:
-    """Return the problems of mappings and lists that stand where the other is allowed.
+    """Return the problems of mappings in the place of lists, and of lists in that of mappings.
 
     Hydra can't merge the two, and doesn't say what is allowed.
 

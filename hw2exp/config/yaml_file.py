@@ -1,4 +1,4 @@
-"""Read untrusted YAML: plain values, and not more of them than in a config; list them by key."""
+"""Read untrusted YAML: plain values, no more of them than a config has; list them by key."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,7 +12,8 @@ from hw2exp.system.regular_file import IrregularError
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 LARGEST_FILE, LARGEST_TREE, DEEPEST, MOST_REFERENCES = 1 << 20, 10_000, 100, 1000
-"""Limits: bytes; values with aliases expanded (a few lines can hold billions); levels; ``${``."""
+"""Limits of a file: bytes; values, with aliases expanded (a few lines can hold billions); levels of
+nesting; and references ``${``."""
 
 TEXT, MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 

@@ -29,7 +29,7 @@ class AllSteps:
         """Return ∂h[t]/∂h[t-1], t = 2 … T, the rest of the carry held fixed, ``(R, B, T-1, H, H)``.
 
         For an LSTM the rest is c[t-1], for an AttentionRNN the older states (write-up, part 1.2.2
-        e). Take two steps, so that h[t-1] is a node between them; paths around it are not followed.
+        e). Two steps are taken, so that h[t-1] is a node between them; paths around it don't count.
         """
         copies = self._copies(self.run.cell.hidden_size)
         carries = self._copied(self.carries, copies)
@@ -54,7 +54,7 @@ class AllSteps:
         return CarryRows(rows, torch.cat([place_of[id(part)] for part in after]))
 
     def _copies(self, columns: int) -> int:
-        """Return the number of Jacobian rows to make at once; bits don't depend on it."""
+        """Return the number of Jacobian rows to compute at once; the bits don't depend on it."""
         R, T, B, _ = self.run.x.shape
         return max(1, min(columns, AT_ONCE // (R * T * B * columns)))
 

@@ -15,10 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 from hw2exp.diagnostics.statistics import TAIL, UNKNOWN, Estimate, Floats
 
 FINEST = 4
-"""Smallest box, in steps of the grid: below, the grid hides what a fractal border does."""
+"""Smallest box, in steps of the grid: at smaller sizes, the grid hides a fractal border."""
 
 COARSEST = 8
-"""The largest box is at most this part of the map's shorter side: larger ones see the whole."""
+"""The map's shorter side is at least this many largest boxes; larger boxes would hold it all."""
 
 STEEPEST = 2.0
 """The dimension of the plane, which no border in it exceeds."""
@@ -30,7 +30,8 @@ class Roughness:
 
     Args:
         dimension: the box-counting dimension, with Student's interval over the scales.
-        slopes: the dimension at each scale, by the box's side: from this side to the double.
+        slopes: the dimension at each scale, by the box's side; a scale is from a side to its
+            double.
         reason: why there is no dimension; empty if there is one.
     """
 
@@ -42,13 +43,13 @@ class Roughness:
 def roughness(maps: ArrayLike) -> Roughness:
     """Return the box-counting dimension of the border between two outcomes.
 
-    The values are points of a grid. A box of side s has (s + 1)² of them, those on its edges
-    included, so that neighboring boxes share their edge and no border lies between boxes. It counts
-    if it holds both outcomes. Instead of one tiling, all boxes count whose centers lie where the
+    The values are points of a grid. A box of side s has (s + 1)² of them, including those on its
+    edges, so that neighboring boxes share their edge and no border lies between boxes. A box counts
+    if it holds both outcomes. Instead of one tiling, all boxes are used whose centers lie where the
     largest box also fits: this averages over all offsets of the tiling, and a border that crosses
-    the map is cut off nowhere. From each side to the double, the share of boxes that count gives a
-    dimension; their mean is the result. Its interval tells whether the scales agree, which a
-    straight line through neighboring, dependent counts would not.
+    the map is cut off nowhere. The shares of boxes that count, at a side and at its double, give a
+    dimension; the mean over sides is the result. Its interval shows whether the scales agree, which
+    a straight line through neighboring, dependent counts would not.
 
     Args:
         maps: 0 or 1, NaN for unknown, ``(h, w)``, or the maps of several seeds, ``(S, h, w)``,
@@ -102,7 +103,7 @@ def _shares(squares: NDArray[np.bool_], sizes: list[int]) -> list[Floats]:
 
 
 def _over_scales(slopes: list[float]) -> Estimate:
-    """Return the mean slope, with Student's interval, as far as a dimension can lie."""
+    """Return the mean slope, with Student's interval cut to the range of dimensions, 0 to 2."""
     from scipy.stats import t
 
     value = float(np.mean(slopes))

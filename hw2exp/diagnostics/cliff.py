@@ -17,7 +17,7 @@ from hw2exp.models.axes import norms
 
 @dataclass(frozen=True)
 class Plane:
-    """The plane of all θ + a u + b v.
+    """The plane of all θ + a u + b v in parameter space.
 
     Args:
         origin: θ, ``(P,)``.
@@ -30,7 +30,7 @@ class Plane:
     v: Tensor
 
     def project(self, rows: Tensor) -> Tensor:
-        """Return a and b of the plane's points nearest to parameters ``(n, P)``, ``(n, 2)``."""
+        """Return a and b, ``(n, 2)``, of the plane's points nearest to parameters ``(n, P)``."""
         return (rows - self.origin) @ torch.stack([self.u, self.v], 1)
 
     def distance(self, rows: Tensor) -> Tensor:
@@ -102,9 +102,9 @@ def plane_along(origin: Tensor, gradient: Tensor, seed: int) -> Plane:
 def slice_loss(
     config: TrainConfig, plane: Plane, symbols: Tensor, labels: Tensor, a: Tensor, b: Tensor
 ) -> Cliff:
-    """Measure the loss of one batch on a grid; every line of the grid is a fleet of points.
+    """Measure the training loss of one batch on a grid; each line of the grid is a fleet of points.
 
-    Measure the training loss: batch normalization uses the batch's statistics.
+    Batch normalization uses the batch's statistics, as in training.
 
     Args:
         config: the run's config.

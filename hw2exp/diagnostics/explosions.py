@@ -34,7 +34,7 @@ def explosions(norms: Floats, factor: float = FACTOR, before: Floats | None = No
     seen = norms[:0] if before is None else before
     series = np.concatenate([np.full((1, norms.shape[1]), np.nan), seen, norms])
     with np.errstate(invalid="ignore"):
-        # A median is not below the smallest norm before, and few norms are so many times as large.
+        # A median is at least the smallest norm before, and few norms are so many times as large.
         high = norms > factor * np.fmin.accumulate(series)[len(seen) : -1]
         exploded = norms > factor * running_median(norms, WINDOW, seen, high)
     return np.asarray(exploded | np.isinf(norms))
@@ -69,7 +69,11 @@ class ExplosionDetector:
     def restore(self, replica: int, step: int, recent: Floats, steps: Sequence[int]) -> None:
         """Restore a replica from its last searched step; all replicas must be at the same one.
 
-        ``recent`` are its last norms, and ``steps`` those of its explosions so far.
+        Args:
+            replica: the replica.
+            step: the last searched step.
+            recent: its last norms, at most ``WINDOW``.
+            steps: the steps of its explosions so far.
         """
         self._steps = step
         if len(self._recent) != len(recent):
@@ -131,8 +135,9 @@ def preceded(starts: Sequence[int], exploded: Sequence[int], first: int, last: i
 def excess_pvalue(after: ArrayLike, spikes: ArrayLike, base: ArrayLike) -> float:
     """Return the p-value that spikes come after explosions no more often than any step.
 
-    Compare each run's spikes soon after an explosion with the number expected from its own base
-    rate, by flipping the signs of the differences. A run without spikes counts as 0.
+    The test compares the number of each run's spikes soon after an explosion with the number
+    expected from the run's own base rate, by flipping the signs of the differences. The difference
+    of a run without spikes is 0.
 
     Args:
         after: the number of spikes soon after an explosion in each run, ``(R,)``.

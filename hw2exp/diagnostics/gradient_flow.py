@@ -20,7 +20,7 @@ def logarithms(flow: Floats) -> Floats:
 def growth(flow: Floats) -> tuple[Floats, Floats]:
     """Return the growth factor of a gradient for each time step back, and R² of the fit.
 
-    Fit a line to ln ‖∂ℓ/∂h[t]‖ against T - t: the factor is e to its slope, above one if the
+    A line is fitted to ln ‖∂ℓ/∂h[t]‖ against T - t. The factor is e to the slope: above one if the
     gradient explodes on its way back, below one if it vanishes (Pascanu, Mikolov & Bengio 2013,
     eq. 5-7).
 

@@ -36,8 +36,9 @@ def heat_map(columns: Sequence[Sequence[float]], logarithmic: bool) -> Pixels:
     """Draw values from dark to bright: a column for each list, with its first value at the top.
 
     Args:
-        columns: lists of equal length; too many are merged with their neighbors, by the maximum.
-        logarithmic: whether the logarithm sets the color; non-finite results are gray.
+        columns: lists of equal length; more than ``MOST`` are merged with their neighbors, by the
+            maximum.
+        logarithmic: whether the logarithm sets the color; non-finite values are gray.
 
     Returns:
         ``(height, width, 3)``.

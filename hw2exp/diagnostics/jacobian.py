@@ -24,10 +24,11 @@ class JacobianGrowth:
     Args:
         step: the largest singular value of ∂h[t]/∂h[t-1], a column for each t = 2 … T; the
             geometric mean over the sequences, ``(R, T-1)``.
-        product: the same for ∂h[T]/∂h[t], a column for each t = 1 … T-1, ``(R, T-1)``. If the carry
-            is the state alone, a product of the former Jacobians; else through all lags.
-        exponent: the largest Lyapunov exponent, the mean over the sequences and over several start
-            directions, natural logarithm per time step, ``(R,)``.
+        product: the same for ∂h[T]/∂h[t], a column for each t = 1 … T-1, ``(R, T-1)``. This is the
+            product of the former Jacobians if the carry is the state alone; else it includes the
+            paths through all lags.
+        exponent: the largest Lyapunov exponent, as natural logarithm per time step: the mean over
+            the sequences and over several start directions, ``(R,)``.
         spread: the largest distance of a direction's exponent from this mean, ``(R,)``; the sign of
             an exponent is unknown unless its size exceeds the spread.
     """

@@ -12,11 +12,11 @@ from hw2exp.models.axes import columns, norms
 
 ITERATIONS = 14
 """Iterations of Lanczos; for a sharpness, each costs a gradient in float64. In 1,000 steps of
-AttentionRNN and GatedRNN the relative error of ``Sharpness.raw`` was at most 4e-4; that of
-``preconditioned`` was 3e-5 in the median, at most 7e-2."""
+AttentionRNN and GatedRNN, the relative error of ``Sharpness.raw`` was at most 4e-4; that of
+``preconditioned`` was 3e-5 in the median and at most 7e-2."""
 
 BREAKDOWN = 1e-12
-"""A β this small against the largest |α| and β so far is rounding: the Krylov space is whole."""
+"""A β below this share of the largest |α| and β so far is rounding: the Krylov space is whole."""
 
 Product = Callable[[Tensor], Tensor]
 """A function that multiplies each replica's matrix by its vector, ``(R, P)`` to ``(R, P)``."""
@@ -27,9 +27,9 @@ class Eigenvalue:
     """Lanczos's estimate of the largest eigenvalue of R symmetric matrices; NaN where it failed.
 
     Args:
-        value: the largest eigenvalue algebraically, not in size, approached from below, ``(R,)``.
-        residual: ‖A y - value · y‖ of its unit vector y, ``(R,)``: an eigenvalue is this near. If
-            as large as the value's size, the value is no estimate.
+        value: the algebraically largest eigenvalue, approached from below, ``(R,)``.
+        residual: ‖A y - value · y‖ of its unit vector y, ``(R,)``: some eigenvalue is at most this
+            far from the value. If it is as large as the value's size, the value is no estimate.
     """
 
     value: Tensor

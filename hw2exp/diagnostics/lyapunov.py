@@ -1,9 +1,9 @@
-"""Measure Lyapunov exponents: the rates at which states near a trajectory part from it or meet it.
+"""Measure Lyapunov exponents: the rates at which states near a trajectory leave or approach it.
 
-Use the QR method: move orthonormal directions by the derivative of each step, and orthonormalize
-them again; the mean logarithms of the stretch factors are the exponents. Source: Benettin et
-al. 1980; for recurrent networks Engelken, Wolf & Abbott 2023, "Lyapunov spectra of chaotic
-recurrent neural networks", Phys. Rev. Research 5, 043044.
+By the QR method, orthonormal directions are moved by the derivative of each step, and then
+orthonormalized again; the mean logarithms of the stretch factors are the exponents. Source:
+Benettin et al. 1980; for recurrent networks Engelken, Wolf & Abbott 2023, "Lyapunov spectra of
+chaotic recurrent neural networks", Phys. Rev. Research 5, 043044.
 
 The state of the dynamics is the whole carry. Where the carry repeats itself, as in AttentionRNN(k),
 the surplus exponents are -∞. AttentionRNN(∞) carries sums over all states, which forget nothing:
@@ -27,8 +27,8 @@ from hw2exp.models.stretching import (
 )
 
 STARTS = 5
-"""Random start directions for the largest exponent. In finite time each gives its own exponent; if
-these differ in sign, the sign is unknown."""
+"""The number of random start directions for the largest exponent. In finite time, each gives its
+own exponent; if these differ in sign, the sign is unknown."""
 
 FEW = 80
 """Largest size S of a carry to make Jacobians for: larger ones take too much time and memory."""
@@ -39,8 +39,8 @@ def lyapunov_exponents(
 ) -> Tensor:
     """Return the finite-time exponents of each sequence, natural logarithm per time step.
 
-    Run through the padding, the step onto the first symbol, and the ``transient`` steps after it
-    (at most half of the steps between symbols), but don't count them.
+    The padding, the step onto the first symbol, and the ``transient`` steps after it (at most half
+    of the steps between symbols) are run through, but not counted.
 
     Args:
         run: the recorded trajectory, without batch statistics.
@@ -82,7 +82,7 @@ def _along_directions(run: Trajectory, transient: int, n: int, apart: bool) -> T
 
 
 def _normalized(directions: Tensor) -> tuple[Tensor, Tensor]:
-    """Normalize each of the directions ``(R, B, S, n)`` apart; return stretch factors too."""
+    """Normalize each of the directions ``(R, B, S, n)`` by itself; return stretch factors too."""
     alone, lengths = torch.linalg.qr(directions.mT[..., None])  # (R, B, n, S, 1), (R, B, n, 1, 1)
     return alone[..., 0].mT, lengths[..., 0, 0]
 

@@ -12,7 +12,7 @@ from hw2exp.diagnostics.statistics import Estimate, Floats, known_values, mean, 
 from hw2exp.system.problems import counted
 
 SIGNINGS = 99_999
-"""Sign patterns of a permutation test, at least; all of them if there are no more."""
+"""Least number of sign patterns of a permutation test; all of them if there are fewer."""
 BLOCK = 4_096
 """Sign patterns in a block."""
 LEAST_CORRECTED = 0.005
@@ -21,7 +21,7 @@ LEAST_CORRECTED = 0.005
 SIGNIFICANT = 0.05
 
 LEAST_SEEDS = 1 + math.ceil(-math.log2(SIGNIFICANT))
-"""Fewest seeds with which a comparison can be significant: that of n seeds has p ≥ 2/2ⁿ."""
+"""Fewest seeds with which a comparison can be significant: with n seeds, p is at least 2/2ⁿ."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def differences(paired: Sequence[ArrayLike], units: Sequence[float]) -> list[Dif
     """Return the mean of each comparison's paired differences, with corrected p-values.
 
     Args:
-        paired: for each comparison, one difference a seed, ``(R,)``.
+        paired: for each comparison, one difference per seed, ``(R,)``.
         units: for each comparison, the smallest nonzero difference of a pair.
     """
     pvalues = paired_pvalues(paired)
@@ -56,11 +56,11 @@ def mean_difference(differences: ArrayLike, unit: float) -> Estimate:
     """Return the mean of paired differences, with a bootstrap interval.
 
     If no pair differs, a bootstrap has no width. Then the interval is ± unit times the upper end of
-    Wilson's interval for zero differing pairs. A mean of differences that cancel but for rounding
-    is 0.
+    Wilson's interval for zero differing pairs. A mean of differences that cancel except for
+    rounding is 0.
 
     Args:
-        differences: one a seed, ``(R,)``.
+        differences: one per seed, ``(R,)``.
         unit: the smallest nonzero difference of a pair.
     """
     found = mean(differences)
@@ -73,7 +73,7 @@ def mean_difference(differences: ArrayLike, unit: float) -> Estimate:
 
 
 def too_few(seeds: Sequence[int]) -> str:
-    """Return a line on comparisons whose seeds are too few to be significant, or an empty text.
+    """Return a line on comparisons with too few seeds to be significant, or an empty text.
 
     Args:
         seeds: the number of seeds of each comparison.
@@ -96,7 +96,7 @@ def paired_pvalue(differences: ArrayLike, alternative: str = "two-sided") -> flo
     """Return the p-value of the hypothesis that paired differences have mean zero.
 
     Args:
-        differences: one a seed, ``(R,)``; see :func:`paired_pvalues`.
+        differences: one per seed, ``(R,)``; see :func:`paired_pvalues`.
         alternative: ``two-sided``, ``less`` or ``greater``.
     """
     return paired_pvalues([differences], alternative)[0]
@@ -110,7 +110,7 @@ def paired_pvalues(differences: Sequence[ArrayLike], alternative: str = "two-sid
     comparisons, to be at most ``LEAST_CORRECTED``: then a lone effect among many can be found.
 
     Args:
-        differences: for each comparison, one difference a seed, ``(R,)``; with fewer than two
+        differences: for each comparison, one difference per seed, ``(R,)``; with fewer than two
             seeds, the p-value is 1.
         alternative: ``two-sided``, ``less`` or ``greater``.
 

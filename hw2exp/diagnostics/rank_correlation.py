@@ -11,11 +11,11 @@ from hw2exp.diagnostics.statistics import Estimate, Floats, bootstrapped
 
 
 def rank_correlations(measures: Mapping[str, ArrayLike]) -> dict[tuple[str, str], Estimate]:
-    """Return Spearman's rank correlation of each two measures over arms.
+    """Return Spearman's rank correlation of each pair of measures over arms.
 
-    Equal values share their mean rank. The interval is a bootstrap over arms: how much another
-    choice of arms could change the correlation. Resamples in which a measure has a single value
-    count as the correlation of all arms.
+    Equal values share their mean rank. The interval is a bootstrap over arms: it shows how much
+    another choice of arms could change the correlation. A resample in which a measure has a single
+    value counts as the correlation of all arms.
 
     Args:
         measures: the values of each measure, ``(A,)``, of which two or more differ; infinite values

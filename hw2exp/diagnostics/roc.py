@@ -76,9 +76,10 @@ class Scores:
     def differences(self) -> Floats:
         """Return how much higher each run's events rank than its moments do on average, ``(R,)``.
 
-        It is the sum of the events' ranks among all runs, less as many mean ranks of the run. If
-        each run has as many events as other moments, then the sum over runs is the number of all
-        pairs times the area above one half, and to exchange the two in a run changes its sign.
+        It is the sum of the events' ranks among all runs, minus the run's mean rank times the
+        number of its events. If each run has as many events as other moments, the sum over runs is
+        the number of all pairs times the area above one half, and exchanging the two in a run
+        changes the sign of its difference.
         """
         from scipy.stats import rankdata
 
@@ -87,22 +88,26 @@ class Scores:
         return np.asarray(np.bincount(self.runs, ranks * self.events) - events * usual)
 
     def curve(self) -> tuple[Floats, Floats]:
-        """Return the ROC curve: shares of other moments and of events at or above each score."""
+        """Return the ROC curve: the shares of other moments and of events at or above each score.
+
+        Returns:
+            Both shares for each score, from the largest, after a score of ∞, ``(m,)`` each.
+        """
         scores = np.concatenate([[np.inf], np.unique(self.values)[::-1]])
         kinds = (np.sort(self.values[of]) for of in (self.rest, self.events))
         others, events = (1 - np.searchsorted(own, scores) / len(own) for own in kinds)
         return others, events
 
     def alarms(self, per: int) -> Alarms:
-        """Return alarms that are false at one of so many moments without an event.
+        """Return the alarm that is false at one of ``per`` moments without an event.
 
-        The threshold is the score of one of these moments. With fewer than ``per`` - 1 of them it
-        is the largest, and more alarms are false: the share of all such moments above the k-th
-        largest of n has the Beta distribution of k and n + 1 - k (Wilks 1941). The interval of
+        The threshold is the score of one of these moments. With fewer than ``per`` - 1 of them, it
+        is their largest score, and more alarms are false. The share of all such moments above the
+        k-th largest of n has the Beta distribution of k and n + 1 - k (Wilks 1941). The interval of
         recall, a bootstrap over runs, is for this threshold.
 
         Args:
-            per: the number of moments without an event.
+            per: the number of moments without an event for each false alarm.
         """
         from scipy.stats import beta
 
@@ -122,7 +127,7 @@ class Scores:
         return ~self.events
 
     def _won(self) -> Floats:
-        """Return how many pairs of a run's events and another's other moments are in order.
+        """Return how many pairs of an event of a run and another moment of a run are in order.
 
         Returns:
             The number of pairs in which the event's score is higher, ties one half, ``(R, R)``.

@@ -21,7 +21,8 @@ from hw2exp.models.axes import columns, norms
 from hw2exp.models.classifier import Classifier
 
 NUDGE, CENTRAL_NUDGE = 1e-9, 1e-8
-"""The length of a nudge of the parameters, in units of max(1, their norm)."""
+"""The lengths of a nudge of the parameters for one-sided and for central differences, in units of
+max(1, their norm)."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,8 @@ class Sharpness:
     Args:
         raw: the largest eigenvalue of the Hessian H.
         preconditioned: the largest eigenvalue of P^(-1/2) (H + w) P^(-1/2), with the optimizer's
-            preconditioner P, by which it divides the gradient, and its L2 penalty w; the same as
-            ``raw`` for SGD without a penalty; NaN for an optimizer without a preconditioner.
+            preconditioner P, by which it divides the gradient, and its L2 penalty w. It equals
+            ``raw`` for SGD without a penalty, and is NaN for an optimizer without a preconditioner.
         limit: the preconditioned sharpness above which the optimizer diverges on a quadratic loss,
             with P held fixed, ``(R,)``.
     """
@@ -137,11 +138,12 @@ def difference_product(
 ) -> Product:
     """Make Hessian-vector products by gradient differences: H v ≈ (∇ℓ(θ + ε v) - ∇ℓ(θ)) / ε.
 
-    Use one-sided differences by default: central ones are 1,000 times as exact, but cost another
-    gradient, which gains more as another Lanczos iteration. ε ‖v‖ is 1e-9 max(1, ‖θ‖): ∇ℓ bends on
-    a scale of 1e-5 at a cliff, and a rounded zero may be divided by Adam's small ε. In training the
-    relative errors of the eigenvalues were 1e-7 to 2e-5; at the largest gradients of 16
-    AttentionRNN(2), of norms 2e2 to 2e7, 1e-7 in the median and at most 2e-4.
+    The differences are one-sided by default. Central ones are 1,000 times as exact, but each costs
+    another gradient, which is better spent on another Lanczos iteration. ε ‖v‖ is
+    1e-9 max(1, ‖θ‖), because ∇ℓ bends on a scale of 1e-5 at a cliff, and a rounded zero may be
+    divided by Adam's small ε. In training, the relative errors of the eigenvalues were 1e-7 to
+    2e-5; at the largest gradients of 16 AttentionRNN(2), with norms of 2e2 to 2e7, they were 1e-7
+    in the median and at most 2e-4.
 
     Args:
         fleet: the runs.

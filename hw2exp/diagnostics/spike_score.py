@@ -2,14 +2,14 @@
 
 **Definition.** The spike score is the share of values that lie seven standard deviations or more,
 on either side, from the mean of the values of the `WINDOW` steps before them. The paper scores the
-training loss and the gradient norm; so do we. :mod:`hw2exp.diagnostics.spikes` defines a spike
-otherwise, by a running median. What the paper leaves open is fixed here:
+training loss and the gradient norm; so do we. :mod:`hw2exp.diagnostics.spikes` defines a spike in
+another way, by a running median. Points that the paper leaves open are fixed here:
 
 - A curve is known at its logged steps, every `log_every` steps. Only these values are judged, and
   the window holds the `WINDOW` / `log_every` values before each, itself excluded.
-- The first values are not judged, and not counted: a value is, once a tenth of a whole window and
-  `LEAST` values or more came before it. So a run of 1,000 steps has a score, although no window is
-  full in it. A run that logs fewer than `LEAST` values in a window has none.
+- The first values are neither judged nor counted. A value is judged if a tenth of a whole window
+  and at least `LEAST` values came before it. So a run of 1,000 steps has a score, although it never
+  fills a window. A run that logs fewer than `LEAST` values in a window has no score.
 - The standard deviation divides by the number of values. Where all values before are equal, a
   value that differs from them is an outlier.
 - The first value that is not finite ends the curve: that is divergence, not a spike.
@@ -29,7 +29,7 @@ WINDOW = 1_000
 DEVIATIONS = 7.0
 
 LEAST = 20
-"""Fewest values in the rolling mean of a judged value."""
+"""Fewest values in the rolling mean against which a value is judged."""
 
 ROUNDING = 1e-9
 """Largest distance from the mean, relative to it, that rounding may make."""
@@ -85,8 +85,8 @@ def spike_score(values: ArrayLike, log_every: int = 1) -> SpikeScore:
 def _sums_before(values: Floats, window: int) -> Floats:
     """Return the sum of the values before each, at most a window of them, ``(n,)``.
 
-    Sums of 1, 2, 4, … values in a row make up the window, so that a value outside of it leaves no
-    rounding error in it, as one subtracted from a running sum does.
+    The window is made up of sums of 1, 2, 4, … values in a row. So a value outside of it leaves no
+    rounding error in it, unlike a value that is subtracted from a running sum.
     """
     in_a_row = np.concatenate([np.zeros(window), values])
     total, taken, size = np.zeros(len(values)), 0, 1

@@ -61,7 +61,7 @@ class SpikeDetector:
         ended = np.logical_or.accumulate(~np.isfinite(losses) | self._ended, axis=0)  # (n, R)
         losses = np.where(ended, np.nan, losses)
         series = np.concatenate([self._recent, losses])  # (window + n, R)
-        # A median is not below the smallest loss before, and few losses lie that far above it.
+        # A median is at least the smallest loss before, and few losses lie that far above it.
         high = losses > np.fmin.accumulate(series)[self.window - 1 : -1] + self.margin  # (n, R)
         if high.any():
             baseline, threshold = np.full((2, *losses.shape), np.nan)
@@ -101,7 +101,11 @@ class SpikeDetector:
     def restore(self, replica: int, step: int, recent: Floats, spikes: Sequence[Spike]) -> None:
         """Restore a replica from its last searched step; all replicas must be at the same one.
 
-        ``recent`` are its last losses, ``(window,)``, and ``spikes`` all its spikes so far.
+        Args:
+            replica: the replica.
+            step: the last searched step.
+            recent: its last losses, ``(window,)``.
+            spikes: all its spikes so far.
         """
         self._steps = step
         self._recent[:, replica] = recent

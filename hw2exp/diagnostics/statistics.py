@@ -1,8 +1,8 @@
 """Estimate statistics over runs, with intervals: of an arm, and of a cure against no cure.
 
-A run is the unit, because spikes of one run depend on each other and seeds do not. Intervals are at
-95 %. Random resampling has a fixed seed, so that the same runs give the same numbers. NaN is
-refused.
+A run is the unit, because the spikes of one run depend on each other, and those of other seeds do
+not. Intervals are at 95 %. Random resampling has a fixed seed, so that the same runs give the same
+numbers. NaN is refused.
 """
 
 import math
@@ -22,12 +22,18 @@ RESAMPLES = 9_999
 """Resamples of a bootstrap."""
 
 MOST = 1 << 22
-"""Most runs of resamples in memory at once."""
+"""Most runs in memory at once, summed over resamples."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """An estimate, and the ends of its interval; NaN where there is none."""
+    """An estimate with its interval.
+
+    Args:
+        value: the estimate; NaN if it is unknown.
+        low: the lower end of the interval; NaN without one.
+        high: the upper end.
+    """
 
     value: float
     low: float
@@ -38,7 +44,12 @@ UNKNOWN = Estimate(math.nan, math.nan, math.nan)
 
 
 def share(count: int, total: int) -> Estimate:
-    """Return the share of counted runs in a total, with Wilson's interval."""
+    """Return the share of counted runs in a total, with Wilson's interval.
+
+    Args:
+        count: the number of runs that count.
+        total: the number of all runs; if it is 0, the share is unknown.
+    """
     from scipy.stats import binomtest
 
     if not total:
@@ -113,7 +124,7 @@ def newcombe(one: Estimate, other: Estimate) -> Estimate:
 def _pooled(
     counts: ArrayLike, totals: ArrayLike, less: ArrayLike = 0
 ) -> tuple[float, Floats, Estimate]:
-    """Return a share of events, its bootstrap over runs, and with Wilson's interval instead."""
+    """Return a share of events, its resamples over runs, and the share with Wilson's interval."""
     some, of_all = np.asarray(counts, float), np.asarray(totals, float)
     if not of_all.any():
         return math.nan, np.full(1, math.nan), UNKNOWN
@@ -123,7 +134,7 @@ def _pooled(
     alone = Estimate(value, alone.low + shift, alone.high + shift)
     if len(some) == 1:  # every resample is the same run
         return value, np.full(1, math.nan), alone
-    # Not by BLAS, whose threads cost more than they bring here.
+    # Not by BLAS, whose threads cost more than they save here.
     sums, base = (np.einsum("nr,r->n", _weights(len(some)), each) for each in (net, of_all))
     with np.errstate(invalid="ignore"):  # resampled runs may have no events
         shares = sums / base
@@ -171,7 +182,7 @@ def spread(
     Args:
         values: numbers, which may be infinite.
         ends: whether to show the quartiles.
-        write: formatter of one number.
+        write: the function that formats a number.
     """
     if not values:
         return "–"
@@ -184,7 +195,7 @@ def median(values: ArrayLike) -> Estimate:
     """Return the median, with an interval between two of the values (order statistics).
 
     Args:
-        values: one a run, ``(R,)``; infinite for diverged runs.
+        values: one per run, ``(R,)``; infinite for diverged runs.
     """
     from scipy.stats import quantile_test
 
@@ -202,7 +213,7 @@ def interquartile_mean(values: ArrayLike) -> Estimate:
     """Return the mean of the middle half, with a bootstrap interval (Agarwal et al. 2021).
 
     Args:
-        values: one a run, ``(R,)``; infinite for diverged runs.
+        values: one per run, ``(R,)``; infinite for diverged runs.
     """
     from scipy.stats import trim_mean
 
@@ -238,7 +249,7 @@ def bootstrapped(statistic: Callable[[Any], Any], runs: int) -> Estimate:
 
 
 def _resampled(runs: int) -> Iterator[NDArray[np.int64]]:
-    """Yield the run indices of all resamples in blocks, ``(n, R)``, whose sizes change no index."""
+    """Yield the run indices of all resamples in blocks, ``(n, R)``; they don't depend on n."""
     generator, most = np.random.default_rng(0), max(1, MOST // runs)
     for first in range(0, RESAMPLES, most):
         yield generator.integers(runs, size=(min(most, RESAMPLES - first), runs))
@@ -251,7 +262,7 @@ def _weights(runs: int) -> Floats:
 
 
 def multiplicities(rows: NDArray[np.int64]) -> Floats:
-    """Return how often each run was drawn: from indices ``(..., R)``, ``(..., R)``."""
+    """Return how often each run was drawn, ``(..., R)``, from the drawn indices ``(..., R)``."""
     drawn = rows.reshape(-1, rows.shape[-1])
     places = drawn + drawn.shape[1] * np.arange(len(drawn))[:, None]
     return np.bincount(places.ravel(), minlength=drawn.size).reshape(rows.shape).astype(float)
@@ -265,6 +276,6 @@ def _between(value: float, resampled: Any) -> Estimate:
 
 
 def mean(values: ArrayLike) -> Estimate:
-    """Return the mean of one value a run, ``(R,)``, with a bootstrap interval."""
+    """Return the mean of one value per run, ``(R,)``, with a bootstrap interval."""
     known = known_values(values)
     return bootstrapped(lambda rows: known[rows].mean(-1), len(known))

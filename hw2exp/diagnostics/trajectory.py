@@ -1,4 +1,4 @@
-"""Record the path of a cell through its states, to differentiate along."""
+"""Record the path of a cell through its states, to differentiate along it."""
 
 from collections.abc import Iterable
 from copy import copy

@@ -1,1 +1,1 @@
-"""R runs as one tensor program: state, step, loop."""
+"""Train R runs as one tensor program: state, step, loop."""

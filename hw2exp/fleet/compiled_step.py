@@ -1,7 +1,7 @@
 """Many training steps of a fleet in one call of compiled code.
 
-The plain step, :func:`hw2exp.fleet.loop.plain_step`, is the definition; tests compare. A step
-depends on nothing but the state before it, so that the number of steps in a call changes no bit.
+The plain step, :func:`hw2exp.fleet.loop.plain_step`, is the definition; tests compare both. A step
+depends only on the state before it, so that the number of steps in a call changes no bit.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ class CompiledSteps:
     """The compiled steps of a fleet.
 
     Args:
-        configs: one config a replica.
+        configs: the config of each replica.
         loss: the closed form of the model.
         task: the task.
         notebook: the notebook's stream, if batches come from it.
@@ -67,15 +67,15 @@ class CompiledSteps:
         """Make steps; stop early after a step in which a replica diverges.
 
         Args:
-            before: the state before the first step; it stays as it is.
+            before: the state before the first step; it stays unchanged.
             first: the number of the first step.
             rates: the learning rates of the steps, ``(n, R)`` in float64.
-            keeps_flow: also return ‖∂ℓ/∂h[t]‖ of the last step.
-            skipped: training batches left out before the first step.
+            keeps_flow: whether to return ‖∂ℓ/∂h[t]‖ of the last step, too.
+            skipped: the number of training batches left out before the first step.
 
         Returns:
-            The measurements of the steps made, and the last one's tensors, but with the state
-            before the first.
+            The measurements of the steps made, each ``(n, R)``, and the tensors of the last step,
+            in which ``before`` is the state before the first step.
         """
         (n, R), P, dtype = rates.shape, before.params.shape[1], before.params.numpy().dtype
         symbols = np.empty((R, self._batch_size, self.task.padded_length), np.uint8)
@@ -100,7 +100,7 @@ class CompiledSteps:
         return metrics, trace
 
     def _arrays(self, state: FleetState) -> tuple[Array, Array, Array]:
-        """Return copies of a state's arrays as ``take_steps`` takes them."""
+        """Return copies of a state's arrays in the form that ``take_steps`` needs."""
         params = state.params.numpy()
         rows = np.zeros((1 + STATES, *params.shape), params.dtype)
         rows[0] = params
@@ -115,7 +115,7 @@ class CompiledSteps:
         return rows, updates, seen
 
     def _state(self, before: FleetState, arrays: tuple[Array, Array, Array]) -> FleetState:
-        """Return a state with parameters, optimizer's and clipping's state from arrays."""
+        """Return a state whose parameters, optimizer and clipping come from arrays."""
         rows, updates, seen = arrays
         by_name = dict(zip(self._names, rows[1:], strict=False)) | {"updates": updates}
         return replace(

@@ -10,7 +10,7 @@ from hw2exp.models.axes import State, means
 from hw2exp.tasks.task import CHECK, POPULATION, TEST
 
 FRESH_SEQUENCES = 1024
-"""Sequences for the initial loss, at least."""
+"""Least number of sequences for the initial loss."""
 
 
 @torch.no_grad()
@@ -79,8 +79,8 @@ def evaluate(fleet: Fleet, step: int) -> tuple[Tensor, Tensor]:
 def _fresh(fleet: Fleet, step: int, stream: int, least: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Draw fresh sequences, at least as many as asked for.
 
-    They come at once, but for batch normalization in batches of the training batch size, on which
-    its statistics depend.
+    They come in one batch. For batch normalization, they come in batches of the training batch
+    size, because its statistics depend on that.
     """
     size = fleet.config.batch_size
     batches = -(-least // size)

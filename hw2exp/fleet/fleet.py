@@ -39,17 +39,18 @@ class Fleet:
     """The batched program of R configs that agree in every shared knob.
 
     Args:
-        configs: one config a replica.
+        configs: the config of each replica.
         device: the device of the tensors.
-        compiled: make steps in compiled code if all their parts have a compiled form.
-        skipped: training batches left out; step t trains on the batch of step t + skipped.
-        pruning: what decides at test passes which replicas are behind and leave; None: nothing.
+        compiled: whether to make steps in compiled code, if all their parts have a compiled form.
+        skipped: the number of training batches left out; step t trains on the batch of step
+            t + skipped.
+        pruning: the rule that decides at test passes which replicas leave; None: none does.
 
     Attributes:
         pruned_at: the step at which each config's replica left as pruned, or 0, ``(configs,)``.
         members: for each row of the state, the index of its config, ``(R,)``; R falls as replicas
             leave.
-        training_path: ``compiled``; or ``closed form`` or ``autograd``, by the plain step.
+        training_path: ``compiled``, or for the plain step ``closed form`` or ``autograd``.
 
     Raises:
         ValueError: the configs differ in a shared knob.
@@ -82,10 +83,10 @@ class Fleet:
         self.state = self._initial_state(self.layout.rows(params))
 
     def enlist(self, configs: Sequence[TrainConfig]) -> None:
-        """Build everything that depends on the configs; the state stays.
+        """Build everything that depends on the configs; keep the state.
 
         Args:
-            configs: one config for each replica that still trains, with the fleet's shared knobs.
+            configs: the config of each replica that still trains, with the fleet's shared knobs.
         """
         first, device = self.config, self.device
         self.configs = list(configs)
@@ -147,7 +148,7 @@ class Fleet:
 
     @property
     def outcome(self) -> FleetState:
-        """Return the last state of all replicas, also those that left, in config order."""
+        """Return the last state of all replicas, including those that left, in config order."""
         groups = [*self._left, (self.members, self.state)]
         order = np.argsort(np.concatenate([members for members, _ in groups]))
         return concatenate([state for _, state in groups]).take(torch.from_numpy(order))
@@ -178,7 +179,7 @@ class Fleet:
         Args:
             step: the training step.
             stream: the task's stream, such as ``TRAIN``.
-            size: sequences a replica, B.
+            size: the number of sequences for each replica, B.
         """
         source = self.notebook if self.notebook and stream in (TRAIN, TEST) else self.task
         drawn = step + self.skipped if stream == TRAIN else step
@@ -195,7 +196,7 @@ class Fleet:
         Args:
             symbols: indices, ``(R, B, T)``.
             labels: class indices, ``(R, B)``.
-            keeps_flow: also compute ‖∂ℓ/∂h[t]‖.
+            keeps_flow: whether to compute ‖∂ℓ/∂h[t]‖, too.
 
         Returns:
             The gradient in rows ``(R, P)``, including the regularizer's, and the other results of
@@ -207,7 +208,7 @@ class Fleet:
         return self.layout.rows(grads), back
 
     def finish(self, params: Tensor, symbols: Tensor) -> Tensor:
-        """Let the clip change updated parameters by the attention of the step, if it wants to.
+        """Return updated parameters, changed by the clip if it uses the step's attention scores.
 
         Args:
             params: the updated parameters in rows, ``(R, P)``.

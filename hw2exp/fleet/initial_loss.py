@@ -11,16 +11,16 @@ seeds on EASY, the five models started at 0.05 to 0.43, while their losses staye
 
 
 class InitialLossError(Exception):
-    """The initial loss is far from ln 4, or the initial accuracy far from 0.25."""
+    """The initial loss is far from ln C, or the initial accuracy far from 1/C, for C classes."""
 
 
 def loss_above(hidden_size: int) -> float:
     """Return the tolerance of the initial loss above ln 4.
 
     torch draws the readout weights of H units uniformly from ±1/√H. So the variance of the logits
-    scales as 1/H, and with it the excess of the loss over ln 4. In 1,000 starts of an Elman RNN
-    with 4 units, the largest excess was 0.5, and 2 were above 0.4. For no size does a start lie
-    more than 0.05 below ln 4.
+    scales as 1/H, and so does the excess of the loss over ln 4. In 1,000 starts of an Elman RNN
+    with 4 units, the largest excess was 0.5, and 2 were above 0.4. At no size was a start more than
+    0.05 below ln 4.
 
     Args:
         hidden_size: units of the last state, H.

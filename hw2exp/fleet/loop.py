@@ -1,4 +1,4 @@
-"""The training loop, for a fleet of any size; a single run is a fleet of one."""
+"""Run the training loop of a fleet of any size; a single run is a fleet of one."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -33,7 +33,12 @@ class Inspector(Protocol):
         """Return whether a step must compute the gradient flow, ‖∂ℓ/∂h[t]‖."""
 
     def inspect(self, step: int, trace: StepTrace) -> None:
-        """Inspect a step."""
+        """Inspect a step.
+
+        Args:
+            step: the training step.
+            trace: the tensors of the step.
+        """
 
 
 BLOCK = 64
@@ -64,9 +69,10 @@ def train(
         first: the first step.
         inspector: the inspector of every step, called before the observers.
         block: most steps in a block, by default ``BLOCK``; fewer if they take longer than
-            ``BLOCK_SECONDS``. A block ends where a test pass or a checkpoint is due, too; with an
-            inspector, or without compiled steps, after each step.
-        last: the last step, by default the config's, which alone ends with a test pass.
+            ``BLOCK_SECONDS``. A block also ends where a test pass or a checkpoint is due. With an
+            inspector, or without compiled steps, each step is a block.
+        last: the last step, by default that of the config. Only the config's last step always ends
+            with a test pass.
     """
     config, done = fleet.config, first - 1
     last = config.steps if last is None else last

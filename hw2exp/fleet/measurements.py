@@ -1,4 +1,4 @@
-"""The measurements of training steps and test passes."""
+"""Hold the measurements of training steps and test passes."""
 
 from dataclasses import dataclass, fields
 from typing import Any
@@ -52,7 +52,7 @@ class StepTrace:
 
     Args:
         before: the state before the step.
-        after: the state after the step; unchanged parameters for a replica frozen at the step.
+        after: the state after the step; a replica that the step froze has unchanged parameters.
         symbols: symbols of the batch, ``(R, B, T)``.
         labels: labels of the batch, ``(R, B)``.
         grads: the gradient before clipping, in rows ``(R, P)``.

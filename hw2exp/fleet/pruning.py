@@ -1,11 +1,11 @@
 """Prune a sweep: the arms of a fleet that are behind leave it early, each with all its seeds.
 
-An arm is what the papers call a configuration: runs that differ in nothing but the seed. Its loss
-is the median of its runs' test losses, so seeds are never judged against each other. The arms of a
-fleet are compared at its test passes, where all have made the same steps. So a decision depends on
-the fleet's runs alone, not on the speed or the number of workers; and fleets are then formed
-without regard to workers, see :mod:`hw2exp.sweeps.grouping`. Arms of other fleets are not compared:
-those that differ in what fixes a program's shape.
+An arm is called a configuration in the papers: runs that differ only in the seed. Its loss is the
+median of its runs' test losses, so seeds are never judged against each other. The arms of a fleet
+are compared at its test passes, when all have made the same number of steps. So a decision depends
+on the fleet's runs alone, not on the speed or the number of workers. Therefore fleets are formed
+without regard to workers, see :mod:`hw2exp.sweeps.grouping`. Arms of different fleets, which differ
+in the shape of their programs, are not compared.
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,9 +46,9 @@ class NoPruning(Prune):
 class Halving(Prune):
     """Keep the best 1/η of the arms at the steps r, rη, rη², … (Li et al. 2020, arXiv:1810.05934).
 
-    A rung is decided at its first test pass. In the paper configurations come to a rung one by one,
-    and each goes on once it is among the best 1/η so far. The arms of a fleet come together, where
-    this rule is successive halving (Jamieson & Talwalkar 2016).
+    A rung is decided at its first test pass. In the paper, configurations reach a rung one by one,
+    and each goes on when it is among the best 1/η so far. The arms of a fleet reach it together; in
+    this case the rule is successive halving (Jamieson & Talwalkar 2016).
     """
 
     first_rung: int = shared("step of the first rung, r", ge=1)
@@ -59,7 +59,14 @@ class Halving(Prune):
         return _undecided("first_rung", self.first_rung, config)
 
     def behind(self, steps: Sequence[int], losses: Floats, competing: Mask) -> Mask:
-        """Return the arms that leave: at a rung, all but the best ``max(1, n // η)`` of n."""
+        """Return a mask of the arms that leave: at a rung, all but the best ``max(1, n // η)``.
+
+        Args:
+            steps: the steps of the test passes so far.
+            losses: the loss of each arm at each of them, NaN for arms that have left,
+                ``(passes, arms)``.
+            competing: mask of the arms that have not left, ``(arms,)``.
+        """
         before, step = (0, *steps)[-2:]
         rung = self.first_rung
         while rung <= before:
@@ -89,7 +96,7 @@ class MedianStopping(Prune):
         return _undecided("warmup", self.warmup, config)
 
     def behind(self, steps: Sequence[int], losses: Floats, competing: Mask) -> Mask:
-        """Return the arms that leave."""
+        """Return a mask of the arms that leave, see :meth:`Halving.behind`."""
         known = ~np.isnan(losses).all(0)
         if steps[-1] < self.warmup or known.sum() < self.least_arms:
             return np.zeros_like(competing)
@@ -123,7 +130,7 @@ class PastLosses:
     diverged: bool = False
 
     def at(self, step: int) -> float:
-        """Return the loss at a test pass; of a run that had left, its last one, or ∞."""
+        """Return the loss at a test pass; for a run that had left, its last one, or ∞."""
         if step not in self.losses and (self.diverged or not self.losses):
             return np.inf
         loss = self.losses.get(step, self.losses[max(self.losses)])
@@ -137,8 +144,8 @@ class Pruning(Pruner):
     not train does not count.
 
     Args:
-        configs: the config of each run that is compared, also of those that have ended already.
-        places: the place among these of each config of the fleet; None: they are the same.
+        configs: the config of each run that is compared, including runs that have ended already.
+        places: the place of each config of the fleet in ``configs``; None: the fleet has them all.
         past: the losses of runs that an earlier process trained, by place.
         step: the step that the fleet resumes from; decisions up to it are made again.
     """
@@ -187,7 +194,7 @@ class Pruning(Pruner):
         return row
 
     def _decide(self, step: int, row: Floats) -> Mask:
-        """Return which runs are of arms that leave."""
+        """Return a mask of the runs whose arms leave."""
         arms = np.full(len(self._out), np.nan)
         for arm in np.flatnonzero(~self._out):
             own = row[self.arms == arm]
@@ -202,7 +209,11 @@ class Pruning(Pruner):
 
 @dataclass(frozen=True)
 class KnownEnd(Pruner):
-    """The pruning of a single run that is made again: it leaves where its record says."""
+    """The pruning of a single run that is made again: it leaves at the recorded step.
+
+    Args:
+        step: the step at which the run was pruned; None: never.
+    """
 
     step: int | None
 

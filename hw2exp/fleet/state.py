@@ -1,4 +1,4 @@
-"""The state of a fleet."""
+"""Hold the state of a fleet."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -37,7 +37,7 @@ class FleetState:
     passes: Tensor
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return all tensors by name; those of a part get a prefix, as ``optimizer.momentum``."""
+        """Return all tensors by name; those of a part have a prefix, as ``optimizer.mean``."""
         named: dict[str, Tensor] = {}
         for each in fields(self):
             value = getattr(self, each.name)
@@ -63,7 +63,7 @@ class FleetState:
         return FleetState(**values)
 
     def finite(self) -> Tensor:
-        """Return whether a replica's parameters, optimizer and clip state are finite, ``(R,)``."""
+        """Return whether each replica's parameters, optimizer and clip are finite, ``(R,)``."""
         tensors = [
             self.params,
             *self.optimizer.values(),
@@ -75,7 +75,7 @@ class FleetState:
         return torch.stack(largest).isfinite().all(0)
 
     def after(self, step: int, sound: Tensor) -> "FleetState":
-        """Return the state with a step's number, and without training for replicas that diverged.
+        """Return the state with a step's number; replicas that diverged no longer train in it.
 
         Args:
             step: the step that led to this state.
@@ -89,7 +89,7 @@ class FleetState:
         )
 
     def where(self, keep: Tensor, other: "FleetState") -> "FleetState":
-        """Take this state's replicas where ``keep``, the other's elsewhere.
+        """Return this state's replicas where ``keep`` is true, and the other's elsewhere.
 
         Args:
             keep: mask, ``(R,)``.

@@ -21,8 +21,8 @@ def choose_device(name: str) -> torch.device:
 def torch_as_known() -> Iterator[None]:
     """Set torch and numpy to a fixed state, and restore the caller's state at the end.
 
-    Use one thread: several threads sum in another order, and are no faster at these sizes.
-    Bypass modes that override torch functions, such as a default device.
+    The state has one thread: several threads sum in another order, and are no faster at these
+    sizes. Modes that override torch functions, such as a default device, are bypassed.
     """
     threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
     precision = torch.get_float32_matmul_precision()

@@ -1,4 +1,4 @@
-"""The code that a run trains by: compiled steps, or plain steps by closed form or autograd."""
+"""Choose the code that trains a run: compiled steps, or plain ones by closed form or autograd."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ def training_path(config: TrainConfig, on_cpu: bool | None = None) -> tuple[Trai
 
     Args:
         config: the config of the run.
-        on_cpu: whether it trains on the CPU; None: as its config says.
+        on_cpu: whether the run trains on the CPU; None: if its config has another device than cuda.
     """
     model, norm = config.model, config.norm.name
     optimizer, clip, regularizer = config.optimizer.name, config.clip.name, config.regularizer.name

@@ -1,1 +1,1 @@
-"""Recurrent models: the protocol, the cells, and the classifier around a cell."""
+"""Define recurrent models: the protocol, the cells, and the classifier around a cell."""

@@ -1,4 +1,4 @@
-"""The interface of a recurrent cell, and the loop that unrolls a cell over time."""
+"""Define the interface of a recurrent cell, and unroll a cell over time."""
 
 import math
 from abc import ABC, abstractmethod
@@ -26,7 +26,7 @@ class Unrolled:
     """The inputs and states of all time steps of a pass, in lists of length T.
 
     Args:
-        inputs: projected input of each step.
+        inputs: projected inputs of each step, each ``(R, B, ·)``.
         carries: carry into each step, from the step before.
         states: hidden state after each step, each ``(R, B, H)``.
     """
@@ -42,11 +42,11 @@ class Weight:
 
     Args:
         shape: ``(out, in)`` for a matrix, ``(out,)`` for a bias.
-        role: role, which selects the initialization; ``own``: always as ``draw`` does, unscaled.
+        role: role, which selects the initialization; ``own``: always by ``draw``, unscaled.
         fan: fan-in; torch's default draws from U(-1/√fan, 1/√fan).
         blocks: number of matrices stacked along the first axis.
         forget: entries that are the bias of a forget gate, if any.
-        draw: a draw of its own, in place of torch's default.
+        draw: the function that draws it in place of torch's default.
     """
 
     shape: Shape
@@ -70,8 +70,8 @@ def linear(out_features: int, in_features: int, role: Role) -> Weight:
 class Cell(ABC):
     """A recurrent cell, given by its equations; autograd differentiates them.
 
-    In each method ``params`` are the parameters, each ``(R, ...)``, after :meth:`prepare` with the
-    tensors that it adds; ``norm`` is the normalization of the forward pass.
+    In each method, ``params`` are the parameters, each ``(R, ...)``; after :meth:`prepare`, they
+    include the tensors that it adds. ``norm`` is the normalization of the forward pass.
 
     Args:
         options: the ``model`` section of the config.
@@ -106,14 +106,14 @@ class Cell(ABC):
         return {name: weight.blocks for name, weight in weights if len(weight.shape) == 2}
 
     def prepare(self, params: Params) -> Params:
-        """Return the parameters and tensors derived from them, once a forward pass."""
+        """Return the parameters and tensors derived from them; called once in a forward pass."""
         return params
 
     @abstractmethod
     def project(self, params: Params, x: Tensor, norm: NormPass) -> Inputs:
         """Compute all terms that depend on the input alone, for all time steps at once.
 
-        From input vectors ``x``, ``(R, T, B, I)``, come tensors ``(R, T, B, ·)``.
+        From input vectors ``x``, ``(R, T, B, I)``, it makes tensors ``(R, T, B, ·)``.
         """
 
     @abstractmethod
@@ -137,7 +137,12 @@ class Cell(ABC):
         """
 
     def decisions(self, params: Params, seen: Unrolled, norm: NormPass) -> dict[str, Tensor]:
-        """Return the gates or attention scores of every time step of a pass; nothing by default.
+        """Return the gates or attention scores of every time step of a pass; none by default.
+
+        Args:
+            params: the parameters from ``prepare``.
+            seen: the inputs, carries and states of the pass.
+            norm: the normalization of the pass.
 
         Returns:
             ``gate``, the share of the state that is kept, ``(R, B, T, H)``, or ``scores``, the

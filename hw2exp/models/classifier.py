@@ -36,7 +36,7 @@ class Classifier:
         time_steps: padded length of a sequence, T.
         device: the device of the tensors.
         closed_form: the compiled equations, on the CPU only; None: autograd.
-        keeps_path: let ``gradient`` return the states and their gradients too.
+        keeps_path: whether ``gradient`` returns the states and their gradients too.
         term: a term that ``gradient`` adds to the loss; it needs autograd.
         classes: the number of classes, C.
     """
@@ -112,7 +112,7 @@ class Classifier:
     def _run(
         self, params: Params, symbols: Tensor, statistics: State | None = None
     ) -> tuple[Tensor, Params, Unrolled, NormPass]:
-        """Compute the logits; return what the cell used and met on its way, too."""
+        """Compute the logits; return the cell's parameters, states and normalization, too."""
         x = self.input_vectors(symbols, params["readout_weight"].dtype)
         norm_pass = self.normalization.forward(params, self.cell.terms(), statistics)
         prepared = prepare(self.cell, params, norm_pass)
@@ -160,7 +160,7 @@ class Classifier:
     ) -> Gradient:
         """Run forward and backward through time.
 
-        With ``keeps_flow``, also return ‖∂ℓ/∂h[t]‖, whose ∂ℓ/∂h[t] the pass computes anyway.
+        With ``keeps_flow``, also return ‖∂ℓ/∂h[t]‖; the pass computes ∂ℓ/∂h[t] anyway.
         """
         free = {name: p.detach().requires_grad_() for name, p in params.items()}
         self._keeps_states = self.keeps_path or keeps_flow

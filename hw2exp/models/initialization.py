@@ -12,7 +12,7 @@ from hw2exp.models.axes import Params, Shape
 from hw2exp.models.cell import Weight
 
 WORD = 2**32
-"""Smaller seeds fit in 32 bits, all that ``torch.Generator.manual_seed`` uses."""
+"""Smaller seeds fit in the 32 bits that ``torch.Generator.manual_seed`` uses."""
 STATE = slice(24, 24 + 624 * 8)
 """Bytes of torch's generator state with MT19937's 624 words, 64 bits each."""
 
@@ -27,7 +27,7 @@ def initialize(weights: dict[str, Weight], init: Sequence[Init], seeds: Sequence
     Args:
         weights: the model's parameters by name, in the order of the random draws.
         init: the ``init`` section of each replica, length R.
-        seeds: one seed a replica, length R.
+        seeds: the seed of each replica, length R.
 
     Returns:
         Parameters by name, ``(R, *shape)`` in float32, on the CPU.

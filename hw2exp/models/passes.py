@@ -1,4 +1,4 @@
-"""Passes of a classifier: what they return, and the protocol of a compiled one."""
+"""Define the results of a classifier's passes, and the protocol of a compiled pass."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

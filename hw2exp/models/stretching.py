@@ -1,7 +1,7 @@
 """Move directions along a trajectory by the derivatives of a cell's steps, and measure the stretch.
 
-The state of the dynamics is a cell's whole carry, of S numbers a sequence. Everything here can be
-differentiated by autograd.
+The state of the dynamics is a cell's whole carry, which has S numbers for each sequence. Autograd
+can differentiate everything here.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,7 +14,7 @@ from hw2exp.models.cell import Carry, Cell, Inputs
 from hw2exp.models.normalization import NormPass
 
 TRANSIENT = 5
-"""Steps before growth is counted, in which directions turn to where they grow most.
+"""The number of steps before growth is counted, in which directions turn to those that grow most.
 
 A step leads from one symbol to the next, and none leads to the first symbol. So growth is counted
 from the seventh symbol on."""
@@ -49,8 +49,8 @@ def moved(
 ) -> Tensor:
     """Return J D for the derivative J of a step and directions D ``(R, B, S, n)``.
 
-    Repeat each sequence n times, and differentiate Jᵀ u, which is linear in u, by u along D.
-    Torch's forward mode would need one pass, but its first use compiles for a second and warns.
+    Each sequence is repeated n times, and Jᵀ u, which is linear in u, is differentiated by u along
+    D. Torch's forward mode would need one pass, but its first use compiles for a second and warns.
 
     Args:
         cell: the cell.
@@ -59,7 +59,7 @@ def moved(
         carry: the carry into the step.
         norm: the normalization at this time step; it must treat each sequence by itself.
         directions: n directions in columns.
-        create_graph: let the result be differentiable.
+        create_graph: whether the result is differentiable.
     """
     R, B, size, n = directions.shape
     with torch.enable_grad():
@@ -76,7 +76,7 @@ def moved(
 
 
 def _nodes(tensors: Iterable[Tensor], copies: int) -> tuple[Tensor, ...]:
-    """Repeat each sequence; make what autograd doesn't know yet a leaf of it."""
+    """Repeat each sequence; make tensors that autograd doesn't know yet its leaves."""
     repeated = [tensor.repeat_interleave(copies, 1) for tensor in tensors]
     return tuple(
         each.requires_grad_() if each.is_floating_point() and not each.requires_grad else each
@@ -88,7 +88,7 @@ def counted_steps(shown: Tensor, transient: int = TRANSIENT) -> Tensor:
     """Return which steps are counted, ``(R, T, B)``.
 
     The padding, the step onto the first symbol, and the ``transient`` steps after it (at most half
-    of the steps between symbols) are not.
+    of the steps between symbols) are not counted.
 
     Args:
         shown: which time steps show a symbol, ``(R, T, B)``.
@@ -114,13 +114,14 @@ def mean_growth(
 ) -> Tensor:
     """Return the mean logarithms of the stretch factors of n directions, ``(R, B, n)`` in float64.
 
-    Begin at the first state: before, AttentionRNN(∞) has the maximum of nothing, -∞.
+    The directions start at the state h[1]: before it, the maximum in AttentionRNN(∞) is -∞.
 
     Args:
-        move: a function that moves directions ``(R, B, S, n)`` by a time step, from 1.
+        move: the function that moves directions ``(R, B, S, n)`` by a time step, from 1.
         directions: the first directions, ``(S, n)``.
         counted: which steps are counted, ``(R, T, B)``.
-        orthonormalize: what is done with moved directions.
+        orthonormalize: the function applied to moved directions, which returns new directions and
+            their stretch factors.
 
     Returns:
         The means: -∞ where a direction is lost, ∞ where a value is not finite, NaN for a sequence

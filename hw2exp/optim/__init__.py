@@ -1,1 +1,1 @@
-"""Everything that touches a gradient: regularizers, clipping, schedules, optimizers."""
+"""Process gradients: regularizers, clipping, schedules, optimizers."""

@@ -1,4 +1,4 @@
-"""Elementary functions of one number a replica, with the same bits on every machine."""
+"""Compute elementary functions of one number per replica, with the same bits on every machine."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def power(base: Tensor, n: Tensor) -> Tensor:
 
 
 def on_host(function: Any, *arguments: Tensor) -> Tensor:
-    """Return what a function of numpy's arrays makes of tensors, on their device.
+    """Apply a function of numpy's arrays to tensors; return its result on their device.
 
     Args:
         function: the function.

@@ -1,4 +1,4 @@
-"""Fit updates that see parameters by name to a fleet, which keeps them in rows."""
+"""Adapt clips and optimizers that get parameters by name to a fleet, which keeps them in rows."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,10 +19,10 @@ def in_rows(own: Any, layout: Layout) -> Any:
 
 @dataclass(frozen=True)
 class InRows:
-    """A clip or an optimizer that sees parameters by name, behind the interface of rows.
+    """A clip or an optimizer that gets parameters by name, with the interface of rows.
 
     Args:
-        own: the clip or the optimizer; its other attributes are also those of this object.
+        own: the clip or the optimizer; this object has its other attributes, too.
         layout: the layout of the rows.
     """
 

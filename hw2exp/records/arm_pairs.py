@@ -10,9 +10,9 @@ def partners(
 ) -> Iterator[tuple[Arm, Arm]]:
     """Pair each arm with every other arm that differs from it only in some groups and keys.
 
-    Of a group in which partners may differ, they must still agree in the keys that both have, if
-    there is a choice: of two optimizers, each at several learning rates, those at the same rate are
-    partners. If no other arm has the same learning rate, take the one at another rate, if there is
+    If there are several such arms, partners must also agree in the keys of these groups that both
+    have: of two optimizers, each at several learning rates, those at the same rate are partners. If
+    no other arm has the same learning rate, the partner is the one at another rate, if there is
     exactly one: each arm may have its own best rate. An arm without such a partner has no pair.
 
     Args:
@@ -33,7 +33,7 @@ def partners(
 
 
 def _agreeing(arm: Arm, others: Sequence[Arm], group: tuple[str, ...]) -> Sequence[Arm]:
-    """Return the other arms, if there are several those that agree in all keys of both."""
+    """Return the other arms; if there are several, those that agree in all keys of both."""
     keys = differing([each.settings for each in others])
     shared = [key for key in keys if key in arm.settings and key not in group]
     return [
@@ -55,7 +55,7 @@ def setting_of(arm: Arm) -> tuple[str, str]:
 
 
 def labels(arms: Sequence[Arm]) -> list[str]:
-    """Return short names of arms of one model and optimizer: cures, and settings that differ."""
+    """Return short names of arms with one model and optimizer: cures, and settings that differ."""
     settings = [arm.settings for arm in arms]
     keys = [
         key

@@ -1,4 +1,4 @@
-"""Hold runs, and gather into arms the runs that differ only in the seed."""
+"""Hold runs, and gather the runs that differ only in the seed into arms."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ NO_CURE = {"clip": "none", "norm": "none", "regularizer": "none", "schedule": "c
 BROUGHT = {"init.readout": "norm"}
 """Keys that a choice of another group may set in its own file, with that group.
 
-They only shorten names. A comparison treats them like any other setting.
+This only shortens names. A comparison treats these keys like any other setting.
 """
 
 RATE = "optimizer.lr"
@@ -85,7 +85,7 @@ class Run:
 
         Args:
             folder: the run folder.
-            shown: the run is only shown, so that choices without code are allowed.
+            shown: whether the run is only shown, so that choices without code are allowed.
 
         Raises:
             ConfigError: the config can't be read.
@@ -146,10 +146,10 @@ class Arm:
         return settings_of_arm(self.config)
 
     def settings_but(self, *left_out: str) -> Key:
-        """Return the settings in which two arms must agree to be compared.
+        """Return the settings without those of some groups and keys.
 
         Args:
-            left_out: the groups and keys in which they may differ.
+            left_out: the groups and keys, in which arms to be compared may differ.
         """
         return tuple(
             (key, value)
@@ -232,7 +232,7 @@ def names(arms: Sequence[Settings]) -> list[str]:
 
 
 def differing(arms: Sequence[Settings]) -> list[str]:
-    """Return the keys in whose values arms differ."""
+    """Return the keys whose values differ between arms."""
     keys = dict.fromkeys(key for own in arms for key in own)
     return [key for key in keys if len({own.get(key) for own in arms}) > 1]
 

@@ -26,7 +26,12 @@ Table = TypeVar("Table", MetricsTable, DiagnosticsTable)
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint on disk, with its manifest."""
+    """A checkpoint on disk.
+
+    Args:
+        folder: the checkpoint's folder.
+        manifest: its manifest.
+    """
 
     folder: Path
     manifest: Manifest
@@ -91,7 +96,7 @@ class Checkpoint:
         return table
 
     def check(self) -> None:
-        """Verify every file that the manifest has a digest of, except TensorBoard's.
+        """Verify every file of which the manifest has a digest, except TensorBoard's.
 
         Raises:
             DamagedError: a file doesn't match its digest.

@@ -75,12 +75,12 @@ def newest(
 
     Args:
         run: the run folder.
-        warn: a function that gets a line for each newer, unusable checkpoint, and for each package
-            of ``COMPUTING`` whose version differs from the checkpoint's.
+        warn: the function that receives a line for each newer, unusable checkpoint, and for each
+            package of ``COMPUTING`` whose version differs from the checkpoint's.
         config: the run's config, if the checkpoint must agree with it.
         check_fits: a function that raises ``DamagedError`` if a run of that config can't resume
             from a checkpoint.
-        before: a step that the checkpoint must be older than; None: the newest of all.
+        before: the step before which the checkpoint must be; None: the newest of all.
 
     Raises:
         ConfigError: the checkpoint is of a run that computes something else.
@@ -154,11 +154,13 @@ def _of_result(run: Path, values: Mapping[str, Any], config: TrainConfig) -> dic
 
 
 def other_code(config: TrainConfig, made: Mapping[str, str]) -> list[str]:
-    """Return the choices of a user's whose code has changed since a run was made.
+    """Return the user's choices whose code has changed since a run was made.
+
+    Digests of code compare only within one minor version of Python; else none counts as changed.
 
     Args:
         config: the config of the run.
-        made: the versions of the run. Digests compare only within one minor version of Python.
+        made: the versions in the run's records.
     """
     if _minor(made.get("python", "")) != _minor(versions()["python"]):
         return []
@@ -167,7 +169,7 @@ def other_code(config: TrainConfig, made: Mapping[str, str]) -> list[str]:
 
 
 def _check_code(run: Path, config: TrainConfig, made: Mapping[str, str]) -> None:
-    """Refuse a run of other code, or warn of it under ``trust_changed``."""
+    """Refuse a run that was made by other code; only note it under ``trust_changed``."""
     if not (changed := other_code(config, made)):
         return
     what = f"resume={run}: was made by other code of {', '.join(changed)}"

@@ -23,10 +23,10 @@ LINEAR_UP_TO = 2.0
 """Larger losses are drawn on a logarithmic scale, so that a spike of 1,000 hides nothing else."""
 
 LABELED_SPIKES = 20
-"""The most spikes with their numbers; of more the highest have one."""
+"""The most spikes that are numbered: the highest ones."""
 
 APART = 0.015, 0.05
-"""The least distance of two numbers, across and up, in shares of the panel."""
+"""The least distance between two numbers, across and up, as shares of the panel."""
 
 DPI = 130
 """Pixels per inch of ``curve.png``."""
@@ -132,7 +132,7 @@ def _draw_loss(
 
 
 def _draw_with_envelope(axes: "Axes", table: MetricsTable, name: str, label: str) -> None:
-    """Draw a column, and behind it the largest values between its rows if they differ."""
+    """Draw a column, and behind it the largest values since the previous row if they differ."""
     values, largest = table.column(name), table.column(f"{name}_max")
     if not np.array_equal(values, largest, equal_nan=True):
         about = f"{label}, largest of the steps between"

@@ -31,7 +31,10 @@ def bins(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def png(pixels: NDArray[np.uint8]) -> bytes:
-    """Encode a picture as PNG: red, green and blue, ``(h, w, 3)``, uint8.
+    """Encode a picture as PNG.
+
+    Args:
+        pixels: red, green and blue, ``(h, w, 3)``, uint8.
 
     Raises:
         ValueError: the pixels have another shape or type.

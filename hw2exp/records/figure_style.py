@@ -18,7 +18,7 @@ BLUE, ORANGE, GREEN, VERMILION, RED, GRAY = (
 """Colors that color-blind readers can tell apart, most of them by Okabe and Ito."""
 
 DATES = {"svg": "Date", "pdf": "CreationDate"}
-"""The entry of the date in the kinds of files that have one."""
+"""The name of the entry with the date, for the kinds of files that have one."""
 
 STYLE: dict[Any, Any] = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
 
@@ -27,7 +27,7 @@ STYLE: dict[Any, Any] = {"font.size": 9, "axes.spines.top": False, "axes.spines.
 def figure_style(style: Mapping[Any, Any] | None = None) -> Iterator[None]:
     """Use matplotlib's defaults and a style, then restore the user's settings.
 
-    Make and save a figure inside the context, since saving reads some of the settings.
+    Make and save a figure inside the context, because saving reads some of the settings.
 
     Args:
         style: the settings that differ from the defaults.
@@ -44,8 +44,8 @@ def figure_style(style: Mapping[Any, Any] | None = None) -> Iterator[None]:
 def import_matplotlib() -> None:
     """Import matplotlib without the backend that ``MPLBACKEND`` names.
 
-    A notebook passes the name of its own backend on to each command, where the import fails. No
-    figure here is shown in a window.
+    A notebook passes the name of its own backend on to each command, where its import fails. The
+    bench shows no figure in a window, so it needs no backend.
     """
     if "matplotlib" in sys.modules:
         return

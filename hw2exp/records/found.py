@@ -30,8 +30,8 @@ class Found(ABC):
     """The runs of a folder.
 
     Args:
-        left_out: a line for each reason to leave runs out, with their number.
-        lost: the lines of ``left_out`` except for pruned runs, and repetitions of another run.
+        left_out: a line for each reason why runs were left out, with their number.
+        lost: the lines of ``left_out`` about unusable runs, without pruned and repeated ones.
     """
 
     left_out: tuple[str, ...]
@@ -45,12 +45,12 @@ class Found(ABC):
     @property
     @abstractmethod
     def swept(self) -> "polars.DataFrame":
-        """Return a row a run: the swept settings and the seed."""
+        """Return a row for each run: the swept settings and the seed."""
 
     @property
     @abstractmethod
     def outcomes(self) -> "polars.DataFrame":
-        """Return :attr:`swept` with what became of each run."""
+        """Return :attr:`swept` with the outcome of each run."""
 
     @property
     @abstractmethod
@@ -90,12 +90,12 @@ class FoundArms(Found):
 
     @cached_property
     def swept(self) -> "polars.DataFrame":
-        """Return a row a run: the swept settings and the seed."""
+        """Return a row for each run: the swept settings and the seed."""
         return swept(self.arms)
 
     @cached_property
     def outcomes(self) -> "polars.DataFrame":
-        """Return :attr:`swept` with what became of each run; this reads every run's metrics."""
+        """Return :attr:`swept` with the outcome of each run; this reads every run's metrics."""
         return outcomes(self.arms)
 
     @property
@@ -130,7 +130,7 @@ class FoundPacked(Found):
     """The runs of sweeps with packed records; arms are made only when asked for.
 
     Args:
-        sweeps: each sweep with its runs, without those that were pruned; of runs with the same
+        sweeps: each sweep with the rows of its runs, without pruned ones; of runs with the same
             settings and seed, the first counts.
     """
 
@@ -145,12 +145,12 @@ class FoundPacked(Found):
 
     @cached_property
     def swept(self) -> "polars.DataFrame":
-        """Return a row a run: the swept settings and the seed."""
+        """Return a row for each run: the swept settings and the seed."""
         return packed_swept(self.sweeps).unique(maintain_order=True)
 
     @cached_property
     def outcomes(self) -> "polars.DataFrame":
-        """Return :attr:`swept` with what became of each run."""
+        """Return :attr:`swept` with the outcome of each run."""
         keys = self.swept.columns
         return packed_outcomes(self.sweeps).unique(keys, keep="first", maintain_order=True)
 

@@ -48,7 +48,7 @@ class KeptSpike:
 
 
 def write_kept(folder: Path, spikes: Sequence[KeptSpike]) -> None:
-    """Write a run's kept spikes, and wait for the disk, since a checkpoint may follow."""
+    """Write a run's kept spikes, and wait for the disk, because a checkpoint may follow."""
     from safetensors.numpy import save
 
     tensors: Named = {}

@@ -20,7 +20,14 @@ class Lines:
 
 @dataclass(frozen=True)
 class Band:
-    """A chart of a curve between two others, each given by its tag."""
+    """A chart of a curve within a band.
+
+    Args:
+        title: the chart's title.
+        value: the tag of the curve.
+        lower: the tag of the band's lower edge.
+        upper: the tag of the band's upper edge.
+    """
 
     title: str
     value: str
@@ -66,7 +73,12 @@ def quartile_tags(tag: str) -> tuple[str, str]:
 
 
 def over_the_arm(name: str, tag: str) -> Band:
-    """Return the band of a run's tag over an arm's runs; ``name`` is the tag's meaning."""
+    """Return the band of a tag over an arm's runs.
+
+    Args:
+        name: the meaning of the tag.
+        tag: the tag of a run, which the median over runs has too.
+    """
     return Band(f"{name} over the arm: median and quartiles", tag, *quartile_tags(tag))
 
 

@@ -15,7 +15,7 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class DamagedError(ValueError):
-    """The reason why a checkpoint can't be used."""
+    """An error for a checkpoint that can't be used; its text is the reason."""
 
 
 class Part(BaseModel):
@@ -82,7 +82,7 @@ def unsealed(text: bytes) -> Manifest:
     """Decode what :func:`sealed` has encoded.
 
     Raises:
-        DamagedError: the text is anything else.
+        DamagedError: the text is not what :func:`sealed` returns.
     """
     try:
         content = json.loads(text)

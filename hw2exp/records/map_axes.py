@@ -24,7 +24,7 @@ FILLED = 0.5
 """Least share of cells with a run: a random search is no map."""
 
 EVEN = 0.25
-"""How far evenly spaced values may lie from their places, in steps; they may be rounded."""
+"""Largest distance of evenly spaced values from their places, in steps: values may be rounded."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Axis:
         return float((last - first) / (len(self.values) - 1))
 
     def places(self, values: Sequence[float]) -> NDArray[np.float64]:
-        """Return where values lie, in cells from the first."""
+        """Return the places of values, in cells from the first, ``(n,)``."""
         known, wanted = self.values, np.asarray(values, float)
         if self.spacing == "geometric":
             known, wanted = np.log(known), np.log(wanted)
@@ -66,7 +66,7 @@ class Axis:
 
     @property
     def meaning(self) -> str:
-        """Return what the key means, as ``--help`` says; empty if it says nothing."""
+        """Return the key's meaning, as ``--help`` has it; empty if it has none."""
         group = self.key.partition(".")[0]
         known = [*knobs(TrainConfig)]
         known += [each for own in CHOICES.get(group, {}).values() for each in knobs(own, group)]
@@ -81,10 +81,10 @@ def _unevenness(values: NDArray[np.float64]) -> float:
 
 
 def axes_of(swept: "polars.DataFrame") -> tuple[Axis, Axis] | None:
-    """Return the two numbers of which a sweep has most values, or None if it makes no map.
+    """Return the two numbers of which a sweep has the most values, or None if it makes no map.
 
     Args:
-        swept: a row a run: the seed and the swept settings.
+        swept: a row for each run: the seed and the swept settings.
 
     Returns:
         The horizontal axis, the learning rate if it is one of the two, and the vertical one.

@@ -58,7 +58,7 @@ class MetricsTable(StepTable[float]):
 
         Args:
             steps: the training steps, rising, larger than the previous row's.
-            rows: the values of the catalog's first columns, of any number a row.
+            rows: the values of each row's columns: the first ones of the catalog.
 
         Raises:
             ValueError: a step is out of order.
@@ -145,8 +145,8 @@ def digest_of_columns(steps: NDArray[np.int64], columns: Mapping[str, Column]) -
     same quiet NaN. Times are not among the metrics.
 
     Args:
-        steps: the logged steps.
-        columns: the other columns by name, with NaN for missing values.
+        steps: the logged steps, ``(rows,)``.
+        columns: the other columns by name, with NaN for missing values, ``(rows,)`` each.
     """
     values = np.array([*columns.values()], dtype="<f8")  # (columns, rows)
     values[np.isnan(values)] = MISSING

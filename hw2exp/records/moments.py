@@ -52,8 +52,8 @@ class Outcome(StrEnum):
     """The outcome of a spike in a branch: the first of these that fits.
 
     A spike *happens* in a branch if a spike of the branch overlaps it. The branch's spikes before
-    and after are compared with the run's, from the step where they part to the last step that is
-    followed and that the run has. Of a quiet moment, the outcome is read in the same way.
+    and after it are compared with the run's, from the step where the branch begins to the last step
+    that both have. For a quiet moment, the outcome is found in the same way.
     """
 
     DIVERGES = "diverges"  # the branch turns non-finite, and the run does not, or later
@@ -81,8 +81,8 @@ PLACEBOS = {
     **dict.fromkeys((Kind.DATA, Kind.MOMENTUM, Kind.OWN), LEAST_NOISE),
     Kind.PLACEBO: NOTHING,
 }
-"""The placebo of each kind of intervention: the same change in a dose that should do nothing, or
-else the smallest noise."""
+"""The placebo of each kind of intervention: the same change at a dose that should do nothing, else
+the smallest noise."""
 
 MOMENT: dict[str, type] = {
     "moment": str,  # a MomentKind
@@ -90,7 +90,7 @@ MOMENT: dict[str, type] = {
     "start": int,  # the moment's first step
     "end": int,  # its last step
     "stage": float,  # the running median of the loss before it
-    "lead": int,  # from how many steps before the moment
+    "lead": int,  # the number of steps before the moment at which the branch begins
 }
 """The columns that both tables have, with their types."""
 
@@ -114,7 +114,7 @@ def write_moments(
     rows: "polars.DataFrame",
     asked: Mapping[str, str],
 ) -> None:
-    """Write a table of moments, replacing another at once.
+    """Write a table of moments; replace an older one atomically.
 
     Args:
         path: the file, in an existing folder.
@@ -136,8 +136,8 @@ def read_moments(path: Path, columns: Mapping[str, type], run: str) -> "polars.D
 
     Raises:
         OSError: the file can't be read.
-        ValueError: the file is damaged or of another run, or lacks a column, or has one of another
-            type.
+        ValueError: the file is damaged or of another run, lacks a column, or has a column of
+            another type.
     """
     import polars
     from polars.exceptions import PolarsError

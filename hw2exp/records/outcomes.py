@@ -1,4 +1,4 @@
-"""Hold many runs as one table: a row a run, with what was swept and what became of it."""
+"""Hold many runs as one table: a row for each run, with its swept settings and its outcome."""
 
 from collections.abc import Sequence
 from itertools import chain
@@ -38,11 +38,11 @@ RESULT: dict[str, type] = {
     "test_accuracy": float,
     "spikes": int,
 }
-"""The columns of a run's result, with their types; all others are the seed and what was swept.
+"""The columns of a run's result, with their types; all others are the seed and swept settings.
 
-``last_loss`` is the mean training loss of the last ``LAST_STEPS`` steps, null if the run diverged:
-of all of them in packed records, of the logged ones in a folder;
-``spikes`` is their number; the others are those of :class:`~hw2exp.records.run_dir.RunResult`.
+``last_loss`` is the mean training loss of the last ``LAST_STEPS`` steps, null if the run diverged;
+in packed records all of these steps count, in a folder the logged ones. ``spikes`` is the number of
+spikes. The others are those of :class:`~hw2exp.records.run_dir.RunResult`.
 """
 
 
@@ -51,7 +51,7 @@ OWN = "status", "step", "diverged_at", "solved_at", "ends_solved"
 
 
 def swept(arms: Sequence[Arm]) -> "polars.DataFrame":
-    """Return the swept settings and the seed of each run of some arms, a column each.
+    """Return the swept settings and the seed of each run of some arms, each as a column.
 
     Args:
         arms: the arms; settings in which they differ become columns, except those that a choice of
@@ -80,7 +80,7 @@ def packed_swept(sweeps: Sequence[PackedRows]) -> "polars.DataFrame":
     """Return the columns of :func:`swept` for packed records.
 
     Args:
-        sweeps: each sweep with a row a run, see :meth:`PackedSweep.runs`.
+        sweeps: each sweep with a row for each run, see :meth:`PackedSweep.runs`.
     """
     import polars
 
@@ -106,7 +106,7 @@ def packed_outcomes(sweeps: Sequence[PackedRows]) -> "polars.DataFrame":
     """Return the columns of :func:`outcomes` for packed records.
 
     Args:
-        sweeps: each sweep with a row a run, see :meth:`PackedSweep.runs`.
+        sweeps: each sweep with a row for each run, see :meth:`PackedSweep.runs`.
     """
     import polars
 
@@ -120,14 +120,14 @@ def packed_outcomes(sweeps: Sequence[PackedRows]) -> "polars.DataFrame":
 def _keys(settings: Sequence[Settings]) -> list[str]:
     """Return the groups, then the keys in which arms differ, except what a group's choice decides.
 
-    Settings that a choice of another group brings along stay: whoever compares must know of them.
+    Settings that a choice of another group brings along stay, because comparisons need them.
     """
     keys = sorted(differing(settings), key=lambda key: key not in CHOICES)
     return [key for key in keys if key in {*CHOICES, *BROUGHT} or not decided(key, settings)]
 
 
 def _column(key: str, values: Sequence[Value]) -> "polars.Series":
-    """Return a column of numbers, or else of the values as typed."""
+    """Return a column of numbers, or of the values as typed if they are not all numbers."""
     import polars
 
     if all(value is None or type(value) in (int, float) for value in values):
@@ -150,7 +150,7 @@ def _result(run: Run) -> dict[str, Any]:
 
 
 def last_loss(run: Run) -> float | None:
-    """Return the mean of the losses logged in the last steps; of sparse logs, the last loss."""
+    """Return the mean of the losses logged in the last steps; without any, the final loss."""
     frame = run.metrics()
     losses = frame["loss_train"].to_numpy()[frame["step"].to_numpy() > run.result.step - LAST_STEPS]
     return float(losses.mean()) if len(losses) else run.result.final["train_loss"]

@@ -1,4 +1,4 @@
-"""Write and read the packed records of a sweep: all its runs in three files a fleet.
+"""Write and read the packed records of a sweep: three files for all runs of a fleet.
 
 ``packed/sweep.json`` holds the axes of the sweep, and the config of each program's first job. The
 files of a fleet are those of :mod:`hw2exp.records.packed_fleet`.
@@ -55,15 +55,15 @@ class PackedSweep:
 
     @classmethod
     def read(cls, folder: Path, shown: bool = False) -> Self:
-        """Read the records of a sweep; its fleets are read when asked for.
+        """Read the records of a sweep; its fleets are read on access.
 
         Args:
             folder: the folder of the sweep.
-            shown: the runs are only shown, so that choices without code are allowed.
+            shown: whether the runs are only shown, so that choices without code are allowed.
 
         Raises:
-            OSError: there are none.
-            ValueError: they are damaged.
+            OSError: there are no records.
+            ValueError: the records are damaged.
             ConfigError: the configs are not of this version.
         """
         return cls(folder, *read_axes(folder / PACKED / SWEEP, shown))
@@ -76,7 +76,7 @@ class PackedSweep:
             folder: the folder of the sweep.
 
         Raises:
-            ConfigError: there are none, or they can't be read.
+            ConfigError: there are no records, or they can't be read.
         """
         if not (folder / PACKED / SWEEP).is_file():
             raise ConfigError([f"{folder}: holds no packed records, {PACKED}/{SWEEP}"])
@@ -86,14 +86,14 @@ class PackedSweep:
             raise ConfigError([str(error)]) from error
 
     def begin(self) -> None:
-        """Write what is known before the first step, unless it is there."""
+        """Write the axes and the configs, unless the file is there already."""
         disk.make_folder(self.path)
         disk.remove_parts(self.path)
         if not (self.path / SWEEP).exists():
             write_axes(self.path / SWEEP, self.axes, self.configs)
 
     def check_resumes(self) -> None:
-        """Refuse to resume where the records of other jobs are.
+        """Refuse to resume in a folder with records of other jobs.
 
         Raises:
             ConfigError: the records are of other jobs, or can't be read.
@@ -112,7 +112,7 @@ class PackedSweep:
                 texts["steps"] = f"steps={old.steps}, not {new.steps}: packed runs begin anew"
             problems |= dict.fromkeys(texts.values())
         for first in ended_fleets(self.path):
-            with suppress(OSError, ValueError):  # damaged: to be made again
+            with suppress(OSError, ValueError):  # damaged: will be made again
                 config = self.configs[self.axes.program(first)]
                 changed = other_code(config, versions_of(self.path, first))
                 if changed and not config.trust_changed:
@@ -200,7 +200,7 @@ class PackedSweep:
         """Return the metrics of a run; those of all runs are kept in memory.
 
         Raises:
-            ValueError: the run has none, or a file is damaged.
+            ValueError: the run has no metrics, or a file is damaged.
         """
         jobs, rows = self._all_metrics
         first, end = np.searchsorted(jobs, [number, number + 1]).tolist()
@@ -234,7 +234,7 @@ class PackedSweep:
         return [versions_of(self.path, first) for first in ended_fleets(self.path)]
 
     def program_of(self, numbers: Numbers) -> Numbers:
-        """Return the program of each of some jobs."""
+        """Return the number of each job's program, ``(n,)``, for the numbers of jobs, ``(n,)``."""
         programs = np.empty(len(self.axes), dtype=np.int64)
         for program, own in enumerate(self.axes.programs()):
             programs[own] = program

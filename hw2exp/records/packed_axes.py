@@ -53,15 +53,15 @@ def write_axes(path: Path, axes: Axes, configs: Sequence[TrainConfig]) -> None:
 
 
 def read_axes(path: Path, shown: bool = False) -> tuple[Axes, list[TrainConfig]]:
-    """Read what :func:`write_axes` wrote; all jobs of the axes are checked.
+    """Read the axes and the configs that :func:`write_axes` wrote; check that all jobs are valid.
 
     Args:
         path: the file.
-        shown: the runs are only shown, so that choices without code are allowed.
+        shown: whether the runs are only shown, so that choices without code are allowed.
 
     Raises:
         OSError: there is no such file.
-        ValueError: it is damaged.
+        ValueError: the file is damaged.
         ConfigError: the configs are not of this version.
     """
     try:

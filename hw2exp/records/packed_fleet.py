@@ -1,9 +1,9 @@
 """Write and read the packed records of one fleet: three files for all its runs.
 
-The files begin with the number of the fleet's first job. ``.runs.parquet`` has one row a run,
-``.metrics.parquet`` one row a run and logged step, ``.safetensors`` the final parameters of all
-runs. The last is written last, and holds the digests of the other two: a fleet without it has not
-ended, and its jobs are run again.
+The files' names begin with the number of the fleet's first job. ``.runs.parquet`` has one row for
+each run, ``.metrics.parquet`` one row for each run and logged step, ``.safetensors`` the final
+parameters of all runs. The last file is written last, and holds the digests of the other two: a
+fleet without it has not ended, and its jobs are run again.
 """
 
 import hashlib
@@ -48,9 +48,9 @@ def write_fleet(
 
     Args:
         folder: the folder of the files.
-        numbers: the numbers of the jobs, rising.
+        numbers: the numbers of the jobs, in rising order.
         swept: the swept values of the jobs by key.
-        runs: their records.
+        runs: the records of the jobs.
     """
     tables = {
         _path(folder, numbers[0], RUNS): run_rows(numbers, swept, runs),
@@ -71,7 +71,7 @@ def ended_fleets(folder: Path) -> list[int]:
 
 
 def remove_fleet(folder: Path, first: int) -> None:
-    """Remove the files of a fleet, the one that says that it has ended first.
+    """Remove the files of a fleet; first the one that marks the fleet as ended.
 
     Args:
         folder: the folder of the files.
@@ -177,7 +177,7 @@ def _tensors(numbers: Sequence[int], runs: Sequence[PackedRun], about: Mapping[s
 
 
 def _digest_of(tensors: Mapping[str, NDArray[Any]]) -> str:
-    """Return the digest of arrays: of their names, in order, and their bytes."""
+    """Return the digest of the arrays' names and bytes, in the order of the names."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         digest.update(name.encode())

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 JOB, LAST_LOSS, SPIKES = "job", "last_loss", "spikes"
 
 LAST_STEPS = 20
-"""Steps at a run's end of which ``last_loss`` is the mean training loss."""
+"""The number of steps at a run's end over which ``last_loss`` is the mean training loss."""
 
 PLAIN = (
     "status", "step", "diverged_at", "solved_at", "ends_solved", "seconds", "training_path",
@@ -28,7 +28,7 @@ PARTS = {
     "final": ("train_loss", "test_loss", "test_accuracy"),
     "explosions": ("steps", "followed", "watched", "soon_after"),
 }
-"""The parts of a result that are mappings, with their keys; a column each, ``part_key``."""
+"""The parts of a result that are mappings, with their keys; each key has a column, ``part_key``."""
 
 
 ADDED = ("pruned_at",)
@@ -124,7 +124,7 @@ def _result_columns(results: Sequence[RunResult]) -> "list[polars.Series]":
 
 
 def _lists(rows: "Sequence[Sequence[Any]]", kind: "polars.List") -> "polars.Series":
-    """Return a column of lists, built at once, since polars takes long to begin a list.
+    """Return a column of lists; built at once, because polars takes long to begin a list.
 
     Args:
         rows: the list of each row.
@@ -144,11 +144,11 @@ def _lists(rows: "Sequence[Sequence[Any]]", kind: "polars.List") -> "polars.Seri
 
 
 def result_of(row: Mapping[str, Any], versions: Mapping[str, str]) -> RunResult:
-    """Return the result of a run.
+    """Return the result of a run from its row.
 
     Args:
-        row: its row.
-        versions: the versions that made it.
+        row: the row, by column.
+        versions: the versions of the software that made the run.
     """
     parts = {name: {key: row[f"{name}_{key}"] for key in keys} for name, keys in PARTS.items()}
     values: dict[str, Any] = {**{name: row[name] for name in PLAIN}, **parts}

@@ -33,7 +33,12 @@ def parameters_sha256(params: Parameters) -> str:
 
 
 def write_parameters(folder: Path, params: Parameters) -> None:
-    """Write the final parameters."""
+    """Write the final parameters of a run.
+
+    Args:
+        folder: the run folder.
+        params: the parameters by name.
+    """
     from safetensors.numpy import save
 
     whole = {name: np.ascontiguousarray(value) for name, value in params.items()}

@@ -1,6 +1,6 @@
 """Read Parquet files from untrusted sources: a few bytes can decode to billions.
 
-The headers of a file's pages hold their decoded sizes; add these up before decoding anything.
+The headers of a file's pages hold their decoded sizes, which are added up before any decoding.
 """
 
 import struct
@@ -19,8 +19,8 @@ LARGEST_FILE, LARGEST_FOOTER = 1 << 30, 1 << 20
 """Largest sizes of a file and of its footer, in bytes."""
 
 ALWAYS, RATIO, LARGEST_TABLE = 1 << 26, 32, 1 << 32
-"""Bytes that any file may decode to; further bytes for each byte of the file (the tables of runs
-need up to some 20, if most columns are empty); and the most bytes in all."""
+"""The bytes that any file may decode to; the further bytes for each byte of the file (tables of
+runs need up to about 20 if most columns are empty); and the most bytes in all."""
 
 MAGIC, WIDTH, PAGE = b"PAR1", 8, 1024  # least bytes of a value and of a page
 
@@ -101,7 +101,7 @@ def _footer(content: bytes) -> Fields:
 def _pages(content: bytes, column: Fields) -> Iterator[int]:
     """Yield the unpacked size of each page of a column, in bytes.
 
-    Refuse pages with more values than their column declares, since decoders trust the pages.
+    Refuse pages with more values than their column declares, because decoders trust the pages.
     """
     at: int = column.get(DICTIONARY_OFFSET) or column[DATA_OFFSET]
     end = at + column[COMPRESSED]

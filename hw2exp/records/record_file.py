@@ -8,7 +8,7 @@ import struct
 from typing import Protocol
 
 MASK = 0xA282EAD8
-"""The constant added to a rotated checksum: plain checksums are weak on data that holds them."""
+"""The constant added to a rotated checksum: plain checksums are weak on data with checksums."""
 
 
 class Written(Protocol):

@@ -1,4 +1,4 @@
-"""Make a row of a run's result: a few columns that say what became of the run."""
+"""Make a row of a run's result: a few columns that show how the run ended."""
 
 from typing import Any
 

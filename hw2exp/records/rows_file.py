@@ -1,4 +1,4 @@
-"""Write the rows of a run's table, which grow with every checkpoint."""
+"""Write the rows of a run's table into a file that grows with every checkpoint."""
 
 import hashlib
 from collections.abc import Iterable

@@ -58,17 +58,17 @@ class RunResult:
         spikes: the spikes of the training loss.
         parameters_sha256: the digest of the final parameters.
         metrics_sha256: the digest of the metrics.
-        seconds: the run's duration.
+        seconds: the run's duration in seconds.
         versions: the versions of the software and the platform.
-        explosions: the number of ``steps`` with an exploding gradient, of these the number soon
-            before a spike (``followed``), the number of steps ``watched`` for spikes, and of these
-            the number ``soon_after`` an explosion; empty in older records.
+        explosions: the number of ``steps`` with an exploding gradient, the number of these soon
+            before a spike (``followed``), the number of steps ``watched`` for spikes, and the
+            number of these ``soon_after`` an explosion; empty in older records.
         ends_solved: whether the run solved its task and its last test pass still reached the
             accuracy that counts as solved; None in older records.
         config: the run's config without the knobs that may change on resume; empty in older
             records.
-        training_path: the code that it trained by last: ``compiled`` steps, or plain steps with
-            gradients by ``closed form`` or by ``autograd``; None in older records.
+        training_path: the code by which the run trained last: ``compiled`` steps, or plain steps
+            with gradients by ``closed form`` or by ``autograd``; None in older records.
         pruned_at: the step at which the run left because its arm was behind, if it was pruned.
     """
 
@@ -178,7 +178,7 @@ def read_finished(folder: Path, steps: int, eval_every: int) -> RunResult | None
 
 
 def made_with(config: TrainConfig) -> dict[str, str]:
-    """Return the versions that a result depends on, the code of a user's choices among them.
+    """Return the versions that a result depends on, with digests of the user's choices' code.
 
     Args:
         config: the config of the run.

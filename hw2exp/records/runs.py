@@ -33,7 +33,7 @@ def read_runs(folder: Path, shown: bool = False) -> Found:
 
     Args:
         folder: the folder.
-        shown: the runs are only shown, so that choices without code are allowed.
+        shown: whether the runs are only shown, so that choices without code are allowed.
 
     Raises:
         ConfigError: there is no such folder, or no usable run in it.
@@ -78,7 +78,7 @@ def without_code(runs: Iterable[Run]) -> list[str]:
 
 
 def _codeless(counts: Iterable[tuple[int, TrainConfig, Mapping[str, str]]]) -> list[str]:
-    """Return that line of numbers of runs, their config and their versions."""
+    """Return that line for groups of runs, given by their number, config and versions."""
     number, choices, modules = 0, dict[str, None](), dict[str, None]()
     for count, config, versions in counts:
         if missing := codeless(config):
@@ -95,7 +95,7 @@ def _codeless(counts: Iterable[tuple[int, TrainConfig, Mapping[str, str]]]) -> l
 def _only_packed(folder: Path, shown: bool) -> Found | None:
     """Return the runs of sweeps with packed records if the folder has no others.
 
-    Folders of their own jobs were extracted from them.
+    Folders of jobs of these sweeps don't count: they were extracted from the records.
     """
     own = [path.parent.parent for path in sorted(folder.glob(f"**/{PACKED}/{PACKED_SWEEP}"))]
     runs = (path.parent for path in folder.glob(f"**/{RESULT}"))
@@ -105,7 +105,7 @@ def _only_packed(folder: Path, shown: bool) -> Found | None:
         read = [PackedSweep.read(each, shown) for each in own]
         every = [(sweep, rows) for sweep in read if len(rows := sweep.runs())]
     except (ConfigError, OSError, ValueError):
-        return None  # to be told about with all others
+        return None  # reported together with all others
     if not every:
         return None
     sweeps = [(sweep, rows.filter(rows["pruned_at"].is_null())) for sweep, rows in every]
@@ -131,8 +131,8 @@ def runs_below(folder: Path) -> Iterator[tuple[Path, Run | Exception]]:
         folder: the folder.
 
     Yields:
-        The run's folder, with packed records the one that it could have, and the run; of packed
-        records that can't be read, or lack runs, the folder of their sweep.
+        The run's folder and the run. With packed records, the folder is the one that the run would
+        have. If they can't be read, or lack runs, the sweep's folder and an error come too.
     """
     paths = {path.parent for path in folder.glob(f"**/{RESULT}")}
     paths |= {path.parent.parent for path in folder.glob(f"**/{CONFIG}")}
@@ -159,7 +159,7 @@ def packed_runs(folder: Path, shown: bool = False) -> Iterator[tuple[Path, list[
 
     Args:
         folder: the folder.
-        shown: the runs are only shown, so that choices without code are allowed.
+        shown: whether the runs are only shown, so that choices without code are allowed.
     """
     for path in sorted(folder.glob(f"**/{PACKED}/{PACKED_SWEEP}")):
         own = path.parent.parent
@@ -170,7 +170,7 @@ def packed_runs(folder: Path, shown: bool = False) -> Iterator[tuple[Path, list[
 
 
 def _pruned_lines(runs: Sequence[Run]) -> list[str]:
-    """Return a line about the runs that were pruned, if any: their ends compare with no other."""
+    """Return a line about the runs that were pruned, if any; their ends can't be compared."""
     pruned = [run for run in runs if run.result.pruned_at is not None]
     if not pruned:
         return []

@@ -1,7 +1,7 @@
 """Name a checkpoint's tensors, and check that a run can have reached its state.
 
-Digests show that a checkpoint is unchanged, not that a run can resume from it. The checks here hold
-for every checkpoint of a run, since a run writes checkpoints only while it trains.
+Digests show that a checkpoint is unchanged, not that a run can resume from it. Every checkpoint of
+a run passes the checks here, because a run writes checkpoints only while it trains.
 """
 
 import math
@@ -26,13 +26,13 @@ Named = dict[str, NDArray[Any]]
 
 
 def rows_until(step: int, config: TrainConfig) -> int:
-    """Return the number of metrics rows that a run has written by a step before its last."""
+    """Return the number of rows of metrics after a step, which must be before the run's last."""
     log, test = config.log_every, config.eval_every
     return step // log + step // test - step // math.lcm(log, test)
 
 
 def steps_since_row(step: int, config: TrainConfig) -> int:
-    """Return the number of steps since a run's last row of metrics, before the run's last step."""
+    """Return the number of steps since the last row of metrics, at a step before the run's last."""
     return min(step % config.log_every, step % config.eval_every)
 
 

@@ -79,7 +79,7 @@ def draw_run(
 
 
 def curve_png(run: Run, dpi: int) -> bytes:
-    """Return the picture of ``curve.png`` of a run, whether it has one or not.
+    """Return the picture of a run's ``curve.png``, drawn anew.
 
     Args:
         run: the run.
@@ -100,7 +100,7 @@ def _title(config: TrainConfig, result: RunResult) -> str:
 
 
 def _marks(config: TrainConfig, result: RunResult) -> tuple[float, int | None, int]:
-    """Return what is marked: the initial loss, the step of divergence, the number of classes."""
+    """Return the numbers to mark: the initial loss, the step of divergence, the classes' number."""
     return result.initial["loss"], result.diverged_at, len(config.task.classes)
 
 
@@ -111,7 +111,7 @@ def emptied(folder: Path) -> list[Path]:
         folder: the run folder.
 
     Returns:
-        Their paths, and the pattern of event files if there is no such file at all.
+        Their paths; if there is no event file at all, also the pattern of event files.
     """
     events = list(folder.glob(EVENTS)) or [folder / EVENTS]
     pictures = [path for name in CURVES if (path := folder / name).exists()]

@@ -1,4 +1,4 @@
-"""Hold what a run measures at some of its steps, and write and read it as Parquet."""
+"""Hold the measurements of a run at some of its steps, and write and read them as Parquet."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from io import BytesIO
@@ -21,7 +21,7 @@ Own = TypeVar("Own", bound=Value)
 
 
 class StepTable(Generic[Own]):
-    """A table of values by step and column; a step without a value in a column has none there.
+    """A table of values by step and column; a row may lack values.
 
     Attributes:
         numbers: the names of the columns of numbers.
@@ -52,12 +52,12 @@ class StepTable(Generic[Own]):
 
     @classmethod
     def columns(cls) -> list[str]:
-        """Return the names of all columns of the catalog but the step."""
+        """Return the names of all columns of the catalog except the step."""
         return [*cls.numbers, *cls.lists]
 
     @classmethod
     def _unknown(cls, names: Iterable[str]) -> set[str]:
-        """Return those names that no column can have."""
+        """Return the names that no column can have."""
         unknown = {*names} - {*cls.columns()}
         return {name for name in unknown if not cls.further or not name.startswith(cls.further)}
 
@@ -69,8 +69,8 @@ class StepTable(Generic[Own]):
             row: the measured values by column.
 
         Raises:
-            ValueError: a column is not in the catalog, a list stands for a number or the other way
-                round, or the step is out of order.
+            ValueError: a column is not in the catalog, a value is a list instead of a number or
+                the other way round, or the step is out of order.
         """
         if unknown := self._unknown(row):
             raise ValueError(f"not in the catalog: {sorted(unknown)}")

@@ -1,6 +1,6 @@
 """Write a run's TensorBoard event file: scalars, pictures, text, one row in the HParams dashboard.
 
-Rewritten records keep their length, so that a resumed run meets the same offsets.
+Rewritten records keep their length, so that a resumed run finds the same offsets.
 """
 
 import itertools
@@ -41,7 +41,7 @@ class EventWriter:
     Args:
         folder: the run folder, which is the run in TensorBoard.
         resumed: the name of an existing file, and the number of its bytes to keep. A TensorBoard
-            that watches the file reads on, since rewritten records keep their length.
+            that watches the file reads on, because rewritten records keep their length.
     """
 
     def __init__(self, folder: Path, resumed: tuple[str, int] | None = None) -> None:
@@ -79,12 +79,12 @@ class EventWriter:
         rows: Sequence[Sequence[float]],
         wall_time: float | None = None,
     ) -> None:
-        """Write the values of many steps, an event each.
+        """Write the values of many steps, each step as an event.
 
         Args:
             steps: the training steps.
             tags: the tags.
-            rows: the values of the first tags, of any number a row.
+            rows: the values of each step, which belong to the first tags.
             wall_time: seconds since the epoch; by default now.
         """
         now = time.time() if wall_time is None else wall_time
@@ -155,8 +155,8 @@ class EventWriter:
     def hparams(self, values: Mapping[str, Plain]) -> None:
         """Begin the run's row in the HParams dashboard.
 
-        Write only the session's start and end, into the run's own file. The dashboard gathers the
-        columns itself, so that runs with different knobs stand side by side.
+        Only the session's start and end are written, into the run's own file. The dashboard gathers
+        the columns itself, so that it shows runs with different knobs side by side.
 
         Args:
             values: the flattened config.
@@ -254,7 +254,7 @@ class EventWriter:
 
 @lru_cache
 def _event(tags: tuple[str, ...]) -> "tuple[Event, list[Summary.Value]]":
-    """Return an event and its scalars, to be filled in again and again: a new one is slow."""
+    """Return an event and its scalars, which are filled again for each step: a new one is slow."""
     from tensorboard.compat.proto.event_pb2 import Event
 
     event = Event()

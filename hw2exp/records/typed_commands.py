@@ -19,8 +19,8 @@ def commands(runs: Iterable[tuple[Path, Mapping[str, str]]]) -> list[str]:
     Skip folders without Hydra's records.
 
     Args:
-        runs: the folder of each run, and the versions in its result: they name modules of the
-            user's, which the command imports.
+        runs: the folder of each run, and the versions in its result, which name the user's modules
+            that the command imports.
     """
     modules: dict[Path, dict[str, None]] = {}
     sweeps: dict[Path, bool] = {}

@@ -1,19 +1,19 @@
 """Order a run's writes so that a power cut loses nothing.
 
-A power cut keeps all synced data, and any part of the rest: a name without its content, or a new
-file without the removal that came before it. Five rules follow:
+A power cut keeps all synced data, and any part of the rest: perhaps a name without its content, or
+a new file without the removal that came before it. So there are five rules:
 
 1. Hydra's records are written first: a folder records its job before it holds anything else.
 2. ``result.json`` is written last. A run with a result is never changed again, so all its other
    files must already be on the disk, under their names.
 3. ``result.json`` is removed first. A resumed run removes it, and syncs the removal, before
-   anything else changes: no result may stand beside files of another length.
-4. A checkpoint's folder gets its name once its own files, the rows and the kept spikes are on the
+   anything else changes: no result may lie beside files of another length.
+4. A checkpoint's folder gets its name after its own files, the rows and the kept spikes are on the
    disk.
 5. A file that replaces one still in use is on the disk before it gets the name.
 
-Files for display only (events between two checkpoints, the sweep's arms) are not synced, since they
-can be made again. Runs that end together sync together, which costs little more than one sync.
+Files for display only (events between two checkpoints, the sweep's arms) are not synced, because
+they can be made again. Runs that end together sync together, at little more than one sync's cost.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The command ``python -m hw2exp.report``: write one page about all runs below a folder."""
+"""Run the command ``python -m hw2exp.report``: write one page about all runs below a folder."""
 
 import os
 from argparse import ArgumentParser
@@ -15,8 +15,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with the given arguments, by default those of the process.
 
     Returns:
-        The exit status: 0 done; 1 the report can't be written, or leaves out unusable runs;
-        2 bad input.
+        The exit status: 0 for success; 1 if the report can't be written, or leaves out unusable
+        runs; 2 for bad input.
     """
     try:
         arguments = _parser().parse_args(argv)

@@ -19,7 +19,7 @@ from hw2exp.records.arms import Arm, Run
 Flags = NDArray[np.bool_]
 
 BEFORE, AFTER = 20, 150
-"""Steps before and after an explosion that are measured."""
+"""The numbers of steps measured before and after an explosion."""
 
 SOON, LATE = 1, 30
 """First and last step after an explosion by which RMSprop's brake is judged."""
@@ -29,7 +29,7 @@ PLATEAU, LEARNED = 1.2, 1.0
 
 
 class Stage(StrEnum):
-    """A stage of learning, by the median loss of the ``BEFORE`` steps before."""
+    """A stage of learning, by the median loss of the last ``BEFORE`` steps."""
 
     PLATEAU = "plateau"
     BETWEEN = "between"
@@ -40,8 +40,8 @@ class Stage(StrEnum):
 class Around:
     """The steps around an arm's explosions at a stage.
 
-    A burst is an explosion that has no other in the ``BEFORE`` steps before. The run must have
-    ``BEFORE`` steps before the burst and ``AFTER`` steps after.
+    A burst is an explosion without another in the ``BEFORE`` steps before it. The run must have
+    ``BEFORE`` steps before the burst and ``AFTER`` steps after it.
 
     Args:
         runs: number of runs that have bursts.
@@ -53,7 +53,7 @@ class Around:
         begun: number of spikes begun since the explosion, a mean over bursts, ``(AFTER,)``.
         moved: ``updates`` from ``SOON`` to ``LATE`` steps after: the median over runs.
         spikes: number of spikes that begin within ``AFTER`` steps, a mean over bursts.
-        expected: number of spikes that begin in ``AFTER`` steps anywhere in the stage.
+        expected: mean number of spikes that begin in ``AFTER`` steps anywhere in the stage.
     """
 
     runs: int

@@ -1,4 +1,4 @@
-"""Show which measures rank arms alike, and how much the loss hangs on the learning rate."""
+"""Show which measures rank arms alike, and how much the loss depends on the learning rate."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from hw2exp.report.tables import cell, columns, number, plain, write_table
 SENSITIVITY = "lr_sensitivity"
 
 LEAST_RATES = 3
-"""Least learning rates of a sensitivity."""
+"""Least number of learning rates for a sensitivity."""
 
 LEAST = 8
 """Least number of arms for a rank correlation."""
 
 LEFT_OUT = ("test_loss_mean",)
-"""Measures whose twin is in the table."""
+"""Measures left out because a similar one is in the table."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class Agreement:
     """The rank correlations of measures.
 
     Args:
-        over: what was ranked, as text, and how many.
+        over: what was ranked, as text, and how many of them.
         measures: the headings of the measures.
-        correlations: the correlation of each two, by their headings.
+        correlations: the correlation of each pair of measures, by their headings.
     """
 
     over: tuple[str, int]
@@ -64,7 +64,7 @@ class Agreed:
 
     Args:
         sensitive: the learning-rate sensitivity of each group of arms.
-        agreements: which measures rank arms alike.
+        agreements: the rank correlations of measures, over arms and over groups of arms.
     """
 
     sensitive: Sequence[Sensitivity]
@@ -101,10 +101,14 @@ def sensitivities(arms: Sequence[Arm]) -> list[Sensitivity]:
 def agreements(
     measured: Sequence[ArmMeasures], sensitive: Sequence[Sensitivity]
 ) -> list[Agreement]:
-    """Return which measures rank arms alike; of ``LEAST`` arms or more.
+    """Return the rank correlations of measures, if there are ``LEAST`` arms or more.
 
-    Learning-rate sensitivity belongs to several arms: it is correlated with the means of the other
-    measures over these, if there are as many such groups.
+    Learning-rate sensitivity belongs to a group of arms: it is correlated with the means of the
+    other measures over each group, if there are ``LEAST`` groups or more.
+
+    Args:
+        measured: the measures of all arms.
+        sensitive: the learning-rate sensitivity of each group of arms.
     """
     fields = [field for field in SHOWN if field not in LEFT_OUT]
     of_arms = {SHOWN[f][1]: np.array([getattr(each, f).value for each in measured]) for f in fields}
@@ -123,7 +127,7 @@ def agreements(
 
 
 def _agreement(over: str, values: dict[str, np.ndarray[Any, Any]]) -> Agreement:
-    """Correlate the measures that are known for all, and differ."""
+    """Correlate the measures that are known for all arms or groups, and are not constant."""
     told = {
         name: own for name, own in values.items() if not np.isnan(own).any() and len({*own}) > 1
     }
@@ -148,7 +152,7 @@ def sensitivity_cells(each: Sensitivity) -> list[dict[str, Any]]:
 
 
 def agreement_rows(found: Sequence[Agreement]) -> list[dict[str, Any]]:
-    """Make a row for each two measures."""
+    """Make a row for each pair of measures."""
     return [
         {"over": each.over[0], "number": each.over[1], "measure": one, "other": other}
         | columns("rank_correlation", own)

@@ -39,14 +39,14 @@ class ArmsClaim:
     Args:
         part: the part of the write-up, or another source.
         words: the claim's text.
-        arms: the arms of which it speaks.
-        against: the arms with which they are compared, if only what a side names differs.
+        arms: the arms that the claim is about.
+        against: the arms to compare them with; a pair may differ only in keys that a side names.
         measure: the name of the measure.
-        less: whether they have less.
+        less: whether the claim is that they have less; else, that they have more.
         by: keys; each combination of their values has its own finding.
         same_rate: whether only arms at the same learning rate count.
-        divergence_decides: whether, where the shares of diverged runs differ, these decide in place
-            of a measure that is cut short; if not, nothing does.
+        divergence_decides: whether the shares of diverged runs, where they differ, decide in place
+            of a measure that is cut short; if not, nothing decides there.
     """
 
     part: str
@@ -101,14 +101,14 @@ class ArmsClaim:
 
 @dataclass(frozen=True)
 class Member:
-    """A comparison that decides a claim, with others.
+    """One of the comparisons that decide a claim.
 
     Args:
         names: the names of the arms compared.
         arm: an arm of the first side.
         own_rate: whether the sides differ in the learning rate.
-        verdict: what the comparison shows.
-        text: the numbers.
+        verdict: the verdict of the comparison.
+        text: the numbers, as text.
     """
 
     names: set[tuple[str, str]]
@@ -160,7 +160,7 @@ def _describe(members: Sequence[Member]) -> str:
 
 
 def rule_text(claim: ArmsClaim) -> str:
-    """Write what decides a claim."""
+    """Write the measured quantity and the criterion of a claim."""
     own = MEASURES[claim.measure]
     one, other = ("less", "more") if claim.less else ("more", "less")
     text = (
@@ -197,9 +197,9 @@ class Compared:
     """The comparisons of a chapter.
 
     Args:
-        cures: those of cures with none.
-        asked: those in spikes that claims ask for besides.
-        contrasts: those in other measures that claims ask for, by measure.
+        cures: the comparisons of cures with none.
+        asked: further comparisons in spikes, for which claims ask.
+        contrasts: comparisons in other measures, for which claims ask, by measure.
     """
 
     cures: Sequence[Comparison]
@@ -214,7 +214,7 @@ class Compared:
 
 
 def compare_all(arms: Sequence[Arm], claims: Sequence[AnyClaim]) -> Compared:
-    """Compare cures with none, and what claims ask for.
+    """Compare cures with none, and the pairs of arms for which claims ask.
 
     P-values are corrected for all comparisons of the arms in the same measure.
     """

@@ -20,7 +20,7 @@ NEAR = 20
 """A look is before a spike if it comes at most this many steps before the spike's first step."""
 
 FEWEST = 6
-"""Least runs for an interval: with fewer, the median's has no ends, and a bootstrap no meaning."""
+"""Least runs for an interval: with fewer, a median has none, and a bootstrap means nothing."""
 
 SHARES = "unstable", "lyapunov_signed"
 """Beginnings of the names of the estimates that are shares."""
@@ -74,7 +74,12 @@ class ArmLooks:
 
 
 def look_at(arm: Arm, looked: Sequence[Diagnosed]) -> ArmLooks:
-    """Summarize the looks of those of an arm's runs that have some."""
+    """Summarize the looks of an arm's runs.
+
+    Args:
+        arm: the arm.
+        looked: the looks of those of its runs that have some.
+    """
     masks = [phases(each.run, each.steps) for each in looked]
     growth = [_finite(each.numbers["gradient_growth"]) for each in looked]
     unstable = [_unstable(each) for each in looked]
@@ -162,7 +167,7 @@ def _counted(estimate: Estimate, known: Sequence[Floats]) -> Counted:
 
 
 def why_rows(looks: Sequence[ArmLooks]) -> list[dict[str, Any]]:
-    """Make a row for each arm with looks: estimates, and how many looks and runs they rest on."""
+    """Make a row for each arm with looks: its estimates, and the numbers of looks and runs used."""
     rows = []
     for each in looks:
         row: dict[str, Any] = {"arm": each.arm.name, "runs": each.runs, "looks": each.looks}

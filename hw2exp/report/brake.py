@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def after_explosions(found: Sequence[Aftermath]) -> "Figure":
-    """Draw the size of updates and the number of spikes after an explosion, a row a stage."""
+    """Draw the size of updates and the number of spikes after an explosion, one row per stage."""
     stages = [stage for stage in Stage if any(stage in each.stages for each in found)]
     figure, panels = panels_of(10.0, 2.8 * len(stages) + 0.4, len(stages), 2, sharex="col")
     for (moves, spikes), stage in zip(panels, stages, strict=True):
@@ -92,7 +92,7 @@ MEMORY = "optimizer.alpha"
 
 
 def explosions_brake(evidence: Evidence) -> Iterable[Judged]:
-    """Judge whether an unclipped explosion makes steps smaller than before, and than if clipped."""
+    """Judge whether explosions make steps smaller than before, and than clipped explosions do."""
     for each in evidence.compared:
         if each.cured.cures != "clip=norm":
             continue

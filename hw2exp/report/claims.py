@@ -28,7 +28,12 @@ def shipped_claims() -> tuple[AnyClaim, ...]:
 def claims_of_parts(
     parts: bool | Sequence[str] = True, own: Sequence[AnyClaim] = ()
 ) -> list[AnyClaim]:
-    """Return the claims of some parts, or all, or none: a user's own, then those shipped."""
+    """Return the claims of some parts, the user's own first.
+
+    Args:
+        parts: the parts; True for all, False for none.
+        own: the user's claims.
+    """
     claims = (*own, *shipped_claims())
     return [claim for claim in claims if parts is True or (parts and claim.part in parts)]
 
@@ -36,7 +41,13 @@ def claims_of_parts(
 def judge(
     evidence: Evidence, parts: bool | Sequence[str] = True, own: Sequence[AnyClaim] = ()
 ) -> list[tuple[AnyClaim, list[Judged]]]:
-    """Judge the claims of some parts, or all, or none; leave out claims without suitable runs."""
+    """Judge the claims of some parts; leave out claims without suitable runs.
+
+    Args:
+        evidence: the evidence.
+        parts: the parts; True for all, False for none.
+        own: the user's claims, which come first.
+    """
     found = [(claim, list(claim.judge(evidence))) for claim in claims_of_parts(parts, own)]
     return [(claim, judged) for claim, judged in found if judged]
 

@@ -1,4 +1,4 @@
-"""Read claims from a file: data only, whose every problem is told in a line."""
+"""Read claims from a file, which holds only data; report each problem in a line."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ from hw2exp.system.problems import ConfigError, nearest, show, unknown_choice, u
 CLAIMS_FILE = "claims.yaml"
 
 LONGEST = 500
-"""Most letters of a claim's words."""
+"""Most characters of a claim's part, and of its words."""
 
 
 class _Entry(BaseModel):
@@ -110,7 +110,7 @@ def _faults(error: ValidationError) -> Iterator[str]:
 
 
 def _problems(entry: _Entry) -> Iterator[str]:
-    """Yield what is wrong in a claim of the right form."""
+    """Yield the problems of a claim whose form is right."""
     known = {key for key, _, _ in knobs(TrainConfig)}
     for group, sections in CHOICES.items():
         known |= {group} | {key for own in sections.values() for key, _, _ in knobs(own, group)}

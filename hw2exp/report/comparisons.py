@@ -62,7 +62,12 @@ COMPARED = "spikes", "solved", "ends_solved", "diverged"
 
 
 def compare(pairs: Sequence[tuple[Arm, Arm]]) -> list[Comparison]:
-    """Compare pairs of an arm with a cure and one without, on the seeds shared, two or more."""
+    """Compare arms that have a cure with arms that have none, on the seeds that both have.
+
+    Args:
+        pairs: pairs of an arm with a cure and one without; with fewer than two shared seeds, a
+            pair is left out.
+    """
     both = {name: paired(name, [([cured], [plain]) for cured, plain in pairs]) for name in COMPARED}
     found = {name: differences_of(rows) for name, rows in both.items()}
     return [
@@ -77,7 +82,7 @@ def compare(pairs: Sequence[tuple[Arm, Arm]]) -> list[Comparison]:
 
 
 SHARES = "solved", "ends_solved", "diverged"
-"""The differences in shares of runs, of a comparison."""
+"""The fields of a comparison that are differences in shares of runs."""
 
 
 def comparison_rows(compared: Sequence[Comparison]) -> list[dict[str, Any]]:
@@ -94,7 +99,7 @@ def comparison_rows(compared: Sequence[Comparison]) -> list[dict[str, Any]]:
 
 
 def change_columns(each: Change, shares: Sequence[str]) -> dict[str, Any]:
-    """Return the columns of a change: in spikes, its verdict, and in some shares of runs."""
+    """Return the columns of a change: in spikes, with the verdict, and in some shares of runs."""
     found = {
         **columns("spikes_per_1000", each.spikes),
         "p_spikes": each.spikes.pvalue,
@@ -126,7 +131,7 @@ def change_cells(each: Change, shares: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def change_text(each: Change, shares: Sequence[str]) -> str:
-    """Write a change, with a star where it is significant; shares only where they are."""
+    """Write a change, with a star where it is significant; leave out shares that don't differ."""
     star = "*" if each.verdict in ("fewer", "more") else ""
     text = f"{signed(each.spikes.value)}{star}"
     if not each.comparable:

@@ -65,12 +65,12 @@ CURES = (
 
 
 def of_verdicts(members: Iterable[Change]) -> Finding:
-    """Return the finding on a cure that takes spikes away: fewer with some, and more with none."""
+    """Judge whether a cure takes spikes away: some verdicts are "fewer", and none is "more"."""
     verdicts = {each.verdict.split()[0] for each in members} - {"undecided"}
     return finding_of(verdicts == {"fewer"}, verdicts == {"more"})
 
 
 def called(arms: Sequence[Arm]) -> dict[str, str]:
-    """Return a short name for each arm's: its model, if no other of the arms has it."""
+    """Return a short name for each arm's name: its model, if only this arm has that model."""
     models = [model for _, model in {(arm.name, arm.model) for arm in arms}]
     return {arm.name: arm.model if models.count(arm.model) == 1 else arm.name for arm in arms}

@@ -27,7 +27,7 @@ class Curve:
     Args:
         column: its column in a run's metrics.
         label: its label on an axis.
-        worst: its worst value, at which a diverged run is.
+        worst: its worst value, which a diverged run has.
     """
 
     column: str
@@ -85,7 +85,7 @@ def _sampled(run: Run, edges: Floats, curve: Curve) -> Floats:
     metrics = run.metrics().drop_nulls(curve.column)
     steps = metrics[STEP].to_numpy()
     values = np.nan_to_num(metrics[curve.column].to_numpy().astype(float), nan=curve.worst)
-    sign = 1.0 if curve.worst > 0 else -1.0  # of what is worse
+    sign = 1.0 if curve.worst > 0 else -1.0  # 1 if larger values are worse
     places = np.searchsorted(edges, steps)  # (rows,)
     points = np.full(len(edges), -np.inf)
     np.maximum.at(points, places[places < len(edges)], sign * values[places < len(edges)])
@@ -95,7 +95,7 @@ def _sampled(run: Run, edges: Floats, curve: Curve) -> Floats:
 
 
 def _held(points: Floats, unknown: float) -> Floats:
-    """Fill gaps (-∞) with the value before, or else with the first value; all if none is known."""
+    """Fill gaps (-∞) with the value before, else with the first; without any, with ``unknown``."""
     known = np.flatnonzero(points > -np.inf)
     if not len(known):
         return np.full(len(points), unknown)
@@ -147,7 +147,7 @@ def draw_band(axes: Any, band: Band, highest: float, **look: Any) -> None:
     Args:
         axes: the panel.
         band: the band.
-        highest: the value above all visible ones at which larger and infinite ones are drawn.
+        highest: a value above the visible range, at which larger and infinite values are drawn.
         look: options of matplotlib's ``plot``, a color among them.
     """
     low, middle, high = np.minimum([band.low, band.middle, band.high], highest)
@@ -179,7 +179,7 @@ BEFORE_SPIKE, AFTER_SPIKE = 60, 40
 
 
 def gallery(arms: Sequence[Arm]) -> "Figure | None":
-    """Draw loss and gradient norm around the highest spikes, one a run; None if there are none."""
+    """Draw loss and gradient norm around the highest spikes, one per run; None without spikes."""
     found = [
         (float(max(own, key=_height)["loss"]), arm, run, max(own, key=_height))
         for arm in arms

@@ -69,7 +69,7 @@ def _draw(
     places: Places,
     leads: Mapping[int, tuple[str, float]],
 ) -> None:
-    """Draw an arm's shares: of spikes from each lead, and all others from the main one."""
+    """Draw an arm's shares: of spikes gone from each lead, and all others from the main lead."""
     for lead, (color, shift) in leads.items():
         gone = {each.do: each.gone for each in own if each.lead == lead}
         _lines(axes, places, gone, color, shift, f"spikes gone, from {lead} steps before")
@@ -136,7 +136,7 @@ def _lines(
 
 
 def _label_doses(panels: Sequence[Any], places: Places) -> None:
-    """Label the doses below the lowest panels; separate the families in all."""
+    """Label the doses below the lowest panels; separate the families in all panels."""
     ticks = {
         place: _dose(do, family).replace("1e30", "∞")
         for family, of_dose in places.items()

@@ -39,14 +39,14 @@ MAIN_LEAD = 10
 
 @dataclass(frozen=True)
 class Effect:
-    """The effect of an intervention on spikes, from some steps before them.
+    """The effect on spikes of an intervention that begins some steps before them.
 
     Args:
         arm: the arm.
         do: the intervention.
         kind: its family.
         placebo: its placebo.
-        lead: from how many steps before.
+        lead: the number of steps before.
         runs: number of runs with spikes.
         spikes: number of spikes.
         quiet: number of quiet moments.
@@ -82,7 +82,10 @@ class Effect:
 def effects(tried: Sequence[Tried]) -> list[Effect]:
     """Return the effect of each intervention from each lead, with p-values corrected for all.
 
-    A p-value is by turning the signs of the runs' contributions to the effect.
+    A p-value comes from turning the signs of the runs' contributions to the effect.
+
+    Args:
+        tried: the branches of each arm.
     """
     found = [
         (_effect(each.arm, *key, counts), _contributions(counts))
@@ -221,7 +224,7 @@ MAIN = (
     f"{OTHER_DATA} around=2",
     "params~1e-3",
 )
-"""The interventions that the page shows, besides one's own; the tables have all."""
+"""The interventions that the page shows, besides the user's own; the tables have all."""
 
 
 def is_main(do: str, kind: str) -> bool:

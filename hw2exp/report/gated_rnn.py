@@ -40,7 +40,7 @@ def _exploding(arm: Arm) -> int:
 
 
 def reached_by(arms: Sequence[Arm]) -> dict[str, Reach]:
-    """Return each model's reach in runs of ``experiment=gradient_reach``; else nothing."""
+    """Return each model's reach in runs of ``experiment=gradient_reach``; empty for other runs."""
     if not arms or unfit(arms):
         return {}
     try:

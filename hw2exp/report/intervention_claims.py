@@ -111,7 +111,8 @@ def _significant(each: Effect) -> bool:
 def _sign(each: Effect) -> bool | None:
     """Return whether an intervention prevents more spikes than it provokes; None if undecided.
 
-    Other data prevent spikes too, because they take the run elsewhere; it must prevent more.
+    Other data prevent spikes too, because they take the run elsewhere; an intervention must prevent
+    more than they do.
     """
     if not _significant(each):
         return None

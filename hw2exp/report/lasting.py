@@ -35,7 +35,7 @@ class Lasting(Change):
 
 
 def lasting(tried: Sequence[Tried]) -> list[Lasting]:
-    """Compare each cure that stays on, from each step, with none; p-values corrected for all."""
+    """Compare each cure that stays on from a step with none; p-values are corrected for all."""
     import polars
 
     col, keys = polars.col, [SEED, "start"]

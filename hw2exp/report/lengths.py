@@ -37,7 +37,7 @@ class ByLength:
 
 
 def by_length(arms: Sequence[Arm]) -> list[ByLength]:
-    """Gather the arms that have runs at ``LEAST`` lengths or more."""
+    """Group the arms that differ only in cures and task, and have ``LEAST`` lengths or more."""
     groups: dict[Key, dict[str, dict[int, Arm]]] = {}
     for arm in arms:
         lines = groups.setdefault(arm.settings_but("task", *NO_CURE), {})

@@ -1,4 +1,4 @@
-"""Color maps of runs, a pixel a run.
+"""Color maps of runs, one pixel per run.
 
 The colors are those of a chart of islands: the sea, where training diverges, is black; land is
 white where a run still knows nothing (ln 4), blue where it has learned something, gold where it has
@@ -19,7 +19,7 @@ from hw2exp.records.metrics import INITIAL_LOSS
 from hw2exp.report.run_map import RunMap, median_of_seeds
 
 SEA, LAND, UNKNOWN = (16, 18, 24), (236, 239, 241), (158, 158, 158)
-"""The colors of diverged runs, of others where only these have a color, and of no run."""
+"""Colors of diverged runs, of other runs in a map of divergence, and of cells without a run."""
 
 LEVELS = 256
 
@@ -52,12 +52,12 @@ class Scale:
         return np.stack(mixed, -1).round().astype(np.uint8)
 
     def places(self, values: ArrayLike) -> Floats:
-        """Return where values lie in the bar, from its first color on."""
+        """Return the places of values in the bar, from 0 to ``LEVELS`` - 1, in their shape."""
         at = np.linspace(0, LEVELS - 1, len(self.ticks))
         return np.asarray(np.interp(np.asarray(values, float), self.ticks, at))
 
     def pixels(self, values: Floats) -> Pixels:
-        """Return the colors of values: from any shape, that shape and 3; NaN has any color."""
+        """Return the colors of values ``(…)``, as ``(…, 3)``; the color of NaN means nothing."""
         return np.asarray(self.bar[np.nan_to_num(self.places(values)).round().astype(int)])
 
 
@@ -70,7 +70,7 @@ LOSS = Scale(
 """The loss of the last steps, unless the task is solved."""
 
 SOLVED = Scale(LOSS.ticks, ("#fff0a0", "#ffd23c", "#f2a900", *["#d98a00"] * 6), LOSS.labels)
-"""The same of runs that have solved it: gold, brighter at a smaller loss."""
+"""The loss of runs that have solved the task: gold, brighter at a smaller loss."""
 
 FEW_TO_MANY = "#f7f6f9", "#d5cfe6", "#a99acb", "#7d5fb0", "#5a2d92"
 EARLY_TO_LATE = "#fde5b0", "#fba868", "#ea6357", "#b02f74", "#5f1873"
@@ -81,10 +81,10 @@ class Picture:
     """A map in colors.
 
     Args:
-        pixels: a pixel a cell, the lowest row first, ``(h, w, 3)``.
-        bars: the scales beside it, which share their ticks.
-        quantity: what the scales show.
-        swatches: colors of their own, by meaning.
+        pixels: one pixel per cell, the lowest row first, ``(h, w, 3)``.
+        bars: the scales beside the map, which share their ticks.
+        quantity: the quantity that the scales show.
+        swatches: further colors, by meaning.
     """
 
     pixels: Pixels
@@ -101,7 +101,7 @@ def outcome_picture(own: RunMap) -> Picture:
 
 
 def spikes_scale(maps: Sequence[RunMap]) -> Scale:
-    """Return a scale from no spike to the most of a run that did not diverge."""
+    """Return a scale from no spikes to the most spikes of a run that did not diverge."""
     most = max(float(each.spikes[each.diverged == 0].max(initial=0)) for each in maps)
     return Scale([0.0, *thirds(most / 100, most)[-4:]], FEW_TO_MANY)
 
@@ -128,7 +128,7 @@ def divergence_picture(own: RunMap, scale: Scale) -> Picture:
 def _picture(
     own: RunMap, pixels: Pixels, bars: Sequence[Scale], quantity: str, sea: bool
 ) -> Picture:
-    """Return a picture, with the colors of runs that the scales do not show."""
+    """Return a picture, and color the cells that the scales do not show."""
     swatches = {"diverged": SEA} if sea else {"not diverged": LAND}
     if sea:
         pixels[own.mostly_diverged] = SEA
@@ -139,7 +139,7 @@ def _picture(
 
 
 def thirds(low: float, high: float) -> list[float]:
-    """Return 1, 3, 10, 30, … from at most ``low`` to at least ``high``, two at least."""
+    """Return 1, 3, 10, 30, … from at most ``low`` to at least ``high``: at least two numbers."""
     low, high = max(low, 1e-9), max(high, 1e-9)
     powers = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 2)
     found = [float(f"{digit}e{power}") for power in powers for digit in (1, 3)]

@@ -74,7 +74,7 @@ def _draw_bar(axes: Any, scale: Scale) -> None:
 
 
 def _label_bar(axes: Any, scale: Scale, quantity: str) -> None:
-    """Write a scale's ticks and what it shows to the right."""
+    """Write a scale's ticks and its quantity on the right."""
     axes.yaxis.tick_right()
     axes.yaxis.set_label_position("right")
     axes.set_yticks(scale.places(scale.ticks), scale.texts, fontsize=7)
@@ -86,7 +86,7 @@ def _draw_border(axes: Any, own: RunMap, looks: list[dict[str, Any]]) -> None:
     cells = own.mostly_diverged
     if cells.all() or not cells.any():
         return
-    fine = [max(1, FINE // extent) for extent in cells.shape]  # a contour cuts corners
+    fine = [max(1, FINE // extent) for extent in cells.shape]  # because a contour cuts corners
     shown = cells.repeat(fine[0], 0).repeat(fine[1], 1)
     at = [
         (np.arange(extent * k) + 0.5) / k - 0.5 for extent, k in zip(cells.shape, fine, strict=True)
@@ -96,11 +96,11 @@ def _draw_border(axes: Any, own: RunMap, looks: list[dict[str, Any]]) -> None:
 
 
 def _looks(dashed: bool, cell: int = PANEL) -> list[dict[str, Any]]:
-    """Return the lines that make a border: white, and on a dark case if dashed.
+    """Return the styles of the lines that make a border: white; if dashed, on a wider dark line.
 
     Args:
         dashed: whether the border is that of another map.
-        cell: pixels of a cell: a line may not hide islands of a few cells.
+        cell: the side of a cell in pixels; small cells have thin lines, which hide no island.
     """
     width = min(max(cell / 4, 0.5), 1.4) * 72 / DPI
     line = {"linewidths": width, "colors": "white"}
@@ -127,7 +127,7 @@ def _draw_legend(axes: Any, picture: Picture, dashed: bool) -> None:
 
 
 def _label(axis: Any, own: Axis) -> None:
-    """Write ticks at round values, and what the axis is."""
+    """Write ticks at round values, and the axis's meaning."""
     values = _round_values(own)
     digits = 4 if own.spacing == "uneven" else 12  # a deep zoom needs them
     texts = [f"{value:.{digits}g}" for value in values]
@@ -141,7 +141,7 @@ def _label(axis: Any, own: Axis) -> None:
 
 
 def _round_values(own: Axis) -> list[float]:
-    """Return some round values within an axis; of unevenly spaced values, some of themselves."""
+    """Return some round values within an axis, or some of its own values if they are uneven."""
     from matplotlib.ticker import LogLocator, MaxNLocator
 
     first, last = own.values[[0, -1]]

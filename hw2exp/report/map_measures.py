@@ -17,17 +17,17 @@ from hw2exp.report.tables import cell, columns, number, percent, plain, signed
 class Moved:
     """How far a cure moves the border of divergence.
 
-    In each row of a map the width that does not diverge is the number of such cells times the step
-    of the horizontal axis: where the border would be if it were one clean line. So islands count by
-    their size, on either side. The move is the difference of the widths, with the cure less
-    without, in the median over rows; rows that both maps cut off at the same edge say nothing.
+    In each row of a map, the width that does not diverge is the number of such cells times the step
+    of the horizontal axis. It is where the border would be if it were one clean line, so islands on
+    both sides count by their size. The move is the width with the cure minus the width without, in
+    the median over rows. Rows in which both maps diverge everywhere, or nowhere, are left out.
 
     Args:
         by: the move, as a factor if the axis is geometric, else as a difference; the interval is
             over seeds.
-        bound: ``≥`` or ``≤`` if the true move may be larger or smaller: in most rows one of the
-            borders lies beyond the map; else empty.
-        factor: whether it is a factor.
+        bound: ``≥`` or ``≤`` if the true move may be larger or smaller, because in most rows one of
+            the borders lies beyond the map; else empty.
+        factor: whether the move is a factor.
     """
 
     by: Estimate
@@ -43,7 +43,7 @@ class MapMeasures:
         map: the map.
         reference: the map without cures, if this one has a cure.
         solved: the share of the area that solved its task and did not diverge.
-        ends_solved: the share of the area that still does so at its end.
+        ends_solved: the share of the area that ends solved and did not diverge.
         diverged: the share of the area that turned non-finite.
         moved: how far the border moved against the reference; None without one.
         rough: the roughness of the border of divergence.

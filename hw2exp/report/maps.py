@@ -65,7 +65,7 @@ class Maps:
 
     @property
     def summary(self) -> list[str]:
-        """Return a line for each map, of as many as are drawn."""
+        """Return a line for each drawn map."""
         drawn = self.measured[:MOST_MAPS]
         return [f"{each.map.name}: {_numbers(each)}{_dimension(each)}" for each in drawn]
 
@@ -81,8 +81,8 @@ def make_maps(found: Found, target: Path) -> Maps:
 
     Args:
         found: the runs.
-        target: an existing folder for the files: a table, the figures, and of each map an image of
-            one pixel a run.
+        target: an existing folder for the files: a table, the figures, and for each map an image
+            with one pixel per run.
 
     Raises:
         OSError: a file can't be written.
@@ -105,7 +105,7 @@ def make_maps(found: Found, target: Path) -> Maps:
 
 
 def pixel_image(own: RunMap) -> bytes:
-    """Return the image of a map's outcomes as PNG, one pixel a run."""
+    """Return the image of a map's outcomes as PNG, one pixel per run."""
     pixels = outcome_picture(own).pixels[::-1]  # an image begins at its top
     return png(np.ascontiguousarray(pixels))
 

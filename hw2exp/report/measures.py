@@ -32,7 +32,8 @@ class ArmMeasures:
         ends_solved: the share of runs that solved the task and still do at the end.
         spikes: spikes per 1,000 steps.
         above_initial: spikes above the initial loss, per 1,000 steps.
-        steps_to_solve: the median number of steps, where unsolved runs count.
+        steps_to_solve: the median number of steps to solve the task, infinite if fewer than half
+            of the runs do so; unsolved runs count.
         unsolved: the share of runs that have not solved the task yet, step by step.
         test_loss: the median of the final test loss.
         test_loss_mean: the interquartile mean of the final test loss.
@@ -56,7 +57,7 @@ class ArmMeasures:
 
 
 def measure(arm: Arm) -> ArmMeasures:
-    """Measure an arm."""
+    """Return the measures of an arm, without its spike scores."""
     results = arm.results
     steps = [result.step for result in results]
     unsolved = survival(

@@ -31,7 +31,7 @@ NAMED = 5
 """Most diverged runs that the summary names one by one."""
 
 ROOM = 6 << 20
-"""Most bytes of maps in the page, before base64 makes four of three."""
+"""Most bytes of maps in the page, before base64 adds a third."""
 
 
 def render(
@@ -42,10 +42,15 @@ def render(
     options: Sequence[str] = (),
     slides: bool = False,
 ) -> str:
-    """Render the page of one or more chapters and the claims of all of them, as HTML.
+    """Render the page as HTML.
 
-    The page shows its own command, with these options. As slides it has large type, and a screen
-    for each section.
+    Args:
+        folder: the folder of the report.
+        plan: the report's plan, if there is one.
+        chapters: the chapters, one or more.
+        claims: each claim with its findings in all chapters.
+        options: the options of the command that the page shows.
+        slides: whether the page has large type, and a screen for each section.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BESIDE, BESIDE_LOST = ("spikes", "solved", "test_loss"), ("diverged", "solved", "test_loss")
-"""The measures of the small panels, the first two that the large one does not show; and those
-where runs diverge, since a run that diverges has no time for more spikes."""
+"""The measures of the small panels, without and with diverged runs: the first two that the large
+panel does not show. A run that diverges has no time for more spikes."""
 
 NOTE = "0.35"
 """The color of the note below a picture."""
 
 HANDLE = 7
-"""Letters for which a legend's entry has room besides its text."""
+"""The width of a legend's entry besides its text, in letters."""
 
 LOGARITHMIC = {"test_loss", "test_loss_mean", "last_loss", "largest_grad", "largest_update"}
 
@@ -81,7 +81,7 @@ def picture(question: Question, size: Size) -> "Figure":
     """Draw the runs of a question; call it within ``figure_style(size.style)``.
 
     Args:
-        question: what to show.
+        question: the runs and the number to show.
         size: the size of the picture.
     """
     from matplotlib.figure import Figure
@@ -121,7 +121,7 @@ def picture(question: Question, size: Size) -> "Figure":
 
 
 def _looks(lines: Sequence[Line], size: Size) -> list[dict[str, Any]]:
-    """Return the look of each line; the only one without cures is black."""
+    """Return the look of each line; if a single one of them has no cure, it is black."""
     cured = [any(arm.cures for arm in line.points.values()) for line in lines]
     colors, alone = iter(PALETTE), len(lines) > 1 and cured.count(False) == 1
     return [
@@ -136,7 +136,7 @@ def _looks(lines: Sequence[Line], size: Size) -> list[dict[str, Any]]:
 
 
 def _plain(text: str) -> str:
-    """Return a text that matplotlib doesn't take for a formula."""
+    """Escape a text so that matplotlib doesn't take it for a formula."""
     return text.replace("$", r"\$")
 
 

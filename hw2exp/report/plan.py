@@ -36,8 +36,8 @@ class ChapterPlan(_Strict):
         folder: the folder of the runs, relative to the plan's.
         title: the heading.
         text: a paragraph below the heading.
-        claims: judge all claims, or none, or only the claims of these parts.
-        arms: list every arm and comparison.
+        claims: whether to judge all claims or none; or the parts whose claims to judge.
+        arms: whether to list every arm and comparison.
         figures: the wanted figures, drawn if there are runs for them; all by default.
     """
 

@@ -36,10 +36,10 @@ PLATEAUS = 12, 14, 22, 17, 18, 15, 10, 14, 35, 19, 13, 26, 25, 24, 10, 15
 SPIKING = 14, 16
 
 ENDING_WELL = 12, 16
-"""Reference values: torch's own LSTM in a plain loop, seeds 1 to 16, measured by
-``scripts/notebook_reference.py``: epochs on the plateau by seed, runs with such a spike, runs that
-end well, the last two out of 16. Off the plateau a curve is chaotic: another build of torch gave 13
-and 11."""
+"""Reference values of torch's own LSTM in a plain loop, seeds 1 to 16, measured by
+``scripts/notebook_reference.py``: the epochs on the plateau by seed, and how many of 16 runs have
+such a spike and end well. Off the plateau a curve is chaotic: another build of torch gave 13 and 11
+in place of 14 and 12."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Curves:
 
     @property
     def plateau(self) -> Floats:
-        """Return the epochs before the first with a loss below ``FALLEN``; else ∞, ``(R,)``."""
+        """Return the number of epochs before a loss below ``FALLEN``, ∞ without one, ``(R,)``."""
         fallen = self.train < FALLEN
         return np.where(fallen.any(1), fallen.argmax(1), np.inf)
 

@@ -1,4 +1,4 @@
-"""Choose what one picture shows: which runs make a line, and which number is drawn of them."""
+"""Choose what one picture shows: the runs of each line, and the number drawn of them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,10 +17,10 @@ from hw2exp.report.style import PALETTE
 from hw2exp.system.problems import ConfigError, counted, nearest
 
 AT_END = {"loss": "test_loss", "accuracy": "test_accuracy", "grad_norm": "largest_grad"}
-"""The measure of a whole run in place of a curve."""
+"""The measure of a whole run that replaces each curve in a picture against a number."""
 
 NAMES = dict.fromkeys([*CURVES, *SHOWN, *(name for name in MEASURES if name != "lr_sensitivity")])
-"""What can be drawn: metrics by step, the report's measures of an arm, compare's of a run."""
+"""The names of what can be drawn: metrics by step, measures of an arm, and measures of a run."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Question:
     Args:
         lines: the runs, a line for each combination of values of the keys that were asked for.
         x: the key of the number on the horizontal axis; None: the training step.
-        y: what is drawn, a name of ``NAMES``.
+        y: the name of what is drawn, one of ``NAMES``.
         pooled: the settings that vary among the runs of a point.
         tied: the further settings in which lines or points differ.
     """
@@ -62,13 +62,13 @@ class Question:
 
 
 def ask(arms: Sequence[Arm], by: Sequence[str] | None, x: str | None, y: str) -> Question:
-    """Return what a picture shows.
+    """Return the runs and the number that a picture shows.
 
     Args:
         arms: the arms of all runs.
         by: the keys whose values make lines; None: all that tell arms apart, other than ``x``.
         x: the key of the number on the horizontal axis; None: the training step.
-        y: what is drawn.
+        y: the name of what is drawn, one of ``NAMES``.
 
     Raises:
         ConfigError: there is no such key or measure, or it makes no picture.
@@ -121,7 +121,7 @@ def _check_swept(what: str, key: str, arms: Sequence[Arm]) -> None:
 
 
 def _check_number(key: str, arms: Sequence[Arm]) -> None:
-    """Refuse a key without two numbers to draw against."""
+    """Refuse a key whose values are not two or more numbers."""
     values = {arm.settings[key] for arm in arms if key in arm.settings}
     if any(type(value) not in (int, float) for value in values):
         raise ConfigError([f"--x={key}: has the values {listed(values)}; must be a number"])
@@ -162,7 +162,7 @@ def _points(x: str | None, arms: Sequence[Arm]) -> dict[float | None, Arm]:
 
 
 def _joined(arms: Sequence[Arm]) -> Arm:
-    """Return the runs of some arms as one; they are numbered, as several have the same seed."""
+    """Return some arms joined to one; its runs are numbered, as several have the same seed."""
     if len(arms) == 1:
         return arms[0]
     return Arm("", dict(enumerate(run for arm in arms for run in arm.runs.values())))

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class RunMap:
     """The runs of one combination of the settings other than the map's two numbers.
 
-    All arrays are ``(S, h, w)``: a layer a seed, a row a value of ``y``, a column a value of ``x``;
-    NaN where there is no run.
+    All arrays are ``(S, h, w)``, with a layer for each seed, a row for each value of ``y``, and a
+    column for each value of ``x``; NaN where there is no run.
 
     Args:
         settings: the combination: the swept settings by key.
@@ -33,7 +33,7 @@ class RunMap:
         seeds: the seeds, ``(S,)``.
         diverged: 1 for runs that turned non-finite, else 0.
         solved: 1 for runs that have solved their task and not diverged, else 0.
-        ends_solved: 1 for those that do so in their last test pass too, else 0.
+        ends_solved: 1 for runs that end solved and have not diverged, else 0.
         loss: the mean training loss of the last steps, infinite if diverged.
         spikes: spikes per 1,000 steps.
         diverged_at: the step of divergence; NaN if there was none.
@@ -86,7 +86,7 @@ class RunMap:
 
 
 def median_of_seeds(values: Floats) -> Floats:
-    """Return the median of each cell over the seeds: from ``(S, h, w)``, ``(h, w)``."""
+    """Return the median over seeds, ``(h, w)``, of values ``(S, h, w)``."""
     return np.asarray(values[0] if len(values) == 1 else quartiles(values, axis=0)[1])
 
 

@@ -18,7 +18,7 @@ LINES = "-", "--", ":", "-."
 
 
 def unsolved(measured: Sequence[ArmMeasures]) -> "Figure | None":
-    """Draw the share of runs with their task yet unsolved, one line per arm (Kaplan & Meier).
+    """Draw the share of runs that have not solved their task, one line per arm (Kaplan & Meier).
 
     Args:
         measured: the measures of all arms; with more than ``MOST_ARMS``, each model and optimizer

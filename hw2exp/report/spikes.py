@@ -30,7 +30,7 @@ class Explosions:
         after: number of spikes that begin soon after an explosion.
         share: their share of all spikes.
         base: the share of steps soon after an explosion, among steps at which a spike could begin.
-        pvalue: p-value of spikes beginning there no more often than ``base``, see
+        pvalue: p-value of the hypothesis that spikes begin there no more often than ``base``, see
             :func:`excess_pvalue`.
         steps: number of steps with an exploding gradient.
         followed: number of these steps that come soon before a spike.

@@ -57,12 +57,12 @@ def panels_of(
 
 
 def first_arms(arms: Iterable[Arm]) -> list[Arm]:
-    """Return the different arms in order, as many as a figure has panels at most."""
+    """Return the different arms in order, at most as many as a figure has panels."""
     return list({arm.name: arm for arm in arms}.values())[:MOST_ARMS]
 
 
 def grid(panels: int, height: float) -> tuple["Figure", list[Any]]:
-    """Return a figure with equal panels, each row so many inches high, and the panels."""
+    """Return a figure with equal panels, and the panels; a row is ``height`` inches high."""
     columns = columns_for(panels)
     rows = -(-panels // columns)
     width = 10.5 * columns / COLUMNS + 0.5
@@ -124,7 +124,7 @@ def draw_estimates(
 
 
 def folded(name: str, width: int = 44) -> str:
-    """Break a long name between words, into lines of at most so many characters."""
+    """Break a long name between words, into lines of at most ``width`` characters if possible."""
     import textwrap
 
     return "\n".join(textwrap.wrap(name, width, break_long_words=False))

@@ -1,4 +1,4 @@
-"""Tell what interventions did to the spikes of a chapter's runs."""
+"""Measure what interventions did to the spikes of a chapter's runs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Judge which signals announce a spike, how many steps ahead, from what was measured of moments."""
+"""Judge which signals announce a spike and how many steps ahead, by their values at moments."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -41,7 +41,8 @@ class Warned:
         lead: the number of steps ahead.
         scores: the signal's values.
         area: the area below its ROC curve: 0.5 announces nothing, and below it low values do.
-        alarms: the best alarm with so many false ones; of the negated values if low ones announce.
+        alarms: the alarm that is false about once per ``PER`` steps, see :meth:`Scores.alarms`; of
+            the negated values if low values announce spikes.
         spikes: the runs' spikes per ``PER`` steps.
         pvalue: the p-value of an area of 0.5, corrected for the number of areas.
     """
@@ -130,7 +131,7 @@ def _judge(name: str, measured: Measured) -> Iterator[Warned]:
         own.with_columns(seed=polars.lit(run.config.seed), run=polars.lit(place))
         for place, (run, own) in enumerate(measured)
     )
-    pair = ["run", "number", "lead"]  # a spike and the quiet moment at its stage
+    pair = ["run", "number", "lead"]  # a spike and its quiet moment
     frame = frame.filter(polars.struct(pair).is_duplicated())
     results = [run.result for run, _ in measured]
     spikes = PER * sum(len(r.spikes) for r in results) / sum(r.step for r in results)

@@ -131,7 +131,7 @@ def _heat_map(axes: Any, steps: Steps, values: Floats, first: int, norm: Any) ->
 
 
 FEW = 20
-"""Least looks that are joined by a line."""
+"""Least number of looks that a line joins."""
 
 
 def _line(axes: Any, looked: Diagnosed, name: str, **look: Any) -> Floats:

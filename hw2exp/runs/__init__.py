@@ -1,1 +1,1 @@
-"""One fleet from its configs to its results: recording, checkpoints, live display."""
+"""Run one fleet from its configs to its results: recording, checkpoints, live display."""

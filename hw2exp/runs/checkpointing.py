@@ -1,7 +1,7 @@
 """Save a checkpoint of each replica of a fleet, and restore a fleet from checkpoints.
 
-A checkpoint belongs to one run and lies in its folder. So runs can resume in a fleet of other runs
-than before: each run's bits are the same as alone.
+A checkpoint belongs to one run and lies in its folder. Runs can resume in another fleet than
+before, because each run has the same bits there as alone.
 """
 
 import time
@@ -45,7 +45,7 @@ from hw2exp.system.terminal import warn
 
 
 class Checkpointer:
-    """A callback after every block of steps: saves when due, and decides whether training ends.
+    """A callback after every block of steps, which saves when due and may end training.
 
     Args:
         fleet: the runs.

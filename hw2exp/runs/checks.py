@@ -21,6 +21,9 @@ from hw2exp.tasks.chosen import task_of
 def check_machine(configs: Sequence[TrainConfig]) -> None:
     """Refuse a device that this machine lacks, and all that :func:`check_code` refuses.
 
+    Args:
+        configs: the configs of the runs.
+
     Raises:
         ConfigError: a check failed; one line for every problem.
     """
@@ -30,7 +33,7 @@ def check_machine(configs: Sequence[TrainConfig]) -> None:
 
 
 def check_code(configs: Sequence[TrainConfig], known: Sequence[str] = ()) -> None:
-    """Refuse a norm or a clip for which the cell names nothing, and what `check_own_steps` does.
+    """Refuse a norm or a clip that the cell does not support, and what `check_own_steps` refuses.
 
     Args:
         configs: the configs.
@@ -56,9 +59,12 @@ def check_code(configs: Sequence[TrainConfig], known: Sequence[str] = ()) -> Non
 
 
 def check_own_steps(configs: Iterable[TrainConfig]) -> None:
-    """Refuse choices whose step fails, or differs alone and in a fleet.
+    """Refuse a user's choices if a step fails, or differs between a run alone and in a fleet.
 
-    Each set of a user's choices is tried once.
+    Each set of choices is tried once.
+
+    Args:
+        configs: the configs of the runs.
 
     Raises:
         ConfigError: a step fails, or a choice mixes replicas; one line for each set of choices.
@@ -71,7 +77,12 @@ def check_own_steps(configs: Iterable[TrainConfig]) -> None:
 
 
 def _problem(config: TrainConfig, own: str) -> str | None:
-    """Return what is wrong with the first step of a run, or None."""
+    """Return the problem of a run's first step, or None.
+
+    Args:
+        config: the run's config.
+        own: the user's choices in it, for the message.
+    """
     other = config.model_copy(update={"seed": config.seed ^ 1})
     try:
         alone = Fleet([config], compiled=False)
@@ -80,7 +91,7 @@ def _problem(config: TrainConfig, own: str) -> str | None:
             train_step(fleet, 1)
     except ConfigError:
         raise
-    except Exception as error:  # of the user's code
+    except Exception as error:  # from the user's code
         last = traceback.extract_tb(error.__traceback__)[-1]
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         return f"{own}: a step fails: {what} ({last.filename}, line {last.lineno})"

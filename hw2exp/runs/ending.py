@@ -39,9 +39,9 @@ def result_of(
         initial: loss and accuracy before training.
         table: its metrics.
         spikes: its spikes.
-        exploded: its explosions, and which spikes they precede.
+        exploded: its explosions, and the spikes that they precede.
         seconds: duration of its training in seconds.
-        config: its config as the result holds it.
+        config: its config in the form that the result holds.
         pruned_at: the step at which it was pruned, or 0.
     """
     diverged_at, solved_at = int(state.diverged_at[row]), int(state.solved_at[row])
@@ -100,5 +100,5 @@ def draw_if_wanted(
         draw_run(folder, config, table, spikes, result)
     except (OSError, MemoryError):
         raise
-    except Exception as error:  # from matplotlib or a font; the run is worth more
+    except Exception as error:  # from matplotlib or a font; it must not lose the run
         warn(f"{folder}: its curve can't be drawn: {type(error).__name__}: {error}")

@@ -50,9 +50,9 @@ def find_start(
     Args:
         folder: the run folder.
         config: the run's config.
-        tell: a function that gets a line about each newer, unusable checkpoint; by default it is
-            printed as a warning.
-        before: a step that the checkpoint must be older than; None: the newest of all.
+        tell: the function that receives a line about each newer, unusable checkpoint; by default
+            the line is printed as a warning.
+        before: the step before which the checkpoint must be; None: the newest of all.
 
     Raises:
         ConfigError: the checkpoint belongs to a run that computes something else.
@@ -74,15 +74,15 @@ def run_fleet(
     """Train a fleet and write every replica's run folder.
 
     Args:
-        configs: one config a replica; they agree in every shared knob.
-        folders: one run folder a replica; created if missing.
+        configs: the config of each replica; they agree in every shared knob.
+        folders: the run folder of each replica; created if missing.
         interrupt: the interrupt, polled after every block of steps for a request to end or to save.
-        show: print the live line.
+        show: whether to print the live line.
         observe: a function that makes an additional observer of the loop.
         saved: the checkpoint that each replica resumes from, all of the same step; empty: all
             replicas start from scratch.
         patience: seconds to wait for folders that another process holds.
-        pruning: what decides which replicas are pruned; None: nothing.
+        pruning: the rule that decides which replicas are pruned; None: none is.
 
     Returns:
         The result of each replica, or the error that prevented it: an initial loss far from ln 4
@@ -105,10 +105,10 @@ def run_fleet(
 
 
 def announce_compilation(configs: Sequence[TrainConfig]) -> None:
-    """Print a line if kernels have to be compiled first, be it those of one model.
+    """Print a line if the kernels of any run have to be compiled first.
 
     Args:
-        configs: the configs of the runs to come.
+        configs: the configs of the runs.
     """
     if not all(map(compiled_before, set(map(longest_kernel, configs)))):
         echo("compiling kernels, once for this machine: half a minute")
@@ -176,17 +176,17 @@ def begin_fleet(
     out: Mapping[int, Exception] = NONE,
     pruning: Pruner | None = None,
 ) -> tuple[Fleet, tuple[Floats, Floats], dict[int, Exception]]:
-    """Make a fleet, and let the runs leave that must not train.
+    """Make a fleet, and remove the runs that must not train.
 
     Args:
-        configs: one config a replica; they agree in every shared knob.
-        out: the error of each run that is known not to train.
-        pruning: what decides which replicas are pruned; None: nothing.
+        configs: the config of each replica; they agree in every shared knob.
+        out: the error of each run that is known not to train, by its place.
+        pruning: the rule that decides which replicas are pruned; None: none is.
 
     Returns:
         The fleet; the loss and the accuracy before training, each ``(R,)``; and the error of each
-        run that does not train: of ``out``, and those that would not start at ln 4. If that is all
-        of them, none has left.
+        run that does not train: those of ``out``, and those that would not start at ln 4. If no run
+        trains, the fleet keeps all of them.
     """
     fleet = Fleet(configs, choose_device(configs[0].device), pruning=pruning)
     loss, accuracy = (values.double().cpu().numpy() for values in evaluate_initial(fleet))
@@ -209,7 +209,7 @@ def _begin_recording(
     saved: Mapping[int, Checkpoint],
     interrupt: Interrupt,
 ) -> Recording:
-    """Start recording; remove files that don't belong to the steps so far, restore the rest."""
+    """Start recording: remove files that don't belong to the steps so far, and restore the rest."""
     tables = {member: each.metrics() for member, each in saved.items()}
     diagnostics = {member: each.diagnostics() for member, each in saved.items()}
     recording = Recording(fleet, folders, initial, tables, diagnostics, interrupt)

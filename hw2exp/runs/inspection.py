@@ -29,7 +29,7 @@ from hw2exp.records.tensorboard import EventWriter
 from hw2exp.runs.spike_recorder import SpikeRecorder
 
 ALONG, WITHIN = 1, 8
-"""Sequences of the batch for the Jacobians, and for gates and attention; more sequences change
+"""The numbers of the batch's sequences used for Jacobians, and for gates and attention; more change
 little. Under batch normalization, gates and attention use the whole batch."""
 
 IMAGES = {
@@ -66,7 +66,7 @@ def due(every: int, step: int, first: bool = True) -> bool:
     Args:
         every: steps between two measurements; 0: never.
         step: the training step.
-        first: the diagnostic is due at step 1 too.
+        first: whether the diagnostic is due at step 1 too.
     """
     return every > 0 and (step % every == 0 or (first and step == 1))
 

@@ -20,10 +20,10 @@ MOST_WAITING = 1024
 
 
 class LiveCurves:
-    """A short history of the loss and gradient norm, means over a fleet's replicas.
+    """A short history of the loss and the gradient norm, each a mean over a fleet's replicas.
 
     Args:
-        most_bins: most bins of each curve.
+        most_bins: the most bins of each curve.
     """
 
     def __init__(self, most_bins: int = MOST_BINS) -> None:
@@ -60,7 +60,7 @@ def curves_line(losses: Sequence[float], norms: Sequence[float], width: int, enc
     Args:
         losses: bins of the loss, from ``LiveCurves.so_far``.
         norms: bins of the gradient norm, likewise.
-        width: most characters.
+        width: the most characters.
         encoding: the terminal's encoding; ASCII marks are used if it lacks the block characters.
     """
     loss, norm = "loss ", "  |grad| "

@@ -20,10 +20,10 @@ WIDE = 100
 
 
 class LiveLine:
-    """A live progress line, with curves below it; outside a terminal, plain lines less often.
+    """A live progress line with curves below it; outside a terminal, plain lines less often.
 
     Args:
-        steps: steps of the whole run.
+        steps: the number of steps of the whole run.
         spikes: a function that returns the number of spikes so far, over all replicas.
         console: the console to write to.
     """

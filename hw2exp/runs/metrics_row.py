@@ -31,7 +31,7 @@ def trained_columns(since_row: Floats, sizes: NDArray[np.int64]) -> Floats:
 
     Args:
         since_row: measurements of the steps since the previous row, ``(6, n, R)``.
-        sizes: the number of steps of each row, n together.
+        sizes: the number of steps of each row, ``(rows,)``; their sum is n.
     """
     ends = np.cumsum(sizes)
     largest = np.fmax.reduceat(since_row[[LOSS, NORM, UPDATE]], ends - sizes, axis=1)
@@ -50,7 +50,7 @@ def tested_columns(tested: EvalMetrics) -> Floats:
     """Return the columns of a test pass in the catalog's order, ``(R, 3)``.
 
     Args:
-        tested: the test pass.
+        tested: the losses and accuracies of the test pass.
     """
     columns = means(tested.losses), tested.losses[:, -1], tested.accuracy
     return np.stack([column.cpu().numpy() for column in columns], axis=-1, dtype=np.float64)

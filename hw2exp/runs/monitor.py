@@ -32,8 +32,8 @@ Floats = NDArray[np.float64]
 INSPECTED = 32
 """Steps between two searches for spikes in inspected runs; their states are kept until then."""
 BATCH, BATCH_SECONDS = 512, 0.5
-"""Steps that are recorded together, and the time after which they are recorded in any case: many
-steps cost little more than a single one."""
+"""The number of steps that are recorded together, and the seconds after which fewer are: many steps
+cost little more than a single one."""
 
 
 class Monitor(ABC):
@@ -41,7 +41,7 @@ class Monitor(ABC):
 
     Args:
         fleet: the runs.
-        initial: loss and accuracy before training, one a config.
+        initial: loss and accuracy before training, ``(configs,)`` each.
         tables: the metrics so far of each resumed member.
 
     Attributes:
@@ -75,7 +75,7 @@ class Monitor(ABC):
 
     @abstractmethod
     def write_rows(self, member: int, steps: Sequence[int], columns: list[list[float]]) -> None:
-        """Receive new rows of a member, which its table holds already.
+        """Receive new rows of a member, after they were added to its table.
 
         Args:
             member: the member.
@@ -85,7 +85,7 @@ class Monitor(ABC):
 
     @abstractmethod
     def end(self, rows: Sequence[int]) -> None:
-        """Receive the replicas that end; they have all their rows.
+        """Receive the replicas that end, after their last rows.
 
         Args:
             rows: the replicas' rows in the fleet.
@@ -175,7 +175,7 @@ class Monitor(ABC):
                 self.inspection.spike_recorder.keep(member, self.detector.spikes(member))
 
     def _by_config(self, block: Floats) -> Floats:
-        """Spread measurements ``(…, R)`` over all configs, with NaN for those that have left."""
+        """Spread measurements ``(…, R)`` to ``(…, configs)``, with NaN for those that have left."""
         spread = np.full((*block.shape[:-1], len(self.initial_loss)), np.nan)
         spread[..., self.fleet.members] = block
         return spread
@@ -215,11 +215,11 @@ class Monitor(ABC):
 
         Args:
             replica: the place of its config.
-            state: a state that holds its last one.
-            row: its row in the state.
+            state: a state that holds the replica's last one.
+            row: the replica's row in that state.
             params: its parameters by name.
-            config: its config as the result is to hold it.
-            seconds: the duration of its training.
+            config: its config in the form that the result holds.
+            seconds: the duration of its training in seconds.
         """
         spikes = self.detector.spikes(replica)
         exploded = preceded(

@@ -1,4 +1,4 @@
-"""Run a fleet whose runs have no folders: their records are packed together."""
+"""Run a fleet whose runs have no folders, because their records are packed together."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ class Packing(Monitor):
 
     Args:
         fleet: the runs.
-        initial: loss and accuracy before training, one a config.
+        initial: loss and accuracy before training, ``(configs,)`` each.
     """
 
     def __init__(self, fleet: Fleet, initial: tuple[Floats, Floats]) -> None:
@@ -34,7 +34,7 @@ class Packing(Monitor):
         """Leave new rows in the member's table."""
 
     def end(self, rows: Sequence[int]) -> None:
-        """Note how long the replicas took that end, and their last losses."""
+        """Note the duration of the replicas that end, and the mean of their last losses."""
         tail = self._last_losses()
         for row in rows:
             member = int(self.fleet.members[row])
@@ -74,7 +74,7 @@ def run_packed(
     """Train a fleet without writing anything.
 
     Args:
-        configs: one config a replica; they agree in every shared knob.
+        configs: the config of each replica; they agree in every shared knob.
         observe: a function that makes another observer of the loop.
         interrupt: the interrupt, polled after every block of steps.
 

@@ -32,10 +32,10 @@ class Recording(Monitor):
     Args:
         fleet: the runs.
         folders: the run folder of each config; those of the fleet's members must exist.
-        initial: loss and accuracy before training, one a config.
+        initial: loss and accuracy before training, ``(configs,)`` each.
         tables: the metrics so far of each resumed member.
         diagnostics: the diagnostics so far of each resumed member.
-        interrupt: asked before a curve is drawn whether the process is to end.
+        interrupt: the interrupt, polled before a curve is drawn.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Recording(Monitor):
             self.inspection = Inspection(fleet, self.events, INSPECTED, diagnostics or {})
 
     def open_events(self, resumed: Mapping[int, tuple[str, int]] | None = None) -> None:
-        """Open the TensorBoard file of every replica, and its logger; a new one gets the metrics.
+        """Open every replica's TensorBoard file and logger; a new file gets the metrics so far.
 
         Args:
             resumed: name and length in bytes of each file to continue, by member.
@@ -84,8 +84,8 @@ class Recording(Monitor):
         """Write the files of all remaining replicas.
 
         Returns:
-            The result of each member; or, for a member that lost its folder, the error; nothing
-            was written there.
+            The result of each member. A member that lost its folder has the error instead, and
+            nothing was written there.
         """
         self.catch_up()
         members = enumerate(map(int, self.fleet.members))
@@ -128,12 +128,12 @@ class Recording(Monitor):
             try:
                 if self.keeps_folder(member):
                     results[member] = self._write_files(row)
-                    if not self.interrupt():  # else somebody waits for the end
+                    if not self.interrupt():  # else the user waits for the end
                         config, spikes = self.fleet.configs[row], self.detector.spikes(member)
                         folder, table = self.folders[member], self.tables[member]
                         draw_if_wanted(folder, config, table, spikes, results[member])
             except OSError:
-                if self.keeps_folder(member):  # a full disk is a matter of the whole fleet
+                if self.keeps_folder(member):  # a full disk concerns the whole fleet
                     raise
         while True:
             results = {member: own for member, own in results.items() if self.keeps_folder(member)}

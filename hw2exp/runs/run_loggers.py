@@ -1,4 +1,4 @@
-"""Tell the runs of a fleet to a logger; a logger that fails costs a line, not a run."""
+"""Pass the runs of a fleet to a logger; if the logger fails, only warn, and go on without it."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ COLUMNS = tuple(CATALOG)
 
 
 def prepare_loggers(configs: Iterable[TrainConfig]) -> None:
-    """Prepare each logger of a sweep once; warn if one fails, which its runs then will, too."""
+    """Prepare each logger of a sweep once; warn if one fails."""
     loggers = {str(config.logger): config.logger for config in configs}
     for logger in loggers.values():
         try:
@@ -30,7 +30,7 @@ def _warn(name: str, error: Exception) -> None:
 
 
 class RunLoggers:
-    """The loggers of a fleet's runs; after a failure there are none any more.
+    """The loggers of a fleet's runs; after a failure, none is called any more.
 
     Args:
         configs: the config of each member.
@@ -61,7 +61,7 @@ class RunLoggers:
         self._of[member] = own
 
     def log(self, member: int, steps: Sequence[int], columns: Sequence[Sequence[float]]) -> None:
-        """Tell new rows of a member.
+        """Pass new rows of a member to its logger.
 
         Args:
             member: the member.
@@ -78,16 +78,20 @@ class RunLoggers:
         self._try(tell)
 
     def end(self, results: Mapping[int, RunResult]) -> None:
-        """Tell the ends of members, whose files are written."""
+        """Pass the results of members to their loggers, after their files were written.
+
+        Args:
+            results: the result of each member.
+        """
         for member, result in results.items():
             if (own := self._of.pop(member, None)) is not None:
                 self._try(lambda: own.end(row_of(result), self.folders[member]))  # noqa: B023
 
     def _try(self, tell: Callable[[], None]) -> bool:
-        """Tell something, and return whether it worked; after a failure there are no loggers."""
+        """Call a function, and return whether it worked; after a failure, drop all loggers."""
         try:
             tell()
-        except Exception as error:  # of other people's code and servers
+        except Exception as error:  # from other people's code and servers
             self._of.clear()
             _warn(self._name, error)
             return False

@@ -15,13 +15,13 @@ def sparkline(values: ArrayLike, width: int, log: bool = False, marks: str = BLO
     """Draw a series in one line.
 
     With more values than characters, each character shows the largest of its values, or that one
-    of them is not finite. So no spike is lost.
+    of them is not finite: no spike is lost.
 
     Args:
         values: the series, ``(n,)``.
-        width: most characters.
-        log: use a logarithmic scale; values <= 0 are drawn as the smallest positive value.
-        marks: see ``BLOCKS``.
+        width: the most characters.
+        log: whether the scale is logarithmic; values <= 0 are drawn as the smallest positive one.
+        marks: the marks, in the order of ``BLOCKS``.
     """
     series = np.asarray(values, float)
     bins = min(len(series), width)
@@ -47,7 +47,7 @@ class Peaks:
     NaN.
 
     Args:
-        most_bins: largest number of bins; even.
+        most_bins: the largest number of bins, which is even.
     """
 
     def __init__(self, most_bins: int = MOST_BINS) -> None:

@@ -18,8 +18,8 @@ class SpikeRecorder:
 
     Args:
         fleet: the runs.
-        watched: members to inspect.
-        searched: steps in a block of the spike search.
+        watched: the members to inspect.
+        searched: the number of steps in a block of the spike search.
     """
 
     def __init__(self, fleet: Fleet, watched: Sequence[int], searched: int) -> None:

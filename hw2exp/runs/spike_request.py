@@ -20,7 +20,7 @@ DIVERGENCE = "divergence"
 """The word for the step at which the run diverged, in place of a spike's number."""
 
 OTHER_RUN = "another machine or version, or a config that was changed?"
-"""The question after a line that says how steps made again differ from the recorded ones."""
+"""The end of a message that steps made again differ from the recorded ones."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Request:
 
     @property
     def title(self) -> str:
-        """Return what the page is about, in a line."""
+        """Return the page's title: the spike, and the run's config in short."""
         spikes = len(self.result.spikes)
         what = f"Spike {self.number} of {spikes}" if self.number else "The divergence"
         return f"{what}: {self.config.describe()}"
@@ -137,12 +137,12 @@ def _read(folder: Path) -> tuple[TrainConfig, RunResult]:
 
 
 def _extract(folder: Path) -> str:
-    """Return how to get the folder of a job from packed records, if there are any."""
+    """Return the command that writes the folder of a job from packed records, if there are any."""
     if not (folder.parent / PACKED).is_dir():
         return ""
     return f"; python -m hw2exp.extract {folder.parent} --job {folder.name} writes it"
 
 
 def on_cpu(config: TrainConfig) -> TrainConfig:
-    """Return the config of a run that is made again on the CPU, wherever it trained."""
+    """Return a run's config for the CPU, on which every run is made again."""
     return config.model_copy(update={"device": "cpu"})

@@ -47,7 +47,7 @@ def nearest(folder: Path, config: TrainConfig, step: int) -> StartState:
     Args:
         folder: the run folder.
         config: the run's config.
-        step: the first step that is to be made again.
+        step: the first step to make again.
     """
     start = beginning(config)
     try:

@@ -22,7 +22,7 @@ SPECIAL = re.compile(r"[.*+?^${}()|\[\]\\]")
 """Special characters of a regular expression."""
 
 MOST_FOLDERS = 1000
-"""Folders, at most, that TensorBoard searches for runs within seconds."""
+"""The most folders that TensorBoard searches for runs within seconds."""
 
 FILES = CURVES[0], RESULT, METRICS, DIAGNOSTICS
 
@@ -47,7 +47,7 @@ def print_start(
 
 
 def print_summary(config: TrainConfig, result: RunResult, folder: Path, root: Path) -> None:
-    """Print in a few lines how a run ended, and its files.
+    """Print a few lines about the end of a run, and its files.
 
     Args:
         config: the run's config.
@@ -99,8 +99,8 @@ def tensorboard_of_run(folder: Path) -> str:
     """Return the command that shows a run in TensorBoard under its name, and the address.
 
     TensorBoard names a run by its path below the served folder. The served folder itself is named
-    ``.``, and has no metrics in HParams. So serve the parent folder and filter out its other runs,
-    unless it holds so many folders that TensorBoard would be slow.
+    ``.``, and has no metrics in HParams. So the command serves the parent folder, and the address
+    filters out its other runs, unless TensorBoard would be slow because of too many folders.
     """
     absolute = Path(os.path.abspath(folder))
     above = absolute.parent

@@ -1,1 +1,1 @@
-"""Run a sweep: jobs into fleets, fleets into worker processes, results into a table."""
+"""Run a sweep: group jobs into fleets, train fleets in worker processes, print a table."""

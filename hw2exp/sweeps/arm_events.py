@@ -50,8 +50,8 @@ def write_arms(
 
     Args:
         folder: the folder of the sweep.
-        jobs: the jobs.
-        interrupt: the signals received.
+        jobs: the jobs of the sweep with their outcomes.
+        interrupt: the interrupt, polled before each arm.
         read: the function that reads a job's metrics.
     """
     inside = Path(os.path.abspath(folder / ARMS))
@@ -154,10 +154,13 @@ def _write_arm(
 def aligned(
     frames: "Sequence[polars.DataFrame]",
 ) -> tuple[NDArray[np.int64], Floats, Mapping[str, Floats]]:
-    """Align the metrics of runs at the steps that every run logged that got so far.
+    """Align the metrics of runs at the steps that every run which got so far has logged.
 
     The last row of a run that ended between two regular rows is dropped, unless no other run got
     so far.
+
+    Args:
+        frames: the metrics of R runs.
 
     Returns:
         The steps ``(S,)``, the number of runs at each step ``(S,)``, and each column ``(S, R)``

@@ -1,4 +1,4 @@
-"""Print the table at a sweep's end, a row for each arm."""
+"""Print the table at a sweep's end, with a row for each arm."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ RARE = "diverged", "pruned", "missing"
 """Columns that a table leaves out where all arms have 0."""
 
 SHOWN = 40
-"""Most arms of a table in the terminal; for more, print the command of the report."""
+"""Most arms of a table in the terminal; for more arms, the report's command is printed."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def arms_of(jobs: Sequence[JobOutcome]) -> list[SweptArm]:
 
 
 def _settings(each: JobOutcome) -> Settings:
-    """Return the settings of a job's arm; its overrides if a sweeper made up invalid values."""
+    """Return the settings of a job's arm, or its overrides if a sweeper made invalid values."""
     try:
         return settings_of_arm(each.job.config)
     except ConfigError:
@@ -107,7 +107,11 @@ def arms_table(arms: Sequence[SweptArm], width: int) -> "Table":
 def summary(outcomes: Sequence[Outcome], quartiles: bool) -> dict[str, str]:
     """Return an arm's cells by heading; an interrupted run counts as missing.
 
-    A pruned run counts as pruned, and in no other cell: its end was not that of the others.
+    A pruned run counts as pruned and in no other cell, because it ended before the others.
+
+    Args:
+        outcomes: the outcomes of the arm's jobs.
+        quartiles: whether cells with medians have quartiles too.
     """
     every = [outcome for outcome in outcomes if ended(outcome)]
     results = [result for result in every if result.pruned_at is None]
@@ -155,7 +159,7 @@ def print_sweep(jobs: Sequence[JobOutcome], folder: Path) -> None:
 
 
 def table_text(arms: Sequence[SweptArm], folder: Path) -> str:
-    """Return the table of arms as text; for more than ``SHOWN``, the command that makes one.
+    """Return the table of arms as text; for more than ``SHOWN`` arms, the report's command.
 
     Args:
         arms: the arms.

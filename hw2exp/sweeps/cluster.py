@@ -1,4 +1,4 @@
-"""Lead a sweep on a Dask cluster."""
+"""Run a sweep on a Dask cluster, from the leading process."""
 
 import logging
 import secrets
@@ -35,14 +35,14 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 FLEETS = ".fleets"
-"""Folder in a sweep's, with the token and the progress of the fleets."""
+"""The folder in a sweep's folder with the token and the progress of the fleets."""
 
 LOOPBACK = "127.0.0.1"
 PATIENCE = 10.0
 """Seconds to wait for a scheduler at the start."""
 
 COUNTED, COUNTED_EACH = 0.5, 2e-3
-"""Seconds between two counts of the workers: at least, and for each worker."""
+"""Seconds between two counts of the workers: the least, and those for each worker."""
 
 
 class ClusterExecutor(FleetExecutor):
@@ -50,7 +50,7 @@ class ClusterExecutor(FleetExecutor):
 
     Args:
         client: the connection to the scheduler.
-        token: the word of the sweep, which names its plugin and its resource.
+        token: the random word that names the sweep's plugin and resource.
         workers: the number of workers to divide the jobs among.
         shared: a folder that all workers see.
     """
@@ -64,7 +64,7 @@ class ClusterExecutor(FleetExecutor):
         self._lost = ClusterLost(f"the scheduler {client.scheduler_info()['address']} is gone")
 
     def slots(self) -> int:
-        """Return how many workers take part now.
+        """Return the number of workers that take part now.
 
         Raises:
             ClusterLost: the scheduler is gone.
@@ -84,7 +84,7 @@ class ClusterExecutor(FleetExecutor):
         return future
 
     def _pass_on(self, task: Future[T], future: Future[T]) -> None:
-        """Pass a task's end on, with the engine's failures in words of ours."""
+        """Pass a task's end on; replace the engine's failures by errors of the bench."""
         error = self._lost if task.cancelled() else task.exception()
         if isinstance(error, KilledWorker):
             _, worker, allowed = error.args
@@ -123,11 +123,11 @@ def members(client: Client, token: str) -> list[str]:
 
 @contextmanager
 def local_cluster(workers: int, deaths: int) -> Iterator[Client]:
-    """Start a scheduler and workers on this machine, reachable by this process's credentials alone.
+    """Start a scheduler and workers on this machine; only this process's credentials give access.
 
     Args:
         workers: the number of processes.
-        deaths: the deaths of workers after which a task is given up.
+        deaths: the number of deaths of workers after which a task is given up.
     """
     _silence()
     settings = {
@@ -152,7 +152,7 @@ def local_cluster(workers: int, deaths: int) -> Iterator[Client]:
 
 
 def _silence() -> None:
-    """Keep Dask's log from the terminal: the sweep says itself what matters."""
+    """Keep Dask's log from the terminal, because the sweep prints what matters."""
     for name in list(logging.root.manager.loggerDict):
         if name.startswith(("distributed", "tornado")):
             logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -168,7 +168,7 @@ def connected(address: str) -> Iterator[Client]:
     _silence()
     try:
         client = Client(address, timeout=PATIENCE, set_as_default=False)
-    except Exception as error:  # of many types: an address may be wrong in many ways
+    except Exception as error:  # of any type: an address may be wrong in many ways
         why = f"{type(error).__name__}: {error}"
         problem = f"executor.scheduler={address}: no scheduler can be reached there: {why}"
         raise ConfigError([problem]) from error
@@ -178,12 +178,12 @@ def connected(address: str) -> Iterator[Client]:
 
 @contextmanager
 def joined(client: Client, folder: Path, workers: int = 0) -> Iterator[ClusterExecutor]:
-    """Let all workers of a cluster take part in a sweep, those to come too.
+    """Let all workers of a cluster take part in a sweep, present and future ones.
 
     Args:
         client: the connection to the scheduler.
         folder: the sweep's folder.
-        workers: the number of workers to come; 0: those that are there.
+        workers: the number of workers to divide the jobs among; 0: as many as there are now.
 
     Raises:
         ConfigError: a worker can't take part; one line for each machine.
@@ -206,7 +206,7 @@ def joined(client: Client, folder: Path, workers: int = 0) -> Iterator[ClusterEx
                 client.subscribe_topic(token, lambda event: warn(event[1]))
                 yield ClusterExecutor(client, token, workers or len(machines), shared)
             finally:
-                # The scheduler may be gone, and a worker that can't import the plugin has none.
+                # The scheduler may be gone, and workers that can't import the plugin don't have it.
                 with suppress(Exception, CancelledError):
                     client.unregister_worker_plugin(token)
     finally:
@@ -217,7 +217,7 @@ def _register(client: Client, plugin: Membership) -> None:
     """Give all workers the plugin of a sweep.
 
     Raises:
-        ConfigError: a worker can't import it, say.
+        ConfigError: a worker can't take part, for example because it can't import the plugin.
     """
     try:
         client.register_plugin(plugin, name=plugin.facts.token)

@@ -33,7 +33,7 @@ def run_command(command: Command, interrupt: Interrupt) -> "list[JobOutcome] | P
 
     configs = command.configs
     check_machine(configs)
-    here = command.jobs[0].config.executor.name == "local"  # a cluster's workers prove it later
+    here = command.jobs[0].config.executor.name == "local"  # a cluster's workers are checked later
     if command.multirun and here and command.launcher == "fleet":
         from hw2exp.sweeps.sweep import check_own
 
@@ -46,7 +46,7 @@ def run_command(command: Command, interrupt: Interrupt) -> "list[JobOutcome] | P
 
 
 def _check_launcher(launcher: str | None, configs: Sequence[TrainConfig]) -> None:
-    """Refuse a launcher whose jobs can't start in processes of their own.
+    """Refuse a launcher whose jobs can't start in their own processes.
 
     Raises:
         ConfigError: there is no Slurm, or the processes don't know a choice.

@@ -1,4 +1,4 @@
-"""Compare the arms of a fleet that resumes (``prune``): with all its runs, and from one step on."""
+"""Restore the comparison of arms (``prune``) of a fleet that resumes: all its runs, at one step."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,13 +12,13 @@ from hw2exp.records.run_dir import RunResult
 from hw2exp.runs.fleet_run import find_start
 
 Starts = dict[int, dict[int, Checkpoint | None]]
-"""The checkpoint of each run, None for one that starts over, by step and by place in its fleet."""
+"""The checkpoint of each run, by step and place in its fleet; None for a run that starts over."""
 
 
 def at_one_step(starts: Starts, folders: Sequence[Path], configs: Sequence[TrainConfig]) -> Starts:
-    """Return checkpoints of one step, since arms are compared at the same step.
+    """Return checkpoints of one step, because arms are compared at the same step.
 
-    A worker that dies while it saves leaves runs a checkpoint apart.
+    If a worker died while it saved, some runs are one checkpoint ahead of others.
 
     Args:
         starts: the newest checkpoints.
@@ -26,7 +26,7 @@ def at_one_step(starts: Starts, folders: Sequence[Path], configs: Sequence[Train
         configs: the config of each run of the fleet.
 
     Returns:
-        The newest step that all have a checkpoint of; if there is none, all runs start over.
+        The checkpoints at the lowest of these steps; if a run has none there, all runs start over.
     """
     if len(starts) < 2:
         return starts
@@ -46,18 +46,18 @@ def comparison(
     starts: Mapping[int, Checkpoint | None],
     step: int,
 ) -> Pruning:
-    """Return the comparison of a fleet's arms as it stood at a step.
+    """Return the comparison of a fleet's arms in its state after a step.
 
     Args:
         configs: the config of each run of the fleet.
         folders: the folder of each run of the fleet.
         ended: the results of the runs that have ended, by place.
         starts: the checkpoints of the others, all of the same step, by place.
-        step: that step.
+        step: the step of these checkpoints.
 
     Raises:
         OSError: the metrics of a run can't be read.
-        ValueError: they are damaged.
+        ValueError: the metrics are damaged.
     """
     compared = sorted([*ended, *starts])
     past = {}

@@ -72,7 +72,7 @@ def execute(command: Command, interrupt: Interrupt) -> list[JobOutcome] | Packed
 
 @contextmanager
 def _reserved(command: Command) -> Iterator[Path]:
-    """Make the folder of the results, unless there are some; after a refusal, remove it again."""
+    """Make the folder of the results, unless the command resumes; after a failure, undo that."""
     folder = command.folder
     if command.resumes:
         yield folder
@@ -84,7 +84,7 @@ def _reserved(command: Command) -> Iterator[Path]:
 
 @contextmanager
 def _alone_in(folder: Path, key: str | None) -> Iterator[None]:
-    """Lock the folder; if it was typed, check again for results of another process."""
+    """Lock the folder; if the user typed its name, check again for results of another process."""
     try:
         with hold(folder):
             if key is not None:
@@ -105,7 +105,7 @@ def _executor(
     config = command.jobs[0].config
     with ExitStack() as started:
         starting = config.executor.start(folder, config.workers or available_cores())
-        if config.executor.name == "local":  # it has nothing to take back yet
+        if config.executor.name == "local":  # it has started nothing that must be undone
             yield started.enter_context(starting)
             return
         interrupt.begin_to_save()
@@ -128,7 +128,7 @@ def _single(command: Command, folder: Path, runner: JobRunner) -> None:
 
 
 def _sweep(command: Command, folder: Path, runner: JobRunner) -> None:
-    """Run the jobs of a sweep; those that are known before it are not composed again."""
+    """Run the jobs of a sweep; jobs that are known already are not composed again."""
     line = None if command.explicit_folder else assignment(command.folder_key, str(folder))
     grid, jobs = command.grid, command.jobs if command.grid is None else command.grid.templates
     for base in {id(job.base): job.base for job in [command.shared, *jobs]}.values():

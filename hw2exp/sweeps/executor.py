@@ -113,7 +113,7 @@ class FleetExecutor(Executor):
         self.shared = shared
 
     def slots(self) -> int:
-        """Return how many tasks can run at once; on a cluster this changes.
+        """Return the number of tasks that can run at once; on a cluster it changes.
 
         Raises:
             ClusterLost: the cluster is gone.
@@ -121,14 +121,18 @@ class FleetExecutor(Executor):
         return self.workers
 
     def tell(self, number: int) -> None:
-        """Pass a signal to save, or to end, on to all running tasks."""
+        """Pass a signal to save, or to end, on to all running tasks.
+
+        Args:
+            number: the signal's number.
+        """
 
 
 class WorkerExecutor(FleetExecutor):
     """An executor whose worker processes stay alive between tasks.
 
     Args:
-        workers: the most processes.
+        workers: the largest number of processes.
     """
 
     def __init__(self, workers: int) -> None:
@@ -183,7 +187,7 @@ class WorkerExecutor(FleetExecutor):
             return _Worker(process, mine)
 
     def tell(self, number: int) -> None:
-        """Send all workers a signal; any but that to save asks to end, and they get SIGTERM."""
+        """Send all workers the signal to save, or for any other signal SIGTERM, which ends them."""
         if number != SAVE:
             number = signal.SIGTERM
             self._interrupted = True
@@ -196,7 +200,7 @@ class WorkerExecutor(FleetExecutor):
         """End the workers once their tasks are done.
 
         Args:
-            wait: whether to return only after that.
+            wait: whether to return only after the workers have ended.
             cancel_futures: whether to drop the tasks that no worker has begun.
         """
         self._threads.shutdown(wait, cancel_futures=cancel_futures)
@@ -224,7 +228,7 @@ def _work(connection: Connection, modules: Sequence[str]) -> None:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, GROUP)
     for name in modules:
-        with suppress(Exception):  # see check_cells
+        with suppress(Exception):  # check_own finds missing choices
             import_module(name)
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Report why jobs failed, one line a reason."""
+"""Report why jobs failed, one line per reason."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ from hw2exp.system.process import cant_write
 from hw2exp.system.terminal import echo_error
 
 PRINTED, NAMED = 20, 8
-"""Reasons to print at most, and jobs to name with each."""
+"""The most reasons to print, and the most jobs to name with each."""
 
 
 def report(batch: Sequence[JobOutcome], folder: Path, interrupt: Interrupt) -> None:
@@ -25,7 +25,7 @@ def report(batch: Sequence[JobOutcome], folder: Path, interrupt: Interrupt) -> N
     Args:
         batch: jobs that have ended.
         folder: the folder of the run or of the sweep, for the command that resumes it.
-        interrupt: the interrupt that the jobs ran under.
+        interrupt: the interrupt of the jobs.
     """
     if interrupt():
         return

@@ -1,4 +1,4 @@
-"""Train a fleet in a worker, from wherever its runs are."""
+"""Train a fleet in a worker, each run from its newest checkpoint."""
 
 import signal
 from collections.abc import Callable, Mapping, Sequence
@@ -37,18 +37,19 @@ def train_fleet(
 ) -> list[Outcome]:
     """Train a fleet, see :func:`run_fleet`, and write its progress to a file.
 
-    Each run resumes from its newest checkpoint, and one that has ended is kept. So the task may be
-    repeated, wherever an earlier worker died. After a death the runs may be at different steps;
-    those of one step then train together.
+    Each run resumes from its newest checkpoint, and a run that has ended is kept. So the task can
+    be repeated after a worker has died at any point. The runs may then be at different steps; those
+    at the same step train together.
 
     Args:
         progress: the progress file.
-        values: the plain values of each run's config, which travel without any code.
+        values: the plain values of each run's config, which can be sent without any code.
         folders: the run folder of each run.
-        interrupt: what asks to end or to save; by default the signals to this process.
+        interrupt: the interrupt that asks to end or to save; by default, by signals to this
+            process.
         patience: seconds to wait for a run folder that another process holds.
         worker: the name of machine and process, for the progress.
-        note: a function that gets a line if another worker had begun the fleet.
+        note: the function that receives a line if another worker had begun the fleet.
     """
     configs = [validate(each) for each in values]
     # The sweep's main process handles SIGINT. SIGTERM may come twice: from there, and to all.
@@ -104,7 +105,7 @@ def _note_resumption(
     worker: str,
     note: Callable[[str], None],
 ) -> None:
-    """Note in a line that a fleet resumes, if another worker had begun it."""
+    """Pass on a line that a fleet resumes, if another worker had begun it."""
     (begun,) = read_progress([progress])
     if begun is not None:
         runs = f"{counted(len(configs), 'run')}, {configs[0].describe_shape()}"
@@ -121,7 +122,7 @@ def whereabouts(
     Args:
         folder: the run folder.
         config: the run's config.
-        warned: whether the user knows of the unusable checkpoints.
+        warned: whether the user has been warned of unusable checkpoints.
     """
     if (result := read_finished(folder, config.steps, config.eval_every)) is not None:
         return result

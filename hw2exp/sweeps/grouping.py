@@ -1,4 +1,4 @@
-"""Group jobs into fleets: runs of one tensor program, as many as are worth it."""
+"""Group jobs into fleets: runs of one tensor program, as many as save time."""
 
 import json
 from collections.abc import Sequence
@@ -18,17 +18,17 @@ Fleets = list[list[int]]
 
 
 def whole_arms(arms: Sequence[Sequence[int]], size: int) -> Fleets:
-    """Divide jobs into fleets within which arms are compared, in the same way for any workers.
+    """Divide jobs into fleets within which arms are compared, for any number of workers alike.
 
-    A fleet has all arms, with some of their seeds; of more arms than its size allows, it has some,
-    with a seed each.
+    A fleet has all arms, with some of their seeds. If there are more arms than its size allows, it
+    has some of the arms, with one seed each.
 
     Args:
         arms: the jobs of each arm, in the same order of their seeds.
         size: the most jobs of a fleet.
 
     Returns:
-        The jobs of each fleet, rising.
+        The jobs of each fleet, in rising order.
     """
     fleets: Fleets = []
     seeds = max(map(len, arms))
@@ -45,14 +45,14 @@ def group(
     """Divide jobs into fleets.
 
     Args:
-        configs: one config a job.
+        configs: the config of each job.
         workers: the number of processes to spread the fleets over.
         starts: the step that each job resumes from, 0 for a new run; the jobs of a fleet share it,
             unless they are compared with each other (``prune``).
 
     Returns:
-        The indices of each fleet's jobs, the costliest fleets first, so that no worker is left
-        with a long fleet at the end.
+        The indices of each fleet's jobs, the costliest fleets first, so that no long fleet starts
+        last.
     """
     shapes: dict[tuple[str, int], list[int]] = {}
     for place, config in enumerate(configs):
@@ -73,7 +73,7 @@ def group(
 
 
 def _cut(places: Sequence[int], size: int, workers: int) -> Fleets:
-    """Cut into equal parts, as few as the size allows; if more than workers, equally many each."""
+    """Cut into as few equal parts as the size allows; beyond ``workers``, a multiple of it."""
     parts = -(-len(places) // size)
     if parts > workers:
         parts = min(-(-parts // workers) * workers, len(places))

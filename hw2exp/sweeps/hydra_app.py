@@ -1,4 +1,4 @@
-"""Let Hydra run what is composed and checked already, or show something."""
+"""Let Hydra run a config that is already composed and checked, or show something."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ from hw2exp.system.replaced import replaced
 
 
 class ComposedHydra(Hydra):
-    """Hydra's application, with a config that is composed already.
+    """Hydra's application with a config that is already composed.
 
     Args:
         loader: the loader that has composed the config.
@@ -41,7 +41,12 @@ class ComposedHydra(Hydra):
 
 @contextmanager
 def composed_hydra(loader: ConfigLoader, config: DictConfig) -> Iterator[Hydra]:
-    """Let a :class:`ComposedHydra` be the process's application, and restore the one before."""
+    """Make a :class:`ComposedHydra` the process's application; restore the former one at the end.
+
+    Args:
+        loader: the loader that has composed the config.
+        config: the config of the run or of the sweep, with Hydra's node.
+    """
     app = ComposedHydra(loader, config)
     with replaced(GlobalHydra.instance(), "hydra", app), confined_configs():
         yield app

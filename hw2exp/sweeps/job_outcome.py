@@ -10,16 +10,21 @@ from hw2exp.system.interrupt import Interrupt
 
 @dataclass(frozen=True)
 class JobOutcome:
-    """A job that was executed, with its result or the error in its place."""
+    """A job that was executed.
+
+    Args:
+        job: the job.
+        outcome: its result, or the error that prevented it.
+    """
 
     job: Job
     outcome: Outcome
 
     @property
     def objective(self) -> float | None:
-        """Return the final test loss for a sweeper to minimize; inf after divergence.
+        """Return the final test loss for a sweeper to minimize; ∞ if diverged, None if failed.
 
-        Of a pruned run it is that of its last test pass, when others of its fleet had a lower one.
+        For a pruned run, it is the loss of the last test pass before it was pruned.
         """
         if isinstance(self.outcome, Exception):
             return None

@@ -32,19 +32,19 @@ CLUSTERS = {"slurm": slurm.SLURMCluster, "pbs": pbs.PBSCluster, "lsf": lsf.LSFCl
 """The class of each queue's jobs."""
 
 JOBS = ".jobs-"
-"""Beginning of the name of the folder in a sweep's with the jobs' logs and credentials."""
+"""Beginning of the name of a folder in the sweep's folder, with the jobs' logs and credentials."""
 
 LOOK = 2.0
 """Seconds between two looks at the jobs."""
 
 GONE = 15.0
-"""Seconds without any of its workers after which a job has ended."""
+"""A job has ended if none of its workers was there for this many seconds."""
 
 ASK = 30.0
 """Seconds between two questions about jobs whose workers have not come yet."""
 
 EARLY = 3
-"""Jobs that end before any worker has come, after which no worker is expected."""
+"""If this many jobs end before any worker has come, no worker is expected any more."""
 
 LOOPBACK = "127.0.0.1:0"
 
@@ -55,7 +55,8 @@ def queue_cluster(
 ) -> Iterator[Client]:
     """Start a scheduler in this process, submit jobs, and wait for the first worker.
 
-    All connections are encrypted; the jobs read their credentials in a folder of this user alone.
+    All connections are encrypted. The jobs read their credentials in a folder that only this user
+    can read.
 
     Args:
         kind: the kind of queue.
@@ -67,7 +68,8 @@ def queue_cluster(
         more: arguments of the queue's class in dask-jobqueue.
 
     Raises:
-        ConfigError: the queue does not take the jobs, they can't name the folder, or end at once.
+        ConfigError: the queue does not take the jobs, a job script can't name the folder, or the
+            jobs end at once.
     """
     folder = folder.absolute()
     if shlex.quote(str(folder)) != str(folder):
@@ -76,9 +78,9 @@ def queue_cluster(
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     settings = {
         "distributed.scheduler.allowed-failures": deaths - 1,
-        "distributed.deploy.lost-worker-timeout": "1000 days",  # since _Jobs looks after that
+        "distributed.deploy.lost-worker-timeout": "1000 days",  # because _Jobs handles lost workers
     }
-    for left in folder.glob(f"{JOBS}*"):  # by a process that was killed
+    for left in folder.glob(f"{JOBS}*"):  # left by a process that was killed
         disk.remove(left)
     with (
         dask.config.set(settings),
@@ -138,7 +140,7 @@ def _started(kind: str, **options: Any) -> JobQueueCluster:
     """Start the scheduler of a queue's cluster.
 
     Raises:
-        ConfigError: it can't start: there is no such network interface, say.
+        ConfigError: it can't start, for example because there is no such network interface.
     """
     try:
         return CLUSTERS[kind](**options)
@@ -148,7 +150,7 @@ def _started(kind: str, **options: Any) -> JobQueueCluster:
 
 
 def _credentials(folder: Path) -> Security:
-    """Make credentials for this sweep, and write those of its workers into a private folder."""
+    """Make credentials for this sweep, and write the workers' ones into a private folder."""
     security: Security = Security.temporary()
     for name in ("tls_ca_file", "tls_worker_cert", "tls_worker_key"):
         path = folder / name
@@ -158,7 +160,7 @@ def _credentials(folder: Path) -> Security:
 
 
 class _Jobs:
-    """The jobs of a cluster. Those that end, at their walltime or before, are submitted again.
+    """The jobs of a cluster; a job that ends, at its walltime or before, is submitted again.
 
     Dask's own ``adapt`` doesn't do this for jobs of several workers.
     """
@@ -187,12 +189,12 @@ class _Jobs:
         except (OSError, RuntimeError):
             for name, job in self.cluster.workers.items():
                 if job.job_id is None:
-                    job.status = Status.failed  # which the cluster's end asks of it
+                    job.status = Status.failed  # needed when the cluster ends
                     del spec[name]
             raise
 
     async def renew(self) -> None:
-        """Submit a job for each that has ended, unless a member is idle: then no fleet waits."""
+        """Submit a job for each that has ended, unless a worker is idle: then no fleet waits."""
         if self.cluster.status != Status.running:  # its end cancels the jobs
             return
         scheduler: Any = self.cluster.scheduler
@@ -224,7 +226,7 @@ class _Jobs:
                 self._tell(_reason(error))
 
     async def _ended_early(self) -> list[str]:
-        """Return some jobs that have ended, by the queue's word, and whose workers never came."""
+        """Return some jobs that have ended according to the queue, and whose workers never came."""
         jobs = self.cluster.workers.items()
         waiting = [(name, job.job_id) for name, job in jobs if name not in self._seen]
         return [
@@ -234,13 +236,13 @@ class _Jobs:
         ]
 
     def _tell(self, problem: str) -> None:
-        """Note a problem, and warn of it once if nobody waits for the first worker."""
+        """Note a problem, and warn of it once if the first worker has come already."""
         if self.warns and problem != self.problem:
             warn(problem)
         self.problem = problem
 
 
 def _reason(error: Exception) -> str:
-    """Return the last line that a command has to say."""
+    """Return the last line of a failed command's output, as a reason."""
     said = [line for line in str(error).splitlines() if line and not line.endswith(":")]
     return f"can't submit a job: {said[-1]}"

@@ -13,11 +13,15 @@ from hw2exp.config.job import Job
 
 
 class JobFailed(Exception):  # noqa: N818
-    """The failure of a job whose reason the user has already seen."""
+    """The failure of a job, of which the user has already seen the reason."""
 
 
 class FleetJobReturn(JobReturn):
-    """A job's return value for Hydra; the configs are built on access only, since that is slow."""
+    """A job's return value for Hydra; the configs are built only on access, because that is slow.
+
+    Args:
+        job: the job.
+    """
 
     def __init__(self, job: Job) -> None:
         super().__init__(overrides=list(job.overrides), working_dir=os.getcwd())

@@ -1,4 +1,4 @@
-"""Run jobs for Hydra: one, or a batch as fleets; skip those that have their result."""
+"""Run jobs for Hydra: a single one, or a batch as fleets; skip those that have their result."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -43,11 +43,11 @@ Value = float | Exception | None
 
 
 class JobRunner:
-    """The task function of Hydra, which calls it for a job; the fleet launcher calls `fleet`.
+    """The task function that Hydra calls for a job; the fleet launcher calls `fleet` instead.
 
     Args:
         root: the folder of the single run, or of the sweep.
-        interrupt: the signals received.
+        interrupt: the interrupt, by signals to this process.
         executor: the executor of a sweep's fleets.
 
     Attributes:
@@ -116,7 +116,7 @@ class JobRunner:
 
     @contextmanager
     def failures_raised(self) -> Iterator[None]:
-        """Raise what a job hid from Hydra; end quietly if jobs have ended and said why."""
+        """Raise the error that was hidden from Hydra; end quietly if jobs have reported theirs."""
         try:
             yield
         except SystemExit:
@@ -127,7 +127,7 @@ class JobRunner:
 
     @contextmanager
     def _past_hydra(self) -> Iterator[None]:
-        """Hide an error from Hydra, which would print a line of its own about it."""
+        """Hide an error from Hydra, which would print its own line about it."""
         try:
             yield
         except (OSError, ConfigError) as error:

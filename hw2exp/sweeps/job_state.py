@@ -1,4 +1,4 @@
-"""Learn of a job in a queue whether it has ended, and what it said."""
+"""Find out whether a job in a queue has ended, and the last line of its log."""
 
 import asyncio
 import re
@@ -11,21 +11,21 @@ STATE = {
     "pbs": "qstat",
     "lsf": "bjobs -noheader -o stat",
 }
-"""The command that says a job's state, for each queue."""
+"""The command that prints a job's state, for each queue."""
 
 ENDED = re.compile(
     r"\b(BOOT_FAIL|CANCELLED|COMPLETED|DEADLINE|FAILED|NODE_FAIL|OUT_OF_MEMORY|TIMEOUT"  # Slurm
     r"|Invalid job id|Unknown Job|has finished|DONE|EXIT|is not found)\b| C +\S+ *$",
     re.MULTILINE,
 )
-"""What it says of a job that has ended."""
+"""The text that it prints for a job that has ended."""
 
 SAYS_NOTHING = re.compile(r"\s|$|Traceback|The above exception|RuntimeError: \w+ failed to start")
 """Lines of a log around the error that ended a job; the last is Dask's own, around any error."""
 
 
 async def has_ended(kind: str, number: str) -> bool:
-    """Return whether a job has ended, as far as its queue says so.
+    """Return whether a job has ended according to its queue; False if the queue can't be asked.
 
     Args:
         kind: the kind of queue.
@@ -43,7 +43,11 @@ async def has_ended(kind: str, number: str) -> bool:
 
 
 def last_word(logs: Path) -> str:
-    """Return the last line of the newest log that says something, of a traceback the error."""
+    """Return the last line of the newest log that has text; for a traceback, the error.
+
+    Args:
+        logs: the folder of the logs.
+    """
     texts = {path: path.read_text(errors="replace").split("\n") for path in logs.glob("*.*")}
     for path in sorted(texts, key=lambda path: path.stat().st_mtime, reverse=True):
         if lines := [line for line in texts[path] if not SAYS_NOTHING.match(line)]:

@@ -3,7 +3,7 @@
 A task function that supports fleets has an attribute ``fleet``, a :data:`FleetFunction`. Any other
 task function is called job by job, by Hydra's basic launcher. The jobs of a fleet share a process.
 So ``hydra.job.chdir`` is refused, and ``hydra.job.env_set`` and the logging are those of the sweep.
-An attribute ``jobs`` of the function holds jobs that are composed already, by number and overrides.
+The function's attribute ``jobs`` holds jobs that are already composed, by number and overrides.
 """
 
 import time
@@ -41,7 +41,13 @@ Key = tuple[int | None, tuple[str, ...]]
 
 
 class Batches:
-    """A runner of batches of jobs; a sweeper may launch several, one after the other."""
+    """A runner of batches of jobs; a sweeper may launch several, one after the other.
+
+    Args:
+        context: Hydra's context.
+        task: the task function.
+        sweep: the config of the sweep.
+    """
 
     def __init__(self, context: HydraContext, task: TaskFunction, sweep: DictConfig) -> None:
         self._context = context
@@ -64,7 +70,7 @@ class Batches:
             Each job's return, in order.
 
         Raises:
-            HydraException: a job can't be composed, or the jobs want a working directory each.
+            HydraException: a job can't be composed, or each job is to have a working directory.
         """
         fleet: FleetFunction | None = getattr(self._task, "fleet", None)
         if fleet is None:
@@ -109,7 +115,7 @@ class Batches:
 def run_batches(
     launcher: Launcher, sweep: DictConfig, batches: Iterable[Sequence[Sequence[str]]]
 ) -> list[Sequence[JobReturn]]:
-    """Record a sweep like Hydra, but whole or not at all; then launch it.
+    """Record a sweep as Hydra does, but atomically; then launch it.
 
     Args:
         launcher: the launcher of a batch.
@@ -154,7 +160,7 @@ def _record(sweep: DictConfig) -> None:
 
 @contextmanager
 def _environment(sweep: DictConfig) -> Iterator[None]:
-    """Let Hydra's state, logging and environment variables be those of a sweep."""
+    """Set Hydra's state, logging and environment variables for a sweep."""
     setup_globals()
     configure_log(sweep.hydra.hydra_logging, sweep.hydra.verbose)
     variables: Any = OmegaConf.to_container(sweep.hydra.job.env_set, resolve=True)

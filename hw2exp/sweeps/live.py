@@ -29,7 +29,7 @@ GAP = 2
 
 
 class SweepTable:
-    """The display of a running sweep: a table on a terminal, elsewhere a line now and then.
+    """The display of a running sweep: a table on a terminal, elsewhere a line every few seconds.
 
     Args:
         fleets: the configs of each fleet.
@@ -91,8 +91,8 @@ class SweepTable:
 
         Args:
             number: the fleet's number, from 0.
-            progress: its progress in the end.
-            done: whether no run of it was interrupted.
+            progress: its last progress.
+            done: whether none of its runs was interrupted.
         """
         self._ended[number] = progress
         if done:
@@ -160,7 +160,7 @@ class SweepTable:
         numbers = sum(max(map(len, column)) + GAP for column in columns)
         width = min(max(WIDE, *map(len, names)), self.console.width - numbers) if rows else 0
         if 2 * len(rows) + 3 > self.console.height:
-            width = 0  # the terminal is too low for curves
+            width = 0  # the terminal has too few lines for curves
         table = Table(box=None, pad_edge=False)
         table.add_column(headings[0], no_wrap=True, overflow="ellipsis")
         for heading in headings[1:]:

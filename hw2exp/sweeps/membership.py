@@ -1,4 +1,4 @@
-"""Let the processes of a cluster take part in a sweep, once they have proved that they can."""
+"""Let the processes of a cluster take part in a sweep, after they have checked that they can."""
 
 import importlib
 import os
@@ -24,10 +24,10 @@ from hw2exp.system.interrupt import SAVE, Interrupt
 from hw2exp.system.lock import holder
 
 ENDED = "ended"
-"""Name of the file by which a worker that comes late knows that the sweep is to end."""
+"""Name of the file that tells a worker which comes late that the sweep is to end."""
 
 TOKEN = "token"
-"""Name of the file by which a machine knows that it sees the sweep's folder."""
+"""Name of the file by which a machine checks that it sees the sweep's folder."""
 
 PATIENCE = 120.0
 """Seconds to wait for a run folder. A file server frees the locks of a dead machine when the
@@ -43,6 +43,7 @@ class Facts:
         folder: the folder with the token, held by the leading process.
         modules: the user's modules to import.
         choices: the digest of the code of each of the user's choices, such as ``model=mine``.
+        versions: the versions of the software that computes.
     """
 
     token: str
@@ -65,7 +66,11 @@ def machine() -> str:
 
 
 def problem(facts: Facts) -> str | None:
-    """Return why this machine can't take part in a sweep, or None if it can."""
+    """Return why this machine can't take part in a sweep, or None if it can.
+
+    Args:
+        facts: the facts of the sweep.
+    """
     own = computing()
     for name, wanted in facts.versions.items():
         if name in own and own[name] != wanted:
@@ -92,11 +97,11 @@ def problem(facts: Facts) -> str | None:
 class Membership(WorkerPlugin):
     """A plugin of each worker process, present or to come, for one sweep.
 
-    A worker that can take part gets the sweep's resource, which every fleet asks for: so no other
-    worker gets a fleet, and none two at once.
+    A worker that can take part gets the sweep's resource, which every fleet asks for. So no other
+    worker gets a fleet, and none gets two at once.
 
     Args:
-        facts: what the worker must agree with.
+        facts: the facts with which the worker must agree.
     """
 
     def __init__(self, facts: Facts) -> None:
@@ -107,7 +112,7 @@ class Membership(WorkerPlugin):
         self._leaving = False
 
     async def setup(self, worker: Worker) -> None:
-        """Prove that the worker can take part, and let the scheduler know."""
+        """Check that the worker can take part, and tell the scheduler."""
         _handle_signals(worker)
         self.problem = problem(self.facts)
         self._ended = (self.facts.folder / ENDED).exists()
@@ -134,7 +139,7 @@ class Membership(WorkerPlugin):
             self._running[key].tell(signal.SIGTERM)
 
     def tell(self, number: int) -> None:
-        """Take the leading process's word to save, or to end."""
+        """Follow the leading process's signal to save, or to end."""
         self._ended |= number != SAVE
         self.pass_on(number)
 
@@ -162,9 +167,9 @@ class Membership(WorkerPlugin):
 
 
 def _handle_signals(worker: Worker) -> None:
-    """Let a worker save on SIGUSR1; save, leave its sweeps and end on the others.
+    """Let a worker save on SIGUSR1; on the other signals, let it save, leave its sweeps and end.
 
-    A worker with a nanny ignores what a terminal sends to a group: the nanny's process decides.
+    A worker with a nanny ignores the signals that a terminal sends to a group: its nanny decides.
     """
     if threading.current_thread() is not threading.main_thread():
         return
@@ -188,7 +193,14 @@ def _handle_signals(worker: Worker) -> None:
 
 
 def perform(token: str, task: Callable[..., Any], *args: Any) -> Any:
-    """Perform a sweep's task in a worker."""
+    """Perform a sweep's task in a worker, and return its value.
+
+    Args:
+        token: the random word of the sweep.
+        task: the function to call, which also gets ``interrupt``, ``patience``, ``worker`` and
+            ``note``.
+        args: its arguments.
+    """
     worker = get_worker()
     key = worker.get_current_task()
     member: Any = worker.plugins[token]
@@ -202,18 +214,18 @@ def perform(token: str, task: Callable[..., Any], *args: Any) -> Any:
         )
     try:
         pickle.loads(pickle.dumps(answer))
-    except Exception as error:  # the leading process would wait for ever
+    except Exception as error:  # else the leading process would wait for ever
         raise RuntimeError(f"{type(error).__name__}: {error}") from error
     return answer
 
 
 def tell(token: str, number: int, dask_worker: Worker) -> None:
-    """Pass a word on to a worker's task of a sweep."""
+    """Pass a signal on to a worker's task of a sweep."""
     if member := dask_worker.plugins.get(token):
         member.tell(number)  # type: ignore[attr-defined]
 
 
 def problem_of(token: str, dask_worker: Worker) -> str | None:
-    """Return why a worker can't take part in a sweep, if so."""
+    """Return why a worker can't take part in a sweep, or None if it can."""
     own: Any = dask_worker.plugins[token]
     return None if own.problem is None else f"{machine()}: {own.problem}"

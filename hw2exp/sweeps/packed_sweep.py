@@ -1,4 +1,4 @@
-"""Run a sweep with packed records: fleets of a grid, and nothing for each job."""
+"""Run a sweep with packed records: fleets of a grid, without files for each job."""
 
 import os
 import tempfile
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     import polars
 
 MOST_LISTED = 16_384
-"""Most jobs of a sweep whose end is told by arm."""
+"""Most jobs of a sweep at whose end a table of arms is printed."""
 
 PACKED_SIZE = 256
-"""Default largest fleet, in runs: files and tasks cost little for each run then."""
+"""Default largest fleet, in runs: at this size, files and tasks cost little for each run."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,11 @@ class PackedOutcome:
 
     Args:
         sweep: the records.
-        jobs: the jobs, if they are few arms.
+        jobs: all jobs; empty if they are too many, or of too many arms, for a table.
         failed: the error of each job that could not train, by number.
         missing: the number of jobs that have neither a result nor an error.
         diverged: the number of runs that diverged.
-        strict: whether one of these had to fail for it.
+        strict: whether one of these has ``fail_on_divergence``.
     """
 
     sweep: PackedSweep
@@ -90,7 +90,7 @@ def run_packed_sweep(
         executor: the executor of the fleets.
         interrupt: the signals to end, checked now and then.
     """
-    folder = Path(os.path.abspath(root))  # workers may stand elsewhere
+    folder = Path(os.path.abspath(root))  # workers may have another current folder
     sweep = PackedSweep(folder, grid.axes, [job.config for job in grid.templates])
     sweep.begin()
     done = sweep.settle(warn)
@@ -201,9 +201,9 @@ def _train(
 
 
 def _end_of(future: Future[PackedEnd], numbers: Sequence[int], interrupt: Interrupt) -> PackedEnd:
-    """Return the end of a fleet of some jobs, which failed if it raised an error.
+    """Return the end of a fleet; if it raised an error, all of its jobs have failed.
 
-    But a worker has nothing to save, and ends at once by the signal that interrupts a sweep.
+    But a worker that died after an interrupt has not failed: it had nothing to save.
     """
     error = future.exception()
     if error is None:
@@ -215,7 +215,7 @@ def _end_of(future: Future[PackedEnd], numbers: Sequence[int], interrupt: Interr
 
 
 def _print_end(outcome: PackedOutcome, runs: "polars.DataFrame") -> None:
-    """Print what became of the runs, and the commands to look at them or to resume."""
+    """Print the outcomes of the runs, and the commands to look at them or to resume."""
     sweep, folder, lines = outcome.sweep, typed(outcome.sweep.folder), list[str]()
     arms = arms_of(outcome.jobs)
     if arms:

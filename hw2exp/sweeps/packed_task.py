@@ -20,8 +20,8 @@ class PackedFleet:
 
     Args:
         folder: the folder of the records.
-        values: the plain values of the config that the runs share but for their data.
-        numbers: the numbers of the jobs, rising.
+        values: the plain values of the config that the runs share, except for their data.
+        numbers: the numbers of the jobs, in rising order.
         data: the data of each job by key.
         swept: the swept values of the jobs by key.
     """
@@ -38,7 +38,7 @@ class PackedEnd:
     """The end of a fleet with packed records.
 
     Args:
-        progress: its progress; None if it was interrupted, and left nothing.
+        progress: its last progress; None if it was interrupted, and left nothing.
         failed: the error of each job that could not train, by number.
     """
 
@@ -58,9 +58,9 @@ def train_packed(
     Args:
         progress: the progress file.
         fleet: the fleet.
-        interrupt: what asks to end; by default the signals to this process.
+        interrupt: the interrupt that asks to end; by default, by signals to this process.
         worker: the name of machine and process, for the progress.
-        of_cluster: what else a cluster says to a task; nothing waits for a folder here.
+        of_cluster: further arguments that a cluster passes to each task; they are not used here.
     """
     base = validate(fleet.values)
     configs = [with_data(base, own) for own in fleet.data]

@@ -2,7 +2,7 @@
 
 from hw2exp.system.process import uncollected
 
-with uncollected():  # a search in a worker would also copy the memory that it shares
+with uncollected():  # garbage collection in a worker would copy the memory that it shares
     import polars  # noqa: F401
 
     import hw2exp.records.tensorboard

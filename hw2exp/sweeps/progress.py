@@ -1,6 +1,6 @@
 """Write and read the progress of a sweep's fleets.
 
-One small file a fleet works with any executor that shares a file system, on one machine or many.
+One small file per fleet works with any executor that shares a file system, on one machine or many.
 """
 
 import json
@@ -50,7 +50,13 @@ class Progress:
 
 
 class ProgressWriter:
-    """An observer of a fleet's training that writes its progress."""
+    """An observer of a fleet's training that writes its progress.
+
+    Args:
+        fleet: the fleet.
+        path: the progress file.
+        worker: the name of machine and process, on a cluster.
+    """
 
     def __init__(self, fleet: Fleet, path: Path, worker: str = "") -> None:
         self.fleet = fleet

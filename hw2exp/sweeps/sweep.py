@@ -42,7 +42,7 @@ def run_sweep(
     """Run many jobs as fleets.
 
     Args:
-        configs: one config a job.
+        configs: the config of each job.
         folders: the run folder of each job.
         executor: the executor of the fleets.
         interrupt: the signals to end or to save, checked now and then.
@@ -96,7 +96,7 @@ def run_sweep(
 
 
 def note_alone(fleets: Sequence[Sequence[TrainConfig]]) -> None:
-    """Note in a line how many fleets have nothing to prune: they hold a single arm.
+    """Warn if some fleets have nothing to prune, because they hold a single arm.
 
     Args:
         fleets: the configs of each fleet.
@@ -163,8 +163,8 @@ def as_they_end(
 ) -> Iterator[tuple[int, Future[T]]]:
     """Yield fleets as they end; meanwhile submit others, refresh the table, pass on signals.
 
-    Only as many fleets are submitted as can run. So a worker that dies takes one fleet with it, and
-    after an interrupt nothing has to be taken back.
+    Only as many fleets are submitted as can run. So a worker that dies loses one fleet, and after
+    an interrupt no fleet has to be withdrawn.
 
     Args:
         submit: the function that submits a fleet by number.

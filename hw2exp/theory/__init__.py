@@ -1,1 +1,1 @@
-"""The theory of the write-up: its formulas as functions, and its answers, checked."""
+"""Check the theory of the write-up: its formulas as functions, and its answers."""

@@ -1,4 +1,4 @@
-"""The command ``python -m hw2exp.theory``: the write-up's answers, worked out and checked."""
+"""Run the command ``python -m hw2exp.theory``: work out the write-up's answers, and check them."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""Answers: the write-up's claim, the right formula, the checks that ran, and a verdict."""
+"""Hold an answer: the write-up's claim, the right formula, the checks that ran, and a verdict."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ class Check:
     """The outcome of a comparison.
 
     Args:
-        what: the two sides, and the cases they were compared on.
+        what: the two sides, and the cases on which they were compared.
         error: the largest deviation found; NaN fails.
         tolerance: the largest deviation that passes.
     """
@@ -48,7 +48,7 @@ class Answer:
         checks: evidence for the formula; all must pass.
         verdict: the judgment of the claim.
         because: the reason for the verdict: a correction or a counterexample.
-        numbers: computed values, a line each.
+        numbers: computed values, each as a line.
         measured: whether the claim is about trained networks; ``formula`` then describes the
             measurement.
         figures: functions that draw a figure into a path, by file name.
@@ -74,15 +74,22 @@ class Answer:
 
 
 def judge(stands: bool, otherwise: Verdict) -> Verdict:
-    """Return the verdict on a claim evaluated as written: it holds, or the one given otherwise."""
+    """Return the verdict on a claim evaluated as written.
+
+    Args:
+        stands: whether the claim holds.
+        otherwise: the verdict if it does not.
+    """
     return Verdict.HOLDS if stands else otherwise
 
 
 def decide(found: Iterable[bool | None]) -> Verdict:
     """Return the verdict on a claim tested in several settings, or made of several claims.
 
-    The claim holds in part if only some of them hold: no correction makes the others right. A
-    finding of None is undecided.
+    The claim holds in part if only some of them hold, because no correction makes the others right.
+
+    Args:
+        found: whether the claim holds in each setting, or each claim holds; None if undecided.
     """
     known = list(found)
     if known and all(known):

@@ -1,4 +1,4 @@
-"""AttentionRNN(k) and (∞) by their definitions, and their derivatives (write-up, part 1.2.2).
+"""Compute AttentionRNN(k) and (∞) by definition, and their derivatives (write-up, part 1.2.2).
 
 All functions take one sequence. A source is x[t] ``(I,)`` or a state ``(H,)``. Lag 0 is the input,
 lag i is h[t-i]. Matrices are named ``Q_0 … Q_k`` (and K, V); ``lags`` is k. In AttentionRNN(∞) all
@@ -38,7 +38,12 @@ class Step:
 
 
 def step(params: Params, sources: Sequence[Tensor]) -> Step:
-    """Compute one step from x[t], h[t-1], …, h[t-k] by the equations of part 1.2.2 (c)."""
+    """Compute one step by the equations of part 1.2.2 (c).
+
+    Args:
+        params: the matrices.
+        sources: x[t], h[t-1], …, h[t-k].
+    """
     q, k, v = (
         torch.stack([params[f"{name}_{i}"] @ source for i, source in enumerate(sources)])
         for name in "QKV"
@@ -78,7 +83,7 @@ def run_endless(params: Params, x: Sequence[Tensor]) -> list[Step]:
 def state_jacobian(params: Params, now: Step, lag: int) -> Tensor:
     """Return ∂h[t]/∂h[t-i], the direct dependence only (part 1.2.2 e, for any lag).
 
-    a_i V_i + a_i (v_i - h[t]) (k_iᵀ Q_i + q_iᵀ K_i), with the other states held fixed.
+    It is a_i V_i + a_i (v_i - h[t]) (k_iᵀ Q_i + q_iᵀ K_i), with the other states held fixed.
 
     Args:
         params: the matrices.
@@ -109,18 +114,19 @@ def state_jacobian_of_the_write_up(params: Params, now: Step, lag: int) -> Tenso
 def backward(
     params: Params, steps: Sequence[Step], own: Sequence[Tensor], lags: int | None = None
 ) -> list[Tensor]:
-    """Return the total derivative by every state, from the last to the first (part 1.2.2 f).
+    """Return the total derivative with respect to every state (part 1.2.2 f).
 
     ∂ℓ/∂h[T] = own[T] + Σ_{t=T+1}^{T+k} ∂ℓ/∂h[t] ∂h[t]/∂h[T].
 
     Args:
         params: the matrices.
         steps: the steps that computed h[1] … h[N].
-        own: the derivative by h[t] of a loss that reads h[t] itself, for each t, ``(H,)``.
+        own: for each t, the derivative of the loss with respect to h[t] where it reads h[t] itself,
+            ``(H,)``.
         lags: k; None for AttentionRNN(∞), whose sum runs to the end.
 
     Returns:
-        The total derivatives by h[1] … h[N], each ``(H,)``.
+        The total derivatives with respect to h[1] … h[N], each ``(H,)``.
     """
     end = len(steps)
     totals = list(own)

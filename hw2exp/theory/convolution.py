@@ -1,7 +1,7 @@
-"""Convolution, and its derivatives in closed form (write-up, part 1.1).
+"""Compute a convolution, and its derivatives in closed form (write-up, part 1.1).
 
-In part (c) a convolution with stride S has filters W ``(F, C, K)``, an input x ``(C, L)``, and an
-output f ``(F, N)``, by which ``upstream`` is the derivative of the loss.
+In part (c), a convolution with stride S has filters W ``(F, C, K)``, an input x ``(C, L)``, and an
+output f ``(F, N)``. ``upstream``, ``(F, N)``, is the derivative of the loss with respect to f.
 """
 
 import torch
@@ -15,13 +15,13 @@ def output_size(
 ) -> int:
     """Return the length of a convolution's output along one axis (part 1.1 b).
 
-    ⌊(H + 2P − D(K − 1) − 1) / S⌋ + 1; the write-up lacks the floor.
+    It is ⌊(H + 2P − D(K − 1) − 1) / S⌋ + 1; the write-up lacks the floor.
 
     Args:
         size: H, the length of the input.
         kernel: K, the length of the kernel.
         stride: S.
-        padding: P, the number of zeros at either end.
+        padding: P, the number of zeros at each end.
         dilation: D, the distance between the kernel's elements.
 
     Raises:

@@ -1,7 +1,7 @@
-"""Diagrams of cells as data: nodes compute, arrows carry values.
+"""Define diagrams of cells as data: nodes compute, arrows carry values.
 
-A diagram can be drawn and run. Running a diagram returns the cell's state, so that the drawing can
-be checked.
+A diagram can be drawn and run. Running it returns the cell's state, so that the drawing can be
+checked.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +23,7 @@ OPERATIONS: dict[str, Callable[[Values], Tensor]] = {
     "1−": lambda values: 1 - values[0],
     "softargmax": lambda values: torch.softmax(torch.stack(list(values)), 0),
 }
-"""Functions from the values that a node's arrows bring, in their order, to the node's value."""
+"""Functions from the values of a node's arrows, in their order, to the node's value."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Arrow:
         end: the name of the node it enters.
         matrix: the name of the parameter that multiplies the value, or empty.
         element: the index of the vector element that is passed; None for the whole vector.
-        label: the value's name in the equations, as mathtext; with a matrix, that is drawn instead.
+        label: the value's name in the equations, as mathtext; a matrix is drawn instead of it.
         label_at: the position of the label, from 0 at the start to 1 at the end.
     """
 

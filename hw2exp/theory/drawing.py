@@ -16,7 +16,12 @@ QUANTITY, OPERATION, LINE, MATRIX = "#dbe9f6", "#fdf0d5", "#333333", "#9c2a1a"
 
 
 def draw(diagram: Diagram, path: Path) -> None:
-    """Draw a diagram into a file of an existing folder, as SVG or as its suffix says."""
+    """Draw a diagram into a file of an existing folder.
+
+    Args:
+        diagram: the diagram.
+        path: the file; its suffix gives the format, such as ``.svg``.
+    """
     from matplotlib.figure import Figure
 
     xs, ys = zip(*(node.at for node in diagram.nodes.values()), strict=True)

@@ -1,9 +1,10 @@
-"""One step of the gated RNN and its derivatives in closed form (write-up, part 1.2.1).
+"""Compute one step of the gated RNN and its derivatives in closed form (write-up, part 1.2.1).
 
-c[t] = σ(W_c x[t] + W_h h[t-1]),  h[t] = c[t] ⊙ h[t-1] + (1 - c[t]) ⊙ W_x x[t],
-for one sequence: x is ``(I,)``, h and δ = ∂ℓ/∂h[t], the total derivative, are ``(H,)``, W_x and
-W_c ``(H, I)``, W_h ``(H, H)``. The derivation is that of the compiled pass in ``kernels``; a test
-checks that these steps add up to its gradients through time.
+c[t] = σ(W_c x[t] + W_h h[t-1]),  h[t] = c[t] ⊙ h[t-1] + (1 - c[t]) ⊙ W_x x[t].
+
+All functions take one sequence: x is ``(I,)``; h and the total derivative δ = ∂ℓ/∂h[t] are
+``(H,)``; W_x and W_c are ``(H, I)``, and W_h is ``(H, H)``. The derivation is that of the compiled
+pass in ``kernels``; a test checks that these steps add up to its gradients through time.
 """
 
 from dataclasses import dataclass
@@ -52,7 +53,7 @@ def state_jacobian(params: Params, now: Step) -> Tensor:
 
 
 def backward(params: Params, now: Step, delta: Tensor) -> tuple[Params, Tensor]:
-    """Return one step's part of every gradient, from the total derivative by its state.
+    """Return one step's part of every gradient, from the total derivative δ of its state.
 
     With z the argument of the gate's σ: ∂ℓ/∂z = δ ⊙ (h[t-1] - W_x x) ⊙ c ⊙ (1 - c),
     ∂ℓ/∂W_x = ((1 - c) ⊙ δ) xᵀ, ∂ℓ/∂W_c = ∂ℓ/∂z xᵀ, ∂ℓ/∂W_h = ∂ℓ/∂z h[t-1]ᵀ,
@@ -77,7 +78,12 @@ def backward_through_time(
 ) -> tuple[Params, list[Tensor]]:
     """Sum every step's part of the gradients, for a loss that reads the last state only.
 
-    ``delta`` is δ[T]; δ[t-1] = (∂h[t]/∂h[t-1])ᵀ δ[t].
+    The total derivatives are δ[t-1] = (∂h[t]/∂h[t-1])ᵀ δ[t].
+
+    Args:
+        params: the matrices.
+        steps: the steps that computed h[1] … h[T].
+        delta: δ[T], ``(H,)``.
 
     Returns:
         The gradients of the three matrices, and of x[1] … x[T].

@@ -36,7 +36,7 @@ SEQUENCES = 2
 """The number of sequences over which the logarithm of a run's norm is averaged."""
 
 VANISHED = (1e-1, 1e-2, 1e-3)
-"""Shares of the gradient below which it has vanished; three, since the choice is arbitrary."""
+"""Shares of the gradient below which it has vanished; three, because the choice is arbitrary."""
 
 MEMORY = "lstm, c"
 """The name of an LSTM's reach measured by its memory c[t] instead of its state h[t]."""
@@ -72,10 +72,13 @@ class Reach:
     trained: Trained | None = None
 
     def lines(self) -> tuple[Floats, Floats]:
-        """Fit a line to the logarithms; return e to its slope, the factor a step, and R², ``(R,)``.
+        """Fit a line to each run's logarithms against the lag.
 
-        Lags whose norm is zero or infinite are left out. Runs with fewer than ten lags left are
-        NaN.
+        Lags whose norm is zero or infinite are left out.
+
+        Returns:
+            e to the slope, which is the factor for each time step back, and R², each ``(R,)``; NaN
+            for runs with fewer than ten lags left.
         """
         return fitted_factors(self.logarithms, fewest=10)
 
@@ -151,8 +154,8 @@ def measure_trained(arms: Sequence[Arm]) -> dict[str, Reach]:
 def unfit(arms: Sequence[Arm]) -> str | None:
     """Return the reason why the reach of these runs can't be measured or compared, or None.
 
-    There must be one arm a model, equal in all else, without normalization and on the experiment's
-    sequences.
+    There must be one arm for each model, equal in all else, without normalization and on the
+    experiment's sequences.
     """
     by_model = Counter(arm.model for arm in arms)
     first = arms[0]

@@ -23,7 +23,8 @@ def draw_reach(states: Mapping[str, Mapping[str, Reach]], path: Path) -> None:
 def reach_figure(states: Mapping[str, Mapping[str, Reach]]) -> "Figure":
     """Plot median and quartiles of the norms against the lag, a panel for each training state.
 
-    The reaches are given by model, for each state of training.
+    Args:
+        states: the reaches by model, for each state of training.
     """
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""The answer sheet: the list of parts, and the printed form of an answer."""
+"""Define the answer sheet: the list of parts, and the printed form of an answer."""
 
 import importlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -76,7 +76,9 @@ def select(words: Sequence[str]) -> list[str]:
 def answer(part: str, runs: Path | None) -> Answer:
     """Work out a part's answer: compute, check, decide; one part reads the runs of a sweep.
 
-    The part is a key of ``PARTS``; ``runs`` is the sweep's folder, if there is one.
+    Args:
+        part: a key of ``PARTS``.
+        runs: the sweep's folder, if there is one.
 
     Raises:
         ConfigError: the folder lacks the runs that the part needs.

@@ -1,6 +1,6 @@
-"""Explosions before spikes, and the distance from the optimum at their peaks.
+"""Count explosions before spikes, and measure the distance from the optimum at their peaks.
 
-A run is the unit of every test, since spikes of one run depend on each other.
+A run is the unit of every test, because spikes of one run depend on each other.
 """
 
 import math
@@ -21,8 +21,8 @@ class Causes:
     Args:
         spikes: the number of spikes of each run, ``(R,)``.
         after: the number that begin at most ``BEFORE`` steps after an explosion, ``(R,)``.
-        base: of the steps at which a spike could begin, the share that come at most ``BEFORE``
-            steps after an explosion, ``(R,)``.
+        base: the share of steps at most ``BEFORE`` steps after an explosion, among the steps at
+            which a spike could begin, ``(R,)``.
         followed: the share of explosions at most ``BEFORE`` steps before a spike, over all runs.
     """
 
@@ -86,8 +86,8 @@ class Thrown:
 def thrown(curves: Curves, of_another: bool = False) -> Thrown:
     """Compare the distance from the optimum at each peak, and at every step, with the start's.
 
-    The optimum is unknown. A run's own best parameters lie on its own path, so that it approaches
-    them in any case; another run's lie elsewhere.
+    The optimum is unknown. A run's own best parameters lie on its path, so that it approaches them
+    in any case; another run's best parameters lie elsewhere.
 
     Args:
         curves: the curves of R runs, with parameters.

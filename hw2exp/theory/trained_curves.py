@@ -1,4 +1,4 @@
-"""Loss curves over many seeds, trained on the spot, with the records that explain spikes."""
+"""Train loss curves over many seeds on the spot, with the records that explain spikes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from hw2exp.tasks.task import TRAIN
 
 @dataclass(frozen=True)
 class Curves:
-    """R runs of n steps that differ in their seed only; NaN after a run's divergence.
+    """The curves of R runs of n steps that differ only in the seed; NaN after a divergence.
 
     Args:
         configs: the config of each run.
@@ -100,7 +100,7 @@ def train_curves(overrides: Sequence[str], seeds: int, keep_params: bool = False
     fleet = Fleet(configs)
     loss, _ = evaluate_initial(fleet)
     notes = _Notes(fleet, keep_params)
-    # The state changes only after a block, so keeping every step's needs blocks of one.
+    # The state changes only after a block, so keeping that of every step needs blocks of one step.
     train(fleet, [notes], block=1 if keep_params else None)
     return Curves(configs, loss.double().numpy(), notes.losses, notes.norms, notes.params)
 
@@ -108,7 +108,9 @@ def train_curves(overrides: Sequence[str], seeds: int, keep_params: bool = False
 def recomputed_losses(curves: Curves, step: int) -> Floats:
     """Recompute a step's losses from its kept parameters without the closed form, ``(R,)``.
 
-    The curves must have parameters; steps count from 1.
+    Args:
+        curves: the curves of R runs, with parameters.
+        step: the step, from 1.
     """
     assert curves.params is not None
     fleet = Fleet([c.model_copy(update={"closed_form": False}) for c in curves.configs])

@@ -1,6 +1,6 @@
 """Train one run, or a sweep with ``-m``: the command ``python -m hw2exp.train``.
 
-The same from Python is :mod:`hw2exp.train.api`.
+For training from Python, see :mod:`hw2exp.train.api`.
 """
 
 import os
@@ -25,8 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments; by default the process's.
 
     Returns:
-        The exit status: 0 done, 1 failed, 2 bad input (nothing was created), 3 diverged with
-        ``fail_on_divergence``, 130, 143 or 129 interrupted.
+        The exit status: 0 for success, 1 for a failure, 2 for bad input (nothing was created), 3
+        if a run diverged with ``fail_on_divergence``, 130, 143 or 129 after an interrupt.
     """
     from hw2exp.system.interrupt import Interrupt
 

@@ -51,7 +51,7 @@ class Run:
 
     @cached_property
     def metrics(self) -> "polars.DataFrame":
-        """Return ``metrics.parquet``: one row a logged step."""
+        """Return ``metrics.parquet``: one row for each logged step."""
         from hw2exp.records.metrics import read_metrics
 
         return read_metrics(self.folder / METRICS)
@@ -119,7 +119,7 @@ class Sweep:
 
     @cached_property
     def results(self) -> "polars.DataFrame":
-        """Return one row a job: the config keys that vary, then the result."""
+        """Return one row for each job: the config keys that vary, then the result."""
         if self.packed is not None:
             return _packed_frame(self.packed)
         configs = [job.config for job in self.jobs.values()]
@@ -201,7 +201,7 @@ _trained_in: int | None = None
 def _undisturbed() -> Iterator[None]:
     """Let threads take turns, and restore the caller's Hydra state.
 
-    Hydra and torch hold one state a process.
+    Hydra and torch hold one state for the whole process.
 
     Raises:
         ConfigError: this process is a fork of one that has trained.
@@ -218,7 +218,7 @@ def _undisturbed() -> Iterator[None]:
         try:
             yield
         finally:
-            gc.unfreeze()  # the caller's objects too
+            gc.unfreeze()  # this also unfreezes the caller's objects
 
 
 def _execute(flags: Sequence[str], overrides: Sequence[str]) -> "list[JobOutcome] | PackedOutcome":
@@ -249,7 +249,7 @@ def _executed(flags: Sequence[str], overrides: Sequence[str]) -> "list[JobOutcom
 
 
 def _packed_frame(sweep: "PackedSweep") -> "polars.DataFrame":
-    """Return the rows of packed records, as :attr:`Sweep.results` has them."""
+    """Return the rows of packed records in the form of :attr:`Sweep.results`."""
     programs = [flat(config) for config in sweep.configs]
     data = {axis.key for axis in sweep.axes.swept if axis.values is not None}
     shown = data.union(varying(programs))

@@ -28,10 +28,10 @@ class Loaded:
 
     Args:
         folder: the folder.
-        runs: the runs by name: the path of the run's folder below it; with packed records, of the
-            folder that the run could have.
-        unread: why others are not among them, by name. :attr:`metrics` adds those whose metrics
-            can't be read.
+        runs: the runs by name. The name is the path of the run's folder below ``folder``; with
+            packed records, the path that this folder would have.
+        unread: the reason why each other run could not be read, by name. :attr:`metrics` adds runs
+            whose metrics can't be read.
     """
 
     folder: Path
@@ -52,7 +52,7 @@ class Loaded:
 
     @cached_property
     def results(self) -> "polars.DataFrame":
-        """Return one row a run: its name, all keys of its config, then its result."""
+        """Return one row for each run: its name, all keys of its config, then its result."""
         runs = list(self.runs.values())
         configs = [flat(run.config) for run in runs]
         return frame_of(RUN, list(self.runs), configs, [run.result for run in runs])
@@ -88,7 +88,7 @@ class Loaded:
 
     @property
     def packed(self) -> dict[str, PackedSweep]:
-        """Return the packed records of each sweep by the beginning of its runs' names."""
+        """Return each sweep's packed records, by the prefix of its runs' names."""
         each = ((name, run.packed) for name, run in self.runs.items())
         return {name[: name.rfind("/") + 1]: sweep for name, sweep in each if sweep is not None}
 
@@ -98,13 +98,13 @@ class Loaded:
 
 
 def load(folder: str | os.PathLike[str]) -> Loaded:
-    """Load every run below a folder: a run's own, a sweep's, packed records, or many of them.
+    """Load every run below a folder.
 
     Args:
-        folder: the folder.
+        folder: the folder of a run, of a sweep, of packed records, or of many of them.
 
     Raises:
-        ConfigError: there is no such folder, or it holds neither runs nor traces of any.
+        ConfigError: there is no such folder, or it holds no run, readable or not.
     """
     path = Path(at_home(str(folder)))
     check_there(path, str(path))

@@ -1,4 +1,4 @@
-"""Show results in Python: in a line, in a notebook a run's curve or a table of arms."""
+"""Show results in Python: a line, and in a notebook also a run's curve or a table of arms."""
 
 from base64 import b64encode
 from collections import Counter
@@ -17,7 +17,7 @@ from hw2exp.system.problems import ConfigError, counted, visible
 from hw2exp.system.terminal import relative
 
 DPI = 80
-"""Pixels per inch of a curve: it is 640 pixels wide, and a notebook stays small."""
+"""Pixels per inch of a curve, which is then 640 pixels wide: a notebook stays small."""
 
 SHOWN_ARMS = 24
 """Most arms of a table."""
@@ -46,7 +46,7 @@ def runs_line(folder: Path, ended: Sequence[tuple[str, int]], failed: int) -> st
     Args:
         folder: the folder of the runs.
         ended: the status of each run, and its number of spikes.
-        failed: number of others, without a result.
+        failed: the number of further runs, which have no result.
     """
     statuses = Counter(status for status, _ in ended)
     counts = [f"{count:,} {status}" for status, count in statuses.most_common()]
@@ -60,7 +60,7 @@ def _line(what: str, parts: Sequence[str], folder: Path) -> str:
 
 
 def run_html(line: str, folder: Path) -> str:
-    """Return a line about a run above its curve.
+    """Return HTML with a line about a run above its curve.
 
     Args:
         line: the line.
@@ -75,7 +75,7 @@ def run_html(line: str, folder: Path) -> str:
 
 
 def arms_html(line: str, folder: Path) -> str:
-    """Return a line about many runs above a table of their arms.
+    """Return HTML with a line about many runs above a table of their arms.
 
     Args:
         line: the line.

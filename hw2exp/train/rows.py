@@ -1,4 +1,4 @@
-"""Make one frame of many runs: a row a run, with its config's keys and its result."""
+"""Make one frame of many runs: a row for each run, with its config's keys and its result."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -18,12 +18,12 @@ Flat = Mapping[str, Plain]
 
 
 def flat(config: TrainConfig) -> dict[str, Plain]:
-    """Return a config by dotted key, without the keys of how a run is executed and shown."""
+    """Return a config by dotted key, without the operational keys."""
     return flatten(config.model_dump(exclude=OPERATIONAL))
 
 
 def varying(configs: Sequence[Flat]) -> list[str]:
-    """Return the keys in whose values configs differ, in their order."""
+    """Return the keys whose values differ between configs, in the configs' order."""
     return [key for key in _keys(configs) if len({repr(own.get(key)) for own in configs}) > 1]
 
 
@@ -59,7 +59,7 @@ def _keys(configs: Sequence[Flat]) -> list[str]:
 
 
 def _column(key: str, values: Sequence[Plain | None]) -> "polars.Series":
-    """Return a column of the type that all values have; of several types, as typed."""
+    """Return a column; values of several types are written as typed, int and float as float."""
     import polars
 
     kinds = {type(value) for value in values if value is not None}

@@ -1,4 +1,4 @@
-"""The command ``python -m hw2exp.whatif``: what would have prevented a spike, or many."""
+"""Run the command ``python -m hw2exp.whatif``: find what would have prevented a spike, or many."""
 
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from hw2exp.system.process import failed, parser_of, process
 from hw2exp.system.terminal import echo, relative, warn
 
 MOST = 100_000
-"""The largest number of steps, and of spikes, in a flag."""
+"""The largest number of steps or spikes that a flag accepts."""
 
 ALL = "all"
 """The word for all spikes, in place of a spike's number."""
@@ -96,7 +96,9 @@ def _all_spikes(folder: Path, arguments: Namespace) -> int:
 
 
 def _numbers(flag: str, words: str) -> tuple[int, ...]:
-    """Read whole numbers from 1 on, with commas between; return each once, leads in falling order.
+    """Read whole numbers from 1 on, separated by commas; return each once, in rising order.
+
+    Leads are returned in falling order.
 
     Raises:
         ConfigError: a word is no such number.

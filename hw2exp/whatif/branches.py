@@ -34,7 +34,7 @@ class Curves:
         last: the last step.
 
     Attributes:
-        losses: the losses, NaN for steps that were not made, ``(n, R)``.
+        losses: the training losses, NaN for steps that were not made, ``(n, R)``.
         grad_norms: the gradient norms before clipping, likewise.
     """
 
@@ -91,12 +91,12 @@ def make_again(
 
 @dataclass(frozen=True)
 class Branches:
-    """Trained branches, k of one state.
+    """The k branches trained from one state of a run.
 
     Args:
         first: the step before which they branch off.
         losses: the training loss of each step from ``first``, NaN after a divergence, ``(n, k)``.
-        diverged_at: the step at which each diverged, or 0, ``(k,)``.
+        diverged_at: the step at which each branch diverged, or 0, ``(k,)``.
         test_loss: the loss of a test pass after the last step; NaN if diverged, ``(k,)``.
         test_accuracy: the accuracy of that test pass, ``(k,)``.
     """
@@ -115,7 +115,7 @@ def follow(
     steps: range,
     start: int,
 ) -> Branches:
-    """Train one branch for each intervention; branches of one program are a fleet.
+    """Train one branch for each intervention; branches with the same program form a fleet.
 
     Args:
         config: the run's config.
@@ -170,12 +170,12 @@ def _train(
 
 
 def _endless(config: TrainConfig) -> TrainConfig:
-    """Return a config that trains on when its task is solved, to be followed as far as others."""
+    """Return a config that trains on after its task is solved, so that branches end together."""
     return config.model_copy(update={"stop_when_solved": False})
 
 
 def _seams(interventions: Sequence[Intervention], steps: range, start: int) -> list[int]:
-    """Return the last steps of stretches with the same configs, but for the very last one."""
+    """Return the last step of each stretch with the same configs, except for the last stretch."""
     spans = [each.around for each in interventions if each.around is not None]
     lasts = {start - span - 1 for span in spans} | {start + span for span in spans}
     return sorted(last for last in lasts if steps[0] <= last < steps[-1])
@@ -184,9 +184,9 @@ def _seams(interventions: Sequence[Intervention], steps: range, start: int) -> l
 def _branched(
     config: TrainConfig, state: FleetState, interventions: Sequence[Intervention], fleet: Fleet
 ) -> FleetState:
-    """Return the state of a fleet of branches: the run's, but for what the interventions change.
+    """Return the state of a fleet of branches: the run's state, changed by the interventions.
 
-    The state of a choice that is exchanged for another begins anew.
+    If an intervention exchanges a choice for another, that choice's state begins anew.
     """
     rows, new = state.take(torch.zeros(len(interventions), dtype=torch.int64)), fleet.state
     for part in OWN_STATE:
@@ -206,7 +206,7 @@ def _branched(
 
 
 def _parts(key: str, row: int, tensors: dict[str, Tensor], fleet: Fleet) -> list[Tensor]:
-    """Return views of the tensors of a branch that a name stands for; none if they began anew."""
+    """Return views of a branch's tensors that have a name; none if they began anew."""
     if "." in key or key == "params":
         return [tensors[key][row]] if key in tensors else []
     named = fleet.layout.unflatten(tensors["params"])

@@ -1,9 +1,9 @@
 """List the interventions that are tried if the user names none, each with its source; and placebos.
 
-A placebo is the same change in a dose that should do nothing: what it does anyway is chance.
+A placebo is the same change at a dose that should do nothing: any effect of it is chance.
 
-A schedule that has come to half is ``lr*0.5``, but for what it falls further
-over the few steps that are followed.
+A schedule that has fallen to half is almost ``lr*0.5``: it falls little in the few steps that are
+followed.
 """
 
 from dataclasses import dataclass

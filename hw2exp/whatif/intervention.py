@@ -1,4 +1,4 @@
-"""Read an intervention: what changes at the step to which a run is taken back.
+"""Read an intervention: the changes at the step to which a run is taken back.
 
 An intervention is written as words with spaces between:
 
@@ -74,7 +74,11 @@ class Intervention:
         return self.config if here else own
 
     def stays_on(self, own: TrainConfig) -> bool:
-        """Return whether the config differs at all steps from the run's own, and nothing else."""
+        """Return whether the intervention changes the config at all steps, and nothing just once.
+
+        Args:
+            own: the run's config.
+        """
         momentary = self.factors or self.noises or self.skip or self.around is not None
         return not momentary and self.config != own
 
@@ -170,7 +174,7 @@ def _number(word: str, text: str) -> float:
 
 
 def _limit(word: str, text: str, run: Fleet) -> float:
-    """Return the limit of updates; the optimizer must have second moments alone."""
+    """Return the limit of updates; refuse optimizers without second moments, or with own limits."""
     limit, name = _number(word, text), run.config.optimizer.name
     if limit <= 0:
         raise ConfigError([f"{word}: must be a number > 0"])

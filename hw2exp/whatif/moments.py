@@ -20,8 +20,8 @@ class Moment:
 
     Args:
         kind: its kind.
-        number: the number of the spike, from 1; of a quiet moment, that of its spike; else 0.
-        spike: the stretch of steps and the running median before it; of a spike, the spike itself.
+        number: the number of the spike, from 1; for a quiet moment, that of its spike; else 0.
+        spike: the spike itself; for other moments, their steps and the running median before.
     """
 
     kind: MomentKind
@@ -35,12 +35,12 @@ class Moment:
 
 
 def choose_spikes(spikes: Sequence[Spike], leads: Sequence[int], most: int, seed: int) -> list[int]:
-    """Return the numbers of spikes that come late enough for a lead; of more, a random choice.
+    """Return the numbers of spikes that come late enough for a lead; if too many, a random choice.
 
     Args:
         spikes: the run's spikes.
         leads: the numbers of steps before a moment from which branches are trained.
-        most: most spikes.
+        most: the most spikes to return.
         seed: the run's seed.
     """
     numbers = [number for number, each in enumerate(spikes, 1) if each.start > min(leads)]
@@ -60,10 +60,10 @@ def quiet_moments(
 ) -> list[Moment]:
     """Choose for each of some spikes a quiet moment, at the same stage of learning.
 
-    A quiet moment is as long as its spike, no spike of the run and no divergence lies within
+    A quiet moment is as long as its spike. No spike of the run and no divergence lies within
     ``apart`` steps of it, and its running median differs from the spike's by at most ``MATCHED``.
-    Among those steps it is drawn at random, so that no two overlap. A spike without such a step has
-    no quiet moment.
+    It is drawn at random from all such stretches that overlap no other quiet moment. A spike
+    without such a stretch has no quiet moment.
 
     Args:
         losses: the run's loss of each step, not finite after a divergence, ``(n,)``.

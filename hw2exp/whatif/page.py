@@ -31,7 +31,7 @@ BEFORE, AFTER = 20, 60
 """Steps in the picture before the branches and after the spike."""
 
 COLUMNS, LONGEST = 2, 27
-"""Panels in a row, and most letters of an intervention in a legend."""
+"""Panels in a row, and the most letters of an intervention in a legend."""
 
 HIGHEST = 10.0
 """The largest loss in the picture, in units of the spike's."""
@@ -40,7 +40,7 @@ PALETTE = BLUE, ORANGE, GREEN, VERMILION, "#7F3C8D"
 
 
 def summary(tried: Tried) -> list[str]:
-    """Say in a line for each intervention from which leads the spike happens, and which not."""
+    """Write a line for each intervention: the outcome of the spike from each lead."""
     wide = max(len(shown(choice)) for choice in tried.choices)
     lines = []
     for place, choice in enumerate(tried.choices):
@@ -59,7 +59,7 @@ def summary(tried: Tried) -> list[str]:
 
 
 def shown(choice: Choice) -> str:
-    """Return an intervention as it is shown."""
+    """Return the text that the page shows for an intervention."""
     return "(no change)" if choice.do == NOTHING else choice.do
 
 
@@ -83,7 +83,7 @@ def render(tried: Tried) -> str:
 
 
 def _rows(tried: Tried) -> list[Any]:
-    """Return a row for each intervention: itself, and by lead its fate, end, loss and accuracy."""
+    """Return a row for each intervention: itself, and its fate, end, loss and accuracy by lead."""
     rows = []
     for place, choice in enumerate(tried.choices):
         cells = [
@@ -112,7 +112,7 @@ def draw(tried: Tried) -> bytes:
         for axes, kind in zip(panels, kinds, strict=False):
             _fan(axes, tried, lead, kind)
         top = min(panels[0].get_ylim()[1], HIGHEST * tried.spike.loss)
-        panels[0].set_ylim(top=top)  # of all panels
+        panels[0].set_ylim(top=top)  # all panels share the axis
         for unused in panels[len(kinds) :]:
             unused.set_visible(False)
         first = tried.branches[lead].first

@@ -18,7 +18,7 @@ from hw2exp.fleet.measurements import StepTrace
 from hw2exp.records.signals import SIGNALS
 
 ALLOWANCE = 0.5
-"""The allowance of a cumulative sum, in deviations per step; it finds shifts of twice as much."""
+"""The allowance of a cumulative sum, in deviations per step: half the shift that it should find."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class History:
 def measure(fleet: Fleet, step: int, history: History) -> dict[str, float]:
     """Return each of ``SIGNALS`` before a step, NaN where one doesn't apply.
 
-    The step is made, because some of them are of its gradient; the fleet stays as it was.
+    The step is made, because some signals need its gradient; then the fleet's state is restored.
 
     Args:
         fleet: a fleet of one, with the state before the step.
@@ -48,7 +48,7 @@ def measure(fleet: Fleet, step: int, history: History) -> dict[str, float]:
     made = advance(fleet, step, step, seen)[0]
     trace = seen.trace
     assert trace.flow is not None
-    fleet.state = replace(before, optimizer=trace.after.optimizer)  # as the step divides by it
+    fleet.state = replace(before, optimizer=trace.after.optimizer)  # by which the step divides
     inside = internals(fleet.model, fleet.params, trace.symbols)
     sharp = sharpness(fleet, trace.symbols, trace.labels, made.lr)
     curvature = directional_curvature(fleet, trace.symbols, trace.labels) / sharp.limit

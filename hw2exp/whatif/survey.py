@@ -63,7 +63,7 @@ class Survey:
     staying: int
 
     def asked(self, run: Run) -> dict[str, str]:
-        """Return the request to a run, by which a table is known as its answer."""
+        """Return the request for a run, which its tables record as metadata."""
         words = {"asked": json.dumps(asdict(self)), RUN: run.result.metrics_sha256}
         return words | {"hw2exp": VERSION}
 
@@ -76,7 +76,7 @@ def survey_folder(folder: Path, survey: Survey, tell: Callable[[str], None]) -> 
     Args:
         folder: the folder of the runs.
         survey: the request.
-        tell: a function that shows a line.
+        tell: the function that receives lines about progress.
 
     Returns:
         A line for each reason why runs were left out.
@@ -113,7 +113,7 @@ def survey_folder(folder: Path, survey: Survey, tell: Callable[[str], None]) -> 
 def _plans(
     arms: Sequence[Arm], survey: Survey, tell: Callable[[str], None]
 ) -> list[tuple[Arm, Survey]]:
-    """Return each arm with the interventions that apply to it; say which don't.
+    """Return each arm with the interventions that apply to it; tell which don't.
 
     Raises:
         ConfigError: an intervention applies to no arm.
@@ -147,7 +147,7 @@ def _is_answered(run: Run, survey: Survey) -> bool:
 
 
 def survey_run(run: Run, survey: Survey) -> str:
-    """Try interventions at the moments of a run, write the table, and return a line about it.
+    """Try interventions at the moments of a run, write its tables, and return a line about them.
 
     Args:
         run: the run.
@@ -155,7 +155,7 @@ def survey_run(run: Run, survey: Survey) -> str:
 
     Raises:
         ConfigError: an intervention doesn't apply, or the steps made again are not the run's.
-        OSError: the table can't be written.
+        OSError: a table can't be written.
     """
     import polars
 
@@ -176,7 +176,11 @@ def survey_run(run: Run, survey: Survey) -> str:
 
 
 def trunk_of(run: Run, survey: Survey) -> tuple[Trunk, list[Moment]]:
-    """Make a run again, with its states before its moments, and return the moments too.
+    """Make a run again; return it with its states before its moments, and the moments.
+
+    Args:
+        run: the run.
+        survey: the request.
 
     Raises:
         ConfigError: the steps made again are not the run's.
@@ -196,7 +200,13 @@ def trunk_of(run: Run, survey: Survey) -> tuple[Trunk, list[Moment]]:
 
 
 def signals_of(trunk: Trunk, moments: Sequence[Moment], survey: Survey) -> Iterator[Row]:
-    """Yield what the state before each spike and quiet moment tells, from each lead."""
+    """Yield a row of signals for each spike and quiet moment, from each lead.
+
+    Args:
+        trunk: the run made again.
+        moments: its moments.
+        survey: the request.
+    """
     fleet = Fleet([trunk.config])
     for moment, lead in _leads(moments, survey):
         if moment.kind is not MomentKind.STEP:
@@ -208,7 +218,13 @@ def signals_of(trunk: Trunk, moments: Sequence[Moment], survey: Survey) -> Itera
 
 
 def branches_of(trunk: Trunk, moments: Sequence[Moment], survey: Survey) -> Iterator[Row]:
-    """Yield what became of each moment in each branch."""
+    """Yield a row for each moment, lead and branch: the fate of the moment, and the branch's end.
+
+    Args:
+        trunk: the run made again.
+        moments: its moments.
+        survey: the request.
+    """
     config = trunk.config
     choices, interventions, _ = chosen(Fleet([config]), survey.dos)
     everything = list(zip(choices, interventions, strict=True))
@@ -246,7 +262,7 @@ def _moments(run: Run, survey: Survey, spikes: Sequence[Spike], losses: Any) -> 
 
 
 def _leads(moments: Sequence[Moment], survey: Survey) -> Iterator[tuple[Moment, int]]:
-    """Yield each moment with each lead that it is late enough for; a step has the lead 0."""
+    """Yield each moment with each lead shorter than its step; a moment of kind step has lead 0."""
     for moment in moments:
         leads = (0,) if moment.kind is MomentKind.STEP else survey.leads
         yield from ((moment, lead) for lead in leads if lead < moment.spike.start)

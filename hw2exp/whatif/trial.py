@@ -39,7 +39,7 @@ class Tried:
         losses: the run's loss of each step from 1 to the last that is followed, NaN where it was
             not made again, ``(n,)``.
         branches: by lead, one branch for each intervention.
-        fates: by lead, what became of the spike in each of these branches.
+        fates: by lead, the fate of the spike in each of these branches.
     """
 
     request: Request
@@ -74,10 +74,10 @@ class Trunk:
     def branch(
         self, interventions: Sequence[Intervention], spike: Spike, first: int, last: int
     ) -> tuple[Branches, list[Fate]]:
-        """Train branches from one step on, check that without an intervention, and judge all.
+        """Train branches from one step on, check the one without an intervention, and judge all.
 
         Args:
-            interventions: the interventions, first that of changing nothing.
+            interventions: the interventions; the first changes nothing.
             spike: the spike, or another stretch of steps, to judge.
             first: the step before which they branch off; its state is kept.
             last: the last step to follow.
@@ -100,7 +100,7 @@ class Trunk:
         return detector
 
     def _check_own(self, branches: Branches, losses: Floats) -> None:
-        """Check that the branch without an intervention is the run, bit for bit."""
+        """Check that the branch without an intervention equals the run, bit for bit."""
         branch = branches.losses[:, 0]
         parts = np.flatnonzero(~((branch == losses) | (np.isnan(branch) & np.isnan(losses))))
         if len(parts):
@@ -124,7 +124,7 @@ def try_all(
         dos: the interventions in words; by default those of :mod:`hw2exp.whatif.choices`.
         leads: the numbers of steps before the spike from which branches are trained.
         following: the number of steps that branches are followed after the spike.
-        tell: a function that shows a line before the work begins.
+        tell: the function that receives a line before the work begins.
 
     Raises:
         ConfigError: an intervention doesn't apply, or the steps made again are not the run's.
@@ -150,7 +150,7 @@ def try_all(
 
 
 def chosen(run: Fleet, dos: Sequence[str]) -> tuple[list[Choice], list[Intervention], list[str]]:
-    """Return the interventions to try, with that of changing nothing first, and those left out.
+    """Return the interventions to try, the one that changes nothing first, and those left out.
 
     Args:
         run: a fleet of the run alone.

@@ -17,7 +17,7 @@ from hw2exp.optim.optimizers.stable_adamw import limit_steps
 class UpdateClip:
     """An optimizer with update clipping (Wortsman et al. 2023, arXiv:2304.13013, algorithm 2).
 
-    As :func:`hw2exp.optim.optimizers.stable_adamw.limit_steps`, for any optimizer that divides
+    It uses :func:`hw2exp.optim.optimizers.stable_adamw.limit_steps` for any optimizer that divides
     gradients by a preconditioner, such as √ŝ + ε, and does nothing else to them.
 
     Args:
@@ -55,9 +55,9 @@ class ClippedUpdates(Fleet):
     """A fleet whose updates are clipped; it trains by plain steps.
 
     Args:
-        configs: one config a replica.
+        configs: the config of each replica.
         limit: the largest root mean square of an update.
-        skipped: training batches left out.
+        skipped: the number of training batches left out.
     """
 
     def __init__(self, configs: Sequence[TrainConfig], limit: float, skipped: int = 0) -> None:
@@ -65,7 +65,11 @@ class ClippedUpdates(Fleet):
         super().__init__(configs, compiled=False, skipped=skipped)
 
     def enlist(self, configs: Sequence[TrainConfig]) -> None:
-        """Build everything that depends on the configs; the state stays."""
+        """Build everything that depends on the configs; keep the state.
+
+        Args:
+            configs: the config of each replica that still trains.
+        """
         super().enlist(configs)
         clipped: Any = UpdateClip(self.optimizer, self, self.limit)  # has what training needs
         self.optimizer = clipped

@@ -1,4 +1,4 @@
-"""Judge what became of a spike in a branch, by the bench's own definition of a spike."""
+"""Judge the fate of a spike in a branch, by the bench's own definition of a spike."""
 
 from dataclasses import dataclass, replace
 
@@ -19,12 +19,12 @@ class Fate:
 
     Args:
         outcome: its outcome.
-        peak: the largest loss from the run's spike's first step on, or of a spike of the branch
-            that happens there.
+        peak: the largest loss from the first step of the run's spike on, or of a spike of the
+            branch that overlaps the run's.
         before: the number of spikes that begin and end before the run's spike.
         after: the number of spikes that begin after the run's spike.
         spikes: the number of all spikes that begin in the branch.
-        height: how high the spikes rise above their baselines, from the run's spike on.
+        height: the largest rise of a spike above its baseline, from the run's spike on.
     """
 
     outcome: Outcome
@@ -39,7 +39,7 @@ def judge(branches: Branches, run: SpikeDetector, spike: Spike) -> list[Fate]:
     """Judge each branch.
 
     Args:
-        branches: the branches, that without an intervention first.
+        branches: the branches; the first has no intervention.
         run: the detector of the run's spikes, after the last step before the branches.
         spike: the run's spike.
     """

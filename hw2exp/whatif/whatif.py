@@ -1,4 +1,4 @@
-"""Try interventions on a spike of a run, and write what became of it."""
+"""Try interventions on a spike of a run, and write the page of their outcomes."""
 
 import json
 import math
@@ -30,7 +30,7 @@ def make_page(
         dos: see :func:`try_all`.
         leads: see :func:`try_all`.
         following: see :func:`try_all`.
-        tell: a function that shows a line.
+        tell: the function that receives lines about progress and outcomes.
 
     Raises:
         ConfigError: an intervention doesn't apply, or the steps made again are not the run's.
@@ -48,7 +48,7 @@ def make_page(
 
 
 def _numbers(tried: Tried) -> bytes:
-    """Return all numbers but the losses as JSON; null for what is not finite."""
+    """Return all numbers except the losses as JSON; those that are not finite are null."""
     spike, solved = tried.spike, tried.request.config.solved_accuracy
     rows = []
     for place, choice in enumerate(tried.choices):

@@ -1,1 +1,1 @@
-"""Metrics of training steps: one file a metric."""
+"""Measure training steps by metrics: one file per metric."""

@@ -1,4 +1,4 @@
-"""The interface of a metric, which looks at training steps and gives columns."""
+"""Define the interface of a metric, which measures training steps."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -44,7 +44,7 @@ class Metric:
         """Measure a step.
 
         Args:
-            step: what the step made.
+            step: the tensors of the step.
 
         Returns:
             The columns by name, each ``(R,)``: a number for each replica.

@@ -1,4 +1,4 @@
-"""Recurrent cells: one file a cell."""
+"""Define recurrent cells: one file per cell."""
 
 ORDER = ("gated_rnn", "attn_rnn", "attn_rnn_inf", "rnn", "lstm")
 """The order in help and tables."""

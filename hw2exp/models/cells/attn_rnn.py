@@ -78,7 +78,7 @@ class AttnRNN(Cell):
     def step(
         self, params: Params, inputs: Inputs, carry: Carry, norm: NormPass
     ) -> tuple[Tensor, Carry]:
-        """Compute h[t], and once for all later steps its scores and values."""
+        """Compute h[t], and its scores and values for all later steps."""
         v_0, values = inputs[1], carry[1::2]
         w = self._scores(inputs, carry)
         v = torch.stack([v_0, *(s[:, :, i] for i, s in enumerate(values))], -2)  # (R, B, 1+K, H)

@@ -21,10 +21,11 @@ class LRU(Cell):
 
     λ = exp(-exp(ν) + i exp(θ)),  s[t] = λ ⊙ s[t-1] + exp(γ) ⊙ B x[t],  h[t] = (Re s[t], Im s[t]).
 
-    The linear readout of h is the paper's Re(C s), with C the readout's weights; D x[t], of the
-    last symbol alone, is left out. |λ| is drawn uniformly from the ring between ``r_min`` and
-    ``r_max``, and the phase from 0 to ``max_phase``; γ starts as ln √(1 - |λ|²), so that white
-    input gives a state of the input's size; B starts normal, of variance 1/I.
+    The linear readout of h is the paper's Re(C s), with C the readout's weights. The paper's
+    D x[t], which depends on the last symbol alone, is left out. λ is drawn uniformly from the ring
+    between the radii ``r_min`` and ``r_max``, with a phase from 0 to ``max_phase``. γ starts as
+    ln √(1 - |λ|²), so that white input gives a state of the input's size. B starts normal, with
+    variance 1/I.
 
     Source: Orvieto et al. 2023, "Resurrecting recurrent neural networks for long sequences",
     arXiv:2303.06349, §3 and appendix A.
@@ -58,7 +59,7 @@ class LRU(Cell):
         }
 
     def _draw_nu(self, drawn: Params, generator: Any) -> Tensor:
-        """Draw ν for a uniform |λ|², by which λ is uniform in the ring (the paper's lemma 3.2)."""
+        """Draw ν for a uniform |λ|², which makes λ uniform in the ring (the paper's lemma 3.2)."""
         low, high = self.options.r_min**2, self.options.r_max**2
         return _each(lambda log, u: log(-0.5 * log(u * (high - low) + low)), self._draw(generator))
 
@@ -77,7 +78,7 @@ class LRU(Cell):
         return torch.rand(self.hidden_size // 2, generator=generator).double() + HALF_STEP
 
     def _draw_input(self, drawn: Params, generator: Any) -> Tensor:
-        """Draw both parts of B, whose complex entries have the variance 1/I."""
+        """Draw both parts of B, whose complex entries have variance 1/I, ``(2N, I)``."""
         from hw2exp.models.random_matrices import normal
 
         size = 2 * (self.hidden_size // 2), self.input_size

@@ -18,7 +18,7 @@ class ElmanRNNKnobs(Model):
 
     @property
     def compiled(self) -> str:
-        """Return the name of the closed form, of which each activation has its own."""
+        """Return the name of the closed form; each activation has its own."""
         return self.name if self.nonlinearity == "tanh" else f"{self.name}_{self.nonlinearity}"
 
 

@@ -1,4 +1,4 @@
-"""Normalization inside a recurrent cell: one file a member."""
+"""Normalize inside a recurrent cell: one file per kind of normalization."""
 
 from hw2exp.models.normalization.protocol import Features, Gain, Matrices, Norm, NormPass, Terms
 

@@ -25,7 +25,7 @@ class BatchNorm(Norm):
 
     Every time step has its own statistics: in training those of the batch, in a test given ones.
     A feature that is equal in all sequences of a batch carries no information: it becomes 0, with
-    zero gradient. The formula alone would give it rounding noise as a gradient, divided by √ε.
+    zero gradient. By the formula alone, its gradient would be rounding noise divided by √ε.
 
     Args:
         gamma: initial gain, ``(R,)``; 0.1 in the paper.
@@ -43,7 +43,7 @@ class BatchNorm(Norm):
 
     @staticmethod
     def contradictions(knobs: Any, config: Any) -> list[str]:
-        """Return the problem of a batch whose sequence has no others to be compared with."""
+        """Return the problem of a batch of a single sequence, which has no statistics."""
         if config.batch_size >= 2:
             return []
         return ["batch_size=1: norm=batch needs at least 2 sequences"]

@@ -1,9 +1,9 @@
-"""The interface of a normalization inside a recurrent cell.
+"""Define the interface of a normalization inside a recurrent cell.
 
 A cell names its *terms* (the input's product, the state's product, ...), and a normalization
-transforms each of them. Gains are parameters. Only a term that asks for a shift gets one:
-elsewhere the cell's own bias has that role (Cooijmans et al. 2016, after eq. 8), and a cell without
-biases gets none.
+transforms each of them. Gains are parameters. Only a term that asks for a shift gets one: for other
+terms, the cell's own bias is the shift (Cooijmans et al. 2016, after eq. 8), and a cell without
+biases has none.
 """
 
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ class Features:
 
     Args:
         shape: lengths of the feature axes; a layer norm reduces the last axis.
-        attention: the first axis holds queries, keys and values.
-        shift: the term has a learned shift besides its gain.
+        attention: whether the first axis holds queries, keys and values.
+        shift: whether the term has a learned shift besides its gain.
     """
 
     shape: Shape
@@ -52,7 +52,7 @@ class NormPass:
     """One forward pass through a normalization; this base class changes nothing."""
 
     def prepare(self, params: Params) -> Params:
-        """Return the parameters that the cell uses in place of its own, once a forward pass."""
+        """Return the parameters that the cell uses in this pass; called once."""
         return params
 
     def at(self, t: int) -> "NormPass":
@@ -92,8 +92,8 @@ class Norm:
     """No normalization; base class of the kinds of normalization, for all replicas of a fleet."""
 
     over_batch: ClassVar[bool] = False
-    """True if the norm takes statistics over the sequences of a batch; if so, they depend on each
-    other in training, and a test needs given statistics."""
+    """True if the norm takes statistics over the sequences of a batch. Then the sequences depend on
+    each other in training, and a test needs given statistics."""
 
     population_sequences: int = 1024
     """The least number of training sequences for the statistics of a test."""
@@ -153,7 +153,7 @@ def over(per_feature: Tensor, value: Tensor, axes: int) -> Tensor:
     """Reshape ``(R, *features)`` so that it broadcasts with ``(R, ..., *features)``.
 
     Args:
-        per_feature: one number a feature, ``(R, *features)``.
+        per_feature: one number per feature, ``(R, *features)``.
         value: the tensor to broadcast with.
         axes: number of feature axes.
     """

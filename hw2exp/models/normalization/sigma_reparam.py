@@ -10,7 +10,7 @@ from hw2exp.models.normalization.protocol import Gain, Matrices, Norm, NormPass,
 from hw2exp.system.lazy_torch import Tensor, torch
 
 PREFIX = "sigma_"
-"""What the name of a matrix's γ begins with: it is the spectral norm of the matrix in use."""
+"""Beginning of the name of a matrix's γ, which is the spectral norm of the matrix in use."""
 
 
 @register_norm("sigma_reparam")
@@ -18,11 +18,11 @@ PREFIX = "sigma_"
 class SigmaReparam(Norm):
     """The reparametrization γ W / σ(W) of every matrix of a cell, with σ its spectral norm.
 
-    Each of the matrices that are stacked in a parameter has its own γ. The paper follows the
-    singular vectors of σ by one step of the power iteration a training step; what they follow is
-    taken exactly here, from the singular value decomposition. So a pass depends on the parameters
-    alone, and a fixed number of iterations, which a small gap between singular values may need many
-    of, is no knob. The readout, which is not part of the cell, stays as it is.
+    Each of the matrices that are stacked in a parameter has its own γ. The paper approximates the
+    singular vectors of σ by one step of power iteration in each training step. Here they are exact,
+    from the singular value decomposition. So a pass depends on the parameters alone, and there is
+    no knob for the number of iterations, of which a small gap between singular values may need
+    many. The readout, which is not part of the cell, stays unchanged.
 
     Args:
         gamma: initial γ, ``(R,)``; 1 in the paper.

@@ -1,1 +1,1 @@
-"""Gradient clipping: one file a rule."""
+"""Clip gradients: one file per rule."""

@@ -19,9 +19,9 @@ class AdaGC(Clip):
     the smallest norm ‖ĝ_i‖ of tensor i. Then ĝ_i = g_i · min(1, λ_rel γ_i / ‖g_i‖) and
     γ_i = β γ_i + (1-β) ‖ĝ_i‖.
 
-    The paper does not say what a gradient of exactly zero means, with which γ_i and the tensor
-    would stay zero for ever: here it leaves a warm-up's γ_i alone, and a tensor without a γ_i is
-    clipped as in the warm-up.
+    The paper does not say what happens after a gradient of exactly zero, which would keep γ_i and
+    the tensor's updates at zero for ever. Here it does not change γ_i in the warm-up, and a tensor
+    without a γ_i is clipped as in the warm-up.
 
     Args:
         beta: decay of the running mean, β, ``(R,)``.
@@ -45,7 +45,7 @@ class AdaGC(Clip):
     ]
 
     def init(self, params: Params) -> State:
-        """Return a zero count of steps, and a zero for each tensor: no norm is known."""
+        """Return a zero count of steps, and a zero for each tensor, whose norm is not known yet."""
         first = next(iter(params.values()))
         count = torch.zeros(len(first), dtype=torch.float64, device=first.device)
         return {"steps": count, "norms": count[:, None].repeat(1, len(params))}

@@ -21,8 +21,8 @@ class AGC(Clip):
 
     Args:
         max_ratio: λ, ``(R,)``.
-        eps: ε, the norm of weights that are smaller, ``(R,)``.
-        readout: limit the readout's gradient too; the paper leaves the last layer out.
+        eps: ε, as which smaller norms of weights count, ``(R,)``.
+        readout: whether to limit the readout's gradient too; the paper leaves the last layer out.
 
     Source: Brock et al. 2021, "High-performance large-scale image recognition without
     normalization", arXiv:2102.06171, eq. 3.

@@ -15,11 +15,11 @@ from hw2exp.system.lazy_torch import Tensor, torch
 class AutoClip(Clip):
     """Clipping of the norm to a percentile of the norms so far, this step's among them.
 
-    Norms enter the history as they are before clipping. The paper keeps all of them.
+    The history holds norms before clipping. The paper keeps all of them.
 
     Args:
         percentile: p, ``(R,)``.
-        history: how many of the newest norms are kept.
+        history: the number of newest norms that are kept.
 
     Source: Seetharaman et al. 2020, "AutoClip: adaptive gradient clipping for source separation
     networks", arXiv:2007.14469, §3.
@@ -40,7 +40,7 @@ class AutoClip(Clip):
     def update(
         self, grads: Tensor, params: Tensor, grad_norm: Tensor, state: State
     ) -> tuple[Tensor, State]:
-        """Put the norm into the history, in place of the oldest; clip to the percentile."""
+        """Replace the oldest norm in the history by the new one, and clip to the percentile."""
         place = (state["steps"] % self.history)[:, None]  # (R, 1)
         places = torch.arange(self.history, device=place.device)
         kept = torch.where(places == place, grad_norm[:, None], state["norms"])  # (R, history)
@@ -51,11 +51,11 @@ class AutoClip(Clip):
 
 
 def percentiles(values: Tensor, count: Tensor, percentile: Tensor) -> Tensor:
-    """Return a percentile of each row's first values, between two of them on the line, ``(R,)``.
+    """Return a percentile of each row's first values, linear between two of them, ``(R,)``.
 
     Args:
         values: a row for each replica, ``(R, n)`` in float64.
-        count: how many values of each row count, ``(R,)``.
+        count: the number of values of each row that count, ``(R,)``.
         percentile: the percentile of each row, ``(R,)``.
     """
     places = torch.arange(values.shape[1], device=values.device)

@@ -1,4 +1,4 @@
-"""The interface of gradient clipping."""
+"""Define the interface of gradient clipping."""
 
 from typing import Any, ClassVar
 
@@ -14,8 +14,8 @@ Scores = dict[tuple[str, str], Tensor]
 class Clip:
     """A rule that limits gradients before the optimizer uses them; base class of the rules.
 
-    A rule sees gradients and parameters by name, each ``(R, ...)``; with ``rows``, as one tensor
-    ``(R, P)`` that joins them.
+    A rule gets gradients and parameters by name, each ``(R, ...)``; with ``rows``, it gets them as
+    one tensor ``(R, P)`` that joins them.
     """
 
     rows: ClassVar[bool] = False
@@ -80,7 +80,7 @@ def rescale(grads: Tensor, grad_norm: Tensor, limit: Tensor) -> Tensor:
 
 
 def scale_down(grads: Tensor, factor: Tensor) -> Tensor:
-    """Multiply gradients by factors, but not by more than 1.
+    """Multiply gradients by factors, of which none counts as more than 1.
 
     Args:
         grads: gradients, ``(R, ...)``.

@@ -16,9 +16,10 @@ from hw2exp.system.lazy_torch import Tensor, torch
 class QKClip(Clip):
     """A factor √(τ / S) on W_q and on W_k of each head whose largest score S exceeds τ.
 
-    S is the largest qᵀ k of the step's batch, before the update; the factors come after it. So
-    gradients and the optimizer's state stay as they are. A head is a lag of AttentionRNN(k);
-    AttentionRNN(∞) has one. The paper's factor 1/√d before the softargmax is none of these cells'.
+    S is the largest qᵀ k of the step's batch, before the update; the factors are applied after it.
+    So gradients and the optimizer's state do not change. A head is the input or a lag of
+    AttentionRNN(k); AttentionRNN(∞) has one head. These cells have no factor 1/√d before the
+    softargmax, unlike the paper.
 
     Args:
         max_score: τ, ``(R,)``; 100 in the paper.

@@ -25,7 +25,8 @@ class Adam(Optimizer):
         beta1: decay of the mean of gradients, ``(R,)``.
         beta2: decay of the mean of squared gradients, ``(R,)``.
         eps: added to the root of that mean, ``(R,)``.
-        decoupled: shrink the parameters themselves instead of adding to the gradient.
+        decoupled: whether the decay shrinks the parameters themselves, and adds nothing to the
+            gradient.
     """
 
     rows = True
@@ -46,7 +47,7 @@ class Adam(Optimizer):
 
     @property
     def l2(self) -> Tensor:
-        """Return the weight decay; 0 if decoupled, when it is no part of the gradient."""
+        """Return the weight decay, or 0 if it is decoupled and not part of the gradient."""
         return torch.zeros_like(self.weight_decay) if self.decoupled else self.weight_decay
 
     def init(self, params: Tensor) -> State:

@@ -12,7 +12,7 @@ from hw2exp.optim.optimizers.protocol import Optimizer
 from hw2exp.system.lazy_torch import Tensor, torch
 
 NO_WEIGHTS = ("readout_", "gamma_", "beta_")
-"""How the names of the readout's parameters and of a normalization's begin."""
+"""Beginnings of the names of the readout's and a normalization's parameters."""
 
 
 @register_optimizer("muon")
@@ -34,7 +34,7 @@ class Muon(Optimizer):
         beta1: AdamW's decay of the mean of gradients, ``(R,)``.
         beta2: AdamW's decay of the mean of squared gradients, ``(R,)``.
         eps: added by AdamW to the root of that mean, ``(R,)``.
-        nesterov: look ahead along the momentum.
+        nesterov: whether the momentum is Nesterov's.
         iterations: steps of Newton-Schulz.
 
     Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks",
@@ -102,7 +102,7 @@ def split(params: Params) -> tuple[Params, Params]:
 def orthogonalized(matrices: Tensor, iterations: int) -> Tensor:
     """Bring all singular values near 1: U S Vᵀ becomes about U Vᵀ, computed in float64.
 
-    They end between some 0.7 and 1.2 after five iterations from X / max(‖X‖, 1e-7).
+    The iteration starts from X / max(‖X‖, 1e-7); after five steps the values are about 0.7 to 1.2.
 
     Args:
         matrices: a matrix for each replica, ``(R, out, in)``.

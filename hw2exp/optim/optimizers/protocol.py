@@ -1,4 +1,4 @@
-"""The interface of an optimizer."""
+"""Define the interface of an optimizer."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -11,8 +11,8 @@ from hw2exp.system.lazy_torch import Tensor
 class Optimizer:
     """An update of parameters by gradients; base class of the optimizers.
 
-    An optimizer sees parameters and gradients by name, each ``(R, ...)``; with ``rows``, as one
-    tensor ``(R, P)`` that joins them.
+    An optimizer gets parameters and gradients by name, each ``(R, ...)``; with ``rows``, it gets
+    them as one tensor ``(R, P)`` that joins them.
 
     Args:
         lr: the learning rate before the schedule's factor, ``(R,)``.
@@ -54,7 +54,7 @@ class Optimizer:
     def preconditioner(self, state: State) -> Tensor | None:
         """Return the divisor of the gradient in the update that led to this state, ``(R, P)``.
 
-        Without one, None, the curvature that the optimizer sees is unknown.
+        None if there is no such divisor: then the curvature that the optimizer sees is unknown.
         """
         return None
 

@@ -22,7 +22,7 @@ class RMSprop(Optimizer):
         alpha: decay of the mean of squared gradients, ``(R,)``.
         eps: added to the root of that mean, ``(R,)``.
         momentum: momentum μ, ``(R,)``.
-        centered: divide by the standard deviation instead of the root mean square.
+        centered: whether to divide by the standard deviation instead of the root mean square.
     """
 
     rows = True

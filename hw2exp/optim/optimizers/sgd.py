@@ -20,7 +20,7 @@ class SGD(Optimizer):
         lr: learning rate, ``(R,)``.
         weight_decay: L2 penalty, ``(R,)``.
         momentum: momentum μ, ``(R,)``.
-        nesterov: look ahead along the momentum.
+        nesterov: whether the momentum is Nesterov's.
     """
 
     rows = True

@@ -26,8 +26,8 @@ class SPAM(Adam):
     decay, then rises along half a cosine.
 
     As in the authors' code, spikes are clipped only from some update on after the start and after
-    each reset, when s means something, and the corrections of the bias count all updates. Unlike
-    there, an entry whose s is 0 is not clipped: it would stay 0 until the next reset.
+    each reset, when s is a meaningful mean, and the bias corrections count all updates. Unlike in
+    that code, an entry whose s is 0 is not clipped: it would stay 0 until the next reset.
 
     Args:
         threshold: θ, ``(R,)``.
@@ -83,10 +83,10 @@ class SPAM(Adam):
 
 
 def forget(state: State, now: Tensor) -> State:
-    """Return a state of Adam with zero moments where it is time.
+    """Return a state of Adam with zero moments for some replicas.
 
     Args:
         state: the state.
-        now: mask of the replicas, ``(R,)``.
+        now: mask of the replicas whose moments begin anew, ``(R,)``.
     """
     return state | {name: torch.where(now[:, None], 0, state[name]) for name in MOMENTS}

@@ -21,8 +21,8 @@ class StableSPAM(Adam):
     AdaGN: a = γ₁ a + (1-γ₁) ‖g‖,  b = γ₂ b + (1-γ₂) ‖g‖²;  g becomes g / ‖g‖ · â / (√b̂ + ε).
     In update ΔT, 2ΔT, … Adam's moments and their bias begin anew. Otherwise as :class:`Adam`.
 
-    A gradient of zero stays zero. How large a gradient is no longer matters, so that there is no
-    preconditioner to state the curvature in.
+    A gradient of zero stays zero. Since the size of a gradient no longer matters, there is no
+    preconditioner in whose units the curvature could be stated.
 
     Args:
         gamma1: decay of the running norm, γ₁, ``(R,)``.
@@ -79,7 +79,7 @@ class StableSPAM(Adam):
         return clipped, largest
 
     def _steady(self, grads: list[Tensor], state: State, t: Tensor) -> tuple[list[Tensor], State]:
-        """Return gradients of steady norms, and a and b."""
+        """Return the gradients with steadied norms, and the running means a and b."""
         sizes = torch.stack([norms(g.flatten(1)) for g in grads], 1)  # (R, tensors)
         norm = running(self.gamma1, state["norm"], sizes)
         square = running(self.gamma2, state["norm_square"], sizes * sizes)

@@ -1,1 +1,1 @@
-"""Regularizers: terms added to the loss, one file a term."""
+"""Define regularizers, which are terms added to the loss: one file per term."""

@@ -16,14 +16,14 @@ class Flossing(Regularizer):
     """The mean square of the k largest Lyapunov exponents, over some sequences of a batch.
 
     The exponents are those that :mod:`hw2exp.diagnostics.lyapunov` measures: of the whole carry,
-    natural logarithm per time step, without the first steps. Where the derivative of a step loses
+    as natural logarithms per time step, without the first steps. If the derivative of a step loses
     one of the k directions, the term is infinite, and the run diverges. Unlike in the paper, the
     term acts at every training step.
 
     Args:
         weight: factor of the term, ``(R,)``.
-        exponents: how many exponents, k.
-        sequences: how many sequences of a batch, the first ones.
+        exponents: the number of exponents, k.
+        sequences: the number of sequences of a batch that are used, the first ones.
 
     Source: Engelken 2023, "Gradient flossing: improving gradient descent through dynamic control of
     Jacobians", arXiv:2312.17306, §3; the QR decompositions are differentiated as torch does.

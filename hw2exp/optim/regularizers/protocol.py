@@ -1,4 +1,4 @@
-"""The interface of a regularizer."""
+"""Define the interface of a regularizer."""
 
 from typing import Any, ClassVar
 

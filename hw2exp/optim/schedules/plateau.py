@@ -32,7 +32,7 @@ class Plateau(Schedule):
     ]
 
     def init(self, replicas: int, device: Device = "cpu") -> State:
-        """Return factor 1, best loss ∞ and no bad passes."""
+        """Return a factor of 1, a best loss of ∞ and zero bad passes for each replica."""
         one = super().init(replicas, device)["one"]
         return {"factor": one, "best": one * torch.inf, "bad_passes": one * 0}
 

@@ -1,4 +1,4 @@
-"""The interface of a learning-rate schedule."""
+"""Define the interface of a learning-rate schedule."""
 
 from dataclasses import dataclass
 from typing import ClassVar

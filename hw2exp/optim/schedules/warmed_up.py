@@ -1,4 +1,4 @@
-"""Schedules with a warm-up: a rise, then a fall to a least factor."""
+"""Define schedules with a warm-up: a rise, then a fall to a least factor."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any

@@ -1,1 +1,1 @@
-"""Loggers: each run is told to another tool while it trains."""
+"""Pass each run to a logger, another tool, while it trains."""

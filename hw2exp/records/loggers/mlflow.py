@@ -1,4 +1,4 @@
-"""Tell runs to MLflow (https://mlflow.org)."""
+"""Log runs to MLflow (https://mlflow.org)."""
 
 import os
 import time
@@ -19,10 +19,10 @@ SECONDS = 5.0
 """Longest time that rows wait to be sent together."""
 
 QUIET = {"MLFLOW_LOGGING_LEVEL": "WARNING", "MLFLOW_DISABLE_TELEMETRY": "true"}
-"""Variables that MLflow reads as it is imported, unless they are set."""
+"""Environment variables for MLflow's import, unless they are set already."""
 
 STATUS = {"interrupted": "KILLED", "diverged": "FAILED"}
-"""MLflow's status of a run by its status here; of all others, ``FINISHED``."""
+"""MLflow's status of a run by the run's status; for all others, it is ``FINISHED``."""
 
 
 @register_logger("mlflow")
@@ -33,7 +33,7 @@ class MLflow(Logger):
     experiment: str = shared("MLflow's experiment that the runs belong to", min_length=1)
 
     def prepare(self) -> None:
-        """Make the experiment; in a new database this makes its tables first."""
+        """Make the experiment; in a new database, MLflow makes its tables first."""
         MLflowRun(self).experiment()
 
     def new(self) -> RunLogger:
@@ -84,7 +84,7 @@ class MLflowRun(RunLogger):
         return str(found.experiment_id)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Keep a row; send rows together, after some time or some number."""
+        """Keep a row; send rows together, after some time or some number of values."""
         from mlflow.entities import Metric
 
         now = int(1000 * time.time())

@@ -1,4 +1,4 @@
-"""Define what a logger does for a run."""
+"""Define the interface of a run's logger."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ from hw2exp.config.settings import Plain
 class RunLogger(Protocol):
     """The logger of one run; it never changes the run.
 
-    If a method raises an exception, the run goes on without its logger, and a line says so.
+    If a method raises an exception, the run goes on without its logger, with a warning.
     """
 
     def begin(self, config: Mapping[str, Plain], folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Tell runs to Weights & Biases (https://wandb.ai)."""
+"""Log runs to Weights & Biases (https://wandb.ai)."""
 
 import os
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ QUIET: dict[str, Any] = {
     "x_disable_stats": True,
     "x_disable_meta": True,
 }
-"""Settings without what the run folder has already, or what is of the machine."""
+"""Settings that leave out the run folder's own records, and facts about the machine."""
 
 
 @register_logger("wandb")
@@ -62,7 +62,7 @@ class WandBRun(RunLogger):
         )
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Log a row."""
+        """Log a row of the metrics."""
         self.run.log(dict(values), step=step)
 
     def end(self, result: Mapping[str, Any], folder: Path) -> None:

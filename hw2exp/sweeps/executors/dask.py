@@ -1,4 +1,4 @@
-"""Train fleets on a Dask cluster: one that is there, or one of this machine's processes."""
+"""Train fleets on a Dask cluster: an existing one, or one of processes on this machine."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from hw2exp.sweeps.executor import FleetExecutor, available_cores, prepare
 from hw2exp.system.problems import ConfigError
 
 DEATHS = 3
-"""Deaths of workers under a fleet after which it is given up, by default."""
+"""Default number of deaths of workers after which their fleet is given up."""
 
 
 @register("executor", "dask")
@@ -29,7 +29,7 @@ class Dask(Executor):
     )
 
     def contradictions(self, config: Any) -> list[str]:
-        """Return the problems of what is set for a cluster to start, beside a scheduler."""
+        """Return the problems of keys for a new cluster that are set beside a scheduler."""
         problems = super().contradictions(config)
         if self.scheduler is not None:
             own = f"executor.scheduler={self.scheduler} has its own; must be left out"
@@ -38,16 +38,16 @@ class Dask(Executor):
         return problems
 
     def prepare(self) -> None:
-        """Let the workers of a cluster to start import their modules meanwhile."""
+        """If a cluster will be started, import its workers' modules in the background."""
         if self.scheduler is None:
             prepare("hw2exp.sweeps.membership")
 
     @contextmanager
     def start(self, folder: Path, workers: int) -> Iterator[FleetExecutor]:
-        """Connect to the scheduler or start one, and let each machine prove that it can take part.
+        """Connect to the scheduler or start one, and check that each machine can take part.
 
         Raises:
-            ConfigError: a machine can't, or Dask is not installed.
+            ConfigError: a machine can't take part, or Dask is not installed.
         """
         with needs_dask(self.name):
             from hw2exp.sweeps.cluster import connected, joined, local_cluster
@@ -64,7 +64,7 @@ class Dask(Executor):
 
 @contextmanager
 def needs_dask(name: str) -> Iterator[None]:
-    """Say what to install where Dask is missing.
+    """Turn a failed import of Dask into an error that tells what to install.
 
     Raises:
         ConfigError: Dask distributed can't be imported.

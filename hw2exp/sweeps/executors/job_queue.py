@@ -49,7 +49,7 @@ class JobQueue(Executor):
 
     @contextmanager
     def start(self, folder: Path, workers: int) -> Iterator[FleetExecutor]:
-        """Submit the jobs, and let each machine prove that it can take part.
+        """Submit the jobs, and check that each machine can take part.
 
         Raises:
             ConfigError: the queue does not take the jobs, or a machine can't take part.

@@ -1,1 +1,1 @@
-"""The write-up's answers, a module for each topic; each answer runs its own checks."""
+"""Work out the write-up's answers, with a module for each topic; each answer runs its checks."""

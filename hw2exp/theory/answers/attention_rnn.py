@@ -1,4 +1,4 @@
-"""Part 1.2.2: attention over the input and past states."""
+"""Answer part 1.2.2: attention over the input and past states."""
 
 import math
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Cells, random weights and random sequences for the answers on recurrent cells.
+"""Make cells, random weights and random sequences for the answers on recurrent cells.
 
 Inputs are ``(I,)`` and states ``(H,)``, one sequence at a time; ``params`` are a cell's matrices.
 """
@@ -69,7 +69,11 @@ def gated_step(params: Params, x: Tensor, h: Tensor) -> Tensor:
 def attention_step(lags: int, params: Params, x: Tensor, h: list[Tensor]) -> Tensor:
     """Compute one step of the bench's AttentionRNN(k) from any states, ``(H,)``.
 
-    ``lags`` is k; ``h`` holds at least k states, h[t-1] first.
+    Args:
+        lags: k.
+        params: the cell's matrices.
+        x: x[t], ``(I,)``.
+        h: at least k states, h[t-1] first, each ``(H,)``.
     """
     of = cell("model=attn_rnn", f"model.lags={lags}")
     fleet = of.prepare({name: value[None] for name, value in params.items()})
@@ -92,13 +96,15 @@ def total_derivatives(
 
 
 Gradients = Callable[[Params, list[Tensor], Tensor], Params]
-"""A function from matrices, inputs x[1] … x[T] and ∂ℓ/∂h[T] to the gradients by the matrices."""
+"""A function from matrices, inputs x[1] … x[T] and ∂ℓ/∂h[T] to the gradients of the matrices."""
 
 
 def compiled_gradients(model: str, gradients: Gradients) -> list[tuple[Tensor, Tensor]]:
-    """Return the theory's and the compiled gradient by every matrix, on a random sequence.
+    """Return the theory's and the compiled gradient of every matrix, on a random sequence.
 
-    The model is an override, such as ``model=gated_rnn``; ``gradients`` is the theory's function.
+    Args:
+        model: the override that chooses the model, such as ``model=gated_rnn``.
+        gradients: the theory's function.
     """
     of = cell(model)
     params = random_weights(of, 3)

@@ -1,4 +1,4 @@
-"""Part 1.1: convolutional networks."""
+"""Answer part 1.1: convolutional networks."""
 
 import math
 import random

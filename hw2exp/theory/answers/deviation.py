@@ -1,4 +1,4 @@
-"""Measure how far two results are apart."""
+"""Measure the deviation between two results."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -33,7 +33,12 @@ def _difference(mine: Tensor, other: Tensor) -> float:
 
 
 def jacobians(function: Callable[..., Tensor], inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Return torch's Jacobians of a function of all inputs by each of them, at their values."""
+    """Return torch's Jacobians of a function with respect to each of its inputs.
+
+    Args:
+        function: the function of all inputs.
+        inputs: the inputs' values.
+    """
     judge: Any = torch.autograd.functional.jacobian
     result: tuple[Tensor, ...] = judge(function, tuple(inputs))
     return result

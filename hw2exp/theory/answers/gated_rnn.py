@@ -1,4 +1,4 @@
-"""Part 1.2.1: the gated RNN."""
+"""Answer part 1.2.1: the gated RNN."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -163,7 +163,7 @@ def _through_time(params: Params, x: list[Tensor]) -> tuple[list[tuple[Tensor, T
 
 
 def chained_jacobians() -> Pairs:
-    """Return ∂h[T]/∂h[t] for all t, as a product of closed-form steps and as the diagnostic's."""
+    """Return ∂h[T]/∂h[t] for all t, as products of closed-form steps and by the diagnostic."""
     of, pairs = cell("model=gated_rnn"), Pairs()
     for params, x, _ in _cases():
         fleet = {name: value[None] for name, value in params.items()}

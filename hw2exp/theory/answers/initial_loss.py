@@ -1,4 +1,4 @@
-"""Part 1.3 (d): loss and accuracy before training."""
+"""Answer part 1.3 (d): loss and accuracy before training."""
 
 import numpy as np
 import torch

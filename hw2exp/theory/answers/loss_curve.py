@@ -1,4 +1,4 @@
-"""Part 1.3 (a) to (c): why the loss curve has spikes, and what cures them; a first look.
+"""Answer part 1.3 (a) to (c): why the loss curve has spikes, and what cures them; a first look.
 
 Small networks are trained on the spot: one optimizer, one learning rate, a few seeds.
 """
@@ -181,7 +181,8 @@ def c() -> Answer:
 def cures(effects: Iterable[str]) -> bool | None:
     """Return whether a cure's effects all take spikes away; None if they differ or are unknown.
 
-    There is one effect for each setting, see :func:`effect`; "undecided" is unknown.
+    Args:
+        effects: the effect in each setting, see :func:`effect`; "undecided" is unknown.
     """
     known = set(effects) - {"undecided"}
     return known == {"fewer"} if len(known) == 1 else None
@@ -193,8 +194,8 @@ def effect(change: float, pvalue: float, more_diverged: int) -> str:
     Args:
         change: the change in spikes per 1,000 steps.
         pvalue: the p-value of no change.
-        more_diverged: the number of runs that diverge with the cure, less those without; if it is
-            positive, spikes can't be compared.
+        more_diverged: the number of runs that diverge with the cure, minus the number without it;
+            if it is positive, spikes can't be compared.
     """
     if more_diverged > 0:
         return "diverges"
@@ -205,7 +206,12 @@ def effect(change: float, pvalue: float, more_diverged: int) -> str:
 
 @cache
 def arm(name: str, cure: str = "") -> Curves:
-    """Train the runs of a setting, with a cure if one is given as an override."""
+    """Train the runs of a setting.
+
+    Args:
+        name: the setting's name.
+        cure: the cure as an override; empty for none.
+    """
     setting = SETTINGS[name]
     return train_curves(_words(setting, setting.steps, cure), setting.seeds, keep_params=not cure)
 

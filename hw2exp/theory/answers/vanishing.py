@@ -1,4 +1,4 @@
-"""Part 1.2.1 (d): does the gated RNN's gradient vanish or explode? Measured."""
+"""Answer part 1.2.1 (d) by measurements: does the gated RNN's gradient vanish or explode?"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -183,9 +183,9 @@ def explodes_more(gated: Reach, others: Sequence[Reach]) -> tuple[bool | None, s
 
 
 def norm_error() -> float:
-    """Return the largest error of measured norms against one model and lag at a time.
+    """Return the largest error of measured norms, in the logarithm.
 
-    The error is in the logarithm of the norm.
+    They are compared with norms computed for one model and lag at a time.
     """
     differences = []
     for model in MODELS:
