@@ -191,11 +191,16 @@ def _ended(run: Run) -> Run:
 
 def _compared(run: Run) -> Compared:
     frame = run.checked_metrics()
-    return Compared(run, _largest(frame, "grad_norm_raw_max"), _largest(frame, "update_norm_max"))
+    return Compared(run, largest(frame, "grad_norm_raw_max"), largest(frame, "update_norm_max"))
 
 
-def _largest(frame: "polars.DataFrame", name: str) -> float | None:
-    """Return the largest value of a metric, NaN left out; None if there is none."""
+def largest(frame: "polars.DataFrame", name: str) -> float | None:
+    """Return the largest value of a metric, NaN left out; None if there is none.
+
+    Args:
+        frame: the metrics of a run.
+        name: the name of the metric.
+    """
     values = frame[name].to_numpy() if name in frame.columns else np.empty(0)
     known = values[~np.isnan(values)]
     return float(known.max()) if len(known) else None

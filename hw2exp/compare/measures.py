@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hw2exp.compare.columns import largest
 from hw2exp.diagnostics.rate_sensitivity import rate_sensitivity
 from hw2exp.diagnostics.spike_score import SpikeScore, spike_score
 from hw2exp.records.arms import RATE, Arm, Key, Run
@@ -154,13 +155,6 @@ def _per_row(run: Run) -> float:
     return run.config.log_every / run.result.step
 
 
-def _largest(run: Run, metric: str) -> float | None:
-    """Return the largest value of a metric, NaN left out."""
-    frame = run.metrics()
-    values = frame[metric].to_numpy() if metric in frame.columns else np.empty(0)
-    return float(np.nanmax(values)) if not np.isnan(values).all() else None
-
-
 def _explosions(run: Run) -> float | None:
     steps = run.result.explosions.get("steps")
     return None if steps is None else PER * steps / run.result.step
@@ -207,9 +201,11 @@ MEASURES: Mapping[str, Measure] = {
     ),
     "initial_loss": Measure("initial loss", lambda run: run.result.initial["loss"]),
     "largest_grad": Measure(
-        "largest gradient norm", lambda run: _largest(run, "grad_norm_raw_max")
+        "largest gradient norm", lambda run: largest(run.metrics(), "grad_norm_raw_max")
     ),
-    "largest_update": Measure("largest update", lambda run: _largest(run, "update_norm_max")),
+    "largest_update": Measure(
+        "largest update", lambda run: largest(run.metrics(), "update_norm_max")
+    ),
     "last_step": Measure("last step", lambda run: run.result.step, _one),
     "seconds": Measure("seconds", lambda run: run.result.seconds),
     "lr_sensitivity": RateSensitivity(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from hw2exp.compare.columns import Column, Compared
+from hw2exp.compare.measures import count_spikes
 from hw2exp.config.settings import Value, rank, settings_of
 from hw2exp.diagnostics.statistics import spread
 from hw2exp.records.arms import Settings
@@ -74,12 +75,12 @@ class Reading:
 
 
 def _count(key: str) -> Callable[[Compared], Number]:
-    return lambda each: sum(bool(spike[key]) for spike in each.result.spikes)
+    return lambda each: count_spikes(each.result, key)
 
 
 def _after_explosion(each: Compared) -> Number:
     known = each.result.explosions or not each.result.spikes
-    return sum(bool(spike["after_explosion"]) for spike in each.result.spikes) if known else None
+    return count_spikes(each.result, "after_explosion") if known else None
 
 
 READINGS = (

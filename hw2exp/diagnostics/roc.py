@@ -142,10 +142,3 @@ class Scores:
             )
             won[:, run] = np.bincount(own, below / 2, minlength=runs)
         return won
-
-
-def _multiplicities(rows: NDArray[np.int64]) -> Floats:
-    """Return how often each run was drawn: from indices ``(..., R)``, ``(..., R)``."""
-    drawn = rows.reshape(-1, rows.shape[-1])
-    places = drawn + drawn.shape[1] * np.arange(len(drawn))[:, None]
-    return np.bincount(places.ravel(), minlength=drawn.size).reshape(rows.shape).astype(float)

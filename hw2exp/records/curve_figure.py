@@ -65,7 +65,7 @@ def curve_pictures(
         title: the figure's title.
         initial_loss: the loss before training, drawn as a point at step 0.
         diverged_at: the step at which the run turned non-finite, if it did.
-        classes: the number of the task's classes, C; a line marks the loss ln C.
+        classes: the number of the task's classes, C; lines mark the loss ln C and the accuracy 1/C.
         kinds: the kinds of files, see :func:`encoded`.
         dpi: pixels per inch of a PNG.
     """
@@ -83,7 +83,7 @@ def curve_pictures(
         figure.suptitle(title, fontsize=11)
         _draw_loss(loss, table, spikes, initial_loss, classes)
         _mark_divergence(loss, diverged_at)
-        _draw_accuracy(accuracy, table)
+        _draw_accuracy(accuracy, table, classes)
         _draw_norm(norm, table)
         _draw_lr(lr, table)
         lr.set_xlabel("training step")
@@ -204,12 +204,12 @@ def _mark_divergence(axes: "Axes", step: int | None) -> None:
         )
 
 
-def _draw_accuracy(axes: "Axes", table: MetricsTable) -> None:
+def _draw_accuracy(axes: "Axes", table: MetricsTable, classes: int) -> None:
     steps, test = table.steps, table.column("accuracy_test")
     tested = np.isfinite(test)
     axes.plot(steps, table.column("accuracy_train"), color=BLUE, linewidth=0.4, alpha=0.6)
     axes.plot(steps[tested], test[tested], **TEST_LINE)
-    axes.axhline(0.25, color=GRAY, linewidth=0.8, linestyle="--", marker="")
+    axes.axhline(1 / classes, color=GRAY, linewidth=0.8, linestyle="--", marker="")
     axes.set_ylim(0, 1.02)
     axes.set_ylabel("accuracy")
 

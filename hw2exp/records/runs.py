@@ -56,12 +56,13 @@ def read_runs(folder: Path, shown: bool = False) -> Found:
             left_out[problem] += 1
         else:
             runs.append(run)
-    for sweep, own in packed_runs(folder, shown):
+    for _, own in packed_runs(folder, shown):
         if isinstance(own, Exception):
             left_out[_why(own, f"packed records can't be read: {own}")] += 1
         else:
-            runs += own
-            left_out[NO_RESULT] += len(PackedSweep.read(sweep, shown).axes) - len(own)
+            finished, jobs = own
+            runs += finished
+            left_out[NO_RESULT] += jobs - len(finished)
     arms, repeated = gather(run for run in runs if run.result.pruned_at is None)
     lost = [_line(why, count) for why, count in left_out.items() if count]
     again = [_line(REPEATED, repeated)] * (repeated > 0)
@@ -144,18 +145,22 @@ def runs_below(folder: Path) -> Iterator[tuple[Path, Run | Exception]]:
         except (ConfigError, OSError, ValueError) as error:
             run = error
         yield path, run
-    for sweep, runs in packed_runs(folder, shown=True):
-        if isinstance(runs, Exception):
-            yield sweep, runs
+    for sweep, own in packed_runs(folder, shown=True):
+        if isinstance(own, Exception):
+            yield sweep, own
         else:
-            yield from ((run.folder, run) for run in runs)
-            jobs = len(PackedSweep.read(sweep, shown=True).axes)
-            if len(runs) < jobs:
-                yield sweep, ValueError(f"{jobs - len(runs)} of {jobs} runs have no result")
+            ended, jobs = own
+            yield from ((run.folder, run) for run in ended)
+            if len(ended) < jobs:
+                yield sweep, ValueError(f"{jobs - len(ended)} of {jobs} runs have no result")
 
 
-def packed_runs(folder: Path, shown: bool = False) -> Iterator[tuple[Path, list[Run] | Exception]]:
-    """Yield each sweep with packed records below a folder: its runs that have ended, or an error.
+def packed_runs(
+    folder: Path, shown: bool = False
+) -> Iterator[tuple[Path, tuple[list[Run], int] | Exception]]:
+    """Yield each sweep with packed records below a folder, and its runs, or an error.
+
+    The runs are those that have ended; with them comes the number of the sweep's jobs.
 
     Args:
         folder: the folder.
@@ -164,7 +169,8 @@ def packed_runs(folder: Path, shown: bool = False) -> Iterator[tuple[Path, list[
     for path in sorted(folder.glob(f"**/{PACKED}/{PACKED_SWEEP}")):
         own = path.parent.parent
         try:
-            yield own, runs_of(PackedSweep.read(own, shown))
+            sweep = PackedSweep.read(own, shown)
+            yield own, (runs_of(sweep), len(sweep.axes))
         except (ConfigError, OSError, ValueError) as error:
             yield own, error
 

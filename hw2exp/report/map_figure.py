@@ -61,7 +61,8 @@ def map_figure(own: RunMap, picture: Picture, reference: RunMap | None) -> bytes
     for number, scale in enumerate(picture.bars):
         bar = place(LEFT + wide + GAP + number * BAR, BOTTOM + high - bars, BAR, bars)
         _draw_bar(bar, scale)
-    _label_bar(bar, scale, picture.quantity)
+        if scale is picture.bars[-1]:
+            _label_bar(bar, scale, picture.quantity)
     legend = place(LEFT + wide + GAP, BOTTOM, RIGHT - GAP, LINE * lines)
     _draw_legend(legend, picture, reference is not None)
     return encoded(figure, "png", dpi=DPI)

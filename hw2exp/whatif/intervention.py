@@ -74,13 +74,13 @@ class Intervention:
         return self.config if here else own
 
     def stays_on(self, own: TrainConfig) -> bool:
-        """Return whether the intervention changes the config at all steps, and nothing just once.
+        """Return whether the intervention acts at all steps, and changes nothing just once.
 
         Args:
             own: the run's config.
         """
         momentary = self.factors or self.noises or self.skip or self.around is not None
-        return not momentary and self.config != own
+        return not momentary and (self.config != own or self.update is not None)
 
 
 def nothing(config: TrainConfig) -> Intervention:

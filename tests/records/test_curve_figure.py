@@ -3,9 +3,10 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from hw2exp.records.curve_figure import draw_curve
+from hw2exp.records.curve_figure import _draw_accuracy, draw_curve
 from hw2exp.records.metrics import MetricsTable
 from hw2exp.records.spike import Spike
 
@@ -46,6 +47,14 @@ def test_what_a_curve_says(tmp_path):
         assert text in said
     assert not [text for text in said if "diverged" in text or "logarithmic" in text]
     assert "before training" not in said
+
+
+def test_chance_is_that_of_the_tasks_classes(tmp_path):
+    draw_curve(table([1.3, 1.2]), [], "t", tmp_path, classes=6)
+    assert "ln 6" in texts(tmp_path)
+    axes = Figure().add_subplot()
+    _draw_accuracy(axes, table([1.3, 1.2]), 6)
+    assert [*axes.lines[-1].get_ydata()] == [1 / 6] * 2
 
 
 def test_the_initial_loss_is_a_point_at_step_0(tmp_path):

@@ -250,3 +250,12 @@ def test_a_checkpoint_of_another_run_is_not_used(compose, tmp_path):
     more = "plot=false", "check_initial_loss=off", "keep_checkpoints=9"
     assert train([*words, *more, f"hydra.run.dir={folder}"]) == 0
     assert nearest(folder, compose(*words, *more, "seed=3"), FIRST).made == 0
+
+
+def test_what_acts_at_every_step_can_stay_on(compose):
+    """A limit on updates changes no key of the config, and yet acts at every step."""
+    run = Fleet([compose(*SMALL, "model=rnn", "optimizer=adam")])
+    lasting = {"update=1", "lr*0.5", "clip=norm"}
+    for do in (*lasting, "params*0.9", "skip=1", "lr*0.5 around=5"):
+        assert read_intervention(do, run).stays_on(run.config) is (do in lasting), do
+    assert not nothing(run.config).stays_on(run.config)

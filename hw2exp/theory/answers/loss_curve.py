@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 
 from hw2exp.diagnostics.explosions import BEFORE, FACTOR, explosions
-from hw2exp.diagnostics.paired_tests import adjusted, paired_pvalues
+from hw2exp.diagnostics.paired_tests import SIGNIFICANT, adjusted, paired_pvalues
 from hw2exp.diagnostics.spikes import find_spikes
 from hw2exp.theory.answer import Answer, Check, decide
 from hw2exp.theory.answers.deviation import worst
@@ -53,7 +53,6 @@ SETTINGS_LINE = "RMSprop, learning rate 0.001; " + "; ".join(
 )
 NEVER = "clip=norm", "clip.max_norm=1e9"
 """Overrides of a cure that never acts."""
-SIGNIFICANT = 0.05
 FIRST_LOOK = ". A first look, at one optimizer and rate; hw2exp.whatif tries cures on spikes"
 LOWER = 3.0
 """A second threshold of explosions, to test how much the verdict depends on the first."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hw2exp.config.command_line import read
 from hw2exp.diagnostics.gradient_reach import spectral_norms, state_jacobians
+from hw2exp.diagnostics.paired_tests import SIGNIFICANT
 from hw2exp.diagnostics.statistics import median, share
 from hw2exp.diagnostics.trajectory import NO_NORM
 from hw2exp.fleet.fleet import Fleet
@@ -40,7 +41,6 @@ COMMANDS = (
 """The commands that train networks and measure them."""
 GATED, OTHERS = "gated_rnn", ("rnn", "lstm")
 UNTRAINED, TRAINED = "at initialization", "after training"
-SIGNIFICANT = 0.05
 
 Lines = tuple[str, ...]
 States = Mapping[str, Mapping[str, Reach]]
