@@ -218,7 +218,9 @@ def _figure(rows: list[dict[str, Any]]) -> Any:
         most = float(np.nanmax(np.abs(field), initial=0)) or 1.0
         colors = "RdBu" if measured == "solved" else "RdBu_r"  # blue is what one wishes for
         shown = axes.imshow(field, cmap=colors, vmin=-most, vmax=most, aspect="auto")
-        figure.colorbar(shown, ax=axes, location="bottom", shrink=0.9)
+        axes.set_facecolor("0.85")  # the cell or the optimizer does not take the cure
+        bar = figure.colorbar(shown, ax=axes, location="bottom", shrink=0.9)
+        bar.ax.tick_params(labelsize=6)
         axes.set_title(MEASURES[measured].words.split(", ")[0], fontsize=7)
         axes.set_xticks(range(len(settings)), [" ".join(s) for s in settings], rotation=90)
         axes.set_yticks(range(len(names)), names if axes is panels[0][0] else [])
