@@ -11,9 +11,11 @@ help: ## list the targets; ARGS="..." passes arguments on
 
 setup: $(VENV)/.installed ## create .venv and install the pinned versions
 
+# To compile all that is installed takes a minute; what a command loads, some seconds.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable ".[dev]"
+	$(BIN)/python -c "import hydra, matplotlib.pyplot, numba, polars, torch"
 	@touch $@
 
 train: setup ## train one run, or a sweep with ARGS="-m ..."
