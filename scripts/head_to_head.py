@@ -84,7 +84,7 @@ def main() -> int:
         parser.error(f"no model {', '.join(sorted(unknown))}; there are {', '.join(MODELS)}")
     profile = FULL if arguments.full else QUICK
     profile = replace(profile, seeds=arguments.seeds or profile.seeds)
-    size = f"{'full' if arguments.full else 'quick'}_{profile.seeds}"
+    size = "full" if arguments.full else "quick"
     folder = arguments.out or Path("outputs", "head_to_head", size)
     try:
         rows = [
