@@ -82,6 +82,8 @@ def main() -> int:
     arguments = parser.parse_args()
     if unknown := set(arguments.models) - set(MODELS):
         parser.error(f"no model {', '.join(sorted(unknown))}; there are {', '.join(MODELS)}")
+    if (arguments.seeds or 0) % BLOCK:
+        parser.error(f"--seeds={arguments.seeds}: must be a multiple of {BLOCK}")
     profile = FULL if arguments.full else QUICK
     profile = replace(profile, seeds=arguments.seeds or profile.seeds)
     size = "full" if arguments.full else "quick"

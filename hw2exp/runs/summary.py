@@ -59,8 +59,6 @@ def print_summary(config: TrainConfig, result: RunResult, folder: Path, root: Pa
     where = f" at step {result.diverged_at}" if result.diverged_at else ""
     above = sum(spike["above_initial"] for spike in spikes)
     steps = counted(result.step, "step")
-    untested = 0 if result.step == config.steps else result.step % config.eval_every
-    tested = f" (at step {result.step - untested})" if 0 < untested < result.step else ""
     more = ""
     if spikes:
         largest = max(spike["loss"] for spike in spikes)
@@ -71,7 +69,8 @@ def print_summary(config: TrainConfig, result: RunResult, folder: Path, root: Pa
         f"  started   loss {initial['loss']:.4f} ({config.task.initial_loss_text})  "
         f"accuracy {initial['accuracy']:.3f}",
         f"  ended     train loss {number(final['train_loss'])}  test loss "
-        f"{number(final['test_loss'])}  test accuracy {number(final['test_accuracy'])}{tested}",
+        f"{number(final['test_loss'])}  test accuracy {number(final['test_accuracy'])}"
+        f"{_tested(config, result)}",
         f"  spikes    {len(spikes)}{more}",
         f"  look at   {relative(folder)}/ with {', '.join(written)}",
         f"  or run    {tensorboard_of_run(folder)}",
@@ -86,6 +85,17 @@ def print_summary(config: TrainConfig, result: RunResult, folder: Path, root: Pa
     if result.status == "interrupted":
         lines.append(f"  resume    the same command with {resume_word(root)}")
     echo("\n".join(lines))
+
+
+def _tested(config: TrainConfig, result: RunResult) -> str:
+    """Return at which step a run was tested last, if it made more steps since.
+
+    A run that diverges is not tested at that step any more.
+    """
+    last = result.step - (result.diverged_at is not None)
+    if last != config.steps:
+        last -= last % config.eval_every
+    return f" (at step {last:,})" if 0 < last < result.step else ""
 
 
 def number(value: float | None) -> str:
