@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,8 @@ RUNS = ("task=easy", "steps=600", "batch_size=16", "eval_every=50", "eval_batche
         "check_initial_loss=off", "plot=false", "records=packed")  # fmt: skip
 """The settings of all runs."""
 
-BLOCK = 16
-"""Seeds of a sweep: with more ``--seeds``, the sweeps already made are kept."""
+SEEDS = (16, 64)
+"""The choices of ``--seeds``. The runs of 64 go on from the runs of 16."""
 
 COMPARED = ("solved", "spikes", "spike_score", "lr_sensitivity")
 """The measures of the table."""
@@ -76,14 +77,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("models", nargs="*", metavar="model", help=f"{', '.join(MODELS)}")
     parser.add_argument("--full", action="store_true", help="all models, 64 seeds: some hours")
-    parser.add_argument("--seeds", type=int, metavar="N", help="runs of an arm: 64, or 16")
+    parser.add_argument("--seeds", type=int, choices=SEEDS, help="runs of an arm")
     parser.add_argument("--out", type=Path, metavar="DIR", help="by default outputs/head_to_head/…")
     parser.add_argument("--docs", type=Path, default=Path("docs/study/head_to_head"), metavar="DIR")
     arguments = parser.parse_args()
     if unknown := set(arguments.models) - set(MODELS):
         parser.error(f"no model {', '.join(sorted(unknown))}; there are {', '.join(MODELS)}")
-    if (arguments.seeds or 0) % BLOCK:
-        parser.error(f"--seeds={arguments.seeds}: must be a multiple of {BLOCK}")
     profile = FULL if arguments.full else QUICK
     profile = replace(profile, seeds=arguments.seeds or profile.seeds)
     size = "full" if arguments.full else "quick"
@@ -113,9 +112,10 @@ def run(profile: Profile, folder: Path, model: str, optimizer: str) -> dict[str,
         own = [f"{cure.knob}={knob:g}"] if cure.knob else []
         rates = [rate * factor for factor in profile.factors]
         tried = [values("optimizer.lr", [float(f"{each:.6g}") for each in rates])]
-        for first in range(0, profile.seeds, BLOCK):
-            several = seeds(min(BLOCK, profile.seeds - first), first)
-            sweep(place / "runs" / f"{first:03}", *_last(words), *own, *tried, several)
+        for first, end in pairwise((0, *SEEDS)):
+            if first < profile.seeds:
+                several = seeds(min(end, profile.seeds) - first, first)
+                sweep(place / "runs" / f"{first:03}", *_last(words), *own, *tried, several)
         arms = sorted(
             read_runs(place / "runs").arms, key=lambda arm: abs(math.log(arm.rate / rate))
         )

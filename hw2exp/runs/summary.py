@@ -71,6 +71,7 @@ def print_summary(config: TrainConfig, result: RunResult, folder: Path, root: Pa
         f"  ended     train loss {number(final['train_loss'])}  test loss "
         f"{number(final['test_loss'])}  test accuracy {number(final['test_accuracy'])}"
         f"{_tested(config, result)}",
+        f"  solved    {_solved(config, result)}",
         f"  spikes    {len(spikes)}{more}",
         f"  look at   {relative(folder)}/ with {', '.join(written)}",
         f"  or run    {tensorboard_of_run(folder)}",
@@ -96,6 +97,20 @@ def _tested(config: TrainConfig, result: RunResult) -> str:
     if last != config.steps:
         last -= last % config.eval_every
     return f" (at step {last:,})" if 0 < last < result.step else ""
+
+
+def _solved(config: TrainConfig, result: RunResult) -> str:
+    """Return when a run solved its task, or say if its test passes were too few for that."""
+    if result.solved_at is not None:
+        later = ", but its last test pass is below" if result.ends_solved is False else ""
+        return f"at step {result.solved_at:,}{later}"
+    passes = -(-config.steps // config.eval_every)
+    if passes >= config.solved_passes:
+        return "no"
+    return (
+        f"no: that takes {counted(config.solved_passes, 'test')} in a row, and the run "
+        f"makes {passes}; make eval_every smaller"
+    )
 
 
 def number(value: float | None) -> str:

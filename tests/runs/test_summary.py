@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from hw2exp.runs.summary import _tested
+from hw2exp.runs.summary import _solved, _tested
 
 
 @pytest.mark.parametrize(
@@ -22,3 +22,20 @@ from hw2exp.runs.summary import _tested
 def test_an_older_test_says_its_step(step, diverged_at, said):
     config = SimpleNamespace(steps=1000, eval_every=100)
     assert _tested(config, SimpleNamespace(step=step, diverged_at=diverged_at)) == said
+
+
+@pytest.mark.parametrize(
+    ("steps", "solved_at", "ends_solved", "said"),
+    [
+        (300, 300, True, "at step 300"),
+        (1000, 300, False, "at step 300, but its last test pass is below"),  # later it unlearned
+        (1000, 300, None, "at step 300"),  # an older record
+        (300, None, False, "no"),
+        (201, None, False, "no"),  # the third pass is that of the last step
+        (200, None, False, "no: that takes 3 tests in a row, and the run makes 2; make "
+                           "eval_every smaller"),
+    ],
+)  # fmt: skip
+def test_a_run_says_whether_it_solved_its_task(steps, solved_at, ends_solved, said):
+    config = SimpleNamespace(steps=steps, eval_every=100, solved_passes=3)
+    assert _solved(config, SimpleNamespace(solved_at=solved_at, ends_solved=ends_solved)) == said
