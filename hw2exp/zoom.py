@@ -18,7 +18,7 @@ from hw2exp.system.process import failed, parser_of, process
 from hw2exp.system.terminal import echo
 
 if TYPE_CHECKING:
-    from hw2exp.records.map_axes import Axis
+    from hw2exp.records.map_axes import MapAxis
     from hw2exp.records.packed import PackedSweep
 
 OF_THE_FIRST = "records", "resume"
@@ -110,7 +110,7 @@ def _words(folder: Path, around: Sequence[float], factor: float, side: int | Non
     return [*_overrides(sweep, windows), "records=packed"]
 
 
-def _axes(sweep: "PackedSweep") -> "tuple[Axis, Axis]":
+def _axes(sweep: "PackedSweep") -> "tuple[MapAxis, MapAxis]":
     """Return the axes of a sweep's map.
 
     Raises:
@@ -144,7 +144,7 @@ def _axes(sweep: "PackedSweep") -> "tuple[Axis, Axis]":
 
 
 def _problems(
-    axes: "Sequence[Axis]", around: Sequence[float], factor: float, side: int | None
+    axes: "Sequence[MapAxis]", around: Sequence[float], factor: float, side: int | None
 ) -> Iterator[str]:
     """Yield the problems of a window."""
     from hw2exp.records.map_axes import LEAST
@@ -159,7 +159,7 @@ def _problems(
         yield f"--side={side}: must be {LEAST} or more"
 
 
-def _window(axis: "Axis", middle: float, factor: float, count: int) -> str:
+def _window(axis: "MapAxis", middle: float, factor: float, count: int) -> str:
     """Write the values of a window on an axis; near the axis's ends, the window ends there.
 
     Args:

@@ -25,7 +25,7 @@ from hw2exp.config.schema import TrainConfig
 from hw2exp.diagnostics.statistics import Floats
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.loop import train
-from hw2exp.report.published import EPOCH, Curves
+from hw2exp.report.published import EPOCH, PublishedCurves
 from hw2exp.system import disk
 from hw2exp.tasks.notebook_stream import NotebookStream
 from hw2exp.tasks.task import TEST, TRAIN
@@ -60,10 +60,10 @@ class Epochs:
             self.accuracy.append(tested.accuracy.double().numpy())
 
     @property
-    def curves(self) -> Curves:
+    def curves(self) -> PublishedCurves:
         """Return the kept curves."""
         train, test = (np.stack(each, 1) for each in (self.train, self.test))  # (R, epochs)
-        return Curves(train, test, self.accuracy[-1])
+        return PublishedCurves(train, test, self.accuracy[-1])
 
 
 def main() -> int:
@@ -90,7 +90,7 @@ def main() -> int:
     return 0
 
 
-def table(seeds: Sequence[int], theirs: Curves, ours: Curves) -> str:
+def table(seeds: Sequence[int], theirs: PublishedCurves, ours: PublishedCurves) -> str:
     """Return the table, a row a seed.
 
     Args:
@@ -108,7 +108,7 @@ def table(seeds: Sequence[int], theirs: Curves, ours: Curves) -> str:
     return written.getvalue()
 
 
-def epochs_that_agree(theirs: Curves, ours: Curves) -> list[int]:
+def epochs_that_agree(theirs: PublishedCurves, ours: PublishedCurves) -> list[int]:
     """Return for each run the number of epochs, from the first, in which both losses agree.
 
     Args:
@@ -121,7 +121,7 @@ def epochs_that_agree(theirs: Curves, ours: Curves) -> list[int]:
     return [int(own.argmax()) if own.any() else len(own) for own in off]
 
 
-def of_ours(configs: Sequence[TrainConfig]) -> Curves:
+def of_ours(configs: Sequence[TrainConfig]) -> PublishedCurves:
     """Train our own runs.
 
     Args:
@@ -132,7 +132,9 @@ def of_ours(configs: Sequence[TrainConfig]) -> Curves:
     return seen.curves
 
 
-def of_torch(configs: Sequence[TrainConfig], build: Callable[[], Any], epochs: int) -> Curves:
+def of_torch(
+    configs: Sequence[TrainConfig], build: Callable[[], Any], epochs: int
+) -> PublishedCurves:
     """Train torch's module in a plain loop, once for each seed.
 
     Args:
@@ -147,7 +149,7 @@ def of_torch(configs: Sequence[TrainConfig], build: Callable[[], Any], epochs: i
     tests = [_tensors(stream, step, EPOCH * SIZE, TEST) for step in last_steps]
     runs = [plain_loop(build, config.seed, batches, tests) for config in configs]
     train_losses, test_losses, accuracy = np.moveaxis(np.array(runs), 2, 0)  # (R, epochs) each
-    return Curves(train_losses, test_losses, accuracy[:, -1])
+    return PublishedCurves(train_losses, test_losses, accuracy[:, -1])
 
 
 def plain_loop(

@@ -9,7 +9,7 @@ from hw2exp.anatomy.blame import HALF
 from hw2exp.anatomy.dissection import Dissection
 from hw2exp.anatomy.words import ALONG, CLIFF, LOSS, NORMS, SHARPNESS
 from hw2exp.diagnostics.explosions import FACTOR
-from hw2exp.records.curve_figure import short
+from hw2exp.records.figure_style import short
 
 STEEP = 3
 """A cliff makes half of its rise or more within this many points of ``Along``, a fifth of the step.

@@ -29,7 +29,7 @@ MOST_NOTES = 10
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparedRun:
     """A run and the largest norms in its metrics.
 
     Args:
@@ -60,10 +60,10 @@ class Column:
 
     mark: str
     name: str
-    members: Sequence[Compared]
+    members: Sequence[ComparedRun]
 
     @property
-    def alone(self) -> Compared | None:
+    def alone(self) -> ComparedRun | None:
         """Return the run of a column with one run; else None."""
         return self.members[0] if len(self.members) == 1 else None
 
@@ -97,7 +97,7 @@ def read_columns(folders: Sequence[Path]) -> Columns:
     notes: list[str] = []
     read = {str(folder): _read_below(folder, notes) for folder in folders}  # each folder once
     found = {name: compared for name, (compared, _) in read.items()}
-    named: list[tuple[str, Sequence[Compared]]]
+    named: list[tuple[str, Sequence[ComparedRun]]]
     if len(folders) == 1:
         named = _divided(folders[0], found[str(folders[0])], notes)
     else:
@@ -112,8 +112,8 @@ def read_columns(folders: Sequence[Path]) -> Columns:
 
 
 def _divided(
-    folder: Path, members: Sequence[Compared], notes: list[str]
-) -> list[tuple[str, Sequence[Compared]]]:
+    folder: Path, members: Sequence[ComparedRun], notes: list[str]
+) -> list[tuple[str, Sequence[ComparedRun]]]:
     """Divide the runs of a single folder into named columns."""
     if len(members) <= MOST:  # may be zero
         return [(str(relative(each.run.folder)), [each]) for each in members]
@@ -133,7 +133,7 @@ def _divided(
     return [(arm.name, [by_folder[run.folder] for run in arm.runs.values()]) for arm in arms]
 
 
-def _read_below(folder: Path, notes: list[str]) -> tuple[list[Compared], int]:
+def _read_below(folder: Path, notes: list[str]) -> tuple[list[ComparedRun], int]:
     """Return the readable runs below a folder, and the number of others; add these to ``notes``."""
     return _each_below(folder, notes, _compared, _compared)
 
@@ -189,9 +189,9 @@ def _ended(run: Run) -> Run:
     return run
 
 
-def _compared(run: Run) -> Compared:
+def _compared(run: Run) -> ComparedRun:
     frame = run.checked_metrics()
-    return Compared(run, largest(frame, "grad_norm_raw_max"), largest(frame, "update_norm_max"))
+    return ComparedRun(run, largest(frame, "grad_norm_raw_max"), largest(frame, "update_norm_max"))
 
 
 def largest(frame: "polars.DataFrame", name: str) -> float | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from hw2exp.compare.columns import Column, Compared
+from hw2exp.compare.columns import Column, ComparedRun
 from hw2exp.compare.measures import count_spikes
 from hw2exp.config.settings import Value, rank, settings_of
 from hw2exp.diagnostics.statistics import spread
@@ -58,7 +58,7 @@ class Reading:
     """
 
     label: str
-    of: Callable[[Compared], Number]
+    of: Callable[[ComparedRun], Number]
     worst: float | None = None
     of_end: bool = False
 
@@ -66,7 +66,7 @@ class Reading:
         """Return the reading of each run of a column."""
         return [self.of(each) if column.alone else self._beside(each) for each in column.members]
 
-    def _beside(self, each: Compared) -> Number:
+    def _beside(self, each: ComparedRun) -> Number:
         """Return the reading of a run in a column of several."""
         if self.of_end and each.result.pruned_at is not None:
             return None
@@ -74,11 +74,11 @@ class Reading:
         return self.worst if diverged else self.of(each)
 
 
-def _count(key: str) -> Callable[[Compared], Number]:
+def _count(key: str) -> Callable[[ComparedRun], Number]:
     return lambda each: count_spikes(each.result, key)
 
 
-def _after_explosion(each: Compared) -> Number:
+def _after_explosion(each: ComparedRun) -> Number:
     known = each.result.explosions or not each.result.spikes
     return count_spikes(each.result, "after_explosion") if known else None
 
@@ -109,7 +109,7 @@ READINGS = (
 
 def differing(
     columns: Sequence[Column],
-    of: Callable[[Compared], Settings],
+    of: Callable[[ComparedRun], Settings],
     write: Callable[[Value], str] = show,
 ) -> list[Row]:
     """Return a row for each key whose values differ between columns.
@@ -134,12 +134,12 @@ def _group(key: str) -> str:
     return key.partition(".")[0]
 
 
-def config_of(each: Compared) -> Settings:
+def config_of(each: ComparedRun) -> Settings:
     """Return a run's config by key, without ``resume``, the folder to resume from."""
     return settings_of(each.run.config, {"resume"})
 
 
-def versions_of(each: Compared) -> Mapping[str, str]:
+def versions_of(each: ComparedRun) -> Mapping[str, str]:
     """Return the versions of the software that a run used; digests of code are cut short."""
     own = each.result.versions
     return {name: made[:8] if "=" in name else made for name, made in own.items()}

@@ -5,7 +5,7 @@ from itertools import combinations
 
 import numpy as np
 
-from hw2exp.compare.columns import Column, Compared
+from hw2exp.compare.columns import Column, ComparedRun
 from hw2exp.config.schema import OPERATIONAL
 from hw2exp.config.settings import settings_of
 from hw2exp.records.metrics import CATALOG
@@ -71,7 +71,7 @@ def parting(columns: Sequence[Column]) -> list[str]:
     return [f"{marks} have the same config, but other digests:", *_first(one, other)]
 
 
-def _first(one: Compared, other: Compared) -> Iterator[str]:
+def _first(one: ComparedRun, other: ComparedRun) -> Iterator[str]:
     """Yield lines about the first step at which the metrics of two runs differ."""
     frames = one.run.metrics(), other.run.metrics()
     logged = [frame[STEP].to_numpy() for frame in frames]

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hw2exp.config.run_files import CURVES
-from hw2exp.records.figure_style import BLUE, GRAY, RED, STYLE, VERMILION, encoded, figure_style
+from hw2exp.records.figure_style import (
+    BLUE,
+    GRAY,
+    LOG_FROM,
+    RED,
+    STYLE,
+    VERMILION,
+    encoded,
+    figure_style,
+    loss_axis,
+    short,
+)
 from hw2exp.records.metrics import MetricsTable
 from hw2exp.records.spike import Spike
 from hw2exp.system import disk
@@ -18,9 +29,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 TEST_LINE: dict[str, Any] = {"color": VERMILION, "linewidth": 1.2, "marker": ".", "markersize": 4}
-
-LINEAR_UP_TO = 2.0
-"""Larger losses are drawn on a logarithmic scale, so that a spike of 1,000 hides nothing else."""
 
 LABELED_SPIKES = 20
 """The most spikes that are numbered: the highest ones."""
@@ -113,18 +121,10 @@ def _draw_loss(
     axes.axhline(chance, color=GRAY, linewidth=0.8, linestyle="--", marker="", label=label)
     seen = np.concatenate([largest, test, [spike.loss for spike in spikes]])
     top = float(np.max(seen[np.isfinite(seen)], initial=chance))
-    logarithmic = top > 2 * LINEAR_UP_TO
+    logarithmic = loss_axis(axes, top, near=(0, 0.5, 1, 1.5, 2), decades=5, room=1.25)
     if logarithmic:
-        axes.set_yscale("symlog", linthresh=LINEAR_UP_TO, linscale=2.0)
-        decades = range(1, math.ceil(math.log10(top)) + 1)
-        every = math.ceil(len(decades) / 5)
-        axes.set_yticks([0, 0.5, 1, 1.5, 2, *(10.0**d for d in decades[::every])], minor=False)
-        axes.set_yticks([], minor=True)
-        axes.yaxis.set_major_formatter(lambda value, _: short(value))
         # Leave room for the labels and the legend, for any number of decades.
-        axes.set_ylim(0, top * (top / LINEAR_UP_TO) ** 0.3 * 3)
-    else:
-        axes.set_ylim(0, 1.25 * max(top, 1.5))
+        axes.set_ylim(0, top * (top / LOG_FROM) ** 0.3 * 3)
     _mark_spikes(axes, spikes)
     axes.set_ylabel("loss, logarithmic above 2" if logarithmic else "loss")
     tight = {"columnspacing": 1.2, "handlelength": 1.6}
@@ -182,11 +182,6 @@ def _labeled(axes: "Axes", spikes: Sequence[Spike]) -> list[int]:
         if len(chosen) < LABELED_SPIKES and not any(both.all() for both in near):
             chosen.append(number)
     return chosen
-
-
-def short(value: float) -> str:
-    """Write a number in three digits, or as a whole number from 100 on."""
-    return f"{value:,.0f}" if 100 <= value < 1e6 else f"{value:.3g}"
 
 
 def _mark_divergence(axes: "Axes", step: int | None) -> None:

@@ -19,7 +19,7 @@ class Lines:
 
 
 @dataclass(frozen=True)
-class Band:
+class BandChart:
     """A chart of a curve within a band.
 
     Args:
@@ -35,7 +35,7 @@ class Band:
     upper: str
 
 
-Layout = Mapping[str, Sequence[Lines | Band]]
+Layout = Mapping[str, Sequence[Lines | BandChart]]
 """Charts by the title of their category. TensorBoard joins the layouts of all runs that it shows,
 so a category should have the same charts in all of them."""
 
@@ -72,14 +72,14 @@ def quartile_tags(tag: str) -> tuple[str, str]:
     return f"{tag}/q1", f"{tag}/q3"
 
 
-def over_the_arm(name: str, tag: str) -> Band:
+def over_the_arm(name: str, tag: str) -> BandChart:
     """Return the band of a tag over an arm's runs.
 
     Args:
         name: the meaning of the tag.
         tag: the tag of a run, which the median over runs has too.
     """
-    return Band(f"{name} over the arm: median and quartiles", tag, *quartile_tags(tag))
+    return BandChart(f"{name} over the arm: median and quartiles", tag, *quartile_tags(tag))
 
 
 RUNS_TAG = "runs"
@@ -107,7 +107,7 @@ def serialized(layout: Layout) -> bytes:
         category = message.category.add(title=title)
         for chart in charts:
             drawn = category.chart.add(title=chart.title)
-            if isinstance(chart, Band):
+            if isinstance(chart, BandChart):
                 drawn.margin.series.add(value=chart.value, lower=chart.lower, upper=chart.upper)
             else:  # TensorBoard takes the tags as regular expressions
                 drawn.multiline.tag.extend(f"^{re.escape(tag)}$" for tag in chart.tags)

@@ -28,7 +28,7 @@ EVEN = 0.25
 
 
 @dataclass(frozen=True)
-class Axis:
+class MapAxis:
     """A swept number.
 
     Args:
@@ -80,7 +80,7 @@ def _unevenness(values: NDArray[np.float64]) -> float:
     return float(np.abs(values - even).max() / (even[1] - even[0]))
 
 
-def axes_of(swept: "polars.DataFrame") -> tuple[Axis, Axis] | None:
+def axes_of(swept: "polars.DataFrame") -> tuple[MapAxis, MapAxis] | None:
     """Return the two numbers of which a sweep has the most values, or None if it makes no map.
 
     Args:
@@ -101,7 +101,7 @@ def axes_of(swept: "polars.DataFrame") -> tuple[Axis, Axis] | None:
     if len(numbers) < 2:
         return None
     x, y = (
-        Axis(key, swept[key].unique().sort().to_numpy().astype(float))
+        MapAxis(key, swept[key].unique().sort().to_numpy().astype(float))
         for key in sorted(numbers, key=lambda key: key != RATE)
     )
     cells = len(x.values) * len(y.values)

@@ -32,7 +32,7 @@ class MomentKind(StrEnum):
     STEP = "step"
 
 
-class Kind(StrEnum):
+class Family(StrEnum):
     """A family of interventions."""
 
     NORM = "clipping by norm"
@@ -73,13 +73,13 @@ NOTHING = "nothing"
 LEAST_NOISE = "params~1e-6"
 
 PLACEBOS = {
-    **dict.fromkeys((Kind.NORM, Kind.VALUE, Kind.ZCLIP), "clip=norm clip.max_norm=1e30"),
-    Kind.RATE: "lr*0.999",
-    Kind.UPDATE: "update=1e30",
-    Kind.MOMENTS: "optimizer.mean_square*0.999",
-    Kind.READOUT: "readout*0.999",
-    **dict.fromkeys((Kind.DATA, Kind.MOMENTUM, Kind.OWN), LEAST_NOISE),
-    Kind.PLACEBO: NOTHING,
+    **dict.fromkeys((Family.NORM, Family.VALUE, Family.ZCLIP), "clip=norm clip.max_norm=1e30"),
+    Family.RATE: "lr*0.999",
+    Family.UPDATE: "update=1e30",
+    Family.MOMENTS: "optimizer.mean_square*0.999",
+    Family.READOUT: "readout*0.999",
+    **dict.fromkeys((Family.DATA, Family.MOMENTUM, Family.OWN), LEAST_NOISE),
+    Family.PLACEBO: NOTHING,
 }
 """The placebo of each kind of intervention: the same change at a dose that should do nothing, else
 the smallest noise."""
@@ -97,7 +97,7 @@ MOMENT: dict[str, type] = {
 BRANCH: dict[str, type] = {
     **MOMENT,
     "do": str,  # the intervention; ``NOTHING`` for the run itself
-    "kind": str,  # a Kind
+    "kind": str,  # a Family
     "outcome": str,  # an Outcome, of the spike in the branch or of the quiet moment
     "spikes": int,  # the number of spikes that begin in the branch
     "steps": int,  # the number of steps of the branch

@@ -193,7 +193,7 @@ AnyClaim = Claim | ArmsClaim
 
 
 @dataclass(frozen=True)
-class Compared:
+class Comparisons:
     """The comparisons of a chapter.
 
     Args:
@@ -213,7 +213,7 @@ class Compared:
         return [each.seeds for each in (*self.cures, *self.asked)] + by_measure
 
 
-def compare_all(arms: Sequence[Arm], claims: Sequence[AnyClaim]) -> Compared:
+def compare_all(arms: Sequence[Arm], claims: Sequence[AnyClaim]) -> Comparisons:
     """Compare cures with none, and the pairs of arms for which claims ask.
 
     P-values are corrected for all comparisons of the arms in the same measure.
@@ -225,7 +225,7 @@ def compare_all(arms: Sequence[Arm], claims: Sequence[AnyClaim]) -> Compared:
             asked.setdefault(claim.measure, {}).update(own)
     cures = {(one.name, other.name): (one, other) for one, other in references(arms)}
     found = compare([*(cures | asked.pop(SPIKES, {})).values()])
-    return Compared(
+    return Comparisons(
         [each for each in found if (each.cured.name, each.plain.name) in cures],
         [each for each in found if (each.cured.name, each.plain.name) not in cures],
         {

@@ -12,7 +12,7 @@ from hw2exp.records.moments import (
     BRANCHES_FILE,
     HAPPENS,
     NOTHING,
-    Kind,
+    Family,
     MomentKind,
     Outcome,
     read_moments,
@@ -30,7 +30,7 @@ BRANCH_OF = "moment", "number", "start", "lead", "do"
 
 
 @dataclass(frozen=True)
-class Tried:
+class ArmBranches:
     """The branches of an arm's runs.
 
     Args:
@@ -42,7 +42,7 @@ class Tried:
     branches: "polars.DataFrame"
 
 
-def read_tried(arms: Sequence[Arm]) -> tuple[list[Tried], list[str]]:
+def read_tried(arms: Sequence[Arm]) -> tuple[list[ArmBranches], list[str]]:
     """Read the branches of all runs that have some.
 
     Returns:
@@ -50,7 +50,7 @@ def read_tried(arms: Sequence[Arm]) -> tuple[list[Tried], list[str]]:
     """
     import polars
 
-    found: list[Tried] = []
+    found: list[ArmBranches] = []
     left_out = 0
     for arm in arms:
         own = []
@@ -62,7 +62,7 @@ def read_tried(arms: Sequence[Arm]) -> tuple[list[Tried], list[str]]:
             except (OSError, ValueError):
                 left_out += 1
         if own:
-            found.append(Tried(arm, polars.concat(own)))
+            found.append(ArmBranches(arm, polars.concat(own)))
     why = "can't be read, or not of this run"
     return found, [f"branches of {counted(left_out, 'run')} left out: {why}"] * bool(left_out)
 
@@ -77,7 +77,7 @@ def _of(run: Run) -> "polars.DataFrame":
     spike, itself = col("moment") == MomentKind.SPIKE, col("do") == NOTHING
     right = (
         col("moment").is_in(list(MomentKind))
-        & col("kind").is_in(list(Kind))
+        & col("kind").is_in(list(Family))
         & col("outcome").is_in(list(Outcome))
         & col("start").is_between(1, run.result.step)
         & (col("lead") >= 0)

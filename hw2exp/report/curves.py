@@ -8,9 +8,9 @@ import numpy as np
 
 from hw2exp.diagnostics.statistics import Floats, quartiles
 from hw2exp.records.arms import Arm, Run
-from hw2exp.records.figure_style import BLUE, GRAY, ORANGE, RED
+from hw2exp.records.figure_style import BLUE, GRAY, ORANGE, RED, loss_axis
 from hw2exp.records.step_table import STEP
-from hw2exp.report.style import HIGHEST, folded, grid, label_outer, loss_axis
+from hw2exp.report.style import HIGHEST, folded, grid, label_outer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

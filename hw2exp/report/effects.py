@@ -20,11 +20,11 @@ from hw2exp.records.moments import (
     LEAST_NOISE,
     NOTHING,
     PLACEBOS,
-    Kind,
+    Family,
     MomentKind,
     Outcome,
 )
-from hw2exp.report.branches import SEED, Tried
+from hw2exp.report.branches import SEED, ArmBranches
 from hw2exp.report.comparisons import pvalue_cell
 from hw2exp.report.tables import cell, columns, percent, plain, points
 
@@ -79,7 +79,7 @@ class Effect:
     over_data: Estimate
 
 
-def effects(tried: Sequence[Tried]) -> list[Effect]:
+def effects(tried: Sequence[ArmBranches]) -> list[Effect]:
     """Return the effect of each intervention from each lead, with p-values corrected for all.
 
     A p-value comes from turning the signs of the runs' contributions to the effect.
@@ -229,7 +229,7 @@ MAIN = (
 
 def is_main(do: str, kind: str) -> bool:
     """Return whether the page shows an intervention."""
-    return do in MAIN or kind == Kind.OWN
+    return do in MAIN or kind == Family.OWN
 
 
 def main_effects(found: Sequence[Effect]) -> list[Effect]:

@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import TypeVar
 
 from hw2exp.diagnostics.paired_tests import SIGNIFICANT
-from hw2exp.records.moments import Kind
+from hw2exp.records.moments import Family
 from hw2exp.report.before_spikes import FEWEST as FEWEST_RUNS
 from hw2exp.report.claim import Claim, Evidence, Finding, Judge, Judged, against_half, finding_of
 from hw2exp.report.comparisons import change_text
@@ -136,11 +136,11 @@ def _changes(members: Sequence[Lasting]) -> str:
 
 
 def _clips(each: Effect | Lasting) -> bool:
-    return each.kind in (Kind.NORM, Kind.VALUE, Kind.ZCLIP)
+    return each.kind in (Family.NORM, Family.VALUE, Family.ZCLIP)
 
 
 def _slows(each: Effect | Lasting) -> bool:
-    return each.do.startswith(("lr*0.", "schedule=")) and each.kind != Kind.PLACEBO
+    return each.do.startswith(("lr*0.", "schedule=")) and each.kind != Family.PLACEBO
 
 
 TRIED = (

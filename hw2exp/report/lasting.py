@@ -9,7 +9,7 @@ from hw2exp.diagnostics.paired_tests import differences
 from hw2exp.diagnostics.statistics import Estimate, rate
 from hw2exp.records.arms import Arm
 from hw2exp.records.moments import NOTHING, MomentKind
-from hw2exp.report.branches import SEED, Tried
+from hw2exp.report.branches import SEED, ArmBranches
 from hw2exp.report.comparisons import Change, change_cells, change_columns
 from hw2exp.report.effects import is_main
 from hw2exp.report.tables import cell, columns, number, plain
@@ -34,7 +34,7 @@ class Lasting(Change):
     without: Estimate
 
 
-def lasting(tried: Sequence[Tried]) -> list[Lasting]:
+def lasting(tried: Sequence[ArmBranches]) -> list[Lasting]:
     """Compare each cure that stays on from a step with none; p-values are corrected for all."""
     import polars
 

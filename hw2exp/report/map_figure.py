@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from hw2exp.records.figure_style import encoded
-from hw2exp.records.map_axes import Axis
+from hw2exp.records.map_axes import MapAxis
 from hw2exp.report.map_colors import Picture, Scale
 from hw2exp.report.run_map import RunMap
 from hw2exp.report.style import DPI
@@ -127,7 +127,7 @@ def _draw_legend(axes: Any, picture: Picture, dashed: bool) -> None:
     axes.axis("off")
 
 
-def _label(axis: Any, own: Axis) -> None:
+def _label(axis: Any, own: MapAxis) -> None:
     """Write ticks at round values, and the axis's meaning."""
     values = _round_values(own)
     digits = 4 if own.spacing == "uneven" else 12  # a deep zoom needs them
@@ -141,7 +141,7 @@ def _label(axis: Any, own: Axis) -> None:
     axis.set_label_text(f"{meaning}{own.key}", fontsize=8)
 
 
-def _round_values(own: Axis) -> list[float]:
+def _round_values(own: MapAxis) -> list[float]:
     """Return some round values within an axis, or some of its own values if they are uneven."""
     from matplotlib.ticker import LogLocator, MaxNLocator
 

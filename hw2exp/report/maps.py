@@ -11,7 +11,7 @@ import numpy as np
 
 from hw2exp.records.encoding import png
 from hw2exp.records.found import Found
-from hw2exp.records.map_axes import Axis, axes_of
+from hw2exp.records.map_axes import MapAxis, axes_of
 from hw2exp.report.map_colors import (
     Picture,
     divergence_picture,
@@ -33,7 +33,7 @@ MOST_MAPS = 24
 
 
 @dataclass(frozen=True)
-class Kind:
+class MapKind:
     """Maps of one quantity.
 
     Args:
@@ -60,7 +60,7 @@ class Maps:
 
     measured: Sequence[MapMeasures] = ()
     reading: str = ""
-    kinds: Sequence[Kind] = ()
+    kinds: Sequence[MapKind] = ()
     notes: Sequence[str] = ()
 
     @property
@@ -97,7 +97,7 @@ def make_maps(found: Found, target: Path) -> Maps:
     for each in shown:
         disk.write(target / f"map_{_file_name(each.map)}.png", pixel_image(each.map))
     kinds = [
-        Kind(title, reading, [_draw(each, colored(each.map), name, target) for each in shown])
+        MapKind(title, reading, [_draw(each, colored(each.map), name, target) for each in shown])
         for name, title, reading, colored in _kinds(maps)
     ]
     notes = [f"figures of {counted(more, 'more map')} left out"] * (more > 0)
@@ -146,7 +146,7 @@ def _dimension(each: MapMeasures) -> str:
     return "" if math.isnan(found.value) else f" The border's dimension is {found.value:.2f}."
 
 
-def _axes_text(x: Axis, y: Axis) -> str:
+def _axes_text(x: MapAxis, y: MapAxis) -> str:
     """Write how to read the axes."""
     shape = "dot" if max(len(x.values), len(y.values)) > 100 else "square"
     to = [f"{axis.meaning.partition(',')[0]} ({axis.key})".strip() for axis in (x, y)]

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hw2exp.diagnostics.statistics import Estimate
-from hw2exp.records.figure_style import GRAY, STYLE
+from hw2exp.records.figure_style import GRAY, STYLE, loss_axis
 from hw2exp.report.curves import CURVES, Curve, band_of, draw_band
 from hw2exp.report.measures import SHOWN
 from hw2exp.report.question import Line, Question, estimates, label_of, note_of
 from hw2exp.report.solving import one_legend
-from hw2exp.report.style import HIGHEST, PALETTE, draw_estimates, folded, loss_axis
+from hw2exp.report.style import HIGHEST, PALETTE, draw_estimates, folded
 from hw2exp.report.tables import percent
 
 if TYPE_CHECKING:

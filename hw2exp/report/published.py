@@ -43,7 +43,7 @@ in place of 14 and 12."""
 
 
 @dataclass(frozen=True)
-class Curves:
+class PublishedCurves:
     """The curves of R runs as the notebook plots them, one value per epoch.
 
     Args:
@@ -79,7 +79,7 @@ class Curves:
 
 
 @dataclass(frozen=True)
-class Published(Curves):
+class Published(PublishedCurves):
     """The curves of an arm.
 
     Args:

@@ -12,7 +12,7 @@ from hw2exp.compare.measures import PER
 from hw2exp.config.settings import Value
 from hw2exp.diagnostics.statistics import Floats, quartiles
 from hw2exp.records.arms import NO_CURE, words
-from hw2exp.records.map_axes import Axis, settings_keys
+from hw2exp.records.map_axes import MapAxis, settings_keys
 from hw2exp.records.outcomes import SEED
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ class RunMap:
     """
 
     settings: Mapping[str, Value]
-    x: Axis
-    y: Axis
+    x: MapAxis
+    y: MapAxis
     seeds: NDArray[np.int64]
     diverged: Floats
     solved: Floats
@@ -90,7 +90,7 @@ def median_of_seeds(values: Floats) -> Floats:
     return np.asarray(values[0] if len(values) == 1 else quartiles(values, axis=0)[1])
 
 
-def run_maps(frame: "polars.DataFrame", x: Axis, y: Axis) -> list[RunMap]:
+def run_maps(frame: "polars.DataFrame", x: MapAxis, y: MapAxis) -> list[RunMap]:
     """Return a map for each combination of the other settings; those without cures come first.
 
     Args:

@@ -45,7 +45,7 @@ class Explosions:
 
 
 @dataclass(frozen=True)
-class Causes:
+class ArmSpikes:
     """The spikes of an arm.
 
     Args:
@@ -66,14 +66,14 @@ class Causes:
     explosions: Explosions | None
 
 
-def causes(arm: Arm) -> Causes | None:
+def causes(arm: Arm) -> ArmSpikes | None:
     """Count an arm's spikes; return None if there are none."""
     results = arm.results
     counts = [len(result.spikes) for result in results]
     if not any(counts):
         return None
     above = [count_spikes(result, "above_initial") for result in results]
-    return Causes(
+    return ArmSpikes(
         arm,
         spiking=sum(count > 0 for count in counts),
         spikes=sum(counts),
@@ -102,7 +102,7 @@ def _explosions(results: Sequence[RunResult]) -> Explosions | None:
     )
 
 
-def spike_rows(found: Sequence[Causes]) -> list[dict[str, Any]]:
+def spike_rows(found: Sequence[ArmSpikes]) -> list[dict[str, Any]]:
     """Make a row for each arm that has spikes: their heights, and the explosions before them."""
     rows = []
     for each in found:
@@ -174,7 +174,7 @@ def spikes_after_explosions(evidence: Evidence) -> Iterable[Judged]:
         yield Judged(found.arm.short_name, most if decided else Finding.UNDECIDED, numbers)
 
 
-def _plain(arms: Sequence[Arm]) -> Iterable[Causes]:
+def _plain(arms: Sequence[Arm]) -> Iterable[ArmSpikes]:
     """Return the counts of spikes of each arm without cures that has some."""
     return (found for arm in arms if not arm.cures and (found := causes(arm)))
 

@@ -1,6 +1,5 @@
 """Style the report's figures: sizes, colors, the axis of a loss; and draw them for the page."""
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +24,6 @@ PALETTE = (
     "#b5bd00", "#004D40", "#7F3C8D", "#F97B72",
 )  # fmt: skip
 """Colors of lines; arms without cures are black."""
-
-LOG_FROM = 2.0
-"""Losses above this are on a logarithmic scale, so that a spike of 1,000 hides nothing else."""
 
 HIGHEST = 100.0
 """The largest loss that panels of curves show: one spike of 10⁸ would flatten all others."""
@@ -86,22 +82,6 @@ def label_outer(panels: Sequence[Any], x: str, y: str) -> None:
             axes.set_ylabel(y, fontsize=8)
         if place >= len(panels) - columns:
             axes.set_xlabel(x, fontsize=8)
-
-
-def loss_axis(axes: Any, top: float) -> None:
-    """Set the vertical axis to a loss; if ``top`` is high, logarithmic above ``LOG_FROM``.
-
-    ``top`` is the largest visible loss.
-    """
-    if top <= 2 * LOG_FROM:
-        axes.set_ylim(0, 1.1 * max(top, 1.5))
-        return
-    axes.set_yscale("symlog", linthresh=LOG_FROM, linscale=2.0)
-    decades = range(1, math.ceil(math.log10(top)) + 1)
-    ticks = [0.0, 1.0, 2.0, *(10.0**power for power in decades[:: math.ceil(len(decades) / 3)])]
-    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks], minor=False)
-    axes.set_yticks([], minor=True)
-    axes.set_ylim(0, top)
 
 
 def draw_estimates(

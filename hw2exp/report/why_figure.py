@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hw2exp.diagnostics.statistics import Floats
-from hw2exp.records.figure_style import BLUE, GRAY, ORANGE, RED
+from hw2exp.records.figure_style import BLUE, GRAY, ORANGE, RED, loss_axis
 from hw2exp.report.before_spikes import NEAR, Phase, phases
 from hw2exp.report.diagnosed import Diagnosed, Steps
-from hw2exp.report.style import loss_axis, panels_of
+from hw2exp.report.style import panels_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from math import prod
 
 from hw2exp.records.found import Found, FoundPacked
-from hw2exp.records.map_axes import Axis, axes_of
+from hw2exp.records.map_axes import MapAxis, axes_of
 from hw2exp.records.outcomes import PackedRows, packed_swept
 
 
@@ -18,7 +18,7 @@ def by_window(found: Found) -> Mapping[str, Found]:
         found: the runs.
     """
     sweeps = found.sweeps if isinstance(found, FoundPacked) else []
-    windows: dict[tuple[object, ...], tuple[tuple[Axis, Axis], list[PackedRows]]] = {}
+    windows: dict[tuple[object, ...], tuple[tuple[MapAxis, MapAxis], list[PackedRows]]] = {}
     for each in sweeps:
         axes = axes_of(packed_swept([each]))
         if axes is None:
@@ -35,11 +35,11 @@ def by_window(found: Found) -> Mapping[str, Found]:
     return made
 
 
-def _extent(axis: Axis) -> float:
+def _extent(axis: MapAxis) -> float:
     """Return the extent of an axis: in octaves if it is geometric."""
     return 0.0 if axis.spacing == "uneven" else axis.step * (len(axis.values) - 1)
 
 
-def _name(axis: Axis) -> str:
+def _name(axis: MapAxis) -> str:
     first, last = axis.values[[0, -1]]
     return f"{axis.key} {first:g} to {last:g}"

@@ -24,7 +24,7 @@ from hw2exp.sweeps.executor import (
     WorkerDied,
     importable_main,
 )
-from hw2exp.sweeps.membership import ENDED, TOKEN, Facts, Membership, perform, problem_of, tell
+from hw2exp.sweeps.membership import ENDED, TOKEN, Membership, SweepFacts, perform, problem_of, tell
 from hw2exp.system import disk
 from hw2exp.system.interrupt import SAVE
 from hw2exp.system.lock import hold
@@ -194,7 +194,7 @@ def joined(client: Client, folder: Path, workers: int = 0) -> Iterator[ClusterEx
     try:
         with hold(shared):
             disk.write(shared / TOKEN, token.encode(), sync=False)
-            facts = Facts(token, shared, own_modules(), _choices())
+            facts = SweepFacts(token, shared, own_modules(), _choices())
             try:
                 _register(client, Membership(facts))
                 if not client.nthreads():

@@ -35,7 +35,7 @@ machine's lease ends: NFSv4 after 90 s."""
 
 
 @dataclass(frozen=True)
-class Facts:
+class SweepFacts:
     """Facts of a sweep that a machine must share to take part.
 
     Args:
@@ -65,7 +65,7 @@ def machine() -> str:
     return socket.gethostname()
 
 
-def problem(facts: Facts) -> str | None:
+def problem(facts: SweepFacts) -> str | None:
     """Return why this machine can't take part in a sweep, or None if it can.
 
     Args:
@@ -104,7 +104,7 @@ class Membership(WorkerPlugin):
         facts: the facts with which the worker must agree.
     """
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: SweepFacts) -> None:
         self.facts = facts
         self.problem: str | None = None
         self._running: dict[Any, Interrupt] = {}

@@ -11,11 +11,11 @@ import numpy as np
 from hw2exp.diagnostics.explosions import FACTOR, excess_pvalue, explosions, preceded
 from hw2exp.diagnostics.spikes import first_watched, running_median
 from hw2exp.diagnostics.statistics import Floats
-from hw2exp.theory.trained_curves import Curves
+from hw2exp.theory.trained_curves import TrainedCurves
 
 
 @dataclass(frozen=True)
-class Causes:
+class SpikeCauses:
     """Counts of the spikes of R runs that come after explosions.
 
     Args:
@@ -41,7 +41,7 @@ class Causes:
         return excess_pvalue(self.after, self.spikes, self.base)
 
 
-def causes(curves: Curves, factor: float = FACTOR) -> Causes:
+def causes(curves: TrainedCurves, factor: float = FACTOR) -> SpikeCauses:
     """Count the spikes that begin after an exploding gradient.
 
     Args:
@@ -58,7 +58,7 @@ def causes(curves: Curves, factor: float = FACTOR) -> Causes:
         )
         for run in range(exploded.shape[1])
     ]
-    return Causes(
+    return SpikeCauses(
         spikes=np.array([len(each.after) for each in found], dtype=float),
         after=np.array([sum(each.after) for each in found], dtype=float),
         base=np.array([each.base for each in found]),
@@ -83,7 +83,7 @@ class Thrown:
     anywhere: float
 
 
-def thrown(curves: Curves, of_another: bool = False) -> Thrown:
+def thrown(curves: TrainedCurves, of_another: bool = False) -> Thrown:
     """Compare the distance from the optimum at each peak, and at every step, with the start's.
 
     The optimum is unknown. A run's own best parameters lie on its path, so that it approaches them

@@ -20,7 +20,7 @@ from hw2exp.tasks.task import TRAIN
 
 
 @dataclass(frozen=True)
-class Curves:
+class TrainedCurves:
     """The curves of R runs of n steps that differ only in the seed; NaN after a divergence.
 
     Args:
@@ -88,7 +88,7 @@ class _Notes:
             self.params[steps[-1], members] = self.fleet.state.params.numpy()
 
 
-def train_curves(overrides: Sequence[str], seeds: int, keep_params: bool = False) -> Curves:
+def train_curves(overrides: Sequence[str], seeds: int, keep_params: bool = False) -> TrainedCurves:
     """Train runs that differ in their seed only, and return their curves.
 
     Args:
@@ -102,10 +102,10 @@ def train_curves(overrides: Sequence[str], seeds: int, keep_params: bool = False
     notes = _Notes(fleet, keep_params)
     # The state changes only after a block, so keeping that of every step needs blocks of one step.
     train(fleet, [notes], block=1 if keep_params else None)
-    return Curves(configs, loss.double().numpy(), notes.losses, notes.norms, notes.params)
+    return TrainedCurves(configs, loss.double().numpy(), notes.losses, notes.norms, notes.params)
 
 
-def recomputed_losses(curves: Curves, step: int) -> Floats:
+def recomputed_losses(curves: TrainedCurves, step: int) -> Floats:
     """Recompute a step's losses from its kept parameters without the closed form, ``(R,)``.
 
     Args:

@@ -25,7 +25,7 @@ OWN_STATE = ("optimizer", "clip", "schedule")
 """The parts of a state that belong to a choice of the config."""
 
 
-class Curves:
+class CurveRecorder:
     """An observer that keeps the training loss and the gradient norm of each step.
 
     Args:
@@ -81,7 +81,7 @@ def make_again(
     """
     fleet = Fleet([_endless(config)])
     fleet.state = start.state
-    curves, states, first = Curves(fleet, 1, last), {}, start.made + 1
+    curves, states, first = CurveRecorder(fleet, 1, last), {}, start.made + 1
     for step in sorted(steps):
         train(fleet, [curves], first=first, last=step - 1)
         states[step], first = fleet.state, step
@@ -151,7 +151,7 @@ def _train(
         else ClippedUpdates(configs, first_of.update, first_of.skip)
     )
     fleet.state = _branched(config, state, interventions, fleet)
-    curves, first = Curves(fleet, steps[0], steps[-1]), steps[0]
+    curves, first = CurveRecorder(fleet, steps[0], steps[-1]), steps[0]
     for last in [*_seams(interventions, steps, start), steps[-1]]:
         members = [interventions[member] for member in fleet.members.tolist()]
         fleet.enlist([_endless(each.config_at(first, start, config)) for each in members])

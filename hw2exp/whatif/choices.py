@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from hw2exp.config.registry import equations
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.optim.optimizers.adam import Adam
-from hw2exp.records.moments import PLACEBOS, Kind
+from hw2exp.records.moments import PLACEBOS, Family
 from hw2exp.whatif.intervention import changes_adam, has_second_moments
 
 
 @dataclass(frozen=True)
-class Choice:
+class Candidate:
     """An intervention to try.
 
     Args:
@@ -26,7 +26,7 @@ class Choice:
     """
 
     do: str
-    kind: Kind
+    kind: Family
     source: str = ""
 
 
@@ -42,12 +42,12 @@ RATES = "Bengio 2012, arXiv:1206.5533, on the initial learning rate"
 STABLE = "Wortsman et al. 2023 (StableAdamW), arXiv:2304.13013, algorithm 2"
 
 NOISE = tuple(
-    Choice(f"params~1e-{power}", Kind.PLACEBO, "of everything: parameters a little elsewhere")
+    Candidate(f"params~1e-{power}", Family.PLACEBO, "of everything: parameters a little elsewhere")
     for power in (6, 5, 4, 3, 2)
 )
 
 
-def shipped(run: Fleet) -> tuple[list[Choice], list[str]]:
+def shipped(run: Fleet) -> tuple[list[Candidate], list[str]]:
     """Return the interventions that apply to a run, and a line for each that does not.
 
     Args:
@@ -55,22 +55,23 @@ def shipped(run: Fleet) -> tuple[list[Choice], list[str]]:
     """
     config, state = run.config, run.state.optimizer
     found = [
-        *(Choice(f"clip=norm clip.max_norm={x}", Kind.NORM, PASCANU) for x in ("10", "1", "0.1")),
-        *(Choice(f"clip=value clip.max_value={x}", Kind.VALUE, MIKOLOV) for x in ("1", "0.1")),
-        *(Choice(f"clip=zclip {warm} clip.z_threshold={z}", Kind.ZCLIP, ZCLIP)
+        *(Candidate(f"clip=norm clip.max_norm={x}", Family.NORM, PASCANU)
+          for x in ("10", "1", "0.1")),
+        *(Candidate(f"clip=value clip.max_value={x}", Family.VALUE, MIKOLOV) for x in ("1", "0.1")),
+        *(Candidate(f"clip=zclip {warm} clip.z_threshold={z}", Family.ZCLIP, ZCLIP)
           for warm in ("clip.warmup_steps=2",) for z in ("4", "2.5", "1.5")),
-        *(Choice(f"lr*{factor}", Kind.RATE, RATES) for factor in ("0.1", "0.5", "2")),
-        Choice("skip=100", Kind.DATA, PALM),
+        *(Candidate(f"lr*{factor}", Family.RATE, RATES) for factor in ("0.1", "0.5", "2")),
+        Candidate("skip=100", Family.DATA, PALM),
     ]  # fmt: skip
     placebos = [
         *NOISE,
-        Choice(PLACEBOS[Kind.NORM], Kind.PLACEBO, "of clipping: clips nothing"),
-        Choice(PLACEBOS[Kind.RATE], Kind.PLACEBO, "of the learning rate"),
-        Choice(PLACEBOS[Kind.READOUT], Kind.PLACEBO, "of the readout"),
+        Candidate(PLACEBOS[Family.NORM], Family.PLACEBO, "of clipping: clips nothing"),
+        Candidate(PLACEBOS[Family.RATE], Family.PLACEBO, "of the learning rate"),
+        Candidate(PLACEBOS[Family.READOUT], Family.PLACEBO, "of the readout"),
     ]
     left_out = []
     if run.notebook is None:
-        found += [Choice(words, Kind.DATA, PALM) for words in ("data=1", "data=1 around=2")]
+        found += [Candidate(words, Family.DATA, PALM) for words in ("data=1", "data=1 around=2")]
     else:
         left_out.append("other data: the notebook's stream depends on no seed")
     if has_second_moments(run):
@@ -79,28 +80,30 @@ def shipped(run: Fleet) -> tuple[list[Choice], list[str]]:
                 f"update clipped to RMS 1: optimizer={config.optimizer.name} has limits"
             )
         else:
-            found.append(Choice("update=1", Kind.UPDATE, STABLE))
-            words = PLACEBOS[Kind.UPDATE]
-            placebos.append(Choice(words, Kind.PLACEBO, "of the clipping of updates"))
+            found.append(Candidate("update=1", Family.UPDATE, STABLE))
+            words = PLACEBOS[Family.UPDATE]
+            placebos.append(Candidate(words, Family.PLACEBO, "of the clipping of updates"))
         moments = "optimizer.mean_square"
         found += [
-            Choice(f"{moments}*{factor}", Kind.MOMENTS, BRAKE) for factor in ("0", "0.25", "4")
+            Candidate(f"{moments}*{factor}", Family.MOMENTS, BRAKE) for factor in ("0", "0.25", "4")
         ]
-        placebos.append(Choice(PLACEBOS[Kind.MOMENTS], Kind.PLACEBO, "of the second moments"))
+        placebos.append(
+            Candidate(PLACEBOS[Family.MOMENTS], Family.PLACEBO, "of the second moments")
+        )
     else:
         name = config.optimizer.name
         left_out.append(f"second moments: optimizer={name} has none that can be scaled alone")
         left_out.append("update clipped to RMS 1 (Wortsman et al. 2023): needs second moments")
     if issubclass(equations("optimizer", config.optimizer.name), Adam):
-        found.append(Choice("optimizer.mean*0", Kind.MOMENTUM, SPAM))
-        found.append(Choice("optimizer.mean*0 optimizer.mean_square*0", Kind.MOMENTUM, SPAM))
+        found.append(Candidate("optimizer.mean*0", Family.MOMENTUM, SPAM))
+        found.append(Candidate("optimizer.mean*0 optimizer.mean_square*0", Family.MOMENTUM, SPAM))
     elif "velocity" in state and getattr(config.optimizer, "momentum", None):
-        found.append(Choice("optimizer.velocity*0", Kind.MOMENTUM, SPAM))
+        found.append(Candidate("optimizer.velocity*0", Family.MOMENTUM, SPAM))
     else:
         left_out.append("momentum reset (Huang et al. 2025): the run has no momentum")
     if getattr(config.optimizer, "alpha", 0.9) != 0.9:
-        found.append(Choice("optimizer.alpha=0.9", Kind.MOMENTS, BRAKE))
+        found.append(Candidate("optimizer.alpha=0.9", Family.MOMENTS, BRAKE))
     if config.schedule.name == "constant":
-        found.append(Choice("schedule=cosine", Kind.RATE, COSINE))
-    found.append(Choice("readout*0.5", Kind.READOUT, "the bench's own question"))
+        found.append(Candidate("schedule=cosine", Family.RATE, COSINE))
+    found.append(Candidate("readout*0.5", Family.READOUT, "the bench's own question"))
     return [*found, *placebos], left_out

@@ -16,8 +16,8 @@ from hw2exp.records.figure_style import (
     encoded,
     figure_style,
 )  # fmt: skip
-from hw2exp.records.moments import NOTHING, Kind, Outcome
-from hw2exp.whatif.choices import Choice
+from hw2exp.records.moments import NOTHING, Family, Outcome
+from hw2exp.whatif.choices import Candidate
 from hw2exp.whatif.trial import Tried
 from hw2exp.whatif.verdict import WORSE
 
@@ -53,12 +53,12 @@ def summary(tried: Tried) -> list[str]:
             f"{outcome} from {', '.join(leads)}{' (and diverges later)' * lost}"
             for (outcome, lost), leads in by_end.items()
         ]
-        mark = "placebo: " if choice.kind is Kind.PLACEBO and place else ""
+        mark = "placebo: " if choice.kind is Family.PLACEBO and place else ""
         lines.append(f"{shown(choice):<{wide}}  {mark}{'; '.join(parts)}")
     return lines
 
 
-def shown(choice: Choice) -> str:
+def shown(choice: Candidate) -> str:
     """Return the text that the page shows for an intervention."""
     return "(no change)" if choice.do == NOTHING else choice.do
 
@@ -102,7 +102,7 @@ def _rows(tried: Tried) -> list[Any]:
 def draw(tried: Tried) -> bytes:
     """Draw the fan of branches from one lead, a panel for each kind of intervention, as PNG."""
     lead = min(tried.branches, key=lambda each: abs(each - SHOWN))
-    kinds = [kind for kind in Kind if any(each.kind is kind for each in tried.choices[1:])]
+    kinds = [kind for kind in Family if any(each.kind is kind for each in tried.choices[1:])]
     rows = -(-len(kinds) // COLUMNS)
     with figure_style(STYLE | {"axes.titlelocation": "left"}):
         from matplotlib.figure import Figure
@@ -125,7 +125,7 @@ def draw(tried: Tried) -> bytes:
         return encoded(figure, "png", dpi=110, metadata={"Software": None})
 
 
-def _fan(axes: "Axes", tried: Tried, lead: int, kind: Kind) -> None:
+def _fan(axes: "Axes", tried: Tried, lead: int, kind: Family) -> None:
     """Draw the branches of one kind over the run's curve."""
     branches, spike = tried.branches[lead], tried.spike
     begin, end = max(1, branches.first - BEFORE), min(len(tried.losses), spike.end + AFTER)

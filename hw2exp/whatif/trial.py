@@ -11,20 +11,20 @@ from hw2exp.config.schema import TrainConfig
 from hw2exp.diagnostics.spikes import SpikeDetector
 from hw2exp.diagnostics.statistics import Floats
 from hw2exp.fleet.fleet import Fleet
-from hw2exp.records.moments import NOTHING, Kind
+from hw2exp.records.moments import NOTHING, Family
 from hw2exp.records.spike import Spike
 from hw2exp.runs.spike_request import OTHER_RUN, Request
 from hw2exp.runs.start_state import nearest
 from hw2exp.system.problems import ConfigError
 from hw2exp.whatif.branches import Branches, MadeAgain, follow, make_again
-from hw2exp.whatif.choices import NOISE, Choice, shipped
+from hw2exp.whatif.choices import NOISE, Candidate, shipped
 from hw2exp.whatif.intervention import Intervention, nothing, read_intervention
 from hw2exp.whatif.verdict import Fate, judge
 
 NUMBER = re.compile(r"(?<=[=*~])[-+.\deE]+")
 """A dose in the words of an intervention; interventions that differ in doses are of one family."""
 
-ITSELF = Choice(NOTHING, Kind.PLACEBO, "the run itself")
+ITSELF = Candidate(NOTHING, Family.PLACEBO, "the run itself")
 """The branch without an intervention, the first of each lead."""
 
 
@@ -43,7 +43,7 @@ class Tried:
     """
 
     request: Request
-    choices: Sequence[Choice]
+    choices: Sequence[Candidate]
     left_out: Sequence[str]
     losses: Floats
     branches: dict[int, Branches]
@@ -149,7 +149,7 @@ def try_all(
     return Tried(request, choices, left_out, again.losses, branches, fates)
 
 
-def chosen(run: Fleet, dos: Sequence[str]) -> tuple[list[Choice], list[Intervention], list[str]]:
+def chosen(run: Fleet, dos: Sequence[str]) -> tuple[list[Candidate], list[Intervention], list[str]]:
     """Return the interventions to try, the one that changes nothing first, and those left out.
 
     Args:
@@ -163,7 +163,9 @@ def chosen(run: Fleet, dos: Sequence[str]) -> tuple[list[Choice], list[Intervent
     listed, left_out = shipped(run)
     known = {choice.do: choice for choice in listed}
     kinds = {NUMBER.sub("", choice.do): choice.kind for choice in reversed(listed)}
-    asked = {do: known.get(do) or Choice(do, kinds.get(NUMBER.sub("", do), Kind.OWN)) for do in dos}
+    asked = {
+        do: known.get(do) or Candidate(do, kinds.get(NUMBER.sub("", do), Family.OWN)) for do in dos
+    }
     if asked:
         listed, left_out = list((asked | {each.do: each for each in NOISE}).values()), []
     for choice in listed:

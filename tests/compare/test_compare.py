@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw2exp.compare.__main__ import main
-from hw2exp.compare.columns import Column, Compared, _read_below, read_columns
+from hw2exp.compare.columns import Column, ComparedRun, _read_below, read_columns
 from hw2exp.compare.rows import ABSENT, Row, _cell, _listed, config_of, differing, results
 from hw2exp.compare.table import table_of
 from hw2exp.config.command_line import read
@@ -328,7 +328,7 @@ def column(mark, chosen):
     config = composed()[chosen["model"], chosen["clip"]]
     optimizer = config.optimizer.model_copy(update={"lr": chosen["optimizer.lr"]})
     own = config.model_copy(update={"seed": chosen["seed"], "optimizer": optimizer})
-    return Column(mark, mark, [Compared(Run(None, own, None), None, None)])
+    return Column(mark, mark, [ComparedRun(Run(None, own, None), None, None)])
 
 
 @settings(max_examples=40, deadline=None)  # the first composes

@@ -19,7 +19,7 @@ from werkzeug.wrappers import Response
 from hw2exp.config.schema import OPERATIONAL
 from hw2exp.records import tensorboard
 from hw2exp.records.encoding import BINS
-from hw2exp.records.layout import ARM, RUN, Band
+from hw2exp.records.layout import ARM, RUN, BandChart
 from hw2exp.records.shown import config_table
 from hw2exp.records.tensorboard import EventWriter, flatten
 from hw2exp.runs.summary import tensorboard_of_run
@@ -314,7 +314,7 @@ def test_every_tag_of_a_layout_is_one_that_is_written():
     known = {tag for tag, _ in CATALOG.values()}
     lines = [chart for charts in RUN.values() for chart in charts]
     assert {tag for chart in lines for tag in chart.tags} <= known
-    assert {chart.value for chart in ARM["arms"] if isinstance(chart, Band)} <= known
+    assert {chart.value for chart in ARM["arms"] if isinstance(chart, BandChart)} <= known
 
 
 def test_what_is_written_again_is_as_long_as_it_was(tmp_path):

@@ -24,12 +24,12 @@ from hw2exp.records.moments import (
     NOTHING,
     PLACEBOS,
     RUN,
-    Kind,
+    Family,
     write_moments,
 )
 from hw2exp.records.runs import read_runs
 from hw2exp.report.__main__ import main
-from hw2exp.report.branches import Tried, read_tried
+from hw2exp.report.branches import ArmBranches, read_tried
 from hw2exp.report.claim import Evidence, Finding
 from hw2exp.report.claims import judge
 from hw2exp.report.dose_response import FAMILIES, dose_response
@@ -38,14 +38,14 @@ from hw2exp.report.lasting import lasting
 from hw2exp.report.trade_off import at_once_and_lasting
 from hw2exp.whatif import choices
 
-CLIP, FREE = "clip=norm clip.max_norm=1", PLACEBOS[Kind.NORM]
+CLIP, FREE = "clip=norm clip.max_norm=1", PLACEBOS[Family.NORM]
 SPIKES = [(60, 63), (90, 92)]
 QUIET = [(70, 73), (80, 82)]
 
 
 def row(moment, do, happens, **more):
     """A branch, made up."""
-    kind = Kind.NORM if do.startswith("clip=norm") and do != FREE else Kind.PLACEBO
+    kind = Family.NORM if do.startswith("clip=norm") and do != FREE else Family.PLACEBO
     outcome = "happens" if happens else "prevented"
     own = {"moment": moment, "number": 1, "start": 60, "end": 63, "stage": 0.5, "lead": 10}
     own |= {"do": do, "kind": str(kind), "outcome": outcome, "spikes": 1}
@@ -69,7 +69,7 @@ def arm(name="all runs"):
 def tried(runs, name="all runs"):
     """An arm of runs, a list of rows each."""
     frames = [table(rows).with_columns(seed=polars.lit(seed)) for seed, rows in enumerate(runs)]
-    return Tried(arm(name), polars.concat(frames))
+    return ArmBranches(arm(name), polars.concat(frames))
 
 
 def moments(kind, count, **do_hit):
@@ -132,7 +132,7 @@ def test_one_that_does_what_its_placebo_does_has_no_effect():
 
     def least():
         found = effects([tried([random_run(rng, *shares) for _ in range(8)])])
-        return min(each.effect.pvalue for each in found if each.kind == Kind.NORM)
+        return min(each.effect.pvalue for each in found if each.kind == Family.NORM)
 
     false = sum(least() < 0.05 for _ in range(worlds))
     assert false <= binom.ppf(0.999, worlds, 0.05)
@@ -251,12 +251,12 @@ def test_the_interventions_that_are_tried_have_kinds_and_placebos():
     for optimizer in ("sgd", "rmsprop", "adam"):
         found = choices.shipped(Fleet([read([f"optimizer={optimizer}"]).jobs[0].config]))[0]
         own = {each.do for each in found}
-        assert {PLACEBOS[Kind(each.kind)] for each in found} <= {*own, NOTHING}
+        assert {PLACEBOS[Family(each.kind)] for each in found} <= {*own, NOTHING}
         dos |= own
     assert set(MAIN) <= dos
     families = {do for do in dos if do.startswith(tuple(FAMILIES))}
     assert {each.kind for each in found if each.do in families} == {
-        *(Kind.NORM, Kind.RATE, Kind.MOMENTS, Kind.PLACEBO)
+        *(Family.NORM, Family.RATE, Family.MOMENTS, Family.PLACEBO)
     }
 
 
@@ -277,7 +277,7 @@ def write(folder, rows, spikes=SPIKES):
 def of_run(rng):
     """The rows of a run with ``SPIKES``: some interventions from two leads, and two cures."""
     dos = {NOTHING: 0.0, FREE: 0.0, CLIP: 0.7, "clip=norm clip.max_norm=0.1": 0.9}
-    kinds = {OTHER_DATA: (0.5, Kind.DATA), "lr*0.1": (1.0, Kind.RATE)}
+    kinds = {OTHER_DATA: (0.5, Family.DATA), "lr*0.1": (1.0, Family.RATE)}
     kinds |= {do: (share, None) for do, share in dos.items()}
     rows = []
     for kind, places in (("spike", SPIKES), ("quiet", QUIET)):
@@ -405,7 +405,7 @@ def test_words_of_others_break_no_figure(tmp_path):
     rows = run_of({do: [True, False] for do in words}, {do: [False, True] for do in words})
     rows += [each for do in words for each in steps(1, 1, 2, do)][: len(words) * 2]
     rows = [each for place, each in enumerate(rows) if each not in rows[:place]]
-    asked = [each | {"kind": Kind.OWN} if each["do"] in words else each for each in rows]
+    asked = [each | {"kind": Family.OWN} if each["do"] in words else each for each in rows]
     found = [tried([asked] * 3)]
     for name, figure in (
         ("doses", dose_response(effects(found))),

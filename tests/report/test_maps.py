@@ -9,7 +9,7 @@ import polars
 import pytest
 from PIL import Image
 
-from hw2exp.records.map_axes import Axis, axes_of
+from hw2exp.records.map_axes import MapAxis, axes_of
 from hw2exp.records.outcomes import RESULT
 from hw2exp.records.runs import read_runs
 from hw2exp.report import page
@@ -97,7 +97,7 @@ def test_few_values_or_a_random_search_make_no_map():
     ],
 )
 def test_the_spacing_of_values(values, spacing):
-    assert Axis("a", np.array(values, float)).spacing == spacing
+    assert MapAxis("a", np.array(values, float)).spacing == spacing
 
 
 def test_a_cell_is_the_median_of_its_seeds():

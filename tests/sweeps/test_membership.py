@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from hw2exp.sweeps.membership import TOKEN, Facts, problem
+from hw2exp.sweeps.membership import TOKEN, SweepFacts, problem
 from hw2exp.system.lock import hold
 from hw2exp.system.problems import ConfigError
 
@@ -15,7 +15,7 @@ from hw2exp.system.problems import ConfigError
 @pytest.fixture
 def facts(tmp_path):
     (tmp_path / TOKEN).write_text("hw2exp-1")
-    return Facts("hw2exp-1", tmp_path)
+    return SweepFacts("hw2exp-1", tmp_path)
 
 
 def test_a_machine_that_sees_folder_and_lock_takes_part(facts):

@@ -5,7 +5,7 @@ from hw2exp.config.command_line import read
 from hw2exp.theory.answer import Verdict, decide
 from hw2exp.theory.answers import loss_curve
 from hw2exp.theory.spike_causes import best_step, causes, thrown
-from hw2exp.theory.trained_curves import Curves, recomputed_losses, train_curves
+from hw2exp.theory.trained_curves import TrainedCurves, recomputed_losses, train_curves
 
 STEPS, RUNS = 400, 8
 SPIKES = (100, 200, 300)
@@ -21,7 +21,7 @@ def made(exploded_before=0, params=None):
         if exploded_before:
             norms[step - 1 - exploded_before] = 100
     configs = [job.config for job in read(["-m", f"seed=range(0,{RUNS})"]).jobs]
-    return Curves(configs, np.full(RUNS, 1.39), losses, norms, params)
+    return TrainedCurves(configs, np.full(RUNS, 1.39), losses, norms, params)
 
 
 @pytest.mark.parametrize(("before", "share"), [(0, 0), (1, 1), (5, 1), (6, 0)])

@@ -11,7 +11,7 @@ import pytest
 from hw2exp.config.recorded import recorded_config
 from hw2exp.diagnostics.spikes import find_spikes, running_median
 from hw2exp.fleet.fleet import Fleet
-from hw2exp.records.moments import BRANCH, BRANCHES_FILE, HAPPENS, Kind, read_moments
+from hw2exp.records.moments import BRANCH, BRANCHES_FILE, HAPPENS, Family, read_moments
 from hw2exp.records.run_dir import read_result
 from hw2exp.records.spike import Spike
 from hw2exp.train import main as train
@@ -132,7 +132,7 @@ def test_another_dose_of_a_known_family_belongs_to_it(trained):
     fleet = Fleet([recorded_config(trained / "0", read_result(trained / "0").config)])
     dos = ["clip=norm clip.max_norm=3", "lr*0.25", "optimizer.mean_square*9", "batch_size=4"]
     found = {choice.do: choice.kind for choice in chosen(fleet, dos)[0]}
-    assert [found[do] for do in dos] == [Kind.NORM, Kind.RATE, Kind.MOMENTS, Kind.OWN]
+    assert [found[do] for do in dos] == [Family.NORM, Family.RATE, Family.MOMENTS, Family.OWN]
 
 
 def test_an_intervention_for_one_arm_is_left_out_elsewhere(tmp_path, capsys):

@@ -15,7 +15,7 @@ from hw2exp.diagnostics.spikes import find_spikes
 from hw2exp.theory.answer import Answer, Check, decide
 from hw2exp.theory.answers.deviation import worst
 from hw2exp.theory.spike_causes import causes, thrown
-from hw2exp.theory.trained_curves import Curves, recomputed_losses, train_curves
+from hw2exp.theory.trained_curves import TrainedCurves, recomputed_losses, train_curves
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,7 @@ def effect(change: float, pvalue: float, more_diverged: int) -> str:
 
 
 @cache
-def arm(name: str, cure: str = "") -> Curves:
+def arm(name: str, cure: str = "") -> TrainedCurves:
     """Train the runs of a setting.
 
     Args:
