@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hw2exp.records.parquet import LARGEST_FILE, check_size, read_table
+from hw2exp.records.run_dir import RunResult
 from hw2exp.system import disk, regular_file
 
 if TYPE_CHECKING:
@@ -126,18 +127,19 @@ def write_moments(
     disk.write(path, content.getvalue(), sync=False)
 
 
-def read_moments(path: Path, columns: Mapping[str, type], run: str) -> "polars.DataFrame":
-    """Read a table of moments; the file is untrusted.
+def read_moments(path: Path, columns: Mapping[str, type], result: RunResult) -> "polars.DataFrame":
+    """Read a table of a run's moments; the file is untrusted.
 
     Args:
         path: the file.
-        columns: the columns that it must have, with their types; others are left out.
-        run: the ``metrics_sha256`` of the run that it must be of.
+        columns: the columns that it must have, with their types, some of ``MOMENT`` among them;
+            others are left out.
+        result: the run's result.
 
     Raises:
         OSError: the file can't be read.
-        ValueError: the file is damaged or of another run, lacks a column, or has a column of
-            another type.
+        ValueError: the file is damaged or of another run, lacks a column, has a column of another
+            type, or has spikes that are not the run's.
     """
     import polars
     from polars.exceptions import PolarsError
@@ -151,12 +153,17 @@ def read_moments(path: Path, columns: Mapping[str, type], run: str) -> "polars.D
         return None
 
     table = read_table(path, wrong).select(*columns).drop_nulls()
-    if (asked_of(path) or {}).get(RUN) != run:
+    if (asked_of(path) or {}).get(RUN) != result.metrics_sha256:
         raise ValueError(f"{path}: is of another run")
     try:
-        return table.cast(polars.Schema(columns))
+        table = table.cast(polars.Schema(columns))
     except PolarsError as error:
         raise ValueError(f"{path}: {error}") from error
+    spikes = {(number, each["start"]) for number, each in enumerate(result.spikes, 1)}
+    own = table.filter(table["moment"] == MomentKind.SPIKE).select("number", "start")
+    if not spikes.issuperset(own.rows()):
+        raise ValueError(f"{path}: its spikes are not the run's")
+    return table
 
 
 def asked_of(path: Path) -> dict[str, str] | None:

@@ -103,24 +103,16 @@ def _read(arms: Sequence[Arm]) -> tuple[dict[str, Measured], list[str]]:
             if not os.path.lexists(path):
                 continue
             try:
-                frame = read_moments(path, COLUMNS, run.result.metrics_sha256)
-                _check(run, frame)
+                frame = read_moments(path, COLUMNS, run.result)
+                kinds = set(frame["moment"]) <= {MomentKind.SPIKE, MomentKind.QUIET}
+                if not kinds or frame.select("moment", "number", "lead").is_duplicated().any():
+                    raise ValueError("a moment of another kind, or twice")
             except (OSError, ValueError):
                 unread += 1
             else:
                 found.setdefault(arm.name, []).append((run, frame))
     lines = [f"signals of {counted(unread, 'run')} left out: can't be read"] if unread else []
     return found, lines
-
-
-def _check(run: Run, frame: "polars.DataFrame") -> None:
-    """Raise ValueError if the spikes of a table are not the run's, or a moment comes twice."""
-    spikes = {(number, each["start"]) for number, each in enumerate(run.result.spikes, 1)}
-    own = frame.filter(frame["moment"] == MomentKind.SPIKE).select("number", "start").rows()
-    kinds = set(frame["moment"]) <= {MomentKind.SPIKE, MomentKind.QUIET}
-    twice = frame.select("moment", "number", "lead").is_duplicated().any()
-    if not kinds or twice or not set(own) <= spikes:
-        raise ValueError("the moments are not those of the run")
 
 
 def _judge(name: str, measured: Measured) -> Iterator[Warned]:

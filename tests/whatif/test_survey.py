@@ -50,7 +50,7 @@ def copy(trained, tmp_path):
 
 
 def table(run):
-    return read_moments(run / "whatif" / BRANCHES_FILE, BRANCH, read_result(run).metrics_sha256)
+    return read_moments(run / "whatif" / BRANCHES_FILE, BRANCH, read_result(run))
 
 
 def where(frame, **values):
