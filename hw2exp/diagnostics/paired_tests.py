@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hw2exp.diagnostics.statistics import Estimate, Floats, known_values, mean, share, widened
+from hw2exp.diagnostics.shares import share
+from hw2exp.diagnostics.statistics import Estimate, Floats, known_values, mean, widened
 from hw2exp.system.problems import counted
 
 SIGNINGS = 99_999

@@ -5,14 +5,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from hw2exp.diagnostics.shares import proportion, share
 from hw2exp.diagnostics.statistics import (
     TAIL,
     Estimate,
     Floats,
     bootstrapped,
     multiplicities,
-    proportion,
-    share,
     widened,
 )
 

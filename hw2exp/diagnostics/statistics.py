@@ -43,21 +43,6 @@ class Estimate:
 UNKNOWN = Estimate(math.nan, math.nan, math.nan)
 
 
-def share(count: int, total: int) -> Estimate:
-    """Return the share of counted runs in a total, with Wilson's interval.
-
-    Args:
-        count: the number of runs that count.
-        total: the number of all runs; if it is 0, the share is unknown.
-    """
-    from scipy.stats import binomtest
-
-    if not total:
-        return UNKNOWN
-    interval = binomtest(count, total).proportion_ci(CONFIDENCE, method="wilson")
-    return Estimate(count / total, float(interval.low), float(interval.high))
-
-
 def rate(events: ArrayLike, exposure: ArrayLike) -> Estimate:
     """Return the events per unit of exposure, pooled over all runs.
 
@@ -79,66 +64,6 @@ def rate(events: ArrayLike, exposure: ArrayLike) -> Estimate:
     total = happened.sum()
     ends = chi2.ppf(TAIL, 2 * total) / 2 if total else 0.0, chi2.isf(TAIL, 2 * total + 2) / 2
     return widened(bootstrapped(of, len(happened)), *(end / seen.sum() for end in ends))
-
-
-def proportion(counts: ArrayLike, totals: ArrayLike, less: ArrayLike = 0) -> Estimate:
-    """Return a share of events, pooled over all runs.
-
-    The interval is a bootstrap over runs, because events of one run depend on each other. It is
-    widened to include Wilson's, because a bootstrap has no width if all events are alike.
-
-    Args:
-        counts: events of each run that count, ``(R,)``.
-        totals: all events of each run, ``(R,)``; if all are zero, the share is unknown.
-        less: events to subtract from those that count, such as a placebo's, ``(R,)``.
-    """
-    value, resampled, alone = _pooled(counts, totals, less)
-    return widened(_between(value, resampled), alone.low, alone.high)
-
-
-def proportions_difference(one: Sequence[ArrayLike], other: Sequence[ArrayLike]) -> Estimate:
-    """Return the difference of two shares of events of the same runs, each pooled over all runs.
-
-    The interval is a bootstrap over runs, widened to include Newcombe's.
-
-    Args:
-        one: the arguments of :func:`proportion` for the first share.
-        other: those for the second share.
-    """
-    (value, resampled, alone), (less, less_resampled, less_alone) = _pooled(*one), _pooled(*other)
-    interval = newcombe(alone, less_alone)
-    return widened(_between(value - less, resampled - less_resampled), interval.low, interval.high)
-
-
-def newcombe(one: Estimate, other: Estimate) -> Estimate:
-    """Return the difference of two independent shares with Wilson's intervals.
-
-    The interval is that of Newcombe (1998), method 10.
-    """
-    value = one.value - other.value
-    low = math.hypot(one.value - one.low, other.high - other.value)
-    high = math.hypot(one.high - one.value, other.value - other.low)
-    return Estimate(value, value - low, value + high)
-
-
-def _pooled(
-    counts: ArrayLike, totals: ArrayLike, less: ArrayLike = 0
-) -> tuple[float, Floats, Estimate]:
-    """Return a share of events, its resamples over runs, and the share with Wilson's interval."""
-    some, of_all = np.asarray(counts, float), np.asarray(totals, float)
-    if not of_all.any():
-        return math.nan, np.full(1, math.nan), UNKNOWN
-    net, alone = some - less, share(round(some.sum()), round(of_all.sum()))
-    value = float(net.sum() / of_all.sum())
-    shift = value - alone.value
-    alone = Estimate(value, alone.low + shift, alone.high + shift)
-    if len(some) == 1:  # every resample is the same run
-        return value, np.full(1, math.nan), alone
-    # Not by BLAS, whose threads cost more than they save here.
-    sums, base = (np.einsum("nr,r->n", _weights(len(some)), each) for each in (net, of_all))
-    with np.errstate(invalid="ignore"):  # resampled runs may have no events
-        shares = sums / base
-    return value, np.where(np.isnan(shares), value, shares), alone
 
 
 def widened(found: Estimate, low: float, high: float) -> Estimate:
@@ -245,7 +170,7 @@ def bootstrapped(statistic: Callable[[Any], Any], runs: int) -> Estimate:
     value = float(statistic(np.arange(runs)))
     if runs == 1:  # every resample is the same run
         return Estimate(value, math.nan, math.nan)
-    return _between(value, np.concatenate([statistic(rows) for rows in _resampled(runs)]))
+    return between(value, np.concatenate([statistic(rows) for rows in _resampled(runs)]))
 
 
 def _resampled(runs: int) -> Iterator[NDArray[np.int64]]:
@@ -256,7 +181,7 @@ def _resampled(runs: int) -> Iterator[NDArray[np.int64]]:
 
 
 @lru_cache(maxsize=1)
-def _weights(runs: int) -> Floats:
+def weights(runs: int) -> Floats:
     """Return how many times each resample has each run, ``(RESAMPLES, R)``."""
     return multiplicities(np.concatenate([*_resampled(runs)]))
 
@@ -268,7 +193,7 @@ def multiplicities(rows: NDArray[np.int64]) -> Floats:
     return np.bincount(places.ravel(), minlength=drawn.size).reshape(rows.shape).astype(float)
 
 
-def _between(value: float, resampled: Any) -> Estimate:
+def between(value: float, resampled: Any) -> Estimate:
     """Return an estimate with the percentile interval of its resamples."""
     # No interpolation, since some values may be infinite.
     low, high = np.quantile(resampled, [TAIL, 1 - TAIL], method="inverted_cdf")

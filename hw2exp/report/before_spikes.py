@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hw2exp.diagnostics.shares import proportion
 from hw2exp.diagnostics.spikes import first_watched
-from hw2exp.diagnostics.statistics import Estimate, Floats, median, proportion
+from hw2exp.diagnostics.statistics import Estimate, Floats, median
 from hw2exp.records.arms import Arm, Run
 from hw2exp.report.diagnosed import Diagnosed, Steps
 from hw2exp.report.tables import cell, columns, number, percent, plain

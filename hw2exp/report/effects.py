@@ -7,13 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hw2exp.diagnostics.paired_tests import Difference, adjusted, paired_pvalues
-from hw2exp.diagnostics.statistics import (
-    UNKNOWN,
-    Estimate,
-    Floats,
-    proportion,
-    proportions_difference,
-)
+from hw2exp.diagnostics.shares import proportion, proportions_difference
+from hw2exp.diagnostics.statistics import UNKNOWN, Estimate, Floats
 from hw2exp.records.arms import Arm
 from hw2exp.records.moments import (
     HAPPENS,

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from hw2exp.diagnostics.paired_tests import SIGNIFICANT
-from hw2exp.diagnostics.statistics import share
+from hw2exp.diagnostics.shares import share
 from hw2exp.records.arm_pairs import partners
 from hw2exp.records.arms import Arm
 from hw2exp.report.claim import Claim, Evidence, Finding, Judged, finding_of

@@ -6,14 +6,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hw2exp.compare.measures import PER, count_spikes, score_of, spikes_per_1000, watched_until
+from hw2exp.diagnostics.shares import proportion, share
 from hw2exp.diagnostics.statistics import (
     UNKNOWN,
     Estimate,
     interquartile_mean,
     median,
-    proportion,
     rate,
-    share,
 )
 from hw2exp.diagnostics.survival import Survival, survival
 from hw2exp.records.arms import Arm

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hw2exp.diagnostics.paired_tests import SIGNIFICANT
-from hw2exp.diagnostics.statistics import Floats, median, share
+from hw2exp.diagnostics.shares import share
+from hw2exp.diagnostics.statistics import Floats, median
 from hw2exp.records.arms import Arm, Run
 from hw2exp.records.figure_style import BLUE, GRAY, RED
 from hw2exp.records.metrics import INITIAL_LOSS

@@ -10,7 +10,8 @@ from hw2exp.compare.measures import count_spikes
 from hw2exp.config.groups import AnyTask
 from hw2exp.diagnostics.explosions import BEFORE, FACTOR, excess_pvalue
 from hw2exp.diagnostics.paired_tests import SIGNIFICANT
-from hw2exp.diagnostics.statistics import Estimate, mean, proportion
+from hw2exp.diagnostics.shares import proportion
+from hw2exp.diagnostics.statistics import Estimate, mean
 from hw2exp.fleet.initial_loss import LOSS_TOLERANCE
 from hw2exp.records.arms import Arm
 from hw2exp.records.metrics import INITIAL_ACCURACY, INITIAL_LOSS

@@ -15,16 +15,13 @@ from hw2exp.diagnostics.paired_tests import (
     paired_pvalues,
     too_few,
 )
+from hw2exp.diagnostics.shares import newcombe, proportion, proportions_difference, share
 from hw2exp.diagnostics.statistics import (
     interquartile_mean,
     mean,
     median,
-    newcombe,
-    proportion,
-    proportions_difference,
     quartiles,
     rate,
-    share,
     spread,
 )
 from hw2exp.diagnostics.survival import survival

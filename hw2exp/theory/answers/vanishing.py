@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from hw2exp.config.command_line import read
 from hw2exp.diagnostics.gradient_reach import spectral_norms, state_jacobians
 from hw2exp.diagnostics.paired_tests import SIGNIFICANT
-from hw2exp.diagnostics.statistics import median, share
+from hw2exp.diagnostics.shares import share
+from hw2exp.diagnostics.statistics import median
 from hw2exp.diagnostics.trajectory import NO_NORM
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.models.cell import unroll
