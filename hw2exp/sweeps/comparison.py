@@ -31,8 +31,8 @@ def at_one_step(starts: Starts, folders: Sequence[Path], configs: Sequence[Train
     if len(starts) < 2:
         return starts
     step, quiet = min(starts), lambda line: None
-    same = dict(starts.pop(step))
-    for place in sorted(place for saved in starts.values() for place in saved):
+    same = dict(starts[step])
+    for place in sorted({place for saved in starts.values() for place in saved} - same.keys()):
         same[place] = find_start(folders[place], configs[place], quiet, before=step + 1)
     if any(saved is None or saved.step != step for saved in same.values()):
         return {0: dict.fromkeys(same)}

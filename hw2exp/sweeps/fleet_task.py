@@ -61,16 +61,7 @@ def train_fleet(
             held = hold_folders(folders, stack, patience)
         except OSError as error:
             return [error for _ in configs]
-        outcomes: dict[int, Outcome] = dict(held)
-        starts: Starts = {}
-        for place in range(len(configs)):
-            if place in held:
-                continue
-            found = whereabouts(folders[place], configs[place], warned=True)
-            if isinstance(found, RunResult | Exception):
-                outcomes[place] = found
-            else:
-                starts.setdefault(found.step if found else 0, {})[place] = found
+        outcomes, starts = _found(configs, folders, held)
         pruning = None
         if configs[0].prunes and starts:
             starts = at_one_step(starts, folders, configs)
@@ -96,6 +87,29 @@ def train_fleet(
             )
             outcomes |= zip(saved, results, strict=True)
     return [outcomes[place] for place in range(len(configs))]
+
+
+def _found(
+    configs: Sequence[TrainConfig], folders: Sequence[Path], held: Mapping[int, Outcome]
+) -> tuple[dict[int, Outcome], Starts]:
+    """Return what is known of each run.
+
+    Args:
+        configs: the config of each run.
+        folders: the run folder of each run.
+        held: the outcomes of runs whose folders another process holds, by place.
+
+    Returns:
+        The outcomes, also of runs that have ended or can't resume; and the others' checkpoints.
+    """
+    outcomes, starts = dict(held), Starts()
+    for place in sorted({*range(len(configs))} - held.keys()):
+        found = whereabouts(folders[place], configs[place], warned=True)
+        if isinstance(found, RunResult | Exception):
+            outcomes[place] = found
+        else:
+            starts.setdefault(found.step if found else 0, {})[place] = found
+    return outcomes, starts
 
 
 def _note_resumption(
