@@ -23,6 +23,7 @@ from hw2exp.config.groups import (
     Schedule,
 )
 from hw2exp.config.knob import Section, per_replica, shared
+from hw2exp.system.problems import counted
 
 
 class Init(Section):
@@ -149,6 +150,17 @@ class TrainConfig(Section):
     def prunes(self) -> bool:
         """Return whether the arms of a fleet are compared, so that some leave early."""
         return self.prune.name != "none"
+
+    @property
+    def too_few_tests(self) -> str | None:
+        """Return why no run can solve its task, if its test passes are too few for that."""
+        passes = -(-self.steps // self.eval_every)
+        if passes >= self.solved_passes:
+            return None
+        return (
+            f"that takes {counted(self.solved_passes, 'test')} in a row, and a run makes {passes}; "
+            "make eval_every smaller"
+        )
 
     def describe(self) -> str:
         """Describe the run in one line."""

@@ -144,6 +144,8 @@ def make_chapter(
     undecided = [each for each in own if each in wanted and each not in decided]
     left_out += [NO_PAIRS.format(claim.words) for claim in undecided]
     left_out += filter(None, [too_few(both.seeds)])
+    few = dict.fromkeys(arm.config.too_few_tests for arm in arms)
+    left_out += [f"no run of some arms can solve its task: {each}" for each in few if each]
     if maps.measured:
         left_out.append(ONE_BY_ONE.format(counted(found.size[1], "arm")))
     drawn, empty = _draw_all(_figures(plan, evidence, measured, after, warned), target)

@@ -104,13 +104,7 @@ def _solved(config: TrainConfig, result: RunResult) -> str:
     if result.solved_at is not None:
         later = ", but its last test pass is below" if result.ends_solved is False else ""
         return f"at step {result.solved_at:,}{later}"
-    passes = -(-config.steps // config.eval_every)
-    if passes >= config.solved_passes:
-        return "no"
-    return (
-        f"no: that takes {counted(config.solved_passes, 'test')} in a row, and the run "
-        f"makes {passes}; make eval_every smaller"
-    )
+    return f"no: {few}" if (few := config.too_few_tests) else "no"
 
 
 def number(value: float | None) -> str:

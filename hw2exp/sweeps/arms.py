@@ -161,6 +161,8 @@ def print_sweep(jobs: Sequence[JobOutcome], folder: Path) -> None:
 def table_text(arms: Sequence[SweptArm], folder: Path) -> str:
     """Return the table of arms as text; for more than ``SHOWN`` arms, the report's command.
 
+    A line below says so if the runs of some arms have too few tests to solve their task.
+
     Args:
         arms: the arms.
         folder: the folder of the sweep.
@@ -169,8 +171,10 @@ def table_text(arms: Sequence[SweptArm], folder: Path) -> str:
 
     if len(arms) > SHOWN:
         return f"{len(arms)} arms, in a table by python -m hw2exp.report {typed(folder)}"
+    run = [arm.jobs[0].job.config for arm in arms if any(map(ended, arm.outcomes))]
+    few = dict.fromkeys(filter(None, [config.too_few_tests for config in run]))
     text = StringIO()
     width = Console().width if on_terminal() else 120
     table = arms_table(arms, width)
     Console(file=text, width=width, force_jupyter=False, force_terminal=False).print(table)
-    return text.getvalue().removesuffix("\n")
+    return "\n".join([text.getvalue().removesuffix("\n"), *(f"  solved    no: {n}" for n in few)])

@@ -31,11 +31,11 @@ def test_an_older_test_says_its_step(step, diverged_at, said):
         (1000, 300, False, "at step 300, but its last test pass is below"),  # later it unlearned
         (1000, 300, None, "at step 300"),  # an older record
         (300, None, False, "no"),
-        (201, None, False, "no"),  # the third pass is that of the last step
-        (200, None, False, "no: that takes 3 tests in a row, and the run makes 2; make "
-                           "eval_every smaller"),
+        (201, None, False, "no"),  # the third test is that of the last step
+        (200, None, False, "no: that takes 3 tests in a row, and a run makes 2; "),
     ],
-)  # fmt: skip
-def test_a_run_says_whether_it_solved_its_task(steps, solved_at, ends_solved, said):
-    config = SimpleNamespace(steps=steps, eval_every=100, solved_passes=3)
-    assert _solved(config, SimpleNamespace(solved_at=solved_at, ends_solved=ends_solved)) == said
+)
+def test_a_run_says_whether_it_solved_its_task(compose, steps, solved_at, ends_solved, said):
+    own = compose(f"steps={steps}", "eval_every=100")
+    told = _solved(own, SimpleNamespace(solved_at=solved_at, ends_solved=ends_solved))
+    assert told == said + "make eval_every smaller" * said.endswith("; ")

@@ -1,6 +1,7 @@
 import io
 import shlex
 from itertools import product
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -125,6 +126,19 @@ def test_a_sweep_of_many_arms_says_how_to_type_its_report(job, tmp_path, monkeyp
     print_sweep(jobs, tmp_path / "my sweep")
     first = capsys.readouterr().out.splitlines()[0]
     assert first.endswith("python -m hw2exp.report 'my sweep'")
+
+
+@pytest.mark.parametrize(("every", "told"), [(500, 1), (100, 0)])
+def test_a_sweep_says_that_its_tests_are_too_few(compose, every, told, tmp_path, capsys):
+    def ran(clip, outcome):
+        words = ["steps=600", f"eval_every={every}", f"clip={clip}"]
+        own = SimpleNamespace(overrides=words, config=compose(*words))
+        return JobOutcome(own, outcome)
+
+    jobs = [ran("none", result(1.3)), ran("norm", result(1.3)), ran("value", ValueError("lost"))]
+    print_sweep(jobs, tmp_path)
+    line = "solved    no: that takes 3 tests in a row, and a run makes 2; make eval_every smaller"
+    assert capsys.readouterr().out.count(line) == told
 
 
 def test_jobs_with_invalid_values_are_told_apart_by_their_overrides():
