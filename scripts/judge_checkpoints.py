@@ -19,7 +19,7 @@ RESULT = (
     "import json, sys; own = json.load(open(sys.argv[1]));"
     "print(own['status'], own['parameters_sha256'], own['metrics_sha256'])"
 )
-RESUMED = r"(?s)(?:goes on after step|nothing is left to do.*?finished after) (\d+)"
+RESUMED = r"(?s)(?:resumes after step|nothing is left to do.*?finished after) (\d+)"
 """Matches the step from which a run resumes; for a finished run, its last step."""
 
 FAILURES = "HARD_FAIL,SILENT_DIVERGENCE,LOST_WORK,CONTROL_FAIL"

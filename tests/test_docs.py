@@ -57,6 +57,17 @@ def run(*arguments, cwd):
     )
 
 
+def test_no_two_pages_train_into_the_same_folder():
+    """So a reader of both is not refused, and a notebook can be run again."""
+    places = {name: set(re.findall(r"hydra\.(?:run|sweep)\.dir=([^\s'`),\"\\]+)", text))
+              for name, text in PAGES.items()}  # fmt: skip
+    named = [place for own in places.values() for place in own]
+    assert len(named) > 10
+    assert sorted(named) == sorted(set(named))
+    assert not any("hydra.run.dir" in line or "hydra.sweep.dir" in line
+                   for source in cells() for line in source)  # fmt: skip
+
+
 def test_the_definition_of_a_spike_is_that_of_the_code(compose):
     spikes = compose().spikes
     text = page("explanation/statistics")

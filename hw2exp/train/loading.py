@@ -52,7 +52,7 @@ class Loaded:
 
     @cached_property
     def results(self) -> "polars.DataFrame":
-        """Return one row for each run: its name, all keys of its config, then its result."""
+        """Return one row for each run: its name, the keys of what it computes, then its result."""
         runs = list(self.runs.values())
         configs = [flat(run.config) for run in runs]
         return frame_of(RUN, list(self.runs), configs, [run.result for run in runs])
