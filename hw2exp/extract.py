@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hw2exp.config.folder import at_home, check_there
+from hw2exp.config.folder import check_there, typed_path
 from hw2exp.system.problems import ConfigError
 from hw2exp.system.process import failed, parser_of, process
 from hw2exp.system.terminal import echo, echo_error, relative
@@ -38,7 +38,7 @@ def _parser() -> ArgumentParser:
         "The run is made again, and its digests are compared with the packed record.",
     )
     parser.add_argument(
-        "folder", type=at_home, metavar="DIR", help="of a sweep with packed records"
+        "folder", type=typed_path, metavar="DIR", help="of a sweep with packed records"
     )
     parser.add_argument(
         "--job", type=int, metavar="NUMBER", action="append", required=True,
@@ -72,7 +72,12 @@ def _run(folder: Path, jobs: Sequence[int]) -> int:
     ]
     if problems:
         raise ConfigError(problems)
-    return max(_extract(sweep, job, records[job]) for job in jobs)
+    status = 0
+    for job in jobs:
+        status = max(status, _extract(sweep, job, records[job]))
+        if status > 128:  # a signal's
+            break
+    return status
 
 
 def _extract(sweep: "PackedSweep", number: int, record: Mapping[str, Any]) -> int:
@@ -87,9 +92,13 @@ def _extract(sweep: "PackedSweep", number: int, record: Mapping[str, Any]) -> in
     own = sweep.folder / str(number)
     config = sweep.config(number).model_copy(update={"check_initial_loss": "off"})
     write_config(own, config, sweep.axes.lines(number))
-    with Interrupt() as interrupt:
-        end = KnownEnd(record["pruned_at"])  # other arms decided it
-        (outcome,) = run_fleet([config], [own], interrupt, show=False, pruning=end)
+    try:
+        with Interrupt() as interrupt:
+            end = KnownEnd(record["pruned_at"])  # other arms decided it
+            (outcome,) = run_fleet([config], [own], interrupt, show=False, pruning=end)
+    except BaseException:  # a signal before the first step exits
+        disk.remove(own)
+        raise
     if interrupt():
         disk.remove(own)
         return interrupt.status

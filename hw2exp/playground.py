@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from hw2exp.config.folder import asked_for, at_home, check_path
+from hw2exp.config.folder import asked_for, check_path, typed_path
 from hw2exp.system import disk
 from hw2exp.system.problems import ConfigError
 from hw2exp.system.process import failed, parser_of, process
@@ -48,7 +48,7 @@ def _parser() -> ArgumentParser:
         "Write a page of one file, in which two networks train before one's eyes, offline.",
     )
     parser.add_argument(
-        "page", type=at_home, nargs="?", default=PAGE, metavar="OUT.html",
+        "page", type=typed_path, nargs="?", default=PAGE, metavar="OUT.html",
         help=f"where to write it; by default ./{PAGE}",
     )  # fmt: skip
     return parser

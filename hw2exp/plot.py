@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from hw2exp.config.folder import asked_for, at_home, check_path, check_there
+from hw2exp.config.folder import asked_for, check_path, check_there, typed_path
 from hw2exp.system import disk
 from hw2exp.system.problems import ConfigError, printable
 from hw2exp.system.process import failed, parser_of, process
@@ -43,10 +43,10 @@ def _parser() -> ArgumentParser:
         "diverged. Dashed: a guess's loss, or runs without the number of --x.",
     )
     parser.add_argument(
-        "folder", type=at_home, metavar="DIR", help="of a run, of a sweep, or of many"
+        "folder", type=typed_path, metavar="DIR", help="of a run, of a sweep, or of many"
     )
     parser.add_argument(
-        "out", type=at_home, metavar="FILE", nargs="?",
+        "out", type=typed_path, metavar="FILE", nargs="?",
         help="what to write: .png, .svg or .pdf; by default DIR/plot_BY_X.png",
     )  # fmt: skip
     parser.add_argument(
@@ -99,13 +99,11 @@ def _target(arguments: Namespace, by: Sequence[str]) -> Path:
     Raises:
         ConfigError: the arguments name no folder, or no file that can be written.
     """
-    if not arguments.folder:
-        raise ConfigError(["'': must be a folder"])
     words = ["plot", *by, arguments.x or "", arguments.y if arguments.y != Y else ""]
     named = f"{'_'.join(filter(None, words))}.png"
     target = Path(arguments.folder, named) if arguments.out is None else Path(arguments.out)
     if target.suffix not in KINDS:
-        raise ConfigError([f"{arguments.out or repr('')}: must end in {', '.join(KINDS)}"])
+        raise ConfigError([f"{arguments.out}: must end in {', '.join(KINDS)}"])
     check_path(target, str(target))
     if arguments.out is not None:
         check_there(target.parent, str(target))

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hw2exp.config.folder import at_home, check_there
+from hw2exp.config.folder import check_there, typed_path
 from hw2exp.system.problems import ConfigError
 from hw2exp.system.process import failed, parser_of, process
 from hw2exp.system.terminal import echo
@@ -20,9 +20,6 @@ from hw2exp.system.terminal import echo
 if TYPE_CHECKING:
     from hw2exp.records.map_axes import MapAxis
     from hw2exp.records.packed import PackedSweep
-
-OF_THE_FIRST = "records", "resume"
-"""Keys that are not kept: a zoom is packed, and a sweep of its own."""
 
 DIGITS = 9
 """Significant digits of a window's ends, more than single precision has."""
@@ -53,10 +50,10 @@ def _parser() -> ArgumentParser:
     parser = parser_of(
         "hw2exp.zoom",
         "Run the sweep of a map again on a window around a point: print the command that does so, "
-        "and run it. All other overrides are kept.",
+        "and run it. All other overrides that decide what is computed are kept.",
     )
     parser.add_argument(
-        "folder", type=at_home, metavar="DIR", help="of a sweep with packed records"
+        "folder", type=typed_path, metavar="DIR", help="of a sweep with packed records"
     )
     parser.add_argument(
         "--around", type=float, nargs=2, metavar=("X", "Y"), required=True,
@@ -72,7 +69,7 @@ def _parser() -> ArgumentParser:
         "--side", type=int, metavar="N", help="values on each axis; by default as many as before"
     )
     parser.add_argument(
-        "--out", type=at_home, metavar="DIR", help="the new sweep's folder; by default as ever"
+        "--out", type=typed_path, metavar="DIR", help="the new sweep's folder; by default as ever"
     )
     parser.add_argument("--dry-run", action="store_true", help="only print the command")
     return parser
@@ -188,12 +185,22 @@ def _window(axis: "MapAxis", middle: float, factor: float, count: int) -> str:
 
 
 def _overrides(sweep: "PackedSweep", windows: Mapping[str, str]) -> Iterator[str]:
-    """Yield the overrides of a sweep, with other values for some keys."""
+    """Yield the overrides of a sweep, with other values for some keys.
+
+    Keys that decide where and how runs are trained are left out, because the file that they stand
+    in is untrusted, and some of them run programs or open connections.
+    """
+    from hw2exp.config.resume import FREE
+    from hw2exp.config.schema import TrainConfig
+
+    kept = {"experiment", *TrainConfig.model_fields} - FREE
     for axis in sweep.axes.axes:
         key = axis.lines[0].partition("=")[0]
+        if axis.key.partition(".")[0] not in kept:
+            continue
         if axis.key in windows:
             yield f"{key}={windows[axis.key]}"
-        elif axis.key not in OF_THE_FIRST:
+        else:
             yield f"{key}={','.join(line.partition('=')[2] for line in axis.lines)}"
 
 

@@ -1,7 +1,9 @@
 """Zooms: the same sweep on a smaller window of a map."""
 
+import json
 import os
 import shlex
+import shutil
 import sys
 
 import numpy as np
@@ -108,6 +110,20 @@ def test_sweeps_without_a_window(tmp_path, capsys, words, said):
     folder = begin(tmp_path / "sweep", *words)
     assert zoom.main([str(folder), "--around", "2", "1"]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_words_of_the_file_that_could_run_something_are_left_out(swept, tmp_path, capsys):
+    """The records of a sweep are untrusted."""
+    folder = shutil.copytree(swept, tmp_path / "sweep")
+    path = folder / "packed/sweep.json"
+    sweep = json.loads(path.read_text())
+    more = ["executor=slurm", "executor.directives=[x]", "resume=/elsewhere", "logger=mlflow",
+            "hydra.sweep.dir=/elsewhere", "hydra/launcher=joblib"]  # fmt: skip
+    sweep["axes"] += [{"key": w.partition("=")[0], "lines": [w], "values": None} for w in more]
+    path.write_text(json.dumps(sweep))
+    words = printed(capsys, folder, "--around", 3, 1)
+    assert "clip=none,norm" in words
+    assert not [word for word in words for other in more if word.startswith(other[:6])]
 
 
 def test_folders_without_packed_records(tmp_path, capsys):

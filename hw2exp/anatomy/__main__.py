@@ -4,7 +4,7 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
-from hw2exp.config.folder import at_home
+from hw2exp.config.folder import typed_path
 from hw2exp.system.problems import ConfigError
 from hw2exp.system.process import failed, parser_of, process
 from hw2exp.system.terminal import echo, relative
@@ -32,11 +32,11 @@ def _parser() -> ArgumentParser:
         "A run trained with diagnostics=all has kept the steps before its first spikes; for others "
         "the run is made again from its beginning.",
     )
-    parser.add_argument("folder", type=at_home, metavar="RUN", help="the run's folder")
+    parser.add_argument("folder", type=typed_path, metavar="RUN", help="the run's folder")
     parser.add_argument("--spike", metavar="N", default="1", help=WHICH)
     parser.add_argument(
         "--out",
-        type=at_home,
+        type=typed_path,
         metavar="DIR",
         help="where to write; by default RUN/anatomy",
     )

@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from hw2exp.config.folder import at_home
+from hw2exp.config.folder import typed_path
 from hw2exp.system.problems import ConfigError, counted, printable
 from hw2exp.system.process import failed, parser_of, process
 from hw2exp.system.terminal import echo, warn
@@ -22,8 +22,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         arguments = _parser().parse_args(argv)
-        if not all((*arguments.folders, *(arguments.against or ()))):
-            raise ConfigError(["'': must be a folder"])
         if arguments.against is None:
             return _side_by_side(arguments)
         return _against(arguments)
@@ -41,12 +39,12 @@ def _parser() -> ArgumentParser:
         "seed and by all settings that neither side names.",
     )
     parser.add_argument(
-        "folders", type=at_home, metavar="DIR", nargs="+",
+        "folders", type=typed_path, metavar="DIR", nargs="+",
         help="of a run, or of a sweep; with --against also settings that hold, such as clip=norm, "
         "clip=norm,value (either), clip!=none, or optimizer=adam,clip=none",
     )  # fmt: skip
     parser.add_argument(
-        "--against", type=at_home, metavar="WORD", nargs="+",
+        "--against", type=typed_path, metavar="WORD", nargs="+",
         help="the other side: settings, and folders, by default the same ones",
     )  # fmt: skip
     parser.add_argument(

@@ -52,6 +52,17 @@ def at_home(path: str, prefix: str = "") -> str:
     return written
 
 
+def typed_path(path: str) -> str:
+    """Return a path that was typed as an argument, see :func:`at_home`.
+
+    Raises:
+        ConfigError: it is empty, which would stand for the current folder; or no such home.
+    """
+    if not path:
+        raise ConfigError(["'': must be a path"])
+    return at_home(path)
+
+
 def check_path(path: Path, what: str) -> None:
     """Refuse a path that can't be a folder's.
 

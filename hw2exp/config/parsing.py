@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
-from math import isfinite
+from math import ceil, inf, isfinite
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -119,10 +119,9 @@ def _count(space: Any) -> float:
     if not isinstance(space, RangeSweep) or space.start is None or space.stop is None:
         return 1
     try:
-        number = (space.stop - space.start) / space.step
-    except ArithmeticError:
-        return float("inf")
-    return number if number == number else float("inf")
+        return max(0, ceil((space.stop - space.start) / space.step))
+    except (ArithmeticError, ValueError):  # a step of 0, an end that is not finite
+        return inf
 
 
 def written_out(override: Override, choices: list[str]) -> Override:

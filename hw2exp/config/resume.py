@@ -134,7 +134,7 @@ def differences(values: Mapping[str, Any], new: TrainConfig) -> dict[str, str]:
         for key in before | now
         if before.get(key) != now.get(key)
     }
-    if "diagnostics.name" in texts:  # its seven keys come with the choice
+    if "diagnostics.name" in texts:  # its keys come with the choice
         of_choice = {k for k in texts if k.startswith("diagnostics.") and not k.endswith(".name")}
         texts = {key: text for key, text in texts.items() if key not in of_choice}
     if {before["device"], now["device"]} == {"auto", "cpu"}:

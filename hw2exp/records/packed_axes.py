@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,11 @@ def write_axes(path: Path, axes: Axes, configs: Sequence[TrainConfig]) -> None:
     disk.write_together({path: json.dumps(values).encode()})
 
 
+def _key_of(line: str) -> str:
+    """Return the key or the group of an override, without Hydra's parser, which is slow."""
+    return line.partition("=")[0].lstrip("+~/").partition("@")[0]
+
+
 def read_axes(path: Path, shown: bool = False) -> tuple[Axes, list[TrainConfig]]:
     """Read the axes and the configs that :func:`write_axes` wrote; check that all jobs are valid.
 
@@ -69,11 +75,11 @@ def read_axes(path: Path, shown: bool = False) -> tuple[Axes, list[TrainConfig]]
     except ValidationError as error:
         raise ValueError(f"{path}: {faults(error)[0]}") from error
     axes = Axes([Axis(each.key, each.lines, each.values) for each in read.axes])
-    sound = all(
-        each.lines and len(each.lines) == len(each.values or each.lines) for each in read.axes
-    )
-    if not sound or not read.axes or len(axes) > MOST_PACKED:
+    sound = all(each.lines and len(each.told) == len(each.lines) for each in axes.axes)
+    if not sound or not read.axes or prod(axes.shape) > MOST_PACKED:
         raise ValueError(f"{path}: axes: must have as many values as lines")
+    if not all(_key_of(line) == each.key for each in axes.axes for line in each.lines):
+        raise ValueError(f"{path}: axes: must have overrides of their keys")
     if len(read.configs) != len(axes) // axes.data_size:
         raise ValueError(f"{path}: configs: must be one for each program")
     configs = [config_of_result(values, shown) for values in read.configs]

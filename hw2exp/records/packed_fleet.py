@@ -22,6 +22,7 @@ from hw2exp.records.packed_rows import (
     PackedRun,
     metrics_rows,
     metrics_types,
+    problem_of,
     run_rows,
     run_types,
 )
@@ -98,7 +99,10 @@ def read_runs(folder: Path, first: int) -> "polars.DataFrame":
     types = run_types()
     rows = _read(folder, first, RUNS, {key: types[key] for key in types if key not in ADDED})
     lacking = [name for name in ADDED if name not in rows.columns]
-    return rows.with_columns(polars.lit(None, types[name]).alias(name) for name in lacking)
+    rows = rows.with_columns(polars.lit(None, types[name]).alias(name) for name in lacking)
+    if problem := problem_of(rows):
+        raise ValueError(f"{_path(folder, first, RUNS)}: {problem}")
+    return rows
 
 
 def read_metrics(folder: Path, first: int) -> "polars.DataFrame":
@@ -131,6 +135,7 @@ def check_fleet(folder: Path, first: int) -> None:
     path = _path(folder, first, LAST)
     if _about(path).get("tensors") != _digest_of(read_parameters(folder, first)):
         raise ValueError(f"{path}: is damaged")
+    versions_of(folder, first)
 
 
 def read_parameters(folder: Path, first: int) -> dict[str, Any]:

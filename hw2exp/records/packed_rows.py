@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
 from hw2exp.records.metrics import CATALOG, MetricsTable
 from hw2exp.records.parameters import Parameters
-from hw2exp.records.run_dir import RunResult
+from hw2exp.records.run_dir import LAST_STEP, RunResult, Status
 from hw2exp.records.step_table import STEP
 
 if TYPE_CHECKING:
@@ -30,6 +30,18 @@ PARTS = {
 }
 """The parts of a result that are mappings, with their keys; each key has a column, ``part_key``."""
 
+
+WITHIN = ("diverged_at", "solved_at", "pruned_at")
+"""Columns of steps, each missing or a step of the run."""
+
+NEEDED = (
+    "seconds", "parameters_sha256", "metrics_sha256", "initial_loss", "initial_accuracy", SPIKES,
+    *(f"explosions_{key}" for key in PARTS["explosions"]),
+)  # fmt: skip
+"""Columns without missing values, beside ``status`` and ``step``."""
+
+LAST = "last"
+"""The run's last step, beside the step of each of its spikes."""
 
 ADDED = ("pruned_at",)
 """Columns at the end of a table of runs that older tables lack."""
@@ -153,6 +165,43 @@ def result_of(row: Mapping[str, Any], versions: Mapping[str, str]) -> RunResult:
     parts = {name: {key: row[f"{name}_{key}"] for key in keys} for name, keys in PARTS.items()}
     values: dict[str, Any] = {**{name: row[name] for name in PLAIN}, **parts}
     return RunResult(**values, spikes=row[SPIKES], versions=versions)
+
+
+def problem_of(rows: "polars.DataFrame") -> str | None:
+    """Return what is wrong with the results of some runs, or None.
+
+    The checks are those of :func:`hw2exp.records.run_dir.read_result`.
+
+    Args:
+        rows: the rows of the runs.
+    """
+    import polars as pl
+
+    col, step = pl.col, pl.col("step")
+    spikes = rows.select(step.alias(LAST), SPIKES).filter(col(SPIKES).list.len() > 0)
+    spikes = spikes.explode(SPIKES).unnest(SPIKES)
+    inside = [col(name).is_null() | col(name).is_between(1, step) for name in WITHIN]
+    checks = [
+        (rows, "status", col("status").is_in(get_args(Status))),
+        (rows, "step", step.is_between(1, LAST_STEP)),
+        (rows, ", ".join(WITHIN), pl.all_horizontal(inside)),
+        (rows, "pruned_at", (col("status") == "pruned") == col("pruned_at").is_not_null()),
+        (rows, "missing values", pl.all_horizontal(col(name).is_not_null() for name in NEEDED)),
+        (spikes, SPIKES, pl.all_horizontal(pl.all().is_not_null())),
+        (spikes, SPIKES, col("loss").is_finite() & col("median").is_finite()),
+        (
+            spikes,
+            SPIKES,
+            (col("start") >= 1)
+            & (col("start") <= step)
+            & (step <= col("end"))
+            & (col("end") <= col(LAST)),
+        ),
+    ]
+    for frame, what, right in checks:
+        if not frame.select(right.fill_null(False).all()).item():
+            return f"{what}: not those of a run"
+    return None
 
 
 def _result_types() -> "dict[str, Any]":

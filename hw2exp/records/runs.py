@@ -43,8 +43,7 @@ def read_runs(folder: Path, shown: bool = False) -> Found:
         return whole
     runs: list[Run] = []
     left_out: Counter[str] = Counter()
-    begun = {path.parent.parent for path in folder.glob(f"**/{CONFIG}")}
-    ended = {path.parent for path in folder.glob(f"**/{RESULT}")}
+    begun, ended = _run_folders(folder)
     left_out[NO_RESULT] = len(begun - ended)
     for path in sorted(ended, key=rank_of_path):
         try:
@@ -73,6 +72,24 @@ def read_runs(folder: Path, shown: bool = False) -> Found:
     return FoundArms(tuple(lines), tuple(lost), sorted(arms, key=lambda arm: arm.rank))
 
 
+def _run_folders(folder: Path) -> tuple[set[Path], set[Path]]:
+    """Return the folders of runs that have begun, and of those that have a result.
+
+    The folder of a run that was extracted from packed records is left out, because its run is read
+    from the records, unless the folder is the given one.
+    """
+    begun = {path.parent.parent for path in folder.glob(f"**/{CONFIG}")}
+    ended = {path.parent for path in folder.glob(f"**/{RESULT}")}
+    extracted = {
+        path
+        for path in begun | ended
+        if path != folder
+        and path.name.isdecimal()
+        and (path.parent / PACKED / PACKED_SWEEP).exists()
+    }
+    return begun - extracted, ended - extracted
+
+
 def without_code(runs: Iterable[Run]) -> list[str]:
     """Return a line on the choices whose code is not known, if some runs have such choices."""
     return _codeless([(1, run.config, run.result.versions) for run in runs])
@@ -94,14 +111,10 @@ def _codeless(counts: Iterable[tuple[int, TrainConfig, Mapping[str, str]]]) -> l
 
 
 def _only_packed(folder: Path, shown: bool) -> Found | None:
-    """Return the runs of sweeps with packed records if the folder has no others.
-
-    Folders of jobs of these sweeps don't count: they were extracted from the records.
-    """
-    own = [path.parent.parent for path in sorted(folder.glob(f"**/{PACKED}/{PACKED_SWEEP}"))]
-    runs = (path.parent for path in folder.glob(f"**/{RESULT}"))
-    if not all(run.parent in own and run.name.isdecimal() for run in runs):
+    """Return the runs of sweeps with packed records if the folder has no others."""
+    if _run_folders(folder)[1]:
         return None
+    own = [path.parent.parent for path in sorted(folder.glob(f"**/{PACKED}/{PACKED_SWEEP}"))]
     try:
         read = [PackedSweep.read(each, shown) for each in own]
         every = [(sweep, rows) for sweep in read if len(rows := sweep.runs())]
@@ -135,9 +148,7 @@ def runs_below(folder: Path) -> Iterator[tuple[Path, Run | Exception]]:
         The run's folder and the run. With packed records, the folder is the one that the run would
         have. If they can't be read, or lack runs, the sweep's folder and an error come too.
     """
-    paths = {path.parent for path in folder.glob(f"**/{RESULT}")}
-    paths |= {path.parent.parent for path in folder.glob(f"**/{CONFIG}")}
-    for path in sorted(paths, key=rank_of_path):
+    for path in sorted(set.union(*_run_folders(folder)), key=rank_of_path):
         try:
             if not (path / RESULT).exists():
                 raise ValueError("has no result; interrupted, or still running")

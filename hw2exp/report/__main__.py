@@ -5,7 +5,7 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
-from hw2exp.config.folder import at_home
+from hw2exp.config.folder import typed_path
 from hw2exp.system.problems import ConfigError, printable
 from hw2exp.system.process import failed, parser_of, process
 from hw2exp.system.terminal import echo, relative, warn
@@ -37,17 +37,17 @@ def _parser() -> ArgumentParser:
         "Tables, figures and a self-contained report.html over every run below DIR.",
     )
     parser.add_argument(
-        "folder", type=at_home, metavar="DIR", help="of a run, of a sweep, or of many"
+        "folder", type=typed_path, metavar="DIR", help="of a run, of a sweep, or of many"
     )
     parser.add_argument(
         "--out",
-        type=at_home,
+        type=typed_path,
         metavar="DIR",
         help="where to write; by default DIR/report",
     )
     parser.add_argument(
         "--claims",
-        type=at_home,
+        type=typed_path,
         metavar="FILE",
         help="claims of your own to decide; by default DIR/claims.yaml, if it is there",
     )
@@ -64,10 +64,6 @@ def _run(
 ) -> int:
     from hw2exp.report.build import make_report
 
-    if not word or out == "":
-        raise ConfigError(["'': must be a folder"])
-    if claims == "":
-        raise ConfigError(["--claims='': must be a file"])
     folder = Path(word)
     target = folder / "report" if out is None else Path(out)
     if out is None and os.path.islink(target):  # untrusted: may lead anywhere

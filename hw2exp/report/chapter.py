@@ -53,6 +53,8 @@ ONE_BY_ONE = "what is told of each arm left out: there are {}, and the maps show
 
 NO_PAIRS = "claim “{}” left out: no arms of these runs differ as it says, on two seeds or more"
 
+NO_ARMS = "claim “{}” left out: the arms of a map are not compared"
+
 EMPTY = {
     "cures": "no run has spikes",
     "unsolved": "no run has solved its task",
@@ -142,7 +144,8 @@ def make_chapter(
     left_out = [*found.left_out, *maps.notes, *why.notes, *trials.notes, *unread]
     decided = [claim for claim, _ in claims]
     undecided = [each for each in own if each in wanted and each not in decided]
-    left_out += [NO_PAIRS.format(claim.words) for claim in undecided]
+    why_undecided = NO_PAIRS if arms else NO_ARMS
+    left_out += [why_undecided.format(claim.words) for claim in undecided]
     left_out += filter(None, [too_few(both.seeds)])
     few = dict.fromkeys(arm.config.too_few_tests for arm in arms)
     left_out += [f"no run of some arms can solve its task: {each}" for each in few if each]

@@ -169,7 +169,8 @@ def curves_caption(arms: Sequence[Arm]) -> str:
             "between"
         )
     chance = " or ".join(dict.fromkeys(f"ln {len(arm.config.task.classes)}" for arm in arms))
-    return f"Training loss{what}. Dashed: {chance}. Above 2 the scale is logarithmic."
+    scale = "If losses exceed 4, the scale is logarithmic above 2."
+    return f"Training loss{what}. Dashed: {chance}. {scale}"
 
 
 SPIKES = 6

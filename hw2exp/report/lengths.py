@@ -29,7 +29,7 @@ class ByLength:
 
     Args:
         name: the settings that tell the group from others.
-        lines: for each set of cures, the arm of each length, in ascending order.
+        lines: for each set of cures with their knobs, the arm of each length, in ascending order.
     """
 
     name: str
@@ -38,17 +38,29 @@ class ByLength:
 
 def by_length(arms: Sequence[Arm]) -> list[ByLength]:
     """Group the arms that differ only in cures and task, and have ``LEAST`` lengths or more."""
-    groups: dict[Key, dict[str, dict[int, Arm]]] = {}
+    groups: dict[Key, dict[Key, dict[int, Arm]]] = {}
     for arm in arms:
         lines = groups.setdefault(arm.settings_but("task", *NO_CURE), {})
-        lines.setdefault(arm.cures, {})[_length(arm)] = arm
+        cure = tuple(each for each in arm.settings.items() if each[0].partition(".")[0] in NO_CURE)
+        lines.setdefault(cure, {})[_length(arm)] = arm
     found = [
-        (rest, {cures: dict(sorted(line.items())) for cures, line in lines.items()})
-        for rest, lines in groups.items()
-        if max(map(len, lines.values())) >= LEAST
+        (rest, lines) for rest, lines in groups.items() if max(map(len, lines.values())) >= LEAST
     ]
     called = names([dict(rest) for rest, _ in found])
-    return [ByLength(name, lines) for name, (_, lines) in zip(called, found, strict=True)]
+    return [ByLength(name, _named(lines)) for name, (_, lines) in zip(called, found, strict=True)]
+
+
+def _named(lines: Mapping[Key, Mapping[int, Arm]]) -> dict[str, dict[int, Arm]]:
+    """Name the lines by their cures, and by the knobs in which lines of the same cures differ."""
+    alike: dict[str, dict[Key, Mapping[int, Arm]]] = {}
+    for settings, line in lines.items():
+        alike.setdefault(next(iter(line.values())).cures, {})[settings] = line
+    found = {}
+    for cures, several in alike.items():
+        knobs = names([dict(settings) for settings in several])
+        for name, line in zip(knobs, several.values(), strict=True):
+            found[f"{cures} {name}" if len(several) > 1 else cures] = dict(sorted(line.items()))
+    return found
 
 
 def _length(arm: Arm) -> int:
@@ -74,8 +86,8 @@ def lengths_figure(found: Sequence[ByLength]) -> "Figure":
                 [length + 0.4 * place for length in line],
                 [each.value for each in shares],
                 np.maximum(ends, 0),
-                color=PALETTE[place], marker="o", markersize=3.5, linewidth=1.2, capsize=2,
-                label=cures or "no cure",
+                color=PALETTE[place % len(PALETTE)], linewidth=1.2, capsize=2,
+                marker="o", markersize=3.5, label=cures or "no cure",
             )  # fmt: skip
         axes.set_title(folded(group.name), fontsize=7.5)
         axes.set_ylim(-0.03, 1.03)

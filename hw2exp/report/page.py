@@ -142,12 +142,13 @@ def claims_of(
 def _summary(chapter: Chapter) -> list[str]:
     """Return a chapter's lines of the summary."""
     measured, title = chapter.measured, chapter.plan.title
+    head = f"{title}: " * bool(title)
     results = [result for each in measured for result in each.arm.results]
-    lines = [f"{title}: " * bool(title) + line for line in chapter.maps.summary]
+    lines = [head + line for line in chapter.maps.summary]
     if results:
-        lines.append(f"{title}: " * bool(title) + _outcomes(results))
+        lines.append(head + _outcomes(results))
     if line := _diverged([each.arm for each in measured]):
-        lines.append(line)
+        lines.append(head + line)
     if len(measured) > 1 and not title:
         most = max(measured, key=lambda each: each.spikes.value)
         best = max(measured, key=lambda each: each.solved.value)
@@ -162,9 +163,8 @@ def _summary(chapter: Chapter) -> list[str]:
     }
     if any(counts.values()):
         listed = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
-        head = f"{title}: claims" if title else "Claims"
-        lines.append(f"{head}, by setting: {listed}.")
-    return [*lines, *chapter.notes]
+        lines.append(f"{head}{'c' if title else 'C'}laims, by setting: {listed}.")
+    return [*lines, *(head + note for note in chapter.notes)]
 
 
 def _outcomes(results: Sequence[RunResult]) -> str:

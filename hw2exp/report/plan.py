@@ -53,6 +53,15 @@ class ChapterPlan(_Strict):
         return self.figures is None or figure in self.figures
 
 
+def _own_folders(chapters: tuple[ChapterPlan, ...]) -> tuple[ChapterPlan, ...]:
+    """Refuse chapters whose files would replace each other's."""
+    if not all(each.title for each in chapters):
+        raise ValueError("each must have a title")
+    if len({PurePosixPath(each.folder) for each in chapters}) < len(chapters):
+        raise ValueError("each must have a folder of its own")
+    return chapters
+
+
 class Plan(_Strict):
     """The plan of a page.
 
@@ -64,7 +73,7 @@ class Plan(_Strict):
 
     title: str
     text: str = ""
-    chapters: tuple[ChapterPlan, ...] = Field(min_length=1)
+    chapters: Annotated[tuple[ChapterPlan, ...], Field(min_length=1), AfterValidator(_own_folders)]
 
 
 def read_plan(folder: Path) -> Plan | None:

@@ -1,4 +1,4 @@
-"""Style the report's figures: sizes, colors, the axis of a loss; and draw them for the page."""
+"""Style the report's figures, their sizes and colors, and draw them for the page."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -120,7 +120,9 @@ def _judge(name: str, measured: Measured) -> Iterator[Warned]:
     import polars
 
     frame = polars.concat(
-        own.with_columns(seed=polars.lit(run.config.seed), run=polars.lit(place))
+        own.with_columns(
+            seed=polars.lit(run.config.seed, polars.Int64), run=polars.lit(place, polars.Int64)
+        )
         for place, (run, own) in enumerate(measured)
     )
     pair = ["run", "number", "lead"]  # a spike and its quiet moment

@@ -8,7 +8,7 @@ from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hw2exp.config.folder import asked_for, at_home, check_path, check_there
+from hw2exp.config.folder import asked_for, check_path, check_there, typed_path
 from hw2exp.system import disk
 from hw2exp.system.problems import ConfigError
 from hw2exp.system.process import failed, parser_of, process
@@ -45,11 +45,13 @@ def _parser() -> ArgumentParser:
     parser.add_argument("part", nargs="*", help="1.2.2e, or a beginning, 1.2; all by default")
     parser.add_argument(
         "--runs",
-        type=at_home,
+        type=typed_path,
         metavar="DIR",
         help="a sweep of trained networks, for 1.2.1d",
     )
-    parser.add_argument("--figures", type=at_home, metavar="DIR", help="where to draw the figures")
+    parser.add_argument(
+        "--figures", type=typed_path, metavar="DIR", help="where to draw the figures"
+    )
     return parser
 
 
@@ -98,8 +100,6 @@ def _show(part: str, runs: Path | None, figures: Path | None) -> "Answer":
 
 
 def _named(option: str, word: str) -> Path:
-    if not word:
-        raise ConfigError([f"{option} '': must be a folder"])
     check_path(Path(word), f"{option} {word}")
     return Path(word)
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hw2exp.config.folder import at_home, check_there
+from hw2exp.config.folder import check_there, typed_path
 from hw2exp.records.arms import Run
 from hw2exp.records.packed import PackedSweep
 from hw2exp.records.packed_rows import JOB
@@ -106,7 +106,7 @@ def load(folder: str | os.PathLike[str]) -> Loaded:
     Raises:
         ConfigError: there is no such folder, or it holds no run, readable or not.
     """
-    path = Path(at_home(str(folder)))
+    path = Path(typed_path(os.fspath(folder)))
     check_there(path, str(path))
     loaded = Loaded(path, {})
     for own, run in runs_below(path):

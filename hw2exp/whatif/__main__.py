@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from pathlib import Path
 
-from hw2exp.config.folder import at_home
+from hw2exp.config.folder import typed_path
 from hw2exp.config.run_files import RESULT, WHATIF
 from hw2exp.runs.spike_request import read_request
 from hw2exp.system.problems import ConfigError, printable
@@ -130,7 +130,7 @@ def _parser() -> ArgumentParser:
         parser.add_argument(f"--{flag}", metavar=word, help=help, **more)  # type: ignore[arg-type]
 
     parser.add_argument(
-        "folder", type=at_home, metavar="DIR", help="of a run, of a sweep, or of many"
+        "folder", type=typed_path, metavar="DIR", help="of a run, of a sweep, or of many"
     )
     add("spike", "N", f"a spike of one run, by default 1; or {ALL}: all spikes, for the report")
     add(
@@ -139,7 +139,7 @@ def _parser() -> ArgumentParser:
     )  # fmt: skip
     add("leads", "STEPS", "how far before the spike; by default 50,20,10,5,2,1; 20,10,2 for all")
     add("follow", "STEPS", "how far to follow after it; by default 200; 50 for all", type=int)
-    add("out", "DIR", f"where to write a page; by default RUN/{WHATIF}", type=at_home)
+    add("out", "DIR", f"where to write a page; by default RUN/{WHATIF}", type=typed_path)
     add("most", "N", "all: at most so many spikes of a run, chosen at random", type=int)
     add("start", "STEPS", "all: steps from which cures stay on; by default 1,501,1001")
     add("stay", "STEPS", "all: how long they stay on; by default 1000 steps", type=int)

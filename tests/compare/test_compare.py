@@ -271,7 +271,7 @@ def test_many_damaged_runs_are_counted(shown, monkeypatch):
     [
         (["plain", "nowhere"], "nowhere: no such folder"),
         (["plain", "file"], "file: not a folder"),
-        (["plain", ""], "'': must be a folder"),
+        (["plain", ""], "'': must be a path"),
         (["plain"], "only one run; a comparison needs two or more"),
         (["empty"], "empty left out: holds no run | no run that can be read; a comparison needs"),
         (["empty", "plain"], "empty left out: holds no run | only one run; a comparison needs"),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hw2exp.config.command_line import read
-from hw2exp.config.parsing import parse
+from hw2exp.config.parsing import count, parse
 from hw2exp.sweeps import execution
 from hw2exp.system.problems import ConfigError
 from hw2exp.train import main
@@ -33,6 +33,14 @@ LISTED = {
 def test_a_sweep_has_the_values_that_its_words_say(written, values):
     command = read(["-m", f"batch_size={written}"])
     assert [job.config.batch_size for job in command.jobs] == values
+
+
+@pytest.mark.parametrize(
+    "written", ["range(0,100,3)", "range(0,1,0.3)", "range(5,1,-2)", "range(1,4)", "range(3,1)"]
+)
+def test_a_range_counts_its_values(written):
+    override = parse(f"seed={written}")
+    assert count(override) == len(list(override.value().range()))
 
 
 def test_a_sorted_range_of_fractions():

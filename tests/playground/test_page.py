@@ -49,7 +49,7 @@ def test_the_command_writes_it(tmp_path, monkeypatch, capsys):
     ("word", "problem"),
     [
         ("own.txt", "'own.txt': must be a file's name that ends in .html"),
-        ("", "'': must be a file's name that ends in .html"),
+        ("", "'': must be a path"),
         ("no/own.html", "no/own.html: no folder no"),
         ("folder.html", "folder.html: is there and no file; must be another name"),
         ("link.html", "link.html: is there and no file; must be another name"),

@@ -92,6 +92,11 @@ def report_of(tmp_path):
         ("title: x\nchapters: []", "report.yaml: chapters:"),
         ("title: x\nchapters: [{folder: ../first, title: y}]", "must be a folder below"),
         ("title: x\nchapters: [{folder: /tmp, title: y}]", "must be a folder below"),
+        ("title: x\nchapters: [{folder: first, title: ''}]", "each must have a title"),
+        (
+            "title: x\nchapters: [{folder: first, title: y}, {folder: ./first, title: z}]",
+            "each must have a folder of its own",
+        ),
         ("title: x\nchapters: [{folder: nowhere, title: y}]", "holds none of the folders"),
         ("title: x\nchapters: [{folder: first, title: y, figures: [pie]}]", "figures.0"),
         ("title: [", "can't be read"),

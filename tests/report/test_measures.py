@@ -14,7 +14,7 @@ from hw2exp.report.claim import Evidence, Finding
 from hw2exp.report.claims import judge
 from hw2exp.report.comparisons import compare
 from hw2exp.report.curves import POINTS, examples, loss_band
-from hw2exp.report.lengths import by_length
+from hw2exp.report.lengths import by_length, lengths_figure
 from hw2exp.report.measures import measure
 from hw2exp.report.spikes import causes
 
@@ -416,6 +416,24 @@ def test_the_claim_of_pascanus_order(tmp_path, solved, finding):
     claims = {claim.part: judged for claim, judged in judge(Evidence(found))}
     (judged,) = claims["Pascanu, fig. 7"]
     assert judged.finding is finding
+
+
+def test_lines_of_one_cure_are_told_apart_by_its_knobs(tmp_path):
+    caps = [0.1 * n for n in range(1, 15)]  # more than there are colors
+    made = {
+        f"clip=norm clip.max_norm={cap:.1f} task.symbols={length}": [result()] * 8
+        for cap in caps
+        for length in (10, 20, 30)
+    }
+    found = arms(tmp_path, made, ("steps=1000", "model=rnn", "task=torder", "optimizer=sgd"))
+    (group,) = by_length(found)
+    assert list(group.lines) == [f"clip=norm clip.max_norm={cap:.1f}" for cap in caps]
+    assert all(
+        arm.settings["clip.max_norm"] == pytest.approx(cap)
+        for cap, line in zip(caps, group.lines.values(), strict=True)
+        for arm in line.values()
+    )
+    assert len(lengths_figure([group]).axes[0].containers) == len(caps)
 
 
 def test_two_lengths_are_too_few(tmp_path):

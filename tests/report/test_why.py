@@ -128,7 +128,7 @@ def test_without_diagnostics_nothing_of_it_is_there(shown, tmp_path):
         shutil.rmtree(path)
     page = page_of(tmp_path / "runs", tmp_path / "out").replace(str(tmp_path), str(shown))
     with_them = (shown / "out" / "report.html").read_text()
-    note = "\n  <li>1 anatomy page left out: no PNG, too large, or a link.</li>"
+    note = "\n  <li>y: 1 anatomy page left out: no PNG, too large, or a link.</li>"
     assert note in with_them
     cut = re.sub(r'\n<section class="why">.*?</section>', "", with_them, flags=re.DOTALL)
     assert cut.replace(note, "") == page
@@ -279,7 +279,7 @@ def test_diagnostics_that_a_run_was_to_leave_are_missed(runs):
 def test_where_all_diagnostics_are_damaged_only_the_summary_says_so(runs, tmp_path, capsys):
     (runs / "0" / DIAGNOSTICS).write_bytes(b"no Parquet")
     page = page_of(runs, tmp_path / "out", figures="[]")
-    assert "<li>Diagnostics of 1 run left out: can&#39;t be read.</li>" in page
+    assert "<li>y: Diagnostics of 1 run left out: can&#39;t be read.</li>" in page
     assert "\n  Diagnostics of 1 run left out: can't be read.\n" in capsys.readouterr().out
     assert 'class="why"' not in page
 

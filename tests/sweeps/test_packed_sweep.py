@@ -1,5 +1,6 @@
 """A sweep with packed records: the same runs as with a folder each, in three files a fleet."""
 
+import hashlib
 import json
 import random
 import shutil
@@ -7,6 +8,8 @@ import signal
 
 import polars
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from hw2exp import extract
@@ -16,7 +19,8 @@ from hw2exp.config.command_line import read
 from hw2exp.records.packed import PackedSweep
 from hw2exp.records.packed_fleet import ended_fleets, read_parameters
 from hw2exp.records.parameters import read_parameters as read_own_parameters
-from hw2exp.records.runs import read_runs
+from hw2exp.records.runs import read_runs, runs_below
+from hw2exp.runs import fleet_run
 from hw2exp.runs.packed_run import run_packed
 from hw2exp.sweeps import packed_sweep
 from hw2exp.sweeps.execution import execute
@@ -162,7 +166,11 @@ def test_extract_writes_the_folder_that_the_run_would_have(both, tmp_path):
             assert (tmp_path / f"s/{job}/{name}").read_bytes() == (
                 both / f"folders/{job}/{name}"
             ).read_bytes()
-    assert read_runs(tmp_path / "s").lost == ()  # each run counts once
+    # Each run counts once.
+    assert read_runs(tmp_path / "s").lost == ()
+    assert len([*runs_below(tmp_path / "s")]) == JOBS
+    ((_, run),) = runs_below(tmp_path / "s/13")  # unless the extracted one is asked for
+    assert run.config.seed == PackedSweep.read(tmp_path / "s").config(13).seed
 
 
 def test_extract_tells_a_record_of_another_run(both, tmp_path, capsys):
@@ -171,6 +179,24 @@ def test_extract_tells_a_record_of_another_run(both, tmp_path, capsys):
     path.write_text(path.read_text().replace('"batch_size": 4', '"batch_size": 5'))
     assert extract.main([str(tmp_path / "s"), "--job", "1"]) == 1
     assert "came out otherwise than its record" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_an_interrupted_extraction_ends_and_leaves_nothing(both, tmp_path, monkeypatch, early):
+    def interrupted(configs, folders, interrupt, **_):
+        signal.raise_signal(signal.SIGINT) if early else setattr(interrupt, "signal", signal.SIGINT)
+        return [None]
+
+    shutil.copytree(both / "packed", tmp_path / "s")
+    monkeypatch.setattr(fleet_run, "run_fleet", interrupted)
+    words = [str(tmp_path / "s"), "--job", "1", "--job", "2"]
+    if early:  # before the first step
+        with pytest.raises(SystemExit) as ended:
+            extract.main(words)
+        assert ended.value.code == 130
+    else:
+        assert extract.main(words) == 130
+    assert not [*tmp_path.glob("s/[12]")]
 
 
 WRONG = {
@@ -332,6 +358,91 @@ def test_a_damaged_sweep_is_named(both, tmp_path, capsys, content):
     assert extract.main([str(tmp_path / "s"), "--job", "0"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "sweep.json" in line or "is missing" in line or "configs" in line
+
+
+def forge(folder, change=None, **about):
+    """Change the rows of a fleet's runs, or the texts of its last file, and mend the digests."""
+    rows, last = (folder / f"0000000.{kind}" for kind in ("runs.parquet", "safetensors"))
+    if change is not None:
+        polars.read_parquet(rows).with_columns(change).write_parquet(rows)
+    files = rows, folder / "0000000.metrics.parquet"
+    digests = " ".join(hashlib.sha256(path.read_bytes()).hexdigest() for path in files)
+    with safe_open(last, "numpy") as file:
+        texts = file.metadata() | {"sha256": digests} | about
+    save_file(load_file(last), last, metadata=texts)
+
+
+SPIKE = {"step": 4, "start": 3, "end": 5, "loss": 2.0, "median": 1.0, "above_initial": True,
+         "after_explosion": False}  # fmt: skip
+FORGED = {
+    "status": {"status": polars.lit("won")},
+    "step": {"step": polars.lit(0, polars.Int64)},
+    "diverged_at": {"diverged_at": polars.lit(10**6, polars.Int64)},
+    "pruned_at": {"pruned_at": polars.lit(3, polars.Int64)},
+    "missing values": {"seconds": polars.lit(None, polars.Float64)},
+    "spikes": {"start": 5},
+    "spikes: ": {"end": 10**6},
+    "spikes: not": {"loss": float("nan")},
+    "spikes: not ": {"median": None},
+}
+
+
+@pytest.mark.parametrize("problem", FORGED)
+def test_results_that_are_no_runs_results_are_refused(both, tmp_path, problem, capsys):
+    shutil.copytree(both / "packed", tmp_path / "s")
+    change = FORGED[problem]
+    if problem.startswith("spikes"):
+        rows = PackedSweep.read(tmp_path / "s").runs()
+        kind = rows.schema["spikes"]
+        count = len(polars.read_parquet(tmp_path / "s/packed/0000000.runs.parquet"))
+        change = {
+            "spikes": polars.Series([[SPIKE], [SPIKE | change], *[[]] * (count - 2)], dtype=kind)
+        }
+    forge(tmp_path / "s/packed", [value.alias(name) for name, value in change.items()])
+    with pytest.raises(ValueError, match=problem):
+        PackedSweep.read(tmp_path / "s").runs()
+    assert compare([str(tmp_path / "s")]) == 2
+    assert f"0000000.runs.parquet: {problem.partition(':')[0]}" in capsys.readouterr().err
+
+
+def test_a_forged_spike_of_a_run_is_read(both, tmp_path):
+    """So the tests above fail for what they change, not for how they do it."""
+    shutil.copytree(both / "packed", tmp_path / "s")
+    kind = PackedSweep.read(tmp_path / "s").runs().schema["spikes"]
+    count = len(polars.read_parquet(tmp_path / "s/packed/0000000.runs.parquet"))
+    spikes = polars.Series("spikes", [[SPIKE]] + [[]] * (count - 1), dtype=kind)
+    forge(tmp_path / "s/packed", [spikes])
+    assert PackedSweep.read(tmp_path / "s").runs()["spikes"].list.len().sum() >= 1
+
+
+def test_a_fleet_without_versions_is_made_again(both, tmp_path, monkeypatch):
+    shutil.copytree(both / "packed", tmp_path / "s")
+    forge(tmp_path / "s/packed", versions="none")
+    with pytest.raises(ConfigError, match="has no versions"):
+        read_runs(tmp_path / "s")
+    monkeypatch.chdir(tmp_path)
+    assert train(*AXES, "records=packed", "resume=s") == 0
+    assert len(read_runs(tmp_path / "s").outcomes) == JOBS
+
+
+@pytest.mark.parametrize(
+    ("axis", "problem"),
+    [
+        ({"lines": ["--import=os"]}, "overrides of their keys"),
+        ({"lines": ["resume=/elsewhere"]}, "overrides of their keys"),
+        ({"lines": ["x=1"], "values": []}, "as many values as lines"),
+        ({"lines": [f"x={n}" for n in range(10)], "times": 20}, "as many values as lines"),
+    ],
+)
+def test_a_forged_axis_is_refused(both, tmp_path, axis, problem):
+    shutil.copytree(both / "packed", tmp_path / "s")
+    path = tmp_path / "s/packed/sweep.json"
+    sweep = json.loads(path.read_text())
+    own = {"key": "x", "values": None} | axis
+    sweep["axes"] += [own] * own.pop("times", 1)
+    path.write_text(json.dumps(sweep))
+    with pytest.raises(ValueError, match=problem):
+        PackedSweep.read(tmp_path / "s")
 
 
 SPOILED = {
