@@ -42,6 +42,9 @@ RUNS = ("task=easy", "steps=600", "batch_size=16", "eval_every=50", "eval_batche
 SEEDS = (16, 64)
 """The choices of ``--seeds``. The runs of 64 go on from the runs of 16."""
 
+FULL_COLOR = 0.9
+"""The share of differences with less than the full color, so that one cure does not pale all."""
+
 COMPARED = ("solved", "spikes", "spike_score", "lr_sensitivity")
 """The measures of the table."""
 
@@ -216,12 +219,12 @@ def _figure(rows: list[dict[str, Any]]) -> Any:
                 at = names.index(row["cure"]), settings.index((row["model"], row["optimizer"]))
                 field[at] = row[f"{measured}_less_none"]
                 if row[f"{measured}_verdict"] in ("less", "more"):
-                    axes.plot(at[1], at[0], "o", color="black", markersize=2)
-        most = float(np.nanmax(np.abs(field), initial=0)) or 1.0
+                    axes.plot(*at[::-1], "o", color="black", markersize=3, markeredgecolor="white")
+        most = float(np.nanquantile(np.abs(field), FULL_COLOR)) or 1.0
         colors = "RdBu" if measured == "solved" else "RdBu_r"  # blue is what one wishes for
         shown = axes.imshow(field, cmap=colors, vmin=-most, vmax=most, aspect="auto")
         axes.set_facecolor("0.85")  # the cell or the optimizer does not take the cure
-        bar = figure.colorbar(shown, ax=axes, location="bottom", shrink=0.9)
+        bar = figure.colorbar(shown, ax=axes, location="bottom", shrink=0.9, extend="both")
         bar.ax.tick_params(labelsize=6)
         axes.set_title(MEASURES[measured].words.split(", ")[0], fontsize=7)
         axes.set_xticks(range(len(settings)), [" ".join(s) for s in settings], rotation=90)
