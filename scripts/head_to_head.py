@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import polars
 
-from hw2exp.compare.contrasts import Contrast, contrasts, paired
+from hw2exp.compare.contrasts import Contrast, contrasts, decided, paired
 from hw2exp.compare.measures import MEASURES
 from hw2exp.records.arms import Arm
 from hw2exp.records.figure_style import encoded, figure_style
@@ -165,7 +165,7 @@ def compared(found: Mapping[str, list[Arm]], model: str, optimizer: str) -> list
         for measured in COMPARED
         for each in paired(measured, [_sides(measured, arms, plain)])
     ]
-    decided: dict[tuple[str, str], Contrast] = {
+    contrasted: dict[tuple[str, str], Contrast] = {
         (name, each.name): contrast
         for (name, each), contrast in zip(pairs, contrasts([p for _, p in pairs]), strict=True)
     }
@@ -178,7 +178,7 @@ def compared(found: Mapping[str, list[Arm]], model: str, optimizer: str) -> list
             row[measured] = float(
                 np.mean([*MEASURES[measured].by_seed(own).values()] or [math.nan])
             )
-            if contrast := decided.get((name, measured)):
+            if contrast := contrasted.get((name, measured)):
                 d = contrast.difference
                 row |= {f"{measured}_less_none": d.value, f"{measured}_low": d.low,
                         f"{measured}_high": d.high, f"{measured}_p": d.pvalue,
@@ -218,7 +218,7 @@ def _figure(rows: list[dict[str, Any]]) -> Any:
             if row["cure"] in names and f"{measured}_less_none" in row:
                 at = names.index(row["cure"]), settings.index((row["model"], row["optimizer"]))
                 field[at] = row[f"{measured}_less_none"]
-                if row[f"{measured}_verdict"] in ("less", "more"):
+                if decided(row[f"{measured}_verdict"]):
                     axes.plot(*at[::-1], "o", color="black", markersize=3, markeredgecolor="white")
         most = float(np.nanquantile(np.abs(field), FULL_COLOR)) or 1.0
         colors = "RdBu" if measured == "solved" else "RdBu_r"  # blue is what one wishes for

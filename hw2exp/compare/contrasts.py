@@ -86,6 +86,11 @@ def on_divergence(verdict: str) -> bool:
     return verdict.endswith("diverge")
 
 
+def decided(verdict: str) -> bool:
+    """Return whether a verdict of :func:`verdict_of` is on the difference, and says its sign."""
+    return verdict in ("fewer", "less", "more")
+
+
 def comparable(diverged: Difference | None) -> bool:
     """Return whether the shares of diverged runs don't differ, or don't matter.
 

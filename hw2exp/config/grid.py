@@ -13,9 +13,7 @@ from hw2exp.config.job import Job
 from hw2exp.config.knob import is_per_replica
 from hw2exp.config.parsing import key_of
 from hw2exp.config.refusals import one_error
-from hw2exp.config.registry import CHOICES
-from hw2exp.config.schema import TrainConfig
-from hw2exp.config.validation import knobs
+from hw2exp.config.validation import all_knobs
 
 
 def axis_of(override: Override, lines: Sequence[str], composer: Composition) -> Axis:
@@ -38,8 +36,7 @@ def axis_of(override: Override, lines: Sequence[str], composer: Composition) -> 
 
 def _kind_of_data(key: str) -> type[int] | type[float] | None:
     """Return the type of a knob's numbers if the runs of a fleet may differ in it, else None."""
-    found = [knobs(TrainConfig), *(knobs(each, g) for g in CHOICES for each in CHOICES[g].values())]
-    fields = [schema.model_fields[n] for own in found for name, schema, n in own if name == key]
+    fields = [schema.model_fields[name] for known, schema, name in all_knobs() if known == key]
     kinds = {field.annotation if is_per_replica(field) else None for field in fields}
     return next((kind for kind in (int, float) if kinds == {kind}), None)
 

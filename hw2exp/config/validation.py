@@ -158,6 +158,14 @@ def knobs(schema: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, type
             yield key, schema, name
 
 
+def all_knobs() -> Iterator[tuple[str, type[BaseModel], str]]:
+    """Yield the knobs of the config and of every choice, see :func:`knobs`."""
+    yield from knobs(TrainConfig)
+    for group, choices in CHOICES.items():
+        for each in choices.values():
+            yield from knobs(each, group)
+
+
 def keys_of(schema: type[BaseModel], prefix: str = "") -> list[str]:
     """List the dotted keys of :func:`knobs`."""
     return [key for key, _, _ in knobs(schema, prefix)]
@@ -172,8 +180,7 @@ def unfit(raw: Mapping[str, Any], group: str = "") -> Iterator[str]:
         raw: plain values, nested by group.
         group: the dotted key of the values.
     """
-    found = [knobs(TrainConfig), *(knobs(each, g) for g in CHOICES for each in CHOICES[g].values())]
-    places = {key: (schema, name) for each in found for key, schema, name in each}
+    places = {key: (schema, name) for key, schema, name in all_knobs()}
 
     def look(key: str, value: Any) -> Iterator[str]:
         if isinstance(value, Mapping) and key in places:

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from hw2exp.config.registry import CHOICES
-from hw2exp.config.schema import TrainConfig
-from hw2exp.config.validation import knobs
+from hw2exp.config.validation import all_knobs
 from hw2exp.records.arms import RATE
 from hw2exp.records.outcomes import RESULT, SEED
 
@@ -67,10 +65,9 @@ class MapAxis:
     @property
     def meaning(self) -> str:
         """Return the key's meaning, as ``--help`` has it; empty if it has none."""
-        group = self.key.partition(".")[0]
-        known = [*knobs(TrainConfig)]
-        known += [each for own in CHOICES.get(group, {}).values() for each in knobs(own, group)]
-        found = (own.model_fields[name].description for key, own, name in known if key == self.key)
+        found = (
+            own.model_fields[name].description for key, own, name in all_knobs() if key == self.key
+        )
         return next(found, None) or ""
 
 

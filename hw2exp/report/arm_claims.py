@@ -14,16 +14,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from hw2exp.compare.contrasts import Contrast, comparable, contrasts, on_divergence, paired
+from hw2exp.compare.contrasts import Contrast, comparable, contrasts, decided, on_divergence, paired
 from hw2exp.compare.measures import MEASURES
 from hw2exp.compare.sides import Side
 from hw2exp.diagnostics.paired_tests import SIGNIFICANT
 from hw2exp.records.arm_pairs import partners, references
 from hw2exp.records.arms import NO_CURE, Arm
-from hw2exp.report.claim import Claim, Evidence, Finding, Judged, finding_of
-from hw2exp.report.comparisons import Comparison, change_text, compare
+from hw2exp.report.claim import Claim, Evidence, Finding, Judged, finding_by
+from hw2exp.report.comparisons import Comparison, change_text, compare, divergence_text
 from hw2exp.report.cures import called
-from hw2exp.report.tables import signed
 from hw2exp.system.problems import show
 
 SPIKES = "spikes"
@@ -93,10 +92,7 @@ class ArmsClaim:
         deciding = [
             each for each in members if self.divergence_decides or not on_divergence(each.verdict)
         ]
-        verdicts = {each.verdict.split()[0] for each in deciding} - {"undecided"}
-        some = bool(verdicts)
-        less, more = some and verdicts <= {"fewer", "less"}, some and verdicts <= {"more"}
-        return finding_of(less, more) if self.less else finding_of(more, less)
+        return finding_by((each.verdict for each in deciding), self.less)
 
 
 @dataclass(frozen=True)
@@ -146,9 +142,8 @@ def _members(evidence: Evidence, measure: str) -> list[Member]:
 def contrast_text(each: Contrast) -> str:
     """Write a comparison's difference, with a star where it is significant."""
     if each.diverged is not None and not comparable(each.diverged):
-        star = "*" * on_divergence(each.verdict)
-        return f"{signed(100 * each.diverged.value)} % diverge{star}"
-    star = "*" * (each.verdict in ("less", "more"))
+        return divergence_text(each.diverged, each.verdict)
+    star = "*" * decided(each.verdict)
     d = each.difference
     interval = f"[{d.low:+.3g}, {d.high:+.3g}]"
     return f"{d.value:+.3g}{star} {interval}".replace("-", "−")

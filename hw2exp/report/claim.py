@@ -92,6 +92,18 @@ class Claim:
     judge: Judge
 
 
+def finding_by(verdicts: Iterable[str], less: bool) -> Finding:
+    """Return the finding of several comparisons; those that are decided must agree.
+
+    Args:
+        verdicts: their verdicts, see :func:`hw2exp.compare.contrasts.verdict_of`.
+        less: whether the claim says that there is less, not more.
+    """
+    heads = {verdict.split()[0] for verdict in verdicts} - {"undecided"}
+    fewer, more = bool(heads) and heads <= {"fewer", "less"}, heads == {"more"}
+    return finding_of(fewer, more) if less else finding_of(more, fewer)
+
+
 def finding_of(supported: bool, refuted: bool) -> Finding:
     """Return the finding of numbers that support or refute a claim; refutation prevails."""
     if refuted:

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from hw2exp.compare.measures import MEASURES, check_measures
 from hw2exp.compare.sides import Side, read_conditions
 from hw2exp.config.registry import CHOICES
-from hw2exp.config.schema import OPERATIONAL, TrainConfig
-from hw2exp.config.validation import knobs
+from hw2exp.config.schema import OPERATIONAL
+from hw2exp.config.validation import all_knobs
 from hw2exp.config.yaml_file import load_yaml
 from hw2exp.report.arm_claims import ArmsClaim
 from hw2exp.system.problems import ConfigError, nearest, show, unknown_choice, unknown_key
@@ -111,9 +111,7 @@ def _faults(error: ValidationError) -> Iterator[str]:
 
 def _problems(entry: _Entry) -> Iterator[str]:
     """Yield the problems of a claim whose form is right."""
-    known = {key for key, _, _ in knobs(TrainConfig)}
-    for group, sections in CHOICES.items():
-        known |= {group} | {key for own in sections.values() for key, _, _ in knobs(own, group)}
+    known = {*CHOICES, *(key for key, _, _ in all_knobs())}
     known = {key for key in known if key.partition(".")[0] not in {*OPERATIONAL, "seed"}}
     for key in entry.by:
         if key not in known:

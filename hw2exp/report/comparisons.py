@@ -4,7 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hw2exp.compare.contrasts import comparable, differences_of, on_divergence, paired, verdict_of
+from hw2exp.compare.contrasts import (
+    comparable,
+    decided,
+    differences_of,
+    on_divergence,
+    paired,
+    verdict_of,
+)
 from hw2exp.diagnostics.paired_tests import SIGNIFICANT, Difference
 from hw2exp.records.arms import Arm
 from hw2exp.report.tables import cell, columns, plain, points, signed
@@ -130,13 +137,16 @@ def change_cells(each: Change, shares: Sequence[str]) -> list[dict[str, Any]]:
     ]
 
 
+def divergence_text(diverged: Difference, verdict: str) -> str:
+    """Write a difference in the share of diverged runs, with a star if the verdict is on it."""
+    return f"{signed(100 * diverged.value)} % diverge{'*' * on_divergence(verdict)}"
+
+
 def change_text(each: Change, shares: Sequence[str]) -> str:
     """Write a change, with a star where it is significant; leave out shares that don't differ."""
-    star = "*" if each.verdict in ("fewer", "more") else ""
-    text = f"{signed(each.spikes.value)}{star}"
+    text = f"{signed(each.spikes.value)}{'*' * decided(each.verdict)}"
     if not each.comparable:
-        star = "*" * on_divergence(each.verdict)
-        text = f"{signed(100 * each.diverged.value)} % diverge{star}"
+        text = divergence_text(each.diverged, each.verdict)
     for name in shares:
         if (own := getattr(each, name)).pvalue < SIGNIFICANT:
             text += f" ({name.replace('_', ' ')} {signed(100 * own.value)} %)"

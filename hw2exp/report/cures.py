@@ -1,13 +1,13 @@
 """Show what cures do to spikes (part 1.3 c); claims on it are in ``claims.yaml``."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from hw2exp.compare.contrasts import decided
 from hw2exp.records.arm_pairs import setting_of
 from hw2exp.records.arms import Arm
 from hw2exp.records.figure_style import BLUE, GRAY, RED
-from hw2exp.report.claim import Finding, finding_of
-from hw2exp.report.comparisons import Change, Comparison
+from hw2exp.report.comparisons import Comparison
 from hw2exp.report.solving import by_setting
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ def cures_figure(compared: Sequence[Comparison]) -> "Figure":
     names = list(dict.fromkeys(_name(each) for each in compared))
     figure, panels = by_setting(arms, 0.7 + 0.19 * len(names), sharey=True)
     for each in compared:
-        estimate, decided = each.spikes, each.verdict in ("fewer", "more")
-        color = GRAY if not decided else BLUE if estimate.value < 0 else RED
+        estimate = each.spikes
+        color = GRAY if not decided(each.verdict) else BLUE if estimate.value < 0 else RED
         place = names.index(_name(each)) + (0.22 if each.own_rate else -0.12)
         axes = panels[setting_of(each.cured)]
         axes.plot([estimate.low, estimate.high], [place, place], color=color, linewidth=1.4)
@@ -62,12 +62,6 @@ CURES = (
     "blue fewer, red more. A cross: more runs diverge on one side, so spikes decide nothing. "
     "Hollow: at the cure's own learning rate, not that of the arm without."
 )
-
-
-def of_verdicts(members: Iterable[Change]) -> Finding:
-    """Judge whether a cure takes spikes away: some verdicts are "fewer", and none is "more"."""
-    verdicts = {each.verdict.split()[0] for each in members} - {"undecided"}
-    return finding_of(verdicts == {"fewer"}, verdicts == {"more"})
 
 
 def called(arms: Sequence[Arm]) -> dict[str, str]:

@@ -8,9 +8,18 @@ from typing import TypeVar
 from hw2exp.diagnostics.paired_tests import SIGNIFICANT
 from hw2exp.records.moments import Family
 from hw2exp.report.before_spikes import FEWEST as FEWEST_RUNS
-from hw2exp.report.claim import Claim, Evidence, Finding, Judge, Judged, against_half, finding_of
+from hw2exp.report.claim import (
+    Claim,
+    Evidence,
+    Finding,
+    Judge,
+    Judged,
+    against_half,
+    finding_by,
+    finding_of,
+)
 from hw2exp.report.comparisons import change_text
-from hw2exp.report.cures import called, of_verdicts
+from hw2exp.report.cures import called
 from hw2exp.report.effects import MAIN_LEAD, OTHER_DATA, Effect, at_main_lead, main_effects
 from hw2exp.report.lasting import Lasting
 from hw2exp.report.spikes import FEWEST
@@ -84,7 +93,9 @@ def takes_away(chosen: Chosen) -> Judge:
                 f"{names[name]} {_changes(list(own))}"
                 for name, own in groupby(members, lambda each: each.arm.name)
             ]
-            yield Judged(where, of_verdicts(members), "; ".join(parts))
+            yield Judged(
+                where, finding_by((each.verdict for each in members), less=True), "; ".join(parts)
+            )
 
     return judge
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
+from hw2exp.compare.contrasts import decided
 from hw2exp.diagnostics.statistics import Estimate
 from hw2exp.records.figure_style import BLUE, GRAY, RED
 from hw2exp.report.effects import Effect, at_main_lead
@@ -54,7 +55,7 @@ def _cross(axes: Any, x: Estimate, each: Lasting, color: str, marker: str, shift
     y, place = each.spikes, x.value + shift
     axes.plot([x.low, x.high], [y.value, y.value], color=color, linewidth=0.6, alpha=0.6)
     axes.plot([place, place], [y.low, y.high], color=color, linewidth=0.9)
-    face = color if each.verdict in ("fewer", "more") else "white"
+    face = color if decided(each.verdict) else "white"
     axes.plot(place, y.value, marker, color=color, markersize=4, markerfacecolor=face)
 
 
