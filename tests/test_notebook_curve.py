@@ -52,12 +52,12 @@ def test_ten_epochs_equal_a_plain_loop_on_the_same_stream(reference, compose, ne
 
 def test_an_epoch_that_differs_ends_the_agreement(reference):
     curves = np.full((3, 4), 1.38)
-    theirs = reference.Curves(curves, curves, np.ones(3))
+    theirs = reference.PublishedCurves(curves, curves, np.ones(3))
     train, test = curves.copy(), curves.copy()
     train[0, 2] += 2e-5
     train[1, 3] += 0.9e-5
     test[2, 0] = np.nan
-    ours = reference.Curves(train, test, np.ones(3))
+    ours = reference.PublishedCurves(train, test, np.ones(3))
     assert reference.epochs_that_agree(theirs, ours) == [2, 4, 0]
 
 

@@ -93,7 +93,9 @@ def quartiles(values: ArrayLike, axis: int = -1) -> Floats:
         within = np.clip(place, 0, np.maximum(count - 1, 0))[None]
         return np.asarray(np.take_along_axis(ascending, within, 0)[0])
 
-    middle = at((count - 1) // 2) / 2 + at(count // 2) / 2  # halves first: a sum may overflow
+    low, high = at((count - 1) // 2), at(count // 2)
+    with np.errstate(over="ignore", invalid="ignore"):
+        middle = np.where(np.isfinite(low + high), (low + high) / 2, low / 2 + high / 2)
     return np.stack([at(-(-count // 4) - 1), middle, at(-(-3 * count // 4) - 1)])
 
 

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hw2exp.diagnostics import statistics
@@ -74,6 +74,7 @@ def test_the_rate_weighs_runs_by_what_was_seen_of_them():
     st.lists(st.floats(0, 100), min_size=8, max_size=30),
     st.integers(0, 8),
 )
+@example([0.0] * 3 + [1.0] * 3 + [5e-324] * 2, 0)
 @settings(max_examples=60, deadline=None)
 def test_infinite_values_are_the_largest(values, diverged):
     among = [*values, *[math.inf] * diverged]

@@ -285,4 +285,4 @@ def test_a_check_without_a_number_fails():
 
 def test_curves_are_kept_for_the_parts_that_share_them():
     assert loss_curve.arm("rnn") is loss_curve.arm("rnn")
-    assert isinstance(loss_curve.arm("rnn"), curves.Curves)
+    assert isinstance(loss_curve.arm("rnn"), curves.TrainedCurves)
