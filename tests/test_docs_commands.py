@@ -10,7 +10,7 @@ import pytest
 
 from tests.test_docs import PAGES
 
-LATEST = "$(ls -d outputs/sweeps/*/* | tail -1)"
+LATEST = "$(ls -d outputs/sweeps/* | tail -1)"
 """The folder of the last sweep, which the pages write as ``outputs/sweeps/…``."""
 
 ELSEWHERE = "node1", "executor=slurm", "logger=", "outputs/sweeps/X", " DIR "
