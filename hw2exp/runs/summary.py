@@ -102,8 +102,8 @@ def _tested(config: TrainConfig, result: RunResult) -> str:
 def _solved(config: TrainConfig, result: RunResult) -> str:
     """Return when a run solved its task, or say if its test passes were too few for that."""
     if result.solved_at is not None:
-        later = ", but its last test pass is below" if result.ends_solved is False else ""
-        return f"at step {result.solved_at:,}{later}"
+        unlearned = result.ends_solved is False and result.diverged_at is None
+        return f"at step {result.solved_at:,}" + ", but its last test pass is below" * unlearned
     return f"no: {few}" if (few := config.too_few_tests) else "no"
 
 

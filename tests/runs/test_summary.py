@@ -37,5 +37,12 @@ def test_an_older_test_says_its_step(step, diverged_at, said):
 )
 def test_a_run_says_whether_it_solved_its_task(compose, steps, solved_at, ends_solved, said):
     own = compose(f"steps={steps}", "eval_every=100")
-    told = _solved(own, SimpleNamespace(solved_at=solved_at, ends_solved=ends_solved))
+    result = SimpleNamespace(solved_at=solved_at, ends_solved=ends_solved, diverged_at=None)
+    told = _solved(own, result)
     assert told == said + "make eval_every smaller" * said.endswith("; ")
+
+
+def test_a_diverged_run_says_nothing_of_its_last_test(compose):
+    """That test may have reached the accuracy; the run ends unsolved because it diverged."""
+    result = SimpleNamespace(solved_at=300, ends_solved=False, diverged_at=500)
+    assert _solved(compose(), result) == "at step 300"
