@@ -19,7 +19,7 @@ from hw2exp.fleet.loop import train
 from hw2exp.fleet.torch_state import torch_as_known
 from hw2exp.records.moments import BRANCH
 from hw2exp.records.runs import read_runs
-from hw2exp.whatif.survey import Survey, branches_of, signals_of, trunk_of
+from hw2exp.whatif.survey_run import Survey, branches_of, signals_of, trunk_of
 
 DOS = (
     *("clip=norm clip.max_norm=10", "clip=norm clip.max_norm=1", "clip=norm clip.max_norm=0.1"),

@@ -9,8 +9,9 @@ from hw2exp.compare.columns import MOST_NOTES
 from hw2exp.compare.contrasts import FEWEST, Contrast, Paired, contrasts, paired
 from hw2exp.compare.measures import MEASURES, Groups
 from hw2exp.compare.sides import listed
+from hw2exp.records.arm_names import differing, words
 from hw2exp.records.arm_pairs import partners
-from hw2exp.records.arms import RATE, Arm, differing, words
+from hw2exp.records.arms import RATE, Arm
 from hw2exp.system.problems import ConfigError, counted, nearest
 
 MOST, MOST_AVERAGED = 1_000, 1 << 20

@@ -8,7 +8,8 @@ from hw2exp.compare.columns import read_runs_below
 from hw2exp.compare.sides import SETTING, Side, listed, read_conditions, select
 from hw2exp.config.folder import check_there
 from hw2exp.config.registry import CHOICES
-from hw2exp.records.arms import Arm, Settings, decided, differing, gather, words
+from hw2exp.records.arm_names import Settings, decided, differing, words
+from hw2exp.records.arms import Arm, gather
 from hw2exp.system.problems import ConfigError, counted
 
 

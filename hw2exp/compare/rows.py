@@ -10,7 +10,7 @@ from hw2exp.compare.columns import Column, ComparedRun
 from hw2exp.compare.measures import count_spikes
 from hw2exp.config.settings import Value, rank, settings_of
 from hw2exp.diagnostics.statistics import spread
-from hw2exp.records.arms import Settings
+from hw2exp.records.arm_names import Settings
 from hw2exp.records.run_dir import RunResult, Status
 from hw2exp.system.problems import counted, show
 

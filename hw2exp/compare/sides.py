@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from hw2exp.config.settings import Value, rank
-from hw2exp.records.arms import Arm, Settings
+from hw2exp.records.arm_names import Settings
+from hw2exp.records.arms import Arm
 from hw2exp.system.problems import ConfigError, nearest, show
 
 SETTING = re.compile(r"([A-Za-z_][\w.]*?)(!?)=(.*)", re.DOTALL)

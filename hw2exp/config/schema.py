@@ -93,6 +93,9 @@ OPERATIONAL = {
 }
 """The operational keys: they decide how a run is executed and shown, not what it computes."""
 
+LAST_STEP = 1 << 31
+"""The largest number of steps of a run."""
+
 
 class TrainConfig(Section):
     """The config of a run."""
@@ -112,7 +115,7 @@ class TrainConfig(Section):
     logger: SerializeAsAny[Logger] = shared("another tool that each run is told to")
     executor: SerializeAsAny[Executor] = shared("where a sweep's fleets are trained")
     seed: int = per_replica("seed of the parameters and of the data", ge=0, le=MAX_SEED)
-    steps: int = shared("training steps", ge=1, le=2**31)
+    steps: int = shared("training steps", ge=1, le=LAST_STEP)
     batch_size: int = shared("sequences in a training step, B", ge=1, le=16_384)
     log_every: int = shared("steps between two rows of the metrics", ge=1)
     eval_every: int = shared("steps between two test passes", ge=1)
@@ -150,6 +153,15 @@ class TrainConfig(Section):
     def prunes(self) -> bool:
         """Return whether the arms of a fleet are compared, so that some leave early."""
         return self.prune.name != "none"
+
+    @property
+    def inspected(self) -> bool:
+        """Return whether the run has any diagnostics."""
+        own = self.diagnostics
+        wanted = own.seeds is None or self.seed in own.seeds
+        cadences = (own.flow_every, own.cell_every, own.jacobian_every, own.sharpness_every)
+        measures = self.metric.name != "none"
+        return wanted and any((*cadences, own.histogram_every, own.spikes, measures))
 
     @property
     def too_few_tests(self) -> str | None:

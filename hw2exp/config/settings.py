@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from hw2exp.config.registry import CHOICES
-from hw2exp.config.schema import TrainConfig
+from hw2exp.config.schema import OPERATIONAL, TrainConfig
+from hw2exp.config.yaml_file import leaves
 from hw2exp.system.problems import show
 
 Plain = bool | int | float | str
@@ -30,6 +31,16 @@ def settings_of(config: TrainConfig, left_out: Set[str] = frozenset()) -> dict[s
         within = value.items() if isinstance(value, Mapping) else [("", value)]
         found |= {f"{name}.{key}".rstrip("."): _hashable(each) for key, each in within}
     return found
+
+
+def flat(config: TrainConfig) -> dict[str, Plain]:
+    """Return a config's values by dotted key, without operational keys; lists become texts.
+
+    Args:
+        config: the config.
+    """
+    found = leaves(config.model_dump(exclude=OPERATIONAL))
+    return {key: value if isinstance(value, Plain) else str(value) for key, value in found}
 
 
 def _hashable(value: Any) -> Value:

@@ -28,11 +28,9 @@ from hw2exp.optim.named import in_rows
 from hw2exp.optim.optimizers.protocol import Optimizer
 from hw2exp.optim.regularizers.protocol import Regularizer
 from hw2exp.optim.schedules.protocol import Schedule
-from hw2exp.tasks.chosen import task_of
-from hw2exp.tasks.notebook_stream import NotebookStream
+from hw2exp.tasks.chosen import notebook_of, task_of
 from hw2exp.tasks.task import TEST, TRAIN, Task, check_batch
 from hw2exp.tasks.temporal_order import TemporalOrder
-from hw2exp.tasks.variants.hochreiter import Hochreiter
 
 
 class Fleet:
@@ -72,15 +70,18 @@ class Fleet:
         path, _ = training_path(first, torch.device(device).type == "cpu")
         self.training_path = "closed form" if path == "compiled" and not compiled else path
         self.task: Task = task_of(first.task)
-        self.notebook: NotebookStream | None = None
-        if isinstance(first.task, Hochreiter) and first.task.stream == "notebook":
-            order = TemporalOrder(*first.task.ranges)
-            self.notebook = NotebookStream(order, first.batch_size, first.task.notebook_seed)
+        self.notebook = notebook_of(first.task, first.batch_size)
         self.members = np.arange(len(configs))
         self._left: list[tuple[NDArray[np.int64], FleetState]] = []
         self.enlist(configs)
         params = self.model.initialize([c.init for c in configs], [c.seed for c in configs])
-        self.state = self._initial_state(self.layout.rows(params))
+        rows = self.layout.rows(params)
+        self.state = FleetState.initial(
+            rows,
+            optimizer=self.optimizer.init(rows),
+            clip=self.clip.init(rows),
+            schedule=self.schedule.init(len(rows), device),
+        )
 
     def enlist(self, configs: Sequence[TrainConfig]) -> None:
         """Build everything that depends on the configs; keep the state.
@@ -152,21 +153,6 @@ class Fleet:
         groups = [*self._left, (self.members, self.state)]
         order = np.argsort(np.concatenate([members for members, _ in groups]))
         return concatenate([state for _, state in groups]).take(torch.from_numpy(order))
-
-    def _initial_state(self, params: Tensor) -> FleetState:
-        replicas = len(self.configs)
-        never = torch.zeros(replicas, dtype=torch.int64, device=self.device)
-        return FleetState(
-            params=params,
-            optimizer=self.optimizer.init(params),
-            clip=self.clip.init(params),
-            schedule=self.schedule.init(replicas, self.device),
-            active=torch.ones(replicas, dtype=torch.bool, device=self.device),
-            step=never,
-            diverged_at=never,
-            solved_at=never,
-            passes=never,
-        )
 
     @property
     def params(self) -> Params:

@@ -65,3 +65,18 @@ class StepTrace:
     labels: Tensor
     grads: Tensor
     flow: Tensor | None
+
+    def take(self, rows: Tensor) -> "StepTrace":
+        """Return the trace of some replicas.
+
+        Args:
+            rows: indices, or a mask ``(R,)``.
+        """
+        return StepTrace(
+            before=self.before.take(rows),
+            after=self.after.take(rows),
+            symbols=self.symbols[rows],
+            labels=self.labels[rows],
+            grads=self.grads[rows],
+            flow=None if self.flow is None else self.flow[rows],
+        )

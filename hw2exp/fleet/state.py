@@ -36,6 +36,22 @@ class FleetState:
     solved_at: Tensor
     passes: Tensor
 
+    @classmethod
+    def initial(
+        cls, params: Tensor, optimizer: State, clip: State, schedule: State
+    ) -> "FleetState":
+        """Return the state before the first step.
+
+        Args:
+            params: the parameters in rows, ``(R, P)``.
+            optimizer: the optimizer's initial state.
+            clip: the clipping's initial state.
+            schedule: the schedule's initial state.
+        """
+        never = torch.zeros(len(params), dtype=torch.int64, device=params.device)
+        active = torch.ones(len(params), dtype=torch.bool, device=params.device)
+        return cls(params, optimizer, clip, schedule, active, never, never, never, never)
+
     def tensors(self) -> dict[str, Tensor]:
         """Return all tensors by name; those of a part have a prefix, as ``optimizer.mean``."""
         named: dict[str, Tensor] = {}

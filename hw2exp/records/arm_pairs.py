@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from hw2exp.records.arms import NO_CURE, RATE, Arm, Key, decided, differing, words
+from hw2exp.records.arm_names import decided, differing, words
+from hw2exp.records.arms import NO_CURE, RATE, Arm, Key
 
 
 def partners(

@@ -13,10 +13,10 @@ from hw2exp.config.registry import CHOICES
 from hw2exp.config.run_files import METRICS
 from hw2exp.config.schema import OPERATIONAL, TrainConfig
 from hw2exp.config.settings import Rank, Value, rank, settings_of
+from hw2exp.records.arm_names import Settings, names
 from hw2exp.records.metrics import digest_of_frame, read_metrics
 from hw2exp.records.packed import PackedSweep
 from hw2exp.records.run_dir import RunResult, read_result
-from hw2exp.system.problems import show
 
 if TYPE_CHECKING:
     import polars
@@ -24,15 +24,8 @@ if TYPE_CHECKING:
 NO_CURE = {"clip": "none", "norm": "none", "regularizer": "none", "schedule": "constant"}
 """The choice of each group of cures that stands for no cure."""
 
-BROUGHT = {"init.readout": "norm"}
-"""Keys that a choice of another group may set in its own file, with that group.
-
-This only shortens names. A comparison treats these keys like any other setting.
-"""
-
 RATE = "optimizer.lr"
 
-Settings = Mapping[str, Value]
 Key = tuple[tuple[str, Value], ...]
 
 T = TypeVar("T")
@@ -221,31 +214,3 @@ def gather(runs: Iterable[Run]) -> tuple[list[Arm], int]:
     named = zip(unnamed, names([arm.settings for arm in unnamed]), strict=True)
     repeated = sum(map(len, groups)) - sum(map(len, members))
     return [replace(arm, name=name) for arm, name in named], repeated
-
-
-def names(arms: Sequence[Settings]) -> list[str]:
-    """Name each arm by its distinguishing choices, and by values that the choices don't decide."""
-    keys = differing(arms)
-    groups = [key for key in keys if key in CHOICES]
-    free = [key for key in keys if key not in CHOICES and not decided(key, arms)]
-    return [words([*groups, *free], own) or "all runs" for own in arms]
-
-
-def differing(arms: Sequence[Settings]) -> list[str]:
-    """Return the keys whose values differ between arms."""
-    keys = dict.fromkeys(key for own in arms for key in own)
-    return [key for key in keys if len({own.get(key) for own in arms}) > 1]
-
-
-def words(keys: Iterable[str], settings: Settings) -> str:
-    """Write settings as typed; leave out keys without a value."""
-    return " ".join(f"{key}={show(settings[key])}" for key in keys if key in settings)
-
-
-def decided(key: str, arms: Sequence[Settings]) -> bool:
-    """Return whether a group's choice decides a value: equal choices have equal values."""
-    group = BROUGHT.get(key, key.partition(".")[0])
-    values: dict[Value, set[Value]] = {}
-    for own in arms:
-        values.setdefault(own.get(group), set()).add(own.get(key))
-    return group in CHOICES and all(len(each) == 1 for each in values.values())

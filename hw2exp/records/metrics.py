@@ -4,7 +4,6 @@ import hashlib
 import math
 import struct
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -159,15 +158,6 @@ def digest_of_columns(steps: NDArray[np.int64], columns: Mapping[str, Column]) -
 
 
 read_metrics = MetricsTable.read
-
-
-def digest_of_parquet(path: Path) -> str:
-    """Return ``metrics_sha256`` of a file.
-
-    Args:
-        path: a run's ``metrics.parquet``.
-    """
-    return digest_of_frame(read_metrics(path))
 
 
 def digest_of_frame(frame: "polars.DataFrame") -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from hw2exp.records.parquet import LARGEST_FILE, check_size, read_table
 from hw2exp.records.run_dir import RunResult
+from hw2exp.records.signals import SIGNALS
 from hw2exp.system import disk, regular_file
 
 if TYPE_CHECKING:
@@ -108,6 +109,9 @@ BRANCH: dict[str, type] = {
     "solved": bool,
 }
 """The columns of the table of branches: a row for each moment, lead and intervention."""
+
+SIGNAL: dict[str, type] = {**MOMENT, **dict.fromkeys(SIGNALS, float)}
+"""The columns of the table of signals: a row for each spike or quiet moment, and lead."""
 
 
 def write_moments(

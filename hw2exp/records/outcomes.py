@@ -6,15 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from hw2exp.config.registry import CHOICES
 from hw2exp.config.settings import Value
-from hw2exp.records.arms import (
-    BROUGHT,
-    Arm,
-    Run,
-    Settings,
-    decided,
-    differing,
-    settings_of_arm,
-)
+from hw2exp.records.arm_names import BROUGHT, Settings, decided, differing
+from hw2exp.records.arms import Arm, Run, settings_of_arm
 from hw2exp.records.packed import PackedSweep
 from hw2exp.records.packed_rows import JOB, LAST_STEPS
 from hw2exp.system.problems import show

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
+from hw2exp.config.schema import LAST_STEP
 from hw2exp.records.metrics import CATALOG, MetricsTable
 from hw2exp.records.parameters import Parameters
-from hw2exp.records.run_dir import LAST_STEP, RunResult, Status
+from hw2exp.records.run_dir import PARTS, RunResult, Status
 from hw2exp.records.step_table import STEP
 
 if TYPE_CHECKING:
@@ -23,13 +24,6 @@ PLAIN = (
     "status", "step", "diverged_at", "solved_at", "ends_solved", "seconds", "training_path",
     "parameters_sha256", "metrics_sha256", "pruned_at",
 )  # fmt: skip
-PARTS = {
-    "initial": ("loss", "accuracy"),
-    "final": ("train_loss", "test_loss", "test_accuracy"),
-    "explosions": ("steps", "followed", "watched", "soon_after"),
-}
-"""The parts of a result that are mappings, with their keys; each key has a column, ``part_key``."""
-
 
 WITHIN = ("diverged_at", "solved_at", "pruned_at")
 """Columns of steps, each missing or a step of the run."""

@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter,
 
 from hw2exp.config.own_code import own_code
 from hw2exp.config.run_files import METRICS, PARAMETERS, RESULT
-from hw2exp.config.schema import TrainConfig
+from hw2exp.config.schema import LAST_STEP, TrainConfig
 from hw2exp.system import regular_file
 from hw2exp.system.problems import faults
 from hw2exp.system.regular_file import is_blank
@@ -24,12 +24,13 @@ from hw2exp.system.version import VERSION
 Status = Literal["finished", "solved", "diverged", "pruned", "interrupted"]
 TrainingPath = Literal["compiled", "closed form", "autograd"]
 
-LARGEST_RESULT, LAST_STEP = 1 << 26, 1 << 31  # bytes; the largest step of a config
-KEYS = {
-    "initial": {"loss", "accuracy"},
-    "final": {"train_loss", "test_loss", "test_accuracy"},
-    "explosions": {"steps", "followed", "watched", "soon_after"},
+LARGEST_RESULT = 1 << 26  # bytes
+PARTS = {
+    "initial": ("loss", "accuracy"),
+    "final": ("train_loss", "test_loss", "test_accuracy"),
+    "explosions": ("steps", "followed", "watched", "soon_after"),
 }
+"""The parts of a result that are mappings, with the keys that each must have."""
 NOT_FINITE = ("nan", "inf", "-inf")
 
 Count = Annotated[int, Field(ge=0, le=LAST_STEP)]
@@ -134,9 +135,9 @@ def read_result(folder: Path) -> RunResult:
         spikes = _SPIKES.validate_python(result.spikes)
     except ValidationError as error:
         raise ValueError(f"{path}: {faults(error)[0]}") from error
-    for name, keys in KEYS.items():
+    for name, keys in PARTS.items():
         found = getattr(result, name)
-        if not keys <= set(found) and (found or name != "explosions"):
+        if not set(keys) <= set(found) and (found or name != "explosions"):
             raise ValueError(f"{path}: {name}: must have {', '.join(sorted(keys))}")
     steps = [step for spike in spikes for step in (spike.start, spike.step, spike.end)]
     if any(not each.start <= each.step <= each.end for each in spikes):

@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hw2exp.config.run_files import CURVES, EVENTS, METRICS
-from hw2exp.config.schema import OPERATIONAL, TrainConfig
-from hw2exp.config.settings import Plain
+from hw2exp.config.schema import TrainConfig
+from hw2exp.config.settings import Plain, flat
 from hw2exp.records.arms import Run
 from hw2exp.records.curve_figure import curve_pictures, draw_curve
 from hw2exp.records.layout import Layout
 from hw2exp.records.metrics import CATALOG, MetricsTable, read_metrics
 from hw2exp.records.run_dir import RunResult
 from hw2exp.records.spike import Spike
-from hw2exp.records.tensorboard import EventWriter, flatten
+from hw2exp.records.tensorboard import EventWriter
 from hw2exp.records.write_order import settle
 from hw2exp.system import disk
 from hw2exp.system.problems import counted
@@ -35,7 +35,7 @@ def begin_events(
         layout: the charts of the dashboard.
         table: the metrics so far.
     """
-    values = flatten(config.model_dump(exclude=OPERATIONAL))
+    values = flat(config)
     events.layout(layout)
     events.text("config", config_table(values))
     events.hparams(values)

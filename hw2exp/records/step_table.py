@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from hw2exp.config.schema import LAST_STEP
 from hw2exp.records.parquet import read_table
 from hw2exp.system import disk
 
@@ -76,8 +77,9 @@ class StepTable(Generic[Own]):
             raise ValueError(f"not in the catalog: {sorted(unknown)}")
         if wrong := [name for name in row if isinstance(row[name], list) != (name in self.lists)]:
             raise ValueError(f"a list for a number, or a number for a list: {wrong}")
-        if self._rows and step <= self._rows[-1][0]:
-            raise ValueError(f"step {step} after step {self._rows[-1][0]}")
+        last = self._rows[-1][0] if self._rows else 0
+        if not last < step <= LAST_STEP:
+            raise ValueError(f"step {step} after step {last}")
         self._rows.append((step, dict(row)))
 
     def values(self, name: str) -> list[Own | None]:
@@ -123,6 +125,8 @@ class StepTable(Generic[Own]):
         rising = steps.is_sorted() and steps.is_unique().all()
         if steps.null_count() or not rising or (steps < 1).any():
             raise ValueError(f"{path}: {STEP}: must rise from 1 on")
+        if len(steps) and steps[-1] > LAST_STEP:
+            raise ValueError(f"{path}: {STEP}: must be at most {LAST_STEP}")
         return frame
 
     @classmethod

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from hw2exp.config.run_files import EVENTS_BEGIN
 from hw2exp.config.settings import Plain
 from hw2exp.records.encoding import BINS, bins, png
+from hw2exp.records.hparams import session_end, session_start
 from hw2exp.records.layout import Layout, serialized
 from hw2exp.records.manifest import Events
 from hw2exp.records.record_file import write_record
@@ -161,20 +162,7 @@ class EventWriter:
         Args:
             values: the flattened config.
         """
-        from tensorboard.plugins.hparams import metadata, plugin_data_pb2
-
-        start = plugin_data_pb2.SessionStartInfo(start_time_secs=time.time())
-        for name, value in values.items():
-            if isinstance(value, bool):
-                start.hparams[name].bool_value = value
-            elif isinstance(value, int | float):
-                start.hparams[name].number_value = value
-            else:
-                start.hparams[name].string_value = value
-        self._session(
-            metadata.SESSION_START_INFO_TAG,
-            plugin_data_pb2.HParamsPluginData(session_start_info=start),
-        )
+        self._write(session_start(values))
 
     def so_far(self) -> Events:
         """Flush the file, and return its name, length and digest."""
@@ -196,22 +184,7 @@ class EventWriter:
         Args:
             success: whether the run ended as a success.
         """
-        from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
-
-        status = api_pb2.STATUS_SUCCESS if success else api_pb2.STATUS_FAILURE
-        end = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=time.time())
-        self._session(
-            metadata.SESSION_END_INFO_TAG, plugin_data_pb2.HParamsPluginData(session_end_info=end)
-        )
-
-    def _session(self, tag: str, data: Any) -> None:
-        from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.compat.proto.summary_pb2 import Summary
-        from tensorboard.plugins.hparams import metadata
-
-        about = metadata.create_summary_metadata(data)
-        value = Summary.Value(tag=tag, metadata=about, tensor=metadata.NULL_TENSOR)
-        self._write(Event(summary=Summary(value=[value])))
+        self._write(session_end(success))
 
     def _tensor(
         self,
@@ -259,20 +232,3 @@ def _event(tags: tuple[str, ...]) -> "tuple[Event, list[Summary.Value]]":
 
     event = Event()
     return event, [event.summary.value.add(tag=tag) for tag in tags]
-
-
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Plain]:
-    """Flatten a nested config to dotted names; lists become strings.
-
-    Args:
-        config: plain values, nested.
-        prefix: the prefix of all names.
-    """
-    flat: dict[str, Plain] = {}
-    for key, value in config.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{name}.")
-        else:
-            flat[name] = value if isinstance(value, Plain) else str(value)
-    return flat

@@ -10,7 +10,8 @@ import numpy as np
 from hw2exp.compare.measures import MEASURES, by_rates
 from hw2exp.diagnostics.rank_correlation import rank_correlations
 from hw2exp.diagnostics.statistics import Estimate, mean
-from hw2exp.records.arms import Arm, names
+from hw2exp.records.arm_names import names
+from hw2exp.records.arms import Arm
 from hw2exp.report.measures import SHOWN, ArmMeasures
 from hw2exp.report.tables import cell, columns, number, plain, write_table
 

@@ -14,7 +14,6 @@ from hw2exp.diagnostics.statistics import Floats
 from hw2exp.records.arms import Arm, Run
 from hw2exp.records.diagnostics import LISTS, NUMBERS, read_diagnostics
 from hw2exp.records.step_table import STEP
-from hw2exp.runs.inspection import inspects
 from hw2exp.system.problems import counted
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ def read_diagnosed(arms: Sequence[Arm]) -> tuple[list[tuple[Arm, list[Diagnosed]
         own = []
         for run in arm.runs.values():
             if not os.path.lexists(run.folder / DIAGNOSTICS):
-                left_out["missing"] += inspects(run.config)
+                left_out["missing"] += run.config.inspected
                 continue
             try:
                 own.append(_of(run))

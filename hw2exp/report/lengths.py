@@ -9,7 +9,8 @@ import numpy as np
 from hw2exp.config.groups import AnyOrder
 from hw2exp.diagnostics.paired_tests import SIGNIFICANT, paired_pvalue
 from hw2exp.diagnostics.shares import share
-from hw2exp.records.arms import NO_CURE, Arm, Key, names
+from hw2exp.records.arm_names import names
+from hw2exp.records.arms import NO_CURE, Arm, Key
 from hw2exp.report.claim import Claim, Evidence, Judged, finding_of
 from hw2exp.report.solving import one_legend
 from hw2exp.report.style import PALETTE, folded, grid, label_outer

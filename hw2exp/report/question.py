@@ -9,7 +9,8 @@ from hw2exp.compare.sides import listed
 from hw2exp.config.registry import CHOICES
 from hw2exp.config.settings import Value, rank
 from hw2exp.diagnostics.statistics import UNKNOWN, Estimate, mean
-from hw2exp.records.arms import Arm, differing, words
+from hw2exp.records.arm_names import differing, words
+from hw2exp.records.arms import Arm
 from hw2exp.records.outcomes import SEED
 from hw2exp.report.curves import CURVES
 from hw2exp.report.measures import SHOWN, measure, with_scores

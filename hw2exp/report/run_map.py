@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from hw2exp.compare.measures import PER
 from hw2exp.config.settings import Value
 from hw2exp.diagnostics.statistics import Floats, quartiles
-from hw2exp.records.arms import NO_CURE, words
+from hw2exp.records.arm_names import words
+from hw2exp.records.arms import NO_CURE
 from hw2exp.records.map_axes import MapAxis, settings_keys
 from hw2exp.records.outcomes import SEED
 

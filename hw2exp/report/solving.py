@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hw2exp.compare.measures import by_rates
 from hw2exp.records.arm_pairs import setting_of
-from hw2exp.records.arms import RATE, Arm, Key
+from hw2exp.records.arms import Arm
 from hw2exp.report.measures import ArmMeasures
 from hw2exp.report.style import MOST_ARMS, PALETTE, columns_for, draw_estimates, folded, panels_of
 
@@ -69,7 +70,12 @@ def rates(measured: Sequence[ArmMeasures]) -> "Figure | None":
     Returns:
         The figure; None if no arms differ only in the learning rate, with at least three rates.
     """
-    lines = _by_rate(measured)
+    by_name = {each.arm.name: each for each in measured}
+    lines = [
+        [by_name[arm.name] for arm in sorted(arms, key=lambda arm: arm.rate)]
+        for arms in by_rates(each.arm for each in measured).values()
+        if len(arms) > 2
+    ]
     if not lines:
         return None
     figure, panels = by_setting([line[0].arm for line in lines], height=2.3)
@@ -86,16 +92,6 @@ def rates(measured: Sequence[ArmMeasures]) -> "Figure | None":
     figure.supxlabel("learning rate", fontsize=8)
     figure.supylabel("final test loss, median", fontsize=8)
     return figure
-
-
-def _by_rate(measured: Sequence[ArmMeasures]) -> list[list[ArmMeasures]]:
-    """Group the arms that differ only in the learning rate, at least three, in ascending order."""
-    groups: dict[Key, list[ArmMeasures]] = {}
-    for each in measured:
-        groups.setdefault(each.arm.settings_but(RATE), []).append(each)
-    return [
-        sorted(group, key=lambda each: each.arm.rate) for group in groups.values() if len(group) > 2
-    ]
 
 
 def by_setting(

@@ -14,7 +14,7 @@ from hw2exp.diagnostics.paired_tests import adjusted, paired_pvalues
 from hw2exp.diagnostics.roc import Alarms, Scores
 from hw2exp.diagnostics.statistics import Estimate
 from hw2exp.records.arms import Arm, Run
-from hw2exp.records.moments import MOMENT, SIGNALS_FILE, MomentKind, read_moments
+from hw2exp.records.moments import SIGNAL, SIGNALS_FILE, MomentKind, read_moments
 from hw2exp.records.signals import SIGNALS
 from hw2exp.report.tables import cell, columns, number, percent, plain
 from hw2exp.system.problems import counted
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 ALL = "all runs"
 """The name of several arms together."""
 
-COLUMNS = MOMENT | dict.fromkeys(SIGNALS, float)
 """The columns of a table of signals."""
 
 Measured = list[tuple[Run, "polars.DataFrame"]]
@@ -103,7 +102,7 @@ def _read(arms: Sequence[Arm]) -> tuple[dict[str, Measured], list[str]]:
             if not os.path.lexists(path):
                 continue
             try:
-                frame = read_moments(path, COLUMNS, run.result)
+                frame = read_moments(path, SIGNAL, run.result)
                 kinds = set(frame["moment"]) <= {MomentKind.SPIKE, MomentKind.QUIET}
                 if not kinds or frame.select("moment", "number", "lead").is_duplicated().any():
                     raise ValueError("a moment of another kind, or twice")

@@ -37,7 +37,6 @@ from hw2exp.records.saved_state import (
     steps_since_row,
 )
 from hw2exp.records.spike import Spike
-from hw2exp.runs.inspection import inspects
 from hw2exp.runs.recording import Recording
 from hw2exp.system import disk
 from hw2exp.system.interrupt import Interrupt
@@ -187,7 +186,7 @@ def _tensors(saved: Checkpoint, config: TrainConfig, template: Named) -> Named:
         value = tensors[name]
         if (value.dtype, value.shape) != (dtype, shape):
             raise DamagedError(f"{name} is {value.dtype} {value.shape}, not {dtype} {shape}")
-    if (saved.facts.diagnostics is not None) != inspects(config):
+    if (saved.facts.diagnostics is not None) != config.inspected:
         raise DamagedError("has diagnostics of a run that is not looked into, or lacks them")
     if wrong := contradiction(saved, tensors, config):
         raise DamagedError(wrong)
@@ -206,7 +205,7 @@ def _expected(step: int, config: TrainConfig, template: Named) -> dict[str, tupl
     if count := steps_since_row(step, config):
         expected |= {SINCE + each.name: (number, (count,)) for each in fields(StepMetrics)}
         expected[f"{SINCE}loss"] = template["params"].dtype, (count,)
-    if inspects(config) and options.spikes:
+    if config.inspected and options.spikes:
         count = min(step, options.steps_before)
         for name, value in {**template, GRADS: template["params"]}.items():
             expected[RING + name] = value.dtype, (count, *value.shape)

@@ -1,6 +1,6 @@
 """Run the diagnostics of a fleet at the intervals of its config, and record the results."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hw2exp.config.run_files import DIAGNOSTICS
-from hw2exp.config.schema import TrainConfig
 from hw2exp.diagnostics.gradient_flow import growth
 from hw2exp.diagnostics.heat_map import heat_map
 from hw2exp.diagnostics.internals import internals
@@ -43,21 +42,6 @@ IMAGES = {
 """Columns drawn as heat maps: whether the color scale is logarithmic, and the caption."""
 
 Columns = dict[str, Tensor | NDArray[Any]]
-
-
-def inspects(config: TrainConfig) -> bool:
-    """Return whether a run has any diagnostics."""
-    own = config.diagnostics
-    wanted = own.seeds is None or config.seed in own.seeds
-    cadences = (own.flow_every, own.cell_every, own.jacobian_every, own.sharpness_every)
-    measures = config.metric.name != "none"
-    return wanted and any((*cadences, own.histogram_every, own.spikes, measures))
-
-
-def without_run(configs: Sequence[TrainConfig]) -> list[int]:
-    """Return the seeds that ``diagnostics.seeds`` names but that no run has."""
-    named = {seed for config in configs for seed in config.diagnostics.seeds or ()}
-    return sorted(named - {config.seed for config in configs})
 
 
 def due(every: int, step: int, first: bool = True) -> bool:
@@ -94,7 +78,7 @@ class Inspection:
         self.watched = [
             int(member)
             for member, config in zip(fleet.members, fleet.configs, strict=True)
-            if inspects(config)
+            if config.inspected
         ]
         self.metric: Metric = build("metric", [fleet.config.metric], fleet.device)
         self.tables = {member: tables.get(member, DiagnosticsTable()) for member in self.watched}
@@ -112,7 +96,7 @@ class Inspection:
         if not len(members):
             return
         if rows is not None:
-            trace = _take(trace, rows)
+            trace = trace.take(rows)
         self.spike_recorder.push(step, members, trace)
         columns = self._columns(step, trace, members) | self._metric(step, trace, members)
         if columns:
@@ -250,15 +234,3 @@ class Inspection:
                 self.draw_images(member, last)
             self.tables[member].write(folder / DIAGNOSTICS)
             self.spike_recorder.write(member, folder)
-
-
-def _take(trace: StepTrace, rows: Tensor) -> StepTrace:
-    """Select some of the replicas."""
-    return StepTrace(
-        before=trace.before.take(rows),
-        after=trace.after.take(rows),
-        symbols=trace.symbols[rows],
-        labels=trace.labels[rows],
-        grads=trace.grads[rows],
-        flow=None if trace.flow is None else trace.flow[rows],
-    )

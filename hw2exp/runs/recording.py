@@ -16,7 +16,7 @@ from hw2exp.records.shown import begin_events, end_events
 from hw2exp.records.tensorboard import EventWriter
 from hw2exp.records.write_order import write_results
 from hw2exp.runs.ending import draw_if_wanted
-from hw2exp.runs.inspection import Inspection, inspects
+from hw2exp.runs.inspection import Inspection
 from hw2exp.runs.monitor import INSPECTED, Floats, Monitor
 from hw2exp.runs.run_loggers import RunLoggers
 from hw2exp.system import disk
@@ -54,7 +54,7 @@ class Recording(Monitor):
         self.loggers: RunLoggers | None = None
         self.results: dict[int, RunResult] = {}
         self.lost: dict[int, OSError] = {}  # members that lost their folder
-        if any(map(inspects, fleet.configs)):
+        if any(each.inspected for each in fleet.configs):
             self.inspection = Inspection(fleet, self.events, INSPECTED, diagnostics or {})
 
     def open_events(self, resumed: Mapping[int, tuple[str, int]] | None = None) -> None:
@@ -67,7 +67,7 @@ class Recording(Monitor):
             there = (resumed or {}).get(member)
             events = self.events[member] = EventWriter(self.folders[member], there)
             if there is None:
-                layout = DIAGNOSED if inspects(config) else RUN
+                layout = DIAGNOSED if config.inspected else RUN
                 begin_events(events, config, layout, self.tables[member])
                 if self.inspection is not None:
                     self.inspection.show_again(member)

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from hw2exp.config.schema import OPERATIONAL, TrainConfig
+from hw2exp.config.schema import TrainConfig
+from hw2exp.config.settings import flat
 from hw2exp.records.loggers.protocol import RunLogger
 from hw2exp.records.metrics import CATALOG, MetricsTable
 from hw2exp.records.result_row import row_of
 from hw2exp.records.run_dir import RunResult
-from hw2exp.records.tensorboard import flatten
 from hw2exp.system.terminal import warn
 
 COLUMNS = tuple(CATALOG)
@@ -55,7 +55,7 @@ class RunLoggers:
 
     def _begin(self, member: int, config: TrainConfig, table: MetricsTable) -> None:
         own = config.logger.new()
-        own.begin(flatten(config.model_dump(exclude=OPERATIONAL)), self.folders[member])
+        own.begin(flat(config), self.folders[member])
         for step, row in table:
             own.log(step, row)
         self._of[member] = own

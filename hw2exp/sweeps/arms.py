@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, TypeGuard
 
 from hw2exp.config.run_files import ARMS
 from hw2exp.diagnostics.statistics import spread
-from hw2exp.records.arms import Settings, by_arm, settings_of_arm
+from hw2exp.records.arm_names import Settings
+from hw2exp.records.arms import by_arm, settings_of_arm
 from hw2exp.records.run_dir import RunResult
 from hw2exp.runs.fleet_run import Outcome
 from hw2exp.runs.summary import resume_word

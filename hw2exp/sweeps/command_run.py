@@ -28,7 +28,6 @@ def run_command(command: Command, interrupt: Interrupt) -> "list[JobOutcome] | P
         command.jobs[0].config.executor.prepare()
     with uncollected():
         from hw2exp.runs.checks import check_machine
-        from hw2exp.runs.inspection import without_run
         from hw2exp.sweeps.execution import execute
 
     configs = command.configs
@@ -40,9 +39,15 @@ def run_command(command: Command, interrupt: Interrupt) -> "list[JobOutcome] | P
         check_own(configs)
     if command.launcher in PER_JOB:
         _check_launcher(command.launcher, configs)
-    if command.jobs_known and (seeds := without_run(configs)):
+    if command.jobs_known and (seeds := _without_run(configs)):
         warn(f"diagnostics.seeds: no run has seed {', '.join(map(str, seeds))}")
     return [] if interrupt() else execute(command, interrupt)
+
+
+def _without_run(configs: Sequence[TrainConfig]) -> list[int]:
+    """Return the seeds that ``diagnostics.seeds`` names but that no run has."""
+    named = {seed for config in configs for seed in config.diagnostics.seeds or ()}
+    return sorted(named - {config.seed for config in configs})
 
 
 def _check_launcher(launcher: str | None, configs: Sequence[TrainConfig]) -> None:

@@ -10,11 +10,9 @@ import signal
 import sys
 import tempfile
 import threading
-import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from importlib import import_module
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -22,7 +20,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from hw2exp.config.registry import own_modules
-from hw2exp.system.interrupt import SAVE, SIGNALS
+from hw2exp.sweeps.worker import GROUP, work
+from hw2exp.system.interrupt import SAVE
 from hw2exp.system.replaced import replaced
 
 P = ParamSpec("P")
@@ -86,10 +85,6 @@ def _without_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-GROUP = {*SIGNALS, *([SAVE] if SAVE is not None else [])}
-"""Signals that a terminal or a cluster sends to all processes of a group at once."""
 
 
 class WorkerDied(Exception):  # noqa: N818
@@ -177,7 +172,7 @@ class WorkerExecutor(FleetExecutor):
     def _start(self) -> "_Worker":
         with self._lock:
             mine, theirs = self._context.Pipe()
-            process = self._context.Process(target=_work, args=(theirs, own_modules()), daemon=True)
+            process = self._context.Process(target=work, args=(theirs, own_modules()), daemon=True)
             with importable_main():
                 process.start()
             theirs.close()
@@ -213,46 +208,6 @@ class WorkerExecutor(FleetExecutor):
 class _Worker(NamedTuple):
     process: BaseProcess
     connection: Connection
-
-
-def _work(connection: Connection, modules: Sequence[str]) -> None:
-    """Run a worker: answer tasks until the parent closes the connection.
-
-    Args:
-        connection: the connection to the parent.
-        modules: the modules of the choices that the user's code added.
-    """
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    # The parent handles the other signals, and between two tasks there is nothing to save.
-    for number in GROUP - {signal.SIGTERM}:
-        signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, GROUP)
-    for name in modules:
-        with suppress(Exception):  # check_own finds missing choices
-            import_module(name)
-    while True:
-        try:
-            fn, args, kwargs = connection.recv()
-        except EOFError:
-            return
-        try:
-            answer = True, fn(*args, **kwargs)
-        except Exception as error:
-            error.add_note(traceback.format_exc())
-            answer = False, error
-        try:
-            connection.send(answer)
-        except OSError:  # the parent is gone
-            return
-        except Exception as error:  # the answer can't be pickled
-            connection.send((False, RuntimeError(f"{type(error).__name__}: {error}")))
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def available_cores() -> int:

@@ -20,7 +20,6 @@ from hw2exp.records.shown import emptied, mend
 from hw2exp.records.spike import Spike
 from hw2exp.records.write_order import settle_records
 from hw2exp.runs.fleet_run import Outcome, run_fleet
-from hw2exp.runs.inspection import inspects
 from hw2exp.runs.run_loggers import prepare_loggers
 from hw2exp.runs.summary import print_summary
 from hw2exp.sweeps.arms import print_sweep
@@ -231,6 +230,6 @@ def _mend(folder: Path, config: TrainConfig, result: RunResult) -> None:
     spikes = [Spike.of(values) for values in result.spikes]
     try:
         with hold(folder):
-            mend(folder, config, spikes, result, DIAGNOSED if inspects(config) else RUN)
+            mend(folder, config, spikes, result, DIAGNOSED if config.inspected else RUN)
     except (FolderHeldError, OSError, ValueError) as error:
         warn(f"{folder}: its events or its curve are empty and can't be made again: {error}")

@@ -19,7 +19,7 @@ from distributed.core import Status
 from hw2exp.config.own_code import digest_of
 from hw2exp.records.checkpoint_folder import COMPUTING
 from hw2exp.records.run_dir import versions
-from hw2exp.sweeps.executor import GROUP
+from hw2exp.sweeps.worker import GROUP
 from hw2exp.system.interrupt import SAVE, Interrupt
 from hw2exp.system.lock import holder
 

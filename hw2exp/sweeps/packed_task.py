@@ -10,7 +10,7 @@ from hw2exp.config.axes import Data, with_data
 from hw2exp.config.validation import validate
 from hw2exp.records.packed_fleet import write_fleet
 from hw2exp.runs.packed_run import run_packed
-from hw2exp.sweeps.progress import Progress, ProgressWriter
+from hw2exp.sweeps.progress import Progress, ProgressWriter, ended
 from hw2exp.system.interrupt import Interrupt
 
 
@@ -78,13 +78,7 @@ def train_packed(
             {key: [values[place] for place in places] for key, values in fleet.swept.items()},
             [runs[place] for place in places],
         )
-    results = [run.result for run in runs.values()]
     return PackedEnd(
-        Progress(
-            replica_steps=sum(result.step for result in results),
-            solved=sum(result.solved_at is not None for result in results),
-            diverged=sum(result.diverged_at is not None for result in results),
-            pruned=sum(result.pruned_at is not None for result in results),
-        ),
+        ended([run.result for run in runs.values()]),
         {fleet.numbers[place]: error for place, error in failed.items()},
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.measurements import EvalMetrics, StepMetrics
+from hw2exp.records.run_dir import RunResult
 from hw2exp.runs.live_curves import LiveCurves
 from hw2exp.system import disk
 
@@ -47,6 +48,21 @@ class Progress:
     losses: Sequence[float] = ()
     norms: Sequence[float] = ()
     worker: str = ""
+
+
+def ended(results: Sequence[RunResult], start: int = 0) -> Progress:
+    """Return the progress of a fleet that has ended.
+
+    Args:
+        results: the results of its runs.
+        start: the step from which they were trained.
+    """
+    return Progress(
+        replica_steps=sum(result.step - start for result in results),
+        solved=sum(result.solved_at is not None for result in results),
+        diverged=sum(result.diverged_at is not None for result in results),
+        pruned=sum(result.pruned_at is not None for result in results),
+    )
 
 
 class ProgressWriter:

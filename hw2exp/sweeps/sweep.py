@@ -16,7 +16,7 @@ from hw2exp.sweeps.executor import ClusterLost, FleetExecutor, WorkerExecutor
 from hw2exp.sweeps.fleet_task import NotRun, train_fleet
 from hw2exp.sweeps.grouping import group
 from hw2exp.sweeps.live import SweepTable
-from hw2exp.sweeps.progress import Progress
+from hw2exp.sweeps.progress import ended
 from hw2exp.system.interrupt import NEVER, SAVE, Interrupt
 from hw2exp.system.problems import ConfigError, counted
 from hw2exp.system.terminal import warn
@@ -87,9 +87,10 @@ def run_sweep(
                 for number, future in as_they_end(submit, len(fleets), table, interrupt, executor):
                     own_outcomes = _outcomes(future, *_of(fleets[number], folders, configs))
                     outcomes |= zip(fleets[number], own_outcomes, strict=True)
+                    results = [own for own in own_outcomes if isinstance(own, RunResult)]
                     start = min(starts[job] for job in fleets[number])
                     done = not any(map(_was_interrupted, own_outcomes))
-                    table.finish(number, _progress(own_outcomes, start), done)
+                    table.finish(number, ended(results, start), done)
             except ClusterLost as error:
                 missing = error
     return [outcomes.get(job, missing) for job in range(len(configs))]
@@ -113,17 +114,6 @@ def note_alone(fleets: Sequence[Sequence[TrainConfig]]) -> None:
 def _was_interrupted(outcome: Outcome) -> bool:
     cut = isinstance(outcome, RunResult) and outcome.status == "interrupted"
     return cut or isinstance(outcome, NotRun)
-
-
-def _progress(outcomes: Sequence[Outcome], start: int) -> Progress:
-    """Return the progress of a fleet that has ended."""
-    results = [outcome for outcome in outcomes if isinstance(outcome, RunResult)]
-    return Progress(
-        replica_steps=sum(result.step - start for result in results),
-        solved=sum(result.solved_at is not None for result in results),
-        diverged=sum(result.diverged_at is not None for result in results),
-        pruned=sum(result.pruned_at is not None for result in results),
-    )
 
 
 def check_own(configs: Sequence[TrainConfig]) -> None:

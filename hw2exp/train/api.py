@@ -8,14 +8,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from hw2exp.config.run_files import DIAGNOSTICS, METRICS
+from hw2exp.config.settings import flat
 from hw2exp.records.packed_rows import JOB
 from hw2exp.records.run_dir import RunResult
-from hw2exp.train.rows import Flat, flat, frame_of, varying
+from hw2exp.train.rows import Flat, frame_of, packed_frame, varying
 
 if TYPE_CHECKING:
     import polars
@@ -121,7 +121,7 @@ class Sweep:
     def results(self) -> "polars.DataFrame":
         """Return one row for each job: the config keys that vary, then the result."""
         if self.packed is not None:
-            return _packed_frame(self.packed)
+            return packed_frame(self.packed)
         configs = [job.config for job in self.jobs.values()]
         results = [job.result for job in self.jobs.values()]
         return frame_of(JOB, list(self.jobs), configs, results, varying(configs))
@@ -246,14 +246,3 @@ def _executed(flags: Sequence[str], overrides: Sequence[str]) -> "list[JobOutcom
     finally:
         if interrupt.signal is not None:  # all is on disk: pass it to the caller
             signal.raise_signal(interrupt.signal)
-
-
-def _packed_frame(sweep: "PackedSweep") -> "polars.DataFrame":
-    """Return the rows of packed records in the form of :attr:`Sweep.results`."""
-    programs = [flat(config) for config in sweep.configs]
-    data = {axis.key for axis in sweep.axes.swept if axis.values is not None}
-    shown = data.union(varying(programs))
-    keys = dict.fromkeys(key for own in programs for key in own if key in shown)
-    numbers, results = zip(*sorted(sweep.results(), key=itemgetter(0)), strict=True)
-    configs = [{**programs[sweep.axes.program(n)], **sweep.axes.data(n)} for n in numbers]
-    return frame_of(JOB, numbers, configs, results, keys)

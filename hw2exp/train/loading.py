@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hw2exp.config.folder import check_there, typed_path
+from hw2exp.config.settings import flat
 from hw2exp.records.arms import Run
 from hw2exp.records.packed import PackedSweep
 from hw2exp.records.packed_rows import JOB
 from hw2exp.records.runs import runs_below
 from hw2exp.system.problems import ConfigError
 from hw2exp.system.terminal import warn
-from hw2exp.train.rows import flat, frame_of
+from hw2exp.train.rows import frame_of
 
 if TYPE_CHECKING:
     import polars

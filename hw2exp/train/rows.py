@@ -1,25 +1,22 @@
 """Make one frame of many runs: a row for each run, with its config's keys and its result."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from hw2exp.config.schema import OPERATIONAL, TrainConfig
-from hw2exp.config.settings import Plain
+from hw2exp.config.settings import Plain, flat
+from hw2exp.records.packed_rows import JOB
 from hw2exp.records.result_row import ROW, row_of
 from hw2exp.records.run_dir import RunResult
-from hw2exp.records.tensorboard import flatten
 from hw2exp.system.problems import show
 
 if TYPE_CHECKING:
     import polars
 
+    from hw2exp.records.packed import PackedSweep
+
 Flat = Mapping[str, Plain]
 """A config by dotted key, without operational keys."""
-
-
-def flat(config: TrainConfig) -> dict[str, Plain]:
-    """Return a config by dotted key, without the operational keys."""
-    return flatten(config.model_dump(exclude=OPERATIONAL))
 
 
 def varying(configs: Sequence[Flat]) -> list[str]:
@@ -52,6 +49,21 @@ def frame_of(
     schema = {name: types[kind] for name, kind in ROW.items()}
     rows = polars.DataFrame([row_of(result) for result in results], schema)
     return polars.DataFrame([first, *own, *rows])
+
+
+def packed_frame(sweep: "PackedSweep") -> "polars.DataFrame":
+    """Return a frame of packed records: for each run the keys that vary, then the result.
+
+    Args:
+        sweep: the packed records.
+    """
+    programs = [flat(config) for config in sweep.configs]
+    data = {axis.key for axis in sweep.axes.swept if axis.values is not None}
+    shown = data.union(varying(programs))
+    keys = dict.fromkeys(key for own in programs for key in own if key in shown)
+    numbers, results = zip(*sorted(sweep.results(), key=itemgetter(0)), strict=True)
+    configs = [{**programs[sweep.axes.program(n)], **sweep.axes.data(n)} for n in numbers]
+    return frame_of(JOB, numbers, configs, results, keys)
 
 
 def _keys(configs: Sequence[Flat]) -> list[str]:

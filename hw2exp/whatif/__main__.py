@@ -85,7 +85,8 @@ def _all_spikes(folder: Path, arguments: Namespace) -> int:
     starts = _numbers("start", arguments.start or "1,501,1001")
     staying = _steps("stay", 1_000 if arguments.stay is None else arguments.stay, least=1)
 
-    from hw2exp.whatif.survey import Survey, survey_folder
+    from hw2exp.whatif.survey import survey_folder
+    from hw2exp.whatif.survey_run import Survey
 
     survey = Survey(tuple(arguments.do), leads, following, most, starts, staying)
     lost = survey_folder(folder, survey, echo)

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from hw2exp.whatif.survey import Survey, survey_folder
+from hw2exp.whatif.survey import survey_folder
+from hw2exp.whatif.survey_run import Survey
 from study.cures import chosen, of, settings
 from study.profiles import Profile
 from study.sweeps import seeds, sweep

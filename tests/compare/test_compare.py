@@ -22,7 +22,7 @@ from hw2exp.compare.rows import ABSENT, Row, _cell, _listed, config_of, differin
 from hw2exp.compare.table import table_of
 from hw2exp.config.command_line import read
 from hw2exp.records.arms import Run
-from hw2exp.records.metrics import digest_of_parquet
+from hw2exp.records.metrics import digest_of_frame, read_metrics
 from hw2exp.system.problems import show
 
 SHORT = [
@@ -169,7 +169,7 @@ def change_metrics(folder, change):
     """Metrics of another course, with a result that knows of them."""
     path = Path(folder, "metrics.parquet")
     change(polars.read_parquet(path)).write_parquet(path)
-    change_result(folder, metrics_sha256=digest_of_parquet(path))
+    change_result(folder, metrics_sha256=digest_of_frame(read_metrics(path)))
 
 
 def test_where_two_runs_part_that_should_not(shown):

@@ -57,7 +57,8 @@ def test_what_is_not_finite_comes_back_too():
 @pytest.mark.parametrize(
     "content",
     [b"x", b"[1]", b"[1, 2]", b'[1, {"nonsense": 1.0}]', b'[1, {"lyapunov": [1.0]}]',
-     b'[1, {"gradient_flow": 1.0}]', b"[2, {}]\n[1, {}]", b'["1", {}]\n["2", {}]', b"[" * 100_000],
+     b'[1, {"gradient_flow": 1.0}]', b"[2, {}]\n[1, {}]", b"[0, {}]",
+     b"[9223372036854775808, {}]", b'["1", {}]\n["2", {}]', b"[" * 100_000],
 )  # fmt: skip
 def test_bytes_that_are_no_rows_are_refused(content):
     with pytest.raises(ValueError, match=r"."):

@@ -6,7 +6,7 @@ import numpy as np
 import polars
 import pytest
 
-from hw2exp.records.metrics import CATALOG, MetricsTable, digest_of_parquet, read_metrics
+from hw2exp.records.metrics import CATALOG, MetricsTable, digest_of_frame, read_metrics
 
 QUIET_NAN = bytes.fromhex("000000000000f87f")
 
@@ -77,7 +77,7 @@ def test_the_digest_is_that_of_the_documented_bytes():
 ])  # fmt: skip
 def test_the_file_has_the_digest_of_the_table(tmp_path, rows):
     table(*rows).write(tmp_path / "metrics.parquet")
-    assert digest_of_parquet(tmp_path / "metrics.parquet") == table(*rows).digest()
+    assert digest_of_frame(read_metrics(tmp_path / "metrics.parquet")) == table(*rows).digest()
 
 
 def test_the_digest_sees_the_last_bit_and_the_step():
@@ -119,6 +119,7 @@ TEXT, NOTHING = polars.lit("x"), polars.lit(None, polars.Int64)
         (lambda frame: frame.with_columns(TEXT.alias("lr")), "lr: must be numbers"),
         (lambda frame: frame.with_columns(TEXT.alias("step")), "step: must be integers"),
         (lambda frame: frame.with_columns(polars.col("step") - 1), "step: must rise from 1 on"),
+        (lambda frame: frame.with_columns(polars.col("step") * 2**31), "step: must be at most"),
         (lambda frame: frame.reverse(), "step: must rise from 1 on"),
         (lambda frame: frame.with_columns(NOTHING.alias("step")), "step: must rise from 1 on"),
     ],

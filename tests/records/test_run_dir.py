@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from hw2exp.records.run_dir import (
-    KEYS,
+    PARTS,
     RunResult,
     commit,
     read_finished,
@@ -71,7 +71,7 @@ def test_a_missing_or_damaged_result_says_so(tmp_path):
 
 
 SPIKE = RESULT.spikes[0]
-COUNTS = dict.fromkeys(KEYS["explosions"], 3)
+COUNTS = dict.fromkeys(PARTS["explosions"], 3)
 
 
 def test_a_result_of_before_explosions_were_counted_is_read(tmp_path):

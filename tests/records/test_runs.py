@@ -5,8 +5,9 @@ import shutil
 import pytest
 
 from hw2exp.config.command_line import read
+from hw2exp.records.arm_names import names
 from hw2exp.records.arm_pairs import references
-from hw2exp.records.arms import Run, gather, names
+from hw2exp.records.arms import Run, gather
 from hw2exp.records.runs import read_runs
 from hw2exp.system.problems import ConfigError
 from hw2exp.train import main

@@ -17,11 +17,12 @@ from werkzeug.test import Client
 from werkzeug.wrappers import Response
 
 from hw2exp.config.schema import OPERATIONAL
+from hw2exp.config.settings import flat
 from hw2exp.records import tensorboard
 from hw2exp.records.encoding import BINS
 from hw2exp.records.layout import ARM, RUN, BandChart
 from hw2exp.records.shown import config_table
-from hw2exp.records.tensorboard import EventWriter, flatten
+from hw2exp.records.tensorboard import EventWriter
 from hw2exp.runs.summary import tensorboard_of_run
 
 with warnings.catch_warnings():
@@ -183,33 +184,22 @@ def test_a_second_writer_in_the_same_second_continues_the_run(tmp_path):
     assert len(session_groups(tmp_path)) == 1
 
 
-def test_flatten():
-    nested = {"model": {"name": "rnn", "deep": {"k": 2}}, "task": {"length": [50, 60]}, "on": True}
-    assert flatten(nested) == {
-        "model.name": "rnn", "model.deep.k": 2, "task.length": "[50, 60]", "on": True,
-    }  # fmt: skip
-    assert flatten({"x": None}) == {"x": "None"}
-
-
 @pytest.mark.slow
 def test_a_mixed_sweep_is_a_row_a_run_with_every_knob_and_metric_as_a_column(tmp_path):
     from hw2exp.config.command_line import read
 
     words = ["-m", "model=gated_rnn,attn_rnn,rnn", "optimizer=sgd,adam", "clip=none,norm"]
-    flat = [
-        flatten(job.config.model_dump(exclude=OPERATIONAL))
-        for job in read([*words, "seed=0,1"]).jobs
-    ]
-    for number, values in enumerate(flat):
+    configs = [flat(job.config) for job in read([*words, "seed=0,1"]).jobs]
+    for number, values in enumerate(configs):
         write_run(tmp_path / str(number), config=values)
     arm = opened(tmp_path / "arms")  # is no row
     arm.scalars(1, {"loss/train": 1.0, "runs": 2.0})
     arm.close()
 
     groups = session_groups(tmp_path)
-    assert len(groups) == len(flat) == 24
+    assert len(groups) == len(configs) == 24
     by_name = {group["sessions"][0]["name"]: group for group in groups}
-    for number, values in enumerate(flat):
+    for number, values in enumerate(configs):
         assert by_name[str(number)]["hparams"] == values
     plugin, request = (
         HParamsPlugin(context(tmp_path)),

@@ -11,7 +11,7 @@ import numpy as np
 import polars
 import pytest
 
-from hw2exp.records.metrics import digest_of_parquet
+from hw2exp.records.metrics import digest_of_frame, read_metrics
 from hw2exp.records.runs import read_runs
 from hw2exp.report.__main__ import main
 from hw2exp.report.aftermath import Stage, aftermath
@@ -157,7 +157,7 @@ def test_a_run_that_was_forged_throughout_has_a_page(braked, tmp_path, rows, rep
     spike = {"step": 700, "start": 700, "end": 700, "loss": -1.0, "median": 1.0}
     spikes = [spike | {"above_initial": True, "after_explosion": True}]
     result = json.loads(path.with_name("result.json").read_text())
-    forged = result | {"spikes": spikes, "metrics_sha256": digest_of_parquet(path)}
+    forged = result | {"spikes": spikes, "metrics_sha256": digest_of_frame(read_metrics(path))}
     path.with_name("result.json").write_text(json.dumps(forged))
     assert "1 run in 1 arm" in report_of(tmp_path / "forged")
 
@@ -176,7 +176,7 @@ def test_explosions_of_before_updates_were_kept_say_nothing(braked, tmp_path):
     for path in (tmp_path / "old").glob("*/metrics.parquet"):
         polars.read_parquet(path).drop("update_norm_max").write_parquet(path)
         result = path.with_name("result.json")
-        own = {"metrics_sha256": digest_of_parquet(path)}
+        own = {"metrics_sha256": digest_of_frame(read_metrics(path))}
         result.write_text(json.dumps(json.loads(result.read_text()) | own))
     arms = read_runs(tmp_path / "old").arms
     assert len(arms) == 2

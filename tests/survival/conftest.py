@@ -8,7 +8,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from hw2exp.config.run_files import DIAGNOSTICS, SPIKES
-from hw2exp.records.metrics import CATALOG, digest_of_parquet
+from hw2exp.records.metrics import CATALOG, digest_of_frame, read_metrics
 
 OPTIONAL = DIAGNOSTICS, SPIKES
 LIVES = Path(__file__).with_name("lives.py")
@@ -18,7 +18,7 @@ def record(folder):
     """All that a run has left, but how long it took."""
     result = json.loads((folder / "result.json").read_text())
     assert result.pop("seconds") > 0
-    assert result["metrics_sha256"] == digest_of_parquet(folder / "metrics.parquet")
+    assert result["metrics_sha256"] == digest_of_frame(read_metrics(folder / "metrics.parquet"))
     accumulator = EventAccumulator(str(folder))
     accumulator.Reload()
     tags = accumulator.Tags()
