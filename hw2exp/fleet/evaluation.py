@@ -51,7 +51,10 @@ def population_statistics(fleet: Fleet, step: int) -> State | None:
     for symbols, labels in _fresh(fleet, step, POPULATION, norm.population_sequences):
         _, _, seen = fleet.model.losses(fleet.params, symbols, labels)
         for name, value in seen.items():
-            sums[name] = sums[name] + value.double() if name in sums else value.double()
+            if name in sums:
+                sums[name].add_(value)  # in float64
+            else:
+                sums[name] = value.double()
         count += 1
     return {name: (total / count).to(fleet.state.params.dtype) for name, total in sums.items()}
 
