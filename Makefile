@@ -18,8 +18,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -c "import hydra, matplotlib.pyplot, numba, polars, torch"
 	@touch $@
 
-train: setup ## train one run, or a sweep with ARGS="-m ..."
-	$(BIN)/python -m hw2exp.train $(ARGS)
+train: setup ## train a run that blows up, or what ARGS="..." says
+	$(BIN)/python -m hw2exp.train $(or $(ARGS),experiment=explosion_sgd)
 
 theory: setup ## verify the write-up's answers
 	$(BIN)/python -m hw2exp.theory $(ARGS)

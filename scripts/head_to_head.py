@@ -30,6 +30,7 @@ from hw2exp.report.style import panels_of
 from hw2exp.system import disk
 from study.head_to_head import CURES, OPTIMIZERS, Cure, cures_of
 from study.head_to_head_table import markdown
+from study.step_times import slowdown
 from study.sweeps import TUNING_SEED, seeds, sweep, values
 
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -172,7 +173,7 @@ def compared(found: Mapping[str, list[Arm]], model: str, optimizer: str) -> list
     rows = []
     for name, arms in found.items():
         row: dict[str, Any] = {"model": model, "optimizer": optimizer, "cure": name}
-        row |= {"lr": arms[0].rate, "seconds": seconds_a_step(arms[0])}
+        row |= {"lr": arms[0].rate, "slowdown": slowdown(arms[0].config, plain[0].config)}
         for measured in COMPARED:
             own, _ = _sides(measured, arms, arms)
             row[measured] = float(
@@ -190,11 +191,6 @@ def compared(found: Mapping[str, list[Arm]], model: str, optimizer: str) -> list
 def _sides(measured: str, a: Sequence[Arm], b: Sequence[Arm]) -> tuple[list[Arm], list[Arm]]:
     """Return what is compared: the arms at the best rates, for the sensitivity those at all."""
     return ([*a], [*b]) if measured == "lr_sensitivity" else ([a[0]], [b[0]])
-
-
-def seconds_a_step(arm: Arm) -> float:
-    """Return the mean time of a run's step, in a fleet."""
-    return float(np.mean([result.seconds / result.step for result in arm.results]))
 
 
 def write(rows: list[dict[str, Any]], docs: Path) -> None:

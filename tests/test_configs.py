@@ -44,7 +44,7 @@ def shipped():
 
 def first_steps(config):
     fleet = Fleet([config])
-    loss, accuracy = evaluate_initial(fleet)
+    loss, accuracy, _ = evaluate_initial(fleet)
     assert check_initial(float(loss), float(accuracy), config.model.hidden_size) is None
     train(fleet, [])
     assert fleet.state.step.tolist() == [3]
@@ -84,7 +84,7 @@ def test_every_model_with_every_norm_starts_at_ln_4_and_runs(compose, model, nor
 def test_the_initial_loss_is_near_ln_4_for_any_seed(compose, model):
     config = compose(f"model={model}")
     fleet = Fleet([config.model_copy(update={"seed": seed}) for seed in range(24)])
-    loss, accuracy = evaluate_initial(fleet)
+    loss, accuracy, _ = evaluate_initial(fleet)
     assert (loss - math.log(4)).abs().max() < 0.1
     assert abs(float(loss.median()) - math.log(4)) < 0.02
     assert abs(float(accuracy.mean()) - 0.25) < 0.02

@@ -111,11 +111,11 @@ def _later(seen: Dissection) -> float:
 def _chain(seen: Dissection) -> str:
     over = "went over a cliff" if _falls_off(seen) else "raised the loss"
     times, high = _later(seen), seen.fresh_loss[seen.peak]
-    beyond = f"was {_number(times)} times its usual size" if np.isfinite(times) else "had no end"
+    beyond = f"was {_number(times)} times its usual size" if np.isfinite(times) else "was infinite"
     return (
         f"The gradient exploded: step {seen.steps[seen.culprit]:,} {over}, the gradient beyond it "
-        f"{beyond}, and the step it made took the loss from {short(seen.spike.median)} to "
-        f"{_finite(high)}."
+        f"{beyond}, and with the step that this gradient made, the loss, usually "
+        f"{short(seen.spike.median)}, {_became(high)}."
     )
 
 
@@ -135,8 +135,9 @@ def _sharp(seen: Dissection) -> str:
 
 def _long(seen: Dissection) -> str:
     times = seen.update_times
-    long = f"{_number(times)} times as long as usual" if np.isfinite(times) else "without end"
-    return f"but the optimizer made a step {long} of it, and {_went(seen)}"
+    long = f"a step {_number(times)} times as long as usual"
+    made = long if np.isfinite(times) else "an infinitely long step"
+    return f"but the optimizer made {made} of it, and {_went(seen)}"
 
 
 def _cliff(seen: Dissection) -> str:
@@ -162,6 +163,10 @@ def _went(seen: Dissection) -> str:
 
 def _finite(loss: float) -> str:
     return short(loss) if np.isfinite(loss) else "no finite number"
+
+
+def _became(loss: float) -> str:
+    return f"became {short(loss)}" if np.isfinite(loss) else "was no longer a finite number"
 
 
 def _number(value: float) -> str:

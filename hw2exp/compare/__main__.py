@@ -78,7 +78,8 @@ def _against(arguments: Namespace) -> int:
         echo(few)
     echo("")
     for name in measures:
-        echo(f"{name}: {MEASURES[name].words}")
+        if (meaning := MEASURES[name].words) != name.replace("_", " "):
+            echo(f"{name}: {meaning}")
     echo(
         "A - B: mean over seeds, and its 95 % interval; p: by turning signs, corrected for "
         f"{counted(len(found.contrasts), 'comparison')}\n"

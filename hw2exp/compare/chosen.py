@@ -8,7 +8,7 @@ from hw2exp.compare.columns import read_runs_below
 from hw2exp.compare.sides import SETTING, Side, listed, read_conditions, select
 from hw2exp.config.folder import check_there
 from hw2exp.config.registry import CHOICES
-from hw2exp.records.arm_names import Settings, decided, differing, words
+from hw2exp.records.arm_names import ALL, Settings, decided, differing, words
 from hw2exp.records.arms import Arm, gather
 from hw2exp.system.problems import ConfigError, counted
 
@@ -94,7 +94,7 @@ def check_apart(a: Chosen, b: Chosen) -> None:
     settings = [arm.settings for arm in (*a.arms, *b.arms)]
     keys = telling(settings) or ["seed"]
     there = "; ".join(f"{key}: {listed(own.get(key) for own in settings)}" for key in keys)
-    name = words((key for key in keys if key != "seed"), both[0].settings) or "all runs"
+    name = words((key for key in keys if key != "seed"), both[0].settings) or ALL
     raise ConfigError(
         [f"{a.name} and {b.name}: both have {name}; name what tells them apart; there: {there}"]
     )

@@ -27,6 +27,9 @@ YES_NO = "yes", "no"
 COUNT, MEASURED = "{:.10g}", "{:.4g}"
 """Formats of numbers; counts are written in full."""
 
+CUT = ("commit",)
+"""Versions of which only the first digits are shown, as of digests."""
+
 Number = float | int | None
 
 
@@ -140,9 +143,9 @@ def config_of(each: ComparedRun) -> Settings:
 
 
 def versions_of(each: ComparedRun) -> Mapping[str, str]:
-    """Return the versions of the software that a run used; digests of code are cut short."""
-    own = each.result.versions
-    return {name: made[:8] if "=" in name else made for name, made in own.items()}
+    """Return the versions of the software that a run used; digests are cut short."""
+    own = each.result.versions.items()
+    return {name: made[:DIGITS] if "=" in name or name in CUT else made for name, made in own}
 
 
 def results(columns: Sequence[Column]) -> Iterator[Row]:
@@ -184,9 +187,13 @@ def _cell(values: Sequence[Number]) -> str:
         return ABSENT
     if all(isinstance(value, bool) for value in known):
         return YES_NO[not known[0]] if len(values) == 1 else f"{sum(known)} of {len(known)}"
-    write = (COUNT if all(isinstance(value, int) for value in known) else MEASURED).format
+    write = COUNT.format if all(isinstance(value, int) for value in known) else _measured
     text = write(known[0]) if len(values) == 1 else spread(known, write=write)
     return text if len(known) == len(values) else f"{text}, of {len(known)}"
+
+
+def _measured(value: float) -> str:
+    return "not finite" if math.isnan(value) else MEASURED.format(value).replace("inf", "∞")
 
 
 def _listed(values: Sequence[Value], write: Callable[[Value], str]) -> str:

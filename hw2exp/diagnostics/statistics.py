@@ -102,20 +102,25 @@ def quartiles(values: ArrayLike, axis: int = -1) -> Floats:
 def spread(
     values: Sequence[float],
     ends: bool = True,
-    write: Callable[[float], str] = "{:.3g}".format,
+    write: Callable[[float], str] | None = None,
 ) -> str:
     """Format the median, with the quartiles if they differ.
 
     Args:
         values: numbers, which may be infinite.
         ends: whether to show the quartiles.
-        write: the function that formats a number.
+        write: the function that formats a number; by default three digits, and ∞.
     """
     if not values:
         return "–"
     low, middle, high = map(float, quartiles(values))
+    write = write or _three_digits
     text = write(middle)
     return f"{text} [{write(low)}, {write(high)}]" if ends and low < high else text
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:.3g}".replace("inf", "∞")
 
 
 def median(values: ArrayLike) -> Estimate:

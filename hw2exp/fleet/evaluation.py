@@ -14,18 +14,22 @@ FRESH_SEQUENCES = 1024
 
 
 @torch.no_grad()
-def evaluate_initial(fleet: Fleet) -> tuple[Tensor, Tensor]:
-    """Measure loss and accuracy of a large fresh batch before training, each ``(R,)``.
+def evaluate_initial(fleet: Fleet) -> tuple[Tensor, Tensor, Tensor]:
+    """Measure loss and accuracy of a large fresh batch before training.
 
     Args:
         fleet: the runs, before their first step.
+
+    Returns:
+        Mean loss and accuracy, each ``(R,)``, and the share of each class in it, ``(R, C)``.
     """
-    parts = [
-        fleet.model.losses(fleet.params, *part)[:2]
-        for part in _fresh(fleet, 0, CHECK, FRESH_SEQUENCES)
-    ]
+    drawn = [*_fresh(fleet, 0, CHECK, FRESH_SEQUENCES)]
+    parts = [fleet.model.losses(fleet.params, *part)[:2] for part in drawn]
     losses, correct = (torch.cat(column, 1) for column in zip(*parts, strict=True))
-    return means(losses), means(correct.double())
+    labels = torch.cat([own for _, own in drawn], 1)  # (R, B)
+    every = [(labels == label).double() for label in range(len(fleet.task.classes))]
+    shares = torch.stack([means(own) for own in every], 1)
+    return means(losses), means(correct.double()), shares
 
 
 @torch.no_grad()

@@ -171,7 +171,7 @@ class Fleet:
         drawn = step + self.skipped if stream == TRAIN else step
         symbols, labels = source.batch(self.seeds, drawn, size, stream)
         if source is self.task and not isinstance(source, TemporalOrder):
-            check_batch(source, symbols, labels)
+            check_batch(source, (symbols, labels), len(self.seeds), size)
         return torch.from_numpy(symbols).to(self.device), torch.from_numpy(labels).to(self.device)
 
     def loss_and_gradient(

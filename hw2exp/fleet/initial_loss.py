@@ -2,12 +2,19 @@
 
 import math
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 LOSS_TOLERANCE = 0.1
 FULL_SIZE = 16
 """Hidden size from which ``LOSS_TOLERANCE`` applies; see :func:`loss_above` for smaller sizes."""
 ACCURACY_TOLERANCE = 0.25
 """Wide, because an untrained network may favor a class that correlates with its input. Over 1,024
 seeds on EASY, the five models started at 0.05 to 0.43, while their losses stayed near ln 4."""
+
+
+DEVIATIONS = 5.0
+"""Standard deviations that a class's share may be off 1/C."""
 
 
 class InitialLossError(Exception):
@@ -62,3 +69,26 @@ def check_initial(loss: float, accuracy: float, hidden_size: int, classes: int =
     else:
         meaning = "the classes are unbalanced, or the labels leak into the input"
     return f"{found}; this usually means: {meaning} (check_initial_loss=warn trains anyway)"
+
+
+def check_balance(shares: ArrayLike, sequences: int) -> str | None:
+    """Check that each class is drawn equally often.
+
+    Args:
+        shares: the share of each class in a batch, ``(C,)``.
+        sequences: the number of sequences in the batch.
+
+    Returns:
+        A line about the class that is farthest off, or None if all are fine.
+    """
+    found = np.asarray(shares, float)
+    chance = 1 / len(found)
+    allowed = DEVIATIONS * math.sqrt(chance * (1 - chance) / sequences)
+    worst = int(np.abs(found - chance).argmax())
+    if abs(found[worst] - chance) <= allowed:
+        return None
+    return (
+        f"the task's classes are unbalanced: class {worst} has {100 * found[worst]:.1f} % of "
+        f"the labels, expected {100 * chance:.1f} ± {100 * allowed:.1f} % "
+        "(check_initial_loss=warn trains anyway)"
+    )

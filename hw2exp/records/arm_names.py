@@ -8,6 +8,9 @@ from hw2exp.system.problems import show
 
 Settings = Mapping[str, Value]
 
+ALL = "all runs"
+"""The name of a single arm, which no setting distinguishes."""
+
 BROUGHT = {"init.readout": "norm"}
 """Keys that a choice of another group may set in its own file, with that group.
 
@@ -20,7 +23,7 @@ def names(arms: Sequence[Settings]) -> list[str]:
     keys = differing(arms)
     groups = [key for key in keys if key in CHOICES]
     free = [key for key in keys if key not in CHOICES and not decided(key, arms)]
-    return [words([*groups, *free], own) or "all runs" for own in arms]
+    return [words([*groups, *free], own) or ALL for own in arms]
 
 
 def differing(arms: Sequence[Settings]) -> list[str]:

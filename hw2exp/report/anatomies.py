@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hw2exp.config.run_files import ANATOMY
+from hw2exp.records.arm_names import ALL
 from hw2exp.records.arms import Arm, Run
 from hw2exp.system import regular_file
 from hw2exp.system.problems import counted
@@ -42,7 +43,8 @@ class AnatomyPage:
     def title(self) -> str:
         """Return the name of the spike and of its run."""
         which = f"Spike {self.number}" if self.number else "The divergence"
-        return f"{which} of {self.arm.name}, seed {self.run.config.seed}"
+        arm = "the run" if self.arm.name == ALL else self.arm.name
+        return f"{which} of {arm}, seed {self.run.config.seed}"
 
     @property
     def command(self) -> str:

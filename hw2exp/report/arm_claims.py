@@ -158,30 +158,31 @@ def rule_text(claim: ArmsClaim) -> str:
     """Write the measured quantity and the criterion of a claim."""
     own = MEASURES[claim.measure]
     one, other = ("less", "more") if claim.less else ("more", "less")
-    text = (
-        f"{own.words} of runs with {claim.arms}, less that of runs with {claim.against}, on the "
-        "same seeds, with all settings the same but those named; * where its p-value, by turning "
-        f"signs and corrected for the number of comparisons, is below {SIGNIFICANT}. Supported if "
-        f"{one} with at least one arm and {other} with none; refuted if {other} with at least one "
-        f"and {one} with none"
-    )
+    rates = "have the same learning rate" + ", or each its own" * (not claim.same_rate)
+    parts = [
+        f"{own.words}: the difference between runs with {claim.arms} and runs with {claim.against}",
+        "Pairs of runs have the same seed, and the same settings but those named",
+        f"The two sides {rates}",
+        f"Supported if at least one arm has {one} and none has {other}; refuted if at least one "
+        f"has {other} and none has {one}",
+        f"A star marks p < {SIGNIFICANT}, by turning signs, corrected for the comparisons' number",
+    ]
     if own.cut_short:
-        text += (
-            ". A run that diverges has no time for more: where more runs may diverge on one side "
+        parts.append(
+            "A run that diverges has no time for more. So where more runs may diverge on one side "
             f"(p < {SIGNIFICANT}, not corrected), this measure decides nothing"
         )
         if claim.divergence_decides:
-            text += (
-                f"; where they do (p < {SIGNIFICANT}, corrected), the shares of diverged runs "
-                "decide instead"
+            parts.append(
+                f"Where they do diverge more (p < {SIGNIFICANT}, corrected), the shares of "
+                "diverged runs decide instead"
             )
-    text += ". At the same learning rate" + ", or at the arm's own" * (not claim.same_rate)
     if claim.measure == SPIKES:
-        text += (
-            ". In brackets, where they differ so, the shares of runs that solve the task at some "
-            "time, and that end solved: runs that never leave ln 4 have no spikes either"
+        parts.append(
+            "In brackets, where it is significant: the change in the share of runs that solve the "
+            "task, and that end solved. Runs that never leave ln 4 have no spikes either"
         )
-    return text
+    return ". ".join(parts)
 
 
 AnyClaim = Claim | ArmsClaim

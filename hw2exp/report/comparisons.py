@@ -139,7 +139,7 @@ def change_cells(each: Change, shares: Sequence[str]) -> list[dict[str, Any]]:
 
 def divergence_text(diverged: Difference, verdict: str) -> str:
     """Write a difference in the share of diverged runs, with a star if the verdict is on it."""
-    return f"{signed(100 * diverged.value)} % diverge{'*' * on_divergence(verdict)}"
+    return f"{signed(100 * diverged.value)} points diverge{'*' * on_divergence(verdict)}"
 
 
 def change_text(each: Change, shares: Sequence[str]) -> str:
@@ -149,7 +149,7 @@ def change_text(each: Change, shares: Sequence[str]) -> str:
         text = divergence_text(each.diverged, each.verdict)
     for name in shares:
         if (own := getattr(each, name)).pvalue < SIGNIFICANT:
-            text += f" ({name.replace('_', ' ')} {signed(100 * own.value)} %)"
+            text += f" ({name.replace('_', ' ')} {signed(100 * own.value)} points)"
     return text
 
 

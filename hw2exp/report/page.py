@@ -150,11 +150,15 @@ def _summary(chapter: Chapter) -> list[str]:
     if line := _diverged([each.arm for each in measured]):
         lines.append(head + line)
     if len(measured) > 1 and not title:
+        worst = max(measured, key=lambda each: each.diverged.value)
         most = max(measured, key=lambda each: each.spikes.value)
         best = max(measured, key=lambda each: each.solved.value)
+        if worst.diverged.value > 0:
+            lines.append(f"Most often diverged: {worst.arm.name}, {percent(worst.diverged.value)}.")
         if most.spikes.value > 0:
             rate = number(most.spikes.value)
-            lines.append(f"Most spikes: {most.arm.name}, {rate} per 1,000 steps.")
+            short = " A run that diverges has no time for more." * (worst.diverged.value > 0)
+            lines.append(f"Most spikes: {most.arm.name}, {rate} per 1,000 steps.{short}")
         if best.solved.value > 0:
             lines.append(f"Most often solved: {best.arm.name}, {percent(best.solved.value)}.")
     counts = {
@@ -169,6 +173,8 @@ def _summary(chapter: Chapter) -> list[str]:
 
 def _outcomes(results: Sequence[RunResult]) -> str:
     """Write how many runs solved their task, diverged and had spikes."""
+    if len(results) == 1:
+        return _outcome(results[0])
     counts = [
         sum(map(bool, found))
         for found in (
@@ -183,6 +189,13 @@ def _outcomes(results: Sequence[RunResult]) -> str:
         f"Of {counted(len(results), 'run')} {solved} solved the task, {diverged} diverged, "
         f"and {spiking} had {f'spikes: {spikes} in all' if counts[-1] else 'a spike'}."
     )
+
+
+def _outcome(result: RunResult) -> str:
+    """Write how one run ended."""
+    solved = "solved its task" if result.solved_at else "did not solve its task"
+    diverged = f", diverged at step {result.diverged_at:,}" if result.diverged_at else ""
+    return f"The run {solved}{diverged}, and had {counted(len(result.spikes), 'spike')}."
 
 
 def _diverged(arms: Sequence[Arm]) -> str:

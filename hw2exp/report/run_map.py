@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hw2exp.compare.measures import PER
 from hw2exp.config.settings import Value
 from hw2exp.diagnostics.statistics import Floats, quartiles
-from hw2exp.records.arm_names import words
+from hw2exp.records.arm_names import ALL, words
 from hw2exp.records.arms import NO_CURE
 from hw2exp.records.map_axes import MapAxis, settings_keys
 from hw2exp.records.outcomes import SEED
@@ -54,7 +54,7 @@ class RunMap:
     @property
     def name(self) -> str:
         """Return the combination as typed."""
-        return words(self.settings, self.settings) or "all runs"
+        return words(self.settings, self.settings) or ALL
 
     @property
     def cured(self) -> bool:

@@ -56,7 +56,7 @@ def cell(estimate: Estimate, written: Callable[[float], str]) -> dict[str, Any]:
 
 def points(value: float) -> str:
     """Write a difference of shares, from -1 to 1, in percentage points."""
-    return f"{100 * value:+.0f} %".replace("-", "−")
+    return f"{100 * value:+.0f} points".replace("-", "−")
 
 
 def steps(value: float) -> str:

@@ -13,6 +13,7 @@ from hw2exp.config.run_files import WHATIF
 from hw2exp.diagnostics.paired_tests import adjusted, paired_pvalues
 from hw2exp.diagnostics.roc import Alarms, Scores
 from hw2exp.diagnostics.statistics import Estimate
+from hw2exp.records.arm_names import ALL
 from hw2exp.records.arms import Arm, Run
 from hw2exp.records.moments import SIGNAL, SIGNALS_FILE, MomentKind, read_moments
 from hw2exp.records.signals import SIGNALS
@@ -21,11 +22,6 @@ from hw2exp.system.problems import counted
 
 if TYPE_CHECKING:
     import polars
-
-ALL = "all runs"
-"""The name of several arms together."""
-
-"""The columns of a table of signals."""
 
 Measured = list[tuple[Run, "polars.DataFrame"]]
 

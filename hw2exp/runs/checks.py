@@ -1,19 +1,14 @@
 """Check configs by the code that they choose, before a run's folder is made."""
 
-import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-import numpy as np
 import torch
 
-from hw2exp.config.own_code import own_choices
 from hw2exp.config.registry import equations
 from hw2exp.config.schema import TrainConfig
-from hw2exp.fleet.fleet import Fleet
-from hw2exp.fleet.loop import train_step
-from hw2exp.fleet.torch_state import torch_as_known
 from hw2exp.models.cell import Cell, gains_of
 from hw2exp.models.hyperparameters import build
+from hw2exp.runs.own_steps import check_own_steps
 from hw2exp.system.problems import ConfigError
 from hw2exp.tasks.chosen import task_of
 
@@ -56,51 +51,3 @@ def check_code(configs: Sequence[TrainConfig], known: Sequence[str] = ()) -> Non
     if problems:
         raise ConfigError(problems)
     check_own_steps(configs)
-
-
-def check_own_steps(configs: Iterable[TrainConfig]) -> None:
-    """Refuse a user's choices if a step fails, or differs between a run alone and in a fleet.
-
-    Each set of choices is tried once.
-
-    Args:
-        configs: the configs of the runs.
-
-    Raises:
-        ConfigError: a step fails, or a choice mixes replicas; one line for each set of choices.
-    """
-    sets = {tuple(own): config for config in configs if (own := own_choices([config]))}
-    with torch_as_known():
-        found = [_problem(config, ", ".join(own)) for own, config in sets.items()]
-    if problems := [problem for problem in found if problem]:
-        raise ConfigError(problems)
-
-
-def _problem(config: TrainConfig, own: str) -> str | None:
-    """Return the problem of a run's first step, or None.
-
-    Args:
-        config: the run's config.
-        own: the user's choices in it, for the message.
-    """
-    other = config.model_copy(update={"seed": config.seed ^ 1})
-    try:
-        alone = Fleet([config], compiled=False)
-        both = Fleet([config, other], compiled=False)
-        for fleet in (alone, both):
-            train_step(fleet, 1)
-    except ConfigError:
-        raise
-    except Exception as error:  # from the user's code
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        what = f"{type(error).__name__}: {error}".splitlines()[0]
-        return f"{own}: a step fails: {what} ({last.filename}, line {last.lineno})"
-    of_both = both.state.tensors()
-    for name, tensor in alone.state.tensors().items():
-        a, b = tensor[0].numpy(), of_both[name][0].numpy()
-        if not np.array_equal(a, b, equal_nan=a.dtype.kind == "f"):
-            return (
-                f"{own}: a run's step is not the same alone and in a fleet, in {name}; "
-                "nothing may be computed over R, the first axis"
-            )
-    return None

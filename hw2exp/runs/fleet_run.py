@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 
 from hw2exp.config.schema import TrainConfig
-from hw2exp.fleet.evaluation import evaluate_initial
+from hw2exp.fleet.evaluation import FRESH_SEQUENCES, evaluate_initial
 from hw2exp.fleet.fleet import Fleet
-from hw2exp.fleet.initial_loss import InitialLossError, check_initial
+from hw2exp.fleet.initial_loss import InitialLossError, check_balance, check_initial
 from hw2exp.fleet.loop import Observer, train
 from hw2exp.fleet.pruning import Pruner
 from hw2exp.fleet.torch_state import choose_device, torch_as_known
@@ -189,9 +189,10 @@ def begin_fleet(
         trains, the fleet keeps all of them.
     """
     fleet = Fleet(configs, choose_device(configs[0].device), pruning=pruning)
-    loss, accuracy = (values.double().cpu().numpy() for values in evaluate_initial(fleet))
+    measured = evaluate_initial(fleet)
+    loss, accuracy, shares = (values.double().cpu().numpy() for values in measured)
     wrong = dict(out)
-    for place, values in enumerate(zip(loss, accuracy, strict=True)):
+    for place, values in enumerate(zip(loss, accuracy, shares, strict=True)):
         if place not in out and (problem := _check(configs[0], *values)):
             wrong[place] = problem
     if 0 < len(wrong) < len(configs):
@@ -229,9 +230,13 @@ def _begin_recording(
     return recording
 
 
-def _check(config: TrainConfig, loss: float, accuracy: float) -> InitialLossError | None:
-    mode, classes = config.check_initial_loss, len(config.task.classes)
-    problem = check_initial(loss, accuracy, config.model.hidden_size, classes)
+def _check(
+    config: TrainConfig, loss: float, accuracy: float, shares: Floats
+) -> InitialLossError | None:
+    mode = config.check_initial_loss
+    problem = check_balance(shares, FRESH_SEQUENCES) or check_initial(
+        loss, accuracy, config.model.hidden_size, len(shares)
+    )
     if mode == "off":
         return None
     if problem and mode == "error":

@@ -20,7 +20,6 @@ from hw2exp.diagnostics.sharpness import sharpness
 from hw2exp.fleet.evaluation import population_statistics
 from hw2exp.fleet.fleet import Fleet
 from hw2exp.fleet.measurements import StepTrace
-from hw2exp.models.axes import Params
 from hw2exp.models.hyperparameters import build
 from hw2exp.records.diagnostics import METRIC, DiagnosticsTable, tag_of
 from hw2exp.records.step_table import Value
@@ -155,20 +154,7 @@ class Inspection:
         """Measure the columns of the metric, if it is due."""
         if self.fleet.config.metric.name == "none" or not due(self.metric.every, step):
             return {}
-
-        # Copies, so that a metric that changes them changes no training.
-        def by_name(rows: Tensor) -> Params:
-            return self.fleet.layout.unflatten(rows.clone())
-
-        seen = Step(
-            by_name(trace.before.params),
-            by_name(trace.grads),
-            by_name(trace.after.params),
-            trace.symbols.clone(),
-            trace.labels.clone(),
-            self._fleet_of(members).model,
-        )
-        found = self.metric.measure(seen)
+        found = self.metric.measure(Step.of(trace, self._fleet_of(members).model))
         return {f"{METRIC}{name}": column.double() for name, column in found.items()}
 
     def _fleet_of(self, members: NDArray[np.int64]) -> Fleet:

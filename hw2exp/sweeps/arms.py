@@ -159,10 +159,15 @@ def print_sweep(jobs: Sequence[JobOutcome], folder: Path) -> None:
     echo("\n".join(lines))
 
 
+CELLS = "  cells     medians over runs, [quartiles]; a diverged run counts as loss ∞, accuracy 0"
+"""The line below a table of arms, if an arm has several runs."""
+
+
 def table_text(arms: Sequence[SweptArm], folder: Path) -> str:
     """Return the table of arms as text; for more than ``SHOWN`` arms, the report's command.
 
-    A line below says so if the runs of some arms have too few tests to solve their task.
+    A line below explains the cells. Another says so if the runs of some arms have too few tests to
+    solve their task.
 
     Args:
         arms: the arms.
@@ -178,4 +183,7 @@ def table_text(arms: Sequence[SweptArm], folder: Path) -> str:
     width = Console().width if on_terminal() else 120
     table = arms_table(arms, width)
     Console(file=text, width=width, force_jupyter=False, force_terminal=False).print(table)
-    return "\n".join([text.getvalue().removesuffix("\n"), *(f"  solved    no: {n}" for n in few)])
+    lines = [text.getvalue().removesuffix("\n")]
+    if any(sum(map(ended, arm.outcomes)) > 1 for arm in arms):
+        lines.append(CELLS)
+    return "\n".join([*lines, *(f"  solved    no: {why}" for why in few)])

@@ -71,19 +71,26 @@ def generators(seeds: NDArray[np.uint64], step: int, stream: int) -> list[np.ran
     return [np.random.Generator(each) for each in philoxes]
 
 
-def check_batch(task: Task, symbols: NDArray[np.uint8], labels: NDArray[np.uint8]) -> None:
-    """Check that a task's batch holds only its symbols and classes.
+def check_batch(task: Task, batch: Batch, replicas: int, size: int) -> None:
+    """Check the types and shapes of a task's batch, and that it has only known symbols and classes.
 
     Args:
         task: the task.
-        symbols: symbols of its batch, ``(R, B, T)``.
-        labels: labels of its batch, ``(R, B)``.
+        batch: symbols ``(R, B, T)`` and labels ``(R, B)``.
+        replicas: the number of replicas, R.
+        size: the number of sequences, B.
 
     Raises:
-        ConfigError: a symbol or a label is out of range.
+        ConfigError: a type, a shape or a value is wrong.
     """
-    name = type(task).__name__
-    if (largest := int(labels.max())) >= len(task.classes):
-        raise ConfigError([f"{name}.batch: label {largest}, but {len(task.classes)} classes"])
-    if (largest := int(symbols.max())) > len(task.symbols):
-        raise ConfigError([f"{name}.batch: symbol {largest}, but {len(task.symbols)} symbols"])
+    shapes = (replicas, size, task.padded_length), (replicas, size)
+    ends = len(task.symbols), len(task.classes) - 1  # the index after the symbols is padding
+    for what, own, shape, end in zip(("symbols", "labels"), batch, shapes, ends, strict=True):
+        problem = None
+        if getattr(own, "shape", None) != shape or own.dtype.kind not in "iu":
+            found = f"{own.dtype} {own.shape}" if hasattr(own, "dtype") else type(own).__name__
+            problem = f"must be integers of shape {shape}, not {found}"
+        elif (least := int(own.min())) < 0 or (largest := int(own.max())) > end:
+            problem = f"must be 0 to {end}, not {least if least < 0 else largest}"
+        if problem:
+            raise ConfigError([f"{type(task).__name__}.batch: {what} {problem}"])

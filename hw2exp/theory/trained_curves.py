@@ -98,7 +98,7 @@ def train_curves(overrides: Sequence[str], seeds: int, keep_params: bool = False
     """
     configs = [job.config for job in read(["-m", *overrides, f"seed=range(0,{seeds})"]).jobs]
     fleet = Fleet(configs)
-    loss, _ = evaluate_initial(fleet)
+    loss, *_ = evaluate_initial(fleet)
     notes = _Notes(fleet, keep_params)
     # The state changes only after a block, so keeping that of every step needs blocks of one step.
     train(fleet, [notes], block=1 if keep_params else None)

@@ -50,7 +50,7 @@ def _cells(cure: str, rows: Sequence[Row]) -> list[str]:
         verdicts = [row.get(f"{measured}_verdict") for row in own]
         worse = {"more": "less", "less": "more"}[wanted]
         cells.append(f"{mean}; {verdicts.count(wanted)} / {verdicts.count(worse)}")
-    return [*cells, f"× {_slowdown(own, rows):.1f}"]
+    return [*cells, f"× {_slowdown(own):.1f}"]
 
 
 def difference(row: Row, measured: str) -> Estimate:
@@ -73,8 +73,6 @@ def mean_of(estimates: Sequence[Estimate]) -> Estimate:
     return Estimate(float(mean), float(mean - below / len(known)), float(mean + above / len(known)))
 
 
-def _slowdown(own: Sequence[Row], rows: Sequence[Row]) -> float:
+def _slowdown(own: Sequence[Row]) -> float:
     """Return the time of a cure's step over that without, the geometric mean over settings."""
-    plain = {(row["model"], row["optimizer"]): row for row in rows if row["cure"] == "none"}
-    ratios = [row["seconds"] / plain[row["model"], row["optimizer"]]["seconds"] for row in own]
-    return float(np.exp(np.mean(np.log(ratios))))
+    return float(np.exp(np.mean(np.log([row["slowdown"] for row in own]))))

@@ -72,7 +72,7 @@ def _cure(words: str, rows: dict[tuple[str, str], Row]) -> str:
             if name in row and decided(row, name)
         }  # fmt: skip
         if changed:
-            parts.append(f"in a hundred {what}: {_listed(changed)}")
+            parts.append(f"of 100 runs, so many more or fewer {what}: {_listed(changed)}")
         elif name in next(iter(rows.values())):
             parts.append(f"no change in how many {what} is decided")
     return "; ".join(parts) + "."
@@ -98,14 +98,14 @@ def _lasting(folder: Path) -> list[str]:
     lines = []
     if arms and "ends_solved" in arms[0]:
         told = []
-        for name, some in (("without cures", False), ("with", True)):
+        for name, some in (("without cures", False), ("with cures", True)):
             own = [row for row in arms if bool(cures_of(parsed(row["arm"]))) == some]
             solved, lasting = (
                 sum(runs_of(row, key) for row in own) for key in ("solved", "ends_solved")
             )
             told.append(f"{lasting:,} of {solved:,} {name}")
         lines.append(
-            f"**Solved is not for good**: of the runs that solve the task {_and(told)} end solved."
+            f"**Solved is not for good**: of the runs that solve the task, {_and(told)} end solved."
         )
     gone = [_gone(row) for row in arms if runs_of(row, "diverged")]
     if gone:

@@ -98,7 +98,7 @@ CASES = [
     ),
     (
         {"update": math.inf},
-        f"{CALM}but the optimizer made a step without end of it, and {WENT}.",
+        f"{CALM}but the optimizer made an infinitely long step of it, and {WENT}.",
         NORMS,
     ),
     ({"update": 10}, f"{CALM}{LONGER.replace('3', '10')}, and {WENT}.", CLIFF),
@@ -149,13 +149,15 @@ CASES = [
     (
         BEYOND | {"raw": np.array([1, 1, 1, 2, 300, 1])},
         "The gradient exploded: step 14 went over a cliff, the gradient beyond it was 300 times "
-        "its usual size, and the step it made took the loss from 1 to no finite number.",
+        "its usual size, and with the step that this gradient made, the loss, usually 1, was no "
+        "longer a finite number.",
         NORMS,
     ),
     (
         BEYOND | {"raw": np.array([1, 1, 1, 2, math.nan, 1]), "own": line},
-        "The gradient exploded: step 14 raised the loss, the gradient beyond it had no end, and "
-        "the step it made took the loss from 1 to no finite number.",
+        "The gradient exploded: step 14 raised the loss, the gradient beyond it was infinite, and "
+        "with the step that this gradient made, the loss, usually 1, was no longer a finite "
+        "number.",
         NORMS,
     ),
     (

@@ -59,7 +59,7 @@ def test_every_sound_start_of_a_small_network_passes_and_a_wrong_one_does_not(co
         change = {"init": init}
         runs = [config.model_copy(update={**change, "seed": seed}) for seed in range(100)]
         starts = zip(*(each.tolist() for each in evaluate_initial(Fleet(runs))), strict=True)
-        return [check_initial(loss, accuracy, hidden) for loss, accuracy in starts]
+        return [check_initial(loss, accuracy, hidden) for loss, accuracy, _ in starts]
 
     assert problems(1.0) == [None] * 100
     assert all("lower init.readout_scale" in (told or "") for told in problems(40.0))
@@ -67,6 +67,6 @@ def test_every_sound_start_of_a_small_network_passes_and_a_wrong_one_does_not(co
 
 def test_a_zero_readout_starts_at_exactly_ln_4(compose):
     fleet = Fleet([compose("init.readout=zeros", "task=easy")])
-    loss, accuracy = evaluate_initial(fleet)
+    loss, accuracy, _ = evaluate_initial(fleet)
     assert float(loss) == pytest.approx(math.log(4), abs=1e-6)
     assert 0.2 < float(accuracy) < 0.3

@@ -78,7 +78,7 @@ def test_what_diverged_counts_as_the_worst(job):
     jobs = [job(f"seed={seed}", outcome=each) for seed, each in enumerate(outcomes)]
     text = io.StringIO()
     Console(file=text, width=120).print(arms_table(arms_of(jobs), 120))
-    assert text.getvalue().splitlines()[1].split() == ["all", "2", "0", "0", "2", "inf", "0", "0"]
+    assert text.getvalue().splitlines()[1].split() == ["all", "2", "0", "0", "2", "∞", "0", "0"]
 
 
 def test_what_an_older_result_does_not_say_is_not_counted():

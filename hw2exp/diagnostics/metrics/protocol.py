@@ -1,11 +1,15 @@
 """Define the interface of a metric, which measures training steps."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hw2exp.config.doors import register_metric
 from hw2exp.models.axes import Params
 from hw2exp.system.lazy_torch import Tensor
+
+if TYPE_CHECKING:
+    from hw2exp.fleet.measurements import StepTrace
+    from hw2exp.models.classifier import Classifier
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,24 @@ class Step:
     symbols: Tensor
     labels: Tensor
     model: Any
+
+    @classmethod
+    def of(cls, trace: "StepTrace", model: "Classifier") -> "Step":
+        """Return copies of a step's tensors, so that a metric can change no training.
+
+        Args:
+            trace: the step's tensors, with parameters in rows.
+            model: the model of the replicas.
+        """
+        by_name = model.layout().unflatten
+        return cls(
+            by_name(trace.before.params.clone()),
+            by_name(trace.grads.clone()),
+            by_name(trace.after.params.clone()),
+            trace.symbols.clone(),
+            trace.labels.clone(),
+            model,
+        )
 
 
 @register_metric("none")

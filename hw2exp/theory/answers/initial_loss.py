@@ -80,7 +80,7 @@ def initial_values(model: str) -> tuple[np.ndarray, np.ndarray]:
         evaluate_initial(Fleet(configs[start : start + SMALL_FLEET]))
         for start in range(0, INITIALIZATIONS, SMALL_FLEET)
     ]
-    loss, accuracy = (torch.cat(column).double().numpy() for column in zip(*parts, strict=True))
+    loss, accuracy, _ = (torch.cat(own).double().numpy() for own in zip(*parts, strict=True))
     return loss, accuracy
 
 
