@@ -61,7 +61,7 @@ def _parser() -> ArgumentParser:
 
 def _against(arguments: Namespace) -> int:
     from hw2exp.compare.against import compare_sides
-    from hw2exp.compare.measures import MEASURES, check_measures
+    from hw2exp.compare.measures import check_measures, measure_of
     from hw2exp.compare.table import contrast_table
     from hw2exp.diagnostics.paired_tests import too_few
 
@@ -78,7 +78,7 @@ def _against(arguments: Namespace) -> int:
         echo(few)
     echo("")
     for name in measures:
-        if (meaning := MEASURES[name].words) != name.replace("_", " "):
+        if (meaning := measure_of(name).words) != name.replace("_", " "):
             echo(f"{name}: {meaning}")
     echo(
         "A - B: mean over seeds, and its 95 % interval; p: by turning signs, corrected for "

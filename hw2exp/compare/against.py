@@ -7,7 +7,7 @@ from itertools import islice
 from hw2exp.compare.chosen import Chosen, check_apart, read_sides, telling
 from hw2exp.compare.columns import MOST_NOTES
 from hw2exp.compare.contrasts import FEWEST, Contrast, Paired, contrasts, paired
-from hw2exp.compare.measures import MEASURES, Groups
+from hw2exp.compare.measures import Groups, measure_of
 from hw2exp.compare.sides import listed
 from hw2exp.records.arm_names import differing, words
 from hw2exp.records.arm_pairs import partners
@@ -67,13 +67,19 @@ def compare_sides(
     groups = _grouped(pairs, by)
     rows: list[Paired] = []
     for name in measures:
-        asked = MEASURES[name].groups(groups)
+        asked = measure_of(name).groups(groups)
         if not asked:
             raise ConfigError([f"--measure={name}: needs runs at two learning rates or more"])
         rows += paired(name, asked)
         left_over += _not_counted(name, asked, rows)
     if not rows:
-        raise ConfigError([*left_over[:1], f"a comparison needs {FEWEST} seeds on both sides"])
+        raise ConfigError(
+            [
+                *notes[:MOST_NOTES],
+                *left_over[:1],
+                f"a comparison needs {FEWEST} seeds on both sides",
+            ]
+        )
     notes += left_over[:MOST_NOTES]
     if more := left_over[MOST_NOTES:]:
         notes.append(f"{counted(len(more), 'more line')} of this kind")

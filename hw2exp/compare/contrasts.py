@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw2exp.compare.measures import MEASURES, Groups, Measure
+from hw2exp.compare.measures import Groups, Measure, measure_of
 from hw2exp.diagnostics.paired_tests import SIGNIFICANT, Difference, differences
 from hw2exp.diagnostics.statistics import Floats
 from hw2exp.records.arms import Arm
@@ -35,7 +35,7 @@ class Paired:
     @property
     def measure(self) -> Measure:
         """Return the measure."""
-        return MEASURES[self.name]
+        return measure_of(self.name)
 
     @property
     def unit(self) -> float:
@@ -108,7 +108,7 @@ def paired(name: str, groups: Groups) -> list[Paired]:
     """
     found = []
     for a, b in groups:
-        one, other = (MEASURES[name].by_seed(arms) for arms in (a, b))
+        one, other = (measure_of(name).by_seed(arms) for arms in (a, b))
         seeds = [seed for seed in one if seed in other]
         values = np.array([[one[seed] for seed in seeds], [other[seed] for seed in seeds]], float)
         if len(seeds) >= FEWEST:

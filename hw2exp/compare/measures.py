@@ -3,13 +3,16 @@
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 
 import numpy as np
 
+from hw2exp.compare.column_measures import REDUCTIONS, column_of, value_of
 from hw2exp.compare.columns import largest
 from hw2exp.diagnostics.rate_sensitivity import rate_sensitivity
 from hw2exp.diagnostics.spike_score import SpikeScore, spike_score
 from hw2exp.records.arms import RATE, Arm, Key, Run
+from hw2exp.records.metrics import CATALOG
 from hw2exp.records.outcomes import last_loss
 from hw2exp.records.run_dir import RunResult
 from hw2exp.records.step_table import STEP
@@ -216,6 +219,20 @@ MEASURES: Mapping[str, Measure] = {
 sensitivity: a diverged run then counts as one that did not train."""
 
 
+@cache
+def measure_of(name: str) -> Measure:
+    """Return a measure by its name: one of ``MEASURES``, or one of a column.
+
+    Raises:
+        KeyError: there is no such measure.
+    """
+    if name in MEASURES or (own := column_of(name)) is None:
+        return MEASURES[name]
+    column, reduction = own
+    steps = "logged steps" if column in CATALOG else "steps at which it was measured"
+    return Measure(f"{reduction} of {column} over the {steps}", partial(value_of, *own))
+
+
 def check_measures(names: Sequence[str], what: str) -> None:
     """Refuse unknown measures, and one that is named twice.
 
@@ -227,7 +244,8 @@ def check_measures(names: Sequence[str], what: str) -> None:
         ConfigError: a name is unknown, or given twice.
     """
     for place, name in enumerate(names):
-        if name not in MEASURES:
-            raise ConfigError([f"{what}={name}: no such measure; {nearest(name, MEASURES)}"])
+        if name not in MEASURES and column_of(name) is None:
+            hint = f"{nearest(name, MEASURES)}; or a column with .{', .'.join(REDUCTIONS)}"
+            raise ConfigError([f"{what}={name}: no such measure; {hint}"])
         if name in names[:place]:
             raise ConfigError([f"{what}={name}: stands there twice"])

@@ -15,9 +15,12 @@ from collections.abc import Callable
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, TypeVar
 
+from pydantic import ValidationError
+
 from hw2exp.config import groups
 from hw2exp.config.knob import KNOBS, Choice, is_per_replica, section_of
 from hw2exp.config.registry import register
+from hw2exp.system.problems import faults
 
 C = TypeVar("C", bound=type[Any])
 
@@ -81,6 +84,11 @@ def _unfit(
         return f"has no knob {', '.join(unknown)}; a knob is a field annotated as {what}"
     if not own.__module__.startswith("hw2exp.") and (missing := knobs - defaults.keys()):
         return f"needs a default value of {', '.join(sorted(missing))}, as a keyword of its door"
+    if not own.__module__.startswith("hw2exp."):
+        try:
+            section.model_validate({"name": "own", **defaults})
+        except ValidationError as error:
+            return "; ".join(f"default of {line}" for line in faults(error))
     return None
 
 

@@ -9,8 +9,10 @@ import hashlib
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
+from dis import get_instructions
 from enum import Enum
 from functools import cache, cached_property, partial, partialmethod
+from importlib import import_module
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -26,6 +28,9 @@ NO_CODE = (
     "__annotations__", "__dataclass_fields__", KNOBS,
 )  # fmt: skip
 
+
+ARRAYS = "ndarray", "Tensor", "Parameter"
+"""Names of the types whose numbers count."""
 
 MODULES = "modules"
 """The key of the user's modules among a result's versions."""
@@ -45,8 +50,7 @@ def own_code(config: Any) -> dict[str, str]:
     modules = {equations(*each).__module__ for each in own} - {*MAIN}
     found = {}
     for group, name in own:
-        code: Any = equations(group, name)
-        found[f"{group}={name}"] = code_digest(code)
+        found[f"{group}={name}"] = _digest(group, name)
     return found | ({MODULES: " ".join(sorted(modules))} if modules else {})
 
 
@@ -66,19 +70,36 @@ def digest_of(choice: str) -> str | None:
         choice: the choice, such as ``model=leaky_rnn``.
     """
     group, _, name = choice.partition("=")
-    own: Any = equations(group, name) if (group, name) in ADDED_CHOICES else None
-    return None if own is None else code_digest(own)
+    return _digest(group, name) if (group, name) in ADDED_CHOICES else None
+
+
+def _digest(group: str, name: str) -> str:
+    """Return the digest of a choice's class, and of the methods of its knobs' own class, if any."""
+    own: Any = equations(group, name)
+    section = CHOICES[group][name]
+    methods = {} if section is own or KNOBS in vars(own) else _methods(section)
+    return code_digest(own, tuple(methods.items()))
+
+
+def _methods(section: type) -> dict[str, Any]:
+    kinds = FunctionType, staticmethod, classmethod, property
+    return {name: value for name, value in vars(section).items() if isinstance(value, kinds)}
 
 
 @cache
-def code_digest(own: Any) -> str:
+def code_digest(own: Any, methods: tuple[tuple[str, Any], ...] = ()) -> str:
     """Return the SHA-256 of a class's code and of the user's code that it uses.
 
-    Functions, classes and plain constants count, including the globals that they refer to. Only the
-    names count of objects from installed packages and from this one. Other objects, such as
-    tensors, don't count.
+    Functions, classes, plain constants, arrays and tensors count, including the globals and the
+    modules that they refer to. Only the names count of objects from installed packages and from
+    this one. What is found by name at run time, such as by ``getattr``, doesn't count.
+
+    Args:
+        own: the class.
+        methods: further functions by name.
     """
-    return hashlib.sha256("\n".join(_of_value(own, set())).encode(errors="replace")).hexdigest()
+    texts = [*_of_value(own, set()), *(_of_value(methods, set()) if methods else ())]
+    return hashlib.sha256("\n".join(texts).encode(errors="replace")).hexdigest()
 
 
 def _is_own(module: str | None) -> bool:
@@ -122,6 +143,10 @@ def _of_value(value: Any, seen: set[int]) -> Iterator[str]:
         yield type(value).__qualname__
         if type(value).__qualname__ == "dtype":
             yield repr(value)
+        elif type(value).__qualname__ in ARRAYS:
+            numbers = value.detach().cpu().numpy() if hasattr(value, "detach") else value
+            content = hashlib.sha256(numbers.tobytes()).hexdigest()
+            yield f"{numbers.dtype} {numbers.shape} {content}"
         elif _is_own(type(value).__module__) and hasattr(value, "__dict__"):
             yield from _of_value((type(value), vars(value)), seen)
 
@@ -152,20 +177,34 @@ def _of_function(function: FunctionType, seen: set[int]) -> Iterator[str]:
     yield from _of_code(code, seen, skipped=function.__doc__)
     keywords = tuple(sorted((function.__kwdefaults__ or {}).items()))
     yield from _of_value((function.__defaults__, keywords, _enclosed(function)), seen)
-    names = [*_names(code)]
-    for name in names:
-        if name not in function.__globals__:
-            continue
-        value = function.__globals__[name]
-        yield name
-        if not isinstance(value, ModuleType):
-            yield from _of_value(value, seen)
-        elif _is_own(value.__name__):  # the function may use its members by name
-            for used in sorted({*names} & vars(value).keys()):
-                yield used
-                yield from _of_value(vars(value)[used], seen)
-        else:
-            yield value.__name__
+    names = {*_names(code)}
+    for name in dict.fromkeys(_names(code)):
+        if name in function.__globals__:
+            yield name
+            yield from _of_member(function.__globals__[name], names, seen)
+    for name in dict.fromkeys(_imports(code)):
+        yield from _of_member(_imported(name) or name, names, seen)
+
+
+def _of_member(value: Any, names: set[str], seen: set[int]) -> Iterator[str]:
+    """Yield the texts of a value; of a user's module those of its members with some names."""
+    if not isinstance(value, ModuleType):
+        yield from _of_value(value, seen)
+    elif not _is_own(value.__name__):
+        yield value.__name__
+    elif (key := hash((value.__name__, frozenset(names)))) not in seen:
+        seen.add(key)
+        for used in sorted(names & vars(value).keys()):
+            yield used
+            yield from _of_member(vars(value)[used], names, seen)
+
+
+def _imported(name: str) -> ModuleType | None:
+    """Import a module that a function imports when it runs; None if it is relative or missing."""
+    try:
+        return import_module(name)
+    except (ImportError, ValueError):
+        return None
 
 
 def _enclosed(function: FunctionType) -> tuple[Any, ...]:
@@ -192,3 +231,11 @@ def _names(code: CodeType) -> Iterator[str]:
     for each in code.co_consts:
         if isinstance(each, CodeType):
             yield from _names(each)
+
+
+def _imports(code: CodeType) -> Iterator[str]:
+    """Yield the modules that a function imports, including its inner functions."""
+    yield from (each.argval for each in get_instructions(code) if each.opname == "IMPORT_NAME")
+    for each in code.co_consts:
+        if isinstance(each, CodeType):
+            yield from _imports(each)

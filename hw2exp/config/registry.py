@@ -4,6 +4,7 @@ A choice registers itself in the module of its equations. The modules of a group
 the group's choices are first asked for, so a new module needs no other edit.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -36,6 +37,9 @@ them. Others follow by name, ``none`` first.
 ADDED_CHOICES: dict[tuple[str, str], dict[str, Any]] = {}
 """Choices that a user's code added, with their default values, by group and name."""
 
+NAME = r"[A-Za-z0-9_]+"
+"""The pattern of a choice's name, which can be typed without quotes."""
+
 ENTRY_POINTS = "hw2exp.choices"
 """The group of the entry points by which installed packages name modules with choices."""
 
@@ -55,17 +59,19 @@ def register(
 
     Args:
         group: the group, such as ``clip``.
-        name: the choice, as in ``group=name``.
+        name: the choice, as in ``group=name``; letters, digits and ``_``.
         section: the class of its knobs; None: the class itself, which has no equations.
         defaults: default values of the knobs, if no file in ``configs/`` holds them.
 
     Raises:
-        ValueError: the name is taken.
+        ValueError: the name is taken by another class, or is no name.
     """
 
     def enter(own: C) -> C:
         shipped = own.__module__.startswith("hw2exp.")
-        if name in (_SECTIONS if shipped else CHOICES)[group]:
+        if not re.fullmatch(NAME, name):
+            raise ValueError(f"{group}={name!r}: must be a name of letters, digits and _")
+        if name in (_SECTIONS if shipped else CHOICES)[group] and not _is_again(own, group, name):
             raise ValueError(f"{group}={name} exists already: {equations(group, name).__name__}")
         _SECTIONS[group][name] = section or own
         _EQUATIONS[group, name] = own
@@ -74,6 +80,13 @@ def register(
         return own
 
     return enter
+
+
+def _is_again(own: type[Any], group: str, name: str) -> bool:
+    """Return whether a class is a user's choice defined again, as by ``importlib.reload``."""
+    before = _EQUATIONS[group, name]
+    same = (own.__module__, own.__qualname__) == (before.__module__, before.__qualname__)
+    return (group, name) in ADDED_CHOICES and same
 
 
 def own_modules() -> list[str]:

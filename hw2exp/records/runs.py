@@ -1,7 +1,7 @@
 """Read the runs below a folder."""
 
 import shlex
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import repeat
@@ -25,6 +25,9 @@ from hw2exp.system.problems import ConfigError, counted
 
 PARTLY = "; other seeds of {} stay: they were ahead in their fleets, or diverged before"
 REPEATED = "another run has its settings and seed"
+NAMED = 3
+"""Most runs that a line about runs left out names."""
+
 NO_RESULT = "no result: interrupted, failed, or still running"
 
 
@@ -42,28 +45,31 @@ def read_runs(folder: Path, shown: bool = False) -> Found:
     if (whole := _only_packed(folder, shown)) is not None:
         return whole
     runs: list[Run] = []
-    left_out: Counter[str] = Counter()
+    left_out: defaultdict[str, list[Path | None]] = defaultdict(list)
     begun, ended = _run_folders(folder)
-    left_out[NO_RESULT] = len(begun - ended)
+    for path in sorted(begun - ended, key=rank_of_path):
+        left_out[NO_RESULT].append(path)
     for path in sorted(ended, key=rank_of_path):
         try:
             run = Run.read(path, shown)
         except (ConfigError, OSError, ValueError) as error:
-            left_out[_why(error, "config or result can't be read")] += 1
+            left_out[_why(error, "config or result can't be read")].append(path)
             continue
         if problem := _unusable(run):
-            left_out[problem] += 1
+            left_out[problem].append(path)
         else:
             runs.append(run)
-    for _, own in packed_runs(folder, shown):
+    for path, own in packed_runs(folder, shown):
         if isinstance(own, Exception):
-            left_out[_why(own, f"packed records can't be read: {own}")] += 1
+            left_out[_why(own, f"packed records can't be read: {own}")].append(path)
         else:
             finished, jobs = own
             runs += finished
-            left_out[NO_RESULT] += jobs - len(finished)
+            left_out[NO_RESULT] += [None] * (jobs - len(finished))
     arms, repeated = gather(run for run in runs if run.result.pruned_at is None)
-    lost = [_line(why, count) for why, count in left_out.items() if count]
+    lost = [
+        _line(why, len(paths)) + _named(folder, paths) for why, paths in left_out.items() if paths
+    ]
     again = [_line(REPEATED, repeated)] * (repeated > 0)
     lines = lost + _pruned_lines(runs) + again + without_code(runs)
     if not arms:
@@ -208,6 +214,13 @@ def _why(error: Exception, else_: str) -> str:
 
 def _line(why: str, count: int) -> str:
     return f"{counted(count, 'run')} left out: {why}"
+
+
+def _named(folder: Path, paths: Sequence[Path | None]) -> str:
+    """Name the first of some runs, by their folders; those of packed records have none."""
+    known = [path.relative_to(folder) if path != folder else path for path in paths if path]
+    more = f" and {len(paths) - NAMED:,} more" * (len(paths) > NAMED)
+    return f" ({', '.join(map(str, known[:NAMED]))}{more})" if known else ""
 
 
 def _unusable(run: Run) -> str | None:

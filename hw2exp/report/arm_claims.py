@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from hw2exp.compare.contrasts import Contrast, comparable, contrasts, decided, on_divergence, paired
-from hw2exp.compare.measures import MEASURES
+from hw2exp.compare.measures import measure_of
 from hw2exp.compare.sides import Side
 from hw2exp.diagnostics.paired_tests import SIGNIFICANT
 from hw2exp.records.arm_pairs import partners, references
@@ -156,7 +156,7 @@ def _describe(members: Sequence[Member]) -> str:
 
 def rule_text(claim: ArmsClaim) -> str:
     """Write the measured quantity and the criterion of a claim."""
-    own = MEASURES[claim.measure]
+    own = measure_of(claim.measure)
     one, other = ("less", "more") if claim.less else ("more", "less")
     rates = "have the same learning rate" + ", or each its own" * (not claim.same_rate)
     parts = [
@@ -226,7 +226,7 @@ def compare_all(arms: Sequence[Arm], claims: Sequence[AnyClaim]) -> Comparisons:
         [each for each in found if (each.cured.name, each.plain.name) not in cures],
         {
             name: contrasts(
-                paired(name, MEASURES[name].groups([([a], [b]) for a, b in of.values()]))
+                paired(name, measure_of(name).groups([([a], [b]) for a, b in of.values()]))
             )
             for name, of in asked.items()
         },

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from hw2exp.compare.measures import MEASURES, check_measures
+from hw2exp.compare.measures import MEASURES, check_measures, measure_of
 from hw2exp.compare.sides import Side, read_conditions
 from hw2exp.config.registry import CHOICES
 from hw2exp.config.schema import OPERATIONAL
@@ -133,6 +133,6 @@ def _problems(entry: _Entry) -> Iterator[str]:
     except ConfigError as error:
         yield str(error)
         return
-    if entry.divergence_decides and not MEASURES[entry.measure].cut_short:
+    if entry.divergence_decides and not measure_of(entry.measure).cut_short:
         short = ", ".join(name for name, own in MEASURES.items() if own.cut_short)
         yield f"divergence_decides=true: has no effect on measure={entry.measure}; only on {short}"

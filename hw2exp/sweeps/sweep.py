@@ -126,14 +126,24 @@ def check_own(configs: Sequence[TrainConfig]) -> None:
     if not own:
         return
     with WorkerExecutor(1) as worker:
-        missing = [choice for choice in own if worker.check(digest_of, choice) != own[choice]]
-    if missing:
-        raise ConfigError(
-            f"{choice}: the workers of a sweep can't import it; register it at the top level of "
-            "the script's file, or of a module that the script imports (in a notebook: "
-            "%%writefile my_module.py, then import my_module)"
-            for choice in missing
+        theirs = {choice: worker.check(digest_of, choice) for choice in own}
+    other = [choice for choice in own if theirs[choice] != own[choice]]
+    if other:
+        raise ConfigError(f"{choice}: {_why(theirs[choice])}" for choice in other)
+
+
+def _why(digest: str | None) -> str:
+    """Return why a worker has another code of a choice, or none."""
+    if digest is not None:
+        return (
+            "its file has changed since this process imported it; reload the module "
+            "(importlib.reload), or restart"
         )
+    return (
+        "the workers of a sweep can't import it; register it at the top level of the script's "
+        "file, or of a module that the script imports (in a notebook: %%writefile my_module.py, "
+        "then import my_module)"
+    )
 
 
 def _without_plot(config: TrainConfig) -> TrainConfig:

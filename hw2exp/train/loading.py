@@ -12,7 +12,7 @@ from hw2exp.config.settings import flat
 from hw2exp.records.arms import Run
 from hw2exp.records.packed import PackedSweep
 from hw2exp.records.packed_rows import JOB
-from hw2exp.records.runs import runs_below
+from hw2exp.records.runs import runs_below, without_code
 from hw2exp.system.problems import ConfigError
 from hw2exp.system.terminal import warn
 from hw2exp.train.rows import frame_of
@@ -116,6 +116,8 @@ def load(folder: str | os.PathLike[str]) -> Loaded:
             loaded.unread[name] = str(run)
         else:
             loaded.runs[name] = run
+    for line in without_code(loaded.runs.values()):
+        warn(line)
     if not (loaded.runs or loaded.unread):
         raise ConfigError([f"{path}: holds no run"])
     return loaded

@@ -25,6 +25,8 @@ SHORT = [
     "plot=false", "spikes.window=5", "spikes.margin=0.05", "spikes.deviations=2", "workers=1",
 ]  # fmt: skip
 
+COLUMNS = ["grad_norm_clipped.mean", "loss_test.last"]
+
 SWEPT = ["clip=none,norm", "optimizer=sgd,rmsprop", "optimizer.lr=0.02,0.2", "seed=range(0,4)"]
 
 
@@ -70,6 +72,10 @@ def value(run, measure):
             return spike_score(frame["grad_norm_raw"].to_numpy(), 2).share
         case "largest_grad":
             return frame["grad_norm_raw_max"].max()
+        case "grad_norm_clipped.mean":
+            return frame["grad_norm_clipped"].mean()
+        case "loss_test.last":
+            return frame["loss_test"].drop_nulls()[-1]
 
 
 def by_settings(folder, measure):
@@ -87,7 +93,7 @@ def configs(folder):
         yield json.loads(path.read_text())["config"], path.parent
 
 
-MEASURED = ["spikes", "solved", "test_loss", "last_loss", "largest_grad"]
+MEASURED = ["spikes", "solved", "test_loss", "last_loss", "largest_grad", *COLUMNS]
 
 
 def test_two_optimizers_equal_a_plain_computation(sweeps):
@@ -247,6 +253,25 @@ def test_bad_input_is_one_line(line, message, sweeps, monkeypatch, capsys):
     out, error = capsys.readouterr()
     assert error.startswith(f"hw2exp: {message}")
     assert (error.count("\n"), out) == (1, "")
+
+
+def test_a_column_of_the_diagnostics_is_compared(tmp_path, monkeypatch, capsys):
+    """The user's metric too; in packed records there is none."""
+    from hw2exp.train import main as train
+
+    monkeypatch.chdir(tmp_path)
+    words = [*SHORT, "metric=spectrum", "metric.every=20", "seed=0,1,2", "clip=none,norm"]
+    assert train(["-m", *words, "hydra.sweep.dir=s"]) == 0
+    frame = polars.read_parquet("s/0/diagnostics.parquet")
+    name = next(column for column in frame.columns if column.startswith("metric.radius"))
+    found = compare_sides(["s", "clip=norm"], ["clip=none"], [f"{name}.max"])
+    (only,) = found.contrasts
+    of = [polars.read_parquet(f"s/{n}/diagnostics.parquet")[name].max() for n in range(6)]
+    assert sorted(only.paired.values.ravel()) == sorted(of)
+    capsys.readouterr()
+    asked = ["s", "clip=norm", "--against", "clip=none", "--measure", "lyapunov.mean"]
+    assert main(asked) == 2
+    assert "a comparison needs 2 seeds on both sides" in capsys.readouterr().err
 
 
 def test_what_differs_besides_is_told(here):

@@ -106,6 +106,41 @@ def test_other_equations_have_another_digest(old, new):
     assert code_digest(cell_of(SOURCE.replace(old, new))) != code_digest(cell_of(SOURCE))
 
 
+@pytest.mark.parametrize(
+    ("own", "old", "new"),
+    [
+        ("import helper\ndef f(): return helper.sub.g()", "sub", "def g(): return 1"),
+        ("def f():\n    from helper.sub import g\n    return g()", "sub", "def g(): return 1"),
+        ("def f():\n    import helper.sub\n    return helper.sub.g()", "sub", "def g(): return 1"),
+        ("import numpy\nA = numpy.arange(3)\ndef f(): return A", "", "arange(4)"),
+        ("import torch\nA = torch.arange(3)\ndef f(): return A", "", "arange(4)"),
+    ],
+)
+def test_code_of_another_module_and_arrays_count(own, old, new, tmp_path):
+    """In processes of their own, since modules are imported once."""
+    (tmp_path / "helper").mkdir()
+    (tmp_path / "helper" / "__init__.py").write_text("from helper import sub")
+    digests = set()
+    for change in (False, True, False):
+        source = own.replace("arange(3)", new) if change and not old else own
+        (tmp_path / "mine.py").write_text(source)
+        body = new if change and old else "def g(): return 2"
+        (tmp_path / "helper" / "sub.py").write_text(f"{body}\n")
+        program = (
+            "from hw2exp.config.own_code import code_digest; import mine; "
+            "print(code_digest(mine.f)); mine.f(); code_digest.cache_clear(); "
+            "print(code_digest(mine.f))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-B", "-c", program], cwd=tmp_path, capture_output=True, text=True
+        )
+        before, after = done.stdout.split()
+        assert before == after, done.stderr
+        digests.add((change, before))
+    assert len(digests) == 2
+    assert len({digest for _, digest in digests}) == 2
+
+
 def test_a_shipped_cell_has_none():
     assert digest_of("model=lstm") is None
 

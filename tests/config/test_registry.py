@@ -44,8 +44,20 @@ def test_a_choice_of_a_users_code_comes_through_the_same_door(halving):
 
 @pytest.mark.parametrize(("name", "taken"), [("halving", "Halving"), ("zclip", "ZClip")])
 def test_a_name_is_given_once(halving, name, taken):
+    other = type("Other", (Halving,), {})
     with pytest.raises(ValueError, match=f"^clip={name} exists already: {taken}$"):
-        register("clip", name, HalvingKnobs)(Halving)
+        register("clip", name, HalvingKnobs)(other)
+    for wrong in ("a,b", "../x", "a=b", "", "a b"):
+        with pytest.raises(ValueError, match=r"must be a name of letters, digits and _$"):
+            register("clip", wrong, HalvingKnobs)(other)
+
+
+def test_a_class_defined_again_takes_its_place(halving):
+    """As by ``importlib.reload``, or by a notebook's cell that runs again."""
+    again = type("Halving", (Halving,), {"__module__": Halving.__module__})
+    register("clip", "halving", HalvingKnobs, share=0.25)(again)
+    assert isinstance(build("clip", [HalvingKnobs(name="halving", share=0.5)]), again)
+    assert registry.ADDED_CHOICES["clip", "halving"]["share"] == 0.25
 
 
 def test_all_knobs_are_known_without_anything_heavy():

@@ -110,8 +110,8 @@ def test_what_cannot_be_used_is_counted(runs, tmp_path):
     assert list(found.arms[0].runs) == [0]
     assert sorted(found.left_out) == [
         "1 run left out: another run has its settings and seed",
-        "1 run left out: interrupted",
-        "1 run left out: metrics are missing",
+        "1 run left out: interrupted (deep/2)",
+        "1 run left out: metrics are missing (deep/1)",
     ]
     assert len(found.lost) == 2  # the repeated run is there under another name
 
@@ -177,7 +177,7 @@ def test_metrics_of_another_run_are_left_out(runs, tmp_path):
     own = tmp_path / "runs" / "deep" / "1"
     shutil.copy(runs / "deep" / "0" / "metrics.parquet", own)
     assert read_runs(tmp_path / "runs").left_out == (
-        "1 run left out: metrics are not those of the result",
+        "1 run left out: metrics are not those of the result (deep/1)",
     )
     with pytest.raises(ConfigError, match=r"came to its end; 1 run left out: metrics are not"):
         read_runs(own)
