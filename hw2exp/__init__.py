@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         register_schedule,
         register_task,
     )
+    from hw2exp.config.groups import Logger
     from hw2exp.config.knob import per_replica, shared
     from hw2exp.diagnostics.metrics.protocol import Metric
     from hw2exp.models.axes import columns, norms
@@ -44,9 +45,9 @@ if TYPE_CHECKING:
     from hw2exp.train.loading import Loaded, load
 
 __all__ = [
-    "Cell", "Clip", "Loaded", "Metric", "Norm", "Optimizer", "Regularizer", "Run", "Schedule",
-    "Sweep", "Task", "Weight", "columns", "generators", "linear", "load", "norms", "per_replica",
-    "product",
+    "Cell", "Clip", "Loaded", "Logger", "Metric", "Norm", "Optimizer", "Regularizer", "Run",
+    "Schedule", "Sweep", "Task", "Weight", "columns", "generators", "linear", "load", "norms",
+    "per_replica", "product",
     "register_cell", "register_clip", "register_logger", "register_metric", "register_norm",
     "register_optimizer", "register_regularizer", "register_schedule", "register_task", "rescale",
     "run", "shared", "sweep",
@@ -64,6 +65,7 @@ _HOMES = {
         "register_cell", "register_clip", "register_logger", "register_metric", "register_norm",
         "register_optimizer", "register_regularizer", "register_schedule", "register_task",
     ),
+    "hw2exp.config.groups": ("Logger",),
     "hw2exp.config.knob": ("per_replica", "shared"),
     "hw2exp.diagnostics.metrics.protocol": ("Metric",),
     "hw2exp.models.axes": ("columns", "norms"),

@@ -173,7 +173,8 @@ def compared(found: Mapping[str, list[Arm]], model: str, optimizer: str) -> list
     rows = []
     for name, arms in found.items():
         row: dict[str, Any] = {"model": model, "optimizer": optimizer, "cure": name}
-        row |= {"lr": arms[0].rate, "slowdown": slowdown(arms[0].config, plain[0].config)}
+        row |= {"lr": arms[0].rate, "edge": edge_of(name, optimizer, arms[0].rate)}
+        row |= {"slowdown": slowdown(arms[0].config, plain[0].config)}
         for measured in COMPARED:
             own, _ = _sides(measured, arms, arms)
             row[measured] = float(
@@ -186,6 +187,14 @@ def compared(found: Mapping[str, list[Arm]], model: str, optimizer: str) -> list
                         f"{measured}_verdict": contrast.verdict}  # fmt: skip
         rows.append(row)
     return rows
+
+
+def edge_of(name: str, optimizer: str, rate: float) -> str:
+    """Return which end of the range that was searched a rate is, if it is one."""
+    low, high = (end * CURES[name].rates for end in OPTIMIZERS[optimizer])
+    return "lower" * math.isclose(rate, low, rel_tol=1e-3) + "upper" * math.isclose(
+        rate, high, rel_tol=1e-3
+    )
 
 
 def _sides(measured: str, a: Sequence[Arm], b: Sequence[Arm]) -> tuple[list[Arm], list[Arm]]:

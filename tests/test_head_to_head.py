@@ -68,7 +68,13 @@ def test_a_row_is_the_mean_over_settings_of_independent_differences(script):
     from study.head_to_head_table import markdown
 
     def row(optimizer, cure, slowdown, **differences):
-        found = {"model": "rnn", "optimizer": optimizer, "cure": cure, "slowdown": slowdown}
+        found = {
+            "model": "rnn",
+            "optimizer": optimizer,
+            "cure": cure,
+            "slowdown": slowdown,
+            "edge": "upper" * (slowdown > 1),
+        }
         for measured in script.COMPARED:
             values = differences.get(measured, (0.0, 0.0, 0.0, "undecided"))
             ends = (f"{measured}_{end}" for end in ("less_none", "low", "high", "verdict"))
@@ -84,4 +90,4 @@ def test_a_row_is_the_mean_over_settings_of_independent_differences(script):
     clip = markdown(rows).splitlines()[2]
     assert "| +1.00 [−1.50, +1.50]; 1 / 1 |" in clip  # (3² + 4²)½ / 2 below
     assert "| +25.0 [+10.0, +30.0]; 1 / 0 |" in clip
-    assert clip.endswith("| × 4.0 |")  # of 2 and 8
+    assert clip.endswith("| × 4.0 | 2 |")  # of 2 and 8

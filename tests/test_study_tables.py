@@ -37,8 +37,8 @@ def test_the_readme_has_what_the_script_makes(scripts):
         ("fewer", "true", "−1.2*"),
         ("more", "true", "−1.2*"),
         ("undecided", "true", "−1.2"),
-        ("undecided", "false", "+17 % diverge"),
-        ("more diverge", "false", "+17 % diverge*"),
+        ("undecided", "false", "+17 points diverge"),
+        ("more diverge", "false", "+17 points diverge*"),
     ],
 )
 def test_a_star_follows_the_reports_verdict(scripts, verdict, comparable, cell):

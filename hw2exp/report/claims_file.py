@@ -111,7 +111,8 @@ def _faults(error: ValidationError) -> Iterator[str]:
 
 def _problems(entry: _Entry) -> Iterator[str]:
     """Yield the problems of a claim whose form is right."""
-    known = {*CHOICES, *(key for key, _, _ in all_knobs())}
+    types = {key: schema.model_fields[name].annotation for key, schema, name in all_knobs()}
+    known = {*CHOICES, *types}
     known = {key for key in known if key.partition(".")[0] not in {*OPERATIONAL, "seed"}}
     for key in entry.by:
         if key not in known:
@@ -128,6 +129,9 @@ def _problems(entry: _Entry) -> Iterator[str]:
             for value in each.values if each.key in CHOICES and each.key in known else ():
                 if value not in CHOICES[each.key]:
                     yield f"{name}: {unknown_choice(each.key, value, CHOICES[each.key])}"
+            for value in each.values if types.get(each.key) in (int, float) else ():
+                if not _is_number(value):
+                    yield f"{name}: {each.key}={value}: must be a number"
     try:
         check_measures([entry.measure], "measure")
     except ConfigError as error:
@@ -136,3 +140,11 @@ def _problems(entry: _Entry) -> Iterator[str]:
     if entry.divergence_decides and not measure_of(entry.measure).cut_short:
         short = ", ".join(name for name, own in MEASURES.items() if own.cut_short)
         yield f"divergence_decides=true: has no effect on measure={entry.measure}; only on {short}"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

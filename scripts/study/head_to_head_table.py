@@ -21,7 +21,7 @@ MEASURED = {
 
 HEADINGS = (
     "cure", "settings", "solved, points", "spikes per 1,000 steps", "spike score, points",
-    "sensitivity to the rate", "time of a step",
+    "sensitivity to the rate", "time of a step", "best rate at an edge",
 )  # fmt: skip
 
 
@@ -50,7 +50,8 @@ def _cells(cure: str, rows: Sequence[Row]) -> list[str]:
         verdicts = [row.get(f"{measured}_verdict") for row in own]
         worse = {"more": "less", "less": "more"}[wanted]
         cells.append(f"{mean}; {verdicts.count(wanted)} / {verdicts.count(worse)}")
-    return [*cells, f"× {_slowdown(own):.1f}"]
+    edges = sum(bool(row["edge"]) for row in own)
+    return [*cells, f"× {_slowdown(own):.1f}", str(edges)]
 
 
 def difference(row: Row, measured: str) -> Estimate:

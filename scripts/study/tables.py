@@ -144,7 +144,7 @@ def spikes_cell(row: Row) -> str:
     """
     if row["comparable"] == "false":
         star = "*" * ("diverge" in row["verdict"])
-        return f"{percent(row['diverged'])} % diverge{star}"
+        return f"{percent(row['diverged'])} points diverge{star}"
     return signed(float(row["spikes_per_1000"])) + "*" * (row["verdict"] in ("fewer", "more"))
 
 

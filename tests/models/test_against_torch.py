@@ -5,6 +5,9 @@ import torch
 
 from hw2exp.config.groups import Model
 from hw2exp.config.schema import Init
+from hw2exp.fleet.fleet import Fleet
+from hw2exp.fleet.loop import train_step
+from hw2exp.fleet.state import FleetState
 from hw2exp.models.cell import unroll
 from hw2exp.models.cells.gru import GRU
 from hw2exp.models.cells.lstm import LSTM
@@ -12,6 +15,8 @@ from hw2exp.models.cells.rnn import ElmanRNN
 from hw2exp.models.cells.rnn import ElmanRNNKnobs as RNNOptions
 from hw2exp.models.classifier import Classifier
 from hw2exp.models.normalization.protocol import Norm, NormPass
+from hw2exp.tasks.task import TRAIN
+from hw2exp.tasks.temporal_order import PAD
 from tests.models.references import from_torch, to_torch
 
 TORCH = Init(
@@ -55,6 +60,29 @@ def test_states_and_gradients_equal_torchs(name):
         for key, grad in zip(cell.weights(), grads, strict=True):
             theirs = getattr(module, f"{key}_l0").grad
             torch.testing.assert_close(grad[replica], theirs, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["gru", "lstm"])
+def test_200_steps_of_adam_equal_torchs(compose, name):
+    """A network of torch's modules on the same batches, in float64."""
+    words = f"model={name}", "task=easy", "optimizer=adam", "optimizer.lr=0.01", "batch_size=8"
+    fleet = Fleet([compose(*words, "clip=none", "schedule=constant")], compiled=False)
+    rows = fleet.state.params.double()
+    states = fleet.optimizer.init(rows), fleet.clip.init(rows), fleet.schedule.init(1)
+    fleet.state = FleetState.initial(rows, *states)
+    module, readout = (own.double() for own in to_torch(fleet.model.cell, fleet.params))
+    adam = torch.optim.Adam([*module.parameters(), *readout.parameters()], lr=0.01)
+    one_hot = torch.eye(PAD + 1, PAD, dtype=torch.float64)
+    for step in range(1, 201):
+        symbols, labels = fleet.batch(step, TRAIN, 8)
+        logits = readout(module(one_hot[symbols[0].long().T])[0][-1])
+        adam.zero_grad()
+        torch.nn.functional.cross_entropy(logits, labels[0].long()).backward()
+        adam.step()
+        train_step(fleet, step)
+    for key, theirs in from_torch(module, readout).items():
+        torch.testing.assert_close(fleet.params[key][0], theirs[0], rtol=1e-9, atol=1e-11)
+    assert not torch.allclose(fleet.state.params, rows, atol=0.1)
 
 
 def test_a_sigmoid_network_is_half_of_a_tanh_network_and_a_half():

@@ -183,7 +183,7 @@ def test_where_runs_diverge_spikes_decide_nothing_unless_a_claim_says_so(tmp_pat
         "fewer": Finding.UNDECIDED, "more": Finding.UNDECIDED,
         "cures": Finding.SUPPORTED, "keeps": Finding.SUPPORTED,
     }  # fmt: skip
-    assert all("−100.0 % diverge*" in found[words].numbers for words in ("fewer", "more"))
+    assert all("−100.0 points diverge*" in found[words].numbers for words in ("fewer", "more"))
     assert "[−1, −1]" in found["keeps"].numbers
 
 
@@ -253,6 +253,8 @@ GOOD = "part: a, words: w, arms: clip=norm, against: clip=none, rule: less"
           "“w”: against=clip: clip: must be settings such as clip=norm"]),
         ("claims: [{part: a, words: w, arms: clpi=norm, against: workers=3, rule: less}]",
          ["“w”: arms: clpi=norm: no such key", "“w”: against: workers=3: no such key"]),
+        ("claims: [{part: a, words: w, arms: clip=norm, against: optimizer.lr=banana, rule: less}]",
+         ["“w”: against: optimizer.lr=banana: must be a number"]),
         (f"claims: [{{{GOOD}, divergence_decides: true, measure: solved}}]",
          ["divergence_decides=true: has no effect on measure=solved; only on spikes"]),
         (f"claims: [{{{GOOD}, same_rate: 1}}]", ["“w”: same_rate=1: Input should be a valid bool"]),
