@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 unexport PYTHONDONTWRITEBYTECODE  # with it, every process compiles all of its modules again
 
-.PHONY: help setup train theory reproduce test test-next lint format docs tensorboard bench
+.PHONY: help setup train theory reproduce test test-next lint format docs links tensorboard bench
 
 help: ## list the targets; ARGS="..." passes arguments on
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ format: setup ## repair style where ruff can
 docs: setup ## build the documentation into docs/_build/html, and run its notebooks
 	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html
 	@echo docs/_build/html/index.html
+
+links: setup ## check the documentation's links to other sites
+	$(BIN)/python -m sphinx -b linkcheck -q -D nb_execution_mode=off docs docs/_build/linkcheck
 
 tensorboard: setup ## serve outputs/ on this machine
 	$(BIN)/tensorboard --logdir outputs --host 127.0.0.1 $(ARGS)

@@ -171,7 +171,16 @@ def test_the_front_page_is_short():
     assert len(PAGES["README.md"].encode()) <= 12_000
 
 
+def anchor(heading):
+    """The anchor that GitHub and MyST give a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
 def test_links_lead_to_pages_and_pictures():
-    """Sphinx checks those of the documentation; the README is read elsewhere."""
-    for link in re.findall(r"\]\(([^)#]+)", PAGES["README.md"]):
-        assert (ROOT / link).exists() or link.startswith("https:"), link
+    """Sphinx checks those of the documentation; these files are read elsewhere."""
+    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"):
+        for link, place in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", (ROOT / name).read_text()):
+            assert (ROOT / link).exists() or link.startswith("https:"), (name, link)
+            if place:
+                text = (ROOT / (link or name)).read_text(encoding="utf-8")
+                assert place in [*map(anchor, re.findall(r"^#+ (.+)$", text, re.M))], (name, link)

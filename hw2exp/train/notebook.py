@@ -22,7 +22,7 @@ DPI = 80
 SHOWN_ARMS = 24
 """Most arms of a table."""
 
-MEASURES = "solved", "spikes", "test_loss"
+MEASURES = "solved", "diverged", "spikes", "test_loss"
 """The measures of the table, by the report's names."""
 
 

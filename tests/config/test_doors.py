@@ -109,6 +109,16 @@ def test_six_classes_in_closed_form_equal_autograd(own, compose):
     torch.testing.assert_close(*grads, rtol=1e-10, atol=1e-12)
 
 
+def test_the_last_exercise_is_answered_by_a_cell_whose_gradient_cannot_grow(own, compose):
+    page = (EXAMPLES.parent / "notebooks" / "answers.md").read_text(encoding="utf-8")
+    exec(page.split("```python\n")[1].split("```")[0], {"__name__": "my_choices"})
+    fleet = Fleet([compose("model=spectral", "task=easy", "init.scale=5", *SHORT)])
+    train(fleet, [])
+    symbols, labels = fleet.batch(1, 0, 8)
+    flow = fleet.loss_and_gradient(symbols, labels, keeps_flow=True)[1].flow[0]
+    assert (flow[:-1] <= flow[1:] * (1 + 1e-5)).all()
+
+
 def test_classes_that_are_not_balanced_do_not_start(own, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
 
