@@ -43,7 +43,8 @@ def cures_figure(compared: Sequence[Comparison]) -> "Figure":
     axes.set_yticks(range(len(names)), names, fontsize=7)
     axes.set_ylim(len(names) - 0.4, -0.6)
     figure.supxlabel(
-        "spikes per 1,000 steps: with the cure less without, mean over seeds, 95 % interval", fontsize=8
+        "spikes per 1,000 steps: with the cure less without, mean over seeds, 95 % interval",
+        fontsize=8,
     )
     return figure
 

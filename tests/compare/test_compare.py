@@ -355,9 +355,9 @@ def test_a_run_against_itself_differs_in_nothing(runs):
         ([2.0e8], "2e+08"),
         ([123456], "123456"),
         ([None], "–"),
-        ([math.nan], "nan"),
+        ([math.nan], "not finite"),
         ([100000, 100001], "100000.5 [100000, 100001]"),
-        ([1.0, math.inf, math.inf], "inf [1, inf]"),
+        ([1.0, math.inf, math.inf], "∞ [1, ∞]"),
         ([7, None, 7], "7, of 2"),
     ],
 )

@@ -214,8 +214,8 @@ def test_claims_have_both_numbers():
     at_once = claims["Clipping prevents spikes about to happen"]
     stays = claims["Clipping that stays on takes spikes away"]
     assert (at_once.setting, at_once.finding) == (f"rmsprop {CLIP}", Finding.SUPPORTED)
-    against = "100 % prevented, +100 % [+86 %, +100 %] against other data"
-    assert at_once.numbers == f"rnn +100 %* (100 % less 0 %; {against})"
+    against = "100 % prevented, +100 points [+86 points, +100 points] against other data"
+    assert at_once.numbers == f"rnn +100 points* (100 % less 0 %; {against})"
     assert (stays.finding, stays.numbers) == (Finding.REFUTED, "rnn +7.0* from step 1")
     (causes,) = (own for words, own in claims.items() if "exploding" in words)
     assert causes.finding is Finding.SUPPORTED

@@ -83,15 +83,16 @@ def test_a_sweep_is_a_table_of_the_reports_measures(sweeps, records):
     found = elements(sweep._repr_html_())
     assert found["p"][0].text == repr(sweep)
     assert [each.text for each in found["th"]] == [
-        "arm", "runs", "solved", "spikes per 1,000 steps", "test loss, median",
+        "arm", "runs", "solved", "diverged", "spikes per 1,000 steps", "test loss, median",
     ]  # fmt: skip
     cells = [list(each.itertext()) for each in found["td"]]
     for place, arm in enumerate(read_runs(sweep.folder).arms):
         measured = measure(arm)
-        name, runs, solved, _, loss = cells[5 * place : 5 * place + 5]
+        name, runs, solved, diverged, _, loss = cells[6 * place : 6 * place + 6]
         assert (name, runs) == ([arm.short_name], ["2"])
         ends = measured.solved.low, measured.solved.high
         assert solved == [percent(measured.solved.value), " … ".join(map(percent, ends))]
+        assert diverged[0] == percent(measured.diverged.value)
         assert loss[0] == SHOWN["test_loss"][2](measured.test_loss.value)
     assert hw2exp.load(sweep.folder)._repr_html_() == sweep._repr_html_()
 
