@@ -1,7 +1,7 @@
 """Choices of your own, one through each door.
 
-    python -m hw2exp.train --import my_choices model=leaky task=first_letter optimizer=my_lion \
-        clip=tensor_norm regularizer=smoothing schedule=linear_to metric=angle
+    python -m hw2exp.train --import my_choices model=my_mingru norm=rms task=first_letter \
+        optimizer=my_lion clip=tensor_norm regularizer=smoothing schedule=linear_to metric=angle
 
 R is the replica axis, the runs of a fleet; B the batch, T time, H the state's size, C the classes.
 Nothing is ever summed over R. A knob is a tensor (R,) if its runs may differ in it.
@@ -18,6 +18,7 @@ from hw2exp import (
     Cell,
     Clip,
     Metric,
+    Norm,
     Optimizer,
     Regularizer,
     Schedule,
@@ -31,6 +32,7 @@ from hw2exp import (
     register_cell,
     register_clip,
     register_metric,
+    register_norm,
     register_optimizer,
     register_regularizer,
     register_schedule,
@@ -38,29 +40,58 @@ from hw2exp import (
     rescale,
     shared,
 )
+from hw2exp.models.normalization.protocol import Features, GainPass, gains_of
+from hw2exp.models.normalization.protocol import rescale as with_gain
 
 
-@register_cell("leaky", leak=0.2)
-class LeakyRNN(Cell):
-    """h[t] = (1 - α) h[t-1] + α tanh(W_x x[t] + W_h h[t-1])."""
+@register_cell("my_mingru", keep=1.0)
+class MinGRU(Cell):
+    """minGRU (Feng et al. 2024): h[t] = (1 - z) h[t-1] + z W_h x[t],  z = σ(W_z x[t] - keep)."""
 
-    leak: Annotated[float, shared("share of the state that is replaced, α", gt=0, le=1)]
+    keep: Annotated[float, shared("subtracted from the gate's argument", ge=0, le=10)]
 
     def weights(self):
-        hidden, inputs = self.hidden_size, self.input_size
-        return {"W_x": linear(hidden, inputs, "input"), "W_h": linear(hidden, hidden, "recurrent")}
+        return {name: linear(self.hidden_size, self.input_size, "input") for name in ("W_z", "W_h")}
+
+    def terms(self):  # what a norm may act on
+        return {name: Features((self.hidden_size,)) for name in self.weights()}
 
     def project(self, params, x, norm):  # x is (R, T, B, I): all time steps at once
-        return (product(params["W_x"], x),)
+        gate, new = (norm(name, product(params[name], x)) for name in ("W_z", "W_h"))
+        argument = gate - self.options.keep  # a cell is no dataclass
+        z = (1 + torch.tanh(argument / 2)) / 2  # torch.sigmoid would round differently in a fleet
+        return 1 - z, z * new
 
     def start(self, params, zeros):
         return (zeros,)
 
     def step(self, params, inputs, carry, norm):
-        (drive,), (h,) = inputs, carry  # both (R, B, H)
-        new = torch.tanh(drive + product(params["W_h"], h))
-        h = (1 - self.options.leak) * h + self.options.leak * new  # a cell is no dataclass
+        (kept, added), (h,) = inputs, carry  # each (R, B, H)
+        h = kept * h + added
         return h, (h,)
+
+
+@register_norm("rms", gamma=0.3, eps=1e-5)
+@dataclass(frozen=True)
+class RMSNorm(Norm):
+    """Each term is divided by its root mean square, times a gain (Zhang & Sennrich 2019)."""
+
+    gamma: Annotated[Tensor, per_replica("gain at the start", gt=0)]
+    eps: Annotated[Tensor, per_replica("added to the mean square", gt=0)]
+
+    def gains(self, terms):
+        return gains_of(terms, self.gamma)
+
+    def forward(self, params, terms, statistics=None):
+        return RMSPass(self.eps, params, terms)
+
+
+class RMSPass(GainPass):
+    """One pass through the norm."""
+
+    def __call__(self, term, value):  # (R, ..., H)
+        size = (value.square().mean(-1, keepdim=True) + columns(self.eps, value)).rsqrt()
+        return with_gain(self.params, term, value * size, self.axes(term))
 
 
 @register_optimizer("my_lion", lr=0.001, beta1=0.9, beta2=0.99)
