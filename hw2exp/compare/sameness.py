@@ -56,19 +56,32 @@ def _and(marks: Sequence[str]) -> str:
 
 
 def parting(columns: Sequence[Column]) -> list[str]:
-    """Return lines about the first difference of two runs whose settings and seeds are equal.
+    """Return lines about how long two runs are the same.
 
-    There are no lines unless the columns are two such runs with different digests.
+    If their configs are the same, the lines name the first difference, which should not be there.
+    If the configs differ, a line says up to which step the training losses agree, if they do. There
+    are no lines unless the columns are two runs with different digests.
     """
     if len(columns) != 2:
         return []
     one, other = (column.alone for column in columns)
     if one is None or other is None or _digests(columns[0]) == _digests(columns[1]):
         return []
-    if settings_of(one.run.config, OPERATIONAL) != settings_of(other.run.config, OPERATIONAL):
-        return []
     marks = " and ".join(column.mark for column in columns)
+    if settings_of(one.run.config, OPERATIONAL) != settings_of(other.run.config, OPERATIONAL):
+        agreed = _agreed(one, other)
+        return [f"{marks} have the same training loss up to step {agreed:,}"] if agreed else []
     return [f"{marks} have the same config, but other digests:", *_first(one, other)]
+
+
+def _agreed(one: ComparedRun, other: ComparedRun) -> int:
+    """Return the last logged step up to which two runs have the same training loss, or 0."""
+    losses = [each.run.metrics().select(STEP, "loss_train") for each in (one, other)]
+    both = losses[0].join(losses[1], on=STEP, maintain_order="left").drop_nulls()
+    steps, mine, theirs = (column.to_numpy() for column in both)
+    differing = np.flatnonzero(mine != theirs)
+    agreed = steps[: differing[0]] if len(differing) else steps
+    return int(agreed[-1]) if len(agreed) else 0
 
 
 def _first(one: ComparedRun, other: ComparedRun) -> Iterator[str]:
