@@ -297,7 +297,7 @@ def test_packed_runs_whose_module_is_missing_are_shown_too(sweep):
     assert "task=first_letter: no such choice" in refused.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_an_anatomy_of_own_choices(tmp_path):
     often = ["spikes.window=5", "spikes.margin=0.001", "spikes.deviations=0.1"]
     words = ["--import", "my_choices", *CHOSEN, *SHORT, "steps=60", "optimizer.lr=0.1", *often]
