@@ -96,7 +96,7 @@ def test_what_is_said_of_solving_needs_decided_differences(scripts, changed):
     folder = changed("cures/comparisons.csv", lambda row: True, **values)
     line = sentences.findings(folder).splitlines()[0]
     assert "no change in how many solve the task is decided" in line
-    assert "in a hundred end solved: sgd: gated_rnn −50" in line
+    assert "of 100 runs, so many more or fewer end solved: sgd: gated_rnn −50" in line
 
 
 def test_ranges_and_ratios_are_those_of_the_arms(scripts, changed):

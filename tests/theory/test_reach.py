@@ -196,8 +196,8 @@ def test_runs_that_cannot_be_read_are_counted(sweep, tmp_path, forget_config):
     assert len(found["gated_rnn"].logarithms) == 1
     models = ", ".join(sorted(CHOICES["model"]))
     assert left_out == (
-        f"1 run left out: model=3: no such choice; allowed: {models}",
-        "1 run left out: config or result can't be read",
+        f"1 run left out: model=3: no such choice; allowed: {models} (0)",
+        "1 run left out: config or result can't be read (1)",
     )
 
 
