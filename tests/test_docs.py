@@ -82,7 +82,7 @@ def test_the_definition_of_a_spike_is_that_of_the_code(compose):
 
 @pytest.mark.slow
 def test_a_cell_of_ones_own_in_30_lines(tmp_path):
-    source = block("python", "@register_cell")
+    source = block("python", '@register_cell("leaky_rnn"')
     assert len(source.splitlines()) <= 30
     (tmp_path / "leaky_rnn.py").write_text(source, encoding="utf-8")
     short = ["task=easy", "steps=60", "eval_every=20", "eval_batches=2", "plot=false"]
@@ -102,7 +102,9 @@ def test_a_cell_of_ones_own_in_30_lines(tmp_path):
 
 @pytest.mark.nightly
 def test_a_cell_of_ones_own_in_a_sweep(tmp_path):
-    (tmp_path / "leaky_rnn.py").write_text(block("python", "@register_cell"), encoding="utf-8")
+    (tmp_path / "leaky_rnn.py").write_text(
+        block("python", '@register_cell("leaky_rnn"'), encoding="utf-8"
+    )
     short = ["task=easy", "steps=20", "eval_every=20", "eval_batches=2", "plot=false"]
     sweep = ["-m", "model=leaky_rnn", "seed=0,1", "hydra.sweep.dir=sweep", *short]
     done = run("leaky_rnn.py", *sweep, cwd=tmp_path)

@@ -207,7 +207,7 @@ def test_a_mixed_sweep_is_a_row_a_run_with_every_knob_and_metric_as_a_column(tmp
     )
     experiment = json.loads(serve(plugin, "/experiment", json=request).data)
     columns = {each["name"] for each in experiment["hparamInfos"]}
-    assert columns == set().union(*flat)
+    assert columns == set().union(*configs)
     assert {"model.lags", "clip.max_norm", "optimizer.momentum", "seed"} <= columns
     assert not columns & OPERATIONAL
     metrics = {each["name"]["tag"] for each in experiment["metricInfos"]}

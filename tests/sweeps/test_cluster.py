@@ -298,7 +298,7 @@ def test_a_machine_that_cant_take_part_is_named(tmp_path, cluster):
         hidden = f'mount -t tmpfs none {tmp_path} && exec "$@"'
         cluster.worker(before=("unshare", "-m", "sh", "-c", hidden, "sh"))
     cluster.until_workers(4 if apart else 3)
-    (tmp_path / "my_cells.py").write_text(block("python", "@register_cell"))
+    (tmp_path / "my_cells.py").write_text(block("python", '@register_cell("leaky_rnn"'))
     own = ("--import", "my_cells", "executor=dask", f"executor.scheduler={cluster.address}")
     with sweep(tmp_path, *own, "hydra.sweep.dir=outputs/sweep") as process:
         _, (line,) = ended(process, 2)
@@ -347,7 +347,7 @@ def test_an_address_that_is_none_is_refused_in_a_line(tmp_path, monkeypatch, cap
 
 @pytest.mark.nightly
 def test_a_cell_of_the_users_reaches_the_workers_by_name(tmp_path):
-    (tmp_path / "my_cells.py").write_text(block("python", "@register_cell"))
+    (tmp_path / "my_cells.py").write_text(block("python", '@register_cell("leaky_rnn"'))
     short = ["task=easy", "steps=20", "eval_every=20", "eval_batches=2", "plot=false"]
     made = {}
     for executor in ("local", "dask"):
