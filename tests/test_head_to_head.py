@@ -87,7 +87,7 @@ def test_a_row_is_the_mean_over_settings_of_independent_differences(script):
         row("sgd", "clip", 2.0, spikes=(-2.0, -5.0, -1.0, "less"), solved=(0.5, 0.2, 0.6, "more")),
         row("adam", "clip", 8.0, spikes=(4.0, 0.0, 4.0, "more")),
     ]
-    clip = markdown(rows).splitlines()[2]
+    clip = markdown(rows).splitlines()[2].replace("\N{NO-BREAK SPACE}", " ")
     assert "| +1.00 [−1.50, +1.50]; 1 / 1 |" in clip  # (3² + 4²)½ / 2 below
     assert "| +25.0 [+10.0, +30.0]; 1 / 0 |" in clip
     assert clip.endswith("| × 4.0 | 2 |")  # of 2 and 8

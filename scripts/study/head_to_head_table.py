@@ -49,7 +49,8 @@ def _cells(cure: str, rows: Sequence[Row]) -> list[str]:
         )
         verdicts = [row.get(f"{measured}_verdict") for row in own]
         worse = {"more": "less", "less": "more"}[wanted]
-        cells.append(f"{mean}; {verdicts.count(wanted)} / {verdicts.count(worse)}")
+        counts = f"{verdicts.count(wanted)} / {verdicts.count(worse)}"
+        cells.append("; ".join(text.replace(" ", "\N{NO-BREAK SPACE}") for text in (mean, counts)))
     edges = sum(bool(row["edge"]) for row in own)
     return [*cells, f"× {_slowdown(own):.1f}", str(edges)]
 
