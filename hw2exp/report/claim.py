@@ -25,7 +25,7 @@ class Finding(StrEnum):
         return {
             Finding.SUPPORTED: "by the rule that decides, these runs show what the claim says",
             Finding.REFUTED: "by the same rule, they show that the claim does not hold for them",
-            Finding.UNDECIDED: "their numbers allow for both, or some settings disagree with others",
+            Finding.UNDECIDED: "their numbers allow for both, or their settings disagree",
         }[self]
 
 
