@@ -101,4 +101,5 @@ def _arm(arm: Arm) -> str:
 
 
 def _row(tag: str, cells: Iterable[str]) -> str:
-    return f"<tr>{''.join(f'<{tag}>{each}</{tag}>' for each in cells)}</tr>"
+    begin = f'<{tag} style="padding: 0 .5em">'  # a page without a style sheet for tables has none
+    return f"<tr>{''.join(f'{begin}{each}</{tag}>' for each in cells)}</tr>"
