@@ -29,6 +29,12 @@ def column_of(name: str) -> tuple[str, str] | None:
     return (column, reduction) if known and reduction in REDUCTIONS else None
 
 
+def words_of(column: str, reduction: str) -> str:
+    """Return a column's measure in words."""
+    steps = "logged steps" if column in CATALOG else "steps at which it was measured"
+    return f"{reduction} of {column} over the {steps}"
+
+
 def value_of(column: str, reduction: str, run: Run) -> float | None:
     """Return the measure of a run, without values that are not finite; None if it has none.
 

@@ -7,12 +7,11 @@ from functools import cache, partial
 
 import numpy as np
 
-from hw2exp.compare.column_measures import REDUCTIONS, column_of, value_of
+from hw2exp.compare.column_measures import REDUCTIONS, column_of, value_of, words_of
 from hw2exp.compare.columns import largest
 from hw2exp.diagnostics.rate_sensitivity import rate_sensitivity
 from hw2exp.diagnostics.spike_score import SpikeScore, spike_score
 from hw2exp.records.arms import RATE, Arm, Key, Run
-from hw2exp.records.metrics import CATALOG
 from hw2exp.records.outcomes import last_loss
 from hw2exp.records.run_dir import RunResult
 from hw2exp.records.step_table import STEP
@@ -228,9 +227,7 @@ def measure_of(name: str) -> Measure:
     """
     if name in MEASURES or (own := column_of(name)) is None:
         return MEASURES[name]
-    column, reduction = own
-    steps = "logged steps" if column in CATALOG else "steps at which it was measured"
-    return Measure(f"{reduction} of {column} over the {steps}", partial(value_of, *own))
+    return Measure(words_of(*own), partial(value_of, *own))
 
 
 def check_measures(names: Sequence[str], what: str) -> None:

@@ -13,6 +13,7 @@ from dis import get_instructions
 from enum import Enum
 from functools import cache, cached_property, partial, partialmethod
 from importlib import import_module
+from importlib.util import find_spec
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -200,8 +201,17 @@ def _of_member(value: Any, names: set[str], seen: set[int]) -> Iterator[str]:
 
 
 def _imported(name: str) -> ModuleType | None:
-    """Import a module that a function imports when it runs; None if it is relative or missing."""
+    """Import a user's module that a function imports when it runs.
+
+    Returns:
+        The module; None if it is relative or missing, or installed: that may be slow to import.
+    """
+    top = name.partition(".")[0]
     try:
+        spec = find_spec(top)
+        place = spec.origin or "" if spec else ""
+        if top in (*sys.stdlib_module_names, "hw2exp") or place.startswith(INSTALLED):
+            return None
         return import_module(name)
     except (ImportError, ValueError):
         return None

@@ -219,8 +219,10 @@ def _line(why: str, count: int) -> str:
 def _named(folder: Path, paths: Sequence[Path | None]) -> str:
     """Name the first of some runs, by their folders; those of packed records have none."""
     known = [path.relative_to(folder) if path != folder else path for path in paths if path]
-    more = f" and {len(paths) - NAMED:,} more" * (len(paths) > NAMED)
-    return f" ({', '.join(map(str, known[:NAMED]))}{more})" if known else ""
+    shown = known[:NAMED]
+    rest = len(paths) - len(shown)
+    more = f" and {rest:,} more" * (rest > 0)
+    return f" ({', '.join(map(str, shown))}{more})" if shown else ""
 
 
 def _unusable(run: Run) -> str | None:

@@ -14,7 +14,14 @@ from hw2exp.config.schema import OPERATIONAL
 from hw2exp.config.validation import all_knobs
 from hw2exp.config.yaml_file import load_yaml
 from hw2exp.report.arm_claims import ArmsClaim
-from hw2exp.system.problems import ConfigError, nearest, show, unknown_choice, unknown_key
+from hw2exp.system.problems import (
+    ConfigError,
+    is_number,
+    nearest,
+    show,
+    unknown_choice,
+    unknown_key,
+)
 
 CLAIMS_FILE = "claims.yaml"
 
@@ -130,7 +137,7 @@ def _problems(entry: _Entry) -> Iterator[str]:
                 if value not in CHOICES[each.key]:
                     yield f"{name}: {unknown_choice(each.key, value, CHOICES[each.key])}"
             for value in each.values if types.get(each.key) in (int, float) else ():
-                if not _is_number(value):
+                if not is_number(value):
                     yield f"{name}: {each.key}={value}: must be a number"
     try:
         check_measures([entry.measure], "measure")
@@ -140,11 +147,3 @@ def _problems(entry: _Entry) -> Iterator[str]:
     if entry.divergence_decides and not measure_of(entry.measure).cut_short:
         short = ", ".join(name for name, own in MEASURES.items() if own.cut_short)
         yield f"divergence_decides=true: has no effect on measure={entry.measure}; only on {short}"
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

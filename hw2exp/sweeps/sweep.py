@@ -58,9 +58,11 @@ def run_sweep(
         configs = [_without_plot(config) for config in configs]
     starts = starts or [0] * len(configs)
     fleets = group(configs, executor.workers, starts)
+    grouped = [[configs[job] for job in fleet] for fleet in fleets]
+    begun = [min(starts[job] for job in fleet) for fleet in fleets]
     interrupt.begin_to_save()  # from now on, tell the workers before ending
     if show:
-        note_alone([[configs[job] for job in fleet] for fleet in fleets])
+        note_alone(grouped)
         announce_compilation(configs)
     outcomes: dict[int, Outcome] = {}
     missing: Exception = NotRun()
@@ -70,12 +72,7 @@ def run_sweep(
         ignore_cleanup_errors=True,  # workers of a lost cluster still write there
     ) as name:
         paths = [Path(name) / f"{number}.json" for number in range(len(fleets))]
-        table = SweepTable(
-            [[configs[job] for job in fleet] for fleet in fleets],
-            paths,
-            show,
-            starts=[min(starts[job] for job in fleet) for fleet in fleets],
-        )
+        table = SweepTable(grouped, paths, show, starts=begun)
 
         def submit(number: int) -> Future[list[Outcome]]:
             values = [configs[job].model_dump() for job in fleets[number]]
@@ -88,9 +85,8 @@ def run_sweep(
                     own_outcomes = _outcomes(future, *_of(fleets[number], folders, configs))
                     outcomes |= zip(fleets[number], own_outcomes, strict=True)
                     results = [own for own in own_outcomes if isinstance(own, RunResult)]
-                    start = min(starts[job] for job in fleets[number])
                     done = not any(map(_was_interrupted, own_outcomes))
-                    table.finish(number, ended(results, start), done)
+                    table.finish(number, ended(results, begun[number]), done)
             except ClusterLost as error:
                 missing = error
     return [outcomes.get(job, missing) for job in range(len(configs))]

@@ -92,7 +92,7 @@ def show(value: Any) -> str:
             text = "[" + ",".join(show(item) for item in value) + "]"
         case dict():
             text = "{" + ",".join(f"{key}:{show(item)}" for key, item in value.items()) + "}"
-        case str() if value.isascii() and _is_number(value):
+        case str() if value.isascii() and is_number(value):
             text = f"'{value}'"
         case _:
             text = str(value)
@@ -104,7 +104,8 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Return whether a text is a number as Python reads it."""
     try:
         float(text)
     except ValueError:

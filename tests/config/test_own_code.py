@@ -140,6 +140,16 @@ def test_code_of_another_module_and_arrays_count(own, old, new, tmp_path):
     assert len(digests) == 2
 
 
+def test_what_is_installed_is_not_imported_for_a_digest():
+    program = (
+        "import sys; from hw2exp.config.own_code import code_digest\n"
+        "def f():\n    import polars.selectors\n    return polars\n"
+        "code_digest(f); print('polars' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "False\n", done.stderr
+
+
 def test_a_shipped_cell_has_none():
     assert digest_of("model=lstm") is None
 

@@ -8,7 +8,7 @@ from hw2exp.config.command_line import read
 from hw2exp.records.arm_names import names
 from hw2exp.records.arm_pairs import references
 from hw2exp.records.arms import Run, gather
-from hw2exp.records.runs import read_runs
+from hw2exp.records.runs import _named, read_runs
 from hw2exp.system.problems import ConfigError
 from hw2exp.train import main
 
@@ -170,6 +170,20 @@ def test_a_damaged_run_is_left_out(runs, tmp_path, forget_config, name, change, 
     (line,) = found.left_out
     assert line.startswith(f"1 run left out: {why}")
     assert found.lost == found.left_out
+
+
+def test_the_first_of_those_left_out_are_named(runs, tmp_path):
+    shutil.copytree(runs, tmp_path / "runs")
+    (tmp_path / "runs" / "deep" / "1" / "result.json").write_text("{")
+    for number in range(4, 9):
+        shutil.copytree(tmp_path / "runs" / "deep" / "1", tmp_path / "runs" / "deep" / str(number))
+    (line,) = read_runs(tmp_path / "runs").lost
+    assert line == (
+        "6 runs left out: config or result can't be read (deep/1, deep/4, deep/5 and 3 more)"
+    )
+    left = [tmp_path / "a", None, None, None]
+    assert _named(tmp_path, left) == " (a and 3 more)"
+    assert _named(tmp_path, [None]) == ""
 
 
 def test_metrics_of_another_run_are_left_out(runs, tmp_path):
