@@ -8,7 +8,7 @@ replicas or batches, so a replica has the same bits in every fleet. Each operati
 """
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -54,8 +54,12 @@ def _spread(builder: Any, vector: Any, number: Any) -> Any:
     """Return a vector with the same number 16 times."""
     undefined = ir.Constant(vector, ir.Undefined)
     first = builder.insert_element(undefined, number, ir.Constant(ir.IntType(32), 0))
-    everywhere = ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), [0] * WIDTH)
-    return builder.shuffle_vector(first, undefined, everywhere)
+    return builder.shuffle_vector(first, undefined, _lanes([0] * WIDTH))
+
+
+def _lanes(numbers: Sequence[int]) -> Any:
+    """Return the numbers of the lanes that a shuffle takes."""
+    return ir.Constant(ir.VectorType(ir.IntType(32), len(numbers)), [*numbers])
 
 
 @intrinsic
@@ -99,9 +103,11 @@ def total(typing: Any, value: Any) -> Any:
         (value,) = arguments
         half = WIDTH // 2
         while half:
-            indices = [(lane + half) % WIDTH for lane in range(WIDTH)]
-            turn = ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), indices)
-            value = builder.fadd(value, builder.shuffle_vector(value, value, turn))
+            lower, upper = (
+                builder.shuffle_vector(value, value, _lanes(range(first, first + half)))
+                for first in (0, half)
+            )
+            value = builder.fadd(lower, upper)
             half //= 2
         return builder.extract_element(value, ir.Constant(ir.IntType(32), 0))
 
