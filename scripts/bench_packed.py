@@ -4,9 +4,10 @@
 
 A map's runs (AttentionRNN(2), H 8, EASY, batch 16, SGD, 150 steps) are trained by the whole
 command, and by their fleets alone: made, checked against ln 4 and trained, with nothing recorded;
-some of them, in this process, scaled to all. Times are CPU seconds of all processes, which mean
-the same on a busy machine; the two take turns. Then sweeps of 10 steps: time a job, and the memory
-of the largest process. Needs Linux.
+some of them, scaled to all. Times are CPU seconds of all processes, and the two take turns. The
+fleets alone are trained in as many processes at once as the command has workers, since two busy
+processes can share a core, and each then takes more CPU seconds for the same work. Then sweeps of
+10 steps: time a job, and the memory of the largest process. Needs Linux.
 """
 
 import argparse
@@ -17,8 +18,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 
@@ -27,6 +30,7 @@ from hw2exp.config.command_line import read
 from hw2exp.fleet.loop import train
 from hw2exp.fleet.torch_state import torch_as_known
 from hw2exp.runs.fleet_run import begin_fleet
+from hw2exp.sweeps.executor import available_cores
 from hw2exp.sweeps.packed_sweep import PACKED_SIZE
 
 MAP = (
@@ -37,8 +41,10 @@ MAP = (
 PR_SET_CHILD_SUBREAPER = 36
 """Linux's number for: become the parent of orphans below this process."""
 
-SAMPLE = 16
+SAMPLE = 32
 """Fleets that are trained alone, at most."""
+WORKERS = available_cores()
+"""Processes that train at once, as by default in the command."""
 
 
 def words_of(jobs: int, steps: int) -> list[str]:
@@ -50,18 +56,30 @@ def words_of(jobs: int, steps: int) -> list[str]:
 
 def alone(words: Sequence[str]) -> float:
     """Return the CPU seconds of the fleets of a sweep, from a sample spread over all."""
+    with ProcessPoolExecutor(WORKERS, get_context("spawn")) as workers:
+        used = [*workers.map(train_sample, [words] * WORKERS, range(WORKERS))]
+    return sum(seconds for seconds, _ in used) / sum(share for _, share in used)
+
+
+def train_sample(words: Sequence[str], part: int) -> tuple[float, float]:
+    """Train a part of the sample; return its CPU seconds, and its share of the sweep's runs."""
     grid = read(["-m", *words]).grid
     assert grid is not None
-    (numbers,) = grid.axes.programs()
+    axes, config = grid.axes, grid.templates[0].config
+    (numbers,) = axes.programs()
     fleets = [numbers[at : at + PACKED_SIZE] for at in range(0, len(numbers), PACKED_SIZE)]
-    sample = fleets[:: max(1, len(fleets) // SAMPLE)]
-    config = grid.templates[0].config
-    began = time.process_time()
+    sample = fleets[:: max(1, len(fleets) // SAMPLE)][part::WORKERS]
+
+    def train_fleet(own: Iterable[int]) -> None:
+        fleet, _, _ = begin_fleet([with_data(config, axes.data(number)) for number in own])
+        train(fleet, [])
+
     with torch_as_known():
+        train_fleet(numbers[:1])  # loads the kernels
+        began = time.process_time()
         for own in sample:
-            fleet, _, _ = begin_fleet([with_data(config, grid.axes.data(n)) for n in own])
-            train(fleet, [])
-    return (time.process_time() - began) * len(numbers) / sum(map(len, sample))
+            train_fleet(own)
+        return time.process_time() - began, sum(map(len, sample)) / len(numbers)
 
 
 def whole(words: Sequence[str], folder: Path) -> tuple[float, float]:
@@ -92,7 +110,6 @@ def against_training(side: int, rounds: int, folder: Path) -> None:
     jobs = side * side
     words = words_of(jobs, 150)
     whole(words_of(16, 150), folder / "warm")
-    alone(words_of(16, 150))
     print(f"{jobs:,} runs of 150 steps; CPU seconds\n")
     print("| round | fleets alone | whole command | ratio | seconds of the command |")
     print("| --- | --- | --- | --- | --- |")
