@@ -86,11 +86,13 @@ def whole(words: Sequence[str], folder: Path) -> tuple[float, float]:
     """Return the CPU seconds and the seconds of the whole command."""
     command = [sys.executable, "-m", "hw2exp.train", "-m", *words, f"hydra.sweep.dir={folder}"]
     before, began = _cpu(), time.monotonic()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+    if process.wait():
+        sys.exit(f"failed: {' '.join(command)}")
     seconds = time.monotonic() - began
     with suppress(ChildProcessError):
-        while True:
-            os.wait()  # for the processes that the command has left behind, with its workers' times
+        while True:  # for the processes of its group that it has left behind, with their times
+            os.waitpid(-process.pid, 0)
     return _cpu() - before, seconds
 
 
