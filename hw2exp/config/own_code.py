@@ -29,7 +29,6 @@ NO_CODE = (
     "__annotations__", "__dataclass_fields__", KNOBS,
 )  # fmt: skip
 
-
 ARRAYS = "ndarray", "Tensor", "Parameter"
 """Names of the types whose numbers count."""
 
