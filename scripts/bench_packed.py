@@ -101,9 +101,9 @@ def _cpu() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def size_of(folder: Path) -> tuple[int, int]:
-    """Return the number of files below a folder, and their bytes."""
-    files = [path for path in folder.rglob("*") if path.is_file()]
+def size_of(folder: Path, pattern: str = "*") -> tuple[int, int]:
+    """Return the number of files below a folder whose names match a pattern, and their bytes."""
+    files = [path for path in folder.rglob(pattern) if path.is_file()]
     return len(files), sum(path.stat().st_size for path in files)
 
 
@@ -123,7 +123,9 @@ def against_training(side: int, rounds: int, folder: Path) -> None:
         cells = f"{of_fleets:.1f} | {of_command:.1f} | {ratios[-1]:.2f} | {seconds:.1f}"
         print(f"| {number + 1} | {cells} |")
     files, size = size_of(folder / "map0/packed")
+    _, of_parameters = size_of(folder / "map0/packed", "*.safetensors")
     print(f"\nmedian {median(ratios):.2f}; {size / jobs:,.0f} bytes a run, in {files} files")
+    print(f"of which {of_parameters / jobs:,.0f} are of the files with the final parameters")
 
 
 def per_job(counts: Sequence[int], folder: Path) -> None:

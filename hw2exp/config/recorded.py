@@ -20,6 +20,7 @@ ADDED: dict[str, Any] = {
     "checkpoint_every": 0,
     "keep_checkpoints": 2,
     "records": "auto",
+    "packed_parameters": True,
     "trust_changed": False,
     "executor": {"name": "local"},
     "regularizer": {"name": "none"},

@@ -85,6 +85,7 @@ OPERATIONAL = {
     "log_every",
     "logger",
     "metric",
+    "packed_parameters",
     "plot",
     "records",
     "resume",
@@ -142,6 +143,9 @@ class TrainConfig(Section):
     )
     records: Literal["auto", "folders", "packed"] = shared(
         "of a sweep: a folder for each run, or all in a few files; auto: packed above 2048 jobs"
+    )
+    packed_parameters: bool = shared(
+        "whether packed records hold the final parameters of each run; a folder always does"
     )
     resume: str | None = shared(
         "the folder of a run or a sweep; its command, repeated with this, resumes it"

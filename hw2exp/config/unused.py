@@ -32,7 +32,7 @@ def unused(
             wrong[line] = "several values need a sweep: -m, or hw2exp.sweep from Python"
         elif override.is_sweep_override() and (
             override.is_hydra_override()
-            or key in ("dry_run", "resume", "executor", "records")
+            or key in ("dry_run", "resume", "executor", "records", "packed_parameters")
             or key.startswith("executor.")
         ):
             wrong[line] = f"one value for all jobs; {key} can't be swept"

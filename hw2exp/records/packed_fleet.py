@@ -2,7 +2,7 @@
 
 The files' names begin with the number of the fleet's first job. ``.runs.parquet`` has one row for
 each run, ``.metrics.parquet`` one row for each run and logged step, ``.safetensors`` the final
-parameters of all runs. The last file is written last, and holds the digests of the other two: a
+parameters of all runs, if they are kept. The last file is written last, and holds the digests of the other two: a
 fleet without it has not ended, and its jobs are run again.
 """
 
@@ -139,7 +139,9 @@ def check_fleet(folder: Path, first: int) -> None:
 
 
 def read_parameters(folder: Path, first: int) -> dict[str, Any]:
-    """Read the final parameters of a fleet's runs by name, each ``(R, ...)``, and their jobs.
+    """Read the jobs of a fleet's runs, and their final parameters by name, each ``(R, ...)``.
+
+    With ``packed_parameters=false`` there are only the jobs.
 
     Args:
         folder: the folder of the files.

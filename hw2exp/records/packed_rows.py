@@ -49,7 +49,7 @@ class PackedRun:
         result: the result; its config is not used.
         last_loss: the mean training loss of the run's last steps; None if it diverged.
         table: the metrics.
-        params: the final parameters.
+        params: the final parameters; none if they are not kept.
     """
 
     result: RunResult

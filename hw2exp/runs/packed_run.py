@@ -62,7 +62,8 @@ class Packing(Monitor):
         for member, (seconds, last_loss) in sorted(self._ended.items()):
             params = {name: value[member] for name, value in whole.items()}
             result = self.result(member, state, member, params, {}, seconds)
-            runs[member] = PackedRun(result, last_loss, self.tables[member], params)
+            kept = params if self.fleet.config.packed_parameters else {}
+            runs[member] = PackedRun(result, last_loss, self.tables[member], kept)
         return runs
 
 

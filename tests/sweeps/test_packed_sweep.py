@@ -97,6 +97,28 @@ def test_each_config_metrics_and_parameters_are_those_of_the_folder(both):
             assert all((own[name][row] == expected[name]).all() for name in own)
 
 
+def test_parameters_may_be_left_out(both, tmp_path, monkeypatch):
+    """The runs are the same; ``extract`` makes the parameters again."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(packed_sweep, "PACKED_SIZE", 5)
+    words = *AXES, "records=packed", "packed_parameters=false"
+    assert train(*words, "hydra.sweep.dir=s") == 0
+    sweep = PackedSweep.read(tmp_path / "s")
+    whole = PackedSweep.read(both / "packed")
+    assert sweep.runs().drop("seconds").equals(whole.runs().drop("seconds"))
+    assert sweep.metrics().equals(whole.metrics())
+    firsts = ended_fleets(sweep.path)
+    assert all(read_parameters(sweep.path, first).keys() == {"job"} for first in firsts)
+    assert extract.main(["s", "--job", "3"]) == 0
+    own, expected = map(read_own_parameters, (tmp_path / "s/3", both / "folders/3"))
+    assert own.keys() == expected.keys()
+    assert all((own[name] == expected[name]).all() for name in own)
+    (sweep.path / f"{firsts[1]:07d}.safetensors").unlink()
+    assert train(*words[:-1], "resume=s") == 0  # the lost fleet, now with its parameters
+    assert len(read_parameters(sweep.path, firsts[1])) > 1
+    assert sweep.runs().drop("seconds").equals(whole.runs().drop("seconds"))
+
+
 def test_last_loss_is_the_mean_of_the_last_twenty_steps(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = ("seed=range(0,3)", "log_every=1", "optimizer.lr=0.1")
