@@ -20,6 +20,9 @@ FINEST = 4
 COARSEST = 8
 """The map's shorter side is at least this many largest boxes; larger boxes would hold it all."""
 
+LEAST_SCALES = 3
+"""Fewest scales with an interval."""
+
 STEEPEST = 2.0
 """The dimension of the plane, which no border in it exceeds."""
 
@@ -29,7 +32,7 @@ class Roughness:
     """The roughness of a border.
 
     Args:
-        dimension: the box-counting dimension, with Student's interval over the scales.
+        dimension: the box-counting dimension, with Student's interval over three scales or more.
         slopes: the dimension at each scale, by the box's side; a scale is from a side to its
             double.
         reason: why there is no dimension; empty if there is one.
@@ -45,11 +48,12 @@ def roughness(maps: ArrayLike) -> Roughness:
 
     The values are points of a grid. A box of side s has (s + 1)² of them, including those on its
     edges, so that neighboring boxes share their edge and no border lies between boxes. A box counts
-    if it holds both outcomes. Instead of one tiling, all boxes are used whose centers lie where the
-    largest box also fits: this averages over all offsets of the tiling, and a border that crosses
-    the map is cut off nowhere. The shares of boxes that count, at a side and at its double, give a
-    dimension; the mean over sides is the result. Its interval shows whether the scales agree, which
-    a straight line through neighboring, dependent counts would not.
+    if it holds both outcomes. Instead of one tiling, all boxes are used whose centers lie in the
+    map, which is mirrored at its edges: this averages over all offsets of the tiling, and a border
+    that crosses the map is cut off nowhere. The shares of boxes that count, at a side and at its
+    double, give a dimension; the mean over sides is the result. Its interval shows whether the
+    scales agree, which a straight line through neighboring, dependent counts would not. Two scales
+    give no interval.
 
     Args:
         maps: 0 or 1, NaN for unknown, ``(h, w)``, or the maps of several seeds, ``(S, h, w)``,
@@ -67,8 +71,6 @@ def roughness(maps: ArrayLike) -> Roughness:
     if squares.sum() < len(values) * side / 2:
         return _none("the border is shorter than half the map's side")
     shares = [share.mean() for share in _shares(squares, sizes)]
-    if not min(shares):
-        return _none("the border lies at the map's edge")
     found = [2 - math.log2(more / less) for less, more in pairwise(shares)]
     return Roughness(_over_scales(found), dict(zip(sizes, found, strict=False)))
 
@@ -89,9 +91,11 @@ def border(values: Floats) -> NDArray[np.bool_]:
 
 def _shares(squares: NDArray[np.bool_], sizes: list[int]) -> list[Floats]:
     """Return for each size the share of boxes that hold a border square, ``(S,)``."""
-    sums = np.pad(squares.cumsum(1).cumsum(2), ((0, 0), (1, 0), (1, 0)))
     largest = sizes[-1]
-    height, width = (extent - largest + 1 for extent in squares.shape[1:])
+    margin = largest // 2
+    whole = np.pad(squares, ((0, 0), (margin, margin), (margin, margin)), mode="symmetric")
+    sums = np.pad(whole.cumsum(1).cumsum(2), ((0, 0), (1, 0), (1, 0)))
+    height, width = (extent - largest + 1 for extent in whole.shape[1:])
     shares = []
     for size in sizes:
         first = (largest - size) // 2  # all sizes are even: same centers
@@ -107,6 +111,8 @@ def _over_scales(slopes: list[float]) -> Estimate:
     from scipy.stats import t
 
     value = float(np.mean(slopes))
+    if len(slopes) < LEAST_SCALES:
+        return Estimate(value, math.nan, math.nan)
     half = t.isf(TAIL, len(slopes) - 1) * np.std(slopes, ddof=1) / math.sqrt(len(slopes))
     return Estimate(value, max(0.0, value - half), min(STEEPEST, value + half))
 
