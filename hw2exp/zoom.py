@@ -50,7 +50,8 @@ def _parser() -> ArgumentParser:
     parser = parser_of(
         "hw2exp.zoom",
         "Run the sweep of a map again on a window around a point: print the command that does so, "
-        "and run it. All other overrides that decide what is computed are kept.",
+        "and run it. All other overrides that decide what is computed are kept, and whether the "
+        "records hold parameters; those that decide where and how it runs are not.",
     )
     parser.add_argument(
         "folder", type=typed_path, metavar="DIR", help="of a sweep with packed records"
@@ -69,7 +70,10 @@ def _parser() -> ArgumentParser:
         "--side", type=int, metavar="N", help="values on each axis; by default as many as before"
     )
     parser.add_argument(
-        "--out", type=typed_path, metavar="DIR", help="the new sweep's folder; by default as ever"
+        "--out",
+        type=typed_path,
+        metavar="DIR",
+        help="the new sweep's folder, by default outputs/sweeps/DATE_TIME",
     )
     parser.add_argument("--dry-run", action="store_true", help="only print the command")
     return parser
@@ -98,7 +102,8 @@ def _words(folder: Path, around: Sequence[float], factor: float, side: int | Non
     check_there(folder, str(folder))
     sweep = PackedSweep.named(folder)
     axes = _axes(sweep)
-    if problems := [*_problems(axes, around, factor, side)]:
+    others = len(sweep.axes) // (len(axes[0].values) * len(axes[1].values))
+    if problems := [*_problems(axes, around, factor, side, others)]:
         raise ConfigError(problems)
     windows = {
         axis.key: _window(axis, middle, factor, side or len(axis.values))
@@ -113,15 +118,10 @@ def _axes(sweep: "PackedSweep") -> "tuple[MapAxis, MapAxis]":
     Raises:
         ConfigError: the sweep makes no map, or an axis holds whole numbers or is uneven.
     """
-    import polars
-
     from hw2exp.records.map_axes import LEAST, axes_of
-    from hw2exp.records.outcomes import packed_swept
-    from hw2exp.records.packed_rows import JOB
+    from hw2exp.records.outcomes import planned
 
-    numbers = list(range(len(sweep.axes)))
-    rows = polars.DataFrame({JOB: numbers} | sweep.axes.columns(numbers))
-    swept = packed_swept([(sweep, rows)])
+    swept = planned(sweep)
     axes = axes_of(swept)
     if axes is None:
         wanted = f"two numbers with {LEAST} values each or more"
@@ -141,9 +141,14 @@ def _axes(sweep: "PackedSweep") -> "tuple[MapAxis, MapAxis]":
 
 
 def _problems(
-    axes: "Sequence[MapAxis]", around: Sequence[float], factor: float, side: int | None
+    axes: "Sequence[MapAxis]",
+    around: Sequence[float],
+    factor: float,
+    side: int | None,
+    others: int,
 ) -> Iterator[str]:
-    """Yield the problems of a window."""
+    """Yield the problems of a window; ``others`` is the number of jobs in each of its cells."""
+    from hw2exp.config.overrides import MOST_PACKED
     from hw2exp.records.map_axes import LEAST
 
     for axis, middle in zip(axes, around, strict=True):
@@ -154,6 +159,8 @@ def _problems(
         yield f"--factor={factor:g}: must be above 1"
     if side is not None and side < LEAST:
         yield f"--side={side}: must be {LEAST} or more"
+    if side is not None and (jobs := side * side * others) > MOST_PACKED:
+        yield f"--side={side}: makes {jobs:,} jobs; at most {MOST_PACKED:,}"
 
 
 def _window(axis: "MapAxis", middle: float, factor: float, count: int) -> str:
@@ -193,7 +200,7 @@ def _overrides(sweep: "PackedSweep", windows: Mapping[str, str]) -> Iterator[str
     from hw2exp.config.resume import FREE
     from hw2exp.config.schema import TrainConfig
 
-    kept = {"experiment", *TrainConfig.model_fields} - FREE
+    kept = {"experiment", *TrainConfig.model_fields} - FREE | {"packed_parameters"}
     for axis in sweep.axes.axes:
         key = axis.lines[0].partition("=")[0]
         if axis.key.partition(".")[0] not in kept:

@@ -130,7 +130,7 @@ def test_folders_without_packed_records(tmp_path, capsys):
     for folder in (tmp_path, tmp_path / "none"):
         assert zoom.main([str(folder), "--around", "1", "1"]) == 2
     told = capsys.readouterr().err
-    assert "holds no packed records" in told
+    assert "holds no packed/sweep.json; must be of a sweep with records=packed" in told
     assert "no such folder" in told
     (tmp_path / "packed").mkdir()
     (tmp_path / "packed" / "sweep.json").write_text("{")

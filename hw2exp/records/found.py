@@ -148,6 +148,11 @@ class FoundPacked(Found):
         """Return a row for each run: the swept settings and the seed."""
         return packed_swept(self.sweeps).unique(maintain_order=True)
 
+    @property
+    def repeated(self) -> int:
+        """Return the number of runs that don't count, because others have their settings."""
+        return sum(len(rows) for _, rows in self.sweeps) - len(self.swept)
+
     @cached_property
     def outcomes(self) -> "polars.DataFrame":
         """Return :attr:`swept` with the outcome of each run."""

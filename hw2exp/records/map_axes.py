@@ -19,7 +19,7 @@ LEAST = 8
 """Fewest values of each of a map's two numbers."""
 
 FILLED = 0.5
-"""Least share of cells with a run: a random search is no map."""
+"""A map has runs in more than this share of its cells: a random search is none."""
 
 EVEN = 0.25
 """Largest distance of evenly spaced values from their places, in steps: values may be rounded."""
@@ -102,7 +102,7 @@ def axes_of(swept: "polars.DataFrame") -> tuple[MapAxis, MapAxis] | None:
         for key in sorted(numbers, key=lambda key: key != RATE)
     )
     cells = len(x.values) * len(y.values)
-    return (x, y) if swept.select(numbers).n_unique() >= FILLED * cells else None
+    return (x, y) if swept.select(numbers).n_unique() > FILLED * cells else None
 
 
 def settings_keys(frame: "polars.DataFrame") -> list[str]:

@@ -21,6 +21,7 @@ PackedRows = tuple[PackedSweep, "polars.DataFrame"]
 SEED = "seed"
 
 RESULT: dict[str, type] = {
+    JOB: int,
     "status": str,
     "step": int,
     "diverged_at": int,
@@ -33,9 +34,10 @@ RESULT: dict[str, type] = {
 }
 """The columns of a run's result, with their types; all others are the seed and swept settings.
 
-``last_loss`` is the mean training loss of the last ``LAST_STEPS`` steps, null if the run diverged;
-in packed records all of these steps count, in a folder the logged ones. ``spikes`` is the number of
-spikes. The others are those of :class:`~hw2exp.records.run_dir.RunResult`.
+``job`` is the number of a sweep's job, null for other runs. ``last_loss`` is the mean training loss
+of the last ``LAST_STEPS`` steps, null if the run diverged; in packed records all of these steps
+count, in a folder the logged ones. ``spikes`` is the number of spikes. The others are those of
+:class:`~hw2exp.records.run_dir.RunResult`.
 """
 
 
@@ -95,6 +97,19 @@ def packed_swept(sweeps: Sequence[PackedRows]) -> "polars.DataFrame":
     return polars.concat(frames, how="vertical_relaxed")
 
 
+def planned(sweep: PackedSweep) -> "polars.DataFrame":
+    """Return the columns of :func:`swept` for all jobs of a sweep, whether they have ended or not.
+
+    Args:
+        sweep: the packed records of the sweep.
+    """
+    import polars
+
+    numbers = list(range(len(sweep.axes)))
+    rows = polars.DataFrame({JOB: numbers} | sweep.axes.columns(numbers))
+    return packed_swept([(sweep, rows)])
+
+
 def packed_outcomes(sweeps: Sequence[PackedRows]) -> "polars.DataFrame":
     """Return the columns of :func:`outcomes` for packed records.
 
@@ -134,6 +149,7 @@ def _result(run: Run) -> dict[str, Any]:
     result = run.result
     diverged = result.diverged_at is not None
     return {
+        JOB: int(run.folder.name) if run.folder.name.isdecimal() else None,
         **{name: getattr(result, name) for name in OWN},
         "last_loss": None if diverged else last_loss(run),
         "test_loss": result.final["test_loss"],

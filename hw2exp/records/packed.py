@@ -79,7 +79,9 @@ class PackedSweep:
             ConfigError: there are no records, or they can't be read.
         """
         if not (folder / PACKED / SWEEP).is_file():
-            raise ConfigError([f"{folder}: holds no packed records, {PACKED}/{SWEEP}"])
+            raise ConfigError(
+                [f"{folder}: holds no {PACKED}/{SWEEP}; must be of a sweep with records=packed"]
+            )
         try:
             return cls.read(folder)
         except (OSError, ValueError) as error:

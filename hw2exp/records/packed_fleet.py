@@ -2,8 +2,8 @@
 
 The files' names begin with the number of the fleet's first job. ``.runs.parquet`` has one row for
 each run, ``.metrics.parquet`` one row for each run and logged step, ``.safetensors`` the final
-parameters of all runs, if they are kept. The last file is written last, and holds the digests of the other two: a
-fleet without it has not ended, and its jobs are run again.
+parameters of all runs, if they are kept. The last file is written last, and holds the digests of
+the other two: a fleet without it has not ended, and its jobs are run again.
 """
 
 import hashlib

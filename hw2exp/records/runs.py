@@ -24,6 +24,10 @@ from hw2exp.records.packed_rows import JOB
 from hw2exp.system.problems import ConfigError, counted
 
 PARTLY = "; other seeds of {} stay: they were ahead in their fleets, or diverged before"
+DAMAGED = (
+    "sweep {0} left out: packed records can't be read: {1}; "
+    "its command with resume={0} repairs them"
+)
 REPEATED = "another run has its settings and seed"
 NAMED = 3
 """Most runs that a line about runs left out names."""
@@ -59,19 +63,21 @@ def read_runs(folder: Path, shown: bool = False) -> Found:
             left_out[problem].append(path)
         else:
             runs.append(run)
+    damaged = []
     for path, own in packed_runs(folder, shown):
-        if isinstance(own, Exception):
-            left_out[_why(own, f"packed records can't be read: {own}")].append(path)
+        if isinstance(own, UnknownConfigError):
+            left_out[own.problems[0]].append(path)
+        elif isinstance(own, Exception):
+            damaged.append(DAMAGED.format(path, own))
         else:
             finished, jobs = own
             runs += finished
             left_out[NO_RESULT] += [None] * (jobs - len(finished))
     arms, repeated = gather(run for run in runs if run.result.pruned_at is None)
-    lost = [
+    lost = damaged + [
         _line(why, len(paths)) + _named(folder, paths) for why, paths in left_out.items() if paths
     ]
-    again = [_line(REPEATED, repeated)] * (repeated > 0)
-    lines = lost + _pruned_lines(runs) + again + without_code(runs)
+    lines = lost + _pruned_lines(runs) + repeated_line(repeated) + without_code(runs)
     if not arms:
         problem = f"{folder}: holds no run that came to its end"
         raise ConfigError(["; ".join([problem, *lines])])
@@ -132,10 +138,8 @@ def _only_packed(folder: Path, shown: bool) -> Found | None:
     missing = sum(len(sweep.axes) for sweep in read) - sum(len(rows) for _, rows in every)
     lost = (_line(NO_RESULT, missing),) * (missing > 0)
     found = FoundPacked(lost, lost, sweeps)
-    ended = sum(len(rows) for _, rows in sweeps)
-    repeated = ended - len(found.swept)
     pruned = [run for own, _ in every if own.prunes for run in runs_of(own)]
-    lines = [*_pruned_lines(pruned), *[_line(REPEATED, repeated)] * (repeated > 0)]
+    lines = [*_pruned_lines(pruned), *repeated_line(found.repeated)]
     for sweep, rows in every:
         programs, counts = np.unique(sweep.program_of(rows[JOB].to_numpy()), return_counts=True)
         configs = [sweep.configs[program] for program in programs.tolist()]
@@ -210,6 +214,15 @@ def _pruned_lines(runs: Sequence[Run]) -> list[str]:
 
 def _why(error: Exception, else_: str) -> str:
     return error.problems[0] if isinstance(error, UnknownConfigError) else else_
+
+
+def repeated_line(number: int) -> list[str]:
+    """Return a line on runs that are left out because others have their settings and seeds.
+
+    Args:
+        number: the number of such runs; without any there is no line.
+    """
+    return [_line(REPEATED, number)] * (number > 0)
 
 
 def _line(why: str, count: int) -> str:

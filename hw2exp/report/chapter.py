@@ -49,7 +49,7 @@ REACH = (
     "far back the task asks to see."
 )
 
-ONE_BY_ONE = "what is told of each arm left out: there are {}, and the maps show them all"
+ONE_BY_ONE = "the page has no chapter on each of the {}, because the maps show them all"
 
 NO_PAIRS = "claim “{}” left out: no arms of these runs differ as it says, on two seeds or more"
 

@@ -2,7 +2,7 @@
 
 The colors are those of a chart of islands: the sea, where training diverges, is black; land is
 white where a run still knows nothing (ln 4), blue where it has learned something, gold where it has
-solved its task, and red where it ended worse than it began. Blue against red and gold against black
+solved its task, and red where it does worse than a guess. Blue against red and gold against black
 differ for color-blind readers too, and gold stays visible where a run is a pixel.
 """
 

@@ -1,5 +1,6 @@
-"""Draw a map of runs with its axes, its colors and the border of divergence."""
+"""Draw a map of runs with its axes, its colors and, for a cure, the borders of divergence."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,12 @@ LEFT, RIGHT, BOTTOM, TOP = 58, 108, 50, 26
 BAR, GAP, LINE, SWATCH = 14, 12, 18, 20
 """Width of a bar of colors, distance from the map, height of a line, width of a swatch: pixels."""
 
-FINE = 512
-"""Least number of points a side by which a border is drawn."""
+WITH_CURE, WITHOUT_CURE = "with cure", "without"
+LINES = {WITH_CURE: "solid", WITHOUT_CURE: (0, (2.5, 1.5))}
+"""Styles of the two borders on the map of a cure."""
+
+BANDS = 32
+"""Most points of a border: each is the median of neighboring rows."""
 
 DARK, MIDDLE = "#101218", "#8a8f98"
 
@@ -33,7 +38,8 @@ def map_figure(own: RunMap, picture: Picture, reference: RunMap | None) -> bytes
     Args:
         own: the map.
         picture: its colors.
-        reference: the map whose border is drawn over it, dashed, if any.
+        reference: the map without the cure, if this one has a cure; then the borders of both are
+            drawn as lines.
     """
     from matplotlib.figure import Figure
 
@@ -50,21 +56,21 @@ def map_figure(own: RunMap, picture: Picture, reference: RunMap | None) -> bytes
     extent = -0.5, columns - 0.5, -0.5, rows - 0.5
     axes.imshow(picture.pixels, extent=extent, **IMAGE)
     axes.set_title(own.name, fontsize=9, loc="left")
-    cell = min(wide // columns, high // rows)
-    _draw_border(axes, own, _looks(dashed=False, cell=cell))
-    if reference is not None:
-        _draw_border(axes, reference, _looks(dashed=True, cell=cell))
+    maps = {} if reference is None else {WITH_CURE: own, WITHOUT_CURE: reference}
+    lines = {name: each for name, each in maps.items() if each.mostly_diverged.any()}
+    for name, each in lines.items():
+        _draw_border(axes, each, name)
     _label(axes.xaxis, own.x)
     _label(axes.yaxis, own.y)
-    lines = len(picture.swatches) + 1 + (reference is not None)
-    bars = high - LINE * (lines + 1)
+    entries = len(picture.swatches) + len(lines)
+    bars = high - LINE * (entries + 1)
     for number, scale in enumerate(picture.bars):
         bar = place(LEFT + wide + GAP + number * BAR, BOTTOM + high - bars, BAR, bars)
         _draw_bar(bar, scale)
         if scale is picture.bars[-1]:
             _label_bar(bar, scale, picture.quantity)
-    legend = place(LEFT + wide + GAP, BOTTOM, RIGHT - GAP, LINE * lines)
-    _draw_legend(legend, picture, reference is not None)
+    legend = place(LEFT + wide + GAP, BOTTOM, RIGHT - GAP, LINE * entries)
+    _draw_legend(legend, picture, list(lines))
     return encoded(figure, "png", dpi=DPI)
 
 
@@ -82,47 +88,39 @@ def _label_bar(axes: Any, scale: Scale, quantity: str) -> None:
     axes.set_ylabel(quantity, fontsize=7)
 
 
-def _draw_border(axes: Any, own: RunMap, looks: list[dict[str, Any]]) -> None:
-    """Draw the line between diverged runs and others along the edges of their cells."""
-    cells = own.mostly_diverged
-    if cells.all() or not cells.any():
-        return
-    fine = [max(1, FINE // extent) for extent in cells.shape]  # because a contour cuts corners
-    shown = cells.repeat(fine[0], 0).repeat(fine[1], 1)
-    at = [
-        (np.arange(extent * k) + 0.5) / k - 0.5 for extent, k in zip(cells.shape, fine, strict=True)
-    ]
-    for look in looks:
-        axes.contour(at[1], at[0], shown, [0.5], **look)
+def _draw_border(axes: Any, own: RunMap, name: str) -> None:
+    """Draw where the border of divergence would be if it were one clean line.
 
-
-def _looks(dashed: bool, cell: int = PANEL) -> list[dict[str, Any]]:
-    """Return the styles of the lines that make a border: white; if dashed, on a wider dark line.
-
-    Args:
-        dashed: whether the border is that of another map.
-        cell: the side of a cell in pixels; small cells have thin lines, which hide no island.
+    In each row, it lies at the share of the runs that do not diverge.
     """
-    width = min(max(cell / 4, 0.5), 1.4) * 72 / DPI
-    line = {"linewidths": width, "colors": "white"}
-    if not dashed:
-        return [line]
-    return [{"linewidths": 2 * width, "colors": DARK}, line | {"linestyles": "dashed"}]
+    rows, columns = own.mostly_diverged.shape
+    runs = (~np.isnan(own.diverged)).sum((0, 2))
+    stable = (own.diverged == 0).sum((0, 2)) / np.where(runs, runs, np.nan)
+    bands = np.array_split(np.stack([columns * stable - 0.5, np.arange(rows)]), BANDS, 1)
+    x, y = np.transpose([np.median(band, 1) for band in bands if band.size])
+    _draw_line(axes, x, y, name)
 
 
-def _draw_legend(axes: Any, picture: Picture, dashed: bool) -> None:
+def _draw_line(axes: Any, x: Any, y: Any, name: str) -> None:
+    """Draw a white line with a dark outline, which shows on every color."""
+    from matplotlib.patheffects import withStroke
+
+    effects = [withStroke(linewidth=2.8, foreground=DARK)]
+    axes.plot(x, y, color="white", linewidth=1.2, linestyle=LINES[name], path_effects=effects)
+
+
+def _draw_legend(axes: Any, picture: Picture, lines: Sequence[str]) -> None:
     """Name the colors and lines that the scales do not show, from below."""
     from matplotlib.patches import Rectangle
 
     colors = {text: [each / 255 for each in color] for text, color in picture.swatches.items()}
-    lines = {"border": False} | ({"without cure": True} if dashed else {})
     for row, text in enumerate([*colors, *lines]):
-        face = colors.get(text, MIDDLE)
-        look: dict[str, Any] = {"facecolor": face, "edgecolor": MIDDLE, "linewidth": 0.4}
-        axes.add_patch(Rectangle((0, row + 0.15), SWATCH, 0.7, **look))
+        if text in colors:
+            look: dict[str, Any] = {"edgecolor": MIDDLE, "linewidth": 0.4}
+            axes.add_patch(Rectangle((0, row + 0.15), SWATCH, 0.7, facecolor=colors[text], **look))
+        else:
+            _draw_line(axes, [1, SWATCH - 1], [row + 0.5] * 2, text)
         axes.text(SWATCH + 5, row + 0.5, text, fontsize=7, va="center")
-        for line in _looks(lines[text]) if text in lines else ():
-            axes.hlines(row + 0.5, 0, SWATCH, **line)
     axes.set(xlim=(0, RIGHT - GAP), ylim=(0, len(colors) + len(lines)))
     axes.axis("off")
 

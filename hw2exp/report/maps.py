@@ -101,7 +101,8 @@ def make_maps(found: Found, target: Path) -> Maps:
         for name, title, reading, colored in _kinds(maps)
     ]
     notes = [f"figures of {counted(more, 'more map')} left out"] * (more > 0)
-    return Maps(measured, _axes_text(*axes), kinds, notes)
+    seeds = max(len(each.seeds) for each in maps)
+    return Maps(measured, _axes_text(*axes, seeds), kinds, notes)
 
 
 def pixel_image(own: RunMap) -> bytes:
@@ -138,23 +139,27 @@ def _file_name(own: RunMap) -> str:
 def _numbers(each: MapMeasures) -> str:
     """Write what became of a map's runs."""
     shares = f"{percent(each.solved.value)} solved, {percent(each.diverged.value)} diverged"
-    return f"{counted(each.runs, 'run')}: {shares}."
+    missing = f"; {counted(each.missing, 'run')} missing" * (each.missing > 0)
+    return f"{counted(each.runs, 'run')}: {shares}{missing}."
 
 
 def _dimension(each: MapMeasures) -> str:
     found = each.rough.dimension
-    return "" if math.isnan(found.value) else f" The border's dimension is {found.value:.2f}."
+    if math.isnan(found.value):
+        return ""
+    return f" The border's dimension is {found.value:.2f} (scattered: {each.scattered:.2f})."
 
 
-def _axes_text(x: MapAxis, y: MapAxis) -> str:
-    """Write how to read the axes."""
+def _axes_text(x: MapAxis, y: MapAxis, seeds: int) -> str:
+    """Write how to read the axes; ``seeds`` is the largest number of seeds of a map."""
     shape = "dot" if max(len(x.values), len(y.values)) > 100 else "square"
+    is_ = "is a training run" if seeds == 1 else f"is the median of {seeds} seeds"
     to = [f"{axis.meaning.partition(',')[0]} ({axis.key})".strip() for axis in (x, y)]
     spaced = {axis.key: SPACED[axis.spacing] for axis in (x, y)}
     if x.spacing == y.spacing:
         spaced = {"both": SPACED[x.spacing]}
     text = " ".join(f"The values of {which} {how}." for which, how in spaced.items())
-    return f"Each {shape} is a training run: {to[0]} rises to the right, {to[1]} upward. {text}"
+    return f"Each {shape} {is_}: {to[0]} rises to the right, {to[1]} upward. {text}"
 
 
 SPACED = {
@@ -164,30 +169,35 @@ SPACED = {
 }
 
 OUTCOME = (
-    "Black: training diverged, its numbers became infinite. The color of the others is the "
+    "Black: training diverged: its numbers were no longer finite. The other colors are the "
     "training loss of the last steps: white at ln 4, where a run that knows nothing is; blue "
-    "below, where it has learned something; red above, where it ended worse than it began. "
-    "Gold: it has solved the task, the brighter the smaller the loss. The white line is the "
-    "border of divergence; where there is a cure, the dashed one is the border without."
+    "below, where it has learned something; red above, where it does worse than a guess. Gold: it"
+    " has solved its task, the paler the smaller the loss. On the map of a cure, lines show where"
+    " the border of divergence would be if it were one clean line: solid with the cure, dashed "
+    "without."
 )
 
 SPIKES = (
     "The darker the violet, the more spikes of the loss per 1,000 steps; white: none. Black: "
-    "training diverged. The lines are the borders of divergence, as above."
+    "training diverged. The lines are as above."
 )
 
 DIVERGENCE = (
-    "The color is the step at which training diverged: pale at once, dark late. Gray: it did not."
+    "The color is the step at which training diverged: pale at once, dark late. Pale gray: it did"
+    " not diverge. The lines are as above."
 )
 
 TABLE = (
-    "Area: the share of the runs, each a cell of its map. Solved: has solved its task and not "
-    "diverged. {} Border moved: in each row, the width that does not diverge, as if the border "
-    "were one clean line, so that islands count by their size; with the cure against without, "
-    "in the median over rows, as a factor of the horizontal axis if its values grow by a "
-    "factor. ≥ or ≤: in most rows a border lies beyond the map. Dimension: by counting boxes "
-    "from 4 runs a side to an eighth of the map, 1 for a smooth line, up to 2 for one that "
-    "fills the plane; the interval tells how well the scales agree."
+    "Area: the share of a map's runs. Solved: has solved its task and not diverged. {} Border "
+    "moved: how much wider the cure makes the range of the horizontal axis that does not diverge,"
+    " as a factor if the values of the axis grow by a factor. Islands count by their size. It is "
+    "the median over the rows in which some runs of the two maps diverge and others do not. ≥ or "
+    "≤: borders lie beyond the map, so that the median may be larger or smaller; ≈: either. "
+    "Dimension: by counting boxes of 4 runs a side up to an eighth of the map, each twice as "
+    "large; 1 for a smooth line, up to 2 for one that fills the plane. The interval tells how "
+    "well the scales agree; it needs 256 values a side. If scattered: the dimension after the "
+    "runs of each column were shuffled. A border with the same dimension may be no more than "
+    "scattered runs."
 )
 NO_SEEDS = "There is one seed, so shares have no interval."
 SEEDS = "Intervals of shares and moves are over seeds; a map shows the median of its seeds."

@@ -27,7 +27,8 @@ from hw2exp.report.map_colors import (
 )
 from hw2exp.report.map_figure import BOTTOM, LEFT, map_figure
 from hw2exp.report.map_measures import measure_maps, moved
-from hw2exp.report.run_map import run_maps, without_cures
+from hw2exp.report.run_map import RunMap, run_maps, without_cures
+from hw2exp.report.windows import by_window
 from hw2exp.train import main as train
 
 RATES, SCALES = np.geomspace(0.01, 10, 16), np.geomspace(0.1, 10, 8)
@@ -165,6 +166,85 @@ def test_a_border_beyond_the_map_is_a_bound():
     assert math.isnan(nothing.by.value)
 
 
+def rows_of(columns):
+    """Return which runs diverged if each row does from a column of its own on."""
+    return np.arange(len(RATES)) >= np.array(columns)[:, None]
+
+
+BOUNDS = {
+    "half of the rows": ([8] * 8, [16] * 4 + [10] * 4, "≥ "),
+    "rows that could be the median": ([14] * 3 + [4] * 5, [16] * 3 + [6, 8, 10, 12, 14], "≥ "),
+    "rows that could not": ([4] * 8, [16] * 3 + [6, 8, 8, 8, 8], ""),
+    "without the cure": ([16] * 5 + [6] * 3, [12] * 8, "≤ "),
+    "either": ([16] * 4 + [4] * 4, [12] * 4 + [16] * 4, "≈ "),
+}
+
+
+@pytest.mark.parametrize("case", BOUNDS)
+def test_a_bound_is_told_if_it_could_change_the_median(case):
+    plain, cured, bound = BOUNDS[case]
+    assert move(rows_of(cured), rows_of(plain)).bound == bound
+
+
+def test_one_lost_run_before_the_end_makes_no_border_there():
+    """The border of the cure lies beyond the map, although each row has a run that diverged."""
+    dotted = np.broadcast_to(np.arange(16) == 9, (8, 16))
+    assert move(dotted, above(6)).bound == "≥ "
+    assert move(above(6), dotted).bound == "≤ "
+
+
+@pytest.mark.parametrize(("part", "bound"), [(slice(0, 4), ""), (slice(8, 16), "≈ ")])
+def test_missing_runs_move_no_border(part, bound):
+    """As in a sweep that was interrupted: whole columns have no run."""
+    plain, cured = frame(above(6), {"clip": "none"}), frame(above(6), {"clip": "norm"})
+    for some in (plain, cured):
+        rest = some.filter(~some["optimizer.lr"].is_in(RATES[part].tolist()))
+        both = (rest, cured) if some is plain else (plain, rest)
+        maps = maps_of(*both)
+        found = moved(maps[1], maps[0])
+        assert (found.by.value, found.bound) == (pytest.approx(1), bound)
+        missing = [each.missing for each in measure_maps(maps)]
+        assert sorted(missing) == [0, 8 * (part.stop - part.start)]
+
+
+def test_scattered_runs_have_the_dimension_of_their_scatter():
+    """A border of chance alone keeps its dimension when columns are shuffled; a clean line not."""
+    side, generator = 128, np.random.default_rng(0)
+    chance = np.linspace(-5, 5, side)
+    cells = {
+        "none": generator.random((side, side)) < 1 / (1 + np.exp(-chance)),
+        "norm": np.broadcast_to(np.arange(side)[:, None] > 60, (side, side)),
+    }
+    x, y = (MapAxis(key, np.geomspace(0.1, 10, side)) for key in ("optimizer.lr", "init.scale"))
+    layers = {name: own[None].astype(float) for name, own in cells.items()}
+    scatter, line = (
+        RunMap({"clip": name}, x, y, np.array([0]), *[layers[name]] * 6) for name in cells
+    )
+    found, straight = measure_maps([scatter, line])
+    assert found.scattered == pytest.approx(found.rough.dimension.value, abs=0.02)
+    assert straight.rough.dimension.value == pytest.approx(1)
+    assert straight.scattered > 1.9
+
+
+def test_a_cures_figure_has_lines_at_both_borders():
+    """Where each border is straight, its line lies on it."""
+    plain, cured = maps_of(
+        frame(above(6), {"clip": "none"}, loss=1.0), frame(above(11), {"clip": "norm"}, loss=1.0)
+    )
+    picture = outcome_picture(cured)
+    with_lines, without = (
+        np.asarray(Image.open(BytesIO(map_figure(cured, picture, other))).convert("RGB")).astype(
+            int
+        )
+        for other in (plain, None)
+    )
+    panels = [drawn[-BOTTOM - 480 : -BOTTOM, LEFT : LEFT + 480] for drawn in (with_lines, without)]
+    changed = np.flatnonzero((panels[0] != panels[1]).any(-1).mean(0) > 0.2)
+    wide = 480 // 16
+    assert {*(changed // 10)} <= {own * wide // 10 + k for own in (6, 11) for k in (-1, 0)}
+    assert {round(each / wide) for each in changed} == {6, 11}
+
+
 def test_ln_4_is_where_the_colors_turn_and_solved_has_its_own():
     below, chance, beyond = LOSS.pixels(np.array([1.0, math.log(4), 3.0])).astype(int)
     assert chance.min() > 240
@@ -258,7 +338,9 @@ def test_maps_are_on_the_page_and_beside(swept, report):
 
 def test_nothing_but_maps_is_made(report):
     text = (report / "report.html").read_text()
-    assert "there are 128 arms, and the maps show them all" in text
+    assert (
+        "The page has no chapter on each of the 128 arms, because the maps show them all." in text
+    )
     assert "<h3>Arms</h3>" not in text
     kinds = "divergence", "map", "outcome", "spikes"
     assert sorted(path.name for path in report.iterdir()) == sorted(
@@ -353,3 +435,27 @@ def test_a_run_of_two_packed_sweeps_counts_once(windows, tmp_path):
     assert found.lost == ()
     assert found.size == (64, 64)
     assert len(found.outcomes) == 64
+
+
+@pytest.mark.slow
+def test_windows_are_those_that_were_typed(windows, tmp_path, monkeypatch):
+    """Also if some runs have not ended; sweeps that make no map are no window."""
+    monkeypatch.chdir(tmp_path)
+    for name in "ac":
+        shutil.copytree(windows / name, tmp_path / name)
+    words = ["-m", "experiment=map_sgd", "model=rnn", "model.hidden_size=4", "batch_size=4"]
+    words += ["steps=20", "eval_batches=1"]
+    half = ["optimizer.lr=logspace(1,10,8)", "init.scale=linspace(1,2,8)", "clip=norm"]
+    assert train([*words, *half, "fleet_size=32", "hydra.sweep.dir=b"]) == 0
+    assert train([*words, "optimizer.lr=1,2", "hydra.sweep.dir=d"]) == 0
+    (tmp_path / "b/packed/0000032.safetensors").unlink()
+    found = by_window(read_runs(tmp_path))
+    sizes = [sum(len(rows) for _, rows in own.sweeps) for own in found.values()]
+    assert sizes == [72, 64 + 32, 2]
+    assert [*found][1].startswith("Window 2: optimizer.lr 1 to 10")
+    assert [*found][2] == "Other runs"
+    assert not any("settings and seed" in line for own in found.values() for line in own.left_out)
+    shutil.copytree(windows / "a", tmp_path / "e")
+    again = by_window(read_runs(tmp_path))
+    told = [[line for line in own.left_out if "settings and" in line] for own in again.values()]
+    assert told == [[], ["64 runs left out: another run has its settings and seed"], []]
