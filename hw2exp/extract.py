@@ -109,7 +109,7 @@ def _extract(sweep: "PackedSweep", number: int, record: Mapping[str, Any]) -> in
         if record[name] != getattr(outcome, name):
             echo_error(f"job {number}: came out otherwise than its record: {name} differs")
             return 1
-    echo(f"job {number} → {relative(own)}")
+    echo(f"job {number} → {relative(own)}, with the digests of its record")
     return 0
 
 

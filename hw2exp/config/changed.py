@@ -42,7 +42,7 @@ def _check(line: str) -> None:
     try:
         override = parse(line)
     except REFUSALS as error:
-        raise ConfigError([f"{line}: not an override; {why_unparsed(line, error)}"]) from error
+        raise ConfigError([f"{line}: {why_unparsed(line, error)}"]) from error
     other = override.is_add() or override.is_force_add() or override.is_delete()
     if other or override.package or override.is_sweep_override():
         raise ConfigError([f"{line}: must be KEY=VALUE, with one value"])

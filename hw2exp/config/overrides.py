@@ -1,5 +1,6 @@
 """Parse overrides, check their choices, and list their values."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
@@ -29,6 +30,9 @@ MOST_JOBS, MOST_PACKED = MOST_VALUES, 1 << 20
 
 LONGEST_KEY = 200
 
+PLAIN_PATH = re.compile(r"[\w.-]*/[\w./-]*", re.ASCII)
+"""A path that no override must quote: with a slash, it is no number and no other constant."""
+
 
 def parse_lines(lines: Sequence[str], composition: Composition) -> tuple[list[Override], list[str]]:
     """Parse overrides, and check the choices of groups.
@@ -46,7 +50,7 @@ def parse_lines(lines: Sequence[str], composition: Composition) -> tuple[list[Ov
         try:
             override = replace(parse(line), config_loader=composition.loader)
         except REFUSALS as error:
-            problems.append(f"{line}: not an override; {why_unparsed(line, error)}")
+            problems.append(f"{line}: {why_unparsed(line, error)}")
             continue
         if refused := untrusted(override) or _wrong_form(override):
             problems += refused
@@ -155,5 +159,7 @@ def extremes(override: Override) -> list[str]:
 
 
 def assignment(key: str, text: str) -> str:
-    """Return an override that sets any text, quoted."""
+    """Return an override that sets any text, quoted unless it is a plain path."""
+    if PLAIN_PATH.fullmatch(text):
+        return f"{key}={text}"
     return f"{key}={QuotedString(text, Quote.single).with_quotes()}"

@@ -54,7 +54,9 @@ def packed_grid(
     problems += [f"{axis.key} has a value twice" for axis in axes.axes if axis.repeats]
     if (programs := len(axes) // axes.data_size) > MOST_PROGRAMS:
         problems.append(f"fleets of {programs:,} programs; at most {MOST_PROGRAMS:,}")
-    if not problems:
+    if problems:
+        problems += _of_folders(fixed)
+    else:
         grid = one_error(Grid.compose, axes, of_hydra, composer)
         problems += dict.fromkeys(why for job in grid.templates for why in _of_folders(job))
         if grid.interpolated:

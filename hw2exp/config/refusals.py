@@ -78,7 +78,7 @@ def one_line(error: Exception) -> str:
 
 
 def why_unparsed(line: str, error: Exception) -> str:
-    """Explain why a line is no override, and how to type it.
+    """Explain why a line is no override, and how to type it; or why a function refuses its values.
 
     Args:
         line: the line as typed.
@@ -90,7 +90,13 @@ def why_unparsed(line: str, error: Exception) -> str:
         if unknown := FUNCTION.search(call["why"]):
             functions = ", ".join(unknown[2].split(","))
             return f"no function is called {unknown[1]}; allowed: {functions}{_quote(key, value)}"
-        return f"{call['call']}: {call['why']}"
+        where = "" if call["call"] == value else f"{call['call']}: "
+        return f"{where}{call['why']}"
+    return f"not an override; {_why_none(key, equals, value, message)}"
+
+
+def _why_none(key: str, equals: str, value: str, message: str) -> str:
+    """Explain what is wrong with the form of an override; ``message`` is the parser's."""
     if not JARGON.search(message):
         return message
     if not equals:

@@ -9,16 +9,34 @@ from pydantic import ValidationError
 
 LONGEST_WORD = 200
 
+FEW = 3
+"""Most values of a key of which each is named with the same problem."""
+
 
 class ConfigError(Exception):
     """An input that can't be run, with all of its problems."""
 
     def __init__(self, problems: Iterable[str]) -> None:
-        self.problems = [printable(problem) for problem in problems]
+        self.problems = _gathered([printable(problem) for problem in problems])
         super().__init__(self.problems)  # pickle calls the class with these
 
     def __str__(self) -> str:
         return "; ".join(self.problems)
+
+
+def _gathered(problems: list[str]) -> list[str]:
+    """Name the first value only where a key has the same problem with many values."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for problem in problems:
+        key, _, rest = problem.partition("=")
+        alike.setdefault((key, rest.partition(": ")[2]), []).append(problem)
+    return [
+        line
+        for (_, why), same in alike.items()
+        for line in (
+            [f"{same[0]} (and {len(same) - 1} more values)"] if why and len(same) > FEW else same
+        )
+    ]
 
 
 def printable(text: str) -> str:

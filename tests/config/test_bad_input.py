@@ -185,7 +185,8 @@ BAD = {
     "executor of one run": (["executor=dask"], ["executor=dask", "add -m"]),
     "sweep of executors": (["-m", "executor=local,dask"], ["executor can't be swept"]),
     "sweep of what is kept": (
-        ["-m", "packed_parameters=true,false"], ["packed_parameters can't be swept"],
+        ["-m", "packed_parameters=true,false"],
+        ["packed_parameters can't be swept"],
     ),
     "local workers of another executor": (
         ["-m", "seed=1,2", "executor=dask", "workers=2"],
