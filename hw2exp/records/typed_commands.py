@@ -6,11 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from hw2exp.config.own_code import MODULES
+from hw2exp.config.parsing import parse, written_out
+from hw2exp.config.refusals import REFUSALS
 from hw2exp.config.run_files import OVERRIDES, SWEEP
 from hw2exp.config.yaml_file import load_yaml
 from hw2exp.system.problems import ConfigError
 
 IMPORT = "--import"
+
+MANY = 8
+"""Fewest values that are written as a function."""
 
 
 def commands(runs: Iterable[tuple[Path, Mapping[str, str]]]) -> list[str]:
@@ -37,9 +42,25 @@ def commands(runs: Iterable[tuple[Path, Mapping[str, str]]]) -> list[str]:
         if not isinstance(words, list):
             continue
         imports = [word for name in names for word in (IMPORT, name)]
-        typed = [str(word) for word in words if not str(word).startswith("resume=")]
+        typed = [_short(str(word)) for word in words if not str(word).startswith("resume=")]
         found[f"python -m hw2exp.train {shlex.join([*imports, *typed])}".rstrip()] = None
     return list(found)
+
+
+def _short(word: str) -> str:
+    """Write many spaced numbers of a sweep as the function that lists them, if there is one."""
+    key, _, listed = word.partition("=")
+    values = listed.split(",")
+    if len(values) < MANY or "." not in listed:  # whole numbers are short
+        return word
+    for name in ("logspace", "linspace"):
+        short = f"{key}={name}({values[0]},{values[-1]},{len(values)})"
+        try:
+            if str(written_out(parse(short), []).input_line) == word:
+                return short
+        except REFUSALS:
+            continue
+    return word
 
 
 def _typed(record: Any) -> list[str] | None:
