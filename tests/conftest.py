@@ -9,6 +9,7 @@ from functools import cache
 
 import pytest
 import torch
+from hypothesis import settings
 
 from hw2exp.config.registry import ADDED_CHOICES
 from hw2exp.config.schema import TrainConfig
@@ -16,6 +17,9 @@ from hw2exp.sweeps import sweep
 from hw2exp.sweeps.executor import WorkerExecutor, available_cores, prepare
 from hw2exp.sweeps.executors import local
 from tests import cheap
+
+settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
+settings.load_profile("untimed")
 
 gc.set_threshold(50_000)  # a search after every 700 objects took a tenth of the tests' time
 

@@ -344,7 +344,7 @@ def column(mark, chosen):
     return Column(mark, mark, [ComparedRun(Run(None, own, None), None, None)])
 
 
-@settings(max_examples=40, deadline=None)  # the first composes
+@settings(max_examples=40)  # the first composes
 @given(CHOSEN, CHOSEN)
 def test_keys_differ_where_their_values_do(one, other):
     a, b = column("A", one), column("B", other)

@@ -133,7 +133,7 @@ def test_an_empty_block_changes_nothing():
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_blocks_and_neighbours_change_nothing(data):
     replicas, steps = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 120))
     generator = np.random.default_rng(data.draw(st.integers(0, 2**32)))

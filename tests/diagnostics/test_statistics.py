@@ -75,7 +75,7 @@ def test_the_rate_weighs_runs_by_what_was_seen_of_them():
     st.integers(0, 8),
 )
 @example([0.0] * 3 + [1.0] * 3 + [5e-324] * 2, 0)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_infinite_values_are_the_largest(values, diverged):
     among = [*values, *[math.inf] * diverged]
     found = median(among)

@@ -81,7 +81,7 @@ CURVES = st.integers(2, 9).flatmap(
 
 
 @given(curves=CURVES, r=st.integers(1, 40), eta=st.integers(2, 4))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_halving_is_as_told_in_words(compose, curves, r, eta):
     told = Told(compose, rule("asha", first_rung=r, reduction=eta), curves)
     assert told.play(range(len(curves))) == halved(curves, r, eta)
@@ -89,7 +89,7 @@ def test_halving_is_as_told_in_words(compose, curves, r, eta):
 
 
 @given(curves=CURVES, warmup=st.integers(1, 60), least=st.integers(2, 4))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_median_stopping_is_as_told_in_words(compose, curves, warmup, least):
     told = Told(compose, rule("median", warmup=warmup, least_arms=least), curves)
     assert told.play(range(len(curves))) == stopped(curves, warmup, least)

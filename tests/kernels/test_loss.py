@@ -108,7 +108,7 @@ def test_a_state_is_not_lost_beside_a_large_candidate():
     seed=st.integers(0, 10**6),
     data=st.data(),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_closed_form_equals_autograd(name, H, K, R, B, T, scale, seed, data):
     fast, plain = make(name, H, K, T), make(name, H, K, T, closed_form=False)
     padding = data.draw(st.integers(0, T))

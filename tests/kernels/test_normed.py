@@ -114,7 +114,7 @@ def test_closed_form_equals_autograd(name, kind):
         seed=st.integers(0, 10**6),
         data=st.data(),
     )
-    @settings(max_examples=15, deadline=None, database=None, derandomize=True)
+    @settings(max_examples=15, database=None, derandomize=True)
     def holds(H, K, R, B, T, seed, data):
         fast = make(name, kind, R, H, K, T)
         plain = make(name, kind, R, H, K, T, closed_form=False)

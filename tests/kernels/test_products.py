@@ -8,7 +8,7 @@ sizes = st.integers(1, 9)
 
 
 @given(J=sizes, K=sizes, row=st.integers(0, 3), seed=st.integers(0, 99))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_product(J, K, row, seed):
     draw = np.random.default_rng(seed).standard_normal
     W, v, out = draw((J, K)), draw((row + K, 16)), draw((row + J, 16))
@@ -22,7 +22,7 @@ def test_product(J, K, row, seed):
 
 
 @given(J=sizes, K=sizes, steps=st.integers(0, 4), seed=st.integers(0, 99))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_outer(J, K, steps, seed):
     draw = np.random.default_rng(seed).standard_normal
     a, b, out = draw((steps + 1, J, 16)), draw((steps + 1, K, 16)), draw((J, K))

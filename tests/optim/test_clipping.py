@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hw2exp.config.groups import Clip
@@ -384,7 +384,6 @@ rows = st.lists(st.lists(entries, min_size=5, max_size=5), min_size=1, max_size=
 limits = st.lists(st.floats(1e-3, 1e3), min_size=4, max_size=4)
 
 
-@settings(deadline=None)
 @given(rows, limits)
 def test_norm_is_at_most_the_limit_and_keeps_its_direction(rows, limits):
     grads = torch.tensor(rows)
@@ -400,7 +399,6 @@ def test_norm_is_at_most_the_limit_and_keeps_its_direction(rows, limits):
     torch.testing.assert_close(along, before * after, rtol=1e-6, atol=1e-30)
 
 
-@settings(deadline=None)
 @given(rows, limits)
 def test_entries_are_at_most_the_limit_and_keep_their_sign(rows, limits):
     grads = torch.tensor(rows, dtype=torch.float64)
@@ -415,7 +413,6 @@ def test_entries_are_at_most_the_limit_and_keep_their_sign(rows, limits):
     assert torch.equal(clipped[inside], grads[inside])
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=80))
 def test_zclip_never_scales_up(norms):
     program = build("zclip", 4)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hw2exp.config.groups import Schedule
@@ -292,7 +292,6 @@ def test_observe_is_out_of_place(name):
 min_factors = st.floats(0, 1)
 
 
-@settings(deadline=None)
 @given(min_factors, st.integers(1, 500), st.data())
 def test_cosine_stays_between_its_ends(min_factor, steps, data):
     section = Cosine.Knobs(name="cosine", min_factor=min_factor)
@@ -302,7 +301,6 @@ def test_cosine_stays_between_its_ends(min_factor, steps, data):
     assert min_factor * (1 - 1e-15) <= factor <= 1 + 1e-15
 
 
-@settings(deadline=None)
 @given(min_factors, st.integers(0, 600), st.integers(1, 500), st.data())
 def test_warmup_cosine_stays_above_zero_and_at_most_one(min_factor, warmup, steps, data):
     section = WarmupCosine.Knobs(name="warmup_cosine", min_factor=min_factor, warmup_steps=warmup)
@@ -313,7 +311,6 @@ def test_warmup_cosine_stays_above_zero_and_at_most_one(min_factor, warmup, step
     assert least <= factor <= 1 + 1e-15
 
 
-@settings(deadline=None)
 @given(
     min_factors,
     st.floats(0.01, 0.99),

@@ -38,7 +38,7 @@ def test_work_is_spread_and_the_costliest_comes_first(jobs):
 
 
 @given(jobs_count=st.integers(1, 300), workers=st.integers(1, 9), size=st.integers(0, 70))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_sizes_are_even_and_below_the_limit(gated, jobs_count, workers, size):
     config = gated.model_copy(update={"fleet_size": size})
     fleets = group([config] * jobs_count, workers)

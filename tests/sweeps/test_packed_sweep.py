@@ -223,7 +223,7 @@ def test_an_interrupted_extraction_ends_and_leaves_nothing(both, tmp_path, monke
 
 WRONG = {
     ("nowhere", "--job", "0"): "no such folder",
-    ("folders", "--job", "0"): "holds no packed records",
+    ("folders", "--job", "0"): "must be of a sweep with records=packed",
     ("packed", "--job", "32"): "--job=32: must be 0 to 31",
     ("packed", "--job", "-1"): "--job=-1: must be 0 to 31",
 }

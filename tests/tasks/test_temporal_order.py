@@ -78,7 +78,7 @@ def test_sequences_are_built_as_described(many):
     size=st.integers(1, 9),
     stream=st.sampled_from([TRAIN, TEST, CHECK]),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_batch_depends_on_its_own_seed_and_step_alone(seeds, step, size, stream):
     symbols, labels = NORMAL.batch(np.array(seeds, dtype=np.uint64), step, size, stream)
     for replica, seed in enumerate(seeds):

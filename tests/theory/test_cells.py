@@ -29,7 +29,7 @@ def close(mine, judged):
 
 
 @given(**SIZES)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_gated_rnn(I, H, T, seed):
     draw = drawer(seed)
     params = {"W_x": draw(H, I), "W_c": draw(H, I), "W_h": draw(H, H)}
@@ -51,7 +51,7 @@ def test_the_gated_rnn(I, H, T, seed):
 
 
 @given(k=st.integers(1, 5), **SIZES)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_attention_over_k_states(k, I, H, T, seed):
     draw = drawer(seed)
     params = {f"{n}_{i}": 0.5 * draw(H, H if i else I) for i in range(k + 1) for n in "QKV"}
@@ -74,7 +74,7 @@ def test_attention_over_k_states(k, I, H, T, seed):
 
 
 @given(**SIZES)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_attention_over_all_states(I, H, T, seed):
     draw = drawer(seed)
     params = {"E": draw(H, I)} | {name: 0.5 * draw(H, H) for name in "QKV"}

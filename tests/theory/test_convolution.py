@@ -19,7 +19,7 @@ PADDING = st.integers(0, 4) | st.tuples(st.integers(0, 4), st.integers(0, 4))
     padding=PADDING,
     dilation=PAIR,
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_the_shape_is_that_of_torch_or_both_refuse(shape, filters, **options):
     kernel = options.pop("kernel")
     layer = nn.Conv2d(shape[0], filters, kernel, device="meta", **options)
@@ -72,7 +72,7 @@ def case(filters, channels, kernel, more, seed):
 
 
 @given(**SIZES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_values_and_derivatives_are_those_of_torch(stride, **sizes):
     W, x = case(**sizes)
 
