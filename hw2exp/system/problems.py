@@ -30,13 +30,11 @@ def _gathered(problems: list[str]) -> list[str]:
     for problem in problems:
         key, _, rest = problem.partition("=")
         alike.setdefault((key, rest.partition(": ")[2]), []).append(problem)
-    return [
-        line
-        for (_, why), same in alike.items()
-        for line in (
-            [f"{same[0]} (and {len(same) - 1} more values)"] if why and len(same) > FEW else same
-        )
-    ]
+    lines = []
+    for (_, why), same in alike.items():
+        many = why and len(same) > FEW
+        lines += [f"{same[0]} (and {len(same) - 1} more values)"] if many else same
+    return lines
 
 
 def printable(text: str) -> str:

@@ -184,6 +184,15 @@ BAD = {
     "resumed run": (["resume=here"], ["resume=here", "folder that exists"]),
     "executor of one run": (["executor=dask"], ["executor=dask", "add -m"]),
     "sweep of executors": (["-m", "executor=local,dask"], ["executor can't be swept"]),
+    "an unknown key of many values": (
+        ["-m", "optimiser.lr=1,2,3,4,5"],
+        ["optimiser.lr=1: no such key; did you mean optimizer.lr? (and 4 more values)"],
+    ),
+    "packed records of one run": (["records=packed"], ["records=packed", "only in a sweep"]),
+    "spaced values without a logarithm": (
+        ["-m", "optimizer.lr=logspace(0,1,8)"],
+        ["optimizer.lr=logspace(0,1,8): its ends must be positive"],
+    ),
     "sweep of what is kept": (
         ["-m", "packed_parameters=true,false"],
         ["packed_parameters can't be swept"],
