@@ -45,6 +45,13 @@ def test_a_window_is_a_factor_smaller_and_all_else_is_kept(swept, capsys):
     assert sorted(words[4:]) == sorted([*kept, "optimizer.lr=linspace(2,4,8)", "records=packed"])
 
 
+def test_a_zoom_keeps_parameters_if_the_map_does(tmp_path, capsys):
+    whole = begin(tmp_path / "s", *AXES, "packed_parameters=true", "workers=1")
+    words = printed(capsys, whole, "--around", 3, 1)
+    assert "packed_parameters=True" in words
+    assert "workers=1" not in words
+
+
 def test_a_window_ends_at_the_edge_of_the_map(swept, capsys):
     words = printed(capsys, swept, "--around", 1.1, 10, "--factor", 4, "--side", 16)
     assert {"optimizer.lr=linspace(1,3,16)", "init.scale=logspace(3.16227766,10,16)"} <= {*words}

@@ -62,7 +62,7 @@ def packed_grid(
         if grid.interpolated:
             problems.append("values that refer to others by ${…} need a folder for each run")
     if problems and records == "packed":
-        raise ConfigError(f"records=packed: {problem}" for problem in problems)
+        raise ConfigError(f"records=packed: {why}; or type records=folders" for why in problems)
     if problems and (folders := too_many(overrides, MOST_JOBS)):
         raise ConfigError(f"{folders[0]} with a folder each: {problem}" for problem in problems)
     return None if problems else grid

@@ -9,10 +9,7 @@ from hw2exp.config.composition import Composition
 from hw2exp.config.parsing import key_of
 from hw2exp.config.yaml_file import leaves
 
-OF_SWEEPS = (
-    "hydra.sweep", "hydra.sweeper", "hydra.launcher", "hydra/sweeper", "hydra/launcher",
-    "records", "packed_parameters",
-)  # fmt: skip
+OF_SWEEPS = ("hydra.sweep", "hydra.sweeper", "hydra.launcher", "hydra/sweeper", "hydra/launcher")
 """Keys that a single run ignores."""
 
 

@@ -34,10 +34,10 @@ RESULT: dict[str, type] = {
 }
 """The columns of a run's result, with their types; all others are the seed and swept settings.
 
-``job`` is the number of a sweep's job, null for other runs. ``last_loss`` is the mean training loss
-of the last ``LAST_STEPS`` steps, null if the run diverged; in packed records all of these steps
-count, in a folder the logged ones. ``spikes`` is the number of spikes. The others are those of
-:class:`~hw2exp.records.run_dir.RunResult`.
+``job`` is the number of a packed run, null for a run with a folder. ``last_loss`` is the mean
+training loss of the last ``LAST_STEPS`` steps, null if the run diverged; in packed records all of
+these steps count, in a folder the logged ones. ``spikes`` is the number of spikes. The others are
+those of :class:`~hw2exp.records.run_dir.RunResult`.
 """
 
 
@@ -149,7 +149,7 @@ def _result(run: Run) -> dict[str, Any]:
     result = run.result
     diverged = result.diverged_at is not None
     return {
-        JOB: int(run.folder.name) if run.folder.name.isdecimal() else None,
+        JOB: None,
         **{name: getattr(result, name) for name in OWN},
         "last_loss": None if diverged else last_loss(run),
         "test_loss": result.final["test_loss"],

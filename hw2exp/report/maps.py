@@ -153,13 +153,13 @@ def _dimension(each: MapMeasures) -> str:
 def _axes_text(x: MapAxis, y: MapAxis, seeds: int) -> str:
     """Write how to read the axes; ``seeds`` is the largest number of seeds of a map."""
     shape = "dot" if max(len(x.values), len(y.values)) > 100 else "square"
-    is_ = "is a training run" if seeds == 1 else f"is the median of {seeds} seeds"
+    cell = "a training run" if seeds == 1 else f"the median of {seeds} seeds"
     to = [f"{axis.meaning.partition(',')[0]} ({axis.key})".strip() for axis in (x, y)]
     spaced = {axis.key: SPACED[axis.spacing] for axis in (x, y)}
     if x.spacing == y.spacing:
         spaced = {"both": SPACED[x.spacing]}
     text = " ".join(f"The values of {which} {how}." for which, how in spaced.items())
-    return f"Each {shape} {is_}: {to[0]} rises to the right, {to[1]} upward. {text}"
+    return f"Each {shape} is {cell}: {to[0]} rises to the right, {to[1]} upward. {text}"
 
 
 SPACED = {

@@ -188,7 +188,6 @@ BAD = {
         ["-m", "optimiser.lr=1,2,3,4,5"],
         ["optimiser.lr=1: no such key; did you mean optimizer.lr? (and 4 more values)"],
     ),
-    "packed records of one run": (["records=packed"], ["records=packed", "only in a sweep"]),
     "spaced values without a logarithm": (
         ["-m", "optimizer.lr=logspace(0,1,8)"],
         ["optimizer.lr=logspace(0,1,8): its ends must be positive"],
