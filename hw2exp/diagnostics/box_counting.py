@@ -49,11 +49,11 @@ def roughness(maps: ArrayLike) -> Roughness:
     The values are points of a grid. A box of side s has (s + 1)² of them, including those on its
     edges, so that neighboring boxes share their edge and no border lies between boxes. A box counts
     if it holds both outcomes. Instead of one tiling, all boxes are used whose centers lie in the
-    map, which is mirrored at its edges: this averages over all offsets of the tiling, and a border
-    that crosses the map is cut off nowhere. The shares of boxes that count, at a side and at its
-    double, give a dimension; the mean over sides is the result. Its interval shows whether the
-    scales agree, which a straight line through neighboring, dependent counts would not. Two scales
-    give no interval.
+    map: this averages over all offsets of the tiling. Large boxes may reach beyond the map, so that
+    they find a border beside its edge as small ones do. The shares of boxes that count, at a side
+    and at its double, give a dimension; the mean over sides is the result. Its interval shows
+    whether the scales agree, which a straight line through neighboring, dependent counts would not.
+    Two scales give no interval.
 
     Args:
         maps: 0 or 1, NaN for unknown, ``(h, w)``, or the maps of several seeds, ``(S, h, w)``,
@@ -92,10 +92,10 @@ def border(values: Floats) -> NDArray[np.bool_]:
 def _shares(squares: NDArray[np.bool_], sizes: list[int]) -> list[Floats]:
     """Return for each size the share of boxes that hold a border square, ``(S,)``."""
     largest = sizes[-1]
+    height, width = (extent + 1 for extent in squares.shape[1:])  # of the grid of centers
     margin = largest // 2
-    whole = np.pad(squares, ((0, 0), (margin, margin), (margin, margin)), mode="symmetric")
+    whole = np.pad(squares, ((0, 0), (margin, margin), (margin, margin)))
     sums = np.pad(whole.cumsum(1).cumsum(2), ((0, 0), (1, 0), (1, 0)))
-    height, width = (extent - largest + 1 for extent in whole.shape[1:])
     shares = []
     for size in sizes:
         first = (largest - size) // 2  # all sizes are even: same centers

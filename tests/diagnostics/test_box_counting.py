@@ -30,8 +30,8 @@ def test_smooth_borders_have_dimension_one(side):
 
 
 @pytest.mark.parametrize("side", [128, 200, 256, 512])
-def test_the_maps_edge_neither_hides_a_line_nor_cuts_it_off(side):
-    """Boxes within the map would miss one beside the edge; what crosses the edge goes on there."""
+def test_the_maps_edge_hides_no_line(side):
+    """Large boxes that lie within the map would miss a line beside its edge."""
     y, x = plane(side)
     beside = x < 0.08, y < 0.07 + 0.018 * x, y < 0.06 + 0.018 * x, x + y > 1.4
     across = x > 0.5, y > 0.37 * x + 0.3, y > 1.3 * x - 0.1
